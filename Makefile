@@ -1,0 +1,67 @@
+# Everything a fresh checkout needs: `make demo` to see it work, `make test` to check it.
+#
+# make PYTHON=/path/to/python3.12 chooses the interpreter, make pytest ARGS="-k barrier" the tests.
+PYTHON ?=
+ARGS   ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: all demo test lint format pytest soak bench clean help
+all: demo
+
+help:
+	@echo "make demo     two agents on null modems on this machine, told step by step"
+	@echo "make test     ruff, mypy, import-linter and pytest"
+	@echo "make lint     the first three;  make pytest ARGS=...  the last"
+	@echo "make soak     the searching tests with many more lives and examples, for a night"
+	@echo "make bench    speed and latency on a paced line, beside sz/rz and kermit"
+	@echo "make clean    forget .venv and all caches"
+
+# The system's own Python comes before one from pyenv and the like; a venv without pip (Debian's python3 leaves one
+# behind when python3-venv is missing) is made anew.
+$(STAMP): pyproject.toml
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
+	for python in $(or $(PYTHON),/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11); do \
+	  command -v $$python >/dev/null 2>&1 || continue; \
+	  if ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    why="$$python is older than 3.11"; continue; fi; \
+	  if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then \
+	    why="$$python cannot make a venv; install it with: apt-get install python3-venv"; continue; fi; \
+	  echo "linesync: making $(VENV) with $$python"; exec $$python -m venv --clear $(VENV); \
+	done; \
+	echo "linesync: no Python >= 3.11 with venv was found ($${why:-none is installed; try: apt-get install python3 python3-venv});" \
+	  "make PYTHON=... names another" >&2; exit 1
+	@echo "linesync: installing into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' || { \
+	  echo "linesync: pip could not install what pyproject.toml names; it needs a package index (PIP_INDEX_URL," \
+	    "PIP_PROXY)" >&2; exit 1; }
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/linesync demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pytest: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+test: lint pytest
+
+# The long searches: the same tests with many more lives and examples, for a night.
+soak: $(STAMP)
+	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not real" $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m tools.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,46 @@
+"""linesync: barriers, semaphores, commands and files for machines whose only link is a serial cable.
+
+For scripts::
+
+    import linesync
+
+    with linesync.connect_blocking() as hub:
+        hub.barrier("booted", 3, timeout=60)
+        result = hub.run("sut", ["uname", "-r"])
+
+and for asyncio programs ``async with await linesync.connect() as hub``, with the same methods. Without an endpoint both
+find the hub as the commands do. The exceptions are in :mod:`linesync.errors`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client.aio import Client
+    from .client.blocking import BlockingClient
+
+__all__ = ["__version__", "connect", "connect_blocking"]
+
+__version__ = "0.1.0"
+
+
+async def connect(endpoint: str = "") -> Client:
+    """Connect to a hub or to this host's agent with asyncio.
+
+    :param endpoint: where it listens; empty for where the commands look (``LINESYNC_HUB``, linesync.toml, this
+        machine's socket).
+    :raises linesync.errors.LinesyncFailed: nobody listens there.
+    """
+    from .client.aio import connect
+    from .client.places import find_hub
+
+    return await connect(endpoint or find_hub())
+
+
+def connect_blocking(endpoint: str = "") -> BlockingClient:
+    """Connect to a hub or to this host's agent without asyncio; as :func:`connect`."""
+    from .client.blocking import connect_blocking
+    from .client.places import find_hub
+
+    return connect_blocking(endpoint or find_hub())

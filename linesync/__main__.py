@@ -1,0 +1,7 @@
+"""``python -m linesync``."""
+
+import sys
+
+from .cli.main import main
+
+sys.exit(main())

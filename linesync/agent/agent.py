@@ -1,0 +1,230 @@
+"""The agent's process: one line up to the hub, one socket for scripts, and the jobs that others run here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from .. import messages
+from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from ..messages import Links, Register
+from ..ops.serve import addressee, refuse, serve, settle
+from ..runtime.conversation import Conversation, User
+from ..runtime.identity import BOOT
+from ..runtime.peer import Peer
+from ..runtime.reconnect import keep_connected
+from ..runtime.relay import splice
+from ..runtime.rows import link_row
+from ..runtime.streams import Stream
+from ..transports import Listener, listen
+from ..wire.frames import Hello
+from .relayed import Relayed
+
+__all__ = ["Agent"]
+
+_TWIN_WAIT = 5.0  # seconds between tries while another agent has our name
+_TWIN_TRIES = 6  # so that a dead twin's lease (20 s) can run out first
+
+
+class Agent:
+    """One agent.
+
+    :param name: the host's name.
+    :param published: ``K=V`` texts.
+    :param report: takes sentences for the log.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        capabilities: Sequence[str] = (),
+        published: Sequence[str] = (),
+        report: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self._register = Register(name=name, boot=BOOT, capabilities=tuple(capabilities), published=tuple(published))
+        self._report = report
+        self._uplink = Peer(_Uplink(self), "c")
+        self.relayed = Relayed(self._uplink, self._after)
+        self._scripts = _Scripts(self)
+        self._endpoint = ""
+        self._extra: dict[str, str] = {"LINESYNC_HOST": name}
+        self._listener: Listener | None = None
+        self._peers: set[Peer] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # -- for the process ----------------------------------------------------------------------------------------------
+
+    async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
+        """Open the socket for this host's scripts."""
+        self._listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
+        self._extra = {"LINESYNC_HUB": self._listener.endpoint, "LINESYNC_HOST": self.name}
+        return self._listener.endpoint
+
+    async def run(self, endpoint: str, *, once: bool = False) -> None:
+        """Keep the line to the hub until cancelled.
+
+        :param once: end with the line (an agent at the far end of an ssh).
+        :raises UsageError: the endpoint is not written right.
+        :raises NotAllowed: the hub refuses this host's name.
+        """
+        self._endpoint = endpoint
+        line = asyncio.ensure_future(keep_connected(self._uplink, endpoint, self._report, once=once))
+        try:
+            await asyncio.wait({line, self._finished}, return_when=asyncio.FIRST_COMPLETED)
+            for future in (line, self._finished):
+                if future.done():
+                    future.result()
+        finally:
+            line.cancel()
+            await asyncio.gather(line, return_exceptions=True)
+
+    async def aclose(self, reason: str = "the agent was stopped") -> None:
+        """Stop: commands that run for others are ended, the hub and the scripts are told."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._listener is not None:
+            await self._listener.aclose()
+        await asyncio.gather(
+            self._uplink.aclose(reason), *(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True
+        )
+        if not self._finished.done():
+            self._finished.cancel()
+
+    def _accept(self) -> Peer:
+        peer = Peer(self._scripts, "l")
+        self._peers.add(peer)
+        return peer
+
+    def forget(self, peer: Peer) -> None:
+        self._peers.discard(peer)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def report(self, sentence: str) -> None:
+        self._report(sentence)
+
+    # -- registering --------------------------------------------------------------------------------------------------
+
+    def session_up(self) -> None:
+        self.relayed.registered = False
+        self.spawn(self._say_who_we_are())
+
+    async def _say_who_we_are(self) -> None:
+        for attempt in range(_TWIN_TRIES):
+            try:
+                _, pending = self._uplink.ask(messages.encode(self._register))
+                messages.read_reply(await self._uplink.reply_to(pending))
+            except NotAllowed as error:
+                self._report(error.message)
+                if self.name == "hub" or attempt == _TWIN_TRIES - 1:
+                    self._fail(error)
+                    return
+                await asyncio.sleep(_TWIN_WAIT)
+                continue
+            except UsageError as error:
+                self._fail(error)
+                return
+            except LinesyncError as error:
+                self._report(error.message)
+                return  # the next session tries again
+            self._report(f"{self.name} is registered with the hub on {self._endpoint}")
+            self.relayed.up()
+            return
+
+    def _fail(self, error: LinesyncError) -> None:
+        if not self._finished.done():
+            self._finished.set_exception(error)
+
+    # -- channels -----------------------------------------------------------------------------------------------------
+
+    def from_script(self, stream: Stream) -> Coroutine[Any, Any, None]:
+        """A script opens a channel: to this host, or to where the hub takes it."""
+        try:
+            if addressee(stream.words) == self.name:
+                return serve(stream, self._extra)
+            if not (self._uplink.up and self.relayed.registered):
+                raise LinesyncFailed(
+                    "there is no hub at the other end of this agent's line; check the cable and the hub"
+                )
+            return splice(stream, self._uplink.open(stream.words, stream.lane))
+        except LinesyncError as error:
+            refuse(stream, error)
+            return settle(stream)
+
+    def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
+        """The hub opens a channel to this host."""
+        return serve(stream, self._extra)
+
+    def _after(self, request: str, reply: str) -> str:
+        """``links`` asked on a host tells of the host's own end too."""
+        if request == Links.VERB and reply.startswith("ok "):
+            rows = json.loads(messages.read_reply(reply)[0])
+            rows.append(link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"})
+            return messages.encode_ok(json.dumps(rows))
+        return reply
+
+
+class _Uplink(User):
+    """What the session with the hub tells."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def session_up(self, peer: Conversation, hello: Hello) -> None:
+        self._agent.session_up()
+
+    def session_down(self, peer: Conversation, reason: str) -> None:
+        self._agent.relayed.down()
+        self._agent.report(f"the session with the hub is over: {reason}")
+
+    def line_quiet(self, peer: Conversation, silent_for: float) -> None:
+        self._agent.report("the hub is silent; calling it")
+
+    def line_back(self, peer: Conversation) -> None:
+        self._agent.report("the hub is back")
+
+    def trouble(self, peer: Conversation, sentence: str) -> None:
+        self._agent.report(sentence)
+
+    def channel(self, peer: Conversation, stream: Stream) -> None:
+        self._agent.spawn(self._agent.from_hub(stream))
+
+
+class _Scripts(User):
+    """What the scripts' connections tell."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def session_up(self, peer: Conversation, hello: Hello) -> None:
+        self._agent.relayed.join(peer)
+
+    def session_down(self, peer: Conversation, reason: str) -> None:
+        script = self._agent.relayed.leave(peer)
+        for task in list(script.tasks) if script is not None else ():
+            task.cancel()
+
+    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
+        assert isinstance(peer, Peer)
+        self._agent.forget(peer)
+        peer.abandon("the script is gone")
+
+    def request(self, peer: Conversation, number: str, text: str) -> None:
+        self._agent.relayed.take(peer, number, text)
+
+    def channel(self, peer: Conversation, stream: Stream) -> None:
+        task = self._agent.spawn(self._agent.from_script(stream))
+        script = self._agent.relayed.script(peer)
+        if script is not None:
+            script.tasks.add(task)
+            task.add_done_callback(script.tasks.discard)

@@ -1,0 +1,203 @@
+"""Requests of this host's scripts on their way to the hub.
+
+The agent keeps, for each script, which request of the hub's session stands for which of the script's own; a script's
+confirmation or withdrawal names its own number and is passed on under the hub's. A request whose deadline passes while
+there is no line is answered here, and withdrawn at the hub once the line is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import messages
+from ..errors import LinesyncError, LinesyncFailed
+from ..messages import Barrier, Confirm, Hosts, Links, Message, Note, Semaphore, Status, Withdraw
+from ..runtime.conversation import Conversation
+from ..runtime.peer import Peer
+
+__all__ = ["Relayed"]
+
+_KNOWN: tuple[type[Message], ...] = (Barrier, Semaphore, Hosts, Status, Links)
+_GRACE = 2.0  # seconds beyond a request's deadline in which the hub's own answer may still come
+_PATIENCE = 10.0  # seconds for requests that do not wait for anybody
+_REMEMBERED = 1000  # answered requests of one script whose hub's number is kept, for their confirmation
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request of a script."""
+
+    script: Script
+    own: str
+    """The script's number."""
+    text: str
+    hub: str = ""
+    """The number in the hub's session, empty while it waits for one."""
+    timer: asyncio.TimerHandle | None = None
+    answered: bool = False
+
+
+class Script:
+    """One script's connection."""
+
+    def __init__(self, peer: Conversation, number: int) -> None:
+        self.peer = peer
+        self.number = number
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.requests: OrderedDict[str, _Request] = OrderedDict()
+
+
+class Relayed:
+    """All requests on their way.
+
+    :param uplink: the session with the hub.
+    :param after: may change a reply on its way back: (request text, reply text) to reply text.
+    """
+
+    def __init__(self, uplink: Peer, after: Callable[[str, str], str]) -> None:
+        self._uplink = uplink
+        self._after = after
+        self._queue: list[_Request] = []
+        self._scripts: dict[Conversation, Script] = {}
+        self._count = 0
+        self.registered = False
+        self._loop = asyncio.get_running_loop()
+
+    # -- scripts come and go ------------------------------------------------------------------------------------------
+
+    def join(self, peer: Conversation) -> Script:
+        self._count += 1
+        script = Script(peer, self._count)
+        self._scripts[peer] = script
+        return script
+
+    def script(self, peer: Conversation) -> Script | None:
+        return self._scripts.get(peer)
+
+    def leave(self, peer: Conversation) -> Script | None:
+        """A script is gone: the hub withdraws what it waits for."""
+        script = self._scripts.pop(peer, None)
+        if script is None:
+            return None
+        for request in script.requests.values():
+            self._settle(request)
+        self._queue = [request for request in self._queue if request.script is not script]
+        if self._uplink.up:
+            self._uplink.note(messages.encode(messages.ClientGone(client=str(script.number))))
+        return script
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def take(self, peer: Conversation, number: str, text: str) -> None:
+        """A script asks, or notes."""
+        script = self._scripts.get(peer)
+        if script is None:
+            return
+        if number == "-":
+            self._note(script, text)
+            return
+        request = _Request(script, number, text)
+        script.requests[number] = request
+        while len(script.requests) > _REMEMBERED and next(iter(script.requests.values())).answered:
+            script.requests.popitem(last=False)
+        patience = self._patience(text)
+        if patience is not None:
+            request.timer = self._loop.call_later(patience, self._deadline, request, patience)
+        if self.registered and self._uplink.up:
+            self._send(request)
+            if self._uplink.link is not None and self._uplink.link.quiet:
+                self._say_waiting(request)
+        else:
+            self._queue.append(request)
+            self._say_waiting(request)
+
+    @staticmethod
+    def _patience(text: str) -> float | None:
+        """Seconds after which a request without a line is answered here, None for never."""
+        try:
+            message = messages.decode(text, *_KNOWN)
+        except LinesyncError:
+            return _PATIENCE  # the hub refuses it in its own words
+        if isinstance(message, Barrier | Semaphore):
+            return None if message.timeout is None else message.timeout + _GRACE
+        return _PATIENCE
+
+    def _say_waiting(self, request: _Request) -> None:
+        where = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
+        why = "no hub answers" if self._uplink.line is not None else "the line is down"
+        text = f"waiting for the hub: {why} on {where}"
+        request.script.peer.note(messages.encode(Note(text=text)))
+
+    def _send(self, request: _Request) -> None:
+        try:
+            request.hub, _ = self._uplink.ask(
+                request.text, lambda reply: self._answer(request, reply), suffix=str(request.script.number)
+            )
+        except LinesyncError as error:
+            self._answer(request, error)
+
+    def _answer(self, request: _Request, reply: str | LinesyncError) -> None:
+        if request.answered:
+            return
+        self._settle(request)
+        text = messages.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.text, reply)
+        request.script.peer.answer(request.own, text)
+
+    @staticmethod
+    def _settle(request: _Request) -> None:
+        request.answered = True
+        if request.timer is not None:
+            request.timer.cancel()
+            request.timer = None
+
+    def _deadline(self, request: _Request, waited: float) -> None:
+        """The deadline has passed and no answer came."""
+        link = self._uplink.link
+        line_works = self._uplink.up and self.registered and link is not None and not link.quiet
+        if line_works and request.hub:
+            request.timer = self._loop.call_later(_GRACE, self._deadline, request, waited + _GRACE)
+            return  # the hub decides; its answer is on the way
+        if request in self._queue:
+            self._queue.remove(request)
+        elif request.hub:
+            self._uplink.note(messages.encode(Withdraw(request=request.hub)))
+        error = LinesyncFailed(
+            f"no answer from the hub in {waited:g} s: the line is down or no hub is at its other end; check the cable"
+            " and the hub"
+        )
+        self._answer(request, error)
+
+    def _note(self, script: Script, text: str) -> None:
+        """A confirmation or a withdrawal, which names the script's own number."""
+        try:
+            message = messages.decode(text, Confirm, Withdraw)
+        except LinesyncError:
+            return
+        assert isinstance(message, Confirm | Withdraw)
+        request = script.requests.get(message.request)
+        if request is None:
+            return
+        if request in self._queue:
+            self._queue.remove(request)
+            self._settle(request)
+        elif request.hub:
+            passed = type(message)(request=request.hub, arrival=message.arrival)
+            self._uplink.note(messages.encode(passed))
+        if isinstance(message, Confirm):
+            del script.requests[message.request]
+
+    # -- the uplink comes and goes ------------------------------------------------------------------------------------
+
+    def up(self) -> None:
+        """The hub knows this host: what waited goes to it now."""
+        self.registered = True
+        queue, self._queue = self._queue, []
+        for request in queue:
+            self._send(request)
+
+    def down(self) -> None:
+        """The session with the hub is over; its unanswered requests were answered with that."""
+        self.registered = False

@@ -1,0 +1,104 @@
+"""What commands share: options with their settings, the connection, and output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..client.places import find_hub, setting
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..client.blocking import BlockingClient
+
+__all__ = ["connection", "namespace_option", "option", "print_json", "seconds", "table", "timeout_option"]
+
+
+def option(
+    parser: argparse.ArgumentParser, command: str, name: str, *, many: bool = False, flag: bool = False, **how: Any
+) -> None:
+    """Add ``--name`` whose default is its setting: the variable LINESYNC_NAME or the key in linesync.toml."""
+    default = setting(name, command)
+    if flag:
+        on = default is True or str(default).lower() in ("1", "yes", "true", "on")
+        parser.add_argument(f"--{name}", action="store_true", default=on, **how)
+        return
+    if many:
+        values = default.split() if isinstance(default, str) else list(default or [])
+        parser.add_argument(f"--{name}", action="append", default=None, **how)
+        parser.set_defaults(**{f"_{name.replace('-', '_')}": values})
+        return
+    kind = how.get("type", str)
+    if default is not None:
+        try:
+            default = kind(str(default))
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise UsageError(
+                f"the setting {name} is wrong: {error}; correct it in the environment or linesync.toml"
+            ) from None
+    else:
+        default = how.pop("fallback", None)
+    how.pop("fallback", None)
+    parser.add_argument(f"--{name}", default=default, **how)
+
+
+def given(args: argparse.Namespace, name: str) -> list[str]:
+    """The values of a ``many`` option: those on the command line, else those of its setting."""
+    values: list[str] = getattr(args, name) or getattr(args, f"_{name}")
+    return values
+
+
+def seconds(text: str) -> float:
+    """An argument in seconds, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def timeout_option(parser: argparse.ArgumentParser, command: str) -> None:
+    option(
+        parser, command, "timeout", type=seconds, metavar="S", help="give up after S seconds; 0 polls (default: wait)"
+    )
+
+
+def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
+    option(
+        parser, command, "namespace", metavar="NS", fallback="default", help="where the name lives (default: default)"
+    )
+
+
+def connection(args: argparse.Namespace) -> BlockingClient:
+    """Connect to the hub or agent of the command line.
+
+    :raises LinesyncFailed: nobody listens there.
+    """
+    from ..client.blocking import connect_blocking
+
+    said: list[str] = []
+
+    def notice(text: str) -> None:
+        if text not in said:
+            said.append(text)
+            print(f"linesync: {text}", file=sys.stderr, flush=True)
+
+    return connect_blocking(args.hub or find_hub(), notice)
+
+
+def print_json(value: object) -> None:
+    import json
+
+    print(json.dumps(value, default=str))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under their heads; nothing but the heads where there are none."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[n]) for line in [list(heads), *texts]) for n in range(len(heads))]
+    for line in [list(heads), *texts]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

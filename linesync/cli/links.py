@@ -1,0 +1,50 @@
+"""``linesync links``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .common import connection, print_json, table
+
+HELP = "show each line: its state, what has passed, what was repeated, and what was no frame"
+EXAMPLES = """\
+  linesync links
+  linesync links --json
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    with connection(args) as client:
+        rows = client.links()
+    if args.json:
+        print_json(rows)
+        return 0
+    table(
+        ("LINE", "END", "OTHER", "STATE", "BAUD", "FRAME", "RTT", "IN", "OUT", "AGAIN", "TEXT", "NOISE", "ECHO"),
+        [_row(row) for row in rows],
+    )
+    return 0
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    trip = row.get("round_trip_ms")
+    return (
+        row["line"],
+        row["end"],
+        row.get("host") or "-",
+        row["state"],
+        row["baud"] or "-",
+        row.get("frame_now", "-"),
+        "-" if trip is None else f"{trip:.1f}ms",
+        row.get("bytes_in", 0),
+        row.get("bytes_out", 0),
+        row.get("repeated", 0),
+        row.get("text", 0),
+        row.get("noise", 0),
+        row.get("echo", 0),
+    )

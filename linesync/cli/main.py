@@ -1,0 +1,139 @@
+"""The program: finds the command, parses its line, and turns errors into sentences and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import LinesyncError, UsageError
+
+__all__ = ["COMMANDS", "build_parser", "main"]
+
+COMMANDS = {
+    "hub": "run the hub, the controller's end of every line",
+    "agent": "run the agent, this machine's end of its line",
+    "demo": "a hub, two agents on null modems, and the main job, told step by step",
+    "barrier": "wait until a number of parties have arrived",
+    "sem": "take, give or read units of a semaphore",
+    "run": "run a command on one or more hosts",
+    "cp": "copy a file from or to a host",
+    "hosts": "the hosts that the hub knows",
+    "status": "who waits for what",
+    "links": "the lines and what has passed them",
+    "console": "what else came down a host's line",
+    "trace": "frames as they pass, decoded",
+    "completion": "print the shell's completion script",
+}
+
+_USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see '{self.prog} --help'")
+
+
+def _root() -> _Parser:
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    parser = _Parser(
+        prog="linesync",
+        usage=_USAGE,
+        description="Keep machines in step over a serial line, TCP or ssh.",
+        epilog=f"commands:\n{listing}\n\n'linesync COMMAND --help' tells more about each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--hub", metavar="ENDPOINT", help="the hub or agent to talk to (LINESYNC_HUB)")
+    parser.add_argument("--json", action="store_true", help="print for programs")
+    parser.add_argument("--version", action="version", version=f"linesync {__version__}")
+    return parser
+
+
+def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = f"{module.HELP[0].upper()}{module.HELP[1:]}."
+    parser.epilog = f"examples:\n{module.EXAMPLES.rstrip()}"
+    module.arguments(parser)
+    parser.add_argument("--hub", metavar="ENDPOINT", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print for programs")
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f".{name}", __package__)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole program, every command included (for completion scripts)."""
+    parser = _root()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, text in COMMANDS.items():
+        _fill(commands.add_parser(name, help=text), _module(name))
+    return parser
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
+    root = _root()
+    root.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    root.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    args = root.parse_args(list(argv))
+    if args.command is None:
+        root.print_help(sys.stderr)
+        return args, None
+    if args.command not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(args.command, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else "see 'linesync --help'"
+        raise UsageError(f"there is no command {args.command!r}; {hint}")
+    module = _module(args.command)
+    parser = _Parser(prog=f"linesync {args.command}")
+    _fill(parser, module)
+    rest, tail = args.rest, []
+    if "--" in rest:  # what follows belongs to the remote command, options and all
+        at = rest.index("--")
+        rest, tail = rest[:at], rest[at + 1 :]
+    merged = argparse.Namespace(hub=args.hub, json=args.json, tail=tail)
+    return parser.parse_args(rest, merged), module
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        args, module = _parse(words)
+        if module is None:
+            return 2
+        code: int = module.run(args)
+        sys.stdout.flush()
+        return code
+    except LinesyncError as error:
+        _tell(error, as_json="--json" in words)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has left; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _tell(error: LinesyncError, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        told = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
+        print(json.dumps(told, default=str), file=sys.stderr)
+    else:
+        print(f"linesync: {error.message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""What a script can ask for, as coroutines that run under asyncio and under the blocking driver alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .. import messages
+from ..errors import BrokenError, LinesyncError, LinesyncFailed
+from ..messages import Message
+from ..records import Record
+from ..runtime.conversation import Conversation
+from ..runtime.streams import MESSAGE, Stream
+from ..wire.frames import Lane
+
+__all__ = ["BarrierResult", "CommandResult", "Operations"]
+
+OutputCallback = Callable[[int, bytes], None]
+"""Called with (1 for stdout or 2 for stderr, bytes)."""
+
+
+class BarrierResult(Record):
+    """What everybody at a barrier gets when it is released."""
+
+    generation: int
+    """Which use of the name this was, from 1."""
+    position: int
+    """Our place in the order of arrival, from 1."""
+    parties: tuple[str, ...]
+    """The hosts, or members, in order of arrival."""
+
+
+class CommandResult(Record):
+    """How a remote command ended."""
+
+    status: int | None
+    """Its exit status, None when a signal ended it."""
+    signal: int | None
+    """The number of the signal that ended it, else None."""
+    stdout: bytes = b""
+    """What it wrote, where that was not streamed to a callback."""
+    stderr: bytes = b""
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell tells it: the status, or 128 + the signal's number."""
+        return 128 + self.signal if self.signal is not None else self.status or 0
+
+
+class Operations:
+    """The operations on one session.
+
+    :param peer: the conversation they pass over.
+    """
+
+    def __init__(self, peer: Conversation) -> None:
+        self.peer = peer
+
+    # -- synchronising ------------------------------------------------------------------------------------------------
+
+    async def barrier(
+        self,
+        name: str,
+        count: int,
+        *,
+        timeout: float | None = None,
+        namespace: str = "default",
+        member: str = "",
+        arrival: str = "",
+    ) -> BarrierResult:
+        """Arrive at a barrier and wait until ``count`` parties have.
+
+        :param timeout: seconds; 0 polls, None waits for ever.
+        :param arrival: an id for this arrival, for those who retry after a lost reply: the same id joins once.
+        :raises TimedOut: names who arrived and how many are missing.
+        :raises Mismatch: others arrived with another count, or ``member`` is there already.
+        :raises MemberLost: a host in the wait died.
+        """
+        generation, position, *parties = await self._wait(
+            messages.Barrier(name=name, count=count, ns=namespace, timeout=timeout, member=member, arrival=arrival),
+            arrival,
+        )
+        return BarrierResult(generation=int(generation), position=int(position), parties=tuple(parties))
+
+    async def semaphore(
+        self,
+        name: str,
+        delta: int,
+        *,
+        timeout: float | None = None,
+        namespace: str = "default",
+        arrival: str = "",
+    ) -> int:
+        """Give (above 0), take (below 0) or read (0) units of a semaphore, which is created at 0 on first use.
+
+        :returns: the value afterwards.
+        :raises TimedOut: the units did not come in time.
+        """
+        (value,) = await self._wait(
+            messages.Semaphore(name=name, delta=delta, ns=namespace, timeout=timeout, arrival=arrival),
+            arrival,
+            takes=delta < 0,
+        )
+        return int(value)
+
+    async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> list[str]:
+        """A request that may wait: given up when the coroutine is, and confirmed when it is granted.
+
+        :param takes: what is granted goes back unless it is confirmed.
+        """
+        number, pending = self.peer.ask(messages.encode(message))
+        try:
+            reply = messages.read_reply(await self.peer.reply_to(pending))
+        except LinesyncError:
+            raise
+        except BaseException:  # cancelled, interrupted: the hub must not wait for us
+            self.peer.note(messages.encode(messages.Withdraw(request=number, arrival=arrival)))
+            raise
+        if arrival or takes:
+            self.peer.note(messages.encode(messages.Confirm(request=number, arrival=arrival)))
+        return reply
+
+    # -- seeing -------------------------------------------------------------------------------------------------------
+
+    async def hosts(self) -> list[dict[str, Any]]:
+        """The hosts the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
+        rows = await self._json(messages.Hosts())
+        return rows if isinstance(rows, list) else []
+
+    async def status(self) -> dict[str, Any]:
+        """Hosts, barriers, semaphores: who arrived, who is missing, who is dead and why."""
+        return await self._json(messages.Status())  # type: ignore[no-any-return]
+
+    async def links(self) -> list[dict[str, Any]]:
+        """The lines of the hub, and of the agent in between, with what passed them."""
+        rows = await self._json(messages.Links())
+        return rows if isinstance(rows, list) else []
+
+    async def _json(self, message: Message) -> Any:
+        _, pending = self.peer.ask(messages.encode(message))
+        (text,) = messages.read_reply(await self.peer.reply_to(pending))
+        return json.loads(text)
+
+    # -- doing things on a host ---------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        host: str,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        timeout: float | None = None,
+    ) -> Stream:
+        """Start a command on a host; the channel it talks over, for those who want to drive it themselves: stream 0 is
+        its stdin, 1 and 2 are its stdout and stderr."""
+        request = messages.Run(
+            to=host,
+            argv=tuple(argv),
+            cwd=cwd,
+            env=json.dumps(dict(env)) if env else "",
+            stdin=stdin,
+            timeout=timeout,
+        )
+        return self.peer.open(messages.encode(request))
+
+    async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
+        """Read a started command's output until it ends.
+
+        :param on_output: takes the output as it comes; without it the result holds it.
+        :raises CommandNotFound, CannotExecute, TimedOut: the host could not run it, or ended it at its deadline.
+        :raises LinesyncFailed: the host, its line or its agent is gone.
+        """
+        output = {1: bytearray(), 2: bytearray()}
+        try:
+            while True:
+                item = await stream.receive()
+                if item.stream == MESSAGE:
+                    result = self.ended(item.data.decode("utf-8", "replace"), stream)
+                    return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
+                if on_output is not None:
+                    on_output(item.stream, item.data)
+                elif item.stream in output:
+                    output[item.stream] += item.data
+        except BrokenError as error:
+            raise LinesyncFailed(f"the command was lost: {error.message}") from None
+        except BaseException:
+            stream.reset("the client gave up")
+            raise
+
+    @staticmethod
+    def ended(text: str, stream: Stream) -> CommandResult:
+        """Read a command's last message, and end its channel. Raises the error that it may hold instead."""
+        stream.end()
+        error = messages.read_error(text)
+        if error is not None:
+            raise error
+        message = messages.decode(text, messages.Exited)
+        assert isinstance(message, messages.Exited)
+        if message.status < 0:
+            return CommandResult(status=None, signal=-message.status)
+        return CommandResult(status=message.status, signal=None)
+
+    async def run(
+        self,
+        host: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        on_output: OutputCallback | None = None,
+    ) -> CommandResult:
+        """Run a command on a host and wait for its end; any exit status is a result.
+
+        :param stdin: what it reads, None for nothing.
+        Raises as :meth:`finish`.
+        """
+        stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout)
+        if stdin is not None:
+            if stdin:
+                stream.send_nowait(0, stdin)
+            stream.end()
+        return await self.finish(stream, on_output)
+
+    # -- what came down a line ----------------------------------------------------------------------------------------
+
+    def console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
+        """Open a host's console log: text on stream 1; bytes on stream 0 are typed into the line."""
+        return self.peer.open(
+            messages.encode(messages.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT
+        )
+
+    def trace(self, host: str) -> Stream:
+        """Open a trace of the frames on a host's line: text lines on stream 1."""
+        return self.peer.open(messages.encode(messages.TraceOpen(host=host)))

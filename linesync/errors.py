@@ -1,0 +1,205 @@
+"""The exception tree.
+
+Two questions order it. *Who is at fault* decides the class of a stream error (we closed it, they ended it, the
+outside broke it, somebody else holds it); *what became of the operation* decides the class, and with it the exit
+code, of everything a person or a script asked for. Every message is one sentence that says what happened, to whom,
+and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = [
+    "Aborted",
+    "BrokenError",
+    "BusyError",
+    "CannotExecute",
+    "ClosedError",
+    "CommandFailed",
+    "CommandNotFound",
+    "DeadlockError",
+    "EndOfStream",
+    "LinesyncError",
+    "LinesyncFailed",
+    "MemberLost",
+    "Mismatch",
+    "NotAllowed",
+    "TimedOut",
+    "UsageError",
+    "error_for",
+]
+
+
+class LinesyncError(Exception):
+    """Base of every error linesync raises.
+
+    :ivar exit_code: what the command line exits with when this error ends a command.
+    :ivar code: a short word for programs; it crosses the line and appears as ``error`` in ``--json``.
+    :ivar details: further facts for programs (who arrived, who is missing ...), JSON-able.
+    """
+
+    exit_code: int = 125
+    code: str = "failed"
+
+    def __init__(self, message: str, *, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, object] = dict(details or {})
+
+    def __str__(self) -> str:
+        return self.message
+
+
+# -- streams and lines: by who is at fault ---------------------------------------------------------------------------
+
+
+class ClosedError(LinesyncError):
+    """We used something that we ourselves had closed."""
+
+    code = "closed"
+
+
+class EndOfStream(LinesyncError):
+    """The other side ended the stream cleanly; there is nothing more to read."""
+
+    code = "end"
+
+
+class BrokenError(LinesyncError):
+    """The outside broke it: the line dropped, the device vanished, the peer died or restarted."""
+
+    code = "broken"
+
+
+class BusyError(LinesyncError):
+    """Somebody else holds it: a locked serial device, a socket in use, a second reader on one stream."""
+
+    code = "busy"
+
+
+# -- operations: by what became of them (../shared/cli.md, "Exit codes") ---------------------------------------------
+
+
+class UsageError(LinesyncError):
+    """The request itself is wrong; nothing was changed."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class Aborted(LinesyncError):
+    """A member ended the wait for everybody and gave a reason."""
+
+    exit_code = 3
+    code = "aborted"
+
+
+class MemberLost(LinesyncError):
+    """A member that the wait needs is dead: never seen, line lost or restarted."""
+
+    exit_code = 4
+    code = "lost"
+
+
+class Mismatch(LinesyncError):
+    """The newcomer disagrees with those already there: another count, other members, one too many."""
+
+    exit_code = 5
+    code = "mismatch"
+
+
+class DeadlockError(LinesyncError):
+    """The wait is part of a cycle that nobody in it can break."""
+
+    exit_code = 6
+    code = "deadlock"
+
+
+class NotAllowed(LinesyncError):
+    """The peer may not do this: a name taken, a missing secret, an operation it has no right to."""
+
+    exit_code = 7
+    code = "denied"
+
+
+class TimedOut(LinesyncError):
+    """The deadline passed first."""
+
+    exit_code = 124
+    code = "timeout"
+
+
+class LinesyncFailed(LinesyncError):
+    """linesync itself failed: no hub, no such host, line down, an incompatible version."""
+
+    exit_code = 125
+    code = "failed"
+
+
+class CannotExecute(LinesyncError):
+    """The remote command exists but cannot be executed."""
+
+    exit_code = 126
+    code = "noexec"
+
+
+class CommandNotFound(LinesyncError):
+    """The remote command was not found."""
+
+    exit_code = 127
+    code = "notfound"
+
+
+class CommandFailed(LinesyncError):
+    """A remote command ended with another status than 0.
+
+    :ivar status: its exit status, or None when a signal ended it.
+    :ivar signal: the number of the signal that ended it, or None.
+    :ivar stdout: what it wrote to stdout so far, where that was captured.
+    :ivar stderr: what it wrote to stderr so far, where that was captured.
+    """
+
+    code = "command"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None,
+        signal: int | None = None,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+    ) -> None:
+        super().__init__(message, details={"status": status, "signal": signal})
+        self.status = status
+        self.signal = signal
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit_code = 128 + signal if signal is not None else (status or 0)
+
+
+_BY_CODE: dict[str, type[LinesyncError]] = {
+    cls.code: cls
+    for cls in (
+        ClosedError,
+        EndOfStream,
+        BrokenError,
+        BusyError,
+        UsageError,
+        Aborted,
+        MemberLost,
+        Mismatch,
+        DeadlockError,
+        NotAllowed,
+        TimedOut,
+        CannotExecute,
+        CommandNotFound,
+        LinesyncFailed,
+    )
+}
+
+
+def error_for(code: str, message: str, details: Mapping[str, object] | None = None) -> LinesyncError:
+    """Build the error that a peer named by its ``code`` word; an unknown word becomes :class:`LinesyncFailed`."""
+    return _BY_CODE.get(code, LinesyncFailed)(message, details=details)

@@ -1,0 +1,1 @@
+"""The hub: the controller's process, which every line leads to."""

@@ -1,0 +1,268 @@
+"""The hub's process: its lines, who is on them, and what goes from one to another."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .. import messages
+from ..errors import LinesyncError, LinesyncFailed, UsageError
+from ..messages import ConsoleOpen, TraceOpen
+from ..model.outcomes import HostLost, HostUp
+from ..model.party import HUB, Cause
+from ..ops.serve import addressee, refuse, serve, settle
+from ..runtime.conversation import Conversation, User
+from ..runtime.identity import BOOT
+from ..runtime.peer import Peer
+from ..runtime.reconnect import keep_connected
+from ..runtime.relay import splice
+from ..runtime.rows import link_row
+from ..runtime.streams import Stream
+from ..transports import Listener, listen
+from ..wire.frames import Hello
+from .console import ConsoleLog, escaped
+from .requests import Requests
+from .sessions import HubSession, Sessions
+from .watch import serve_console, serve_trace
+
+__all__ = ["Hub"]
+
+_KEEP_AGENT = 600.0  # seconds that an agent's session waits for a line
+_KEEP_SCRIPT = 20.0  # the same for a script on the network; one on this machine is gone with its socket
+
+
+class Hub(User):
+    """One hub.
+
+    :param lease: seconds without a valid frame after which a host is lost.
+    :param report: takes sentences for the log.
+    """
+
+    def __init__(self, *, lease: float, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._sessions = Sessions()
+        self._requests = Requests(self._sessions, lease, BOOT, self._link_rows, self._host_changed)
+        self._logs: dict[str, ConsoleLog] = {}
+        self._ports: dict[Peer, str] = {}
+        self._listeners: list[Listener] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepted = itertools.count(1)
+        self._peers: set[Peer] = set()
+        self._extra = {"LINESYNC_HOST": HUB}
+
+    # -- lines --------------------------------------------------------------------------------------------------------
+
+    def add_port(self, endpoint: str) -> None:
+        """Open a line and keep it open."""
+        peer = Peer(self, "l")
+        self._ports[peer] = endpoint
+        self._peers.add(peer)
+        self._spawn(keep_connected(peer, endpoint, self._report))
+
+    async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
+        """Accept lines; the endpoint with what the system chose."""
+        listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
+        self._listeners.append(listener)
+        self._extra.setdefault("LINESYNC_HUB", listener.endpoint)
+        return listener.endpoint
+
+    def _accept(self) -> Peer:
+        peer = Peer(self, "l")
+        self._peers.add(peer)
+        return peer
+
+    def _label(self, peer: Peer) -> str:
+        """What the line is called: its endpoint, with a number where an endpoint takes many."""
+        if peer in self._ports:
+            return self._ports[peer]
+        return f"{peer.info.endpoint if peer.info else 'line'}#{next(self._accepted)}"
+
+    def _log_of(self, label: str) -> ConsoleLog:
+        return self._logs.setdefault(label, ConsoleLog())
+
+    async def aclose(self, reason: str = "the hub was stopped") -> None:
+        """Stop: every session is told, every line closed."""
+        self._requests.stop()
+        for listener in self._listeners:
+            await listener.aclose()
+        for session in self._sessions.all():
+            for task in session.tasks:
+                task.cancel()
+        await asyncio.gather(*(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), LinesyncError):
+            self._report(str(task.exception()))
+
+    # -- what peers tell ----------------------------------------------------------------------------------------------
+
+    def session_up(self, peer: Conversation, hello: Hello) -> None:
+        assert isinstance(peer, Peer)
+        self._sessions.begin(peer, self._label(peer))
+        self._sessions.remember(peer)
+
+    def session_down(self, peer: Conversation, reason: str) -> None:
+        assert isinstance(peer, Peer)
+        session = self._sessions.end(peer)
+        if session is None:
+            return
+        for task in list(session.tasks):
+            task.cancel()
+        restarted = "restarted" in reason
+        self._requests.session_over(session, Cause.RESTARTED if restarted else Cause.STOPPED, reason)
+
+    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if session is None:
+            if peer not in self._ports:
+                self._peers.discard(peer)
+            return
+        why = error.message if error is not None else "closed at the other end"
+        self._requests.line_lost(session, why)
+        if peer in self._ports:
+            return
+        local = peer.info is not None and peer.info.kind == "unix"
+        if local and not session.host:
+            self._give_up(peer, why)
+        else:
+            keep = _KEEP_AGENT if session.host else _KEEP_SCRIPT
+            session.give_up = asyncio.get_running_loop().call_later(keep, self._give_up, peer, why)
+
+    def _give_up(self, peer: Peer, why: str) -> None:
+        """A session has waited long enough for a line."""
+        self._peers.discard(peer)
+        peer.abandon(why)
+
+    def line_back(self, peer: Conversation) -> None:
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if session is not None:
+            if session.give_up is not None:
+                session.give_up.cancel()
+                session.give_up = None
+            self._requests.line_back(session)
+
+    def line_quiet(self, peer: Conversation, silent_for: float) -> None:
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if session is not None and session.host and peer.line is not None:
+            self._report(f"{session.host} is silent on {session.line}; waiting for it")
+
+    def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None:
+        known = self._sessions.known(hello.peer, hello.nonce)
+        if known is not None and known is not peer:
+            assert isinstance(peer, Peer)
+            self._peers.discard(peer)
+        return known
+
+    def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None:
+        assert isinstance(peer, Peer)
+        label = self._ports.get(peer)
+        if label is not None:
+            self._log_of(label).add(escaped(data) if noise else data)
+
+    def trouble(self, peer: Conversation, sentence: str) -> None:
+        assert isinstance(peer, Peer)
+        where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
+        self._report(f"{where}: {sentence}")
+
+    def request(self, peer: Conversation, number: str, text: str) -> None:
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if session is not None:
+            self._requests.take(session, number, text)
+
+    # -- channels -----------------------------------------------------------------------------------------------------
+
+    def channel(self, peer: Conversation, stream: Stream) -> None:
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if session is None:
+            return
+        try:
+            work = self._channel_work(stream)
+        except LinesyncError as error:
+            refuse(stream, error)
+            work = settle(stream)
+        session.spawn(self._spawn(work))
+
+    def _channel_work(self, stream: Stream) -> Coroutine[Any, Any, None]:
+        host = addressee(stream.words)
+        if host == HUB:
+            return serve(stream, self._extra)
+        if host:
+            return self._relay(stream, self._reachable(host))
+        opening = messages.decode(stream.words, ConsoleOpen, TraceOpen)
+        if isinstance(opening, ConsoleOpen):
+            label, peer = self._line_of(opening.host)
+            return serve_console(stream, opening, self._log_of(label), peer)
+        assert isinstance(opening, TraceOpen)
+        return serve_trace(stream, self._line_of(opening.host)[1])
+
+    async def _relay(self, stream: Stream, target: HubSession) -> None:
+        onward = target.peer.open(stream.words, stream.lane)
+        task = asyncio.current_task()
+        assert task is not None
+        target.spawn(task)  # it ends with either of the two hosts
+        await splice(stream, onward)
+
+    def _reachable(self, host: str) -> HubSession:
+        session = self._sessions.host(host)
+        absent = self._requests.absent(host)
+        if session is None or absent is not None or not session.peer.up:
+            names = ", ".join(row["name"] for row in self._requests.hosts(0.0) if row["state"] != "lost")  # type: ignore[misc]
+            why = (
+                f"it is lost ({absent})"
+                if absent not in (None, Cause.NEVER_SEEN)
+                else "no agent of that name has registered"
+            )
+            raise LinesyncFailed(f"there is no host {host}: {why}; hosts now: {names or 'none'}")
+        return session
+
+    def _line_of(self, name: str) -> tuple[str, Peer]:
+        """The line that a host, or a port's own name, stands for."""
+        session = self._sessions.host(name)
+        if session is not None:
+            return session.line, session.peer
+        for peer, label in self._ports.items():
+            if label == name or label.partition(",")[0] == name:
+                return label, peer
+        known = ", ".join([*(s.host for s in self._sessions.all() if s.host), *self._ports.values()])
+        raise UsageError(f"there is no host or port {name}; there are: {known or 'none'}")
+
+    # -- hosts --------------------------------------------------------------------------------------------------------
+
+    def _host_changed(self, event: HostUp | HostLost) -> None:
+        if isinstance(event, HostUp):
+            session = self._sessions.host(event.host)
+            where = f" on {session.line}" if session is not None else ""
+            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}")
+            return
+        self._report(f"host {event.host} is lost: {event.cause} ({event.why})")
+        session = self._sessions.host(event.host)
+        if session is not None and session.id == event.session:
+            for task in list(session.tasks):
+                task.cancel()
+
+    def _link_rows(self) -> list[dict[str, object]]:
+        rows = []
+        for peer in self._peers:
+            session = self._sessions.of(peer)
+            label = session.line if session else self._ports.get(peer) or (peer.info.endpoint if peer.info else "")
+            row = link_row(peer, label, HUB)
+            row["host"] = session.host if session else ""
+            rows.append(row)
+        return sorted(rows, key=lambda row: (str(row["kind"]), str(row["line"])))

@@ -1,0 +1,229 @@
+"""What the hub does with a request: the model decides, and its outcomes become replies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+
+from .. import messages
+from ..errors import LinesyncError, NotAllowed, UsageError
+from ..messages import Barrier, ClientGone, Confirm, Hosts, Links, Message, Register, Semaphore, Status, Withdraw
+from ..model.outcomes import Event, Failed, Granted, HostLost, HostUp, Level, Outcome, Released
+from ..model.party import Cause, Client
+from ..model.services import SyncServices
+from .sessions import HubSession, Sessions
+
+__all__ = ["Requests"]
+
+_ACCEPTED: tuple[type[Message], ...] = (
+    Barrier,
+    Semaphore,
+    Confirm,
+    Withdraw,
+    ClientGone,
+    Register,
+    Hosts,
+    Status,
+    Links,
+)
+_STALL = 5.0  # seconds that the hub itself may be late before it blames nobody for silence
+_TICK = 1.0
+
+
+class Requests:
+    """The hub's requests and replies.
+
+    :param links: gives the rows of ``links``.
+    :param on_host: is told of each host that comes up or is lost.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        lease: float,
+        boot: str,
+        links: Callable[[], list[dict[str, object]]],
+        on_host: Callable[[HostUp | HostLost], None],
+    ) -> None:
+        self._sessions = sessions
+        self._services = SyncServices(lease=lease)
+        self._boot = boot
+        self._links = links
+        self._on_host = on_host
+        self._waiting: dict[tuple[str, str], tuple[HubSession, str]] = {}
+        """(host, arrival) to the request that waits for it."""
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticked = self._loop.time()
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def take(self, session: HubSession, number: str, text: str) -> None:
+        """A request or a note came."""
+        try:
+            message = messages.decode(text, *_ACCEPTED)
+            reply = self._do(session, number, message)
+        except LinesyncError as error:
+            reply = messages.encode_error(error)
+        if reply is not None and number != "-":
+            session.peer.answer(number, reply)
+        self._set_timer()
+
+    def _do(self, session: HubSession, number: str, message: Message) -> str | None:
+        """The reply, None when it comes later or never."""
+        now = self._loop.time()
+        services = self._services
+        match message:
+            case Semaphore():
+                arrival, client = self._arrive(session, number, message.arrival)
+                self._tell(
+                    services.semaphore(arrival, message.ns, message.name, message.delta, client, now, message.timeout)
+                )
+            case Barrier():
+                arrival, client = self._arrive(session, number, message.arrival)
+                self._tell(
+                    services.barrier(
+                        arrival,
+                        message.ns,
+                        message.name,
+                        message.count,
+                        client,
+                        now,
+                        message.timeout,
+                        message.member or None,
+                    )
+                )
+            case Confirm():
+                services.confirm(session.arrival(message.request, message.arrival), session.client(message.request))
+            case Withdraw():
+                arrival = session.arrival(message.request, message.arrival)
+                self._tell(services.withdraw(arrival, session.client(message.request), now))
+            case ClientGone():
+                client = session.client(f"-.{message.client}")
+                self._tell(services.client_gone(client, now))
+            case Register():
+                return self._register(session, message, now)
+            case Hosts():
+                return messages.encode_ok(json.dumps(self.hosts(now)))
+            case Status():
+                return messages.encode_ok(json.dumps(services.status(now), default=str))
+            case Links():
+                return messages.encode_ok(json.dumps(self._links()))
+        return None
+
+    def _arrive(self, session: HubSession, number: str, named: str) -> tuple[str, Client]:
+        if "." in number and not session.host:
+            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
+        arrival, client = session.arrival(number, named), session.client(number)
+        self._waiting[client.host, arrival] = (session, number)
+        return arrival, client
+
+    def _register(self, session: HubSession, message: Register, now: float) -> str:
+        published = {}
+        for item in message.published:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise UsageError(f"the published value {item!r} is not K=V")
+            published[key] = value
+        events = self._services.register(
+            message.name,
+            session.id,
+            message.boot,
+            session.line,
+            now,
+            capabilities=message.capabilities,
+            published=published,
+        )
+        self._sessions.name(session, message.name)
+        self._tell(events)
+        return messages.encode_ok(self._boot)
+
+    # -- outcomes -----------------------------------------------------------------------------------------------------
+
+    def _tell(self, events: Iterable[Event | Outcome]) -> None:
+        for event in events:
+            if isinstance(event, HostUp | HostLost):
+                self._on_host(event)
+            else:
+                self._reply(event)
+
+    def _reply(self, outcome: Outcome) -> None:
+        waiting = self._waiting.pop((outcome.client.host, outcome.arrival), None)
+        if waiting is None:
+            return
+        session, number = waiting
+        provisional = isinstance(outcome, Granted) and outcome.provisional
+        if not provisional and outcome.arrival == session.arrival(number, ""):
+            # Nobody can ask again for an arrival without a name of its own, so its result need not be kept.
+            self._services.confirm(outcome.arrival, outcome.client)
+        if isinstance(outcome, Failed):
+            text = messages.encode_error(outcome.error)
+        else:
+            text = _granted(outcome)
+        session.peer.answer(number, text)
+
+    # -- life and time ------------------------------------------------------------------------------------------------
+
+    def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
+        """A session is over: so is what its host and its scripts wait for."""
+        now = self._loop.time()
+        if session.host:
+            self._tell(self._services.ended(session.host, session.id, cause, why, now))
+        self._tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
+        self._waiting = {key: value for key, value in self._waiting.items() if value[0] is not session}
+        self._set_timer()
+
+    def line_lost(self, session: HubSession, why: str) -> None:
+        if session.host:
+            self._services.line_lost(session.host, session.id, why)
+
+    def line_back(self, session: HubSession) -> None:
+        if session.host:
+            self._tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
+
+    def hosts(self, now: float) -> list[dict[str, object]]:
+        """The rows of ``hosts``."""
+        self._hear(now)
+        rows = self._services.status(now)["hosts"]
+        assert isinstance(rows, list)
+        return rows
+
+    def absent(self, host: str) -> Cause | None:
+        """Why a host cannot be reached, None while it lives."""
+        return self._services.absent(host)
+
+    def tick(self) -> None:
+        """Look at all sessions and all deadlines; called each second, and when a deadline is due."""
+        now = self._loop.time()
+        if now - self._ticked > _TICK + _STALL:
+            self._services.extend_all(now)
+        self._ticked = now
+        self._hear(now)
+        self._tell(self._services.handle_timer(now))
+        self._set_timer()
+
+    def _hear(self, now: float) -> None:
+        """Renew the lease of each host that was heard since the last look."""
+        for session in self._sessions.all():
+            link = session.peer.link
+            if session.host and link is not None and link.heard_at >= now - 2 * _TICK:
+                self._tell(self._services.heard(session.host, session.id, link.heard_at))
+
+    def _set_timer(self) -> None:
+        when = min(self._services.next_timer() or float("inf"), self._ticked + _TICK)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(max(when, self._loop.time()), self.tick)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _granted(outcome: Granted) -> str:
+    value = outcome.value
+    if isinstance(value, Level):
+        return messages.encode_ok(str(value.value))
+    assert isinstance(value, Released)
+    return messages.encode_ok(str(value.generation), str(value.position), *value.parties)

@@ -1,0 +1,94 @@
+"""Who is at the other end of each session: an agent with a name and scripts behind it, or a script."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..model.party import HUB, Client
+from ..runtime.peer import Peer
+
+__all__ = ["HubSession", "Sessions"]
+
+
+class HubSession:
+    """One session and what the hub knows of it."""
+
+    def __init__(self, peer: Peer, serial: int, line: str) -> None:
+        self.peer = peer
+        self.serial = serial
+        self.line = line
+        """The line's label, one for each byte pipe."""
+        self.host = ""
+        """The host that the session speaks for once it has registered."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        """The channels that are relayed or served for it."""
+        self.give_up: asyncio.TimerHandle | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self.serial)
+
+    def client(self, request: str) -> Client:
+        """The client whose request has this id. A number is never used twice for one host: it holds the session's."""
+        _, _, script = request.partition(".")
+        return Client(self.host or HUB, f"{self.serial}.{script}" if script else self.id)
+
+    def arrival(self, request: str, named: str) -> str:
+        """The id of the arrival that a request makes."""
+        return named or f"{self.serial}/{request}"
+
+    def spawn(self, task: asyncio.Task[None]) -> None:
+        """Keep a task with the session."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+class Sessions:
+    """All sessions of a hub."""
+
+    def __init__(self) -> None:
+        self._serial = 0
+        self._by_peer: dict[Peer, HubSession] = {}
+        self._by_nonces: dict[tuple[str, str], Peer] = {}
+        self._by_host: dict[str, HubSession] = {}
+
+    def all(self) -> list[HubSession]:
+        return list(self._by_peer.values())
+
+    def begin(self, peer: Peer, line: str) -> HubSession:
+        self._serial += 1
+        session = HubSession(peer, self._serial, line)
+        self._by_peer[peer] = session
+        return session
+
+    def known(self, ours: str, theirs: str) -> Peer | None:
+        """The peer whose session is this pair of nonces."""
+        return self._by_nonces.get((ours, theirs))
+
+    def remember(self, peer: Peer) -> None:
+        """A session stands: it may be asked for on another line."""
+        link = peer.link
+        if link is not None and link.session is not None:
+            self._by_nonces[link.session.nonce, link.session.peer.nonce] = peer
+
+    def of(self, peer: Peer) -> HubSession | None:
+        return self._by_peer.get(peer)
+
+    def name(self, session: HubSession, host: str) -> None:
+        """The session speaks for this host from now on."""
+        session.host = host
+        self._by_host[host] = session
+
+    def host(self, name: str) -> HubSession | None:
+        return self._by_host.get(name)
+
+    def end(self, peer: Peer) -> HubSession | None:
+        """The session is over."""
+        session = self._by_peer.pop(peer, None)
+        self._by_nonces = {key: value for key, value in self._by_nonces.items() if value is not peer}
+        if session is not None:
+            if self._by_host.get(session.host) is session:
+                del self._by_host[session.host]
+            if session.give_up is not None:
+                session.give_up.cancel()
+        return session

@@ -1,0 +1,107 @@
+"""Looking at a line: its console log, what is typed into it, and its frames as they pass."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from ..errors import EndOfStream, LinesyncError, LinesyncFailed
+from ..messages import ConsoleOpen
+from ..ops.serve import refuse
+from ..runtime.peer import Peer
+from ..runtime.streams import MESSAGE, Stream
+from ..wire.frames import describe
+from .console import ConsoleLog
+
+__all__ = ["serve_console", "serve_trace"]
+
+_TRACE_LINES = 1000  # that a slow reader may be behind
+
+
+async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, peer: Peer) -> None:
+    """Send the log, and with ``follow`` what is added to it; type what comes the other way."""
+    follower = log.follow()
+    try:
+        if not opening.follow and not opening.type:
+            await stream.send(1, follower.take())
+            stream.end()
+            return
+        typing = asyncio.create_task(_type(stream, opening, peer))
+        try:
+            while not typing.done():
+                more = asyncio.create_task(follower.more())
+                await asyncio.wait({more, typing}, return_when=asyncio.FIRST_COMPLETED)
+                more.cancel()
+                data = follower.take()
+                if data:
+                    await stream.send(1, data)
+        finally:
+            typing.cancel()
+            with suppress(asyncio.CancelledError, LinesyncError):
+                await typing
+        stream.end()
+    except LinesyncError:
+        pass
+    finally:
+        log.unfollow(follower)
+
+
+async def _type(stream: Stream, opening: ConsoleOpen, peer: Peer) -> None:
+    """Carry what a person types into the line until they leave."""
+    try:
+        while True:
+            item = await stream.receive()
+            if not opening.type:
+                continue
+            if peer.line is None:
+                refuse(stream, LinesyncFailed("the line is down; nothing can be typed into it now"))
+                return
+            if item.stream == MESSAGE:
+                if not peer.line.send_break():
+                    refuse(stream, LinesyncFailed("this line cannot send a BREAK; it is no serial port"))
+            else:
+                peer.line.write(item.data)
+    except EndOfStream:
+        pass
+
+
+async def serve_trace(stream: Stream, peer: Peer) -> None:
+    """Send a text line for each frame that passes, until the reader leaves. A slow reader loses lines, and is told how
+    many."""
+    link = peer.link
+    if link is None:
+        raise LinesyncFailed("that line has not been open yet; nothing can be traced on it")
+    lines: asyncio.Queue[str] = asyncio.Queue(_TRACE_LINES)
+    lost = 0
+
+    def trace(direction: str, kind: bytes, body: bytes, length: int) -> None:
+        nonlocal lost
+        try:
+            stamp = time.strftime("%H:%M:%S") + f".{time.time() % 1:.3f}"[2:]
+            lines.put_nowait(f"{stamp} {'<' if direction == 'in' else '>'} {length:5} {describe(kind, body)}\n")
+        except asyncio.QueueFull:
+            lost += 1
+
+    before, link.trace = link.trace, trace
+    leaving = asyncio.create_task(_until_end(stream))
+    try:
+        while not leaving.done():
+            line = asyncio.create_task(lines.get())
+            done, _ = await asyncio.wait({line, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            line.cancel()
+            if line in done:
+                gap, lost = (f"... {lost} frames not shown\n" if lost else ""), 0
+                await stream.send(1, (gap + line.result()).encode())
+        stream.end()
+    except LinesyncError:
+        pass
+    finally:
+        link.trace = before
+        leaving.cancel()
+
+
+async def _until_end(stream: Stream) -> None:
+    with suppress(LinesyncError):
+        while True:
+            await stream.receive()

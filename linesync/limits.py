@@ -1,0 +1,72 @@
+"""Every constant of the protocol, with its unit and the section of docs/protocol.md that fixes it.
+
+Times are seconds, sizes are bytes unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []  # the names below are read as limits.NAME, never starred
+
+VERSION = 1  # the protocol version this code speaks best (section 4.1, Hello)
+OLDEST_VERSION = 1  # the oldest it still speaks
+
+# -- frames (section 2) ----------------------------------------------------------------------------------------------
+BASIC_FRAME = 127  # longest frame, start and newline included, before anything longer is agreed
+CONTROL_FRAME = 127  # longest frame that may stand inside another one
+LONGEST_FRAME = (1 << 20) - 1  # what four length digits can say; a receiver announces far less
+SERIAL_FRAME = 2048  # the longest frame a serial receiver here announces
+PIPE_FRAME = 1 << 16  # the same on sockets and pipes
+BULK_TIME = 0.55  # seconds of line time that a frame may take at most: a lost one is known and repeated soon
+CHECK_SIZE = 6  # base64url digits of the 32-bit check
+NONCE_SIZE = 8  # base64url digits: 48 random bits
+
+# -- foreign text (section 3) ----------------------------------------------------------------------------------------
+FOREIGN_IN_FRAME = 1024  # foreign text inside one frame that is still spliced out
+FOREIGN_LINES = 6  # foreign line ends inside one frame that are still tried
+FRAME_PATIENCE = 0.3  # a frame that gets no byte for this long is given up as damaged
+HELD_COUNT = 16  # damaged pieces that wait for their good copy
+HELD_BYTES = 16384  # and all of them together
+HELD_TIME = 2.0  # and how long
+
+# -- calling and keeping alive (section 4) ---------------------------------------------------------------------------
+CALL_FAST = 0.2  # between hellos at first and after a loss
+CALL_FAST_COUNT = 25  # how many of those
+CALL_SLOW = 1.0  # between hellos after that
+SILENCE = 3.0  # on a shared line a listener says nothing this long after the last valid frame
+KEEPALIVE_CALLER = 2.8  # below SILENCE, so that a listener may always answer
+KEEPALIVE_LISTENER = 7.0  # with the caller's, an idle session costs 5 bytes a second
+KEEPALIVE_PIPE = 8.0  # either end of a line that nobody else is on
+POLL_IDLE = 7.5  # a caller that heard nothing for this long asks
+QUIET_AFTER = 1.0  # an unanswered poll for this long: the line is quiet
+QUIET_AFTER_PIPE = 5.0  # the same on sockets and pipes, where a busy peer is likelier than a lost line
+QUIET_LISTENER = 8.0  # nothing valid for this long: the line is quiet, for a listener
+
+# -- sequence, acknowledgement, recovery (section 5) -----------------------------------------------------------------
+SEQ_BITS = 12
+SEQ_MOD = 1 << SEQ_BITS
+WINDOW_FRAMES = 1024  # frames in flight in one lane; below half of SEQ_MOD
+ACK_RANGES = 8  # ranges past the cumulative acknowledgement in one ack frame
+ACK_DELAY = 0.04  # how long an acknowledgement may wait for a frame to ride on
+ACK_DELAY_MAX = 0.2  # the same for bulk, where frames are long
+MEASURE = 0.3  # a full acknowledgement at least so often while acknowledgements ride on data ...
+MEASURE_COST = 10.0  # ... but no oftener than ten control frames' time, which is 2 % of the line
+ACK_EVERY = 1 << 16  # bytes received that force an acknowledgement
+FIRST_RTT = 0.5  # assumed until measured
+PROBE_FLOOR = 0.02  # least probe timeout
+POLL_MAX = 1.0  # most between two polls of an unanswering peer
+WINDOW_BYTES = 4 << 20  # bytes in flight, all lanes, on lines without a rate
+
+# -- pacing (section 5.6) --------------------------------------------------------------------------------------------
+AHEAD = 0.008  # how far ahead of a serial line its sender may be
+AHEAD_SLACK = 0.006  # a lag of the line behind our reckoning that is worth correcting
+
+# -- channels (section 6) --------------------------------------------------------------------------------------------
+CREDIT_SERIAL = 1 << 16  # credit of a new channel, each direction
+CREDIT_PIPE = 1_000_000
+CHANNELS = 4096  # open at once in a session
+MESSAGE_MAX = 1 << 20  # one message, reassembled
+OPEN_MAX = 1 << 18  # the words that open a channel (a command's argv and environment)
+
+# -- probing for longer frames (section 7) ---------------------------------------------------------------------------
+PROBE_SIZES = (256, 512, 1024, 2048)
+PROBE_TRIES = 3

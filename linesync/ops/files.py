@@ -1,0 +1,234 @@
+"""Files over a channel: whole, checked and in their place, or not there at all.
+
+The bytes go into a temporary file beside the target; only when their number and their SHA-256 are what the sender says
+is it renamed over the target. Both ends run the same two loops, one to send and one to receive, under any driver.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from .. import messages
+from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
+from ..messages import FileEnd, FileHead
+from ..runtime.streams import MESSAGE, Stream
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["fetch", "serve_read", "serve_write", "store"]
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes so far, bytes in all)."""
+_CHUNK = 1 << 16
+
+
+def _sha256() -> _Hash:
+    from hashlib import sha256  # only those who copy pay for it
+
+    return sha256()
+
+
+class _Incoming:
+    """A file that is being received: nothing is at its place until :meth:`commit`."""
+
+    def __init__(self, path: str, mode: int) -> None:
+        self.path = path
+        folder, name = os.path.split(path)
+        self._temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.{id(self):x}.linesync")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file: BinaryIO | None = os.fdopen(os.open(self._temporary, flags, 0o600), "wb", buffering=0)
+        self._mode = mode
+        self._hash = _sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        assert self._file is not None
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        self._hash.update(data)
+        self.size += len(data)
+
+    def commit(self, size: int, sha256: str) -> None:
+        """Put the file in its place.
+
+        :raises LinesyncFailed: what arrived is not what was sent.
+        """
+        assert self._file is not None
+        if self.size != size or self._hash.hexdigest() != sha256:
+            raise LinesyncFailed(
+                f"{self.path} arrived damaged ({self.size} of {size} bytes) or changed while it was read; it was not"
+                " written, copy it again"
+            )
+        os.fchmod(self._file.fileno(), self._mode & 0o7777)
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        os.rename(self._temporary, self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind; after :meth:`commit` this does nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            os.unlink(self._temporary)
+
+
+async def _send_bytes(stream: Stream, file: BinaryIO, size: int, progress: Progress | None) -> str:
+    """Send a file's bytes and tell their SHA-256."""
+    digest, done = _sha256(), 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        done += len(chunk)
+        await stream.send(0, chunk)
+        if progress is not None:
+            progress(done - stream.queued, max(size, done))
+    return digest.hexdigest()
+
+
+async def _receive_bytes(stream: Stream, incoming: _Incoming, size: int, progress: Progress | None) -> None:
+    """Receive a file's bytes up to and with its FileEnd, and commit it."""
+    while True:
+        item = await stream.receive()
+        if item.stream != MESSAGE:
+            incoming.write(item.data)
+            if progress is not None:
+                progress(incoming.size, size)
+            continue
+        end = _message(item.data.decode("utf-8", "replace"), FileEnd)
+        assert isinstance(end, FileEnd)
+        incoming.commit(incoming.size, end.sha256)
+        return
+
+
+def _message(text: str, kind: type[messages.Message]) -> messages.Message:
+    error = messages.read_error(text)
+    if error is not None:
+        raise error
+    return messages.decode(text, kind)
+
+
+def _regular(path: str) -> tuple[BinaryIO, os.stat_result]:
+    """Open a file for reading.
+
+    :raises LinesyncFailed: it is not a regular file.
+    :raises OSError: as the system says.
+    """
+    file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        file.close()
+        raise LinesyncFailed(f"{path} is not a regular file; copy files by their names")
+    return file, status
+
+
+# -- the host's side --------------------------------------------------------------------------------------------------
+
+
+async def serve_read(stream: Stream, request: messages.FileRead) -> None:
+    """Send a file to the client."""
+    try:
+        file, status = _regular(os.path.expanduser(request.path))
+    except OSError as error:
+        raise _cannot("read", request.path, error) from None
+    with file:
+        stream.send_message(messages.encode(FileHead(size=status.st_size, mode=stat.S_IMODE(status.st_mode))))
+        digest = await _send_bytes(stream, file, status.st_size, None)
+    stream.send_message(messages.encode(FileEnd(sha256=digest)))
+    stream.end()
+
+
+async def serve_write(stream: Stream, request: messages.FileWrite) -> None:
+    """Take a file from the client."""
+    path = os.path.expanduser(request.path)
+    if os.path.isdir(path):
+        path = os.path.join(path, os.path.basename(request.name))
+    try:
+        incoming = _Incoming(path, request.mode)
+    except OSError as error:
+        raise _cannot("write", path, error) from None
+    try:
+        await _receive_bytes(stream, incoming, request.size, None)
+    except OSError as error:
+        raise _cannot("write", path, error) from None
+    finally:
+        incoming.discard()
+    stream.send_message(messages.encode(FileEnd(sha256="")))
+    stream.end()
+
+
+# -- the client's side ------------------------------------------------------------------------------------------------
+
+
+async def fetch(stream: Stream, target: str, name: str, progress: Progress | None = None) -> int:
+    """Receive the file that a FileRead channel sends.
+
+    :param target: a path here; into a directory it goes under ``name``.
+    :returns: its size in bytes.
+    :raises LinesyncFailed: it cannot be had, or not written here; nothing was changed.
+    """
+    path = os.path.join(target, name) if os.path.isdir(target) else target
+    try:
+        head = _message(await stream.receive_message(), FileHead)
+        assert isinstance(head, FileHead)
+        incoming = _Incoming(path, head.mode)
+        try:
+            await _receive_bytes(stream, incoming, head.size, progress)
+        finally:
+            incoming.discard()
+        stream.end()
+        return incoming.size
+    except OSError as error:
+        stream.reset("the client cannot write the file")
+        raise _cannot("write", path, error) from None
+    except (BrokenError, EndOfStream) as error:
+        raise LinesyncFailed(f"the copy was broken off: {error.message}; nothing was changed") from None
+
+
+async def store(
+    open_channel: Callable[[messages.FileWrite], Stream],
+    source: str,
+    host: str,
+    path: str,
+    progress: Progress | None = None,
+) -> int:
+    """Send a file to a host.
+
+    :param open_channel: opens the channel for the request made here.
+    :returns: its size in bytes.
+    :raises LinesyncFailed: it cannot be read here or written there; nothing was changed.
+    """
+    try:
+        file, status = _regular(source)
+    except OSError as error:
+        raise _cannot("read", source, error) from None
+    with file:
+        mode = stat.S_IMODE(status.st_mode)
+        request = messages.FileWrite(to=host, path=path, name=os.path.basename(source), size=status.st_size, mode=mode)
+        stream = open_channel(request)
+        try:
+            digest = await _send_bytes(stream, file, status.st_size, progress)
+            stream.send_message(messages.encode(FileEnd(sha256=digest)))
+            _message(await stream.receive_message(), FileEnd)
+        except (BrokenError, EndOfStream) as error:
+            raise await _their_error(stream) or LinesyncFailed(
+                f"the copy was broken off: {error.message}; nothing was changed there"
+            ) from None
+        stream.end()
+        return status.st_size
+
+
+async def _their_error(stream: Stream) -> LinesyncError | None:
+    """The error that the host sent before it closed the channel, if it did."""
+    try:
+        return messages.read_error(await stream.receive_message())
+    except LinesyncError:
+        return None
+
+
+def _cannot(what: str, path: str, error: OSError) -> LinesyncFailed:
+    return LinesyncFailed(f"cannot {what} {path}: {error.strerror}; check the path and the rights to it")

@@ -1,0 +1,80 @@
+"""A host's side of the channels that are opened to it, by what they are for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from .. import messages
+from ..errors import EndOfStream, LinesyncError, LinesyncFailed
+from ..messages import FileRead, FileWrite, Message, Run
+from ..runtime.streams import Stream
+
+__all__ = ["SERVED", "addressee", "refuse", "serve"]
+
+SERVED: tuple[type[Message], ...] = (Run, FileRead, FileWrite)
+"""The openings that any host serves."""
+
+
+def addressee(words: str) -> str:
+    """The host that an opening is for; empty when it is none that a host serves.
+
+    :raises LinesyncError: the opening is malformed.
+    """
+    verb = words.partition(" ")[0]
+    if verb not in {cls.VERB for cls in SERVED}:
+        return ""
+    message = messages.decode(words, *SERVED)
+    return str(message.to)  # type: ignore[attr-defined]
+
+
+async def serve(stream: Stream, extra: Mapping[str, str]) -> None:
+    """Do what a channel was opened for; its errors go to the client as the last message.
+
+    :param extra: environment variables for the commands that are run.
+    """
+    from .command import serve_run
+    from .files import serve_read, serve_write
+
+    try:
+        request = messages.decode(stream.words, *SERVED)
+        if isinstance(request, Run):
+            await serve_run(stream, request, extra)
+        elif isinstance(request, FileRead):
+            await serve_read(stream, request)
+        elif isinstance(request, FileWrite):
+            await serve_write(stream, request)
+    except asyncio.CancelledError:
+        refuse(stream, LinesyncFailed("this host's agent was stopped"))
+        raise
+    except LinesyncError as error:
+        refuse(stream, error)
+    except OSError as error:
+        refuse(stream, LinesyncFailed(f"this host failed: {error.strerror}"))
+    except Exception as error:
+        # A fault of ours must not leave the client waiting; the log has the rest.
+        refuse(stream, LinesyncFailed(f"linesync on this host has a fault ({error!r}); see its log, and report it"))
+        raise
+    await settle(stream)
+
+
+async def settle(stream: Stream) -> None:
+    """Take what still comes until the client has closed its side, so that nothing of the channel is left."""
+    try:
+        while True:
+            await stream.receive()
+    except EndOfStream:
+        pass
+    except LinesyncError:
+        pass
+
+
+def refuse(stream: Stream, error: LinesyncError) -> None:
+    """Send an error as a channel's last message."""
+    if stream.broken is not None:
+        return
+    try:
+        stream.send_message(messages.encode_error(error))
+    except LinesyncError:
+        return
+    stream.end()

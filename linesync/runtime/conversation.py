@@ -1,0 +1,335 @@
+"""What two ends do over a link, without knowing who drives it: requests and their replies, channels, notices.
+
+A driver (asyncio or a plain socket) moves bytes and time; it gives the events here and supplies three things: ``kick``
+(there is something to send), ``wait`` (until something changed for a key) and ``wake``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ..errors import LinesyncError, LinesyncFailed
+from ..wire.events import (
+    ChannelClosed,
+    ChannelData,
+    ChannelEnded,
+    ChannelMessage,
+    ChannelOpened,
+    ChannelWritable,
+    Event,
+    ForeignText,
+    LineBack,
+    LineQuiet,
+    Noise,
+    Refused,
+    Restarted,
+    ResumeAsked,
+    SessionEnded,
+    SessionUp,
+    ThirdTalker,
+)
+from ..wire.frames import Hello, Lane
+from ..wire.link import Link
+from ..wire.mux import Mux
+from .streams import MESSAGE, Item, Stream
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Conversation", "Pending", "User"]
+
+Done = Callable[[str | LinesyncError], None]
+
+
+class Pending:
+    """A request that has no reply yet."""
+
+    __slots__ = ("done", "reply", "waiter")
+
+    def __init__(self, done: Done | None) -> None:
+        self.reply: str | LinesyncError | None = None
+        self.done = done
+        self.waiter: object = None
+
+
+class User:
+    """What a conversation tells its owner. Every method does nothing unless overridden.
+
+    ``request`` gets (id, text); the id is ``-`` for a note. ``resume_asked`` may name the conversation that knows the
+    session.
+    """
+
+    def session_up(self, peer: Conversation, hello: Hello) -> None: ...
+    def session_down(self, peer: Conversation, reason: str) -> None: ...
+    def line_quiet(self, peer: Conversation, silent_for: float) -> None: ...
+    def line_back(self, peer: Conversation) -> None: ...
+    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None: ...
+    def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None: ...
+    def request(self, peer: Conversation, number: str, text: str) -> None: ...
+    def channel(self, peer: Conversation, stream: Stream) -> None: ...
+    def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None: ...
+    def trouble(self, peer: Conversation, sentence: str) -> None: ...
+
+
+class Conversation:
+    """One end of a session, above the link."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.link: Link | None = None
+        self._streams: dict[int, Stream] = {}
+        self._pending: dict[str, Pending] = {}
+        self._next_request = 0
+        self._third_talkers: set[str] = set()
+        self._known: Mux | None = None  # of the session whose beginning we were told
+
+    # -- the driver's part --------------------------------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """There is something to send."""
+        raise NotImplementedError
+
+    def wait(self, key: Stream | Pending | Self) -> Awaitable[None]:
+        """Wait until :meth:`wake` was called for this key."""
+        raise NotImplementedError
+
+    def wake(self, key: Stream | Pending | Self) -> None:
+        """Something changed for this key."""
+        raise NotImplementedError
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        raise NotImplementedError
+
+    def adopted_by(self, other: Conversation, hello: Hello) -> None:
+        """Another conversation knows the session that the new line asks for: give it the line."""
+        raise NotImplementedError
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """A session stands (its line may be quiet)."""
+        return self._standing() is not None
+
+    def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
+        """Send a request; ``done`` is called with the reply's text, or an error when the session ends first.
+
+        :param suffix: appended to the id after a dot: whom the request is relayed for.
+        :raises LinesyncFailed: no session stands.
+        """
+        mux = self._mux()
+        self._next_request += 1
+        number = f"{self._next_request}.{suffix}" if suffix else str(self._next_request)
+        pending = Pending(done)
+        self._pending[number] = pending
+        mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
+        self.kick()
+        return number, pending
+
+    async def reply_to(self, pending: Pending) -> str:
+        """Wait for a reply's text.
+
+        :raises LinesyncError: the session ended first.
+        """
+        while pending.reply is None:
+            await self.wait(pending)
+        if isinstance(pending.reply, LinesyncError):
+            raise pending.reply
+        return pending.reply
+
+    def note(self, text: str) -> None:
+        """Send a message that nobody answers; dropped while no session stands."""
+        self.answer("-", text)
+
+    def answer(self, number: str, text: str) -> None:
+        """Send the reply to a request; dropped when its session is over."""
+        mux = self._standing()
+        if mux is not None:
+            mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
+            self.kick()
+
+    # -- channels -----------------------------------------------------------------------------------------------------
+
+    def open(self, text: str, lane: Lane = Lane.BULK) -> Stream:
+        """Open a channel.
+
+        :raises LinesyncFailed: no session stands.
+        """
+        number = self._mux().open(lane, text.encode("utf-8", "replace"))
+        stream = Stream(self, number, lane, text)
+        self._streams[number] = stream
+        self.kick()
+        return stream
+
+    def mux_of(self, stream: Stream) -> Mux:
+        """The mux that a stream belongs to; a stream that is not broken belongs to the standing session."""
+        return self._mux()
+
+    def consumed(self, stream: Stream, data: bytes) -> None:
+        """A stream's user took an item."""
+        mux = self._standing()
+        if mux is not None and self._streams.get(stream.number) is stream:
+            mux.consumed(stream.number, data)
+            self.kick()
+
+    def _mux(self) -> Mux:
+        mux = self._standing()
+        if mux is None:
+            raise LinesyncFailed("no session stands on this line")
+        return mux
+
+    def _standing(self) -> Mux | None:
+        """The channels of the session that we know of, None once the link is past it: the last events of a session are
+        handled when the link may have ended it already, or begun another."""
+        session = self.link.session if self.link is not None else None
+        return session.mux if session is not None and session.mux is self._known else None
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def handle(self, events: list[Event]) -> None:
+        """Take what the link reports. An event whose handler fails does not cost the others; the failure is raised in
+        the end."""
+        failure: Exception | None = None
+        for event in events:
+            try:
+                _HANDLERS[type(event)](self, event)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _channel_data(self, event: ChannelData) -> None:
+        stream = self._streams.get(event.channel)
+        if stream is not None:
+            stream.put(Item(event.stream, event.data))
+            self.wake(stream)
+
+    def _channel_message(self, event: ChannelMessage) -> None:
+        if event.channel == 0:
+            mux = self._standing()
+            if mux is not None:
+                mux.consumed(0, event.data)
+                self.kick()
+            number, _, text = event.data.decode("utf-8", "replace").partition(" ")
+            if text.startswith(("ok", "err ")) and number in self._pending:
+                self._settle(self._pending.pop(number), text)
+            else:
+                self.user.request(self, number, text)
+            return
+        stream = self._streams.get(event.channel)
+        if stream is not None:
+            stream.put(Item(MESSAGE, event.data))
+            self.wake(stream)
+
+    def _settle(self, pending: Pending, reply: str | LinesyncError) -> None:
+        pending.reply = reply
+        if pending.done is not None:
+            pending.done(reply)
+        else:
+            self.wake(pending)
+
+    def _channel_opened(self, event: ChannelOpened) -> None:
+        stream = Stream(self, event.channel, event.lane, event.words.decode("utf-8", "replace"))
+        self._streams[event.channel] = stream
+        self.user.channel(self, stream)
+
+    def _channel_ended(self, event: ChannelEnded) -> None:
+        stream = self._streams.get(event.channel)
+        if stream is not None:
+            stream.put_end()
+            self.wake(stream)
+
+    def _channel_closed(self, event: ChannelClosed) -> None:
+        stream = self._streams.pop(event.channel, None)
+        if stream is not None:
+            stream.put_closed(event.reason)
+            self.wake(stream)
+
+    def _channel_writable(self, event: ChannelWritable) -> None:
+        stream = self._streams.get(event.channel)
+        if stream is not None:
+            stream.put_writable()
+            self.wake(stream)
+
+    def _session_up(self, event: SessionUp) -> None:
+        self._known = self.link.mux if self.link is not None and self.link.session is not None else None
+        self._next_request = 0
+        self._third_talkers.clear()
+        self.user.session_up(self, event.peer)
+        self.wake(self)
+
+    def _restarted(self, event: Restarted) -> None:
+        same = event.old_boot == event.new_boot
+        self._session_over("the other side began a new session" if same else "the other side restarted")
+
+    def _session_ended(self, event: SessionEnded) -> None:
+        self._session_over(event.reason)
+
+    def _session_over(self, reason: str) -> None:
+        pending, self._pending = self._pending, {}
+        for request in pending.values():
+            self._settle(request, LinesyncFailed(f"the request was not answered: {reason}; ask again"))
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.put_closed(reason)
+            self.wake(stream)
+        self.user.session_down(self, reason)
+        self.wake(self)
+
+    def abandon(self, reason: str) -> None:
+        """Give the session up from our side: what is open fails with this reason."""
+        self._session_over(reason)
+
+    def _resume_asked(self, event: ResumeAsked) -> None:
+        other = self.user.resume_asked(self, event.hello)
+        if other is not None and other is not self:
+            self.adopted_by(other, event.hello)
+        elif self.link is not None:
+            self.link.start_anew(event.hello, self.now())
+            self.kick()
+
+    def _line_quiet(self, event: LineQuiet) -> None:
+        self.user.line_quiet(self, event.silent_for)
+
+    def _line_back(self, event: LineBack) -> None:
+        self.user.line_back(self)
+
+    def _foreign_text(self, event: ForeignText) -> None:
+        self.user.console_text(self, event.data, False)
+
+    def _noise(self, event: Noise) -> None:
+        self.user.console_text(self, event.data, True)
+
+    def _refused(self, event: Refused) -> None:
+        self.user.trouble(self, event.reason)
+
+    def _third_talker(self, event: ThirdTalker) -> None:
+        hello = event.hello
+        if hello.boot not in self._third_talkers and len(self._third_talkers) < 100:
+            self._third_talkers.add(hello.boot)
+            what = "hub" if hello.role == "l" else "agent"
+            self.user.trouble(
+                self, f"another {what} (boot {hello.boot[:4]}…) speaks on this line; connect just two machines to it"
+            )
+
+
+_HANDLERS: dict[type[Event], Callable[[Conversation, Event], None]] = {
+    ChannelData: Conversation._channel_data,  # type: ignore[dict-item]
+    ChannelMessage: Conversation._channel_message,  # type: ignore[dict-item]
+    ChannelOpened: Conversation._channel_opened,  # type: ignore[dict-item]
+    ChannelEnded: Conversation._channel_ended,  # type: ignore[dict-item]
+    ChannelClosed: Conversation._channel_closed,  # type: ignore[dict-item]
+    ChannelWritable: Conversation._channel_writable,  # type: ignore[dict-item]
+    SessionUp: Conversation._session_up,  # type: ignore[dict-item]
+    SessionEnded: Conversation._session_ended,  # type: ignore[dict-item]
+    Restarted: Conversation._restarted,  # type: ignore[dict-item]
+    ResumeAsked: Conversation._resume_asked,  # type: ignore[dict-item]
+    LineQuiet: Conversation._line_quiet,  # type: ignore[dict-item]
+    LineBack: Conversation._line_back,  # type: ignore[dict-item]
+    ForeignText: Conversation._foreign_text,  # type: ignore[dict-item]
+    Noise: Conversation._noise,  # type: ignore[dict-item]
+    Refused: Conversation._refused,  # type: ignore[dict-item]
+    ThirdTalker: Conversation._third_talker,  # type: ignore[dict-item]
+}

@@ -1,0 +1,37 @@
+"""Who we are on a line: random tokens, this process's boot id, and what we say in a hello."""
+
+from __future__ import annotations
+
+import os
+from binascii import b2a_base64
+
+from .. import limits
+from ..wire.handshake import Local
+
+__all__ = ["BOOT", "local_end", "token"]
+
+_URL = bytes.maketrans(b"+/", b"-_")
+
+
+def token() -> str:
+    """Eight base64url digits from the system's randomness."""
+    return b2a_base64(os.urandom(6), newline=False).translate(_URL).decode("ascii")
+
+
+BOOT = token()
+"""This process's life."""
+
+
+def local_end(role: str, *, clean: bool) -> Local:
+    """What an end of ours says of itself.
+
+    :param role: ``c`` calls, ``l`` listens.
+    :param clean: the line carries every byte by construction (a socket, a pipe).
+    """
+    return Local(
+        role=role,
+        boot=BOOT,
+        frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,
+        credit=limits.CREDIT_PIPE if clean else limits.CREDIT_SERIAL,
+        flags="nep" if clean else "ne",
+    )

@@ -1,0 +1,224 @@
+"""A conversation driven by asyncio over a transport's line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+
+from ..errors import LinesyncError
+from ..transports.base import Line, LineInfo
+from ..wire.events import Event
+from ..wire.frames import Hello
+from ..wire.link import Link
+from .conversation import Conversation, Pending, User
+from .identity import local_end, token
+from .streams import Stream
+
+__all__ = ["LineEnd", "Peer"]
+
+_PAUSED_TICK = 0.05  # seconds between looks at the clock while the transport takes no bytes
+
+
+class LineEnd:
+    """The receiver of one line. The peer behind it may change: a session goes on over another line."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.line: Line | None = None
+
+    def line_made(self, line: Line) -> None:
+        self.line = line
+        self.peer.attach(self, line)
+
+    def data_received(self, data: bytes | bytearray | memoryview) -> None:
+        if self.peer.line is self.line:
+            self.peer.take_data(data)
+
+    def eof_received(self) -> None:
+        """``line_lost`` follows; a session has no halves."""
+
+    def pause_writing(self) -> None:
+        if self.peer.line is self.line:
+            self.peer.set_paused(True)
+
+    def resume_writing(self) -> None:
+        if self.peer.line is self.line:
+            self.peer.set_paused(False)
+
+    def line_lost(self, error: LinesyncError | None) -> None:
+        self.line = None
+        self.peer.detach(self, error)
+
+
+class Peer(Conversation):
+    """One end of a session on an asyncio loop.
+
+    :param role: ``c`` calls, ``l`` listens.
+    """
+
+    def __init__(self, user: User, role: str) -> None:
+        super().__init__(user)
+        self.role = role
+        self.line: Line | None = None
+        self.info: LineInfo | None = None
+        """What is known of the line in use, or of the last one."""
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush_soon = False
+        self._paused = False
+        self._end: LineEnd | None = None
+        self._unread = b""
+        self._lost = asyncio.Event()
+
+    # -- the driver's part --------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def kick(self) -> None:
+        if not self._flush_soon and self.line is not None:
+            self._flush_soon = True
+            self._loop.call_soon(self._flush)
+
+    async def _until(self, key: Stream | Pending | Conversation) -> None:
+        future = self._loop.create_future()
+        waiters = getattr(key, "waiter", None)
+        if waiters is None:
+            waiters = []
+            key.waiter = waiters  # type: ignore[union-attr]
+        waiters.append(future)
+        try:
+            await future
+        finally:
+            with suppress(ValueError):
+                waiters.remove(future)
+
+    waiter: object = None
+
+    def wait(self, key: Stream | Pending | Conversation) -> Awaitable[None]:
+        return self._until(key)
+
+    def wake(self, key: Stream | Pending | Conversation) -> None:
+        waiters = getattr(key, "waiter", None)
+        if waiters:
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
+
+    def _flush(self) -> None:
+        self._flush_soon = False
+        link, line = self.link, self.line
+        if link is None or line is None:
+            return
+        now = self._loop.time()
+        while not self._paused:
+            data = link.data_to_send(now)
+            if not data:
+                break
+            line.write(data)
+        if link.session is not None and link.session.mux.events:
+            self.handle(link.handle_timer(now))
+        self._set_timer(now)
+
+    def _set_timer(self, now: float) -> None:
+        link = self.link
+        when = link.next_timer(now) if link is not None and self.line is not None else None
+        if when is None:
+            return  # a timer that is set fires for nothing, which is cheaper than to cancel it
+        if self._paused:
+            when = max(when, now + _PAUSED_TICK)
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self.link is not None and self.line is not None:
+            self._take(self.link.handle_timer(self._loop.time()))
+            if not self._flush_soon:
+                self._flush()
+
+    def _take(self, events: list[Event]) -> None:
+        if events:
+            self.handle(events)
+
+    # -- lines come and go (called by LineEnd) ------------------------------------------------------------------------
+
+    def attach(self, end: LineEnd, line: Line) -> None:
+        """The session goes on over this line."""
+        old, self._end = self._end, end
+        if old is not None and old.line is not None and old is not end:
+            old.line.abort()
+        self.line, self.info = line, line.info
+        self._paused = False
+        self._lost.clear()
+        if self.link is None:
+            self.link = Link(local_end(self.role, clean=line.info.eight_bit), token)
+        self.link.line_up(self.now(), byte_rate=line.info.byte_rate, shared=line.info.shared)
+        self.kick()
+
+    def take_data(self, data: bytes | bytearray | memoryview) -> None:
+        link = self.link
+        assert link is not None
+        # Whoever takes this line over for a session it knows must read what we have just read.
+        self._unread = bytes(data) if link.session is None and self.role == "l" else b""
+        self._take(link.receive_data(data, self._loop.time()))
+        self.kick()
+
+    def set_paused(self, paused: bool) -> None:
+        self._paused = paused
+        if not paused:
+            self.kick()
+
+    def detach(self, end: LineEnd, error: LinesyncError | None) -> None:
+        if end is not self._end:
+            return
+        self._end = self.line = None
+        self._lost.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.link is not None:
+            self._take(self.link.line_down(self.now()))
+        self.user.line_lost(self, error)
+
+    def adopted_by(self, other: Conversation, hello: Hello) -> None:
+        assert isinstance(other, Peer)
+        end, line = self._end, self.line
+        if end is None or line is None:
+            return
+        self._end = self.line = self.link = None
+        end.peer = other
+        other.attach(end, line)
+        other.take_data(self._unread)
+
+    # -- for the owner ------------------------------------------------------------------------------------------------
+
+    def receiver(self) -> LineEnd:
+        """A receiver for a line on which this peer's session is to live."""
+        return LineEnd(self)
+
+    async def lost(self) -> None:
+        """Wait until the line is lost."""
+        await self._lost.wait()
+
+    async def ready(self) -> None:
+        """Wait until a session stands."""
+        while not self.up:
+            await self._until(self)
+
+    async def aclose(self, reason: str) -> None:
+        """Say goodbye and close the line."""
+        if self.link is not None and self.line is not None:
+            self._flush()  # a goodbye overtakes what is still queued
+            self.link.close(reason)
+            self._flush()
+            self.line.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), 2.0)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,37 @@
+"""Joining two channels: what comes out of one goes into the other, as fast as the slower takes it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..errors import EndOfStream, LinesyncError
+from .streams import MESSAGE, Stream
+
+__all__ = ["splice"]
+
+
+async def splice(left: Stream, right: Stream) -> None:
+    """Carry everything both ways until both directions have ended; a reset on one side resets the other."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_carry(left, right))
+        group.create_task(_carry(right, left))
+
+
+async def _carry(source: Stream, target: Stream) -> None:
+    try:
+        while True:
+            item = await source.receive()
+            if item.stream == MESSAGE:
+                target.send_message(item.data.decode("utf-8", "surrogateescape"))
+                await target.drained()
+            else:
+                await target.send(item.stream, item.data)
+    except EndOfStream:
+        target.end()
+    except LinesyncError as error:
+        source.reset(error.message)
+        target.reset(error.message)
+    except asyncio.CancelledError:
+        source.reset("the relay between the two hosts was stopped")
+        target.reset("the relay between the two hosts was stopped")
+        raise

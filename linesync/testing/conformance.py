@@ -1,0 +1,347 @@
+"""The conformance check that every transport passes, in the spirit of trio's ``check_two_way_stream``.
+
+A transport's test gives :func:`check_transport` a function that makes a pair of joined lines; everything else
+is asked here, once for all of them: the order of the calls, every byte in order in small and large pieces and
+both ways at once, pauses that come in pairs, and each of the ways in which a line can end. A failing check
+raises AssertionError with a sentence and the transcript of the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BrokenError
+from ..transports.base import ReceiverFactory
+from .recorder import Recorder
+
+__all__ = ["MakePair", "Pair", "Recorder", "check_transport"]
+
+Hook = Callable[[], object]
+"""Something to do to a pair; a coroutine function is awaited."""
+
+_SETTLE_SECONDS = 0.05
+"""How long a late or doubled call is waited for."""
+_CLOSE_SECONDS = 3.0
+"""A line that cannot send what is left must be lost by then after close(): a second and its clean-up."""
+_FLOOD = 64 << 20
+"""Bytes that no transport may take without asking for a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """What a test can do to two joined lines from outside; leave out what cannot be done to a transport."""
+
+    stall: Hook | None = None
+    """Let the second end stop taking bytes, so that the first one's pile up."""
+    resume: Hook | None = None
+    """The opposite of ``stall``."""
+    cut: Hook | None = None
+    """Break the first line as the outside would: pull its plug, kill its peer."""
+
+
+MakePair = Callable[[ReceiverFactory, ReceiverFactory], AbstractAsyncContextManager[Pair]]
+"""Opens two lines, joined to each other, and makes the receiver of the first and of the second one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    make_pair: MakePair
+    eight_bit: bool
+    half_close: bool
+    bulk: int
+    reports: list[dict[str, Any]]
+
+    @asynccontextmanager
+    async def ends(self, first: Recorder | None = None) -> AsyncIterator[tuple[Recorder, Recorder, Pair]]:
+        """Two recorders on a fresh pair; whatever the check leaves open is aborted, and the rules are
+        verified."""
+        left, right = first or Recorder("first"), Recorder("second")
+        async with self.make_pair(lambda: left, lambda: right) as pair:
+            try:
+                await left.until(lambda: left.made, "the first line should tell line_made")
+                await right.until(lambda: right.made or left.lost, "the second line should tell line_made")
+                yield left, right, pair
+            finally:
+                for end in (left, right):
+                    if end.made and not end.lost:
+                        end.line.abort()
+            for end in (left, right):
+                if end.made:
+                    await end.until_lost()
+            await asyncio.sleep(_SETTLE_SECONDS)
+        left.verify()
+        right.verify()
+
+    def noise(self, size: int, seed: int) -> bytes:
+        """Bytes of every value that the transport carries, the same ones each time."""
+        if self.eight_bit:
+            return random.Random(seed).randbytes(size)
+        return bytes(random.Random(seed).choices(range(32, 127), k=size))
+
+
+async def check_transport(
+    make_pair: MakePair,
+    *,
+    eight_bit: bool = True,
+    half_close: bool = True,
+    bulk: int = 1 << 20,
+    together: bool = False,
+) -> None:
+    """Hold a transport to every rule of :mod:`linesync.transports.base`, each on a fresh pair of lines.
+
+    :param make_pair: opens a pair; only the first line is put to the test where the two are of different
+        kinds.
+    :param eight_bit: False where only printable ASCII passes unharmed.
+    :param half_close: False for a line without an end, as a cable: nobody learns that the other side closed.
+    :param bulk: bytes of the largest transfer, each way.
+    :param together: run all checks at the same time, for transports whose opening and closing mostly waits.
+    :raises AssertionError: a sentence about the first rule that is broken, with the line's transcript.
+    """
+    loop = asyncio.get_running_loop()
+    reports: list[dict[str, Any]] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _loop, context: reports.append(context))
+    case = _Case(make_pair=make_pair, eight_bit=eight_bit, half_close=half_close, bulk=bulk, reports=reports)
+    try:
+        if together:
+            await asyncio.gather(*(_run(check, case) for check in _CHECKS))
+        else:
+            for check in _CHECKS:
+                await _run(check, case)
+    finally:
+        loop.set_exception_handler(before)
+    unexpected = [report for report in reports if "as it was told to" not in str(report.get("exception"))]
+    assert not unexpected, f"the event loop was told of failures that are not the receiver's: {unexpected}"
+
+
+async def _run(check: Callable[[_Case], Awaitable[None]], case: _Case) -> None:
+    try:
+        await check(case)
+    except AssertionError as failure:
+        name = check.__name__.strip("_").replace("_", " ")
+        raise AssertionError(f"{name}: {failure}") from failure
+
+
+async def _do(hook: Hook) -> None:
+    result = hook()
+    if inspect.isawaitable(result):
+        await result
+
+
+# -- bytes ---------------------------------------------------------------------------------------------------
+
+
+async def _made_first_and_writable_at_once(case: _Case) -> None:
+    greeting = b"written from within line_made"
+    async with case.ends(Recorder("first", greeting=greeting)) as (first, second, _pair):
+        await second.until_received(greeting)
+        info = first.line.info
+        assert info.endpoint and info.kind, f"the line's info names neither endpoint nor kind: {info}"
+        assert info is not None and (info.baud is None) == (info.byte_rate is None), f"half a rate in {info}"
+        assert first.line.unsent() >= 0, "unsent() is negative"
+
+
+async def _every_byte_value_passes(case: _Case) -> None:
+    values = bytes(range(256)) if case.eight_bit else bytes(range(32, 127))
+    async with case.ends() as (first, second, _pair):
+        first.write(values)
+        await second.until_received(values)
+        second.write(values[::-1])
+        await first.until_received(values[::-1])
+
+
+async def _small_pieces_keep_their_order(case: _Case) -> None:
+    there, back = case.noise(20_000, 1), case.noise(20_000, 2)
+    sizes = random.Random(3)
+    async with case.ends() as (first, second, _pair):
+        place = 0
+        while place < len(there):
+            size = sizes.randint(1, 200)
+            first.write(there[place : place + size])
+            second.write(back[place : place + size])
+            place += size
+            if sizes.random() < 0.2:
+                await asyncio.sleep(0)
+        await second.until_received(there)
+        await first.until_received(back)
+
+
+async def _bulk_passes_both_ways_at_once(case: _Case) -> None:
+    there, back = case.noise(case.bulk, 4), case.noise(case.bulk, 5)
+    async with case.ends() as (first, second, _pair):
+        first.write(there)
+        second.write(back)
+        await second.until_received(there)
+        await first.until_received(back)
+        await first.until(lambda: not first.paused, "a line that has sent everything should not stay paused")
+
+
+async def _kept_buffers_do_no_harm(case: _Case) -> None:
+    back = case.noise(case.bulk // 4, 6)
+    async with case.ends(Recorder("first", keep=True)) as (first, second, _pair):
+        second.write(back)
+        await first.until_received(back)
+
+
+# -- a peer that does not read -------------------------------------------------------------------------------
+
+
+async def _a_stalled_peer_pauses_us_and_loses_nothing(case: _Case) -> None:
+    async with case.ends() as (first, second, pair):
+        if pair.stall is None or pair.resume is None:
+            return
+        await _do(pair.stall)
+        written = await _flood(case, first)
+        assert first.line.unsent() > 0, "bytes that a stalled peer has not taken should show in unsent()"
+        await _do(pair.resume)
+        await second.until_received(written)
+        await first.until(lambda: not first.paused, "resume_writing should follow once the peer reads again")
+
+
+async def _closing_on_a_stalled_peer_ends(case: _Case) -> None:
+    async with case.ends() as (first, _second, pair):
+        if pair.stall is None or pair.resume is None:
+            return
+        await _do(pair.stall)
+        await _flood(case, first)
+        first.close()
+        started = asyncio.get_running_loop().time()
+        await first.until_lost()
+        took = asyncio.get_running_loop().time() - started
+        await _do(pair.resume)
+        assert took < _CLOSE_SECONDS, f"line_lost took {took:.1f} s after close() on a peer that does not read"
+
+
+async def _flood(case: _Case, first: Recorder) -> bytes:
+    """Write until the line asks for a pause that lasts: buffers on the way may still have room at first."""
+    piece = case.noise(32 << 10, 7)
+    written = bytearray()
+    while not first.paused:
+        while not first.paused:
+            assert len(written) < _FLOOD, f"the line took {_FLOOD} bytes for a stalled peer without a pause"
+            first.write(piece)
+            written += piece
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(2 * _SETTLE_SECONDS)
+    return bytes(written)
+
+
+# -- endings -------------------------------------------------------------------------------------------------
+
+
+async def _close_sends_what_was_written_and_no_more(case: _Case) -> None:
+    last = case.noise(case.bulk // 8, 8)
+    async with case.ends() as (first, second, _pair):
+        first.write(last)
+        first.close()
+        first.write(b"written after close")
+        await first.until_lost()
+        first.write(b"written after line_lost")
+        assert first.line.unsent() == 0, "a closed line has nothing unsent"
+        assert not first.line.send_break(), "a closed line sends no BREAK"
+        assert first.error is None, f"closing told {first.error}"
+        await second.until_received(last)
+        await _see_end(case, second, of=first)
+        assert second.data == last, "bytes written after close() were sent"
+
+
+async def _the_peers_clean_end_is_no_error(case: _Case) -> None:
+    last = case.noise(5000, 9)
+    async with case.ends() as (first, second, _pair):
+        second.write(last)
+        second.close()
+        await second.until_lost()
+        await first.until_received(last)
+        await _see_end(case, first, of=second)
+
+
+async def _see_end(case: _Case, end: Recorder, *, of: Recorder) -> None:
+    if case.half_close:
+        await end.until_lost()
+        assert end.error is None, f"the {of.name} line's clean end was told to the other as {end.error}"
+        assert "eof" in end.calls, f"eof_received should precede line_lost: {end.transcript()}"
+    else:
+        await asyncio.sleep(_SETTLE_SECONDS)
+        assert not end.lost, f"the {of.name} line's end ended the other, which has no such thing: {end.error}"
+
+
+async def _abort_drops_and_ends_at_once(case: _Case) -> None:
+    async with case.ends() as (first, _second, _pair):
+        first.write(case.noise(case.bulk, 10))
+        first.abort()
+        first.write(b"written after abort")
+        await first.until_lost()
+        assert first.error is None, f"aborting told {first.error}"
+
+
+async def _ending_twice_is_ending_once(case: _Case) -> None:
+    async with case.ends() as (first, second, _pair):
+        first.write(b"x")
+        for _ in range(2):
+            first.close()
+        second.abort()
+        second.close()
+        first.abort()
+        first.abort()
+        await first.until_lost()
+        await second.until_lost()
+        first.close()
+        second.abort()
+
+
+async def _closing_from_within_data_received_works(case: _Case) -> None:
+    for end in (Recorder.close, Recorder.abort):
+        async with case.ends(Recorder("first", on_data=end)) as (first, second, _pair):
+            second.write(b"the first piece")
+            await first.until_lost()
+            assert first.error is None, f"closing from within data_received told {first.error}"
+
+
+async def _a_cut_is_told_once_as_broken(case: _Case) -> None:
+    async with case.ends() as (first, second, pair):
+        if pair.cut is None:
+            return
+        first.write(b"x")
+        await second.until_received(b"x")
+        await _do(pair.cut)
+        await first.until_lost()
+        assert isinstance(first.error, BrokenError), f"a cut was told as {first.error!r} and not as BrokenError"
+
+
+async def _a_failing_receiver_is_reported_and_ends_the_line(case: _Case) -> None:
+    for call in ("data", "made"):
+        async with case.ends(Recorder("first", fail_in=call)) as (first, second, _pair):
+            if call == "data":
+                second.write(b"the piece that is not taken")
+            await first.until_lost()
+            assert isinstance(first.error, BrokenError), (
+                f"a receiver that failed in {call} was told {first.error!r} and not BrokenError"
+            )
+            told = [str(report.get("exception")) for report in case.reports]
+            assert any(f"fails in {call}" in text for text in told), (
+                f"the failure of a receiver in {call} did not reach the event loop's exception handler"
+            )
+
+
+_CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
+    _made_first_and_writable_at_once,
+    _every_byte_value_passes,
+    _small_pieces_keep_their_order,
+    _bulk_passes_both_ways_at_once,
+    _kept_buffers_do_no_harm,
+    _a_stalled_peer_pauses_us_and_loses_nothing,
+    _closing_on_a_stalled_peer_ends,
+    _close_sends_what_was_written_and_no_more,
+    _the_peers_clean_end_is_no_error,
+    _abort_drops_and_ends_at_once,
+    _ending_twice_is_ending_once,
+    _closing_from_within_data_received_works,
+    _a_cut_is_told_once_as_broken,
+    _a_failing_receiver_is_reported_and_ends_the_line,
+)

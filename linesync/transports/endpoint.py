@@ -1,0 +1,259 @@
+"""Endpoints: what ``--port`` and ``--listen`` name, as text and as small frozen values.
+
+Parsing needs no other module of linesync than its errors and imports no transport, so that a command can
+judge what its user typed before anything is opened. A bad endpoint raises
+:class:`~linesync.errors.UsageError` with a sentence that says what would have been right.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from ..errors import UsageError
+from ..records import Record
+
+__all__ = [
+    "DEFAULT_BAUD",
+    "Endpoint",
+    "ExecEndpoint",
+    "SerialEndpoint",
+    "StdioEndpoint",
+    "TcpEndpoint",
+    "UnixEndpoint",
+    "is_loopback",
+    "parse_endpoint",
+]
+
+DEFAULT_BAUD = 115200
+"""Bits a second of a serial line whose endpoint names no rate."""
+
+_SERIAL_SCHEMES = ("alt", "cp2110", "hwgrep", "loop", "rfc2217", "socket", "spy")
+_KNOWN = "/dev/ttyS0, tcp://host:port, unix:/path, exec:command, stdio: or a pyserial URL such as rfc2217://host:port"
+_OPTIONS = "a baud rate, 8N1, rtscts, xonxoff, baud=N, data=7, parity=E or stop=2"
+_FRAMING = re.compile(r"([5-8])([NEOMS])(1\.5|1|2)", re.IGNORECASE)
+
+
+class Endpoint(Record):
+    """One place a line can lead to."""
+
+    text: str
+    """The endpoint as the user wrote it."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class TcpEndpoint(Endpoint):
+    """``tcp://host:port``; an IPv6 address stands in brackets."""
+
+    host: str
+    """A name or an address, without brackets."""
+    port: int
+    """0 to 65535; 0 lets the system choose, for listening only."""
+
+
+class UnixEndpoint(Endpoint):
+    """``unix:/path``."""
+
+    path: str
+    """The socket's path."""
+
+
+class ExecEndpoint(Endpoint):
+    """``exec:command arguments``: the line is the command's stdin and stdout; no shell is involved."""
+
+    argv: tuple[str, ...]
+    """The command and its arguments, split as a shell would."""
+
+
+class StdioEndpoint(Endpoint):
+    """``stdio:``: this process's own stdin and stdout."""
+
+
+class SerialEndpoint(Endpoint):
+    """A serial device or any pyserial URL, with options after commas in any order."""
+
+    url: str
+    """What pyserial opens: a device's path or a URL with its own query."""
+    baud: int = DEFAULT_BAUD
+    """Bits a second."""
+    data_bits: int = 8
+    """5 to 8."""
+    parity: str = "N"
+    """``N``, ``E``, ``O``, ``M`` or ``S``."""
+    stop_bits: float = 1
+    """1, 1.5 or 2."""
+    rtscts: bool = False
+    """Hardware flow control."""
+    xonxoff: bool = False
+    """Software flow control."""
+
+    @property
+    def is_device(self) -> bool:
+        """True for a device's path, False for a URL."""
+        return "://" not in self.url
+
+    @property
+    def byte_rate(self) -> float:
+        """Bytes a second: baud over the bits of one character, start bit included."""
+        return self.baud / (1 + self.data_bits + (self.parity != "N") + self.stop_bits)
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Turn an endpoint's text into its value.
+
+    :raises UsageError: with what is wrong and what would be right.
+    """
+    if not text.strip():
+        raise UsageError(f"the endpoint is empty; write {_KNOWN}")
+    scheme, colon, rest = text.partition(":")
+    if text[0] in "/.":
+        device, *options = text.split(",")
+        return _serial(text, device, options)
+    if not colon:
+        hint = f"a device is written with its path, /dev/{text}" if text.startswith("tty") else f"write {_KNOWN}"
+        raise UsageError(f"{text!r} is not an endpoint; {hint}")
+    match scheme:
+        case "tcp":
+            host, port = _host_and_port(text, rest)
+            return TcpEndpoint(text=text, host=host, port=port)
+        case "unix":
+            return UnixEndpoint(text=text, path=_unix_path(text, rest))
+        case "exec":
+            return ExecEndpoint(text=text, argv=_argv(text, rest))
+        case "stdio":
+            if rest:
+                raise UsageError(f"{text!r} says too much; write stdio: and nothing after the colon")
+            return StdioEndpoint(text=text)
+    if scheme in _SERIAL_SCHEMES and rest.startswith("//"):
+        return _serial_url(text, scheme)
+    raise UsageError(f"endpoint {text!r} has the unknown scheme {scheme!r}; write {_KNOWN}")
+
+
+def is_loopback(endpoint: str | Endpoint) -> bool:
+    """True where nobody beyond this machine can reach the endpoint: a unix socket, a loopback address,
+    ``loop://``."""
+    if isinstance(endpoint, str):
+        endpoint = parse_endpoint(endpoint)
+    match endpoint:
+        case UnixEndpoint():
+            return True
+        case SerialEndpoint(url=url):
+            return url.startswith("loop://")
+        case TcpEndpoint(host=host):
+            try:
+                address = ipaddress.ip_address(host.partition("%")[0])
+            except ValueError:
+                return host == "localhost" or host.endswith(".localhost")
+            mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+            return (mapped or address).is_loopback
+    return False
+
+
+def _host_and_port(text: str, rest: str) -> tuple[str, int]:
+    form = "write tcp://host:port, with an IPv6 address in brackets: tcp://[::1]:4000"
+    place = rest.removeprefix("//").removesuffix("/")
+    if not rest.startswith("//") or not place:
+        raise UsageError(f"endpoint {text!r} names no host; {form}")
+    host, colon, port = place.rpartition(":")
+    if not colon or place.endswith("]"):
+        raise UsageError(f"endpoint {text!r} has no port; {form}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UsageError(f"endpoint {text!r} has an IPv6 address without brackets or too many colons; {form}")
+    if not host:
+        raise UsageError(f"endpoint {text!r} names no host; write 0.0.0.0 or [::] for all addresses of this machine")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise UsageError(f"endpoint {text!r} has the port {port!r}, which is not a number from 0 to 65535")
+    return host, int(port)
+
+
+def _unix_path(text: str, rest: str) -> str:
+    path = rest[2:] if rest.startswith("//") else rest
+    if not path:
+        raise UsageError(f"endpoint {text!r} names no path; write unix:/path/to/socket")
+    if "\0" in path:
+        raise UsageError(f"endpoint {text!r} has a NUL byte in its path; write unix:/path/to/socket")
+    return path
+
+
+def _argv(text: str, rest: str) -> tuple[str, ...]:
+    import shlex  # only here: most processes never see an exec endpoint
+
+    try:
+        argv = tuple(shlex.split(rest))
+    except ValueError as error:
+        raise UsageError(f"endpoint {text!r} cannot be split into words ({error}); check its quotes") from None
+    if not argv or not argv[0]:
+        raise UsageError(f"endpoint {text!r} names no command; write for example exec:ssh sut linesync agent --stdio")
+    return argv
+
+
+def _serial_url(text: str, scheme: str) -> SerialEndpoint:
+    """Split our options from a pyserial URL: a comma in its query or in a pattern may belong to the URL
+    itself."""
+    parts = text.split(",")
+    if scheme in ("rfc2217", "socket", "loop") and "?" not in parts[0]:
+        url, options = parts[0], parts[1:]
+    else:
+        options = []
+        while len(parts) > 1 and _is_option(parts[-1]):
+            options.insert(0, parts.pop())
+        url = ",".join(parts)
+    if scheme in ("rfc2217", "socket"):
+        place = url.removeprefix(f"{scheme}://").partition("?")[0].partition("/")[0]
+        if not re.fullmatch(r".+:\d+", place):
+            raise UsageError(f"endpoint {text!r} has no host and port; write {scheme}://host:port")
+    return _serial(text, url, options)
+
+
+def _is_option(word: str) -> bool:
+    try:
+        _option(word, word)
+    except UsageError:
+        return False
+    return True
+
+
+def _serial(text: str, url: str, options: list[str]) -> SerialEndpoint:
+    if not options:
+        return SerialEndpoint(text=text, url=url)
+    chosen: dict[str, object] = {}
+    for word in options:
+        for name, value in _option(text, word).items():
+            if name in chosen:
+                raise UsageError(f"endpoint {text!r} sets {name.replace('_', ' ')} twice; leave one of them out")
+            chosen[name] = value
+    return SerialEndpoint(text=text, url=url, **chosen)  # type: ignore[arg-type]  # _option makes the types
+
+
+def _option(text: str, word: str) -> dict[str, object]:
+    """The fields that one word after a comma sets."""
+    name, equals, value = word.strip().partition("=")
+    if not equals:
+        if name.lower() in ("rtscts", "xonxoff"):
+            return {name.lower(): True}
+        if framing := _FRAMING.fullmatch(name):
+            data, parity, stop = framing.groups()
+            return {"data_bits": int(data), "parity": parity.upper(), "stop_bits": float(stop)}
+        if name[:1].isdigit():
+            return {"baud": _baud(text, name)}
+    elif name == "baud":
+        return {"baud": _baud(text, value)}
+    elif name == "data" and value in ("5", "6", "7", "8"):
+        return {"data_bits": int(value)}
+    elif name == "parity" and value.upper() in ("N", "E", "O", "M", "S"):
+        return {"parity": value.upper()}
+    elif name == "stop" and value in ("1", "1.5", "2"):
+        return {"stop_bits": float(value)}
+    raise UsageError(f"endpoint {text!r} has the unknown option {word!r}; known are {_OPTIONS}")
+
+
+def _baud(text: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise UsageError(
+            f"endpoint {text!r} has the baud rate {value!r}, which is not a number; write one such as 115200"
+        )
+    return int(value)

@@ -1,0 +1,182 @@
+"""A line over a command's stdin and stdout: ``exec:ssh sut linesync agent --stdio``.
+
+The command runs in a session of its own: Ctrl-C at our terminal is ours to handle, and a command that wants
+to ask for a password fails at once with its own words on stderr, instead of stopping in the background. Its
+end ends the line, with a sentence about its exit status. When the line has told its loss, the command is
+gone: first its stdin is closed, after a second it is terminated, then killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+
+from ..errors import BrokenError, LinesyncError, LinesyncFailed
+from .base import LineInfo, LineReceiver, ReceiverFactory
+from .core import CLOSE_SECONDS, reason
+from .endpoint import ExecEndpoint
+from .fds import End, FdLine
+
+__all__ = ["ExecLine", "connect_exec"]
+
+_TERMINATE_SECONDS = 0.5
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> ExecLine:
+    """Start the command. That it runs does not mean that it reaches anything: ssh tells its failure by its
+    end.
+
+    :raises LinesyncFailed: the command cannot be started.
+    """
+    their_input, our_output = os.pipe()
+    our_input, their_output = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *endpoint.argv, stdin=their_input, stdout=their_output, start_new_session=True
+        )
+    except BaseException as error:
+        os.close(our_output)
+        os.close(our_input)
+        if isinstance(error, OSError):
+            raise _not_started(endpoint, error) from error
+        raise
+    finally:
+        os.close(their_input)
+        os.close(their_output)
+    os.set_blocking(our_input, False)
+    os.set_blocking(our_output, False)
+    info = LineInfo(endpoint=endpoint.text, kind="exec", peer=shlex.join(endpoint.argv), eight_bit=True)
+    line = ExecLine(asyncio.get_running_loop(), info, factory(), End(our_input), End(our_output), process)
+    line.start()
+    return line
+
+
+class ExecLine(FdLine):
+    """A running command as a line."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        info: LineInfo,
+        receiver: LineReceiver,
+        source: End,
+        sink: End,
+        process: asyncio.subprocess.Process,
+    ) -> None:
+        super().__init__(loop, info, receiver, source, sink)
+        self._process = process
+        self._ended_itself = False
+        self._kill_timer: asyncio.TimerHandle | None = None
+        self._watcher = loop.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            status = await self._process.wait()
+        except asyncio.CancelledError:  # the loop ends before the line did
+            self._signal(signal.SIGKILL)
+            self._close_ends()
+            raise
+        self._exited(status)
+
+    def _exited(self, status: int) -> None:
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
+        self._signal(signal.SIGTERM)  # what it may have left in its session
+        if not self._closing:
+            self._read_rest()
+        if not self._closing:
+            self._ended_itself = True
+            self._call(self._receiver.eof_received)
+        if self._ended_itself and not self._dropped:
+            self._closing = True
+            self._error = _ended(self._info, status)
+        self._close_ends()
+        self._lost()
+
+    def _read_rest(self) -> None:
+        """Deliver what the command wrote before its end; a child it left behind may hold the pipe open for
+        ever."""
+        for _ in range(64):
+            try:
+                data = self._source.read(65536) if self._source.descriptor >= 0 else b""
+            except OSError:
+                return
+            if not data:
+                return
+            self._deliver(data)
+
+    def _source_ended(self) -> None:
+        """The command closed its stdout; its exit status, which follows, says why."""
+        if self._closing:
+            return
+        self._call(self._receiver.eof_received)
+        if not self._closing:
+            self._ended_itself = True
+            self.close()
+
+    def _sent(self) -> None:
+        self._close_sink()
+
+    def _failed(self, error: OSError) -> None:
+        """A command that has just died breaks the pipe first; wait a little for its status, which says
+        more."""
+        self._buffer.clear()
+        self._close_sink()
+        self._loop.call_later(
+            CLOSE_SECONDS,
+            self._break,
+            BrokenError(
+                f"the command of line {self._info.endpoint} closed its stdin ({reason(error)}); "
+                "it must read stdin and write stdout for as long as the line lives"
+            ),
+        )
+
+    def _drop(self) -> None:
+        self._buffer.clear()
+        self._close_ends()
+        self._signal(signal.SIGTERM)
+        self._kill_timer = self._loop.call_later(_TERMINATE_SECONDS, self._signal, signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _ended(info: LineInfo, status: int) -> LinesyncError | None:
+    start = f"the command of line {info.endpoint} ended with exit status {status}: "
+    command = info.peer.split()[0]
+    if status == 0:
+        return None
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        return BrokenError(f"the command of line {info.endpoint} was killed by {name}; start the line again")
+    if status == 255 and os.path.basename(command) == "ssh":
+        return BrokenError(
+            f"{start}ssh could not connect or lost its connection; its own message is on stderr, "
+            "and the command must work by hand without asking anything (keys, known host)"
+        )
+    if status == 127:
+        return BrokenError(f"{start}a program in it was not found, here or on the other machine; check its name")
+    if status == 126:
+        return BrokenError(f"{start}a program in it may not be executed; check its permissions")
+    return BrokenError(f"{start}see its message on stderr, or run it by hand")
+
+
+def _not_started(endpoint: ExecEndpoint, error: OSError) -> LinesyncError:
+    command = endpoint.argv[0]
+    match error:
+        case FileNotFoundError():
+            what = f"there is no program {command!r} on this machine; install it or write its full path"
+        case PermissionError():
+            what = f"{command!r} may not be executed; check its permissions"
+        case _:
+            what = f"{reason(error)}; run the command by hand to see more"
+    return LinesyncFailed(f"cannot start {endpoint}: {what}")

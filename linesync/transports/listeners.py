@@ -1,0 +1,191 @@
+"""Accepting lines on TCP and unix sockets.
+
+A unix socket is its owner's alone unless a group is named. Its permissions are set between bind and listen,
+when nobody can connect yet, so that there is no moment at which it stands open and no process-wide umask to
+juggle. A file left by a process that died is replaced; a socket on which somebody answers never is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import socket
+import stat
+import time
+
+from ..errors import BusyError, LinesyncError, LinesyncFailed
+from .base import ReceiverFactory
+from .core import reason
+from .endpoint import TcpEndpoint, UnixEndpoint
+from .sockets import SocketLine, address_text
+
+__all__ = ["SocketListener", "listen_tcp", "listen_unix"]
+
+_BACKLOG = 1024
+"""Callers that may wait; asyncio takes a unix socket whose backlog is full for a connected one."""
+_LOCK_SECONDS = 1.0
+"""Seconds to wait for another process that is just replacing a stale socket in the same directory."""
+
+
+class SocketListener:
+    """A listening socket, or several of one endpoint (a name with more than one address)."""
+
+    def __init__(self, endpoint: str, server: asyncio.Server, owned: tuple[str, int, int] | None = None) -> None:
+        self._endpoint = endpoint
+        self._server = server
+        self._owned = owned
+
+    @property
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    async def aclose(self) -> None:
+        if self._owned is not None:
+            path, device, inode = self._owned
+            self._owned = None
+            try:
+                found = os.stat(path)
+                if (found.st_dev, found.st_ino) == (device, inode):
+                    os.unlink(path)
+            except OSError:  # somebody else has removed it
+                pass
+        self._server.close()
+
+
+async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketListener:
+    """Listen on every address of the endpoint's host; with port 0, on the first address and a port of its
+    own.
+
+    :raises BusyError: the port is taken.
+    :raises LinesyncFailed: unknown host, not an address of this machine, no permission.
+    """
+    loop = asyncio.get_running_loop()
+    hosts: str | list[str] = endpoint.host
+    try:
+        if endpoint.port == 0:
+            found = await loop.getaddrinfo(endpoint.host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            hosts = [str(found[0][4][0])]
+        server = await loop.create_server(
+            lambda: SocketLine(loop, endpoint.text, "tcp", factory()), hosts, endpoint.port, backlog=_BACKLOG
+        )
+    except (OSError, UnicodeError) as error:
+        raise _not_listening(endpoint, error) from error
+    port = server.sockets[0].getsockname()[1]
+    return SocketListener(f"tcp://{address_text((endpoint.host, port))}", server)
+
+
+def _not_listening(endpoint: TcpEndpoint, error: Exception) -> LinesyncError:
+    start = f"cannot listen on {endpoint}: "
+    match error:
+        case OSError(errno=errno.EADDRINUSE):
+            return BusyError(f"{start}the port {endpoint.port} is in use by another process; choose another port")
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            return LinesyncFailed(f"{start}{endpoint.host} is not an address of this machine; name one that is")
+        case PermissionError():
+            return LinesyncFailed(f"{start}ports below 1024 are for root; choose a higher port")
+        case socket.gaierror() | UnicodeError():
+            return LinesyncFailed(f"{start}the host {endpoint.host!r} is not known; name an address of this machine")
+    return LinesyncFailed(f"{start}{reason(error)}; choose another address")
+
+
+async def listen_unix(
+    endpoint: UnixEndpoint, factory: ReceiverFactory, *, mode: int = 0o600, group: str | None = None
+) -> SocketListener:
+    """Listen on a unix socket with the given permissions (with a group: 0660), replacing a stale one.
+
+    :raises BusyError: somebody answers on it.
+    :raises LinesyncFailed: its directory is missing or not writable, the path is another kind of file or too
+        long, or there is no such group.
+    """
+    loop = asyncio.get_running_loop()
+    gid = -1 if group is None else _group_id(endpoint, group)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        directory = await _lock_directory(endpoint.path)
+        try:
+            _remove_stale(endpoint)
+            sock.bind(endpoint.path)
+            found = os.stat(endpoint.path)
+            if group is not None:
+                mode = 0o660
+                os.chown(endpoint.path, -1, gid)
+            os.chmod(endpoint.path, mode)
+            sock.listen(_BACKLOG)
+        finally:
+            os.close(directory)
+        server = await loop.create_unix_server(
+            lambda: SocketLine(loop, endpoint.text, "unix", factory()), sock=sock, backlog=_BACKLOG
+        )
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise _no_socket(endpoint, error) from error
+    except BaseException:
+        sock.close()
+        raise
+    return SocketListener(endpoint.text, server, (endpoint.path, found.st_dev, found.st_ino))
+
+
+async def _lock_directory(path: str) -> int:
+    """Lock the socket's directory, so that two newcomers do not take each other for stale; the lock is
+    advisory and is not waited for longer than a second, since any reader of the directory could hold it."""
+    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            await asyncio.sleep(0.02)
+    return descriptor
+
+
+def _remove_stale(endpoint: UnixEndpoint) -> None:
+    try:
+        found = os.lstat(endpoint.path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise LinesyncFailed(
+            f"cannot listen on {endpoint}: {endpoint.path} exists and is not a socket; remove it or choose another path"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(endpoint.path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            os.unlink(endpoint.path)
+            return
+        except BlockingIOError:  # somebody listens, and more callers than it takes are waiting
+            pass
+    raise BusyError(
+        f"cannot listen on {endpoint}: another process already listens there; stop it or choose another path"
+    )
+
+
+def _group_id(endpoint: UnixEndpoint, group: str) -> int:
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise LinesyncFailed(
+            f"cannot listen on {endpoint}: this machine has no group {group!r}; create it or name another"
+        ) from None
+
+
+def _no_socket(endpoint: UnixEndpoint, error: Exception) -> LinesyncError:
+    start = f"cannot listen on {endpoint}: "
+    directory = os.path.dirname(endpoint.path) or "."
+    if "too long" in str(error):
+        return LinesyncFailed(f"{start}a socket's path has at most 107 bytes; choose a shorter one")
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return LinesyncFailed(f"{start}there is no directory {directory}; create it or choose another path")
+        case PermissionError():
+            return LinesyncFailed(f"{start}no permission for {endpoint.path} in {directory}; choose a path of your own")
+        case OSError(errno=errno.EADDRINUSE):
+            return BusyError(f"{start}another process took {endpoint.path} just now; choose another path")
+    return LinesyncFailed(f"{start}{reason(error)}; choose another path")

@@ -1,0 +1,237 @@
+"""Lines over TCP and unix sockets: the line itself and the calling side; ``listeners`` holds the other.
+
+Both kinds are one class on asyncio's buffered protocol: the loop reads straight into one buffer that all
+lines of a thread share, because bytes are handed up before the next read. Closing says so to the peer first
+(a half close) and reads on until the peer has closed as well: a socket closed over unread bytes resets the
+connection, and the reset may overtake what was written last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import re
+import socket
+import stat
+import struct
+import threading
+from typing import cast
+
+from ..errors import BrokenError, LinesyncError, LinesyncFailed, UsageError
+from .base import LineInfo, LineReceiver, ReceiverFactory
+from .core import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
+from .endpoint import TcpEndpoint, UnixEndpoint
+
+__all__ = ["CONNECT_SECONDS", "SocketLine", "address_text", "connect_tcp", "connect_unix", "not_connected"]
+
+CONNECT_SECONDS = 10.0
+"""Seconds until a host that does not answer at all counts as unreachable."""
+_UNSENT_IN_KERNEL = 128 * 1024
+"""Bytes the kernel takes beyond what the peer's window lets it send; more would only wait there, before
+control."""
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+"""A peer that vanished without a word ends the line within a minute, even if nothing above asks."""
+_SIOCOUTQNSD = 0x894B
+"""Linux: bytes of a TCP socket's send queue that were not sent yet."""
+
+
+class _Shared(threading.local):
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(READ_SIZE))
+
+
+_shared = _Shared()
+
+
+class SocketLine(BaseLine, asyncio.BufferedProtocol):
+    """One connected socket."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: str, kind: str, receiver: LineReceiver) -> None:
+        super().__init__(loop, LineInfo(endpoint=endpoint, kind=kind, eight_bit=True), receiver)
+        self._transport: asyncio.Transport | None = None
+
+    def _send(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def _count_unsent(self) -> int:
+        if self._transport is None:
+            return 0
+        return self._transport.get_write_buffer_size() + self._unsent_in_kernel()
+
+    def _unsent_in_kernel(self) -> int:
+        """0 for a unix socket: what its kernel counts is the peer's unread bytes with their bookkeeping."""
+        assert self._transport is not None
+        sock = self._transport.get_extra_info("socket")
+        if self._info.kind != "tcp" or sock.fileno() < 0:
+            return 0
+        try:
+            return cast(int, struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0" * 4))[0])
+        except OSError:
+            return 0
+
+    def _finish(self) -> None:
+        assert self._transport is not None
+        if self._transport.is_closing():
+            return
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer has already gone
+            self._transport.close()
+
+    def _drop(self) -> None:
+        assert self._transport is not None
+        self._transport.abort()
+
+    # -- asyncio's side --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        sock = transport.get_extra_info("socket")
+        if self._info.kind == "tcp":
+            _tune(sock)
+        self._info = LineInfo(endpoint=self._info.endpoint, kind=self._info.kind, peer=_peer_text(sock), eight_bit=True)
+        self._made()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _shared.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._deliver(_shared.buffer[:nbytes])
+
+    def eof_received(self) -> bool:
+        self._eof()
+        return False  # asyncio then sends what is left and closes
+
+    def pause_writing(self) -> None:
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(_broken(self._info, exc) if exc else None)
+
+
+def _tune(sock: socket.socket) -> None:
+    """A frame leaves when it is written, a vanished peer is noticed, and bulk does not pile up in the
+    kernel."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (*_KEEPALIVE, (socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_KERNEL)):
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        except OSError:  # a refinement that this kernel lacks
+            pass
+
+
+def _peer_text(sock: socket.socket) -> str:
+    if sock.family != socket.AF_UNIX:
+        try:
+            return address_text(sock.getpeername())
+        except OSError:  # it has gone again already
+            return ""
+    pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return f"pid {pid}, uid {uid}"
+
+
+def address_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    """``host:port``, with an IPv6 host in brackets."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _broken(info: LineInfo, error: Exception) -> BrokenError:
+    match error:
+        case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
+            what = "was cut by the other side; look whether its linesync is still running"
+        case TimeoutError():
+            what = "went silent: nothing was acknowledged for too long; check the network and the other machine"
+        case _:
+            what = f"failed ({reason(error)}); check the network and the other machine"
+    return BrokenError(f"the line {info.endpoint} to {info.peer or 'its peer'} {what}")
+
+
+async def connect_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketLine:
+    """Call a TCP endpoint.
+
+    :raises LinesyncFailed: refused, unreachable, unknown host or no answer within 10 s.
+    """
+    if endpoint.port == 0:
+        raise UsageError(f"{endpoint} has the port 0, which is only for listening; name the port to call")
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _transport, line = await loop.create_connection(
+                lambda: SocketLine(loop, endpoint.text, "tcp", factory()),
+                endpoint.host,
+                endpoint.port,
+                happy_eyeballs_delay=0.25,
+            )
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no resolver could know
+        raise not_connected(endpoint, error) from error
+    return line
+
+
+async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> SocketLine:
+    """Call a unix socket.
+
+    :raises LinesyncFailed: no such socket, nobody listens, no permission.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        _transport, line = await loop.create_unix_connection(
+            lambda: SocketLine(loop, endpoint.text, "unix", factory()), endpoint.path
+        )
+    except (OSError, ValueError) as error:
+        raise not_connected(endpoint, error) from error
+    return line
+
+
+def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> LinesyncError:
+    """The sentence for a connection that could not be made, with what to do about it."""
+    start = f"cannot connect to {endpoint}: "
+    if isinstance(endpoint, UnixEndpoint):
+        path = endpoint.path
+        code = error.errno if isinstance(error, OSError) else None
+        if "too long" in str(error):
+            return LinesyncFailed(f"{start}a socket's path has at most 107 bytes; choose a shorter one")
+        match code:
+            case errno.ENOENT:
+                return LinesyncFailed(f"{start}there is no socket {path}; start the hub or agent that makes it")
+            case errno.ECONNREFUSED if os.path.exists(path) and not _is_socket(path):
+                return LinesyncFailed(f"{start}{path} is not a socket; name the socket of a hub or agent")
+            case errno.ECONNREFUSED:
+                return LinesyncFailed(f"{start}nobody listens on {path} any more; start its hub or agent again")
+            case errno.EACCES | errno.EPERM:
+                return LinesyncFailed(
+                    f"{start}you may not use {path}; be its owner, or have it opened with --socket-group"
+                )
+        return LinesyncFailed(f"{start}{reason(error)}; check the path")
+    host, port = endpoint.host, endpoint.port
+    match _one_of(error):
+        case ConnectionRefusedError():
+            what = f"the connection was refused; start linesync on {host} or check the port {port}"
+        case socket.gaierror() | UnicodeError():
+            what = f"the host {host!r} is not known; check its name or write its address"
+        case TimeoutError():
+            what = f"{host} did not answer within {CONNECT_SECONDS:g} s; check that it is up and not filtered"
+        case _:
+            what = f"{reason(error)}; check the network and the address"
+    return LinesyncFailed(start + what)
+
+
+def _one_of(error: Exception) -> Exception:
+    """asyncio packs the failures of a name with several addresses into the text of one error."""
+    numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if type(error) is OSError else []
+    return OSError(int(numbers[0]), os.strerror(int(numbers[0]))) if numbers else error
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False

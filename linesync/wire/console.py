@@ -1,0 +1,147 @@
+"""Telling console text from what is left of damaged frames.
+
+1. Text outside frames is reported as it comes.
+2. A damaged piece is *held*: when the good copy of its frame comes, what the piece has beyond it is the text that was
+   printed into it, and the rest was noise. A piece whose good copy never comes is reported as noise; so is, at once,
+   one that can have no good copy (a control frame's) unless it has a line of text inside.
+3. A long run of frame characters outside a frame may be a frame whose start was hit, and is held likewise; as it may
+   also be a checksum that somebody printed, it is reported as text in the end.
+4. Nothing overtakes: what comes after a held piece waits with it, so that a console log is in order.
+
+Held pieces are few, small and soon let go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+from .. import limits
+from .digits import ALPHABET
+from .events import Damaged, Event, ForeignText, Noise
+from .splice import difference
+
+__all__ = ["Console"]
+
+_LIKE_A_FRAME = re.compile(rb"([A-Za-z0-9_-]{24,}[\r\n]*)")
+_HAS_COPIES = b"cdCD"  # kinds that are sent again
+_SAME_FRAME = 0.6  # share of the good copy that a piece must hold to be a damaged copy of it
+
+
+class _Held:
+    """A piece in the order of the stream."""
+
+    __slots__ = ("data", "is_text", "open", "until")
+
+    def __init__(self, data: bytes, until: float, *, is_text: bool, is_open: bool) -> None:
+        self.data = data
+        self.until = until
+        self.is_text = is_text
+        """What it is taken for when it is let go."""
+        self.open = is_open
+        """It may still turn out to be a frame's."""
+
+
+class Console:
+    """Sorts what the decoder found outside of good frames."""
+
+    def __init__(self) -> None:
+        self._held: deque[_Held] = deque()
+        self._bytes = 0
+        self._run = b""  # frame characters at the end of the text so far: they may go on
+        self._run_until = 0.0
+        self.explained = 0
+        """Bytes of damaged pieces that were the same in the good copy, or harmed."""
+
+    @property
+    def holds(self) -> bool:
+        """Some piece waits for its good copy."""
+        return any(held.open for held in self._held)
+
+    @property
+    def pending(self) -> int:
+        """Bytes taken and not yet reported."""
+        return self._bytes + len(self._run)
+
+    def sort(self, event: ForeignText | Damaged, now: float) -> list[Event]:
+        """Take a piece; what can be said at once."""
+        if isinstance(event, ForeignText):
+            data = self._run + event.data
+            cut = len(data.rstrip(ALPHABET))
+            if len(data) - cut > limits.SERIAL_FRAME:
+                cut = len(data)
+            self._run, self._run_until = data[cut:], now + limits.FRAME_PATIENCE
+            self._text(data[:cut], now)
+        else:
+            self._end_run(now)
+            body = event.data.rstrip(b"\r\n")
+            alone = event.data[1:2] not in _HAS_COPIES and b"\n" not in body and b"\r" not in body
+            self._hold(event.data, now, is_text=False, is_open=not alone)
+        out = self._drain()
+        while sum(held.open for held in self._held) > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
+            self._held[0].open = False
+            out += self._drain()
+        return out
+
+    def good_copy(self, text: bytes) -> list[Event]:
+        """A data frame came whole (its text from the kind on, check off): which damaged pieces were copies of it?"""
+        for held in self._held:
+            if not held.open:
+                continue
+            piece = held.data.removeprefix(b"^")
+            if not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
+                continue
+            share, foreign, _ = difference(piece, text)
+            if share < _SAME_FRAME:
+                continue
+            self._bytes -= len(held.data) - len(foreign)
+            self.explained += len(held.data) - len(foreign)
+            held.data, held.is_text, held.open = foreign, True, False
+        return self._drain()
+
+    def next_timer(self) -> float | None:
+        times = [held.until for held in self._held if held.open][:1]
+        if self._run:
+            times.append(self._run_until)
+        return min(times, default=None)
+
+    def handle_timer(self, now: float) -> list[Event]:
+        if self._run and self._run_until <= now:
+            self._end_run(now)
+        for held in self._held:
+            held.open = held.open and held.until > now
+        return self._drain()
+
+    def flush(self) -> list[Event]:
+        """The line has ended: nothing will come to explain what is held."""
+        self._end_run(0.0)
+        for held in self._held:
+            held.open = False
+        return self._drain()
+
+    def _end_run(self, now: float) -> None:
+        run, self._run = self._run, b""
+        self._text(run, now)
+
+    def _text(self, data: bytes, now: float) -> None:
+        for index, part in enumerate(_LIKE_A_FRAME.split(data)):
+            if part:
+                self._hold(part, now, is_text=True, is_open=index % 2 == 1)
+
+    def _hold(self, data: bytes, now: float, *, is_text: bool, is_open: bool) -> None:
+        self._bytes += len(data)
+        last = self._held[-1] if self._held else None
+        if last is not None and not is_open and not last.open and last.is_text == is_text:
+            last.data += data
+        else:
+            self._held.append(_Held(data, now + limits.HELD_TIME, is_text=is_text, is_open=is_open))
+
+    def _drain(self) -> list[Event]:
+        """Report what stands before the first piece that is still open."""
+        out: list[Event] = []
+        while self._held and not self._held[0].open:
+            held = self._held.popleft()
+            self._bytes -= len(held.data)
+            if held.data:
+                out.append(ForeignText(held.data) if held.is_text else Noise(held.data))
+        return out

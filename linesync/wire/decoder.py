@@ -1,0 +1,277 @@
+"""Bytes to frames, and everything else to text. Never raises on input, holds a bounded part of it.
+
+How a stream is read:
+
+1. Outside a frame everything up to the next start character is foreign text.
+2. A start character, a letter and a length begin a *candidate*. When as many bytes have come as it says, and no start
+   character stands among them, its check decides.
+3. A start character inside a candidate begins an inner one. An inner control frame whose check is right is lifted out
+   and the outer candidate goes on as if it had come in one piece. An inner bulk frame never stands inside another one,
+   so its start ends the outer candidate as damaged. Anything else is part of some foreign text.
+4. A candidate whose check is wrong may have foreign lines inside: see :mod:`linesync.wire.splice`.
+5. A candidate that no byte has reached for a while is given up.
+
+Lines without the eight form are read through a seven-bit mask and without NUL, XON, XOFF and DEL, because such a line
+may set the eighth bit and insert those; foreign text is reported as it came, but for these four.
+"""
+
+from __future__ import annotations
+
+from .. import limits
+from . import digits
+from .events import Damaged, Echo, Event, ForeignText, FrameFound
+from .frames import BULK_KINDS, HELLO, START, Frame, checks_out
+from .splice import splice_out
+
+__all__ = ["Decoder"]
+
+_MASK = bytes(byte & 0x7F for byte in range(256))
+_INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_CR, _LF = 0x0D, 0x0A
+_MORE, _NONE = -1, -2  # what reading a header may say instead of a length
+
+
+class Decoder:
+    """Reads one direction of one line.
+
+    :ivar seeds: seeds under which a frame is meant for us (empty while no session stands).
+    :ivar echo_seeds: seeds of frames that we sent.
+    :ivar longest: longest frame accepted, newline not counted; anything longer is foreign text.
+    :ivar eight: the eight form may come: bytes are taken as they are.
+    """
+
+    def __init__(self, *, longest: int = limits.BASIC_FRAME, eight: bool = False) -> None:
+        self.longest = longest
+        self.eight = eight
+        self.seeds: tuple[int, ...] = ()
+        self.echo_seeds: tuple[int, ...] = ()
+        self.framed = 0
+        """Bytes of good frames and of our echo, line ends included."""
+        self.inserted = 0
+        """Bytes left out by the seven-bit reading."""
+        self._view = bytearray()  # what frames are looked for in
+        self._raw = self._view if eight else bytearray()  # the same bytes as they came
+        self._scan = 1  # where inside the candidate the next start character is looked for
+        self._eat_at: int | None = None  # a frame was accepted here and its newline is still to come
+        self._ate_cr = False
+        self._last_byte = 0.0
+        self._events: list[Event] = []
+
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
+        """Take bytes from the line; tell what they were."""
+        if self.eight:
+            self._view += data
+        else:
+            kept = bytes(data).translate(None, _INSERTED)
+            self.inserted += len(data) - len(kept)
+            self._raw += kept
+            self._view += kept.translate(_MASK)
+        self._last_byte = now
+        self._run()
+        return self._take_events()
+
+    def next_timer(self) -> float | None:
+        """When :meth:`handle_timer` wants to be called, None while nothing is half read."""
+        return self._last_byte + limits.FRAME_PATIENCE if self._view else None
+
+    def handle_timer(self, now: float) -> list[Event]:
+        """Give up a candidate that has stood still for too long, so that text behind it is not held back."""
+        deadline = self.next_timer()
+        if deadline is not None and now >= deadline:
+            self._give_up(len(self._view))
+            self._run()
+        return self._take_events()
+
+    def receive_eof(self) -> list[Event]:
+        """The line has ended: what is half read will never be whole."""
+        if self._view:
+            self._give_up(len(self._view))
+        self._eat_at = None
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    # -- the buffer ---------------------------------------------------------------------------------------------------
+
+    def _cut(self, start: int, end: int) -> bytes:
+        """Remove a span from the buffer; return it as it came."""
+        out = bytes(self._raw[start:end])
+        del self._view[start:end]
+        if self._raw is not self._view:
+            del self._raw[start:end]
+        return out
+
+    def _text(self, length: int) -> None:
+        if length:
+            self._events.append(ForeignText(self._cut(0, length)))
+
+    def _give_up(self, length: int) -> None:
+        self._events.append(Damaged(self._cut(0, length)))
+        self._scan = 1
+
+    def _eat_newline(self) -> None:
+        """Remove the newline of an accepted frame, in whatever form the line gave it, as far as it has come."""
+        at = self._eat_at
+        assert at is not None
+        view = self._view
+        while at < len(view):
+            byte = view[at]
+            if byte == _LF:
+                self.framed += len(self._cut(at, at + 1))
+            elif byte == _CR and not self._ate_cr:
+                self.framed += len(self._cut(at, at + 1))
+                self._ate_cr = True
+                continue
+            elif byte in b" \t" and not self.eight and not self._ate_cr:
+                self.framed += len(self._cut(at, at + 1))
+                continue
+            self._eat_at = None
+            return
+
+    def _accepted(self, at: int) -> None:
+        """A frame was taken out at this offset: its newline is next."""
+        self._eat_at = at
+        self._ate_cr = False
+        self._eat_newline()
+
+    # -- candidates ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        if self._eat_at is not None:
+            self._eat_newline()
+        at = 0
+        while self._view:
+            start = self._view.find(START, at)
+            if start < 0:
+                self._text(len(self._view))
+                return
+            if self._header(start)[0] == _NONE:
+                at = start + 1
+                continue
+            at = 0
+            if start:
+                self._text(start)
+            if not self._candidate():
+                return
+
+    def _header(self, at: int) -> tuple[int, int]:
+        """Read a header: (total length of the frame without newline, offset of its body), or a reason in the first."""
+        view = self._view
+        if at + 2 >= len(view):
+            return (_MORE if at + 1 >= len(view) or view[at + 1] in _LETTERS else _NONE), 0
+        if view[at + 1] not in _LETTERS:
+            return _NONE, 0
+        length, body = digits.read_counted(view, at + 2)
+        if length < 0:
+            return (_MORE if length == -1 else _NONE), 0
+        total = body - at + length + limits.CHECK_SIZE
+        return (total if total <= self.longest else _NONE), body
+
+    def _candidate(self) -> bool:
+        """Decide on the candidate at the start of the buffer; False when more bytes are needed."""
+        while True:
+            total, body = self._header(0)
+            if total == _NONE:
+                self._scan = 1
+                self._text(1)
+                return True
+            inner = self._view.find(START, self._scan, None if total == _MORE else total)
+            if inner < 0:
+                break
+            what = self._inner(inner)
+            if what is None:
+                return False
+            if what:
+                self._give_up(inner)
+                return True
+        if total == _MORE or len(self._view) < total:
+            return False
+        if self._view.find(START, 1, total) < 0 and self._take(0, total, body):
+            self._scan = 1
+            return True
+        return self._wrong_candidate(total, body)
+
+    def _wrong_candidate(self, total: int, body: int) -> bool:
+        """The candidate is complete by length and its check is wrong: try to repair it with what stands before each
+        further start character; False when more bytes are needed."""
+        while True:
+            following = self._view.find(START, max(self._scan, total))
+            if self._repair(total, body, following if following >= 0 else len(self._view)):
+                return True
+            if following < 0:
+                return False
+            what = self._inner(following)
+            if what is None:
+                return False
+            if what:
+                self._give_up(following)
+                return True
+
+    def _inner(self, at: int) -> bool | None:
+        """Look at a start character inside the candidate: None: more bytes needed; True: the outer one is lost;
+        False: dealt with, go on."""
+        total, body = self._header(at)
+        if total == _MORE:
+            return None
+        if total == _NONE:
+            self._scan = at + 1
+            return False
+        if bytes(self._view[at + 1 : at + 2]) in BULK_KINDS:
+            return True
+        again = self._view.find(START, at + 1, at + total)
+        if total > limits.CONTROL_FRAME or again >= 0:
+            self._scan = at + 1
+            return False
+        if len(self._view) < at + total:
+            return None
+        if not self._take(at, total, body):
+            self._scan = at + 1
+        return False
+
+    def _take(self, at: int, total: int, body: int) -> bool:
+        """Accept the frame at an offset if its check is right: report it and cut it out."""
+        frame = self._read(bytes(self._view[at : at + total]), body - at)
+        if frame is None:
+            return False
+        self._events.append(frame)
+        self.framed += len(self._cut(at, at + total))
+        self._accepted(at)
+        return True
+
+    def _read(self, text: bytes, body: int) -> FrameFound | Echo | None:
+        """A frame, start character included and newline not; None when no seed makes its check right."""
+        kind = text[1:2]
+        covered, check = text[1 : -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :]
+        seed = checks_out(covered, check, (0,) if kind == HELLO else self.seeds)
+        if seed is not None:
+            return FrameFound(Frame(kind, text[body : -limits.CHECK_SIZE], seed), len(text) + 1)
+        if kind != HELLO and checks_out(covered, check, self.echo_seeds) is not None:
+            return Echo(len(text) + 1)
+        return None
+
+    def _repair(self, total: int, body: int, end: int) -> bool:
+        """Look for foreign lines in the candidate, which reaches to ``end`` at most; True when it is dealt with."""
+        found: list[FrameFound | Echo] = []
+
+        def is_good(text: bytes) -> bool:
+            frame = self._read(text, body)
+            if frame is not None:
+                found.append(frame)
+            return frame is not None
+
+        verdict = splice_out(self._view[:end], total, is_good)
+        if verdict.frame is not None:
+            text = bytes(self._raw[verdict.text_start : verdict.text_end])
+            # What begins as a frame is an inner frame that arrived damaged, not something a person wrote.
+            self._events.append(Damaged(text) if text.startswith(START) else ForeignText(text))
+            self._events.extend(found)
+            self.framed += len(self._cut(0, verdict.end)) - len(text)
+            self._scan = 1
+            return True
+        if verdict.hopeless:
+            self._give_up(verdict.end)
+            return True
+        return False

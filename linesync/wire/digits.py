@@ -1,0 +1,61 @@
+"""Numbers as text: base64url digits, six bits each.
+
+A *fixed* number has a set count of digits, most significant first. A *counted* number uses five bits a digit, most
+significant first, with 32 added to every digit but the last; below 32 it is one digit.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ALPHABET", "counted", "fixed", "read_counted", "read_fixed"]
+
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_VALUE = [-1] * 256
+for _index, _digit in enumerate(ALPHABET):
+    _VALUE[_digit] = _index
+_ONE = [ALPHABET[n : n + 1] for n in range(64)]
+_TWO = [_ONE[n >> 6] + _ONE[n & 63] for n in range(4096)]
+_COUNTED = [_ONE[n] if n < 32 else _ONE[32 + (n >> 5)] + _ONE[n & 31] for n in range(1024)]
+
+
+def fixed(number: int) -> bytes:
+    """Write 0..4095 as two digits."""
+    return _TWO[number]
+
+
+def read_fixed(text: bytes | bytearray, at: int) -> int:
+    """Read two digits at an offset; -1 when they are not there."""
+    if at + 2 > len(text):
+        return -1
+    high, low = _VALUE[text[at]], _VALUE[text[at + 1]]
+    return -1 if high < 0 or low < 0 else high << 6 | low
+
+
+def counted(number: int) -> bytes:
+    """Write a number of 0 or more in as few digits as it needs."""
+    if number < 1024:
+        return _COUNTED[number]
+    out = _ONE[number & 31]
+    number >>= 5
+    while number:
+        out = _ONE[32 + (number & 31)] + out
+        number >>= 5
+    return out
+
+
+def read_counted(text: bytes | bytearray, at: int, most_digits: int = 4) -> tuple[int, int]:
+    """Read a counted number at an offset.
+
+    :returns: (value, offset after it); value -1 when the text ends before the number does, -2 when it is malformed (a
+        foreign byte, more than ``most_digits``, or a leading zero digit, which no writer makes).
+    """
+    value = 0
+    for end in range(at, at + most_digits):
+        if end >= len(text):
+            return -1, at
+        digit = _VALUE[text[end]]
+        if digit < 0 or (digit == 32 and end == at):
+            return -2, at
+        value = value << 5 | digit & 31
+        if digit < 32:
+            return value, end + 1
+    return -2, at

@@ -1,0 +1,98 @@
+"""The order of bytes on the line: what is short and urgent may stand inside what is long.
+
+Two frames can be half sent: a bulk frame, and a control frame that interrupts it. A control frame is never interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .lanes import LaneSender, Sent
+
+__all__ = ["Outbox", "Outgoing"]
+
+
+class Outgoing:
+    """One frame on its way out."""
+
+    __slots__ = ("at", "data", "kind", "poll", "sender", "sent")
+
+    def __init__(
+        self,
+        data: bytes,
+        kind: bytes,
+        *,
+        sender: LaneSender | None = None,
+        sent: Sent | None = None,
+        poll: int = 0,
+    ) -> None:
+        self.data = data
+        self.at = 0
+        """How much of it was handed over."""
+        self.kind = kind
+        self.sender = sender
+        self.sent = sent
+        """With ``sender``: the payload it carries."""
+        self.poll = poll
+        """The number of a poll."""
+
+
+Source = Callable[[bool], Outgoing | None]
+
+
+class Outbox:
+    """Gives out bytes, at most so many at a time.
+
+    :param control: gives the next control frame; its argument says that a bulk frame is half sent, so that the frame
+        must be one that may stand inside it.
+    :param bulk: gives the next bulk frame.
+    :param done: is told when a frame's last byte was given out, with the count of bytes given out before it ended.
+    """
+
+    def __init__(self, control: Source, bulk: Source, done: Callable[[Outgoing, int], None]) -> None:
+        self._next_control = control
+        self._next_bulk = bulk
+        self._done = done
+        self._control: Outgoing | None = None
+        self._bulk: Outgoing | None = None
+        self.nest = False
+        """The peer takes frames inside frames."""
+
+    def drop(self) -> None:
+        """Forget what is half sent: the line is gone, or its session."""
+        self._control = self._bulk = None
+
+    @property
+    def half_sent(self) -> bool:
+        return self._control is not None or self._bulk is not None
+
+    def take(self, budget: int) -> bytes:
+        """The next bytes for the line, at most ``budget``."""
+        out: list[bytes] = []
+        given = 0
+        while given < budget:
+            frame = self._pick()
+            if frame is None:
+                break
+            piece = frame.data[frame.at : frame.at + budget - given]
+            frame.at += len(piece)
+            given += len(piece)
+            out.append(piece)
+            if frame.at == len(frame.data):
+                if frame is self._control:
+                    self._control = None
+                else:
+                    self._bulk = None
+                self._done(frame, given)
+        return b"".join(out)
+
+    def _pick(self) -> Outgoing | None:
+        if self._control is not None:
+            return self._control
+        if self._bulk is None or self.nest:
+            self._control = self._next_control(self._bulk is not None)
+            if self._control is not None:
+                return self._control
+        if self._bulk is None:
+            self._bulk = self._next_bulk(False)
+        return self._bulk

@@ -1,0 +1,18 @@
+"""How long the searches run: 200 lives, with LINESYNC_SOAK=1 10,000, else as many as it says."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
+
+settings.register_profile(
+    "model",
+    max_examples={0: 200, 1: 10_000}.get(_SOAK, _SOAK),
+    stateful_step_count=40,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,45 @@
+"""Short words for the tests of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import settings
+
+from linesync.errors import LinesyncError
+from linesync.model.outcomes import Event, Failed, Granted, Value
+from linesync.model.party import Client
+from linesync.model.waits import Waits
+
+
+def client(host: str, number: str = "1") -> Client:
+    return Client(host, number)
+
+
+def granted(events: Iterable[Event]) -> dict[str, Value]:
+    """What each arrival got, by arrival id, in order."""
+    return {event.arrival: event.value for event in events if isinstance(event, Granted)}
+
+
+def failed(events: Iterable[Event]) -> dict[str, LinesyncError]:
+    """Why each arrival failed, by arrival id, in order."""
+    return {event.arrival: event.error for event in events if isinstance(event, Failed)}
+
+
+def only_error(events: Iterable[Event]) -> LinesyncError:
+    """The one thing that happened, which is a failure."""
+    (event,) = events
+    assert isinstance(event, Failed)
+    return event.error
+
+
+def assert_empty(waits: Waits) -> None:
+    """Nothing is left of anybody, in no table of ours."""
+    for room in (waits, waits._results):
+        assert {name: len(table) for name, table in vars(room).items() if len(table)} == {}
+    assert waits.next_timer() is None
+
+
+def profile() -> settings:
+    """The profile of conftest.py, for one machine; the other tests' settings stay as they are."""
+    return settings.get_profile("model")

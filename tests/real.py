@@ -1,0 +1,161 @@
+"""Real components for tests: pty null modems by socat, a real sshd on loopback, and the question whether they
+are here.
+
+A test that lacks a component is skipped, unless LINESYNC_REQUIRE_ALL=1 says that nothing may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+__all__ = ["PtyPair", "Sshd", "free_port", "pty_pair", "require", "sshd", "wait_for"]
+
+_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def require(*programs: str) -> None:
+    """Skip the test when one of the programs is missing; fail it instead when LINESYNC_REQUIRE_ALL=1."""
+    missing = [program for program in programs if shutil.which(program, path=_PATH) is None]
+    if not missing:
+        return
+    sentence = f"{', '.join(missing)} not installed"
+    if os.environ.get("LINESYNC_REQUIRE_ALL") == "1":
+        pytest.fail(f"{sentence}, and LINESYNC_REQUIRE_ALL=1 asks for everything")
+    pytest.skip(sentence)
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    """Wait, blocking, until ``condition`` holds; raise AssertionError with ``what`` otherwise."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A TCP port of loopback that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class PtyPair:
+    """Two ttys joined by a running socat: a null modem cable without a speed."""
+
+    left: str
+    """The path of one tty; a link, which goes away with socat."""
+    right: str
+    """The path of the other."""
+    process: subprocess.Popen[bytes]
+    """socat."""
+
+    def stall(self) -> None:
+        """Let the cable carry nothing; what is written then fills the kernel's buffers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the cable carry again."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def cut(self) -> None:
+        """Take the cable away for ever: both ttys are hung up, as USB adapters that are pulled."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def pty_pair() -> Iterator[PtyPair]:
+    """A pair of ptys joined by socat; they live until the block ends, whoever opens and closes them
+    meanwhile."""
+    require("socat")
+    with tempfile.TemporaryDirectory(prefix="linesync-pty-") as directory:
+        left, right = f"{directory}/left", f"{directory}/right"
+        process = subprocess.Popen(
+            ["socat", "-d", f"pty,raw,echo=0,link={left}", f"pty,raw,echo=0,link={right}"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        holders: list[int] = []
+        try:
+            wait_for(lambda: os.path.exists(left) and os.path.exists(right), "socat's pair of ptys")
+            # socat ends when the last user of a pty closes it; a cable does not
+            holders = [os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK) for path in (left, right)]
+            yield PtyPair(left, right, process)
+        finally:
+            process.kill()
+            process.wait()
+            for holder in holders:
+                os.close(holder)
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """A running sshd of our own."""
+
+    ssh: list[str]
+    """The argv that reaches it as root without asking anything; append the remote command."""
+    port: int
+    """Its TCP port on loopback."""
+
+
+@contextmanager
+def sshd() -> Iterator[Sshd]:
+    """A real sshd on loopback with keys and configuration of its own; needs root, as sshd does."""
+    require("sshd", "ssh", "ssh-keygen")
+    if os.geteuid() != 0:
+        pytest.skip("an sshd that lets root in has to be started by root")
+    program = shutil.which("sshd", path=_PATH)
+    assert program is not None
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="linesync-sshd-") as directory:
+        place = Path(directory)
+        for name in ("host_key", "user_key"):
+            keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)]
+            subprocess.run(keygen, check=True)
+        (place / "authorized_keys").write_text((place / "user_key.pub").read_text())
+        port = free_port()
+        (place / "sshd_config").write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host_key\n"
+            f"AuthorizedKeysFile {place}/authorized_keys\nPermitRootLogin prohibit-password\n"
+            "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+            "PidFile none\nPrintMotd no\nPrintLastLog no\nMaxStartups 100\nUseDNS no\n"
+        )
+        with open(place / "log", "wb") as log:
+            process = subprocess.Popen(
+                [program, "-D", "-e", "-f", str(place / "sshd_config")], stdin=subprocess.DEVNULL, stderr=log
+            )
+        try:
+            wait_for(lambda: _answers(port) or process.poll() is not None, "sshd's port")
+            assert process.poll() is None, f"sshd did not start: {(place / 'log').read_text()}"
+            options = [
+                "StrictHostKeyChecking=no",
+                "UserKnownHostsFile=/dev/null",
+                "LogLevel=ERROR",
+                "BatchMode=yes",
+            ]
+            ssh = ["ssh", "-F", "/dev/null", "-i", str(place / "user_key"), "-p", str(port)]
+            yield Sshd([*ssh, *(word for option in options for word in ("-o", option)), "root@127.0.0.1"], port)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,283 @@
+"""One life of a link: random faults, random traffic from both ends, and what must be true of it.
+
+Everything follows from the seed. What an end sends is noted by session and channel, and so is what the other end is
+given; :meth:`Life.check` compares the two.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+from linesync import limits
+from linesync.testing.harm import Faults
+from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.wire.events import (
+    ChannelClosed,
+    ChannelData,
+    ChannelEnded,
+    ChannelMessage,
+    ChannelOpened,
+    Event,
+    SessionUp,
+)
+from linesync.wire.frames import Lane
+
+__all__ = ["Life"]
+
+_PATIENCE = 400.0  # virtual seconds for the rest of the traffic once the faults of the middle are over
+
+
+def random_faults(rng: random.Random, rate: float | None) -> Faults:
+    """Some of everything, each with a chance."""
+
+    def some(chance: float, low: float, high: float) -> float:
+        return low * (high / low) ** rng.random() if rng.random() < chance else 0.0
+
+    def spans(chance: float) -> tuple[tuple[float, float], ...]:
+        return ((rng.uniform(0, 4), rng.uniform(0.1, 3)),) if rng.random() < chance else ()
+
+    return Faults(
+        ber=some(0.5, 1e-6, 1e-4),
+        drop=some(0.25, 1e-6, 5e-4),
+        dup=some(0.25, 1e-6, 5e-4),
+        burst=some(0.15, 1e-6, 1e-4),
+        printk=some(0.4, 0.3, 6.0),
+        cuts=spans(0.15),
+        stuck_xoff=spans(0.15) if rate else (),
+        seven_bit=rng.random() < 0.2,
+        eat_xonxoff=rng.random() < 0.2,
+        lf_to_crlf=rng.random() < 0.3,
+        cr_to_lf=rng.random() < 0.1,
+        trim_blanks=rng.random() < 0.1,
+        add_blanks=rng.choice((0, 0, 0, 0, 1, 3)),
+        line_limit=rng.choice((None, None, 4096)),
+        delay=rng.choice((0.0, 0.0, 0.002, 0.03)),
+    )
+
+
+class _Heard:
+    """What was said on one channel in one direction: runs of stream bytes, and messages."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[object, bytes]] = []
+        self.ended = False
+        self.over = False
+        """Reset or closed before its end."""
+
+    def add(self, what: object, data: bytes) -> None:
+        if what != "message" and self.said and self.said[-1][0] == what:
+            self.said[-1] = (what, self.said[-1][1] + data)
+        else:
+            self.said.append((what, data))
+
+    def holds_back(self, other: _Heard) -> bool:
+        """Whether what the other heard is the beginning of this."""
+        if not other.said:
+            return True
+        *whole, (what, data) = other.said
+        at = len(whole)
+        if self.said[:at] != whole or len(self.said) <= at or self.said[at][0] != what:
+            return False
+        mine = self.said[at][1]
+        return mine == data if what == "message" else mine.startswith(data)
+
+
+class Life:
+    """A line and its traffic."""
+
+    def __init__(self, seed: int) -> None:
+        rng = self.random = random.Random(seed)
+        rate = rng.choice((960.0, 11520.0, 11520.0, 92160.0, None))
+        self.line = VirtualLine(
+            seed,
+            byte_rate=rate,
+            faults=random_faults(rng, rate),
+            faults_ba=random_faults(rng, rate),
+            echo=rng.random() < 0.1,
+            shared=rate is not None or rng.random() < 0.5,
+            local={"frame": rng.choice((127, 512, 2048)), "credit": rng.choice((2048, 1 << 16))},
+            local_a={"flags": rng.choice(("n", "n", ""))},
+            grain=rng.choice((0.001, 0.005, 0.02, 0.02)),
+        )
+        if self.line.cable.echo and rate:
+            # What answers before the echo of the newline has passed would meet it, byte on byte, for ever.
+            self.line.grain = 0.02
+        self.said: dict[object, _Heard] = defaultdict(_Heard)
+        self.heard: dict[object, _Heard] = defaultdict(_Heard)
+        self.names: dict[VirtualEnd, object] = {}
+        self.mine: dict[VirtualEnd, list[int]] = {end: [] for end in self.line.ends}
+        self.restarted = False
+        self.reborn: VirtualEnd | None = None
+        self._still_to_say = 0
+        for end in self.line.ends:
+            end.on_event = self._hear(end)
+        self._plan(rate or 50_000.0)
+
+    # -- the plan -----------------------------------------------------------------------------------------------------
+
+    def _plan(self, rate: float) -> None:
+        rng, line = self.random, self.line
+        size = int(min(2000.0, rate / 8))
+        for _ in range(rng.randint(20, 50)):
+            end = rng.choice(line.ends)
+            self._still_to_say += 1
+            line.at(rng.uniform(0, 3), lambda end=end: self._say(end, size))
+        fate = rng.random()
+        if fate < 0.2:
+            line.at(rng.uniform(0.5, 4), lambda: self._restart(rng.choice(line.ends)))
+        elif fate < 0.45:
+            for end in rng.choice(((line.a,), (line.b,), line.ends)):
+                when = rng.uniform(0.3, 4)
+                line.at(when, end.line_down)
+                line.at(when + rng.uniform(0.01, 4), end.line_up)
+        for second in range(8):
+            line.at(second + 0.5, self.bounded)
+
+    def _restart(self, end: VirtualEnd) -> None:
+        self.restarted, self.reborn = True, end
+        end.restart()
+        self.mine[end] = []
+
+    def _session(self, end: VirtualEnd) -> object:
+        session = end.link.session
+        assert session is not None
+        return frozenset((session.nonce, session.peer.nonce))
+
+    def _say(self, end: VirtualEnd, size: int) -> None:
+        rng = self.random
+        session = end.link.session
+        if session is None:
+            self.line.at(self.line.now + 0.3, lambda: self._say(end, size))
+            return
+        self._still_to_say -= 1
+        mux, name = session.mux, self._session(end)
+        self.mine[end] = [number for number in self.mine[end] if mux.is_open(number)]
+        what = rng.choice(("message 0", "open", "data", "data", "message", "end", "reset"))
+        if what == "open" or (what != "message 0" and not self.mine[end]):
+            words = rng.randbytes(rng.choice((5, 60, 900)))
+            number = mux.open(rng.choice(tuple(Lane)), words)
+            self.mine[end].append(number)
+            self.said[name, number, end.name].add("open", words)
+        elif what == "message 0":
+            self._put(mux.send_message, end, 0, "message", rng.randbytes(rng.randint(0, size // 4)))
+        else:
+            number = rng.choice(self.mine[end])
+            said = self.said[name, number, end.name]
+            if what == "data":
+                stream = rng.randrange(4)
+                self._put(
+                    lambda n, d: mux.send(n, stream, d),
+                    end,
+                    number,
+                    stream,
+                    rng.randbytes(rng.randint(1, size)),
+                )
+            elif what == "message":
+                self._put(mux.send_message, end, number, "message", rng.randbytes(rng.randint(0, size)))
+            elif what == "end":
+                said.ended = True
+                mux.end(number)
+                self.mine[end].remove(number)
+            else:
+                said.over = True
+                mux.reset(number, "we tire of it")
+                self.mine[end].remove(number)
+
+    def _put(self, put: object, end: VirtualEnd, number: int, what: object, data: bytes) -> None:
+        assert callable(put)
+        put(number, data)
+        self.said[self._session(end), number, end.name].add(what, data)
+
+    # -- what comes ---------------------------------------------------------------------------------------------------
+
+    def _hear(self, end: VirtualEnd):
+        other = "b" if end.name == "a" else "a"
+
+        def hear(event: Event) -> None:
+            if isinstance(event, SessionUp):
+                self.names[end] = self._session(end)
+                self.mine[end] = []
+            if not isinstance(event, ChannelData | ChannelMessage | ChannelOpened | ChannelEnded | ChannelClosed):
+                return
+            name = self.names[end]
+            heard = self.heard[name, event.channel, other]
+            if isinstance(event, ChannelOpened):
+                heard.add("open", event.words)
+            elif isinstance(event, ChannelData):
+                heard.add(event.stream, event.data)
+            elif isinstance(event, ChannelMessage):
+                heard.add("message", event.data)
+            elif isinstance(event, ChannelEnded):
+                assert not heard.ended, "an end came twice"
+                heard.ended = True
+                if end.link.session is not None and self._session(end) == name:
+                    end.link.session.mux.end(event.channel)
+                    self.said[name, event.channel, end.name].ended = True
+            else:
+                heard.over = True
+                self.said[name, event.channel, end.name].over = True
+
+        return hear
+
+    # -- what must be true --------------------------------------------------------------------------------------------
+
+    def bounded(self) -> None:
+        """No end holds more than it may."""
+        for end in self.line.ends:
+            line = end.link._line
+            if line is not None:
+                longest = end.link.local.frame + limits.FOREIGN_IN_FRAME + 4096
+                assert len(line.decoder._view) <= longest
+                assert line.console._bytes <= limits.HELD_BYTES
+
+    def settled(self) -> bool:
+        """Everything that was said in the sessions that stand has come."""
+        a, b = self.line.ends
+        if self._still_to_say or not (a.up and b.up) or self._session(a) != self._session(b):
+            return False
+        name = self._session(a)
+        return all(self._whole(key) for key in list(self.said) if key[0] == name)
+
+    def _whole(self, key: tuple[object, int, str]) -> bool:
+        said, heard = self.said[key], self.heard[key]
+        if said.over or heard.over:
+            name, number, speaker = key
+            other = self.said.get((name, number, "b" if speaker == "a" else "a"))
+            return (other is not None and other.over) or heard.over or (said.ended and heard.ended) or not heard.said
+        return said.said == heard.said and said.ended == heard.ended
+
+    def live(self) -> None:
+        """Run the life and check it."""
+        line = self.line
+        while not self.settled() and line.now < _PATIENCE:
+            line.run(0.1)
+        assert self.settled(), f"not everything came: {self.missing()}"
+        for key in list(self.heard):
+            assert self.said[key].holds_back(self.heard[key]), f"channel {key[1:]}: heard what was not said"
+        self._check_closed()
+        line.run(0.3)
+        self._check_counters()
+        self.bounded()
+
+    def missing(self) -> list[object]:
+        return [key[1:] for key in list(self.said) if not self._whole(key)]
+
+    def _check_closed(self) -> None:
+        """What was open in a session that is over is closed, with a reason, at the end that lived on."""
+        for end in self.line.ends:
+            session = end.link.session
+            assert session is not None and session.broken == ""
+            for name, number, speaker in list(self.said):
+                if name != self._session(end) and number and speaker == end.name and end is not self.reborn:
+                    said = self.said[name, number, speaker]
+                    assert said.over or said.ended, f"channel {number} was left open in a session that is over"
+
+    def _check_counters(self) -> None:
+        for end in self.line.ends:
+            counters = end.link.counters
+            passed = self.line.cable.ab.counters.bytes_out + self.line.cable.ba.counters.bytes_out
+            assert counters.bytes_in <= passed
+            assert counters.text + counters.noise + counters.echo <= counters.bytes_in
+            assert counters.frames_in * 10 <= counters.bytes_in + 20
+            assert counters.text == len(end.text) or self.restarted

@@ -1,0 +1,30 @@
+"""How long the searches run: short in CI; with LINESYNC_SOAK=1 a night's worth, with LINESYNC_SOAK=n just n examples."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+__all__ = ["SEED", "examples", "lives"]
+
+_SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
+
+SEED = int(os.environ["LINESYNC_SEED"]) if os.environ.get("LINESYNC_SEED") else None
+"""The one seed to run again, or None."""
+
+
+def lives(ci: int, soak: int) -> int:
+    """How many seeds a search runs through."""
+    return {0: ci, 1: soak}.get(_SOAK, _SOAK)
+
+
+def examples(ci: int, soak: int = 100_000, steps: int = 50) -> settings:
+    """Settings of a Hypothesis test."""
+    return settings(
+        max_examples=lives(ci, soak),
+        stateful_step_count=steps,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )

@@ -1,0 +1,155 @@
+"""Foreign text and damaged frames apart: splicing at once, and comparing with the good copy later."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linesync import limits
+from linesync.wire import frames
+from linesync.wire.console import Console
+from linesync.wire.events import Damaged, Event, ForeignText, Noise
+from linesync.wire.splice import difference, splice_out
+
+_PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
+_FRAME = frames.encode(b"d", frames.data_body(3, 4, random.Random(1).randbytes(300), eight=False), 5)
+_GOOD = _FRAME[1:-7]  # as the console is given it: from the kind on, the check off
+
+
+def _text(events: list[Event]) -> bytes:
+    return b"".join(event.data for event in events if isinstance(event, ForeignText))
+
+
+# -- splice -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(2, len(_FRAME) - 2), st.lists(st.sampled_from((b"x\n", _PRINTK, b"oops\r")), min_size=1, max_size=4))
+def test_whole_foreign_lines_are_spliced_out_of_a_frame(at: int, lines: list[bytes]) -> None:
+    text = b"".join(lines)
+    piece = _FRAME[:at] + text + _FRAME[at:]
+    verdict = splice_out(piece + b"next", len(_FRAME) - 1, lambda frame: frame == _FRAME[:-1])
+    assert verdict.frame == _FRAME[:-1]
+    assert piece[verdict.text_start : verdict.text_end] == text
+    assert verdict.end == len(piece)
+
+
+def test_a_frame_that_is_only_damaged_is_given_up_at_its_own_newline() -> None:
+    verdict = splice_out(b"^" + b"#" * (len(_FRAME) - 2) + b"\n", len(_FRAME) - 1, lambda frame: False)
+    assert verdict.hopeless and verdict.end == len(_FRAME)
+
+
+@given(st.binary(max_size=3000), st.integers(10, 500))
+def test_a_search_tries_a_bounded_number_of_checks(piece: bytes, total: int) -> None:
+    tries = 0
+
+    def never(frame: bytes) -> bool:
+        nonlocal tries
+        tries += 1
+        return False
+
+    splice_out(piece, total, never)
+    assert tries <= limits.FOREIGN_LINES * (limits.FOREIGN_LINES + 1)
+
+
+# -- comparing with the good copy ---------------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(0, len(_FRAME) - 2),
+    st.integers(1, len(_GOOD) - 1),
+    st.sampled_from(("flip", "drop", "double", "burst")),
+)
+def test_the_text_in_a_damaged_frame_is_what_the_good_copy_has_not(at: int, hit: int, how: str) -> None:
+    piece = bytearray(_FRAME[1:])
+    if abs(at - hit) < 24:
+        return  # the damage hit the text's own place: nobody can tell them apart
+    harm = {"flip": bytes([piece[hit] ^ 4]), "drop": b"", "double": piece[hit : hit + 1] * 2, "burst": b"\xff" * 3}[how]
+    piece[hit : hit + (3 if how == "burst" else 1)] = harm
+    at += (len(harm) - (3 if how == "burst" else 1)) if at > hit else 0
+    piece[at:at] = _PRINTK
+    share, text, _ = difference(bytes(piece), _GOOD)
+    assert text == _PRINTK
+    assert share > 0.95
+
+
+@pytest.mark.parametrize("payload", [bytes(1500), b"ab" * 700, bytes(range(256)) * 6])
+def test_comparing_payload_that_repeats_itself_is_quick_and_finds_no_text(payload: bytes) -> None:
+    good = frames.encode(b"d", frames.data_body(3, 4, payload, eight=False), 5)[1:]
+    for hit in range(10, len(good) - 20, 31):
+        piece = good[:hit] + b"#" + good[hit + 1 :]
+        share, text, _ = difference(piece, good[:-7])
+        assert text == b"" and share > 0.9
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_comparing_anything_raises_nothing_and_keeps_its_sums(damaged: bytes, good: bytes) -> None:
+    share, text, noise = difference(damaged, good)
+    assert 0 <= share <= 1
+    assert len(text) + noise <= len(damaged) + 1
+
+
+# -- the console --------------------------------------------------------------------------------------------------------
+
+
+def test_plain_text_is_told_at_once_and_a_word_at_its_end_soon() -> None:
+    console = Console()
+    assert console.sort(ForeignText(b"login: "), 0.0) == [ForeignText(b"login: ")]
+    assert console.sort(ForeignText(b"root"), 0.0) == []
+    due = console.next_timer()
+    assert due is not None and due <= limits.FRAME_PATIENCE
+    assert console.handle_timer(due) == [ForeignText(b"root")]
+    assert console.next_timer() is None
+
+
+def test_a_damaged_piece_is_held_until_its_good_copy_comes() -> None:
+    console = Console()
+    piece = b"^" + _FRAME[1:50] + b"#" + _FRAME[51:100] + _PRINTK + _FRAME[100:]
+    assert console.sort(Damaged(piece), 0.0) == []
+    assert console.good_copy(b"dhA" + b"something else entirely" * 9) == []
+    assert console.good_copy(_GOOD) == [ForeignText(_PRINTK)]
+    assert not console.holds and console.pending == 0
+
+
+def test_a_damaged_piece_whose_good_copy_never_comes_is_noise() -> None:
+    console = Console()
+    console.sort(Damaged(b"^d garbage \n"), 0.0)
+    assert console.handle_timer(limits.HELD_TIME - 0.01) == []
+    assert console.handle_timer(limits.HELD_TIME) == [Noise(b"^d garbage \n")]
+
+
+def test_a_damaged_control_frame_is_noise_at_once_for_it_has_no_second_copy() -> None:
+    assert Console().sort(Damaged(b"^KAzzzzzz\n"), 0.0) == [Noise(b"^KAzzzzzz\n")]
+
+
+def test_a_frame_whose_start_was_hit_is_no_text_once_its_good_copy_came() -> None:
+    console = Console()
+    events = console.sort(ForeignText(_FRAME[1:]), 0.0) + console.good_copy(_GOOD)
+    assert _text(events + console.flush()) == b""
+
+
+def test_what_looks_like_a_frame_and_is_none_is_text_in_the_end() -> None:
+    console = Console()
+    line = b"d41d8cd98f00b204e9800998ecf8427e  empty\n"
+    events = console.sort(ForeignText(line), 0.0)
+    assert _text(events + console.handle_timer(limits.HELD_TIME)) == line
+
+
+def test_nothing_overtakes_a_held_piece() -> None:
+    console = Console()
+    first = b"^" + _FRAME[1:50] + b"#" + _FRAME[51:90] + b"one\r\n\r\n" + _FRAME[90:]
+    events = console.sort(Damaged(first), 0.0)
+    events += console.sort(ForeignText(b"two\r\n"), 0.1)
+    assert events == []
+    assert _text(console.good_copy(_GOOD)) == b"one\r\n\r\ntwo\r\n"
+
+
+def test_what_is_held_is_bounded_in_pieces_and_bytes() -> None:
+    console, told = Console(), 0
+    for number in range(200):
+        events = console.sort(Damaged(b"^d" + b"%d " % number * 300), 0.0)
+        told += sum(len(event.data) for event in events)  # type: ignore[attr-defined]
+        assert console.pending <= limits.HELD_BYTES
+    assert told > 100_000

@@ -1,0 +1,44 @@
+"""Seeded lives of the link: mixed faults, restarts, lost lines; everything exactly once and in order.
+
+500 in CI, 10,000 with LINESYNC_SOAK=1; ``LINESYNC_SEED=n pytest tests/wire/test_lives.py`` runs one again.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .life import Life
+from .profiles import SEED, lives
+
+_BATCH = 25
+
+
+def _seeds() -> list[range]:
+    if SEED is not None:
+        return [range(SEED, SEED + 1)]
+    count = lives(500, 10_000)
+    return [range(first, min(first + _BATCH, count)) for first in range(0, count, _BATCH)]
+
+
+@pytest.mark.parametrize("seeds", _seeds(), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_a_life_of_faults_delivers_everything_once_and_in_order(seeds: range) -> None:
+    for seed in seeds:
+        life = Life(seed)
+        try:
+            life.live()
+        except Exception as error:
+            pytest.fail(
+                f"{type(error).__name__}: {error}\n{life.line.cable.ab.faults}\n{life.line.cable.ba.faults}\n"
+                f"{life.line.transcript(80)}\n"
+                f"run it again: LINESYNC_SEED={seed} pytest tests/wire/test_lives.py",
+                pytrace=True,
+            )
+
+
+def test_a_life_runs_again_exactly_as_it_did() -> None:
+    transcripts = []
+    for _ in range(2):
+        life = Life(11)
+        life.live()
+        transcripts.append(life.line.transcript(4000))
+    assert transcripts[0] == transcripts[1]

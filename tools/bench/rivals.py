@@ -1,0 +1,226 @@
+"""ZMODEM and Kermit on the same paced line: what linesync's goodput is measured against.
+
+Each run makes a null modem, starts the receiver at end b and the sender at end a, and takes the wall clock
+from the first start to the last exit: start-up, negotiation and closing are part of a transfer. A transfer
+counts only if the file that arrived has the SHA-256 of the one that was sent.
+
+On a pty both programs need ``tools/shims/notcflush.c`` preloaded; the reason stands there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from linesync.testing.faults import Faults
+from linesync.testing.nullmodem import NullModem
+
+__all__ = ["RIVALS", "Job", "Outcome", "Rival", "transfer", "why_missing"]
+
+_SHIM = Path(__file__).parents[1] / "shims" / "notcflush.c"
+_LOG_TAIL = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One transfer."""
+
+    seconds: float
+    """Wall clock from the first program's start to the last one's exit (or to the timeout)."""
+    ok: bool
+    """The file arrived, with the SHA-256 of the original."""
+    rate: float
+    """Payload over the line's physical rate, 0 to 1; 0 if not ok."""
+    why: str
+    """Why it is not ok; empty if it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """How to run one program at both ends."""
+
+    programs: tuple[str, ...]
+    package: str
+    """The Debian package that has them."""
+    on_stdio: bool
+    """The programs speak on stdin and stdout; else they open the device themselves."""
+    send: Callable[[Job], list[str]]
+    """The sender's argv, run in the job's directory; the file must arrive there as ``received``."""
+    receive: Callable[[Job], list[str]]
+    """The receiver's argv, run in the job's directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One transfer to be run."""
+
+    file: Path
+    """What to send; its name is ``received``, in another directory than ``directory``."""
+    directory: Path
+    """Where it must arrive, and where scripts may be put."""
+    cable: NullModem
+    baud: float
+
+
+def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -> Rival:
+    def script(job: Job, device: str, action: str) -> list[str]:
+        lines = (
+            "set carrier-watch off",
+            f"set line {device}",
+            f"set speed {job.baud:.0f}",
+            "set flow none",
+            f"set parity {parity}",
+            "set file type binary",
+            "set transfer mode manual",
+            "set transfer display none",
+            "set streaming off",
+            "set reliable off",
+            "set block 3",
+            "set retry 50",
+            f"set prefixing {prefixing}",
+            f"set window {window}",
+            f"set receive packet-length {length}",
+            f"set send packet-length {length}",
+            action,
+            "exit \\v(status)",
+        )
+        path = job.directory / f"{action.split()[0]}.ksc"
+        path.write_text("\n".join(lines) + "\n")
+        return ["kermit", str(path), "-Y"]
+
+    return Rival(
+        programs=("kermit",),
+        package="ckermit",
+        on_stdio=False,
+        send=lambda job: script(job, job.cable.a, f"send {job.file}"),
+        receive=lambda job: script(job, job.cable.b, "receive"),
+    )
+
+
+RIVALS: dict[str, Rival] = {
+    "zmodem": Rival(
+        programs=("sz", "rz"),
+        package="lrzsz",
+        on_stdio=True,
+        send=lambda job: ["sz", "-b", "-q", str(job.file)],
+        receive=lambda job: ["rz", "-b", "-q", "-y"],
+    ),
+    "kermit": _kermit(prefixing="cautious", window=30, length=4000),
+    "kermit-tight": _kermit(prefixing="minimal", window=30, length=4000),
+    "kermit-cautious": _kermit(prefixing="cautious", window=4, length=1000),
+    "kermit-7bit": _kermit(prefixing="cautious", window=30, length=4000, parity="space"),
+}
+"""By name. ``kermit`` prefixes what may harm on a line nobody knows; ``kermit-tight`` only what harms Kermit
+itself, and is its best on a clean 8-bit line; ``kermit-cautious`` is C-Kermit's own CAUTIOUS set for doubtful
+lines; ``kermit-7bit`` shifts the eighth bit. C-Kermit 10 never ends when a file's last packet comes to
+exactly 95 bytes (its length byte is then no printable character): such a run ends by the timeout, and another
+file or length avoids it."""
+
+
+def why_missing(name: str) -> str | None:
+    """Why the rival cannot run here, in one sentence; None if it can."""
+    rival = RIVALS[name]
+    for program in rival.programs:
+        if not shutil.which(program):
+            return f"{name} needs {program}; install the package {rival.package}."
+    if not shutil.which("gcc"):
+        return f"{name} needs a shim on a pty, and gcc to build it; install the package gcc."
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all it has started; each runs in a group of its own."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _run(rival: Rival, job: Job, timeout: float) -> tuple[float, str]:
+    """Seconds, and what went wrong as far as the programs themselves show (else empty)."""
+    shim = job.directory / "notcflush.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, _SHIM], check=True, timeout=60)
+    environment = {**os.environ, "LD_PRELOAD": str(shim)}
+    ends = (
+        ("receiver", rival.receive(job), job.cable.b),
+        ("sender", rival.send(job), job.cable.a),
+    )
+    started: list[subprocess.Popen[bytes]] = []
+    began = time.monotonic()
+    try:
+        for role, argv, device in ends:
+            with (
+                (job.directory / f"{role}.log").open("wb") as log,
+                open(os.open(device, os.O_RDWR | os.O_NOCTTY), "r+b", buffering=0) as end,
+            ):
+                started.append(
+                    subprocess.Popen(
+                        argv,
+                        cwd=job.directory,
+                        env=environment,
+                        stdin=end if rival.on_stdio else subprocess.DEVNULL,
+                        stdout=end if rival.on_stdio else log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+                )
+        for process in reversed(started):
+            process.wait(timeout=max(0.1, began + timeout - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return time.monotonic() - began, f"not done after {timeout:.0f} s"
+    finally:
+        seconds = time.monotonic() - began
+        for process in started:
+            _end(process)
+    return seconds, ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def transfer(
+    name: str,
+    file: Path,
+    *,
+    baud: float = 115200,
+    faults: Faults | None = None,
+    faults_ba: Faults | None = None,
+    seed: int = 0,
+    timeout: float | None = None,
+) -> Outcome:
+    """Transfer ``file`` from end a to end b of a null modem.
+
+    :param name: one of :data:`RIVALS`; it must not be missing (:func:`why_missing`).
+    :param baud: of the line; ``faults``, ``faults_ba`` and ``seed`` as in :class:`NullModem`.
+    :param timeout: seconds after which both programs are killed; 30 s and four times the ideal time if None.
+    """
+    ideal = file.stat().st_size / (baud / 10)
+    limit = 30 + 4 * ideal if timeout is None else timeout
+    with (
+        tempfile.TemporaryDirectory(prefix="rivals-") as root,
+        NullModem(baud=baud, faults=faults, faults_ba=faults_ba, seed=seed) as cable,
+    ):
+        directory = Path(root, "there")
+        directory.mkdir()
+        sent, arrived = Path(root, "received"), directory / "received"
+        shutil.copyfile(file, sent)
+        job = Job(file=sent, directory=directory, cable=cable, baud=baud)
+        seconds, why = _run(RIVALS[name], job, limit)
+        if not why and not arrived.exists():
+            why = "nothing arrived"
+        elif not why and _digest(arrived) != _digest(file):
+            why = f"{arrived.stat().st_size} bytes arrived, and not the right ones"
+        if why:
+            logs = [(directory / f"{role}.log").read_bytes()[-_LOG_TAIL:] for role in ("sender", "receiver")]
+            why = f"{why} {b' / '.join(logs).decode(errors='replace')}".strip(" /\n")
+    return Outcome(seconds=seconds, ok=not why, rate=0.0 if why else ideal / seconds, why=why)
