@@ -65,6 +65,7 @@ CREDIT_SERIAL = 1 << 16  # credit of a new channel, each direction
 CREDIT_PIPE = 1_000_000
 CHANNELS = 4096  # open at once in a session
 MESSAGE_MAX = 1 << 20  # one message, reassembled
+PIECES_MAX = 8 << 20  # half-received messages and openings of a session, all together
 OPEN_MAX = 1 << 18  # the words that open a channel (a command's argv and environment)
 
 # -- probing for longer frames (section 7) ---------------------------------------------------------------------------

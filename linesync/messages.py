@@ -106,7 +106,7 @@ class Semaphore(Message):
 
 
 class Confirm(Message):
-    """Note, client to hub: the grant that answered this request has arrived and is final."""
+    """Note, client to hub: the outcome that answered this request has arrived; a grant is final now."""
 
     VERB = "confirm"
     request: str

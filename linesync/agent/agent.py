@@ -10,7 +10,7 @@ from typing import Any
 from .. import messages
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..messages import Links, Register
-from ..ops.serve import addressee, refuse, serve, settle
+from ..ops.serve import addressee, answered, serve
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.peer import Peer
@@ -25,6 +25,7 @@ from .relayed import Relayed
 __all__ = ["Agent"]
 
 _TWIN_WAIT = 5.0  # seconds between tries while another agent has our name
+_TO_END = 1.0  # seconds that commands have to end by themselves when the agent stops
 _TWIN_TRIES = 6  # so that a dead twin's lease (20 s) can run out first
 
 
@@ -48,7 +49,7 @@ class Agent:
         self._register = Register(name=name, boot=BOOT, capabilities=tuple(capabilities), published=tuple(published))
         self._report = report
         self._uplink = Peer(_Uplink(self), "c")
-        self.relayed = Relayed(self._uplink, self._after)
+        self.relayed = Relayed(self._uplink, self._after, self._alone)
         self._scripts = _Scripts(self)
         self._endpoint = ""
         self._extra: dict[str, str] = {"LINESYNC_HOST": name}
@@ -85,9 +86,11 @@ class Agent:
 
     async def aclose(self, reason: str = "the agent was stopped") -> None:
         """Stop: commands that run for others are ended, the hub and the scripts are told."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(2):  # commands are asked to end, then made to
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_TO_END)
         if self._listener is not None:
             await self._listener.aclose()
         await asyncio.gather(
@@ -107,8 +110,16 @@ class Agent:
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LinesyncError):
+            self._report(str(error))
+        elif error is not None:
+            task.get_loop().call_exception_handler({"message": "a task of the agent failed", "exception": error})
 
     def report(self, sentence: str) -> None:
         self._report(sentence)
@@ -149,17 +160,11 @@ class Agent:
 
     def from_script(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """A script opens a channel: to this host, or to where the hub takes it."""
-        try:
-            if addressee(stream.words) == self.name:
-                return serve(stream, self._extra)
-            if not (self._uplink.up and self.relayed.registered):
-                raise LinesyncFailed(
-                    "there is no hub at the other end of this agent's line; check the cable and the hub"
-                )
-            return splice(stream, self._uplink.open(stream.words, stream.lane))
-        except LinesyncError as error:
-            refuse(stream, error)
-            return settle(stream)
+        if addressee(stream.words) == self.name:
+            return serve(stream, self._extra)
+        if not (self._uplink.up and self.relayed.registered):
+            raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
+        return splice(stream, self._uplink.open(stream.words, stream.lane))
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """The hub opens a channel to this host."""
@@ -169,9 +174,15 @@ class Agent:
         """``links`` asked on a host tells of the host's own end too."""
         if request == Links.VERB and reply.startswith("ok "):
             rows = json.loads(messages.read_reply(reply)[0])
-            rows.append(link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"})
-            return messages.encode_ok(json.dumps(rows))
+            return messages.encode_ok(json.dumps([*rows, self._own_row()]))
         return reply
+
+    def _alone(self, request: str) -> str | None:
+        """What can be told without a hub: how our own line is."""
+        return messages.encode_ok(json.dumps([self._own_row()])) if request == Links.VERB else None
+
+    def _own_row(self) -> dict[str, object]:
+        return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
 
 
 class _Uplink(User):
@@ -183,7 +194,7 @@ class _Uplink(User):
     def session_up(self, peer: Conversation, hello: Hello) -> None:
         self._agent.session_up()
 
-    def session_down(self, peer: Conversation, reason: str) -> None:
+    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         self._agent.relayed.down()
         self._agent.report(f"the session with the hub is over: {reason}")
 
@@ -209,7 +220,7 @@ class _Scripts(User):
     def session_up(self, peer: Conversation, hello: Hello) -> None:
         self._agent.relayed.join(peer)
 
-    def session_down(self, peer: Conversation, reason: str) -> None:
+    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         script = self._agent.relayed.leave(peer)
         for task in list(script.tasks) if script is not None else ():
             task.cancel()
@@ -223,7 +234,7 @@ class _Scripts(User):
         self._agent.relayed.take(peer, number, text)
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
-        task = self._agent.spawn(self._agent.from_script(stream))
+        task = self._agent.spawn(answered(stream, self._agent.from_script))
         script = self._agent.relayed.script(peer)
         if script is not None:
             script.tasks.add(task)

@@ -47,7 +47,10 @@ class Script:
         self.peer = peer
         self.number = number
         self.tasks: set[asyncio.Task[None]] = set()
-        self.requests: OrderedDict[str, _Request] = OrderedDict()
+        self.requests: dict[str, _Request] = {}
+        """Those without an answer, by the script's number."""
+        self.granted: OrderedDict[str, str] = OrderedDict()
+        """Those with a good one: the script's number to the hub's, until it is confirmed."""
 
 
 class Relayed:
@@ -55,11 +58,13 @@ class Relayed:
 
     :param uplink: the session with the hub.
     :param after: may change a reply on its way back: (request text, reply text) to reply text.
+    :param alone: the reply to a request that needs no hub while there is none, else None.
     """
 
-    def __init__(self, uplink: Peer, after: Callable[[str, str], str]) -> None:
+    def __init__(self, uplink: Peer, after: Callable[[str, str], str], alone: Callable[[str], str | None]) -> None:
         self._uplink = uplink
         self._after = after
+        self._alone = alone
         self._queue: list[_Request] = []
         self._scripts: dict[Conversation, Script] = {}
         self._count = 0
@@ -100,19 +105,25 @@ class Relayed:
             self._note(script, text)
             return
         request = _Request(script, number, text)
+        reply = None if self._line_works else self._alone(text)
+        if reply is not None:
+            peer.answer(number, reply)
+            return
         script.requests[number] = request
-        while len(script.requests) > _REMEMBERED and next(iter(script.requests.values())).answered:
-            script.requests.popitem(last=False)
         patience = self._patience(text)
         if patience is not None:
             request.timer = self._loop.call_later(patience, self._deadline, request, patience)
         if self.registered and self._uplink.up:
             self._send(request)
-            if self._uplink.link is not None and self._uplink.link.quiet:
-                self._say_waiting(request)
         else:
             self._queue.append(request)
+        if not self._line_works:
             self._say_waiting(request)
+
+    @property
+    def _line_works(self) -> bool:
+        link = self._uplink.link
+        return self.registered and self._uplink.up and link is not None and not link.quiet
 
     @staticmethod
     def _patience(text: str) -> float | None:
@@ -143,6 +154,12 @@ class Relayed:
         if request.answered:
             return
         self._settle(request)
+        request.script.requests.pop(request.own, None)
+        if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
+            granted = request.script.granted
+            granted[request.own] = request.hub
+            if len(granted) > _REMEMBERED:
+                granted.popitem(last=False)
         text = messages.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.text, reply)
         request.script.peer.answer(request.own, text)
 
@@ -155,9 +172,7 @@ class Relayed:
 
     def _deadline(self, request: _Request, waited: float) -> None:
         """The deadline has passed and no answer came."""
-        link = self._uplink.link
-        line_works = self._uplink.up and self.registered and link is not None and not link.quiet
-        if line_works and request.hub:
+        if self._line_works and request.hub:
             request.timer = self._loop.call_later(_GRACE, self._deadline, request, waited + _GRACE)
             return  # the hub decides; its answer is on the way
         if request in self._queue:
@@ -178,16 +193,12 @@ class Relayed:
             return
         assert isinstance(message, Confirm | Withdraw)
         request = script.requests.get(message.request)
-        if request is None:
-            return
-        if request in self._queue:
+        number = request.hub if request is not None else script.granted.pop(message.request, "")
+        if request is not None and request in self._queue:
             self._queue.remove(request)
-            self._settle(request)
-        elif request.hub:
-            passed = type(message)(request=request.hub, arrival=message.arrival)
-            self._uplink.note(messages.encode(passed))
-        if isinstance(message, Confirm):
-            del script.requests[message.request]
+            self._answer(request, LinesyncFailed("the request was given up before a hub had it; ask again"))
+        elif number:
+            self._uplink.note(messages.encode(type(message)(request=number, arrival=message.arrival)))
 
     # -- the uplink comes and goes ------------------------------------------------------------------------------------
 
@@ -199,5 +210,8 @@ class Relayed:
             self._send(request)
 
     def down(self) -> None:
-        """The session with the hub is over; its unanswered requests were answered with that."""
+        """The session with the hub is over; its unanswered requests were answered with that, and its numbers mean
+        nothing in the next one."""
         self.registered = False
+        for script in self._scripts.values():
+            script.granted.clear()

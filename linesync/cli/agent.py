@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from ..client.places import setting
 from ..errors import UsageError
 from .common import given, option
 from .daemon import log, open_socket, run_until_stopped, socket_options
+
+if TYPE_CHECKING:
+    from ..agent.agent import Agent
 
 HELP = "run the agent on the machine under test: call the hub, serve its commands and this machine's scripts"
 EXAMPLES = """\
@@ -26,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "agent",
         "port",
         metavar="ENDPOINT",
-        help="the line to the hub (also linesync.port= on the kernel's command line)",
+        help="the line to the hub, or auto (also linesync.port= on the kernel's command line)",
     )
     parser.add_argument("--stdio", action="store_true", help="the line is stdin and stdout")
     option(parser, "agent", "name", metavar="NAME", help="this host's name (default: the machine's)")
@@ -45,6 +49,15 @@ def _kernel_port() -> str | None:
     return found[-1] if found else None
 
 
+async def _call(agent: Agent, name: str, port: str) -> None:
+    if port == "auto":
+        from ..agent.discover import find_port
+
+        port = await find_port(log)
+    log(f"{name} calls the hub on {port}")
+    await agent.run(port, once=port == "stdio:")
+
+
 def run(args: argparse.Namespace) -> int:
     import asyncio
 
@@ -57,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
             "the agent has no line to the hub; give --port /dev/ttyS0 (or LINESYNC_PORT, or linesync.port= on the"
             " kernel's command line)"
         )
-    parse_endpoint(port)
+    if port != "auto":
+        parse_endpoint(port)
     for item in given(args, "publish"):
         if "=" not in item:
             raise UsageError(f"--publish {item} is not K=V")
@@ -67,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
         agent = Agent(name=name, capabilities=given(args, "capability"), published=given(args, "publish"), report=log)
         try:
             await open_socket(args, name, agent.add_listener)
-            log(f"{name} calls the hub on {port}")
-            running = asyncio.ensure_future(agent.run(port, once=port == "stdio:"))
+            running = asyncio.ensure_future(_call(agent, name, port))
             stopping = asyncio.ensure_future(stop.wait())
             done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()

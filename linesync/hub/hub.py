@@ -12,7 +12,7 @@ from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..messages import ConsoleOpen, TraceOpen
 from ..model.outcomes import HostLost, HostUp
 from ..model.party import HUB, Cause
-from ..ops.serve import addressee, refuse, serve, settle
+from ..ops.serve import addressee, answered, serve
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.peer import Peer
@@ -30,7 +30,6 @@ from .watch import serve_console, serve_trace
 __all__ = ["Hub"]
 
 _KEEP_AGENT = 600.0  # seconds that an agent's session waits for a line
-_KEEP_SCRIPT = 20.0  # the same for a script on the network; one on this machine is gone with its socket
 
 
 class Hub(User):
@@ -103,8 +102,11 @@ class Hub(User):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and isinstance(task.exception(), LinesyncError):
-            self._report(str(task.exception()))
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LinesyncError):
+            self._report(str(error))
+        elif error is not None:
+            task.get_loop().call_exception_handler({"message": "a task of the hub failed", "exception": error})
 
     # -- what peers tell ----------------------------------------------------------------------------------------------
 
@@ -113,14 +115,13 @@ class Hub(User):
         self._sessions.begin(peer, self._label(peer))
         self._sessions.remember(peer)
 
-    def session_down(self, peer: Conversation, reason: str) -> None:
+    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         assert isinstance(peer, Peer)
         session = self._sessions.end(peer)
         if session is None:
             return
         for task in list(session.tasks):
             task.cancel()
-        restarted = "restarted" in reason
         self._requests.session_over(session, Cause.RESTARTED if restarted else Cause.STOPPED, reason)
 
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
@@ -134,12 +135,10 @@ class Hub(User):
         self._requests.line_lost(session, why)
         if peer in self._ports:
             return
-        local = peer.info is not None and peer.info.kind == "unix"
-        if local and not session.host:
-            self._give_up(peer, why)
+        if session.host:
+            session.give_up = asyncio.get_running_loop().call_later(_KEEP_AGENT, self._give_up, peer, why)
         else:
-            keep = _KEEP_AGENT if session.host else _KEEP_SCRIPT
-            session.give_up = asyncio.get_running_loop().call_later(keep, self._give_up, peer, why)
+            self._give_up(peer, why)  # a script does not come back
 
     def _give_up(self, peer: Peer, why: str) -> None:
         """A session has waited long enough for a line."""
@@ -192,12 +191,7 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is None:
             return
-        try:
-            work = self._channel_work(stream)
-        except LinesyncError as error:
-            refuse(stream, error)
-            work = settle(stream)
-        session.spawn(self._spawn(work))
+        session.spawn(self._spawn(answered(stream, self._channel_work)))
 
     def _channel_work(self, stream: Stream) -> Coroutine[Any, Any, None]:
         host = addressee(stream.words)

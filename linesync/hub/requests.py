@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 
 from .. import messages
-from ..errors import LinesyncError, NotAllowed, UsageError
+from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..messages import Barrier, ClientGone, Confirm, Hosts, Links, Message, Register, Semaphore, Status, Withdraw
 from ..model.outcomes import Event, Failed, Granted, HostLost, HostUp, Level, Outcome, Released
 from ..model.party import Cause, Client
@@ -29,6 +29,7 @@ _ACCEPTED: tuple[type[Message], ...] = (
 )
 _STALL = 5.0  # seconds that the hub itself may be late before it blames nobody for silence
 _TICK = 1.0
+_ASK_AT = 0.45  # of a lease without a frame, after which the hub asks: keepalives suit a lease of 20 s, not one of 2
 
 
 class Requests:
@@ -48,6 +49,8 @@ class Requests:
     ) -> None:
         self._sessions = sessions
         self._services = SyncServices(lease=lease)
+        self._lease = lease
+        self._tick = min(_TICK, lease / 4)
         self._boot = boot
         self._links = links
         self._on_host = on_host
@@ -66,6 +69,11 @@ class Requests:
             reply = self._do(session, number, message)
         except LinesyncError as error:
             reply = messages.encode_error(error)
+        except Exception as error:  # a fault of ours must not leave anybody waiting
+            fault = LinesyncFailed(f"the hub has a fault ({error!r}); see its log, and report it")
+            reply = messages.encode_error(fault)
+            self._waiting = {key: value for key, value in self._waiting.items() if value != (session, number)}
+            self._loop.call_exception_handler({"message": f"the request {text!r} failed", "exception": error})
         if reply is not None and number != "-":
             session.peer.answer(number, reply)
         self._set_timer()
@@ -196,7 +204,7 @@ class Requests:
     def tick(self) -> None:
         """Look at all sessions and all deadlines; called each second, and when a deadline is due."""
         now = self._loop.time()
-        if now - self._ticked > _TICK + _STALL:
+        if now - self._ticked > _TICK + min(_STALL, self._lease / 2):
             self._services.extend_all(now)
         self._ticked = now
         self._hear(now)
@@ -207,11 +215,16 @@ class Requests:
         """Renew the lease of each host that was heard since the last look."""
         for session in self._sessions.all():
             link = session.peer.link
-            if session.host and link is not None and link.heard_at >= now - 2 * _TICK:
+            if not session.host or link is None:
+                continue
+            if link.heard_at > session.heard_at:
+                session.heard_at = link.heard_at
                 self._tell(self._services.heard(session.host, session.id, link.heard_at))
+            elif now - link.heard_at > self._lease * _ASK_AT:
+                session.peer.ask_alive()
 
     def _set_timer(self) -> None:
-        when = min(self._services.next_timer() or float("inf"), self._ticked + _TICK)
+        when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(max(when, self._loop.time()), self.tick)

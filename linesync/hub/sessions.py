@@ -23,6 +23,8 @@ class HubSession:
         self.tasks: set[asyncio.Task[None]] = set()
         """The channels that are relayed or served for it."""
         self.give_up: asyncio.TimerHandle | None = None
+        self.heard_at = float("-inf")
+        """The frame that last renewed the host's lease, monotonic seconds."""
 
     @property
     def id(self) -> str:

@@ -180,8 +180,10 @@ class _Command:
         """End the command and what it has started: asked at first, then made."""
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_TERM_TO_KILL):
-                await self._process.wait()
-        self._signal(signal.SIGKILL)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TERM_TO_KILL):
+                    await self._process.wait()
+        finally:  # we may be cancelled while we wait
+            self._signal(signal.SIGKILL)
         await self._process.wait()

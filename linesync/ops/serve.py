@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from .. import messages
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed
 from ..messages import FileRead, FileWrite, Message, Run
 from ..runtime.streams import Stream
 
-__all__ = ["SERVED", "addressee", "refuse", "serve"]
+__all__ = ["SERVED", "addressee", "answered", "refuse", "serve", "settle"]
 
 SERVED: tuple[type[Message], ...] = (Run, FileRead, FileWrite)
 """The openings that any host serves."""
@@ -56,6 +57,23 @@ async def serve(stream: Stream, extra: Mapping[str, str]) -> None:
         refuse(stream, LinesyncFailed(f"linesync on this host has a fault ({error!r}); see its log, and report it"))
         raise
     await settle(stream)
+
+
+async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
+    """Do what a channel was opened for, so that no failure leaves its client waiting: it goes there as the last message.
+
+    :param work: looks at the stream and gives what there is to do; both may raise.
+    """
+    try:
+        await work(stream)
+    except LinesyncError as error:
+        refuse(stream, error)
+        await settle(stream)
+    except Exception as error:
+        refuse(
+            stream, LinesyncFailed(f"linesync has a fault ({error!r}); see the log of the hub or agent, and report it")
+        )
+        raise
 
 
 async def settle(stream: Stream) -> None:

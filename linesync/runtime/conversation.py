@@ -56,12 +56,13 @@ class Pending:
 class User:
     """What a conversation tells its owner. Every method does nothing unless overridden.
 
-    ``request`` gets (id, text); the id is ``-`` for a note. ``resume_asked`` may name the conversation that knows the
+    ``session_down`` is told whether the other side began a new life. ``request`` gets (id, text); the id is ``-`` for a
+    note. ``resume_asked`` may name the conversation that knows the
     session.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
-    def session_down(self, peer: Conversation, reason: str) -> None: ...
+    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None: ...
     def line_quiet(self, peer: Conversation, silent_for: float) -> None: ...
     def line_back(self, peer: Conversation) -> None: ...
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None: ...
@@ -262,12 +263,13 @@ class Conversation:
 
     def _restarted(self, event: Restarted) -> None:
         same = event.old_boot == event.new_boot
-        self._session_over("the other side began a new session" if same else "the other side restarted")
+        reason = "the other side began a new session" if same else "the other side restarted"
+        self._session_over(reason, restarted=not same)
 
     def _session_ended(self, event: SessionEnded) -> None:
         self._session_over(event.reason)
 
-    def _session_over(self, reason: str) -> None:
+    def _session_over(self, reason: str, *, restarted: bool = False) -> None:
         pending, self._pending = self._pending, {}
         for request in pending.values():
             self._settle(request, LinesyncFailed(f"the request was not answered: {reason}; ask again"))
@@ -275,7 +277,7 @@ class Conversation:
         for stream in streams.values():
             stream.put_closed(reason)
             self.wake(stream)
-        self.user.session_down(self, reason)
+        self.user.session_down(self, reason, restarted)
         self.wake(self)
 
     def abandon(self, reason: str) -> None:

@@ -70,6 +70,8 @@ class Peer(Conversation):
         self._end: LineEnd | None = None
         self._unread = b""
         self._lost = asyncio.Event()
+        self.lost_why: LinesyncError | None = None
+        """What ended the last line, None where its other end just closed it."""
 
     # -- the driver's part --------------------------------------------------------------------------------------------
 
@@ -177,6 +179,7 @@ class Peer(Conversation):
         if end is not self._end:
             return
         self._end = self.line = None
+        self.lost_why = error
         self._lost.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -202,8 +205,14 @@ class Peer(Conversation):
         return LineEnd(self)
 
     async def lost(self) -> None:
-        """Wait until the line is lost."""
+        """Wait until the line is lost; ``lost_why`` then says why."""
         await self._lost.wait()
+
+    def ask_alive(self) -> None:
+        """Ask the other end for a sign of life."""
+        if self.link is not None and self.link.session is not None and not self.link.quiet:
+            self.link.session.ask()
+            self.kick()
 
     async def ready(self) -> None:
         """Wait until a session stands."""

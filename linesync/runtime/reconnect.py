@@ -15,8 +15,10 @@ from .peer import Peer
 
 __all__ = ["keep_connected"]
 
+_LOST = "the line"
 _FIRST_WAIT = 0.2  # seconds before the first new try
 _LONGEST_WAIT = 2.0
+_STEADY = 5.0  # seconds that a line must have lived for its next loss to be news
 
 
 async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None], *, once: bool = False) -> None:
@@ -27,6 +29,7 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
     :raises UsageError: the endpoint is not written right.
     """
     wait, said = _FIRST_WAIT, ""
+    loop = asyncio.get_running_loop()
     while True:
         try:
             line = await connect(endpoint, peer.receiver)
@@ -39,9 +42,10 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
                 said = error.message
                 report(f"{said} (trying again)")
         else:
-            if said:
+            if said and not said.startswith(_LOST):
                 report(f"{endpoint} is open again")
-            wait, said = _FIRST_WAIT, ""
+                said = ""
+            opened = loop.time()
             try:
                 await peer.lost()
             except asyncio.CancelledError:
@@ -50,6 +54,11 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
                 raise
             if once:
                 return
-            report(f"the line {endpoint} is lost; opening it again")
+            if loop.time() - opened > _STEADY:
+                wait, said = _FIRST_WAIT, ""
+            why = f"{_LOST} {endpoint} is lost: {peer.lost_why or 'its other end closed it'}"
+            if said != why:
+                said = why
+                report(f"{why} (opening it again)")
         await asyncio.sleep(wait)
         wait = min(wait * 1.6, _LONGEST_WAIT)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable
+from typing import NamedTuple, Protocol
 
 from ..errors import BrokenError, ClosedError, EndOfStream
 from ..wire.frames import Lane
-
-if TYPE_CHECKING:
-    from .conversation import Conversation
+from ..wire.mux import Mux
 
 __all__ = ["MESSAGE", "Item", "Stream"]
 
@@ -24,6 +23,15 @@ class Item(NamedTuple):
     data: bytes
 
 
+class Owner(Protocol):
+    """What a stream needs of the conversation it belongs to."""
+
+    def kick(self) -> None: ...
+    def wait(self, key: Stream, /) -> Awaitable[None]: ...
+    def mux_of(self, stream: Stream, /) -> Mux: ...
+    def consumed(self, stream: Stream, data: bytes, /) -> None: ...
+
+
 class Stream:
     """One channel of a session.
 
@@ -34,7 +42,7 @@ class Stream:
     :ivar words: what the channel was opened for.
     """
 
-    def __init__(self, owner: Conversation, number: int, lane: Lane, words: str) -> None:
+    def __init__(self, owner: Owner, number: int, lane: Lane, words: str) -> None:
         self.number = number
         self.lane = lane
         self.words = words

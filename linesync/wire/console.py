@@ -19,12 +19,16 @@ from collections import deque
 from .. import limits
 from .digits import ALPHABET
 from .events import Damaged, Event, ForeignText, Noise
+from .frames import PROBE, probe_text
 from .splice import difference
 
 __all__ = ["Console"]
 
 _LIKE_A_FRAME = re.compile(rb"([A-Za-z0-9_-]{24,}[\r\n]*)")
-_HAS_COPIES = b"cdCD"  # kinds that are sent again
+_HAS_COPIES = b"cdCDT"  # kinds that are sent again, and probes, whose text is known
+_PROBES = [
+    probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)
+]  # a longer one begins as a shorter one
 _SAME_FRAME = 0.6  # share of the good copy that a piece must hold to be a damaged copy of it
 
 
@@ -77,6 +81,9 @@ class Console:
             body = event.data.rstrip(b"\r\n")
             alone = event.data[1:2] not in _HAS_COPIES and b"\n" not in body and b"\r" not in body
             self._hold(event.data, now, is_text=False, is_open=not alone)
+            if event.data[1:2] == PROBE:
+                for text in _PROBES:
+                    self._compare(text)
         out = self._drain()
         while sum(held.open for held in self._held) > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
             self._held[0].open = False
@@ -85,6 +92,10 @@ class Console:
 
     def good_copy(self, text: bytes) -> list[Event]:
         """A data frame came whole (its text from the kind on, check off): which damaged pieces were copies of it?"""
+        self._compare(text)
+        return self._drain()
+
+    def _compare(self, text: bytes) -> None:
         for held in self._held:
             if not held.open:
                 continue
@@ -97,7 +108,6 @@ class Console:
             self._bytes -= len(held.data) - len(foreign)
             self.explained += len(held.data) - len(foreign)
             held.data, held.is_text, held.open = foreign, True, False
-        return self._drain()
 
     def next_timer(self) -> float | None:
         times = [held.until for held in self._held if held.open][:1]

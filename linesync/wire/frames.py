@@ -179,12 +179,18 @@ def read_poll(body: bytes) -> int | None:
 
 
 def probe_body(size: int) -> bytes:
-    """The body of a probe frame that is ``size`` bytes long, newline included: the alphabet over and over, so that every
-    bit is turned both ways."""
+    """The body of a probe frame that is ``size`` bytes long, newline included: the alphabet over and over, so that
+    every bit is turned both ways."""
     body = size - overhead(size)
     while overhead(body) + body < size:  # the length digits of the body may be fewer than those of the frame
         body += 1
     return (digits.ALPHABET * (body // 64 + 1))[:body]
+
+
+def probe_text(size: int) -> bytes:
+    """A probe of that length as it stands on the line, from the kind on, without its check."""
+    body = probe_body(size)
+    return PROBE + digits.counted(len(body)) + body
 
 
 def probed_body(size: int) -> bytes:

@@ -432,7 +432,7 @@ class Link:
         return self._heard_at + (limits.POLL_IDLE if line.shared else 2 * limits.KEEPALIVE_PIPE)
 
     def next_timer(self, now: float) -> float | None:
-        """When :meth:`handle_timer`, and then :meth:`data_to_send`, want to be called; None for not before data comes."""
+        """When :meth:`handle_timer` and then :meth:`data_to_send` want to be called; None: not before data comes."""
         line = self._line
         if line is None:
             return None

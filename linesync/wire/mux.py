@@ -52,6 +52,7 @@ class Mux:
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
         self._grants: dict[int, int] = {}
         self._opening: dict[int, bytearray] = {}
+        self._pieces = 0  # bytes in all half-received messages and openings
         self.discarded = 0
         """Bytes of records for channels that are over."""
         self.events: list[Event] = []
@@ -200,7 +201,8 @@ class Mux:
         return not channel.full
 
     def _forget(self, channel: Channel) -> None:
-        self._channels.pop(channel.number, None)
+        if self._channels.pop(channel.number, None) is not None:
+            self._pieces -= len(channel.incoming)
         self._grants.pop(channel.number, None)
         if channel.ready and not channel.queue:
             channel.ready = False
@@ -224,7 +226,7 @@ class Mux:
                     return False
                 continue
             if kind == b"x":
-                self._opening.pop(number, None)  # its words were not all sent
+                self._pieces -= len(self._opening.pop(number, b""))  # its words were not all sent
             channel = self._channels.get(number)
             if channel is None or (channel.state == CLOSED and kind != b"w"):
                 self.discarded += length  # it was on its way when we ended the channel
@@ -235,18 +237,20 @@ class Mux:
     def _opened(self, lane: Lane, number: int, kind: bytes, body: bytes) -> bool:
         words = self._opening.setdefault(number, bytearray())
         words += body
+        self._pieces += len(body)
         ours = number % 2 == self._next % 2
         if number == 0 or ours or number in self._channels or len(words) > limits.OPEN_MAX:
             return False
         if kind == b"o":
             del self._opening[number]
+            self._pieces -= len(words)
             channel = Channel(number, lane, self._send_credit, self._receive_window)
             self._channels[number] = channel
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
             else:
                 self.events.append(ChannelOpened(number, lane, bytes(words)))
-        return len(self._opening) <= limits.CHANNELS
+        return len(self._opening) <= limits.CHANNELS and self._pieces <= limits.PIECES_MAX
 
     def _record(self, channel: Channel, kind: bytes, body: bytes) -> bool:
         if kind == b"w":
@@ -282,9 +286,13 @@ class Mux:
             return False
         if kind == b"f":
             channel.incoming += body
+            self._pieces += len(body)
+            if self._pieces > limits.PIECES_MAX:
+                return False
             self.consumed(channel.number, body)  # the pieces' credit goes back at once; MESSAGE_MAX bounds them
             return True
         if channel.incoming:
+            self._pieces -= len(channel.incoming)
             body = bytes(channel.incoming) + body
             channel.incoming = bytearray()
         self.events.append(ChannelMessage(channel.number, body))

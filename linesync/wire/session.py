@@ -220,7 +220,7 @@ class Session:
 
     def _flight_room(self, pacer: Pacer) -> float:
         """Bulk payload bytes that may be unacknowledged: two round trips' worth on a line with a rate, so that a line
-        that has stopped (an XOFF, a pulled cable) does not fill the machine's buffers with what cannot be taken back."""
+        that has stopped (an XOFF, a pulled cable) does not fill the machine's buffers beyond recall."""
         if pacer.rate is None:
             return limits.WINDOW_BYTES
         wait = limits.ACK_DELAY_MAX + 0.1 + 2 * min(self.round_trip.value, 2.0)

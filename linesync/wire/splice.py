@@ -51,7 +51,7 @@ class Verdict:
 
 
 def splice_out(piece: bytes | bytearray, total: int, is_good: Callable[[bytes], bool]) -> Verdict:
-    """Look for a frame of ``total`` bytes (newline not counted) at the start of ``piece``, with whole foreign lines in it.
+    """Look for a frame of ``total`` bytes (newline not counted) at the start of ``piece``, with foreign lines in it.
 
     :param is_good: says whether a candidate's check is right; called at most once for each pair of line ends.
     """
@@ -82,9 +82,9 @@ def splice_out(piece: bytes | bytearray, total: int, is_good: Callable[[bytes], 
 def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
     """Compare a damaged piece with the good copy of what it may have been, in one walk along both.
 
-    Where the two part, the nearest place is looked for where eight bytes agree again: first a few bytes on, which is what
-    flipped, lost and doubled bytes need, then as far as foreign text may reach. (A general comparison such as difflib's
-    takes the square of the length, and its cube on a payload of zeros.)
+    Where the two part, the nearest place is looked for where eight bytes agree again: first a few bytes on, which is
+    what flipped, lost and doubled bytes need, then as far as foreign text may reach. (A general comparison such as
+    difflib's takes the square of the length, and its cube on a payload of zeros.)
 
     :returns: (share of the good copy that the piece holds, foreign text in it, bytes that are neither).
     """
@@ -134,6 +134,9 @@ def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None
     for skip in range(1, 5):  # as many bytes harmed as there were
         anchor = good[g + skip : g + skip + 8]
         if len(anchor) < 8:
+            behind_text = damaged.find(b"\n" + good[g:], d)
+            if behind_text >= 0:
+                return g, behind_text + 1
             return len(good), min(d + len(good) - g, len(damaged))
         if damaged.startswith(anchor, d + skip):
             return g + skip, d + skip
@@ -147,8 +150,8 @@ def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None
 
 
 def _behind_check(rest: bytes) -> tuple[bytes, int]:
-    """What a piece has beyond the text of its frame: the check, of which nothing is known, the newline, and foreign text
-    around them or between: (that text, bytes of check and newline)."""
+    """What a piece has beyond the text of its frame: the check, of which nothing is known, the newline, and foreign
+    text around them or between: (that text, bytes of check and newline)."""
     end = _OWN_END.search(rest)
     body = rest[: end.start()] if end else rest
     front = len(_CHECK_FRONT.match(body)[0])  # type: ignore[index]
@@ -158,6 +161,8 @@ def _behind_check(rest: bytes) -> tuple[bytes, int]:
     if front + back >= len(body):
         return b"", len(rest)
     text = body[front : len(body) - back]
+    if b" " not in text and b"\n" not in text and b"\r" not in text:
+        return b"", len(rest)  # digits of the check, doubled
     if not text.endswith((b"\n", b"\r")):
         text = rest[front:]  # the newline is the text's own
     return text, len(rest) - len(text)

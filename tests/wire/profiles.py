@@ -1,4 +1,4 @@
-"""How long the searches run: short in CI; with LINESYNC_SOAK=1 a night's worth, with LINESYNC_SOAK=n just n examples."""
+"""How long the searches run: short in CI; a night's worth with LINESYNC_SOAK=1; n examples with LINESYNC_SOAK=n."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One lane held to a simple model: a line that loses and repeats but does not reorder, and acknowledgements that may be late."""
+"""One lane held to a simple model: a line that loses and doubles but does not reorder, and late acknowledgements."""
 
 from __future__ import annotations
 

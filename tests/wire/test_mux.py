@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from linesync import limits
 from linesync.wire.channels import CLOSED, LIFE
 from linesync.wire.digits import counted
 from linesync.wire.events import (
@@ -282,3 +283,16 @@ def test_the_end_of_a_session_closes_every_channel_with_its_reason() -> None:
     a.send(numbers[0], 0, bytes(5000))
     a.end(numbers[0])
     assert {(e.channel, e.reason) for e in a.close_all("over")} == {(n, "over") for n in numbers}  # type: ignore[attr-defined]
+
+
+def test_half_received_messages_of_all_channels_together_are_bounded() -> None:
+    mux = Mux(odd=True, send_credit=1 << 20, receive_window=1 << 20)
+    piece = b"f" * (1 << 16)
+    for number in range(2, 40, 2):
+        opened = b"o" + counted(number) + counted(1) + b"x"
+        assert mux.receive(Lane.BULK, opened)
+        for _ in range(8):
+            if not mux.receive(Lane.BULK, b"f" + counted(number) + counted(len(piece)) + piece):
+                assert number > 2 * (limits.PIECES_MAX // (8 * len(piece)))
+                return
+    pytest.fail("nothing stopped the peer")

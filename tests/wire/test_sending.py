@@ -18,7 +18,7 @@ from linesync.wire.sizing import Sizing
 
 from .traffic import endless_bulk, ready, received
 
-# -- outbox -------------------------------------------------------------------------------------------------------------
+# -- outbox -----------------------------------------------------------------------------------------------------------
 
 
 class _Desk:
@@ -81,7 +81,7 @@ def test_an_outbox_gives_at_most_what_is_asked(budgets: list[int]) -> None:
     assert (b"0123456789" * 5).startswith(out)
 
 
-# -- pacing -------------------------------------------------------------------------------------------------------------
+# -- pacing -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [11.0, 30.0, 120.0, 960.0, 11520.0, 300_000.0])
@@ -127,7 +127,7 @@ def test_a_line_that_stopped_for_a_while_is_not_taken_for_a_slow_one() -> None:
     assert (received(line.b) - before) / 5 / 11520 > 0.70
 
 
-# -- timers -------------------------------------------------------------------------------------------------------------
+# -- timers -----------------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.floats(0, 5), min_size=20))
@@ -149,7 +149,7 @@ def test_polls_without_answer_come_rarer_and_never_cease() -> None:
     assert waits == sorted(waits) and waits[-1] == limits.POLL_MAX
 
 
-# -- sizing -------------------------------------------------------------------------------------------------------------
+# -- sizing -----------------------------------------------------------------------------------------------------------
 
 
 def test_frames_grow_as_probes_are_answered_and_stay_where_they_are_not() -> None:
@@ -172,12 +172,12 @@ def test_frames_grow_as_probes_are_answered_and_stay_where_they_are_not() -> Non
 def test_the_length_in_use_is_about_the_best_for_the_error_rate(ber: float) -> None:
     line = ready(3, faults=Faults(ber=ber))
     endless_bulk(line, line.a)
-    line.run(40)
+    line.run(25)
     best = min(2048, sqrt(16 / (8 * ber)))
     assert 0.5 * best <= line.a.link.session.sizing.length <= 1.7 * best
 
 
-# -- goodput ------------------------------------------------------------------------------------------------------------
+# -- goodput ----------------------------------------------------------------------------------------------------------
 
 
 def _goodput(ber: float, *, both: bool, seconds: float = 15.0) -> list[float]:

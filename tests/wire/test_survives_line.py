@@ -34,7 +34,7 @@ def _sent_bytes(line: VirtualLine) -> dict[str, bytearray]:
     return sent
 
 
-# -- row 1: foreign text ------------------------------------------------------------------------------------------------
+# -- row 1: foreign text ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", [b"login: ", b"U-Boot 2023.01 (Jan)\r\n=> ", b"root@sut:~# ls^C\r\n", _PRINTK % 1])
@@ -78,7 +78,7 @@ def test_row_01_text_printed_into_a_damaged_frame_comes_out_when_its_good_copy_d
 
 def test_row_01_no_line_is_lost_or_comes_twice_while_bulk_shares_the_line() -> None:
     said = lost = 0
-    for seed in range(8):
+    for seed in range(5):
         line = ready(seed)
         endless_bulk(line, line.a)
         texts = [b"[%5d.%06d] eth%d: link is up\r\n" % (n, line.random.randrange(10**6), n) for n in range(12)]
@@ -89,7 +89,7 @@ def test_row_01_no_line_is_lost_or_comes_twice_while_bulk_shares_the_line() -> N
         assert all(whole.count(text) <= 1 for text in texts)
         said += len(texts)
         lost += sum(text not in whole for text in texts)
-    assert lost <= said * 0.03, f"{lost} of {said} lines lost"
+    assert lost <= said * 0.02, f"{lost} of {said} lines lost"
 
 
 def test_row_01_text_keeps_its_order_behind_a_piece_that_is_held() -> None:
@@ -112,7 +112,7 @@ def test_row_01_what_is_left_of_damaged_frames_is_noise_and_counted() -> None:
     assert len(b.text) < len(b.noise) + 4000
 
 
-# -- row 2: echo --------------------------------------------------------------------------------------------------------
+# -- row 2: echo ------------------------------------------------------------------------------------------------------
 
 
 def test_row_02_our_own_frames_that_come_back_are_ignored_and_counted_as_echo() -> None:
@@ -134,7 +134,7 @@ def test_row_02_an_echo_fails_the_check_of_the_session_and_costs_no_bytes() -> N
     assert decoder.receive(own, 0.0) == [Echo(len(own))]
 
 
-# -- row 3: what ttys do ------------------------------------------------------------------------------------------------
+# -- row 3: what ttys do ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_row_03_the_start_character_occurs_nowhere_else_in_any_form(eight: bool)
     assert frame.count(b"^") == 1 and frame.count(b"\n") == 1 and b"\r" not in frame
 
 
-# -- row 4: short lines, short buffers ----------------------------------------------------------------------------------
+# -- row 4: short lines, short buffers --------------------------------------------------------------------------------
 
 
 def test_row_04_the_first_frames_fit_into_128_bytes_and_grow_by_agreement() -> None:
@@ -222,7 +222,7 @@ def test_row_04_a_line_that_cuts_long_lines_is_used_below_that(limit: int) -> No
     send_all(line, line.a, line.random.randbytes(20_000))
 
 
-# -- row 5: noise, cuts, a stuck line -----------------------------------------------------------------------------------
+# -- row 5: noise, cuts, a stuck line ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -256,7 +256,7 @@ def test_row_05_a_stuck_xoff_stops_the_line_and_no_session() -> None:
     assert line.a.link.mux.is_open(channel)
 
 
-# -- row 6: the check ---------------------------------------------------------------------------------------------------
+# -- row 6: the check -------------------------------------------------------------------------------------------------
 
 
 def test_row_06_the_check_has_32_bits_and_is_the_one_that_crcmod_calls_crc_32() -> None:

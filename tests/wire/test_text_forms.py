@@ -17,7 +17,7 @@ _RANGES = st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), max_size
 _LANE_REPORT = st.tuples(st.integers(0, 4095), _RANGES)
 
 
-# -- digits -------------------------------------------------------------------------------------------------------------
+# -- digits -----------------------------------------------------------------------------------------------------------
 
 
 @examples(200, 5000)
@@ -45,7 +45,7 @@ def test_a_number_that_is_short_or_malformed_says_which(text: bytes, value: int)
     assert digits.read_counted(text, 0)[0] == value
 
 
-# -- the check ----------------------------------------------------------------------------------------------------------
+# -- the check --------------------------------------------------------------------------------------------------------
 
 
 def test_the_check_of_123456789_is_the_known_one() -> None:
@@ -64,7 +64,7 @@ def test_the_two_directions_of_a_session_have_seeds_of_their_own(ours: str, thei
         assert check.session_seed(ours, theirs) != check.session_seed(theirs, ours)
 
 
-# -- payload ------------------------------------------------------------------------------------------------------------
+# -- payload ----------------------------------------------------------------------------------------------------------
 
 
 @examples(300, 10_000)
@@ -93,7 +93,7 @@ def test_a_full_frame_is_as_long_as_agreed_and_no_longer(length: int) -> None:
         assert length - 4 <= len(frame) <= length
 
 
-# -- bodies -------------------------------------------------------------------------------------------------------------
+# -- bodies -----------------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 4095), st.integers(0, 4095), st.binary(max_size=300), st.sampled_from(Lane), st.booleans())

@@ -1,0 +1,60 @@
+"""Finding the port to the hub: calling on each serial port until one answers.
+
+Only ``--port auto`` does this: bytes that nobody asked for go out on every port of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ..errors import LinesyncError
+from ..runtime.conversation import User
+from ..runtime.peer import Peer
+from ..transports import connect
+
+__all__ = ["find_port", "serial_ports"]
+
+_PATIENCE = 3.0  # seconds in which a hub must answer; it does within one call, 0.2 s
+_PAUSE = 2.0  # seconds between rounds
+
+
+def serial_ports() -> list[str]:
+    """The machine's serial ports, those with hardware behind them first."""
+    from serial.tools.list_ports import comports
+
+    return [port.device for port in sorted(comports(), key=lambda port: (port.hwid == "n/a", port.device))]
+
+
+async def find_port(report: Callable[[str], None], ports: Callable[[], Sequence[str]] = serial_ports) -> str:
+    """The first port on which a hub answers; tries until one does.
+
+    :param ports: gives the ports to try, anew for each round.
+    """
+    said = ""
+    while True:
+        found = await asyncio.to_thread(ports)
+        for port in found:
+            if await _answers(port):
+                return port
+        text = f"no hub answers on {', '.join(found)}" if found else "this machine has no serial port"
+        if text != said:
+            said = text
+            report(f"{text}; trying again until one does")
+        await asyncio.sleep(_PAUSE)
+
+
+async def _answers(port: str) -> bool:
+    peer = Peer(User(), "c")
+    try:
+        await connect(port, peer.receiver)
+    except LinesyncError:
+        return False  # busy, or no serial device after all
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await peer.ready()
+    except TimeoutError:
+        return False
+    finally:
+        await peer.aclose("looking for a hub")
+    return True
