@@ -23,15 +23,15 @@ help:
 $(STAMP): pyproject.toml
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
 	for python in $(or $(PYTHON),/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11); do \
-	  command -v $$python >/dev/null 2>&1 || continue; \
+	  if ! command -v $$python >/dev/null 2>&1; then \
+	    why="$${why:-$$python is not installed; on Debian: apt-get install python3 python3-venv}"; continue; fi; \
 	  if ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    why="$$python is older than 3.11"; continue; fi; \
 	  if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then \
 	    why="$$python cannot make a venv; install it with: apt-get install python3-venv"; continue; fi; \
 	  echo "linesync: making $(VENV) with $$python"; exec $$python -m venv --clear $(VENV); \
 	done; \
-	echo "linesync: no Python >= 3.11 with venv was found ($${why:-none is installed; try: apt-get install python3 python3-venv});" \
-	  "make PYTHON=... names another" >&2; exit 1
+	echo "linesync: no Python >= 3.11 that makes a venv was found ($$why); make PYTHON=... names another" >&2; exit 1
 	@echo "linesync: installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' || { \
 	  echo "linesync: pip could not install what pyproject.toml names; it needs a package index (PIP_INDEX_URL," \

@@ -62,6 +62,7 @@ AHEAD_SLACK = 0.006  # a lag of the line behind our reckoning that is worth corr
 
 # -- channels (section 6) --------------------------------------------------------------------------------------------
 CREDIT_SERIAL = 1 << 16  # credit of a new channel, each direction
+CREDIT_LEAST = 64  # a hello that gives less is malformed: no record would ever fit
 CREDIT_PIPE = 1_000_000
 CHANNELS = 4096  # open at once in a session
 MESSAGE_MAX = 1 << 20  # one message, reassembled

@@ -19,6 +19,7 @@ refused. An unknown verb is refused.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, ClassVar, TypeVar
 
 from . import limits, words
@@ -236,7 +237,7 @@ class FileHead(Message):
 
 
 class FileEnd(Message):
-    """All of the file was sent, or is in its place."""
+    """All of the file was sent; the other way, what was sent is in its place."""
 
     VERB = "done"
     sha256: str
@@ -246,6 +247,7 @@ class FileEnd(Message):
 # -- the codec --------------------------------------------------------------------------------------------------------
 
 M = TypeVar("M", bound=Message)
+_NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() itself would take blanks, underscores and the digits of all scripts
 _SEPARATOR = "\x1f"  # between the items of an optional tuple
 
 
@@ -261,11 +263,16 @@ def _write(value: Any) -> str:
 
 def _read(kind: str, text: str) -> Any:
     if kind == "int":
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(text)
         return int(text)
     if kind == "bool":
         return text == "1"
     if kind == "float | None":
-        return float(text)
+        value = float(text)
+        if not 0 <= value < 1e12 or "_" in text:
+            raise ValueError(text)
+        return value
     if kind.startswith("tuple"):
         return tuple(text.split(_SEPARATOR)) if text else ()
     return text

@@ -14,6 +14,7 @@ __all__ = ["join", "quote", "split", "unquote"]
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%"), ord("=")}
 _ESCAPE = [chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(256)]
+_UNESCAPE = {f"{byte:02X}": byte for byte in range(256)}
 _EMPTY = "%."
 
 
@@ -32,19 +33,25 @@ def unquote(word: str) -> str:
     :raises ValueError: the word is empty, holds a byte that should have been escaped, or a broken escape.
     """
     if "%" not in word:
-        if not word or not word.isascii() or not word.isprintable() or " " in word or "=" in word:
+        if not word or not _is_plain(word):
             raise ValueError(f"not a word: {word[:40]!r}")
         return word
     if word == _EMPTY:
         return ""
     head, *parts = word.split("%")
-    out = bytearray(head.encode("ascii"))
+    out = bytearray(head.encode("ascii", "replace"))
     for part in parts:
-        if len(part) < 2:
+        byte = _UNESCAPE.get(part[:2])
+        if byte is None or not _is_plain(part[2:]) or not _is_plain(head):
             raise ValueError(f"broken escape in word: {word[:40]!r}")
-        out.append(int(part[:2], 16))
+        out.append(byte)
         out += part[2:].encode("ascii")
     return out.decode("utf-8", "surrogateescape")
+
+
+def _is_plain(text: str) -> bool:
+    """Nothing in it should have been escaped."""
+    return text.isascii() and (text.isprintable() or not text) and " " not in text and "=" not in text
 
 
 def join(positional: Iterable[str], options: Mapping[str, str] | None = None) -> str:

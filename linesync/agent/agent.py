@@ -192,6 +192,8 @@ class _Uplink(User):
         self._agent = agent
 
     def session_up(self, peer: Conversation, hello: Hello) -> None:
+        if hello.role == "c":
+            self._agent.report("the other end of this line is an agent too; start 'linesync hub' there instead")
         self._agent.session_up()
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from ..agent.agent import Agent
+    from ..model.party import check_host
     from ..transports import parse_endpoint
 
     port = "stdio:" if args.stdio else args.port or _kernel_port()
@@ -76,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         if "=" not in item:
             raise UsageError(f"--publish {item} is not K=V")
     name = args.name or setting("name", "agent") or os.uname().nodename.partition(".")[0]
+
+    check_host(name)
 
     async def work(stop: asyncio.Event) -> None:
         agent = Agent(name=name, capabilities=given(args, "capability"), published=given(args, "publish"), report=log)

@@ -18,7 +18,14 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    option(parser, "hub", "port", many=True, metavar="ENDPOINT", help="a line to a host; may be given several times")
+    option(
+        parser,
+        "hub",
+        "port",
+        many=True,
+        metavar="ENDPOINT",
+        help="a line to a host: /dev/ttyS0[,BAUD], tcp://host:port, exec:COMMAND ...; may be repeated",
+    )
     option(
         parser, "hub", "listen", many=True, metavar="ENDPOINT", help="accept lines here (tcp://host:port, unix:/path)"
     )
@@ -39,12 +46,16 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from ..hub.hub import Hub
-    from ..transports import is_loopback, parse_endpoint
+    from ..transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
     ports, listens = given(args, "port"), given(args, "listen")
     for endpoint in ports + listens:
         parse_endpoint(endpoint)
     for endpoint in listens:
+        if not isinstance(parse_endpoint(endpoint), TcpEndpoint | UnixEndpoint):
+            raise UsageError(
+                f"nobody can call {endpoint}; listen on tcp://HOST:PORT or unix:/PATH, or name it with --port"
+            )
         if not is_loopback(endpoint) and not args.insecure:
             raise NotAllowed(
                 f"{endpoint} can be reached from other machines and there is no authentication yet; listen on"
@@ -62,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
             for endpoint in ports:
                 hub.add_port(endpoint)
                 log(f"waiting for an agent on {endpoint}")
+            if not ports and not listens:
+                log("no --port and no --listen: no host can reach this hub, only scripts on this machine")
             await stop.wait()
             log("stopping")
         finally:

@@ -11,6 +11,9 @@ HELP = "show each line: its state, what has passed, what was repeated, and what 
 EXAMPLES = """\
   linesync links
   linesync links --json
+
+FRAME is the longest bulk frame in use, IN and OUT are bytes, AGAIN counts frames that were sent again, TEXT and NOISE
+bytes that were no frame, ECHO bytes of our own frames that came back.
 """
 
 
@@ -24,10 +27,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(rows)
         return 0
+    lines = [row for row in rows if row["kind"] != "unix" or row.get("host")]  # not the scripts' own connections
     table(
         ("LINE", "END", "OTHER", "STATE", "BAUD", "FRAME", "RTT", "IN", "OUT", "AGAIN", "TEXT", "NOISE", "ECHO"),
-        [_row(row) for row in rows],
+        [_row(row) for row in lines],
     )
+    for row in lines:
+        if row.get("trouble"):
+            print(f"\n{row['line']}: {row['trouble']}")
     return 0
 
 

@@ -37,8 +37,16 @@ _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence, as all others are."""
 
+    hint = ""
+    """What to do about an option that is not known."""
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see '{self.prog} --help'")
+        hint = self.hint if message.startswith("unrecognized") else ""
+        raise UsageError(f"{message}; {hint or _see_help(self.prog)}")
+
+
+def _see_help(program: str) -> str:
+    return f"see '{program} --help'"
 
 
 def _root() -> _Parser:
@@ -96,6 +104,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
     module = _module(args.command)
     parser = _Parser(prog=f"linesync {args.command}")
     _fill(parser, module)
+    parser.hint = getattr(module, "HINT", "")
     rest, tail = args.rest, []
     if "--" in rest:  # what follows belongs to the remote command, options and all
         at = rest.index("--")

@@ -21,6 +21,7 @@ EXAMPLES = """\
   linesync run sut -i -- tar xf - < rootfs.tar  stdin goes to the command
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
 """
+HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
 _CHUNK = 1 << 15
 
 

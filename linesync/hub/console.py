@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 
 __all__ = ["ConsoleLog", "escaped"]
@@ -11,9 +12,13 @@ _KEPT = 1 << 20  # bytes of each line's text that are kept
 _FOLLOWER_MAX = 1 << 20  # bytes that one slow follower may be behind before it loses the oldest
 
 
+_NOT_SHOWN = re.compile(rb"\r(?!\n)|[^\t\n\r -~]")
+
+
 def escaped(data: bytes) -> bytes:
-    """Noise as it is shown: printable ASCII as it is, every other byte but the newline as ``\\xNN``."""
-    return b"".join(bytes((byte,)) if 0x20 <= byte < 0x7F or byte == 0x0A else b"\\x%02x" % byte for byte in data)
+    """Noise as it is shown: printable ASCII, tabs and line ends as they are, every other byte as ``\\xNN``. A kernel
+    message that begins as a frame does is taken for noise, and should still read as one."""
+    return _NOT_SHOWN.sub(lambda found: b"\\x%02x" % found[0][0], data)
 
 
 class Follower:

@@ -86,13 +86,11 @@ class Hub(User):
         self._requests.stop()
         for listener in self._listeners:
             await listener.aclose()
-        for session in self._sessions.all():
-            for task in session.tasks:
-                task.cancel()
-        await asyncio.gather(*(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True)
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -121,7 +119,7 @@ class Hub(User):
         if session is None:
             return
         for task in list(session.tasks):
-            task.cancel()
+            task.cancel(f"{session.host or 'the script'} is gone: {reason}")
         self._requests.session_over(session, Cause.RESTARTED if restarted else Cause.STOPPED, reason)
 
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
@@ -249,7 +247,7 @@ class Hub(User):
         session = self._sessions.host(event.host)
         if session is not None and session.id == event.session:
             for task in list(session.tasks):
-                task.cancel()
+                task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 
     def _link_rows(self) -> list[dict[str, object]]:
         rows = []

@@ -54,8 +54,8 @@ class Requests:
         self._boot = boot
         self._links = links
         self._on_host = on_host
-        self._waiting: dict[tuple[str, str], tuple[HubSession, str]] = {}
-        """(host, arrival) to the request that waits for it."""
+        self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
+        """(host, arrival) to the requests that wait for it: the first, and its retries."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ticked = self._loop.time()
@@ -72,7 +72,7 @@ class Requests:
         except Exception as error:  # a fault of ours must not leave anybody waiting
             fault = LinesyncFailed(f"the hub has a fault ({error!r}); see its log, and report it")
             reply = messages.encode_error(fault)
-            self._waiting = {key: value for key, value in self._waiting.items() if value != (session, number)}
+            self._forget(lambda asker, asked: asker is session and asked == number)
             self._loop.call_exception_handler({"message": f"the request {text!r} failed", "exception": error})
         if reply is not None and number != "-":
             session.peer.answer(number, reply)
@@ -124,7 +124,7 @@ class Requests:
         if "." in number and not session.host:
             raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
         arrival, client = session.arrival(number, named), session.client(number)
-        self._waiting[client.host, arrival] = (session, number)
+        self._waiting.setdefault((client.host, arrival), []).append((session, number))
         return arrival, client
 
     def _register(self, session: HubSession, message: Register, now: float) -> str:
@@ -157,19 +157,18 @@ class Requests:
                 self._reply(event)
 
     def _reply(self, outcome: Outcome) -> None:
-        waiting = self._waiting.pop((outcome.client.host, outcome.arrival), None)
-        if waiting is None:
-            return
-        session, number = waiting
         provisional = isinstance(outcome, Granted) and outcome.provisional
-        if not provisional and outcome.arrival == session.arrival(number, ""):
-            # Nobody can ask again for an arrival without a name of its own, so its result need not be kept.
-            self._services.confirm(outcome.arrival, outcome.client)
-        if isinstance(outcome, Failed):
-            text = messages.encode_error(outcome.error)
-        else:
-            text = _granted(outcome)
-        session.peer.answer(number, text)
+        text = messages.encode_error(outcome.error) if isinstance(outcome, Failed) else _granted(outcome)
+        for session, number in self._waiting.pop((outcome.client.host, outcome.arrival), ()):
+            if not provisional and outcome.arrival == session.arrival(number, ""):
+                # Nobody can ask again for an arrival without a name of its own, so its result need not be kept.
+                self._services.confirm(outcome.arrival, outcome.client)
+            session.peer.answer(number, text)
+
+    def _forget(self, gone: Callable[[HubSession, str], bool]) -> None:
+        """Nobody waits any more for the replies to these requests."""
+        left = {key: [one for one in asked if not gone(*one)] for key, asked in self._waiting.items()}
+        self._waiting = {key: asked for key, asked in left.items() if asked}
 
     # -- life and time ------------------------------------------------------------------------------------------------
 
@@ -179,7 +178,7 @@ class Requests:
         if session.host:
             self._tell(self._services.ended(session.host, session.id, cause, why, now))
         self._tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
-        self._waiting = {key: value for key, value in self._waiting.items() if value[0] is not session}
+        self._forget(lambda asker, _: asker is session)
         self._set_timer()
 
     def line_lost(self, session: HubSession, why: str) -> None:

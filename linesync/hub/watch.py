@@ -12,6 +12,7 @@ from ..ops.serve import refuse
 from ..runtime.peer import Peer
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.frames import describe
+from ..wire.link import Link, Trace
 from .console import ConsoleLog
 
 __all__ = ["serve_console", "serve_trace"]
@@ -58,7 +59,7 @@ async def _type(stream: Stream, opening: ConsoleOpen, peer: Peer) -> None:
                 refuse(stream, LinesyncFailed("the line is down; nothing can be typed into it now"))
                 return
             if item.stream == MESSAGE:
-                if not peer.line.send_break():
+                if item.data == b"break" and not peer.line.send_break():
                     refuse(stream, LinesyncFailed("this line cannot send a BREAK; it is no serial port"))
             else:
                 peer.line.write(item.data)
@@ -83,7 +84,7 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
         except asyncio.QueueFull:
             lost += 1
 
-    before, link.trace = link.trace, trace
+    _watch(link, trace)
     leaving = asyncio.create_task(_until_end(stream))
     try:
         while not leaving.done():
@@ -97,8 +98,33 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
     except LinesyncError:
         pass
     finally:
-        link.trace = before
+        _unwatch(link, trace)
         leaving.cancel()
+
+
+class _Fan:
+    """Several traces of one link."""
+
+    def __init__(self) -> None:
+        self.traces: list[Trace] = []
+
+    def __call__(self, direction: str, kind: bytes, body: bytes, length: int) -> None:
+        for trace in self.traces:
+            trace(direction, kind, body, length)
+
+
+def _watch(link: Link, trace: Trace) -> None:
+    if not isinstance(link.trace, _Fan):
+        link.trace = _Fan()
+    link.trace.traces.append(trace)
+
+
+def _unwatch(link: Link, trace: Trace) -> None:
+    fan = link.trace
+    if isinstance(fan, _Fan):
+        fan.traces.remove(trace)
+        if not fan.traces:
+            link.trace = None
 
 
 async def _until_end(stream: Stream) -> None:

@@ -53,8 +53,8 @@ async def serve_run(stream: Stream, request: Run, extra: Mapping[str, str]) -> N
         raise
     finally:
         feeding.cancel()
-        with suppress(asyncio.CancelledError):
-            await feeding
+        command.close()
+        await asyncio.wait({feeding})
     stream.send_message(messages.encode(Exited(status=status)))
     stream.end()
 
@@ -103,7 +103,8 @@ def _prepare_watcher() -> None:
                 return
             watcher = asyncio.PidfdChildWatcher()
             asyncio.get_event_loop_policy().set_child_watcher(watcher)
-        watcher.attach_loop(asyncio.get_running_loop())
+        if not watcher.is_active():  # attaching forgets the children that are watched already
+            watcher.attach_loop(asyncio.get_running_loop())
 
 
 class _Command:
@@ -168,7 +169,10 @@ class _Command:
             await self.kill_all()
 
     def _message(self, text: str) -> None:
-        message = messages.decode(text, Kill)
+        try:
+            message = messages.decode(text, Kill)
+        except LinesyncError:
+            return  # of a newer client; the command is none the worse for it
         assert isinstance(message, Kill)
         self._signal(message.signal)
 
@@ -180,10 +184,13 @@ class _Command:
         """End the command and what it has started: asked at first, then made."""
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
+        ended = asyncio.ensure_future(self._process.wait())
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_TERM_TO_KILL):
-                    await self._process.wait()
-        finally:  # we may be cancelled while we wait
+            await asyncio.wait({ended}, timeout=_TERM_TO_KILL)
+        finally:  # we may be cancelled while we wait, and then it is made at once
             self._signal(signal.SIGKILL)
-        await self._process.wait()
+            await asyncio.wait({ended}, timeout=_TERM_TO_KILL)
+
+    def close(self) -> None:
+        """Let go of its pipes, which something it left behind may hold open. asyncio has no public way to do this."""
+        self._process._transport.close()  # type: ignore[attr-defined]

@@ -53,16 +53,20 @@ class _Incoming:
         self._hash.update(data)
         self.size += len(data)
 
-    def commit(self, size: int, sha256: str) -> None:
+    @property
+    def sha256(self) -> str:
+        """Of what has been received so far, hex digits."""
+        return self._hash.hexdigest()
+
+    def commit(self, sha256: str) -> None:
         """Put the file in its place.
 
         :raises LinesyncFailed: what arrived is not what was sent.
         """
         assert self._file is not None
-        if self.size != size or self._hash.hexdigest() != sha256:
+        if self.sha256 != sha256:
             raise LinesyncFailed(
-                f"{self.path} arrived damaged ({self.size} of {size} bytes) or changed while it was read; it was not"
-                " written, copy it again"
+                f"{self.path} arrived damaged (its SHA-256 is not that of what was sent); it was not written, copy it again"
             )
         os.fchmod(self._file.fileno(), self._mode & 0o7777)
         os.fsync(self._file.fileno())
@@ -101,7 +105,7 @@ async def _receive_bytes(stream: Stream, incoming: _Incoming, size: int, progres
             continue
         end = _message(item.data.decode("utf-8", "replace"), FileEnd)
         assert isinstance(end, FileEnd)
-        incoming.commit(incoming.size, end.sha256)
+        incoming.commit(end.sha256)
         return
 
 
@@ -134,7 +138,7 @@ async def serve_read(stream: Stream, request: messages.FileRead) -> None:
     try:
         file, status = _regular(os.path.expanduser(request.path))
     except OSError as error:
-        raise _cannot("read", request.path, error) from None
+        raise _cannot("read", f"{request.to}:{request.path}", error) from None
     with file:
         stream.send_message(messages.encode(FileHead(size=status.st_size, mode=stat.S_IMODE(status.st_mode))))
         digest = await _send_bytes(stream, file, status.st_size, None)
@@ -150,14 +154,14 @@ async def serve_write(stream: Stream, request: messages.FileWrite) -> None:
     try:
         incoming = _Incoming(path, request.mode)
     except OSError as error:
-        raise _cannot("write", path, error) from None
+        raise _cannot("write", f"{request.to}:{path}", error) from None
     try:
         await _receive_bytes(stream, incoming, request.size, None)
     except OSError as error:
-        raise _cannot("write", path, error) from None
+        raise _cannot("write", f"{request.to}:{path}", error) from None
     finally:
         incoming.discard()
-    stream.send_message(messages.encode(FileEnd(sha256="")))
+    stream.send_message(messages.encode(FileEnd(sha256=incoming.sha256)))
     stream.end()
 
 
@@ -213,7 +217,9 @@ async def store(
         try:
             digest = await _send_bytes(stream, file, status.st_size, progress)
             stream.send_message(messages.encode(FileEnd(sha256=digest)))
-            _message(await stream.receive_message(), FileEnd)
+            written = _message(await stream.receive_message(), FileEnd)
+            if not isinstance(written, FileEnd) or written.sha256 != digest:
+                raise LinesyncFailed(f"{host} wrote something else than was sent to {path}; copy it again")
         except (BrokenError, EndOfStream) as error:
             raise await _their_error(stream) or LinesyncFailed(
                 f"the copy was broken off: {error.message}; nothing was changed there"

@@ -26,6 +26,7 @@ __all__ = ["BlockingPeer"]
 T = TypeVar("T")
 _READ_SIZE = 1 << 17
 _GREETING = 10.0  # seconds in which the other end must have answered our hello
+_STRANGE = 2.0  # the same, once it has said something else
 _LEAVING = 2.0  # seconds that what we still had to say may take when we leave
 
 
@@ -50,6 +51,7 @@ class BlockingPeer(Conversation):
         self._line: PlainLine | None = open_plain(endpoint)
         self.endpoint = endpoint
         self._unsent = b""
+        self._strange = False  # something came that is no frame
         self._watched: dict[int, Callable[[], None]] = {}
         self._after_turns: list[Callable[[], bool]] = []
         self.link = Link(local_end("c", clean=True), token)
@@ -68,6 +70,9 @@ class BlockingPeer(Conversation):
 
     def wake(self, key: Stream | Pending | Conversation) -> None:
         """Whoever waits looks again after each turn."""
+
+    def beside_frames(self, data: bytes) -> None:
+        self._strange = True
 
     def adopted_by(self, other: Conversation, hello: Hello) -> None:
         """A caller is never asked to resume."""
@@ -94,9 +99,9 @@ class BlockingPeer(Conversation):
 
         :raises LinesyncFailed: whoever listens there does not speak with us.
         """
-        deadline = self.now() + _GREETING
+        start = self.now()
         while not self.up:
-            if self.now() > deadline:
+            if self.now() > start + (_STRANGE if self._strange else _GREETING):
                 raise LinesyncFailed(
                     f"nobody at {self.endpoint} speaks linesync; check that this is the socket of a hub or an agent"
                 )

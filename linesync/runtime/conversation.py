@@ -84,6 +84,7 @@ class Conversation:
         self._next_request = 0
         self._third_talkers: set[str] = set()
         self._known: Mux | None = None  # of the session whose beginning we were told
+        self._over = ""  # why the last one is over
 
     # -- the driver's part --------------------------------------------------------------------------------------------
 
@@ -102,6 +103,9 @@ class Conversation:
     def now(self) -> float:
         """Monotonic seconds."""
         raise NotImplementedError
+
+    def beside_frames(self, data: bytes) -> None:
+        """Something came that is no frame; only who opens lines with others on them need look at it."""
 
     def adopted_by(self, other: Conversation, hello: Hello) -> None:
         """Another conversation knows the session that the new line asks for: give it the line."""
@@ -178,7 +182,8 @@ class Conversation:
     def _mux(self) -> Mux:
         mux = self._standing()
         if mux is None:
-            raise LinesyncFailed("no session stands on this line")
+            why = f"no session stands on this line{self._over}"
+            raise LinesyncFailed(f"{why}; see that a hub or agent runs at its other end")
         return mux
 
     def _standing(self) -> Mux | None:
@@ -214,10 +219,10 @@ class Conversation:
                 mux.consumed(0, event.data)
                 self.kick()
             number, _, text = event.data.decode("utf-8", "replace").partition(" ")
-            if text.startswith(("ok", "err ")) and number in self._pending:
-                self._settle(self._pending.pop(number), text)
-            else:
+            if text != "ok" and not text.startswith(("ok ", "err ")):
                 self.user.request(self, number, text)
+            elif number in self._pending:
+                self._settle(self._pending.pop(number), text)
             return
         stream = self._streams.get(event.channel)
         if stream is not None:
@@ -270,6 +275,7 @@ class Conversation:
         self._session_over(event.reason)
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
+        self._known, self._over = None, f" ({reason})"
         pending, self._pending = self._pending, {}
         for request in pending.values():
             self._settle(request, LinesyncFailed(f"the request was not answered: {reason}; ask again"))
@@ -299,9 +305,11 @@ class Conversation:
         self.user.line_back(self)
 
     def _foreign_text(self, event: ForeignText) -> None:
+        self.beside_frames(event.data)
         self.user.console_text(self, event.data, False)
 
     def _noise(self, event: Noise) -> None:
+        self.beside_frames(event.data)
         self.user.console_text(self, event.data, True)
 
     def _refused(self, event: Refused) -> None:

@@ -14,9 +14,11 @@ from ..wire.link import Link
 from .conversation import Conversation, Pending, User
 from .identity import local_end, token
 from .streams import Stream
+from .symptoms import Symptoms
 
 __all__ = ["LineEnd", "Peer"]
 
+_LOOK = 1.0  # seconds between looks at a line on which no session stands
 _PAUSED_TICK = 0.05  # seconds between looks at the clock while the transport takes no bytes
 
 
@@ -70,6 +72,8 @@ class Peer(Conversation):
         self._end: LineEnd | None = None
         self._unread = b""
         self._lost = asyncio.Event()
+        self.symptoms: Symptoms | None = None
+        """Of the line in use, where others may be on it."""
         self.lost_why: LinesyncError | None = None
         """What ended the last line, None where its other end just closed it."""
 
@@ -160,7 +164,27 @@ class Peer(Conversation):
         if self.link is None:
             self.link = Link(local_end(self.role, clean=line.info.eight_bit), token)
         self.link.line_up(self.now(), byte_rate=line.info.byte_rate, shared=line.info.shared)
+        self.symptoms = None
+        if line.info.shared:
+            self.symptoms = Symptoms(
+                calls=self.role == "c", endpoint=line.info.endpoint, baud=line.info.baud, now=self.now()
+            )
+            self._loop.call_later(_LOOK, self._look, self.symptoms)
         self.kick()
+
+    def beside_frames(self, data: bytes) -> None:
+        if self.symptoms is not None:
+            self.symptoms.heard(data)
+
+    def _look(self, symptoms: Symptoms) -> None:
+        """Does this line look as if linesync were at its other end?"""
+        link = self.link
+        if symptoms is not self.symptoms or self.line is None or link is None:
+            return
+        sentence = symptoms.look(self.now(), heard_at=link.heard_at, echo=link.counters.echo)
+        if sentence:
+            self.user.trouble(self, sentence)
+        self._loop.call_later(_LOOK, self._look, symptoms)
 
     def take_data(self, data: bytes | bytearray | memoryview) -> None:
         link = self.link

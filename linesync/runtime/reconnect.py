@@ -22,7 +22,7 @@ _STEADY = 5.0  # seconds that a line must have lived for its next loss to be new
 
 
 async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None], *, once: bool = False) -> None:
-    """Keep ``peer`` on the line that ``endpoint`` names, until cancelled.
+    """Keep ``peer`` on the line that ``endpoint`` names, until cancelled; the line it is on then stays, for a goodbye.
 
     :param report: takes a sentence for people: what went wrong, and that it is mended.
     :param once: end when the line is lost, and raise when it cannot be opened.
@@ -32,7 +32,7 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
     loop = asyncio.get_running_loop()
     while True:
         try:
-            line = await connect(endpoint, peer.receiver)
+            await connect(endpoint, peer.receiver)
         except UsageError:
             raise
         except LinesyncError as error:
@@ -46,12 +46,7 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
                 report(f"{endpoint} is open again")
                 said = ""
             opened = loop.time()
-            try:
-                await peer.lost()
-            except asyncio.CancelledError:
-                if peer.line is line:
-                    line.close()
-                raise
+            await peer.lost()
             if once:
                 return
             if loop.time() - opened > _STEADY:

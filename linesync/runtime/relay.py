@@ -11,10 +11,17 @@ __all__ = ["splice"]
 
 
 async def splice(left: Stream, right: Stream) -> None:
-    """Carry everything both ways until both directions have ended; a reset on one side resets the other."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_carry(left, right))
-        group.create_task(_carry(right, left))
+    """Carry everything both ways until both directions have ended; a reset on one side resets the other, and so does
+    the end of this task, with the reason it was cancelled for."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_carry(left, right))
+            group.create_task(_carry(right, left))
+    except asyncio.CancelledError as error:
+        why = str(error.args[0]) if error.args and error.args[0] else "the relay between the two hosts was stopped"
+        left.reset(why)
+        right.reset(why)
+        raise
 
 
 async def _carry(source: Stream, target: Stream) -> None:
@@ -31,7 +38,3 @@ async def _carry(source: Stream, target: Stream) -> None:
     except LinesyncError as error:
         source.reset(error.message)
         target.reset(error.message)
-    except asyncio.CancelledError:
-        source.reset("the relay between the two hosts was stopped")
-        target.reset("the relay between the two hosts was stopped")
-        raise

@@ -21,6 +21,7 @@ def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
         "kind": info.kind if info else "",
         "baud": info.baud if info else None,
         "state": _state(peer),
+        "trouble": _trouble(peer),
     }
     if link is None:
         return row
@@ -39,6 +40,13 @@ def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
             "channels": session.mux.open_count,
         }
     return row
+
+
+def _trouble(peer: Peer) -> str:
+    """What is wrong with the line, a sentence; empty while nothing is known to be."""
+    if peer.line is None:
+        return peer.lost_why.message if peer.lost_why is not None else ""
+    return peer.symptoms.sentence if peer.symptoms is not None else ""
 
 
 def _state(peer: Peer) -> str:

@@ -112,7 +112,11 @@ def parse_endpoint(text: str) -> Endpoint:
         device, *options = text.split(",")
         return _serial(text, device, options)
     if not colon:
-        hint = f"a device is written with its path, /dev/{text}" if text.startswith("tty") else f"write {_KNOWN}"
+        hint = f"write {_KNOWN}"
+        if text.startswith("tty"):
+            hint = f"a device is written with its path, /dev/{text}"
+        elif text.endswith(".sock"):
+            hint = f"a socket is written unix:{text}"
         raise UsageError(f"{text!r} is not an endpoint; {hint}")
     match scheme:
         case "tcp":

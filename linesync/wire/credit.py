@@ -44,6 +44,10 @@ class ReceiveCredit:
         self.left -= cost
         return self.left >= 0
 
+    def given_early(self, cost: int) -> None:
+        """Part of what the user will take has had its credit back already: the pieces of a message."""
+        self._taken -= cost
+
     def taken(self, cost: int) -> int:
         """The user took a record: how much to grant now, 0 for nothing yet."""
         self._taken += cost

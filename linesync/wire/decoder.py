@@ -219,7 +219,7 @@ class Decoder:
         if total == _NONE:
             self._scan = at + 1
             return False
-        if bytes(self._view[at + 1 : at + 2]) in BULK_KINDS:
+        if bytes(self._view[at + 1 : at + 2]) in BULK_KINDS and not self._quoted(at):
             return True
         again = self._view.find(START, at + 1, at + total)
         if total > limits.CONTROL_FRAME or again >= 0:
@@ -230,6 +230,12 @@ class Decoder:
         if not self._take(at, total, body):
             self._scan = at + 1
         return False
+
+    def _quoted(self, at: int) -> bool:
+        """A start character inside a printable candidate stands in the middle of some text: what comes before a
+        sender's next frame is a newline, or a digit of the check when the line has lost that."""
+        before = self._view[at - 1 : at]
+        return not self.eight and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
 
     def _take(self, at: int, total: int, body: int) -> bool:
         """Accept the frame at an offset if its check is right: report it and cut it out."""

@@ -244,7 +244,7 @@ class Hello(Record):
         digits_right = not (nonce + peer + boot + flags).translate(None, digits.ALPHABET)
         if min(values) < 0 or role not in (b"c", b"l") or not sizes_right or not digits_right:
             return None
-        if values[2] < limits.BASIC_FRAME or values[0] > values[1]:
+        if values[2] < limits.BASIC_FRAME or values[3] < limits.CREDIT_LEAST or values[0] > values[1]:
             return None
         return cls(
             oldest=values[0],

@@ -121,6 +121,7 @@ class Link:
         self._valid_at = float("-inf")  # the same, frames of other sessions included
         self._spoke_at = float("-inf")
         self._bye: bytes | None = None
+        self._parting: Outgoing | None = None  # the goodbye of a session that is over already
         self._now = 0.0
         self._departs = 0.0
         self._events: list[Event] = []
@@ -200,6 +201,8 @@ class Link:
             self._events += self.session.mux.events
             self.session.mux.events = []
             if self.session.broken:
+                reason = encode_base64(self.session.broken.encode()[:60])
+                self._parting = self._outgoing(frames.BYE, reason, self.session.seed_out)
                 self._end_session(self.session.broken, now)
         events, self._events = self._events, []
         for event in events:
@@ -368,6 +371,9 @@ class Link:
 
     def _next_control(self, inside: bool) -> Outgoing | None:
         now = self._now
+        if self._parting is not None:
+            parting, self._parting = self._parting, None
+            return parting
         if self._hellos:
             return self._outgoing(frames.HELLO, self._hellos.pop(0).body(), 0)
         session = self.session
@@ -446,7 +452,7 @@ class Link:
         return min((time for time in times if time is not None), default=None)
 
     def _has_work(self, now: float) -> bool:
-        if self._hellos or self._outbox.half_sent or self._bye is not None:
+        if self._hellos or self._outbox.half_sent or self._bye is not None or self._parting is not None:
             return True
         session, line = self.session, self._line
         if session is None or line is None:

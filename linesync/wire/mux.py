@@ -293,6 +293,7 @@ class Mux:
             return True
         if channel.incoming:
             self._pieces -= len(channel.incoming)
+            channel.credit.given_early(len(channel.incoming))
             body = bytes(channel.incoming) + body
             channel.incoming = bytearray()
         self.events.append(ChannelMessage(channel.number, body))

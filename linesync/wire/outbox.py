@@ -12,6 +12,9 @@ from .lanes import LaneSender, Sent
 __all__ = ["Outbox", "Outgoing"]
 
 
+_HEAD = 6  # bytes in which the start, the kind and the length of any frame have been sent
+
+
 class Outgoing:
     """One frame on its way out."""
 
@@ -35,6 +38,12 @@ class Outgoing:
         """With ``sender``: the payload it carries."""
         self.poll = poll
         """The number of a poll."""
+
+    @property
+    def may_be_interrupted(self) -> bool:
+        """Its length has been told, so that the receiver can go on after another frame; and more than its newline is
+        left, which would stand alone after that frame."""
+        return _HEAD <= self.at < len(self.data) - 1
 
 
 Source = Callable[[bool], Outgoing | None]
@@ -74,7 +83,10 @@ class Outbox:
             frame = self._pick()
             if frame is None:
                 break
-            piece = frame.data[frame.at : frame.at + budget - given]
+            end = frame.at + budget - given
+            if frame.at < _HEAD < end:
+                end = _HEAD  # where the next control frame may come in
+            piece = frame.data[frame.at : end]
             frame.at += len(piece)
             given += len(piece)
             out.append(piece)
@@ -89,7 +101,7 @@ class Outbox:
     def _pick(self) -> Outgoing | None:
         if self._control is not None:
             return self._control
-        if self._bulk is None or self.nest:
+        if self._bulk is None or (self.nest and self._bulk.may_be_interrupted):
             self._control = self._next_control(self._bulk is not None)
             if self._control is not None:
                 return self._control

@@ -6,8 +6,8 @@
    really arrived. The least delay of the last seconds between the reckoned departure and that is what the way costs.
    The least one of a short span, which no waiting of the acknowledgement itself can shorten, tells how far the line is
    behind the reckoning by now; when that is worth it, it is added to the busy time once.
-3. A line that falls behind a little and steadily runs slower than its name: we slow down by the share it lost, and
-   feel our way back, much slower.
+3. A line that falls behind a little in several spans on end runs slower than its name: we slow down by the share it
+   lost, and feel our way back. A single lag is a machine that was busy, and costs no more than its correction.
 
 Lines without a rate (sockets, pipes) are not paced; their back-pressure does it.
 """
@@ -28,7 +28,8 @@ _SAMPLES = 2  # and acknowledgements: each may have waited for something else
 _WAIT = 30  # bytes that an acknowledgement may have waited for
 _STALL = 0.08  # a lag beyond this within a span is a stop, not a slower line
 _LEAST_PACE = 0.8  # of the nominal rate
-_REGAIN = 0.001  # of the rate, each span without lag
+_STEADY = 3  # spans on end with a lag that make a slower line
+_REGAIN = 0.25  # of what the pace is short of the rate, each span without lag
 
 
 class Pacer:
@@ -38,6 +39,7 @@ class Pacer:
         "_base",
         "_base_next",
         "_base_since",
+        "_lagging",
         "_least",
         "_pace",
         "_samples",
@@ -59,6 +61,7 @@ class Pacer:
         self._least = inf  # least delay of this span
         self._since = 0.0
         self._samples = 0
+        self._lagging = 0  # spans on end with a lag
         self._valid_from = -inf  # what was sent before this is on the far side of a correction
 
     def budget(self, now: float) -> int:
@@ -103,9 +106,11 @@ class Pacer:
         slack = max(limits.AHEAD_SLACK, _WAIT / self.rate)
         if behind < slack:
             if behind < slack / 2:
-                self._pace = min(self._pace + _REGAIN, 1.0)
+                self._lagging = 0
+                self._pace += (1.0 - self._pace) * _REGAIN
             return
-        if behind < _STALL:
+        self._lagging += 1
+        if behind < _STALL and self._lagging >= _STEADY:
             self._pace = max(self._pace * (1 - behind / max(now - self._since, _SPAN)), _LEAST_PACE)
         self.busy_until = max(self.busy_until, now) + min(behind, 0.5)
         self._valid_from = self.busy_until

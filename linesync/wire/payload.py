@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from binascii import Error, a2b_base64, b2a_base64
 
+from .digits import ALPHABET
+
 __all__ = ["decode_base64", "decode_eight", "encode_base64", "encode_eight", "raw_room"]
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -24,7 +26,7 @@ def encode_base64(data: bytes) -> bytes:
 def decode_base64(text: bytes) -> bytes | None:
     """The bytes, or None when the text is no base64url."""
     pad = _PAD[len(text) & 3]
-    if pad is None:
+    if pad is None or text.translate(None, ALPHABET):
         return None
     try:
         return a2b_base64(text.translate(_FROM_URL) + pad, strict_mode=True)

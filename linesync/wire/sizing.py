@@ -46,7 +46,9 @@ class Sizing:
         self.retry_at = now + patience
 
     def probe_answered(self, size: int) -> None:
-        """The peer got a probe of this length."""
+        """The peer got a probe of this length; a length that was not asked about says nothing."""
+        if size not in self._steps:
+            return
         self.agreed = max(self.agreed, size)
         self._steps = [step for step in self._steps if step > size]
         self._pending, self._tries, self.retry_at = False, 0, None

@@ -62,7 +62,7 @@ def splice_out(piece: bytes | bytearray, total: int, is_good: Callable[[bytes], 
             continue
         extra = here - total
         if extra >= 0:
-            if extra == 0:
+            if extra == 0 and not ends:  # behind a foreign line this may be the end of another one
                 return Verdict(end=match.end(), hopeless=True)
             for _, after in ends:
                 begin = after - extra

@@ -69,7 +69,7 @@ def test_an_endpoint_is_read(text: str, expected: Endpoint) -> None:
     found = parse_endpoint(text)
     assert type(found) is type(expected)
     assert found.text == text == str(found)
-    names = [name for name in expected.__dataclass_fields__ if name != "text"]
+    names = [name for name in expected.FIELDS if name != "text"]
     assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
 
 

@@ -42,14 +42,28 @@ class _Desk:
         return Outgoing(self.bulk.pop(0), b"d") if self.bulk else None
 
 
-def test_a_control_frame_begins_at_any_byte_of_a_bulk_frame() -> None:
+@pytest.mark.parametrize("at", range(6, 11))
+def test_a_control_frame_begins_at_any_byte_of_a_bulk_frame_behind_its_length(at: int) -> None:
     desk = _Desk(nest=True)
-    desk.bulk = [b"bulkbulk", b"more"]
-    out = desk.outbox.take(3)
+    bulk = b"^dIbulkbulk\n"
+    desk.bulk = [bulk, b"more"]
+    out = desk.outbox.take(at)
     desk.control = [b"<now>"]
     out += desk.outbox.take(100)
-    assert out == b"bul<now>kbulkmore"
-    assert desk.done == [b"<now>", b"bulkbulk", b"more"] and desk.inside == [True]
+    assert out == bulk[:at] + b"<now>" + bulk[at:] + b"more"
+    assert desk.done == [b"<now>", bulk, b"more"] and desk.inside == [True]
+
+
+@pytest.mark.parametrize("at", [*range(1, 6), 11])
+def test_a_control_frame_never_begins_in_a_header_or_before_a_newline(at: int) -> None:
+    desk = _Desk(nest=True)
+    bulk = b"^dIbulkbulk\n"
+    desk.bulk = [bulk]
+    out = desk.outbox.take(at)
+    desk.control = [b"<now>"]
+    out += desk.outbox.take(100)
+    begin = 6 if at < 6 else len(bulk)
+    assert out == bulk[:begin] + b"<now>" + bulk[begin:]
 
 
 def test_a_control_frame_is_never_interrupted() -> None:

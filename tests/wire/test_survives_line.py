@@ -64,6 +64,22 @@ def test_row_01_foreign_lines_inside_a_frame_are_taken_out_at_once(at: int) -> N
             assert b"".join(e.data for e in events if isinstance(e, ForeignText)) == text
 
 
+@pytest.mark.parametrize("at", range(5, 110, 7))
+@pytest.mark.parametrize("quoted", [b"^DDAAAAAbcdefgh ^", b"^dL", b"^Th_U", b"a ^cD", b"^^ ~. ^a"])
+def test_row_01_a_foreign_line_that_quotes_a_frame_costs_neither_itself_nor_the_frame(at: int, quoted: bytes) -> None:
+    frame = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
+    text = b"[   12.345678] odd " + quoted + b";\r\n"
+    for chunk in (1, 7, 4096):
+        decoder = Decoder()
+        decoder.seeds = (5,)
+        stream = frame[:at] + text + frame[at:] + frame
+        events = [
+            event for i in range(0, len(stream), chunk) for event in decoder.receive(stream[i : i + chunk], i / 11520)
+        ]
+        assert [type(event) for event in events].count(FrameFound) == 2, (chunk, events)
+        assert b"".join(event.data for event in events if isinstance(event, ForeignText)) == text, (chunk, events)
+
+
 def test_row_01_text_printed_into_a_damaged_frame_comes_out_when_its_good_copy_does() -> None:
     line = ready()
     channel = line.a.link.mux.open(Lane.BULK, b"bulk")

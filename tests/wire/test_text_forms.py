@@ -111,7 +111,7 @@ def test_an_acknowledgement_comes_back(age: int, poll: int, prompt: tuple, bulk:
 
 @given(
     st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted), st.sampled_from("cl"), _TOKEN,
-    st.one_of(st.just(""), _TOKEN), _TOKEN, st.integers(127, limits.LONGEST_FRAME), st.integers(0, 1 << 19),
+    st.one_of(st.just(""), _TOKEN), _TOKEN, st.integers(127, limits.LONGEST_FRAME), st.integers(limits.CREDIT_LEAST, 1 << 19),
     st.text("nepqNZ", max_size=6), st.sampled_from((b"", b".x", b".a.b.c")),
 )  # fmt: skip
 def test_a_hello_comes_back_and_what_a_newer_peer_adds_is_left_unread(

@@ -23,6 +23,8 @@ from pathlib import Path
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 
+from .clock import wait_exactly
+
 __all__ = ["RIVALS", "Job", "Outcome", "Rival", "transfer", "why_missing"]
 
 _SHIM = Path(__file__).parents[1] / "shims" / "notcflush.c"
@@ -174,7 +176,7 @@ def _run(rival: Rival, job: Job, timeout: float) -> tuple[float, str]:
                     )
                 )
         for process in reversed(started):
-            process.wait(timeout=max(0.1, began + timeout - time.monotonic()))
+            wait_exactly(process, max(0.1, began + timeout - time.monotonic()))
     except subprocess.TimeoutExpired:
         return time.monotonic() - began, f"not done after {timeout:.0f} s"
     finally:

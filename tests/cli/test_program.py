@@ -1,0 +1,108 @@
+"""Help, completion, and where a command's options come from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from linesync.cli.main import COMMANDS, build_parser, main
+from tests.e2e.kit import LINESYNC, Command, Done, Site
+
+
+def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
+    return Command([LINESYNC, *args], site.env | (env or {}), site.folder).wait()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "examples:" in text and f"linesync {command}" in text.partition("examples:")[2]
+
+
+def test_the_programs_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n  {command} " in text for command in COMMANDS)
+    assert main([]) == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_scripts_are_printed_and_shells_can_read_them(site: Site, shell: str) -> None:
+    done = bare(site, "completion", shell)
+    assert done.code == 0 and all(command in done.text for command in COMMANDS)
+    if shell == "bash":
+        assert subprocess.run(["bash", "-n"], input=done.out, check=False).returncode == 0
+
+
+def settings(site: Site, text: str) -> None:
+    (site.folder / "linesync.toml").write_text(text)
+
+
+def test_the_hub_is_found_by_option_variable_file_and_place(site: Site) -> None:
+    site.hub().says("scripts on this machine")
+    here, wrong = f"unix:{site.socket('hub')}", "unix:/nowhere/else"
+    assert bare(site, "sem", "x", "0").code == 125
+    settings(site, f'hub = "{here}"\n')
+    assert bare(site, "sem", "x", "0").text == "0\n"
+    settings(site, f'hub = "{wrong}"\n')
+    assert wrong.removeprefix("unix:") in bare(site, "sem", "x", "0").err
+    assert bare(site, "sem", "x", "0", env={"LINESYNC_HUB": here}).text == "0\n"
+    assert bare(site, "--hub", here, "sem", "x", "0", env={"LINESYNC_HUB": wrong}).text == "0\n"
+    assert bare(site, "sem", "x", "0", "--hub", here).text == "0\n"
+
+
+def test_every_option_has_a_variable_and_a_key_and_the_commands_table_goes_first(site: Site) -> None:
+    site.hub().says("scripts on this machine")
+    here = f"unix:{site.socket('hub')}"
+    settings(site, f'hub = "{here}"\nnamespace = "top"\ntimeout = 0\n[sem]\nnamespace = "table"\n')
+    assert bare(site, "sem", "x", "+1").code == 0
+    assert bare(site, "sem", "x", "-2").code == 124, "the file's timeout"
+    names = [(row["namespace"], row["name"]) for row in site.json("hub", "status")["semaphores"]]
+    assert names == [("table", "x")]
+    assert bare(site, "sem", "x", "0", env={"LINESYNC_NAMESPACE": "other"}).text == "0\n"
+    assert bare(site, "sem", "x", "0").text == "1\n"
+    wrong = bare(site, "sem", "x", "0", env={"LINESYNC_TIMEOUT": "soon"})
+    assert wrong.code == 2 and "the setting timeout is wrong" in wrong.err
+
+
+def test_hub_and_agent_take_their_options_from_the_file_too(site: Site) -> None:
+    lines = f"unix:{site.folder}/lines"
+    settings(
+        site,
+        f'[hub]\nlisten = ["{lines}"]\nsocket = "{site.socket("hub")}"\nlease = 3\n'
+        f'[agent]\nport = "{lines}"\nsocket = "{site.socket("sut")}"\nname = "fromfile"\n'
+        'capability = ["kvm", "net"]\npublish = ["arch=arm64"]\n',
+    )
+    site.daemon("hub", ["hub"]).says("listening on")
+    site.daemon("agent", ["agent"]).says("fromfile is registered")
+    (row,) = site.json("hub", "hosts")
+    assert row["capabilities"] == ["kvm", "net"] and row["published"] == {"arch": "arm64"}
+
+
+def test_a_settings_file_that_cannot_be_read_is_told_with_its_path(site: Site) -> None:
+    settings(site, "hub = = nonsense")
+    done = bare(site, "sem", "x", "0")
+    assert done.code == 2 and "linesync.toml cannot be read" in done.err and done.err.count("\n") == 1
+
+
+def test_tables_for_people_and_json_for_programs(site: Site) -> None:
+    site.hub("--listen", f"unix:{site.folder}/lines").says("listening on")
+    site.agent("--port", f"unix:{site.folder}/lines").says("is registered")
+    for command in ("hosts", "status", "links"):
+        table = site.type("hub", command)
+        rows = site.type("hub", command, "--json")
+        assert table.code == rows.code == 0 and "sut" in table.text
+        assert json.loads(rows.out)
+
+
+def test_every_command_is_a_file_of_its_own() -> None:
+    folder = Path(__file__).parents[2] / "linesync" / "cli"
+    assert all((folder / f"{command}.py").exists() for command in COMMANDS)
+    assert build_parser().prog == "linesync"

@@ -1,0 +1,18 @@
+"""A hub and an agent, for clients that are part of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e import kit
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[kit.Site]:
+    """A hub and an agent on a unix socket, for a whole module."""
+    with kit.site() as place:
+        place.hub("--listen", f"unix:{place.folder}/lines").says("listening on")
+        place.agent("--port", f"unix:{place.folder}/lines").says("is registered")
+        yield place

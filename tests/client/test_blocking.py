@@ -1,0 +1,129 @@
+"""``linesync.connect_blocking()``: the same without asyncio, for scripts and small commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import linesync
+from linesync.client.blocking import BlockingClient
+from linesync.errors import LinesyncError, LinesyncFailed, TimedOut
+from tests.e2e.kit import Site, children_of
+from tests.real import wait_for
+
+
+@pytest.fixture(params=["hub", "sut"])
+def client(request: pytest.FixtureRequest, pair: Site) -> Iterator[BlockingClient]:
+    with linesync.connect_blocking(f"unix:{pair.socket(request.param)}") as connected:
+        yield connected
+
+
+def test_the_operations(client: BlockingClient, tmp_path: Path) -> None:
+    assert client.semaphore("s", 2) >= 2
+    assert client.barrier("b", 1).position == 1
+    with pytest.raises(TimedOut):
+        client.barrier("b", 2, timeout=0.1)
+    assert client.run("sut", ["cat"], stdin=b"x" * 300_000).stdout == b"x" * 300_000
+    assert [row["name"] for row in client.hosts()] == ["sut"]
+    assert {"hosts", "barriers", "semaphores", "held"} <= set(client.status())
+    assert any(row["host"] == "sut" for row in client.links())
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(500_000))
+    assert client.put_file(str(source), "sut", str(target)) == 500_000
+    assert client.get_file("sut", str(target), str(tmp_path / "back")) == 500_000
+    assert (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+def test_thousands_of_operations_leave_nothing_behind(pair: Site) -> None:
+    def open_files() -> list[int]:
+        return [len(os.listdir(f"/proc/{daemon.pid}/fd")) for daemon in pair.daemons]
+
+    def resident() -> list[int]:
+        return [int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[1]) for daemon in pair.daemons]
+
+    def work(rounds: int) -> None:
+        for _ in range(rounds // 50):
+            with linesync.connect_blocking(f"unix:{pair.socket('sut')}") as client:
+                for _ in range(25):
+                    client.semaphore("many", 1)
+                    client.semaphore("many", -1)
+            with linesync.connect_blocking(f"unix:{pair.socket('hub')}") as client:
+                client.barrier("alone", 1)
+                with pytest.raises(TimedOut):
+                    client.semaphore("none", -1, timeout=0)
+
+    work(500)
+    files, pages = open_files(), resident()
+    work(2000)
+    with linesync.connect_blocking(f"unix:{pair.socket('hub')}") as client:
+        for _ in range(20):
+            assert client.run("sut", ["true"]).exit_code == 0
+        wait_for(lambda: client.status()["held"] == {"waits": 0, "deadlines": 0, "results": 0}, "nothing held", 5)
+        assert all(row["channels"] <= 1 for row in client.links()), "channel 0 is always open"
+        assert len(client.links()) == 2
+    wait_for(lambda: open_files() <= files, f"the files of before ({files}, now {open_files()})", 5)
+    wait_for(lambda: not any(children_of(daemon.pid) for daemon in pair.daemons), "no children")
+    grown = [new - old for new, old in zip(resident(), pages, strict=True)]
+    assert max(grown) * os.sysconf("SC_PAGE_SIZE") < 4_000_000, grown
+
+
+@pytest.mark.parametrize("words", [["sem", "quick", "0"], ["barrier", "quick", "1"], ["status"], ["hosts"]])
+def test_small_commands_import_little(pair: Site, words: list[str]) -> None:
+    program = (
+        "import json, sys; from linesync.cli.main import main;"
+        "code = main(sys.argv[1:]); print(json.dumps(sorted(sys.modules)), file=sys.stderr); raise SystemExit(code)"
+    )
+    argv = [sys.executable, "-c", program, "--hub", f"unix:{pair.socket('hub')}", *words]
+    done = subprocess.run(argv, capture_output=True, check=True, env=pair.env)
+    modules = set(json.loads(done.stderr.splitlines()[-1]))
+    heavy = {
+        "asyncio",
+        "serial",
+        "hashlib",
+        "subprocess",
+        "threading",
+        "logging",
+        "typing_extensions",
+        "tomllib",
+        "ssl",
+    }
+    assert not modules & heavy, modules & heavy
+    own = {name for name in modules if name.startswith("linesync.")}
+    assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.ops")) for name in own), own
+
+
+def test_a_small_command_costs_a_few_bare_interpreters(pair: Site) -> None:
+    def least(argv: list[str]) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            subprocess.run(argv, check=True, capture_output=True, env=pair.env)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    command = ["-m", "linesync", "--hub", f"unix:{pair.socket('hub')}", "sem", "quick", "0"]
+    ratio = least([sys.executable, *command]) / least([sys.executable, "-c", "pass"])
+    print(f"linesync sem: {ratio:.1f} times python -c pass")
+    assert ratio < 12
+
+
+def test_a_lost_hub_is_told_to_whoever_waits(tmp_path: Path) -> None:
+    from tests.e2e import kit
+
+    with kit.site() as site:
+        hub = site.hub()
+        hub.says("scripts on this machine")
+        client = linesync.connect_blocking(f"unix:{site.socket('hub')}")
+        hub.kill()
+        with pytest.raises(LinesyncError, match="lost"):
+            client.barrier("never", 2)
+        client.close()
+    with pytest.raises(LinesyncFailed):
+        linesync.connect_blocking(f"unix:{tmp_path}/none")

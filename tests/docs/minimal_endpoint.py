@@ -1,0 +1,249 @@
+"""The least endpoint of docs/protocol.md, appendix A, written from that page alone: nothing of linesync is imported.
+
+    minimal_endpoint.py PATH NAME REQUEST...
+
+PATH is a hub's socket (``*.sock``) or a tty. Registers as NAME, sends each REQUEST, prints each reply, says goodbye.
+"""
+
+import binascii
+import os
+import select
+import socket
+import sys
+import time
+import tty
+import zlib
+
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+CALL_FAST, CALL_SLOW, CALL_FAST_COUNT = 0.2, 1.0, 25
+FIRST_RTT, QUIET_AFTER, POLL_IDLE, KEEPALIVE, FRAME, CREDIT, GRANT = 0.5, 1.0, 7.5, 2.8, 127, 256, 128
+
+
+def fixed(number):
+    return bytes((ALPHABET[number >> 6], ALPHABET[number & 63]))
+
+
+def read_fixed(text, at):
+    return ALPHABET.index(text[at]) << 6 | ALPHABET.index(text[at + 1])
+
+
+def counted(*numbers):
+    text = b""
+    for number in numbers:
+        digits = [number & 31]
+        while number := number >> 5:
+            digits.insert(0, number & 31 | 32)
+        text += bytes(ALPHABET[digit] for digit in digits)
+    return text
+
+
+def read_counted(text, count, at=0, most=4):
+    """The numbers and the offset after them; ValueError when malformed, IndexError when the text ends too early."""
+    numbers = []
+    for _ in range(count):
+        value, digit, start = 0, 32, at
+        while digit >= 32:
+            digit = ALPHABET.index(text[at])
+            value, at = value << 5 | digit & 31, at + 1
+            if (value == 0 and digit == 32) or at - start > most:
+                raise ValueError("malformed number")
+        numbers.append(value)
+    return *numbers, at
+
+
+def base64(data):
+    return binascii.b2a_base64(data, newline=False).translate(bytes.maketrans(b"+/", b"-_")).rstrip(b"=")
+
+
+def unbase64(text):
+    return binascii.a2b_base64(text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4))
+
+
+def frame(kind, body, seed):
+    covered = kind + counted(len(body)) + body
+    return b"^" + covered + base64(zlib.crc32(covered, seed).to_bytes(4, "big")) + b"\n"
+
+
+def record(kind, channel, body):
+    return kind + counted(channel, len(body)) + body
+
+
+class Endpoint:
+    def __init__(self, write):
+        self.write, self.buffer, self.peer, self.seed_in = write, b"", "", 0
+        self.boot, self.nonce = base64(os.urandom(6)).decode(), base64(os.urandom(6)).decode()
+        self.calls, self.call_at, self.spoke, self.messages = 0, 0.0, 0.0, []
+
+    def begin(self, peer, credit):
+        self.peer, self.credit = peer, credit
+        self.seed_out = zlib.crc32((self.nonce + peer).encode())
+        self.seed_in = zlib.crc32((peer + self.nonce).encode())
+        self.expected = {b"c": 0, b"d": 0}
+        self.seq, self.queue, self.sent_at = 0, [], None
+        self.poll, self.polled_at, self.their_poll, self.newest = 0, None, 0, 0.0
+        self.part, self.taken = b"", 0
+        self.hear()
+        self.send_poll()
+
+    def hear(self):
+        self.heard, self.asked_at, self.call_at, self.calls = time.monotonic(), None, None, 0
+
+    def send(self, kind, body, seed):
+        self.spoke = time.monotonic()
+        self.write(frame(kind, body, seed))
+
+    def send_message(self, text):
+        pieces = [text.encode()[at : at + 72] for at in range(0, len(text.encode()), 72)]  # 84 bytes fit into a frame
+        self.queue += [record(b"f", 0, piece) for piece in pieces[:-1]] + [record(b"m", 0, pieces[-1])]
+
+    def ack(self):
+        age = min(int((time.monotonic() - self.newest) * 1000), 1023)
+        prompt, bulk = (fixed(expected) + counted(0) for expected in self.expected.values())
+        self.send(b"A", counted(age, self.their_poll) + prompt + bulk, self.seed_out)
+
+    def send_poll(self):
+        self.poll, self.polled_at = self.poll % 31 + 1, time.monotonic()
+        self.asked_at = self.asked_at or self.polled_at  # the first of the polls without an answer
+        self.send(b"P", counted(self.poll), self.seed_out)
+
+    def transmit(self):
+        self.sent_at = time.monotonic()
+        self.send(b"c", fixed(self.seq) + fixed(self.expected[b"c"]) + base64(self.queue[0]), self.seed_out)
+
+    def frames(self, data):
+        """The frames that are whole; foreign text and damaged frames are dropped."""
+        self.buffer += bytes(byte & 127 for byte in data if byte & 127 not in (0, 17, 19, 127))
+        while b"^" in self.buffer:
+            text = self.buffer = self.buffer[self.buffer.index(b"^") :]
+            try:
+                length, at = read_counted(text, 1, 2)
+                end = at + length + 6
+                kind, body = text[1:2], text[at : at + length]
+                if not kind.isalpha() or end > FRAME or b"^" in text[1:end]:
+                    raise ValueError  # nobody puts frames inside frames for us
+                if len(text) < end:
+                    return
+                if text[:end] != frame(kind, body, 0 if kind == b"H" else self.seed_in)[:-1]:
+                    raise ValueError
+                self.buffer = text[end:]
+                yield kind, body
+            except ValueError:
+                self.buffer = text[1:]
+            except IndexError:
+                return  # the header is not complete
+        self.buffer = b""
+
+    def receive(self, data):
+        for kind, body in self.frames(data):
+            if kind == b"H":
+                self.greeted(body.decode().split("."))
+            elif self.peer:
+                self.hear()
+                self.take(kind, body)
+
+    def greeted(self, parts):
+        if len(parts) < 6 or parts[0] != "l" or parts[2] != self.nonce or parts[1] == self.peer:
+            return
+        oldest, newest, _, credit, _ = read_counted(parts[5].encode(), 4)
+        if self.peer or not oldest <= 1 <= newest or any(flag.isupper() for flag in parts[4]):
+            sys.exit("this hub began a new session" if self.peer else "this hub speaks another version")
+        self.begin(parts[1], credit)
+
+    def take(self, kind, body):
+        if kind == b"P":
+            (self.their_poll, _), self.newest = read_counted(body, 1), time.monotonic()
+            self.ack()
+        elif kind == b"A":
+            _, poll, at = read_counted(body, 2)
+            self.acknowledged(read_fixed(body, at))
+            if poll == self.poll and self.polled_at is not None:
+                if self.sent_at is not None and self.sent_at <= self.polled_at:
+                    self.transmit()  # the poll came after it and it is not there: it was lost
+                self.polled_at = None
+        elif kind in (b"c", b"d"):
+            self.newest = time.monotonic()
+            if kind == b"c":
+                self.acknowledged(read_fixed(body, 2))
+            if read_fixed(body, 0) == self.expected[kind]:
+                self.expected[kind] = (self.expected[kind] + 1) % 4096
+                self.records(unbase64(body[4:]))
+            self.ack()
+        elif kind == b"X":
+            sys.exit("the hub closed the session: " + unbase64(body).decode())
+
+    def acknowledged(self, expected):
+        if self.sent_at is not None and expected == (self.seq + 1) % 4096:
+            self.seq, self.sent_at = expected, None
+            del self.queue[0]
+
+    def records(self, payload):
+        at = 0
+        while at < len(payload):
+            kind = payload[at : at + 1]
+            channel, length, at = read_counted(payload, 2, at + 1)
+            body, at = payload[at : at + length], at + length
+            if kind in b"op":
+                self.queue.append(record(b"x", channel, b"this endpoint serves nothing"))
+            elif channel == 0 and kind in b"mf":
+                self.part, self.taken = self.part + body, self.taken + length + 4
+                if self.taken >= GRANT:
+                    self.queue.append(record(b"w", 0, counted(self.taken)))
+                    self.taken = 0
+                if kind == b"m":
+                    self.messages.append(self.part.decode())
+                    self.part = b""
+            elif channel == 0 and kind == b"w":
+                self.credit += read_counted(body, 1, 0, 6)[0]
+
+    def tick(self):
+        now = time.monotonic()
+        if self.call_at is not None:
+            if now >= self.call_at:
+                texts = f"c.{self.nonce}.{self.peer}.{self.boot}.."
+                self.send(b"H", texts.encode() + counted(1, 1, FRAME, CREDIT), 0)
+                self.calls += 1
+                self.call_at = now + (CALL_FAST if self.calls < CALL_FAST_COUNT else CALL_SLOW)
+            return
+        waits_since = self.polled_at or self.sent_at
+        if self.asked_at is not None and now - self.asked_at > QUIET_AFTER:
+            self.asked_at, self.call_at = None, now  # quiet: call with both nonces
+        elif now - (waits_since or self.heard) > (FIRST_RTT if waits_since else POLL_IDLE):
+            self.send_poll()
+        cost = len(self.queue[0]) + 4 if self.queue and self.queue[0][:1] in b"mf" else 0
+        if self.queue and self.sent_at is None and cost <= self.credit:
+            self.credit -= cost
+            self.transmit()
+        if now - self.spoke > KEEPALIVE:
+            self.send(b"K", b"", self.seed_out)
+
+
+def main(path, name, *requests):
+    if path.endswith(".sock"):
+        pipe = socket.socket(socket.AF_UNIX)
+        pipe.connect(path)
+        line = pipe.detach()
+    else:
+        line = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(line)
+    end = Endpoint(lambda data: os.write(line, data))
+
+    def turn_until(done):
+        while not done():
+            end.tick()
+            if select.select([line], [], [], 0.02)[0]:
+                end.receive(os.read(line, 4096) or sys.exit("the line was closed"))
+
+    turn_until(lambda: end.peer)
+    for number, request in enumerate([f"register {name} {end.boot}", *requests], start=1):
+        end.send_message(f"{number} {request}")
+        turn_until(lambda: end.messages)
+        reply = end.messages.pop(0).removeprefix(f"{number} ")
+        print(reply, flush=True)
+        if request.startswith(("sem", "barrier")) and reply.startswith("ok"):
+            end.send_message(f"- confirm {number}")
+    turn_until(lambda: not end.queue)
+    end.send(b"X", base64(b"done"), end.seed_out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,92 @@
+"""A stranger's endpoint, written from docs/protocol.md alone, works with a real hub."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from linesync import words
+from linesync.testing.faults import Faults
+from linesync.testing.nullmodem import NullModem
+from tests.real import pty_pair, wait_for
+
+ENDPOINT = Path(__file__).with_name("minimal_endpoint.py")
+LINESYNC = str(Path(sys.executable).parent / "linesync")
+
+
+@contextmanager
+def _hub(place: Path, *arguments: str) -> Iterator[Path]:
+    """A running hub; its socket."""
+    path, log = place / "hub.sock", place / "hub.log"
+    with open(log, "wb") as file:
+        hub = subprocess.Popen([LINESYNC, "hub", "--socket", str(path), *arguments], stdout=file, stderr=file)
+    try:
+        wait_for(lambda: path.exists() or hub.poll() is not None, "the hub's socket")
+        assert hub.poll() is None, log.read_text()
+        yield path
+    finally:
+        hub.terminate()
+        hub.wait(10)
+
+
+def _endpoint(path: object, *requests: str) -> list[list[str]]:
+    """Run the stranger's endpoint; the words of each reply."""
+    argv = [sys.executable, "-I", str(ENDPOINT), str(path), "stranger", *requests]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return [words.split(line)[0] for line in done.stdout.splitlines()]
+
+
+def test_the_endpoint_knows_nothing_of_linesync_and_is_short() -> None:
+    text = ENDPOINT.read_text()
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        assert not isinstance(node, ast.ImportFrom)
+    assert names <= sys.stdlib_module_names
+    assert len(text.splitlines()) < 250
+
+
+def test_it_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) -> None:
+    with _hub(tmp_path) as path:
+        replies = _endpoint(
+            path, "sem ready 2", "sem ready -1 timeout=5", "hosts", "barrier b 1", "sem ready -9 timeout=0"
+        )
+        assert replies[0][0] == "ok" and len(replies[0][1]) == 8
+        assert replies[1:3] == [["ok", "2"], ["ok", "1"]]
+        (row,) = json.loads(replies[3][1])
+        assert (row["name"], row["state"]) == ("stranger", "up")
+        assert replies[4] == ["ok", "1", "1", "stranger"]
+        assert replies[5][:2] == ["err", "timeout"]
+        done = subprocess.run(
+            [LINESYNC, "--hub", f"unix:{path}", "sem", "ready", "0"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        assert done.stdout == "1\n", "what it took was confirmed and did not go back"
+
+
+@pytest.mark.real
+def test_it_registers_and_uses_a_semaphore_over_a_serial_line(tmp_path: Path) -> None:
+    with pty_pair() as cable, _hub(tmp_path, "--port", cable.left):
+        replies = _endpoint(cable.right, "sem ready 1", "sem ready -1 timeout=5", "hosts")
+        assert replies[1:3] == [["ok", "1"], ["ok", "0"]]
+        (row,) = json.loads(replies[3][1])
+        assert (row["name"], row["line"]) == ("stranger", cable.left)
+
+
+def test_it_lives_through_bit_errors_lost_bytes_and_kernel_messages(tmp_path: Path) -> None:
+    faults = Faults(ber=3e-4, drop=3e-4, printk=5)
+    with NullModem(faults=faults, seed=5) as cable, _hub(tmp_path, "--port", f"{cable.a},115200"):
+        replies = _endpoint(cable.b, *(f"sem ready {delta}" for delta in (3, -1, -1, -1)))
+        assert replies[1:] == [["ok", "3"], ["ok", "2"], ["ok", "1"], ["ok", "0"]]

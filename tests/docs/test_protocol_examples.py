@@ -1,0 +1,345 @@
+"""docs/protocol.md says what the code does: every example is read back, every table compared with what it describes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from linesync import errors, limits, messages, words
+from linesync.records import MISSING
+from linesync.wire import channels, check, digits, frames, handshake, payload
+from linesync.wire.decoder import Decoder
+from linesync.wire.events import FrameFound
+from linesync.wire.frames import Ack, Hello, Lane
+from tools import protocol_examples
+from tools.protocol_examples import AGENT, HUB, PAGE, PARTS, TO_AGENT, TO_HUB, differences, stream
+
+PAGE_TEXT = PAGE.read_text()
+CLASSES = {cls.VERB: cls for cls in map(vars(messages).get, messages.__all__) if hasattr(cls, "VERB")}
+
+
+def _blocks(kind: str) -> list[list[str]]:
+    found = re.findall(rf"^```{kind}\n(.*?)\n```$", PAGE_TEXT, re.DOTALL | re.MULTILINE)
+    assert found, f"the page has no {kind} example"
+    return [block.split("\n") for block in found]
+
+
+def _rows(kind: str) -> Iterator[list[str]]:
+    for block in _blocks(kind):
+        for line in block:
+            yield re.split(r" {2,}", line)
+
+
+def _table(*head: str) -> list[list[str]]:
+    """The rows of the page's table with these columns."""
+    start = PAGE_TEXT.index(f"\n| {' | '.join(head)} |\n")
+    lines = PAGE_TEXT[start + 1 :].split("\n\n")[0].split("\n")[2:]
+    lines = [line for line in lines if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def _bytes(text: str) -> bytes:
+    r"""Bytes as the page writes them: ``\xNN`` for what does not print, ``-`` alone for nothing."""
+    return b"" if text == "-" else re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), text).encode("latin-1")
+
+
+# -- made parts -------------------------------------------------------------------------------------------------------
+
+
+def test_every_made_part_of_the_page_is_what_the_code_says() -> None:
+    found = differences(PAGE_TEXT)
+    assert not found, "\n".join(["run python -m tools.protocol_examples --write", *found])
+
+
+def test_every_part_that_is_made_stands_in_the_page_once() -> None:
+    assert sorted(re.findall(r"<!-- made: ([a-z-]+) -->", PAGE_TEXT)) == sorted(PARTS)
+
+
+# -- small forms ------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_written_and_read_as_in_the_page() -> None:
+    for number, text in _rows("fixed"):
+        assert digits.fixed(int(number)) == text.encode()
+        assert digits.read_fixed(text.encode(), 0) == int(number)
+    for number, text in _rows("counted"):
+        assert digits.counted(int(number)) == text.encode()
+        assert digits.read_counted(text.encode(), 0) == (int(number), len(text))
+    assert digits.ALPHABET.decode() in PAGE_TEXT
+
+
+def test_checks_and_seeds_are_those_of_the_page() -> None:
+    for speaker, listener, seed in _rows("seed"):
+        assert check.session_seed(speaker, listener) == int(seed, 16) == frames.crc((speaker + listener).encode(), 0)
+    for text, seed, crc, shown in _rows("check"):
+        assert frames.crc(text.encode(), int(seed, 16)) == int(crc, 16)
+        assert check.check_text(text.encode(), int(seed, 16)) == shown.encode()
+        assert payload.encode_base64(int(crc, 16).to_bytes(4, "big")) == shown.encode()
+
+
+def test_the_crc_has_the_parameters_of_the_page() -> None:
+    told = {row[0]: row[1] for row in _table("parameter", "value")}
+    width, poly = int(told["width"]), int(told["poly"], 16)
+    register = int(told["init"], 16)
+    assert told["refin"] == told["refout"] == "true"
+    mirrored = int(f"{poly:0{width}b}"[::-1], 2)
+    for byte in b"123456789":
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (mirrored if register & 1 else 0)
+    crc = register ^ int(told["xorout"], 16)
+    assert crc == int(told["check value, of `123456789`"], 16) == frames.crc(b"123456789", 0)
+    for byte in crc.to_bytes(4, "little"):
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (mirrored if register & 1 else 0)
+    assert register == int(told["residue, before xorout"], 16)
+
+
+def test_payloads_are_written_and_read_as_in_the_page() -> None:
+    for data, text in _rows("base64"):
+        raw, shown = bytes.fromhex(data.strip("-")), b"" if data == "-" else text.encode()
+        assert payload.encode_base64(raw) == shown
+        assert payload.decode_base64(shown) == raw
+    for data, text in _rows("eight"):
+        assert payload.encode_eight(bytes.fromhex(data)) == _bytes(text)
+        assert payload.decode_eight(_bytes(text)) == bytes.fromhex(data)
+    escapes = {bytes.fromhex(byte[-2:]): text.strip("`").encode() for byte, text in _table("byte", "written")}
+    assert {byte: payload.encode_eight(byte) for byte in escapes} == escapes
+    plain = bytes(set(range(256)) - {byte[0] for byte in escapes})
+    assert payload.encode_eight(plain) == plain
+
+
+def test_words_are_written_and_read_as_in_the_page() -> None:
+    for row in _rows("word"):
+        text = row[0].encode("ascii").decode("unicode_escape")
+        assert words.quote(text) == row[1]
+        assert words.unquote(row[1]) == text
+
+
+# -- frames -----------------------------------------------------------------------------------------------------------
+
+
+def _frame_blocks() -> list[dict[str, str]]:
+    return [dict(re.split(r" {2,}", line, maxsplit=1) for line in block) for block in _blocks("frame")]  # type: ignore[misc]
+
+
+def _lane(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    first, *rest = [int(number) for number in re.findall(r"\d+", text)]
+    return first, tuple(zip(rest[::2], rest[1::2], strict=True))
+
+
+def _body(block: dict[str, str]) -> bytes:
+    """The body as the block's fields say."""
+    kind = block["kind"].encode()
+    if kind == b"H":
+        texts = {name: _bytes(block[f"{name}:"]).decode() for name in ("role", "nonce", "peer", "boot", "flags")}
+        return Hello(
+            **texts, **{name: int(block[f"{name}:"]) for name in ("oldest", "newest", "frame", "credit")}
+        ).body()
+    if kind == b"A":
+        lanes = {name: _lane(block[f"{name}:"]) for name in ("prompt", "bulk")}
+        return Ack(age=int(block["age:"]), poll=int(block["poll:"]), **lanes).body()
+    if kind in frames.DATA_KINDS:
+        numbers = int(block["seq:"]), int(block["ack:"])
+        return frames.data_body(*numbers, _bytes(block["payload:"]), eight=frames.DATA_KINDS[kind][1])
+    if kind == b"X":
+        return payload.encode_base64(block["reason:"].encode())
+    if kind == b"T":
+        return frames.probe_body(int(block["size:"]))
+    return {b"P": lambda: frames.poll_body(int(block["poll:"])), b"K": lambda: b""}.get(
+        kind, lambda: frames.probed_body(int(block["size:"]))
+    )()
+
+
+@pytest.mark.parametrize("block", _frame_blocks(), ids=lambda block: block["kind"])
+def test_a_frame_of_the_page_is_what_its_fields_say_and_decodes_to_them(block: dict[str, str]) -> None:
+    text, kind, seed = _bytes(block["frame"]), block["kind"].encode(), int(block["seed"][:8], 16)
+    body = _body(block)
+    assert body == _bytes(block["body"])
+    assert frames.encode(kind, body, seed) == text + b"\n"
+    for chunk in (1, 1000):
+        decoder = Decoder()
+        decoder.seeds = (seed,)
+        found, foreign, damaged = stream(text + b"\n", decoder, chunk)
+        assert (found, foreign, damaged) == ([f"{kind.decode()} {block['body']}".removesuffix(" -")], b"", b"")
+    if kind == b"H":
+        hello = Hello.read(body)
+        assert hello is not None and hello.body() == body
+    elif kind == b"A":
+        ack = Ack.read(body)
+        assert ack is not None and ack.body() == body
+    elif kind == b"T":
+        assert len(text) + 1 == int(block["size:"])
+
+
+def test_the_page_shows_every_kind_of_frame() -> None:
+    assert {block["kind"].encode() for block in _frame_blocks()} == frames.KINDS
+
+
+def test_the_table_of_kinds_is_the_codes() -> None:
+    rows = _table("kind", "name", "interruptible", "body")
+    kinds = {row[0].strip("`").encode(): row for row in rows}
+    assert kinds.keys() == frames.KINDS
+    assert {kind for kind, row in kinds.items() if row[2] == "yes"} == frames.BULK_KINDS
+    for kind, (lane, eight) in frames.DATA_KINDS.items():
+        assert kinds[kind][1] == f"data, {lane.name.lower()} lane, {'eight' if eight else 'base64'}"
+    for kind, row in kinds.items():
+        if kind not in frames.DATA_KINDS:
+            assert frames.describe(kind, b"").split()[0] == row[1]
+
+
+def test_streams_give_the_frames_and_the_text_of_the_page() -> None:
+    cases: list[dict[str, list[str]]] = []
+    for line in (line for block in _blocks("stream") for line in block):
+        key, _, value = line.partition(" ")
+        if key == "#":
+            cases.append({"stream": [], "frame": [], "text": [], "damaged": []})
+        else:
+            cases[-1][key].append(value.removeprefix(" " * (7 - len(key))))
+    assert len(cases) > 4
+    for case in cases:
+        for chunk in (1, 2, 5, 1000):
+            decoder = Decoder()
+            decoder.seeds, decoder.echo_seeds = (TO_AGENT,), (TO_HUB,)
+            found, text, damaged = stream(_bytes(case["stream"][0]), decoder, chunk)
+            assert found == case["frame"]
+            assert text == b"".join(map(_bytes, case["text"]))
+            assert damaged == b"".join(map(_bytes, case["damaged"]))
+
+
+# -- records, messages ------------------------------------------------------------------------------------------------
+
+
+def test_records_are_written_and_read_as_in_the_page() -> None:
+    for text, kind, channel, body in _rows("record"):
+        data = kind.encode() + digits.counted(int(channel)) + digits.counted(len(_bytes(body))) + _bytes(body)
+        assert data == _bytes(text)
+        assert protocol_examples.read_records(data) == [(kind, int(channel), _bytes(body))]
+
+
+def test_messages_of_the_page_decode_and_encode_to_themselves() -> None:
+    seen = set()
+    for (text,) in _rows("message"):
+        message = messages.decode(text, *CLASSES.values())
+        seen.add(message.VERB)
+        assert messages.encode(message) == text
+    assert seen == set(CLASSES)
+
+
+def test_replies_of_the_page_can_be_read() -> None:
+    good, parties, bad = [text.partition(" ")[2] for (text,) in _rows("reply")]
+    assert messages.read_reply(good) == ["0"]
+    assert messages.read_reply(parties) == ["1", "2", "hub", "sut"]
+    with pytest.raises(errors.TimedOut) as caught:
+        messages.read_reply(bad)
+    assert caught.value.details == {"value": 0, "wanted": 1}
+
+
+def _option(name: str, default: Any) -> str:
+    if default is None:
+        return f"{name}=-"
+    return f"{name}={'' if default in ('', ()) else int(default) if isinstance(default, bool) else default}"
+
+
+def test_the_table_of_operations_is_the_codes() -> None:
+    rows = {row[0].strip("`"): row for row in _table("verb", "as", "sent by, to", "words", "options", "answer")}
+    assert rows.keys() == CLASSES.keys()
+    for verb, cls in CLASSES.items():
+        needed = [
+            name + "..." * kind.startswith("tuple")
+            for name, (kind, default) in cls.FIELDS.items()
+            if default is MISSING
+        ]
+        assert rows[verb][3].split() == needed, verb
+        options = [_option(name, default) for name, (_, default) in cls.FIELDS.items() if default is not MISSING]
+        assert rows[verb][4].split() == options, verb
+        assert any(text.partition(" ")[0] == verb for (text,) in _rows("message")), verb
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_handshake_of_the_page_is_the_codes() -> None:
+    rows = _table("state", "what came", "next state", "what to do")
+    assert {(a, b): (c, d) for a, b, c, d in rows} == handshake.TRANSITIONS
+    assert len(rows) == len(handshake.TRANSITIONS)
+    for came in {came for _, came in handshake.TRANSITIONS}:
+        if came.startswith("hello of the standing"):
+            came = came.partition(", ")[0]
+        assert re.sub(r"\s+", " ", PAGE_TEXT).count(f"*{came}") + PAGE_TEXT.count(f"A *{came}*"), came
+    for do in {do for _, do in handshake.TRANSITIONS.values()}:
+        assert f"- *{do}*:" in PAGE_TEXT, do
+
+
+def test_the_life_of_a_channel_in_the_page_is_the_codes() -> None:
+    assert {(a, b): c for a, b, c in _table("state", "event", "next state")} == channels.LIFE
+
+
+def test_every_error_code_of_the_page_makes_its_class() -> None:
+    rows = _table("code", "exit code", "meaning")
+    assert {row[0].strip("`") for row in rows} == set(errors._BY_CODE)
+    for code, exit_code, _ in rows:
+        assert errors.error_for(code.strip("`"), "").exit_code == int(exit_code)
+
+
+def test_every_constant_is_in_the_page_with_its_value_and_section() -> None:
+    rows = {row[0].strip("`"): row for row in _table("name", "value", "whose", "section", "meaning")}
+    values = {name: value for name, value in vars(limits).items() if name.isupper()}
+    assert rows.keys() == values.keys()
+    headings = set(re.findall(r"^#{2,3} ([\d.]+|[A-Z])\.? ", PAGE_TEXT, re.MULTILINE))
+    headings = {heading.rstrip(".") for heading in headings}
+    for name, value in values.items():
+        numbers = tuple(float(number) for number in re.findall(r"[\d.]+", rows[name][1]))
+        assert numbers == (value if isinstance(value, tuple) else (float(value),)), name
+        assert rows[name][2] in ("fixed", "own")
+        assert rows[name][3] in headings, name
+
+
+def test_every_constant_that_the_text_names_exists() -> None:
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", PAGE_TEXT))
+    assert named <= set(vars(limits)) and len(named) > 30
+
+
+def test_every_section_that_is_pointed_at_exists() -> None:
+    headings = {heading.rstrip(".") for heading in re.findall(r"^#{2,3} ([\d.]+) ", PAGE_TEXT, re.MULTILINE)}
+    pointed = set(re.findall(r"\((\d{1,2}\.\d|[2-9]|10)[),;:]", PAGE_TEXT))
+    assert len(pointed) > 15 and pointed <= headings
+    in_code = {section for name in ("limits.py",) for section in re.findall(r"section (\d(?:\.\d)?)", _source(name))}
+    assert in_code <= headings
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#{2,3} (.*)$", PAGE_TEXT, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]*)\)", PAGE_TEXT)) <= anchors
+
+
+def _source(name: str) -> str:
+    return (PAGE.parent.parent / "linesync" / name).read_text()
+
+
+# -- a session --------------------------------------------------------------------------------------------------------
+
+
+def test_every_frame_of_the_session_in_the_page_has_the_right_check_and_place() -> None:
+    (block,) = _blocks("session")
+    spoken: list[tuple[str, bytes]] = []
+    for line in block[::2]:
+        _, who, text = line.split()
+        decoder = Decoder()
+        decoder.seeds = ((TO_HUB,), (TO_AGENT,))[who == "hub"]
+        (found,) = [e.frame for e in decoder.receive(text.encode() + b"\n", 0.0) if isinstance(e, FrameFound)]
+        spoken.append((who, found.kind))
+    assert [pair for pair in spoken if pair[1] == b"H"] == [("agent", b"H"), ("hub", b"H")]
+    assert spoken[-1] == ("agent", b"X")
+    assert {kind for _, kind in spoken} == {b"H", b"P", b"A", b"c", b"K", b"X"}
+    said = "".join(block[1::2])
+    for part in ("register", "ok hUb4-Ee1", "sem ready -1", "2 ok 0", "confirm 2", "keepalive", AGENT, HUB):
+        assert part in said
+
+
+def test_the_prompt_lane_and_the_bulk_lane_are_all_the_lanes() -> None:
+    assert {lane.name.lower() for lane in Lane} == {"prompt", "bulk"}

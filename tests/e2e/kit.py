@@ -1,0 +1,268 @@
+"""Real ``linesync`` processes for tests: a hub, agents, and the commands that people type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linesync import connect_blocking
+from linesync.errors import LinesyncError
+from tests.real import wait_for
+
+__all__ = ["AS_USER", "LINESYNC", "Command", "Daemon", "Done", "Site", "alive", "children_of", "sees", "site"]
+
+LINESYNC = str(Path(sys.executable).parent / "linesync")
+"""The program as it is installed beside this interpreter."""
+AS_USER = (
+    sys.executable,
+    "-c",
+    "import os; os.geteuid = lambda: 1000; from linesync.cli.main import main; raise SystemExit(main())",
+)
+"""The program as somebody runs it who is not root: with default sockets below XDG_RUNTIME_DIR."""
+_IMPATIENT = (
+    "from linesync.agent import agent; from linesync.cli.main import main;"
+    " agent._TWIN_WAIT /= 10; raise SystemExit(main())"
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+
+class Command:
+    """A command that runs in the background."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: Any = subprocess.DEVNULL) -> None:
+        self.process = subprocess.Popen(
+            argv, env=dict(env), cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def wait(self, seconds: float = 30.0, data: bytes | None = None) -> Done:
+        """Wait for its end."""
+        try:
+            out, err = self.process.communicate(data, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+            raise AssertionError(
+                f"{self.process.args} did not end within {seconds:g} s; it wrote {out[-500:]!r} {err.decode()[-1500:]}"
+            ) from None
+        return Done(self.process.returncode, out, err.decode("utf-8", "replace"))
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        if self.running:
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class Daemon:
+    """A hub or an agent, with its log in a file."""
+
+    def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path) -> None:
+        self.argv = argv
+        self.log_file = log
+        self._begin = log.stat().st_size if log.exists() else 0
+        with open(log, "ab") as file:
+            self.process = subprocess.Popen(
+                argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """What it has said since its start."""
+        return self.log_file.read_bytes()[self._begin :].decode("utf-8", "replace")
+
+    def says(self, text: str, seconds: float = 15.0) -> str:
+        """Wait until its log holds ``text``; the line that does."""
+        try:
+            wait_for(lambda: text in self.log or self.process.poll() is not None, f"{text!r} in the log", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log says:\n{self.log}") from None
+        assert text in self.log, f"{self.argv} ended ({self.process.returncode}) without {text!r}:\n{self.log}"
+        return next(line for line in self.log.splitlines() if text in line)
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        self.process.send_signal(number)
+        return self.ended(seconds)
+
+    def ended(self, seconds: float = 10.0) -> int:
+        """Wait for the end; the exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.argv} did not end within {seconds:g} s:\n{self.log}") from None
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Site:
+    """One hub, its agents and their scripts, in a directory of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
+        self.env |= {"XDG_RUNTIME_DIR": str(folder), "HOME": str(folder)}
+        self.daemons: list[Daemon] = []
+        self._commands: list[Command] = []
+
+    def socket(self, name: str) -> Path:
+        return self.folder / f"{name}.sock"
+
+    def hub(self, *args: str) -> Daemon:
+        """Start a hub."""
+        return self.daemon("hub", ["hub", "--socket", str(self.socket("hub")), *args])
+
+    def agent(self, *args: str, name: str = "sut", socket: str = "", impatient: bool = False) -> Daemon:
+        """Start an agent; its socket and log are called as it is, or as ``socket`` says.
+
+        :param impatient: it asks a hub that refuses its name ten times as often.
+        """
+        words = ["agent", "--name", name, *self.socket_option(socket or name), *args]
+        program = [sys.executable, "-c", _IMPATIENT] if impatient else [LINESYNC]
+        return self.daemon(socket or name, words, program)
+
+    def socket_option(self, name: str) -> list[str]:
+        return ["--socket", str(self.socket(name))]
+
+    def daemon(self, name: str, args: list[str], program: Sequence[str] = (LINESYNC,)) -> Daemon:
+        daemon = Daemon([*program, *args], self.folder / f"{name}.log", self.env, self.folder)
+        self.daemons.append(daemon)
+        return daemon
+
+    def start(self, side: str, *args: str, stdin: Any = subprocess.DEVNULL) -> Command:
+        """Type a command on a side (``hub`` or an agent's name) and do not wait for it."""
+        command = Command([LINESYNC, "--hub", f"unix:{self.socket(side)}", *args], self.env, self.folder, stdin)
+        self._commands.append(command)
+        return command
+
+    def type(self, side: str, *args: str, stdin: bytes | None = None, seconds: float = 30.0) -> Done:
+        """Type a command and wait for its end."""
+        command = self.start(side, *args, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
+        return command.wait(seconds, stdin)
+
+    def json(self, side: str, what: str) -> Any:
+        """What ``hosts``, ``status`` or ``links`` tell on a side; asked without a process, for those who ask often."""
+        with connect_blocking(f"unix:{self.socket(side)}") as client:
+            return {"hosts": client.hosts, "status": client.status, "links": client.links}[what]()
+
+    def states(self) -> dict[str, str]:
+        """Each host's state, as the hub knows it; none while there is no hub."""
+        try:
+            return {row["name"]: row["state"] for row in self.json("hub", "hosts")}
+        except LinesyncError:
+            return {}
+
+    def await_line(self, side: str, state: str) -> None:
+        """Wait until some line of a hub or an agent is in this state."""
+
+        def there() -> bool:
+            try:
+                return any(row["state"] == state for row in self.json(side, "links"))
+            except LinesyncError:
+                return False
+
+        wait_for(there, f"a line of {side} that is {state}")
+
+    def await_host(self, name: str = "sut", state: str = "up", seconds: float = 20.0) -> None:
+        """Wait until a host is up (or in another state)."""
+        wait_for(lambda: self.socket("hub").exists(), "the hub's socket", seconds)
+        try:
+            wait_for(lambda: self.states().get(name) == state, f"{name} {state}", seconds)
+        except AssertionError as error:
+            logs = "\n".join(f"--- {daemon.argv}\n{daemon.log}" for daemon in self.daemons)
+            raise AssertionError(f"{error}\n{logs}") from None
+
+    def waiting(self, kind: str, name: str) -> int:
+        """How many wait at a barrier or for a semaphore, as the hub knows."""
+        for row in self.json("hub", "status")[kind]:
+            if row["name"] == name:
+                return len(row["arrived"] if kind == "barriers" else row["queue"])
+        return 0
+
+    def await_waiting(self, kind: str, name: str, count: int, seconds: float = 15.0) -> None:
+        wait_for(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
+
+    def close(self) -> None:
+        for command in self._commands:
+            command.close()
+        for daemon in self.daemons:
+            daemon.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    """A place for processes; none of them survives the block."""
+    place = Site(Path(tempfile.mkdtemp(prefix="linesync-")))
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def alive(pid: int) -> bool:
+    """The process runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == pid and fields[0] not in "ZX":
+                found.append(int(entry.name))
+    return found
+
+
+def sees(path: Path, seconds: float = 15.0) -> str:
+    """Wait until a file that a command writes has a whole line; its text."""
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}", seconds)
+    return path.read_text()

@@ -1,0 +1,204 @@
+"""linesync in its real use: a kernel under QEMU whose console is the agent's only line, printing whenever it likes.
+
+One guest serves all tests, in their order; the last two make it boot again. Its ttyS0 is a 16550 that passes bytes as
+fast as they come, so the pace is that of the two senders, 115200 baud, and that of an emulated processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import guest, kit
+from tests.e2e.guest import NAME
+from tests.e2e.kit import Done, Site
+from tests.real import wait_for
+
+pytestmark = pytest.mark.real
+
+_BOOT = 120.0  # seconds; 12 on an idle machine
+_GAP = 120_000  # microseconds between two kernel messages, and the time it takes to write one
+_SIZE = 65_536
+
+
+class Rig:
+    """A guest, and a hub on its line."""
+
+    def __init__(self, site: Site, machine: guest.Machine) -> None:
+        self.site = site
+        self.machine = machine
+        self.port = f"{machine.port},115200"
+        self.hub = site.hub("--port", self.port, "--lease", "90")
+
+    def type(self, *args: str, stdin: bytes | None = None, seconds: float = 60.0) -> Done:
+        return self.site.type("hub", *args, stdin=stdin, seconds=seconds)
+
+    def inside(self, script: str, seconds: float = 60.0) -> str:
+        """Run a shell script in the guest; its output."""
+        done = self.type("run", NAME, "--", "sh", "-c", script, seconds=seconds)
+        assert done.code == 0, (done, self.hub.log)
+        return done.text
+
+    def console(self) -> str:
+        return self.type("console", self.machine.port).out.decode("utf-8", "replace")
+
+    def console_says(self, text: str, seconds: float = _BOOT) -> str:
+        """Wait until the console log holds a text; the whole log."""
+        wait_for(lambda: text.encode() in self.machine.capture.read_bytes(), f"{text!r} on the line", seconds)
+        wait_for(lambda: text in self.console(), f"{text!r} in the console log", 10)
+        return self.console()
+
+    def ups(self) -> int:
+        """How often the host has come."""
+        return self.hub.log.count(f"host {NAME} is up")
+
+    def await_up(self, count: int) -> None:
+        try:
+            wait_for(lambda: self.ups() >= count, f"registration {count}", _BOOT)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.hub.log}\n{self.machine.capture.read_bytes()[-3000:]!r}") from None
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    guest.kernel()
+    with kit.site() as site, tempfile.TemporaryDirectory(prefix="linesync-guest-") as place:
+        image = guest.pack(Path(place))
+        with guest.boot(image, Path(place), f"noise={_GAP}") as machine:
+            yield Rig(site, machine)
+
+
+def test_the_boot_messages_are_in_the_console_log_before_any_host_has_registered(rig: Rig) -> None:
+    text = rig.console_says("Run /init as init process")
+    assert rig.site.json("hub", "hosts") == [] or rig.ups(), rig.hub.log
+    assert re.search(r"^\[    0\.000000\] Linux version \d", text, re.MULTILINE)
+    assert text.encode() in rig.machine.capture.read_bytes(), "nothing was added, nothing left out"
+
+
+def test_the_agent_registers_on_the_line_on_which_the_kernel_prints(rig: Rig) -> None:
+    rig.await_up(1)
+    (host,) = rig.site.json("hub", "hosts")
+    assert (host["name"], host["state"]) == (NAME, "up")
+    (link,) = [row for row in rig.site.json("hub", "links") if row["host"] == NAME]
+    assert link["state"] == "up", link
+    assert " noise " in rig.console()
+
+
+def test_a_barrier_and_a_semaphore_hold_between_host_and_guest(rig: Rig) -> None:
+    for side, other in (("hub", "guest"), ("guest", "hub")):
+        name = f"{side}-first"
+        there = ["run", NAME, "--", "python3", "-m", "linesync", "barrier", name, "2", "--timeout", "60"]
+        here = ["barrier", name, "2", "--timeout", "60"]
+        first, second = (here, there) if side == "hub" else (there, here)
+        waiting = rig.site.start("hub", *first)
+        rig.site.await_waiting("barriers", name, 1, 60)
+        assert waiting.running, other
+        done = rig.type(*second, seconds=90)
+        assert (done.code, waiting.wait(60).code) == (0, 0), (done, rig.hub.log)
+    taking = rig.site.start("hub", "run", NAME, "--", "python3", "-m", "linesync", "sem", "handed", "-3")
+    rig.site.await_waiting("semaphores", "handed", 1, 60)
+    assert rig.type("sem", "handed", "+3").code == 0
+    assert taking.wait(60).code == 0
+    assert rig.type("sem", "handed", "0").text == "0\n"
+
+
+def test_a_command_in_the_guest_has_its_exit_code_and_its_streams_apart(rig: Rig) -> None:
+    done = rig.type("run", NAME, "--", "sh", "-c", "echo out of $(uname -s) on $LINESYNC_HOST; echo err >&2; exit 7")
+    assert (done.code, done.text, done.err) == (7, f"out of Linux on {NAME}\n", "err\n")
+    done = rig.type("run", NAME, "-i", "--", "tr", "a-z", "A-Z", stdin=b"typed here\n" * 300)
+    assert (done.code, done.out) == (0, b"TYPED HERE\n" * 300)
+    assert rig.type("run", NAME, "--", "sh", "-c", "kill -9 $$").code == 137
+    assert rig.type("run", NAME, "--", "no-such-program").code == 127
+
+
+def test_a_file_goes_into_the_guest_and_back_while_the_kernel_prints(
+    rig: Rig, tmp_path: Path, record_property: pytest.RecordProperty
+) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(random.Random(1).randbytes(_SIZE))
+    before = rig.machine.capture.read_bytes().count(b" noise ")
+    for name, places in (("in", (str(source), f"{NAME}:/tmp/copy")), ("out", (f"{NAME}:/tmp/copy", str(back)))):
+        start = time.monotonic()
+        done = rig.type("cp", *places, seconds=120)
+        assert done.code == 0, (done, rig.hub.log)
+        took = time.monotonic() - start
+        record_property(f"goodput_{name}", round(_SIZE / took))
+        print(f"\n{_SIZE} bytes {name}: {took:.1f} s, {_SIZE / took:.0f} bytes/s")
+    assert rig.machine.capture.read_bytes().count(b" noise ") > before + 10, "the kernel printed all the time"
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert rig.inside("sha256sum /tmp/copy").split()[0] == digest
+    assert hashlib.sha256(back.read_bytes()).hexdigest() == digest
+
+
+def test_every_kernel_message_is_in_the_console_log_whole_once_and_in_order(rig: Rig) -> None:
+    rig.inside("touch /tmp/quiet; while [ ! -e /tmp/noise.count ]; do sleep 0.1; done")
+    count = int(rig.inside("cat /tmp/noise.count"))
+    assert count > 50
+    # What the guest's kernel holds is what its console was given, but for debug messages (level 7).
+    said = [
+        line.partition(">")[2] for line in rig.inside("dmesg -r").splitlines() if int(line[1:].partition(">")[0]) & 7 < 7
+    ]
+    time.sleep(2.5)  # the longest that a damaged piece is held
+    shown = rig.console().replace("\r\n", "\n").splitlines()
+    assert sum(" noise " in line for line in said) == count, "the kernel itself has them all"
+    found = Counter(shown)
+    wrong = [line for line in said if found[line] != said.count(line)]
+    report = "\n".join(f"{found[line]} times: {line!r}\n{_on_the_line(rig, line)}" for line in wrong[:4])
+    links = rig.type("links").text
+    print(f"\n{len(said)} kernel messages, {count} of them ours, {len(wrong)} wrong\n{links}")
+    Path("/tmp/q/wrong").write_text("\n".join(wrong)); Path("/tmp/q/shown").write_text("\n".join(shown))
+    assert not wrong, f"{len(wrong)} of {len(said)} lines are not in the console log as they were printed:\n{report}"
+    extra = [line for line in shown if line.strip() and line not in set(said)]
+    assert not extra, f"lines that no kernel printed: {extra[:20]}"
+    assert [line for line in shown if " noise " in line] == [line for line in said if " noise " in line]
+
+
+def _on_the_line(rig: Rig, line: str) -> str:
+    """The bytes around a kernel message as they came down the line, and what the console log has there."""
+    raw = rig.machine.capture.read_bytes()
+    stamp = line.partition("]")[0].encode()
+    at = raw.find(stamp)
+    text = rig.console()
+    shown = text.find(stamp.decode())
+    around = text[max(0, shown - 200) : shown + 400] if shown >= 0 else "nothing"
+    return f"  on the line: {raw[max(0, at - 400) : at + 700]!r}\n  in the log: {around!r}"
+
+
+def test_a_reset_in_the_middle_is_reported_as_a_restart_and_the_guest_comes_back(rig: Rig) -> None:
+    waiting = rig.site.start("hub", "run", NAME, "--", "sleep", "600")
+    arrived = rig.site.start("hub", "run", NAME, "--", "python3", "-m", "linesync", "barrier", "cut", "2")
+    rig.site.await_waiting("barriers", "cut", 1, 60)
+    count = rig.ups()
+    done = rig.type("run", NAME, "--", "sh", "-c", "echo b > /proc/sysrq-trigger", seconds=_BOOT)
+    assert done.code == 125 and "restarted" in done.err, (done, rig.hub.log)
+    for command in (waiting, arrived):
+        done = command.wait(30)
+        assert done.code == 125 and "restarted" in done.err, (done, rig.hub.log)
+    rig.await_up(count + 1)
+    assert f"host {NAME} is lost: restarted" in rig.hub.log
+    assert rig.site.waiting("barriers", "cut") == 0
+    assert rig.inside("echo again") == "again\n"
+    text = rig.console_says("sysrq: Resetting")
+    assert text.count("Linux version") == 2, "the second boot is in the log behind the first"
+
+
+def test_a_panic_is_in_the_console_log_and_a_new_hub_finds_the_guest_by_itself(rig: Rig) -> None:
+    rig.hub.stop()
+    rig.hub = rig.site.hub("--port", rig.port, "--lease", "6")
+    rig.await_up(1)
+    done = rig.type("run", NAME, "--", "sh", "-c", "echo c > /proc/sysrq-trigger", seconds=_BOOT)
+    assert done.code == 125 and f"host {NAME} is lost" in done.err, (done, rig.hub.log)
+    rig.hub.says(f"host {NAME} is lost", 20)
+    text = rig.console_says("Rebooting in 3 seconds..")
+    for part in ("sysrq: Trigger a crash", "Kernel panic - not syncing: sysrq triggered crash", "Call Trace:"):
+        assert re.search(rf"^\[ *\d+\.\d+\] {re.escape(part)}\r?$", text, re.MULTILINE), text[-4000:]
+    rig.await_up(2)
+    assert rig.inside("echo alive") == "alive\n"

@@ -1,0 +1,220 @@
+"""One script, typed on both sides, over every transport: what it prints is the same."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import random
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from linesync.testing.nullmodem import NullModem
+from tests.e2e import kit
+from tests.e2e.kit import LINESYNC, Site
+from tests.real import pty_pair, require, sshd
+
+pytestmark = pytest.mark.real
+
+_SIZE = 6_789
+
+
+# -- the ways to join a hub and an agent ------------------------------------------------------------------------------
+
+
+@contextmanager
+def over_tcp(site: Site) -> Iterator[None]:
+    hub = site.hub("--listen", "tcp://127.0.0.1:0")
+    site.agent("--port", hub.says("listening on").split()[-1])
+    yield
+
+
+@contextmanager
+def over_unix(site: Site) -> Iterator[None]:
+    endpoint = f"unix:{site.folder}/lines.sock"
+    site.hub("--listen", endpoint).says("listening on")
+    site.agent("--port", endpoint)
+    yield
+
+
+@contextmanager
+def over_ssh(site: Site) -> Iterator[None]:
+    with sshd() as server:
+        remote = [LINESYNC, "agent", "--stdio", "--name", "sut", *site.socket_option("sut")]
+        # The remote shell splits it once more.
+        site.hub("--port", "exec:" + shlex.join([*server.ssh, "cd", str(site.folder), "&&", shlex.join(remote)]))
+        yield
+
+
+@contextmanager
+def over_socat(site: Site) -> Iterator[None]:
+    with pty_pair() as pair:
+        site.hub("--port", f"{pair.left},921600")
+        site.agent("--port", f"{pair.right},921600")
+        yield
+
+
+@contextmanager
+def over_null_modem(site: Site) -> Iterator[None]:
+    with NullModem(baud=115200) as cable:
+        site.hub("--port", cable.a)
+        site.agent("--port", cable.b)
+        yield
+
+
+WAYS: dict[str, tuple[Callable[[Site], object], tuple[str, ...]]] = {
+    "tcp": (over_tcp, ()),
+    "unix": (over_unix, ()),
+    "ssh": (over_ssh, ("sshd", "ssh")),
+    "socat": (over_socat, ("socat",)),
+    "null modem": (over_null_modem, ()),
+}
+
+
+# -- the script -------------------------------------------------------------------------------------------------------
+
+
+class Script:
+    """Types commands and writes down what they did."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.transcript: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.transcript.append(text)
+
+    def step(self, side: str, *args: str, stdin: bytes | None = None) -> None:
+        self._write(side, args, self.site.type(side, *args, stdin=stdin))
+
+    def together(self, *steps: tuple[str, ...]) -> None:
+        """Commands that need each other, in an order that the script decides."""
+        commands = [(side, args, self.site.start(side, *args)) for side, *args in steps]
+        for side, args, command in commands:
+            self._write(side, tuple(args), command.wait())
+
+    def _write(self, side: str, args: tuple[str, ...], done: kit.Done) -> None:
+        self.note(self._normal(f"{side}$ linesync {shlex.join(args)}"))
+        for mark, text in (("", done.out.decode("utf-8", "backslashreplace")), ("! ", done.err)):
+            self.transcript += [mark + self._normal(line) for line in text.splitlines()]
+        self.note(f"=> {done.code}")
+
+    def _normal(self, line: str) -> str:
+        """What differs from line to line, and says nothing: places, times, boot ids."""
+        line = line.replace(str(self.site.folder), "<dir>")
+        line = re.sub(
+            r"(/tmp/linesync-pty-\w+/(left|right)|/dev/pts/\d+)(,\d+)?|exec:ssh .*?linesync agent\S*", "<line>", line
+        )
+        line = re.sub(r"(tcp://[\d.]+:\d+|unix:<dir>/lines\.sock)(#\d+)?", "<line>", line)
+        return re.sub(r"\d+(\.\d+)?s\b", "<time>", line)
+
+
+def play(script: Script) -> list[str]:
+    """What a person does in the first half hour, on both sides."""
+    site = script.site
+    site.await_host()
+    hosts = [{key: row[key] for key in ("name", "state", "capabilities")} for row in site.json("sut", "hosts")]
+    script.note(f"hosts: {hosts}")
+    for side in ("hub", "sut"):
+        script.step(side, "sem", f"{side}-made", "+2")
+        script.step(side, "sem", f"{side}-made", "-1")
+        script.step(side, "sem", f"{side}-made", "-2", "--timeout", "0.2")
+        script.step(side, "sem", f"{side}-made", "0")
+        script.step(side, "barrier", "alone", "1")
+        script.step(side, "barrier", "never", "2", "--timeout", "0.2")
+        script.step(side, "barrier", "wrong", "0")
+        script.step(side, "--json", "barrier", "never", "2", "--timeout", "0")
+    script.together(("hub", "barrier", "both", "2"), ("sut", "barrier", "both", "2"))
+    script.together(("sut", "sem", "handed", "-3"), ("hub", "sem", "handed", "+3"))
+    _run_steps(script)
+    _copy_steps(script)
+    script.step("hub", "status")
+    script.step("hub", "console", "sut")
+    links = site.json("sut", "links")
+    script.note(f"ends: {sorted((row['end'], row['state']) for row in links if row['host'] in ('sut', 'hub'))}")
+    script.note(f"held: {site.json('hub', 'status')['held']['waits']}")
+    return script.transcript
+
+
+def _run_steps(script: Script) -> None:
+    for side, host in (("sut", "sut"), ("hub", "hub")):
+        script.step(side, "run", host, "--", "sh", "-c", "echo out of $LINESYNC_HOST; echo err >&2; exit 7")
+    for side, host in (("hub", "sut"), ("sut", "hub")):
+        script.step(side, "run", host, "--", "sh", "-c", "echo out of $LINESYNC_HOST; echo err >&2; exit 7")
+        script.step(side, "run", host, "-i", "--", "tr", "a-z", "A-Z", stdin=b"typed here\n" * 3)
+        script.step(side, "run", host, "--", "sh", "-c", "kill -9 $$")
+        script.step(side, "run", host, "--", "no-such-program")
+        script.step(side, "run", host, "--", "/etc/passwd")
+        script.step(side, "run", host, "-C", "/no/such/place", "--", "pwd")
+        script.step(side, "run", host, "-C", "/", "-e", "WHAT=that", "--", "sh", "-c", "pwd; echo $WHAT")
+        script.step(side, "run", host, "--timeout", "0.3", "--", "sleep", "60")
+        script.step(side, "--json", "run", host, "--", "sh", "-c", r"printf '\377'; echo e >&2; exit 3")
+    script.step("hub", "run", "nobody", "--", "true")
+    script.step("sut", "run", "nobody", "--", "true")
+    script.step("hub", "run", "sut,hub", "--", "sh", "-c", "exit 4")
+    big = script.site.type("hub", "run", "sut", "--", sys.executable, "-c", "print('0123456789abcdef' * 1000)")
+    script.note(f"long output: {big.code} {hashlib.sha256(big.out).hexdigest()}")
+
+
+def _copy_steps(script: Script) -> None:
+    folder = script.site.folder
+    source = folder / "source"
+    source.write_bytes(random.Random(1).randbytes(_SIZE))
+    source.chmod(0o751)
+    for side, args, target in (
+        ("hub", (f"{source}", f"sut:{folder}/a"), "a"),
+        ("hub", (f"sut:{folder}/a", f"{folder}/b"), "b"),
+        ("sut", (f"{folder}/b", f"hub:{folder}/c"), "c"),
+        ("sut", (f"hub:{folder}/c", f"{folder}/d"), "d"),
+    ):
+        script.step(side, "--json", "cp", *args)
+        script.note(f"{target}: {_same(source, folder / target)}")
+    script.step("hub", "cp", "sut:/no/such/file", str(folder / "e"))
+    script.step("hub", "cp", str(source), "sut:/no/such/folder/e")
+    script.step("sut", "cp", str(source), "hub:/no/such/folder/e")
+    script.step("sut", "cp", "nobody:x", ".")
+    script.note(f"left behind: {sorted(path.name for path in folder.iterdir() if path.name.endswith('.linesync'))}")
+
+
+def _same(one: Path, other: Path) -> tuple[bool, str]:
+    if not other.exists():
+        return False, "missing"
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, other)]
+    return sums[0] == sums[1], oct(other.stat().st_mode & 0o7777)
+
+
+@pytest.fixture(scope="module")
+def reference() -> list[str]:
+    """The transcript over TCP, which the others must repeat."""
+    with kit.site() as site, over_tcp(site):
+        return play(Script(site))
+
+
+def test_the_script_does_what_it_should(reference: list[str]) -> None:
+    text = "\n".join(reference)
+    codes = [line for line in reference if line.startswith("=> ")]
+    assert codes.count("=> 7") == 4 and codes.count("=> 137") == 2 and codes.count("=> 127") == 2, text
+    assert codes.count("=> 126") == 4 and codes.count("=> 124") == 8 and codes.count("=> 3") == 2, text
+    assert text.count("out of sut") == 2 and text.count("out of hub") == 2, text
+    assert text.count("TYPED HERE") == 6, text
+    assert [line for line in reference if line[:2] in ("a:", "b:", "c:", "d:")] == [
+        f"{name}: (True, '0o751')" for name in "abcd"
+    ]
+    assert "left behind: []" in reference and "held: 0" in reference, text
+    errors = [line for line in reference if line.startswith("! linesync:")]
+    assert all(line.count("linesync: ") == 1 for line in errors) and len(errors) >= 20, text
+
+
+@pytest.mark.parametrize("way", [name for name in WAYS if name != "tcp"])
+def test_the_script_prints_the_same_over(way: str, reference: list[str], site: Site) -> None:
+    over, programs = WAYS[way]
+    require(*programs)
+    with over(site):  # type: ignore[attr-defined]
+        transcript = play(Script(site))
+    difference = list(difflib.unified_diff(reference, transcript, "tcp", way, lineterm=""))
+    assert not difference, "\n".join([*difference, *(daemon.log for daemon in site.daemons)])

@@ -1,0 +1,82 @@
+"""The hub answers every request, whatever happens inside it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from linesync import messages
+from linesync.errors import LinesyncFailed
+from linesync.hub.requests import Requests
+from linesync.hub.sessions import HubSession, Sessions
+
+
+class FakePeer:
+    """Takes the answers."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, str]] = []
+        self.link = None
+
+    def answer(self, number: str, text: str) -> None:
+        self.answers.append((number, text))
+
+
+def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, list[dict[str, Any]]]:
+    """Let a script ask; the answers, and what the loop was told."""
+    peer = FakePeer()
+    told: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+        def links() -> list[dict[str, object]]:
+            if broken:
+                raise ZeroDivisionError("a fault of ours")
+            return []
+
+        sessions = Sessions()
+        hub = Requests(sessions, 20.0, "boot", links, lambda event: None)
+        session: HubSession = sessions.begin(peer, "line")  # type: ignore[arg-type]
+        for number, text in requests:
+            hub.take(session, number, text)
+        hub.stop()
+
+    asyncio.run(work())
+    return peer, told
+
+
+def test_a_fault_of_ours_is_answered_and_logged() -> None:
+    peer, told = play(("1", "links"), ("2", "sem x 0"), broken=True)
+    assert [number for number, _ in peer.answers] == ["1", "2"]
+    error = messages.read_error(peer.answers[0][1])
+    assert isinstance(error, LinesyncFailed) and "fault" in error.message
+    assert peer.answers[1][1] == "ok 0", "the next request is served"
+    assert isinstance(told[0]["exception"], ZeroDivisionError)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "sem", "barrier x many", "sem x 1 Hold=yes", "run hub true"])
+def test_a_request_that_is_none_is_refused_in_words(text: str) -> None:
+    peer, told = play(("1", text))
+    ((number, answer),) = peer.answers
+    assert number == "1" and messages.read_error(answer) is not None
+    assert not told
+
+
+def test_a_note_is_never_answered() -> None:
+    peer, _ = play(("-", "nonsense"), ("-", "confirm 1"), ("-", "withdraw 1"))
+    assert peer.answers == []
+
+
+def test_a_script_behind_an_agent_that_is_not_registered_is_refused() -> None:
+    peer, _ = play(("1.4", "sem x 0"))
+    error = messages.read_error(peer.answers[0][1])
+    assert error is not None and error.code == "denied"
+
+
+def test_a_withdrawn_wait_ends_with_its_reply_and_leaves_nothing() -> None:
+    peer, _ = play(("1", "sem x -1"), ("2", "sem x -1"), ("-", "withdraw 1"), ("3", "sem x 1"), ("4", "status"))
+    assert sorted(number for number, _ in peer.answers) == ["1", "2", "3", "4"]
+    assert dict(peer.answers)["2"] == "ok 0"

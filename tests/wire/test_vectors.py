@@ -1,0 +1,212 @@
+"""Every case of tests/vectors/*.json against our code, and against an endpoint that was written from the page alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import zlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from linesync import messages, words
+from linesync.errors import LinesyncError
+from linesync.wire import check, digits, frames, payload
+from linesync.wire.frames import Ack, Hello
+from tools import protocol_vectors
+from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, mux_events, text_of
+
+Case = dict[str, Any]
+
+
+def _load(name: str) -> Case:
+    loaded: Case = json.loads((FOLDER / f"{name}.json").read_text())
+    return loaded
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_file_is_byte_for_byte_what_its_generator_makes(name: str) -> None:
+    made = protocol_vectors.as_text(FILES[name]())
+    assert (FOLDER / f"{name}.json").read_text() == made, "run python -m tools.protocol_vectors --write"
+
+
+def test_no_file_is_without_a_generator_and_the_readme_names_them_all() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(FILES)
+    readme = (FOLDER / "README.md").read_text()
+    assert all(f"`{name}.json`" in readme for name in FILES)
+
+
+# -- our code ---------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_written_and_read_as_in_the_vectors() -> None:
+    vectors = _load("digits")
+    for case in vectors["fixed"]:
+        assert digits.fixed(case["number"]).decode() == case["text"]
+        assert digits.read_fixed(case["text"].encode(), 0) == case["number"]
+    for case in vectors["counted"]:
+        assert digits.counted(case["number"]).decode() == case["text"]
+        assert digits.read_counted(case["text"].encode(), 0) == (case["number"], len(case["text"]))
+    for case in vectors["bad_fixed"]:
+        assert digits.read_fixed(case["text"].encode(), 0) < 0, case
+    for case in vectors["bad_counted"]:
+        assert digits.read_counted(case["text"].encode(), 0)[0] < 0, case
+
+
+def test_checks_are_those_of_the_vectors() -> None:
+    vectors = _load("check")
+    for case in vectors["seed"]:
+        assert check.session_seed(case["speaker"], case["listener"]) == int(case["seed"], 16)
+    for case in vectors["check"]:
+        covered, seed = bytes.fromhex(case["covered"]), int(case["seed"], 16)
+        assert frames.crc(covered, seed) == int(case["crc"], 16)
+        assert check.check_text(covered, seed).decode() == case["check"]
+
+
+def test_payloads_are_written_and_read_as_in_the_vectors() -> None:
+    vectors = _load("payload")
+    for case in vectors["base64"]:
+        assert payload.encode_base64(bytes.fromhex(case["data"])).decode() == case["text"]
+        assert payload.decode_base64(case["text"].encode()) == bytes.fromhex(case["data"])
+    for case in vectors["loose_base64"]:
+        assert payload.decode_base64(case["text"].encode()) == bytes.fromhex(case["data"])
+    for case in vectors["eight"]:
+        assert payload.encode_eight(bytes.fromhex(case["data"])).hex() == case["text"]
+        assert payload.decode_eight(bytes.fromhex(case["text"])) == bytes.fromhex(case["data"])
+    for case in vectors["bad_base64"]:
+        assert payload.decode_base64(case["text"].encode()) is None, case
+    for case in vectors["bad_eight"]:
+        assert payload.decode_eight(bytes.fromhex(case["text"])) is None, case
+
+
+def test_bodies_are_written_and_read_as_in_the_vectors() -> None:
+    vectors = _load("hellos")
+    for case in vectors["good"] + vectors["later"]:
+        hello = Hello.read(case["body"].encode())
+        assert hello is not None
+        assert {name: case[name] for name in Hello.FIELDS} == hello.as_dict()
+        assert hello.body().decode() == case["body"] or case in vectors["later"]
+    for case in vectors["bad"]:
+        assert Hello.read(case["body"].encode()) is None, case
+    vectors = _load("acks")
+    for case in vectors["good"]:
+        ack = Ack.read(case["body"].encode())
+        assert ack is not None and ack.body().decode() == case["body"]
+        assert json.loads(json.dumps(ack.as_dict())) == {name: case[name] for name in Ack.FIELDS}
+    for case in vectors["bad"]:
+        assert Ack.read(case["body"].encode()) is None, case
+    vectors = _load("data")
+    for case in vectors["good"]:
+        data = frames.read_data(case["kind"].encode(), bytes.fromhex(case["body"]))
+        assert data is not None and data.lane is frames.DATA_KINDS[case["kind"].encode()][0]
+        assert (data.seq, data.ack, data.payload.hex()) == (case["sequence"], case["acknowledgement"], case["payload"])
+    for case in vectors["bad"]:
+        assert frames.read_data(case["kind"].encode(), bytes.fromhex(case["body"])) is None, case
+
+
+def test_frames_are_written_as_in_the_vectors_and_bad_ones_are_not_found() -> None:
+    vectors = _load("frames")
+    how = {"longest": 127, "eight": False, "seed": vectors["seed"], "echo": "00000001"}
+    for case in vectors["good"]:
+        kind, body = case["kind"].encode(), bytes.fromhex(case["body"])
+        assert frames.encode(kind, body, int(case["seed"], 16)).hex() == case["frame"]
+        found = decoded(bytes.fromhex(case["frame"]), how | {"eight": kind in b"CD"}, 1)
+        assert found == {"frames": [[case["kind"], case["body"]]], "echoes": [], "text": "", "damaged": ""}
+    for case in vectors["bad"]:
+        found = decoded(bytes.fromhex(case["stream"]), how, 3)
+        assert not found["frames"], case
+        assert not found["echoes"], case
+
+
+def test_records_are_read_as_in_the_vectors() -> None:
+    vectors = _load("records")
+    for case in vectors["good"] + vectors["bad"]:
+        events, fault = mux_events(100, [bytes.fromhex(data) for data in case["payloads"]])
+        assert fault is (case in vectors["bad"]), case
+        assert events == case["events"], case
+
+
+def test_words_and_messages_are_written_and_read_as_in_the_vectors() -> None:
+    vectors = _load("words")
+    for case in vectors["good"]:
+        text = bytes.fromhex(case["bytes"]).decode("utf-8", "surrogateescape")
+        assert words.quote(text) == case["word"]
+        assert words.unquote(case["word"]) == text
+    for case in vectors["bad"]:
+        with pytest.raises(ValueError):  # noqa: PT011 - the word is in the transcript
+            words.unquote(case["word"])
+    vectors = _load("messages")
+    for case in vectors["good"] + vectors["loose"]:
+        message = messages.decode(case["text"], *OPERATIONS)
+        assert case["verb"] == message.VERB
+        assert text_of(message) == case["fields"]
+        assert (messages.encode(message) == case["text"]) is (case in vectors["good"])
+    assert {case["verb"] for case in vectors["good"]} == {cls.VERB for cls in OPERATIONS}
+    for case in vectors["bad"]:
+        with pytest.raises(LinesyncError) as caught:
+            messages.decode(case["text"], *OPERATIONS)
+        assert caught.value.code == case["error"], case
+
+
+@pytest.mark.parametrize("case", _load("streams")["cases"], ids=lambda case: case["name"])
+def test_a_stream_gives_the_same_frames_and_text_however_it_is_cut(case: Case) -> None:
+    data = bytes.fromhex(case["stream"])
+    wanted = {key: case[key] for key in ("frames", "echoes", "text", "damaged")}
+    for chunk in (1, 2, 3, 7, 64, len(data)):
+        assert decoded(data, case, chunk) == wanted, f"in pieces of {chunk}"
+
+
+# -- an endpoint of somebody else -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stranger() -> ModuleType:
+    path = Path(__file__).resolve().parents[1] / "docs" / "minimal_endpoint.py"
+    spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_strangers_endpoint_agrees_on_numbers_checks_and_payloads(stranger: ModuleType) -> None:
+    vectors = _load("digits")
+    for case in vectors["fixed"]:
+        assert stranger.fixed(case["number"]).decode() == case["text"]
+        assert stranger.read_fixed(case["text"].encode(), 0) == case["number"]
+    for case in vectors["counted"]:
+        assert stranger.counted(case["number"]).decode() == case["text"]
+        assert stranger.read_counted(case["text"].encode(), 1) == (case["number"], len(case["text"]))
+    for case in vectors["bad_counted"]:
+        with pytest.raises((ValueError, IndexError)):
+            stranger.read_counted(case["text"].encode(), 1)
+    for case in _load("payload")["base64"]:
+        assert stranger.base64(bytes.fromhex(case["data"])).decode() == case["text"]
+        assert stranger.unbase64(case["text"].encode()).hex() == case["data"]
+    for case in _load("check")["check"]:
+        crc = zlib.crc32(bytes.fromhex(case["covered"]), int(case["seed"], 16))
+        assert stranger.base64(crc.to_bytes(4, "big")).decode() == case["check"]
+
+
+def test_the_strangers_endpoint_writes_and_finds_the_same_frames(stranger: ModuleType) -> None:
+    vectors = _load("frames")
+    for case in vectors["good"]:
+        made = stranger.frame(case["kind"].encode(), bytes.fromhex(case["body"]), int(case["seed"], 16))
+        assert made.hex() == case["frame"]
+    for case in vectors["bad"]:
+        assert not _found(stranger, bytes.fromhex(case["stream"]), int(vectors["seed"], 16), 3), case
+    for case in _load("streams")["cases"]:
+        if case["eight"] or "inside a" in case["name"]:
+            continue  # it announces neither the eight form nor frames inside frames, and repairs nothing
+        for chunk in (1, 10_000):
+            found = _found(stranger, bytes.fromhex(case["stream"]), int(case["seed"], 16), chunk)
+            assert found == case["frames"], case["name"]
+
+
+def _found(stranger: ModuleType, data: bytes, seed: int, chunk: int) -> list[list[str]]:
+    end = stranger.Endpoint(lambda data: None)
+    end.peer, end.seed_in = "standing", seed
+    frames = [frame for at in range(0, len(data), chunk) for frame in end.frames(data[at : at + chunk])]
+    return [[kind.decode(), body.hex()] for kind, body in frames]

@@ -1,0 +1,141 @@
+"""What a run of the benchmarks found: tables for people, JSON for programs, and the targets that were met or missed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Cell", "Report", "Table", "Target", "percentile", "progress"]
+
+Cell = float | int | str | None
+"""A number, a word, or None where nothing was measured."""
+
+
+def progress(sentence: str) -> None:
+    """Tell whoever waits what is being measured; stderr, so that tables can be piped."""
+    print(f"bench: {sentence}", file=sys.stderr, flush=True)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that ``share`` of the values are at or below (nearest rank); not a number for no values."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A figure that an issue asks for."""
+
+    what: str
+    value: float
+    sense: Literal["<=", ">="]
+    bound: float
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.bound if self.sense == "<=" else self.value >= self.bound
+
+    def sentence(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.what}: {self.value:.4g}{unit}, target {self.sense} {self.bound:g}{unit}"
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows by label, columns in the order in which they first came."""
+
+    title: str
+    rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, label: str, **cells: Cell) -> None:
+        """Add cells to a row; an underscore in a column's name is shown as a blank."""
+        self.rows.setdefault(label, {}).update(cells)
+
+    def text(self) -> str:
+        columns = list(dict.fromkeys(name for cells in self.rows.values() for name in cells))
+        lines = [["", *(name.replace("_", " ") for name in columns)]]
+        lines += [[label, *(_shown(cells.get(name)) for name in columns)] for label, cells in self.rows.items()]
+        widths = [max(len(line[n]) for line in lines) for n in range(len(columns) + 1)]
+        texts = [
+            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+            for line in lines
+        ]
+        notes = [f"  {note}" for note in self.notes]
+        return "\n".join([self.title, "-" * len(self.title), *(text.rstrip() for text in texts), *notes])
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        if cell != cell:
+            return "-"
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3f}" if abs(cell) < 10 else f"{cell:.1f}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+class Report:
+    """Everything one run found."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Table] = {}
+        self.targets: list[Target] = []
+        self.failures: list[str] = []
+        """Sentences: what could not be measured."""
+        self.remarks: list[str] = []
+        """Sentences: rivals that failed at what they were asked, and what else a reader should know."""
+        self.ahead: bool | None = None
+        """Whether what was measured on a line did not wait for other processes of this machine."""
+        self._began = time.time()
+        self._load = os.getloadavg()[0]
+
+    def table(self, name: str, title: str) -> Table:
+        """The table of this name, made when it is new."""
+        return self.tables.setdefault(name, Table(title))
+
+    def target(self, what: str, value: float, sense: Literal["<=", ">="], bound: float, unit: str = "") -> None:
+        """Hold a figure to what an issue asks for."""
+        self.targets.append(Target(what=what, value=value, sense=sense, bound=bound, unit=unit))
+
+    def text(self) -> str:
+        """All of it, for people."""
+        parts = [table.text() for table in self.tables.values() if table.rows]
+        if self.targets:
+            missed = [target for target in self.targets if not target.met]
+            head = f"Targets: {len(self.targets) - len(missed)} met, {len(missed)} missed"
+            lines = [f"  {'met   ' if target.met else 'MISSED'}  {target.sentence()}" for target in self.targets]
+            parts.append("\n".join([head, "-" * len(head), *lines]))
+        for head, sentences in (("Not measured", self.failures), ("Remarks", self.remarks)):
+            if sentences:
+                parts.append("\n".join([head, "-" * len(head), *(f"  {each}" for each in sentences)]))
+        load = f"load average {self._load:.2f} before and {os.getloadavg()[0]:.2f} after, {os.cpu_count()} processors"
+        others = {None: "", True: "; lines: ahead of other processes", False: "; lines: in competition with others"}
+        return "\n\n".join([*parts, f"({time.time() - self._began:.0f} s; {load}{others[self.ahead]})"])
+
+    def save(self, path: Path) -> None:
+        """Write all of it as JSON."""
+        found = {
+            "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
+            "began": self._began,
+            "seconds": time.time() - self._began,
+            "load": [self._load, os.getloadavg()[0]],
+            "ahead_of_others": self.ahead,
+            "tables": {name: {"title": t.title, "rows": t.rows, "notes": t.notes} for name, t in self.tables.items()},
+            "targets": [
+                {"what": t.what, "value": t.value, "sense": t.sense, "bound": t.bound, "unit": t.unit, "met": t.met}
+                for t in self.targets
+            ],
+            "failures": self.failures,
+            "remarks": self.remarks,
+        }
+        path.write_text(json.dumps(found, indent=1) + "\n")

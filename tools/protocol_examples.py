@@ -1,0 +1,524 @@
+"""What docs/protocol.md holds that is made by the code: its tables of states and errors, and every worked example.
+
+    python -m tools.protocol_examples            says where the page and the code differ
+    python -m tools.protocol_examples --write    puts what the code says into the page
+
+A part of the page that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written
+by hand. The tests make every part anew, and also read the examples back as a stranger would.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from pathlib import Path
+
+from linesync import errors, messages, words
+from linesync.wire import channels, check, digits, frames, handshake, payload
+from linesync.wire.decoder import Decoder
+from linesync.wire.events import ChannelMessage, Damaged, Echo, Event, ForeignText, FrameFound, SessionUp
+from linesync.wire.frames import Ack, Data, Hello, Lane
+from linesync.wire.handshake import Local
+from linesync.wire.link import Link
+
+__all__ = ["AGENT", "HUB", "PAGE", "PARTS", "differences", "filled", "read_records", "session", "stream"]
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
+AGENT, HUB = "kT4vWq0Z", "R9dLs3uE"  # the nonces of every example
+AGENT_BOOT, HUB_BOOT = "Bt7xA2mN", "hUb4-Ee1"
+TO_HUB, TO_AGENT = check.session_seed(AGENT, HUB), check.session_seed(HUB, AGENT)
+_MARK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def _table(*rows: tuple[str, ...]) -> str:
+    head, *body = rows
+    lines = [head, tuple("---" for _ in head), *body]
+    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
+
+
+def _fence(kind: str, text: str) -> str:
+    return f"```{kind}\n{text.rstrip()}\n```\n"
+
+
+def _columns(*rows: tuple[str, ...]) -> str:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
+    )
+
+
+def shown(data: bytes) -> str:
+    """Bytes as the page writes them: printable ASCII but the backslash as it is, every other byte, and a blank at the
+    end, ``\\xNN``."""
+    text = "".join(chr(b) if 0x20 <= b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in data)
+    return f"{text[:-1]}\\x20" if text.endswith(" ") else text
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def handshake_table() -> str:
+    """Every transition of the handshake."""
+    rows = [(state, came, after, do) for (state, came), (after, do) in handshake.TRANSITIONS.items()]
+    return _table(("state", "what came", "next state", "what to do"), *rows)
+
+
+def life_table() -> str:
+    """Every step of a channel's life."""
+    return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channels.LIFE.items()))
+
+
+def error_table() -> str:
+    """Every error that may cross a line."""
+    rows = []
+    for cls in _error_classes():
+        meaning = (cls.__doc__ or "").strip().split("\n")[0]
+        rows.append((f"`{cls.code}`", str(cls.exit_code), meaning))
+    return _table(("code", "exit code", "meaning"), *rows)
+
+
+def _error_classes() -> Iterator[type[errors.LinesyncError]]:
+    for name in errors.__all__:
+        cls = getattr(errors, name)
+        if (
+            isinstance(cls, type)
+            and issubclass(cls, errors.LinesyncError)
+            and type(errors.error_for(cls.code, "")) is cls
+        ):
+            yield cls
+
+
+# -- small forms ------------------------------------------------------------------------------------------------------
+
+
+def fixed_examples() -> str:
+    numbers = (0, 1, 63, 64, 4095)
+    return _fence("fixed", _columns(*((str(n), digits.fixed(n).decode()) for n in numbers)))
+
+
+def counted_examples() -> str:
+    numbers = (0, 1, 31, 32, 127, 1023, 1024, 65536, 1_000_000, (1 << 20) - 1)
+    return _fence("counted", _columns(*((str(n), digits.counted(n).decode()) for n in numbers)))
+
+
+def check_examples() -> str:
+    """The check value under seed 0, and what a seed makes of it."""
+    rows = []
+    for text, seed in ((b"123456789", 0), (b"123456789", TO_HUB), (b"KA", TO_HUB), (b"KA", TO_AGENT)):
+        crc = frames.crc(text, seed)
+        rows.append((text.decode(), f"{seed:08x}", f"{crc:08x}", check.check_text(text, seed).decode()))
+    return _fence("check", _columns(*rows))
+
+
+def seed_examples() -> str:
+    pairs = ((AGENT, HUB), (HUB, AGENT))
+    return _fence("seed", _columns(*((a, b, f"{check.session_seed(a, b):08x}") for a, b in pairs)))
+
+
+def base64_examples() -> str:
+    samples = (b"", b"\x00", b"f", b"fo", b"foo", b"\xfb\xff\xfe")
+    return _fence(
+        "base64", _columns(*((data.hex() or "-", payload.encode_base64(data).decode() or "-") for data in samples))
+    )
+
+
+def eight_examples() -> str:
+    samples = (b"plain", b"a\nb", b"\r", b"^x", b"}", b"\x00\x11\x7f\xff")
+    return _fence("eight", _columns(*((data.hex(), shown(payload.encode_eight(data))) for data in samples)))
+
+
+def word_examples() -> str:
+    samples = ("boot", "", "a b", "50%", "k=v", "K\u00f6ln", "caf\udce9", "line\n")
+    return _fence("word", _columns(*((ascii(text)[1:-1], words.quote(text)) for text in samples)))
+
+
+# -- frames -----------------------------------------------------------------------------------------------------------
+
+
+def _frame(kind: bytes, body: bytes, seed: int, *fields: tuple[str, object]) -> str:
+    text = frames.encode(kind, body, seed)
+    name = {0: "0", TO_HUB: f"{AGENT} to {HUB}", TO_AGENT: f"{HUB} to {AGENT}"}[seed]
+    rows = [
+        ("frame", shown(text[:-1])),
+        ("kind", kind.decode()),
+        ("seed", f"{seed:08x}, {name}"),
+        ("body", shown(body) or "-"),
+    ]
+    rows += [(key, str(value)) for key, value in fields]
+    return _fence("frame", _columns(*rows))
+
+
+def _hello(hello: Hello) -> str:
+    names = ("role", "nonce", "peer", "boot", "flags", "oldest", "newest", "frame", "credit")
+    return _frame(frames.HELLO, hello.body(), 0, *((f"{name}:", getattr(hello, name) or "-") for name in names))
+
+
+def hello_call() -> str:
+    return _hello(_of_agent(""))
+
+
+def hello_answer() -> str:
+    return _hello(
+        Hello(oldest=1, newest=1, role="l", nonce=HUB, peer=AGENT, boot=HUB_BOOT, frame=127, credit=65536, flags="ne")
+    )
+
+
+def _of_agent(peer: str) -> Hello:
+    return Hello(
+        oldest=1, newest=1, role="c", nonce=AGENT, peer=peer, boot=AGENT_BOOT, frame=127, credit=2048, flags=""
+    )
+
+
+def frame_keep() -> str:
+    return _frame(frames.KEEP, b"", TO_HUB)
+
+
+def frame_poll() -> str:
+    return _frame(frames.POLL, frames.poll_body(1), TO_HUB, ("poll:", 1))
+
+
+def frame_ack() -> str:
+    ack = Ack(age=3, poll=1, prompt=(7, ()), bulk=(4094, ((1, 2), (3, 40))))
+    fields = [("age:", ack.age), ("poll:", ack.poll)]
+    return _frame(frames.ACK, ack.body(), TO_AGENT, *fields, ("prompt:", _lane(ack.prompt)), ("bulk:", _lane(ack.bulk)))
+
+
+def _lane(lane: tuple[int, tuple[tuple[int, int], ...]]) -> str:
+    expected, ranges = lane
+    return " ".join([f"next {expected}", *(f"missing {missing} received {received}" for missing, received in ranges)])
+
+
+def frame_bye() -> str:
+    reason = "the agent was stopped"
+    return _frame(frames.BYE, payload.encode_base64(reason.encode()), TO_HUB, ("reason:", reason))
+
+
+def frame_probe() -> str:
+    size = 100
+    return _frame(frames.PROBE, frames.probe_body(size), TO_HUB, ("size:", size))
+
+
+def frame_probed() -> str:
+    return _frame(frames.PROBED, frames.probed_body(256), TO_AGENT, ("size:", 256))
+
+
+def _data(lane: Lane, *, eight: bool, data: bytes) -> str:
+    body = frames.data_body(5, 4095, data, eight=eight)
+    kind = frames.data_kind(lane, eight=eight)
+    return _frame(kind, body, TO_HUB, ("seq:", 5), ("ack:", 4095), ("payload:", shown(data)))
+
+
+def frame_prompt() -> str:
+    return _data(Lane.PROMPT, eight=False, data=_record(b"m", 0, b"1 hosts"))
+
+
+def frame_prompt_eight() -> str:
+    return _data(Lane.PROMPT, eight=True, data=_record(b"m", 0, b"1 sem a^b 1"))
+
+
+def frame_bulk() -> str:
+    return _data(Lane.BULK, eight=False, data=_record(b"1", 3, b"hello\n"))
+
+
+def frame_eight() -> str:
+    return _data(Lane.BULK, eight=True, data=_record(b"1", 3, b"^hello\n"))
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
+
+
+def _record(kind: bytes, channel: int, body: bytes) -> bytes:
+    return kind + digits.counted(channel) + digits.counted(len(body)) + body
+
+
+def read_records(data: bytes) -> list[tuple[str, int, bytes]]:
+    """The records of a well-formed payload: (kind, channel, body)."""
+    records, at = [], 0
+    while at < len(data):
+        kind = data[at : at + 1].decode()
+        channel, at = digits.read_counted(data, at + 1)
+        length, at = digits.read_counted(data, at)
+        records.append((kind, channel, data[at : at + length]))
+        at += length
+    return records
+
+
+def record_examples() -> str:
+    samples = (
+        (b"m", 0, b"1 hosts"),
+        (b"o", 3, b"run sut uname -r"),
+        (b"p", 3, b"run sut una"),
+        (b"1", 3, b"6.1.0\n"),
+        (b"f", 0, b"2 ok first part of"),
+        (b"w", 3, digits.counted(1024)),
+        (b"e", 3, b""),
+        (b"x", 36, b"no"),
+    )
+    rows = []
+    for kind, channel, body in samples:
+        rows.append((shown(_record(kind, channel, body)), kind.decode(), str(channel), shown(body) or "-"))
+    return _fence("record", _columns(*rows))
+
+
+def message_examples() -> str:
+    samples: tuple[messages.Message, ...] = (
+        messages.Register(name="sut", boot=AGENT_BOOT, capabilities=("kvm", "usb"), published=("ip=10.0.0.7",)),
+        messages.Semaphore(name="ready", delta=-1, timeout=5.0),
+        messages.Barrier(name="boot phase", count=3, ns="nightly", member="sut#1"),
+        messages.Confirm(request="2"),
+        messages.Withdraw(request="2.7"),
+        messages.ClientGone(client="7"),
+        messages.Note(text="waiting for the hub"),
+        messages.Hosts(),
+        messages.Status(),
+        messages.Links(),
+        messages.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True),
+        messages.FileRead(to="sut", path="/etc/hostname"),
+        messages.FileWrite(to="sut", path="/tmp", name="a file", size=3, mode=0o755),
+        messages.ConsoleOpen(host="sut", follow=True),
+        messages.TraceOpen(host="/dev/ttyS0"),
+        messages.Exited(status=-9),
+        messages.Kill(signal=15),
+        messages.FileHead(size=3, mode=420),
+        messages.FileEnd(sha256="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    )
+    return _fence("message", "".join(messages.encode(message) + "\n" for message in samples))
+
+
+def reply_examples() -> str:
+    timeout = errors.TimedOut("the deadline passed", details={"value": 0, "wanted": 1})
+    texts = (
+        "2 " + messages.encode_ok("0"),
+        "3 " + messages.encode_ok("1", "2", "hub", "sut"),
+        "4 " + messages.encode_error(timeout),
+    )
+    return _fence("reply", "\n".join(texts))
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+def stream(data: bytes, decoder: Decoder, chunk: int) -> tuple[list[str], bytes, bytes]:
+    """What a decoder makes of a stream that then ends: (frames and echoes, text, damaged pieces)."""
+    events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
+    events += decoder.receive_eof()
+    found: list[str] = []
+    text = damaged = b""
+    for event in events:
+        if isinstance(event, FrameFound):
+            found.append(f"{event.frame.kind.decode()} {shown(event.frame.body)}".rstrip())
+        elif isinstance(event, Echo):
+            found.append(f"echo {event.length}")
+        elif isinstance(event, ForeignText):
+            text += event.data
+        elif isinstance(event, Damaged):
+            damaged += event.data
+    return found, text, damaged
+
+
+def stream_examples() -> str:
+    """Foreign text around and inside frames, and a frame inside a frame."""
+    poll = frames.encode(frames.POLL, frames.poll_body(1), TO_AGENT)
+    bulk = frames.encode(b"d", frames.data_body(0, 0, _record(b"1", 3, b"hi"), eight=False), TO_AGENT)
+    own = frames.encode(frames.KEEP, b"", TO_HUB)
+    printk = b"[ 1.5] usb 1-1\r\n"
+    samples = (
+        ("text before, a line end made CR LF", b"login: " + poll[:-1] + b"\r\n"),
+        ("a kernel line inside a frame", bulk[:9] + printk + bulk[9:]),
+        ("a control frame inside a bulk frame", bulk[:9] + poll + bulk[9:]),
+        ("our own frame comes back", own + poll),
+        ("a frame whose third byte from the end was hit, then a good one", poll[:-4] + b"?" + poll[-3:] + poll),
+        ("a frame without its newline", poll[:-1] + poll),
+    )
+    rows = []
+    for title, data in samples:
+        decoder = Decoder()
+        decoder.seeds, decoder.echo_seeds = (TO_AGENT,), (TO_HUB,)
+        found, text, damaged = stream(data, decoder, len(data))
+        rows += [f"# {title}", f"stream  {shown(data)}", *(f"frame   {frame}" for frame in found)]
+        rows += [f"text    {shown(text)}"] if text else []
+        rows += [f"damaged {shown(damaged)}"] if damaged else []
+    return _fence("stream", "\n".join(rows))
+
+
+# -- a whole session --------------------------------------------------------------------------------------------------
+
+_RATE = 11520.0  # bytes a second: 115200 baud, 8N1
+
+
+class _Play:
+    """An agent and a hub on a serial line, and what each of them says when."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._spoken = {"agent": bytearray(), "hub": bytearray()}
+        self.lines: list[tuple[float, str, bytes]] = []
+        self._begun = dict.fromkeys(self._spoken, 0.0)
+        self._plan: list[tuple[float, int, Callable[[], None]]] = []
+        nonces = {"agent": iter((AGENT, "unusedA1", "unusedA2")), "hub": iter((HUB, "unusedH1", "unusedH2"))}
+        agent = Local(role="c", boot=AGENT_BOOT, frame=127, credit=2048, flags="")
+        hub = Local(role="l", boot=HUB_BOOT, frame=127, credit=65536, flags="ne")
+        self.links = {
+            "agent": Link(agent, lambda: next(nonces["agent"])),
+            "hub": Link(hub, lambda: next(nonces["hub"])),
+        }
+        for link in self.links.values():
+            link.line_up(0.0, byte_rate=_RATE, shared=True)
+
+    def after(self, delay: float, what: Callable[[], None]) -> None:
+        heappush(self._plan, (self.now + delay, len(self.lines) * 1000 + len(self._plan), what))
+
+    def say(self, name: str, text: str) -> None:
+        self.links[name].mux.send_message(0, text.encode())
+
+    def run(self, until: float) -> None:
+        while self.now < until:
+            for name, link in self.links.items():
+                self._take(name, link.data_to_send(self.now))
+            times = [link.next_timer(self.now) for link in self.links.values()]
+            times += [self._plan[0][0]] if self._plan else []
+            self.now = max(min((time for time in times if time is not None), default=until), self.now + 1e-6)
+            self.now = min(self.now, until)
+            while self._plan and self._plan[0][0] <= self.now:
+                heappop(self._plan)[2]()
+            for name, link in self.links.items():
+                self._told(name, link.handle_timer(self.now))
+
+    def _take(self, name: str, data: bytes) -> None:
+        if not data:
+            return
+        spoken = self._spoken[name]
+        if not spoken:
+            self._begun[name] = self.now
+        spoken += data
+        while b"\n" in spoken:
+            frame, _, rest = bytes(spoken).partition(b"\n")
+            self.lines.append((self._begun[name], name, frame))
+            spoken[:] = rest
+            self._begun[name] = self.now
+        other = "hub" if name == "agent" else "agent"
+        self.after(len(data) / _RATE, lambda: self._told(other, self.links[other].receive_data(data, self.now)))
+
+    def _told(self, name: str, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, SessionUp) and name == "agent":
+                self.say("agent", f"1 {messages.encode(messages.Register(name='sut', boot=AGENT_BOOT))}")
+            elif isinstance(event, ChannelMessage):
+                self.links[name].mux.consumed(0, event.data)
+                self._answer(name, event.data.decode())
+
+    def _answer(self, name: str, text: str) -> None:
+        number, _, rest = text.partition(" ")
+        if rest.startswith("register"):
+            self.say("hub", f"{number} {messages.encode_ok(HUB_BOOT)}")
+        elif rest.startswith("sem"):
+            self.after(0.3, lambda: self.say("hub", f"{number} {messages.encode_ok('0')}"))
+        elif name == "agent" and number == "1":
+            request = messages.encode(messages.Semaphore(name="ready", delta=-1, timeout=5.0))
+            self.after(0.5, lambda: self.say("agent", f"2 {request}"))
+        elif name == "agent" and number == "2":
+            self.say("agent", f"- {messages.encode(messages.Confirm(request='2'))}")
+
+
+def session() -> list[tuple[float, str, bytes]]:
+    """(seconds, who speaks, frame without its newline) of a short session."""
+    play = _Play()
+    play.run(5.0)
+    play.links["agent"].close("the agent was stopped")
+    play.run(5.1)
+    return play.lines
+
+
+def explain(frame: bytes) -> str:
+    """A frame of an example in words."""
+    length, at = digits.read_counted(frame, 2)
+    kind, body = frame[1:2], frame[at : at + length]
+    if kind in frames.DATA_KINDS:
+        data = frames.read_data(kind, body)
+        assert isinstance(data, Data)
+        records = ", ".join(f'{kind} {channel} "{shown(body)}"' for kind, channel, body in read_records(data.payload))
+        return f"{data.lane.name.lower()} {data.seq}, next expected {data.ack}: {records}"
+    if kind == frames.HELLO:
+        hello = Hello.read(body)
+        assert hello is not None
+        who = "caller" if hello.role == "c" else "listener"
+        return f"hello of the {who} {hello.nonce}" + (f" to {hello.peer}" if hello.peer else ", which knows nobody yet")
+    if kind == frames.ACK:
+        ack = Ack.read(body)
+        assert ack is not None
+        return f"ack of poll {ack.poll}, age {ack.age} ms; prompt {_lane(ack.prompt)}, bulk {_lane(ack.bulk)}"
+    if kind == frames.POLL:
+        return f"poll {frames.read_poll(body)}"
+    if kind == frames.BYE:
+        return f"bye: {(payload.decode_base64(body) or b'').decode()}"
+    return {frames.KEEP: "keepalive"}[kind]
+
+
+def session_example() -> str:
+    rows = []
+    for when, who, frame in session():
+        rows += [f"{when:.3f} {who:5} {frame.decode()}", f"            {explain(frame)}"]
+    return _fence("session", "\n".join(rows))
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+PARTS: dict[str, Callable[[], str]] = {
+    "handshake": handshake_table,
+    "channel-life": life_table,
+    "errors": error_table,
+    "fixed": fixed_examples,
+    "counted": counted_examples,
+    "check": check_examples,
+    "seed": seed_examples,
+    "base-sixty-four": base64_examples,
+    "eight": eight_examples,
+    "word": word_examples,
+    "hello-call": hello_call,
+    "hello-answer": hello_answer,
+    "keep": frame_keep,
+    "poll": frame_poll,
+    "ack": frame_ack,
+    "bye": frame_bye,
+    "probe": frame_probe,
+    "probed": frame_probed,
+    "prompt": frame_prompt,
+    "prompt-eight": frame_prompt_eight,
+    "bulk": frame_bulk,
+    "bulk-eight": frame_eight,
+    "record": record_examples,
+    "message": message_examples,
+    "reply": reply_examples,
+    "stream": stream_examples,
+    "session": session_example,
+}
+
+
+def filled(page: str) -> str:
+    """The page with all its made parts as the code says.
+
+    :raises KeyError: it asks for a part that does not exist.
+    """
+    return _MARK.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}{match[4]}", page)
+
+
+def differences(page: str) -> list[str]:
+    """Lines of a diff from the page to what it should be; none when it is right."""
+    return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "code", lineterm="", n=1))
+
+
+def main() -> int:
+    page = PAGE.read_text()
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(filled(page))
+        return 0
+    found = differences(page)
+    print("\n".join(found) or "docs/protocol.md says what the code does")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,570 @@
+"""Good and bad encodings for other implementations of docs/protocol.md: tests/vectors/*.json.
+
+    python -m tools.protocol_vectors            says which files are not what the code makes
+    python -m tools.protocol_vectors --write    writes them
+
+The cases are chosen here; what they give is worked out by the code and checked by tests that also run an endpoint of
+somebody else against it. tests/vectors/README.md tells what stands where.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from linesync import messages, words
+from linesync.errors import LinesyncError
+from linesync.wire import check, digits, frames, payload
+from linesync.wire.decoder import Decoder
+from linesync.wire.events import (
+    ChannelClosed,
+    ChannelData,
+    ChannelEnded,
+    ChannelMessage,
+    ChannelOpened,
+    Damaged,
+    Echo,
+    Event,
+    ForeignText,
+    FrameFound,
+)
+from linesync.wire.frames import Ack, Hello, Lane
+from linesync.wire.mux import Mux
+from tools.protocol_examples import AGENT, HUB, TO_AGENT, TO_HUB
+
+__all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
+
+FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
+OPERATIONS: tuple[type[messages.Message], ...] = tuple(
+    cls for name in messages.__all__ if hasattr(cls := getattr(messages, name), "VERB")
+)
+Case = dict[str, Any]
+
+
+# -- numbers, check, payload ------------------------------------------------------------------------------------------
+
+
+def digits_file() -> dict[str, Any]:
+    fixed = (0, 1, 25, 26, 51, 52, 61, 62, 63, 64, 127, 2048, 4094, 4095)
+    counted = (0, 1, 31, 32, 33, 63, 64, 127, 256, 1023, 1024, 32767, 32768, 65536, 1_000_000, (1 << 20) - 1)
+    bad = {
+        "": "nothing",
+        "g": "a leading zero, and the number does not end",
+        "gA": "a leading zero",
+        "h": "the number does not end",
+        "hhhhA": "five digits",
+        "hh^A": "a byte that is no digit",
+        "=": "a byte that is no digit",
+        " B": "a blank",
+    }
+    return {
+        "about": "1.2 and 1.3; texts with nothing behind the number",
+        "fixed": [{"number": n, "text": digits.fixed(n).decode()} for n in fixed],
+        "counted": [{"number": n, "text": digits.counted(n).decode()} for n in counted],
+        "bad_fixed": [{"text": text} for text in ("", "A", "A=", "^A")],
+        "bad_counted": [{"text": text, "why": why} for text, why in bad.items()],
+    }
+
+
+def check_file() -> dict[str, Any]:
+    pairs = ((AGENT, HUB), (HUB, AGENT), ("AAAAAAAA", "AAAAAAAA"), ("________", "--------"))
+    covered = (b"123456789", b"KA", b"PBB", b"", b"\x00\xff\x80")
+    return {
+        "about": "2.1 and 2.2; crc is a number in hex, check its six digits",
+        "seed": [{"speaker": a, "listener": b, "seed": f"{check.session_seed(a, b):08x}"} for a, b in pairs],
+        "check": [
+            {
+                "covered": text.hex(),
+                "seed": f"{seed:08x}",
+                "crc": f"{frames.crc(text, seed):08x}",
+                "check": check.check_text(text, seed).decode(),
+            }
+            for text in covered
+            for seed in (0, TO_HUB, TO_AGENT, 0xFFFFFFFF)
+        ],
+    }
+
+
+def payload_file() -> dict[str, Any]:
+    plain = (b"", b"\x00", b"f", b"fo", b"foo", b"\xfb\xff\xfe", bytes(range(84)))
+    bad_base64 = {
+        "A": "one digit is no byte",
+        "AAAAA": "one digit is no byte",
+        "AA A": "a blank",
+        "AA\n": "a newline",
+        "AA^A": "a byte that is no digit",
+    }
+    raw = (b"plain", b"\n", b"\r", b"^", b"}", b"}]", b"}}^^\r\n", bytes(range(256)))
+    bad_eight = {b"}": "ends within an escape", b"}A": "no escape", b"a}}": "no escape", b"}^": "no escape"}
+    return {
+        "about": "2.3; data is hex, and so is the text of the eight form",
+        "base64": [{"data": data.hex(), "text": payload.encode_base64(data).decode()} for data in plain],
+        "loose_base64": [{"data": data, "text": text} for data, text in (("00", "AB"), ("0000", "AAB"))],
+        "bad_base64": [{"text": text, "why": why} for text, why in bad_base64.items()],
+        "eight": [{"data": data.hex(), "text": payload.encode_eight(data).hex()} for data in raw],
+        "bad_eight": [{"text": text.hex(), "why": why} for text, why in bad_eight.items()],
+    }
+
+
+# -- frames and bodies ------------------------------------------------------------------------------------------------
+
+_HELLO: Case = {"role": "c", "nonce": AGENT, "peer": "", "boot": "Bt7xA2mN", "flags": "", "oldest": 1, "newest": 1}
+_HELLO |= {"frame": 127, "credit": 2048}
+
+
+def hellos_file() -> dict[str, Any]:
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"role": "l", "nonce": HUB, "peer": AGENT, "flags": "ne", "frame": 2048, "credit": 65536},
+        {"peer": HUB, "flags": "nep", "frame": 65536, "credit": 1_000_000},
+        {"flags": "nqZ", "oldest": 0, "newest": 1023},
+    )
+    good = [_HELLO | change for change in changes]
+    body = Hello(**_HELLO).body().decode()
+    texts, numbers = body[:-8], body[-8:]
+    bad = {
+        "": "empty",
+        body.replace("c.", "x.", 1): "a role that is neither c nor l",
+        body.replace(AGENT, AGENT[:7]): "a nonce of seven digits",
+        body.replace("..", ".A.", 1): "a peer of one digit",
+        body.replace("Bt7x", "Bt=x"): "a byte that is no digit",
+        texts + "CB" + numbers[2:]: "oldest above newest",
+        texts + "BB" + digits.counted(126).decode() + numbers[4:]: "a frame below 127",
+        texts + "BBjf": "no credit",
+        texts: "no numbers",
+        texts + "BBjf^A": "a malformed number",
+        texts.removesuffix("."): "five parts",
+    }
+    later = body + "A.more.parts"
+    return {
+        "about": "4.1; the bodies of H frames",
+        "good": [{"body": Hello(**hello).body().decode(), **hello} for hello in good],
+        "later": [{"body": later, **_HELLO, "why": "what follows the four numbers is left unread"}],
+        "bad": [{"body": text, "why": why} for text, why in bad.items()],
+    }
+
+
+def acks_file() -> dict[str, Any]:
+    good = (
+        Ack(age=0, poll=0, prompt=(0, ()), bulk=(0, ())),
+        Ack(age=3, poll=1, prompt=(7, ()), bulk=(4094, ((1, 2), (3, 40)))),
+        Ack(age=1023, poll=31, prompt=(4095, ((1, 1023),)), bulk=(1, tuple((n, n) for n in range(1, 9)))),
+    )
+    bad = {
+        "": "empty",
+        "AAAAA": "ends before the bulk lane",
+        "AAAAAAAAA": "goes on after the bulk lane",
+        "AAAABAB": "ends within a range",
+        "AAAABAAAAA": "a range that misses nothing",
+        "AAAABBAAAA": "a range that received nothing",
+        "AAAAJ" + "BB" * 9 + "AAA": "nine ranges",
+        "=AAAAAAA": "a byte that is no digit",
+        "gAAAAAAA": "a malformed age",
+    }
+    return {
+        "about": "5.3; the bodies of A frames; a lane is [next, [[missing, received], ...]]",
+        "good": [
+            {"body": ack.body().decode(), "age": ack.age, "poll": ack.poll, "prompt": ack.prompt, "bulk": ack.bulk}
+            for ack in good
+        ],
+        "bad": [{"body": text, "why": why} for text, why in bad.items()],
+    }
+
+
+def frames_file() -> dict[str, Any]:
+    record = b"1DGhello\n"
+    good = (
+        (b"H", Hello(**_HELLO).body(), 0),
+        (b"K", b"", TO_HUB),
+        (b"P", frames.poll_body(31), TO_HUB),
+        (b"A", Ack(age=3, poll=1, prompt=(7, ()), bulk=(4094, ((1, 2),))).body(), TO_HUB),
+        (b"X", payload.encode_base64(b"done"), TO_HUB),
+        (b"T", frames.probe_body(127), TO_HUB),
+        (b"R", frames.probed_body(256), TO_HUB),
+        (b"c", frames.data_body(0, 0, b"mAH1 hosts", eight=False), TO_HUB),
+        (b"d", frames.data_body(4095, 5, record, eight=False), TO_HUB),
+        (b"C", frames.data_body(5, 4095, record, eight=True), TO_HUB),
+        (b"D", frames.data_body(5, 4095, record + b"^}\r", eight=True), TO_HUB),
+        (b"Z", b"of a later version", TO_HUB),
+    )
+    keep = frames.encode(b"K", b"", TO_HUB)
+    poll = frames.encode(b"P", b"B", TO_HUB)
+    bad = {
+        frames.encode(b"K", b"", 0): "the check has seed 0",
+        frames.encode(b"K", b"", TO_AGENT): "the other direction's seed",
+        frames.encode(b"H", Hello(**_HELLO).body(), TO_HUB): "a hello has seed 0",
+        keep.replace(b"K", b"k"): "another kind than was checked",
+        keep[:-2] + b"x\n": "the last digit's low bits are not 0",
+        poll.replace(b"BB", b"BC"): "another body than was checked",
+        b"^3" + keep[2:]: "a kind that is no letter",
+        poll.replace(b"PB", b"PhB"): "a length that goes beyond what comes",
+        poll.replace(b"PB", b"PgB"): "a length with a leading zero",
+        frames.encode(b"d", b"A" * 130, TO_HUB): "longer than 127 bytes",
+        b"\n^\n^^^\n": "starts alone",
+    }
+    return {
+        "about": "2; frames in hex as they stand on the line; a receiver with this seed, that announced 127 bytes",
+        "seed": f"{TO_HUB:08x}",
+        "good": [
+            {
+                "kind": kind.decode(),
+                "body": body.hex(),
+                "seed": f"{seed:08x}",
+                "frame": frames.encode(kind, body, seed).hex(),
+            }
+            for kind, body, seed in good
+        ],
+        "bad": [{"stream": text.hex(), "why": why} for text, why in bad.items()],
+    }
+
+
+def data_file() -> dict[str, Any]:
+    good = (
+        (b"c", 0, 0, b"mAH1 hosts"),
+        (b"d", 4095, 5, b""),
+        (b"C", 5, 4095, b"1DB^"),
+        (b"D", 1, 2, bytes(range(256))),
+    )
+    bad = {
+        (b"c", b""): "no numbers",
+        (b"c", b"AAA"): "one number and a half",
+        (b"c", b"AA=A"): "a byte that is no digit",
+        (b"d", b"AAAAA"): "one digit is no byte",
+        (b"d", b"AAAAA^"): "a byte that is no digit",
+        (b"D", b"AAAA}"): "ends within an escape",
+    }
+    return {
+        "about": "5.2; the bodies of data frames, in hex",
+        "good": [
+            {
+                "kind": kind.decode(),
+                "body": frames.data_body(seq, ack, data, eight=frames.DATA_KINDS[kind][1]).hex(),
+                "sequence": seq,
+                "acknowledgement": ack,
+                "payload": data.hex(),
+            }
+            for kind, seq, ack, data in good
+        ],
+        "bad": [{"kind": kind.decode(), "body": body.hex(), "why": why} for (kind, body), why in bad.items()],
+    }
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
+
+
+def _record(kind: bytes, channel: int, body: bytes = b"") -> bytes:
+    return kind + digits.counted(channel) + digits.counted(len(body)) + body
+
+
+def _event(event: Event) -> list[Any]:
+    if isinstance(event, ChannelOpened):
+        return ["opened", event.channel, event.lane.name.lower(), event.words.hex()]
+    if isinstance(event, ChannelData):
+        return ["data", event.channel, event.stream, event.data.hex()]
+    if isinstance(event, ChannelMessage):
+        return ["message", event.channel, event.data.hex()]
+    if isinstance(event, ChannelEnded):
+        return ["ended", event.channel]
+    assert isinstance(event, ChannelClosed)
+    return ["closed", event.channel, event.reason]
+
+
+def mux_events(credit: int, payloads: Sequence[bytes]) -> tuple[list[list[Any]], bool]:
+    """What an end that opens odd numbers and gave this credit makes of payloads of the bulk lane, and whether the last
+    of them is a fault of the peer."""
+    mux = Mux(odd=True, send_credit=1000, receive_window=credit)
+    right = all(mux.receive(Lane.BULK, data) for data in payloads)
+    return [_event(event) for event in mux.events], not right
+
+
+def records_file() -> dict[str, Any]:
+    opened = _record(b"o", 2, b"run sut true")
+    cases: dict[str, Sequence[bytes]] = {
+        "a message on channel 0": [_record(b"m", 0, b"1 hosts")],
+        "an empty payload": [b""],
+        "a message in three pieces": [_record(b"f", 0, b"1 h") + _record(b"f", 0, b"os"), _record(b"m", 0, b"ts")],
+        "a channel, its streams, its end": [opened, _record(b"0", 2, b"in") + _record(b"3", 2, b"x"), _record(b"e", 2)],
+        "an opening in two pieces, with something between": [
+            _record(b"p", 2, b"run sut "),
+            _record(b"m", 0, b"2 status") + _record(b"o", 2, b"true"),
+        ],
+        "a reset": [opened, _record(b"x", 2, b"gave up")],
+        "a reset without a reason": [opened, _record(b"x", 2)],
+        "a reset of an opening that was not complete": [_record(b"p", 4, b"run"), _record(b"x", 4, b"gave up")],
+        "records of a channel that is over": [opened, _record(b"x", 2), _record(b"1", 2, b"late") + _record(b"e", 2)],
+        "records of a channel that never was": [_record(b"1", 6, b"a"), _record(b"w", 6, b"B"), _record(b"e", 7)],
+        "credit": [opened, _record(b"w", 2, digits.counted(4096)) + _record(b"w", 0, digits.counted(33554432))],
+        "malformed credit grants nothing": [_record(b"w", 0, b"") + _record(b"w", 0, b"^")],
+        "a message that uses the credit up": [_record(b"m", 0, bytes(96))],
+        "an empty message": [_record(b"m", 0)],
+        "channels are numbered without gaps or with": [_record(b"o", 2046, b"a") + _record(b"o", 4, b"b")],
+    }
+    faults: dict[str, Sequence[bytes]] = {
+        "a kind alone": [b"m"],
+        "a length beyond the payload": [b"mAH1 host"],
+        "a malformed channel": [b"m^B1"],
+        "a malformed length": [b"mAgA"],
+        "an unknown kind": [_record(b"z", 0, b"a")],
+        "a stream that does not exist": [_record(b"4", 0, b"a")],
+        "channel 0 is opened": [_record(b"o", 0, b"a")],
+        "a number that is the receiver's to open": [_record(b"o", 3, b"a")],
+        "a channel is opened twice": [opened, opened],
+        "channel 0 ends": [_record(b"e", 0)],
+        "channel 0 is reset": [_record(b"x", 0, b"no")],
+        "an end twice": [opened, _record(b"e", 2), _record(b"e", 2)],
+        "one byte beyond the credit": [_record(b"m", 0, bytes(97))],
+        "beyond the credit, by the cost of records": [_record(b"0", 0, b"a") * 21],
+    }
+    good: list[Case] = []
+    bad: list[Case] = []
+    for folder, wanted, all_cases in ((good, False, cases), (bad, True, faults)):
+        for name, payloads in all_cases.items():
+            events, fault = mux_events(100, payloads)
+            assert fault is wanted, name
+            folder.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
+    return {
+        "about": "6; payloads in hex, of the bulk lane, as read by an end that opens odd numbers and gave 100 bytes of"
+        " credit; bad: the last payload ends the session",
+        "good": good,
+        "bad": bad,
+    }
+
+
+# -- words and messages -----------------------------------------------------------------------------------------------
+
+
+def words_file() -> dict[str, Any]:
+    samples = (
+        b"boot",
+        b"",
+        b"a b",
+        b"50%",
+        b"k=v",
+        "K\u00f6ln \u2713".encode(),
+        b"caf\xe9",
+        b"\x00\n\x7f",
+        b"%.",
+        b"a/b-c_d.e~",
+    )
+    bad = {
+        "": "empty",
+        "%": "a broken escape",
+        "a%4": "a broken escape",
+        "%zz": "a broken escape",
+        "a%.": "the empty word within another",
+        "a b": "a blank",
+        "a=b": "an equals sign",
+        "\u00f6": "a byte that should have been escaped",
+        "\x7f": "a byte that should have been escaped",
+    }
+    good = [{"bytes": data.hex(), "word": words.quote(data.decode("utf-8", "surrogateescape"))} for data in samples]
+    return {"about": "8.1; bytes in hex", "good": good, "bad": [{"word": w, "why": why} for w, why in bad.items()]}
+
+
+_MESSAGES = (
+    "register sut Bt7xA2mN capabilities=kvm%1Fusb published=ip%3D10.0.0.7%1Fos%3Dlinux",
+    "register sut Bt7xA2mN",
+    "sem ready -1 timeout=5",
+    "sem ready 1",
+    "sem %25 0 ns=a%20b timeout=0.25 arrival=x1",
+    "barrier boot%20phase 3 ns=nightly member=sut#1",
+    "confirm 2",
+    "withdraw 2.7 arrival=x1",
+    "gone 7",
+    "note waiting%20for%20the%20hub",
+    "hosts",
+    "status",
+    "links",
+    'run sut sh -c echo%201%202 cwd=/tmp env={"A":%20"b"} stdin=1 timeout=1.5',
+    "run sut caf%E9 %. -x",
+    "get sut /etc/hostname",
+    "put sut /tmp a%20file 3 mode=493",
+    "console sut follow=1 type=1",
+    "trace /dev/ttyS0",
+    "exit -9",
+    "kill 15",
+    "file 3 420",
+    "done ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "done %.",
+)
+_LOOSE = {
+    "sem ready 1 colour=blue": "an option that is not known is ignored",
+    "sem ready 1 more words": "words beyond the last are ignored",
+    "sem ready 1 ns=default": "a default may stand",
+    "run sut true stdin=0": "a default may stand",
+}
+_BAD_MESSAGES = {
+    "": "no verb",
+    "frobnicate now": "an unknown verb",
+    "sem ready 1 Sure=1": "an option that must not be ignored",
+    "sem ready": "a word is missing",
+    "sem ready one": "no number",
+    "sem  ready 1": "two blanks",
+    " sem ready 1": "a blank in front",
+    "sem ready 1 ": "a blank at the end",
+    "sem ready 1 ns=a ns=b": "an option twice",
+    "sem ns=a ready 1": "a word follows an option",
+    "sem re%4 1": "a broken escape",
+    "sem ready 1 timeout=soon": "no number",
+}
+
+
+def text_of(message: messages.Message) -> dict[str, Any]:
+    """The fields of an operation, as JSON has them."""
+    fields = {name: getattr(message, name) for name in message.FIELDS}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def messages_file() -> dict[str, Any]:
+    def case(text: str) -> Case:
+        message = messages.decode(text, *OPERATIONS)
+        return {"text": text, "verb": message.VERB, "fields": text_of(message)}
+
+    def code(text: str) -> str:
+        try:
+            messages.decode(text, *OPERATIONS)
+        except LinesyncError as error:
+            return error.code
+        return ""
+
+    return {
+        "about": "8; operations without their ids; bytes that are no UTF-8 are lone surrogates (\\udc80 to \\udcff)",
+        "good": [case(text) for text in _MESSAGES],
+        "loose": [{**case(text), "why": why} for text, why in _LOOSE.items()],
+        "bad": [{"text": text, "error": code(text), "why": why} for text, why in _BAD_MESSAGES.items()],
+    }
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+def decoded(data: bytes, case: Mapping[str, Any], chunk: int) -> dict[str, Any]:
+    """What a receiver finds in a stream that comes in such pieces and then ends."""
+    decoder = Decoder(longest=case["longest"], eight=case["eight"])
+    decoder.seeds, decoder.echo_seeds = (int(case["seed"], 16),), (int(case["echo"], 16),)
+    events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
+    events += decoder.receive_eof()
+    return {
+        "frames": [[e.frame.kind.decode(), e.frame.body.hex()] for e in events if isinstance(e, FrameFound)],
+        "echoes": [event.length for event in events if isinstance(event, Echo)],
+        "text": b"".join(event.data for event in events if isinstance(event, ForeignText)).hex(),
+        "damaged": b"".join(event.data for event in events if isinstance(event, Damaged)).hex(),
+    }
+
+
+def _streams() -> dict[str, bytes]:
+    poll, keep = frames.encode(b"P", b"B", TO_HUB), frames.encode(b"K", b"", TO_HUB)
+    own = frames.encode(b"K", b"", TO_AGENT)
+    hello = frames.encode(b"H", Hello(**_HELLO).body(), 0)
+    bulk = frames.encode(b"d", frames.data_body(3, 4, bytes(60), eight=False), TO_HUB)
+    printk = b"[   12.345678] usb 1-1: new high-speed USB device number 2\r\n"
+    parity = bytes(byte | 0x80 if byte.bit_count() % 2 else byte for byte in poll)
+    noisy = bytes(b for byte in poll for b in (byte, 0x11, 0x00))
+    return {
+        "frames one after the other": poll + keep + hello,
+        "line ends CR LF": poll[:-1] + b"\r\n" + keep[:-1] + b"\r\n",
+        "line ends CR": poll[:-1] + b"\r" + keep[:-1] + b"\r",
+        "no line ends": poll[:-1] + keep[:-1] + bulk[:-1] + keep,
+        "blanks before the line end": poll[:-1] + b"  \t\n" + keep,
+        "a prompt in front": b"sut login: " + poll,
+        "text between, and at the end": b"U-Boot 2023.01\r\n" + poll + b"=> " + keep + b"boot\r\n",
+        "a start character in text": b"ls^C\r\n^ ^^ a^b\r\n" + poll,
+        "a kernel line inside a frame": bulk[:40] + printk + bulk[40:] + keep,
+        "two kernel lines inside a frame": bulk[:40] + printk + printk + bulk[40:] + keep,
+        "a kernel line inside a frame, right after its header": bulk[:4] + printk + bulk[4:] + keep,
+        "a control frame inside a bulk frame": bulk[:40] + poll + bulk[40:],
+        "two control frames inside a bulk frame, one right after the header": bulk[:4]
+        + poll
+        + bulk[4:50]
+        + keep
+        + bulk[50:],
+        "a control frame and a kernel line inside a bulk frame": bulk[:30]
+        + poll
+        + bulk[30:60]
+        + printk
+        + bulk[60:]
+        + keep,
+        "a bulk frame is cut off, the next one begins": bulk[:40] + bulk,
+        "a frame is cut off at the end of the line": keep + bulk[:40],
+        "a damaged frame, and a good one": bulk[:20] + b"?" + bulk[21:] + keep,
+        "a byte is lost": bulk[:20] + bulk[21:] + keep,
+        "a byte is doubled": bulk[:20] + bulk[19:] + keep,
+        "our own echo": own + poll,
+        "our own echo inside text": b"$ " + own + b"$ " + own,
+        "the parity bit is set": parity,
+        "NUL and XON after each byte": noisy,
+        "a stranger's frame": frames.encode(b"K", b"", 12345) + poll,
+        "an unknown kind": frames.encode(b"Z", b"of a later version", TO_HUB) + keep,
+        "longer than announced": frames.encode(b"d", b"A" * 140, TO_HUB) + poll,
+        "binary": bytes(range(256)) + poll,
+    }
+
+
+def streams_file() -> dict[str, Any]:
+    usual: Case = {"longest": 127, "eight": False, "seed": f"{TO_HUB:08x}", "echo": f"{TO_AGENT:08x}"}
+    cases = []
+    for name, data in _streams().items():
+        cases.append({"name": name, "stream": data.hex(), **usual, **decoded(data, usual, len(data))})
+    wide = usual | {"longest": 4096, "eight": True}
+    eight = frames.encode(b"D", frames.data_body(1, 0, bytes(range(256)), eight=True), TO_HUB)
+    poll = frames.encode(b"P", b"B", TO_HUB)
+    for name, data in {
+        "the eight form": eight + poll,
+        "the eight form, a control frame inside": eight[:100] + poll + eight[100:],
+        "the eight form, a text line before": b"caf\xe9\r\n" + eight,
+    }.items():
+        cases.append({"name": name, "stream": data.hex(), **wide, **decoded(data, wide, len(data))})
+    return {
+        "about": "3; streams in hex that then end; frames as [kind, body in hex], in order; echoes by length, newline"
+        " included; text and damaged pieces, each joined, in hex. A receiver that repairs nothing finds fewer frames in"
+        " the streams with a kernel line inside a frame, and what is damaged may be text to it",
+        "cases": cases,
+    }
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+FILES: dict[str, Callable[[], dict[str, Any]]] = {
+    "digits": digits_file,
+    "check": check_file,
+    "payload": payload_file,
+    "hellos": hellos_file,
+    "acks": acks_file,
+    "frames": frames_file,
+    "data": data_file,
+    "records": records_file,
+    "words": words_file,
+    "messages": messages_file,
+    "streams": streams_file,
+}
+
+
+def as_text(content: Mapping[str, Any]) -> str:
+    """JSON with one case a line."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, list):
+            lines = ",\n".join("  " + json.dumps(case) for case in value)
+            parts.append(f" {json.dumps(key)}: [\n{lines}\n ]")
+        else:
+            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def main() -> int:
+    wrong = []
+    for name, make in FILES.items():
+        path, text = FOLDER / f"{name}.json", as_text(make())
+        if "--write" in sys.argv[1:]:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            wrong.append(path.name)
+    print(f"not what the code makes: {', '.join(wrong)}" if wrong else "tests/vectors is what the code makes")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
