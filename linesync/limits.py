@@ -58,7 +58,7 @@ WINDOW_BYTES = 4 << 20  # bytes in flight, all lanes, on lines without a rate
 
 # -- pacing (section 5.6) --------------------------------------------------------------------------------------------
 AHEAD = 0.008  # how far ahead of a serial line its sender may be
-AHEAD_SLACK = 0.006  # a lag of the line behind our reckoning that is worth correcting
+AHEAD_SLACK = 0.005  # a lag of the line behind our reckoning that is worth correcting
 
 # -- channels (section 6) --------------------------------------------------------------------------------------------
 CREDIT_SERIAL = 1 << 16  # credit of a new channel, each direction

@@ -356,7 +356,7 @@ def read_error(text: str) -> LinesyncError | None:
         positional, _ = words.split(text)
         details = json.loads(positional[3]) if len(positional) > 3 else None
         return error_for(positional[1], positional[2], details if isinstance(details, dict) else None)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):  # the last from JSON that is nested a thousand deep
         return LinesyncFailed("the other side reported an error that cannot be read; update linesync on one of them")
 
 

@@ -38,11 +38,13 @@ def unquote(word: str) -> str:
         return word
     if word == _EMPTY:
         return ""
+    if not _is_plain(word):
+        raise ValueError(f"not a word: {word[:40]!r}")
     head, *parts = word.split("%")
-    out = bytearray(head.encode("ascii", "replace"))
+    out = bytearray(head.encode("ascii"))
     for part in parts:
         byte = _UNESCAPE.get(part[:2])
-        if byte is None or not _is_plain(part[2:]) or not _is_plain(head):
+        if byte is None:
             raise ValueError(f"broken escape in word: {word[:40]!r}")
         out.append(byte)
         out += part[2:].encode("ascii")

@@ -101,6 +101,7 @@ class Agent:
 
     def _accept(self) -> Peer:
         peer = Peer(self._scripts, "l")
+        peer.expect_session()
         self._peers.add(peer)
         return peer
 

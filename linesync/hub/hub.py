@@ -69,6 +69,7 @@ class Hub(User):
 
     def _accept(self) -> Peer:
         peer = Peer(self, "l")
+        peer.expect_session()
         self._peers.add(peer)
         return peer
 

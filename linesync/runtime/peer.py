@@ -19,6 +19,7 @@ from .symptoms import Symptoms
 __all__ = ["LineEnd", "Peer"]
 
 _LOOK = 1.0  # seconds between looks at a line on which no session stands
+_GREETING = 30.0  # seconds that a caller on a listening socket has to speak the protocol
 _PAUSED_TICK = 0.05  # seconds between looks at the clock while the transport takes no bytes
 
 
@@ -227,6 +228,14 @@ class Peer(Conversation):
     def receiver(self) -> LineEnd:
         """A receiver for a line on which this peer's session is to live."""
         return LineEnd(self)
+
+    def expect_session(self) -> None:
+        """Close the line unless a session stands in time: whoever called has nothing to say to us."""
+        self._loop.call_later(_GREETING, self._drop_unless_up)
+
+    def _drop_unless_up(self) -> None:
+        if not self.up and self.line is not None:
+            self.line.abort()
 
     async def lost(self) -> None:
         """Wait until the line is lost; ``lost_why`` then says why."""

@@ -8,13 +8,14 @@
    also be a checksum that somebody printed, it is reported as text in the end.
 4. Nothing overtakes: what comes after a held piece waits with it, so that a console log is in order.
 
-Held pieces are few, small and soon let go.
+Held pieces are few, small and soon let go. Between calls the first of them is always one that waits for its good copy.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from math import inf
 
 from .. import limits
 from .digits import ALPHABET
@@ -51,6 +52,7 @@ class Console:
 
     def __init__(self) -> None:
         self._held: deque[_Held] = deque()
+        self._open = 0  # how many of them may still turn out to be a frame's
         self._bytes = 0
         self._run = b""  # frame characters at the end of the text so far: they may go on
         self._run_until = 0.0
@@ -60,7 +62,7 @@ class Console:
     @property
     def holds(self) -> bool:
         """Some piece waits for its good copy."""
-        return any(held.open for held in self._held)
+        return bool(self._held)
 
     @property
     def pending(self) -> int:
@@ -83,34 +85,33 @@ class Console:
             self._hold(event.data, now, is_text=False, is_open=not alone)
             if event.data[1:2] == PROBE:
                 for text in _PROBES:
-                    self._compare(text)
+                    self._compare(self._held[-1], text)
         out = self._drain()
-        while sum(held.open for held in self._held) > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
-            self._held[0].open = False
+        while self._open > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
+            self._let_go(self._held[0])
             out += self._drain()
         return out
 
     def good_copy(self, text: bytes) -> list[Event]:
         """A data frame came whole (its text from the kind on, check off): which damaged pieces were copies of it?"""
-        self._compare(text)
+        for held in self._held:
+            self._compare(held, text)
         return self._drain()
 
-    def _compare(self, text: bytes) -> None:
-        for held in self._held:
-            if not held.open:
-                continue
-            piece = held.data.removeprefix(b"^")
-            if not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
-                continue
-            share, foreign, _ = difference(piece, text)
-            if share < _SAME_FRAME:
-                continue
-            self._bytes -= len(held.data) - len(foreign)
-            self.explained += len(held.data) - len(foreign)
-            held.data, held.is_text, held.open = foreign, True, False
+    def _compare(self, held: _Held, text: bytes) -> None:
+        piece = held.data.removeprefix(b"^")
+        if not held.open or not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
+            return
+        share, foreign, _ = difference(piece, text)
+        if share < _SAME_FRAME:
+            return
+        self._bytes -= len(held.data) - len(foreign)
+        self.explained += len(held.data) - len(foreign)
+        held.data, held.is_text = foreign, True
+        self._let_go(held)
 
     def next_timer(self) -> float | None:
-        times = [held.until for held in self._held if held.open][:1]
+        times = [self._held[0].until] if self._held else []
         if self._run:
             times.append(self._run_until)
         return min(times, default=None)
@@ -118,16 +119,16 @@ class Console:
     def handle_timer(self, now: float) -> list[Event]:
         if self._run and self._run_until <= now:
             self._end_run(now)
-        for held in self._held:
-            held.open = held.open and held.until > now
-        return self._drain()
+        out = self._drain()
+        while self._held and self._held[0].until <= now:
+            self._let_go(self._held[0])
+            out += self._drain()
+        return out
 
     def flush(self) -> list[Event]:
         """The line has ended: nothing will come to explain what is held."""
         self._end_run(0.0)
-        for held in self._held:
-            held.open = False
-        return self._drain()
+        return self.handle_timer(inf)
 
     def _end_run(self, now: float) -> None:
         run, self._run = self._run, b""
@@ -145,6 +146,12 @@ class Console:
             last.data += data
         else:
             self._held.append(_Held(data, now + limits.HELD_TIME, is_text=is_text, is_open=is_open))
+            self._open += is_open
+
+    def _let_go(self, held: _Held) -> None:
+        """It waits no longer for its good copy."""
+        self._open -= held.open
+        held.open = False
 
     def _drain(self) -> list[Event]:
         """Report what stands before the first piece that is still open."""

@@ -17,16 +17,19 @@ may set the eighth bit and insert those; foreign text is reported as it came, bu
 
 from __future__ import annotations
 
+import re
+
 from .. import limits
 from . import digits
 from .events import Damaged, Echo, Event, ForeignText, FrameFound
 from .frames import BULK_KINDS, HELLO, START, Frame, checks_out
-from .splice import splice_out
+from .splice import Splicer
 
 __all__ = ["Decoder"]
 
 _MASK = bytes(byte & 0x7F for byte in range(256))
 _INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
+_MAY_START = re.compile(rb"\^(?:[A-Za-z][A-Za-z0-9_-]|[A-Za-z]?\Z)")  # a start character that may begin a frame
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CR, _LF = 0x0D, 0x0A
 _MORE, _NONE = -1, -2  # what reading a header may say instead of a length
@@ -53,6 +56,7 @@ class Decoder:
         self._view = bytearray()  # what frames are looked for in
         self._raw = self._view if eight else bytearray()  # the same bytes as they came
         self._scan = 1  # where inside the candidate the next start character is looked for
+        self._splicer: Splicer | None = None  # of a candidate that is complete by length, and its check wrong
         self._eat_at: int | None = None  # a frame was accepted here and its newline is still to come
         self._ate_cr = False
         self._last_byte = 0.0
@@ -98,6 +102,8 @@ class Decoder:
 
     def _cut(self, start: int, end: int) -> bytes:
         """Remove a span from the buffer; return it as it came."""
+        if self._eat_at is not None and self._eat_at >= end:
+            self._eat_at -= end - start
         out = bytes(self._raw[start:end])
         del self._view[start:end]
         if self._raw is not self._view:
@@ -110,7 +116,11 @@ class Decoder:
 
     def _give_up(self, length: int) -> None:
         self._events.append(Damaged(self._cut(0, length)))
+        self._next_candidate()
+
+    def _next_candidate(self) -> None:
         self._scan = 1
+        self._splicer = None
 
     def _eat_newline(self) -> None:
         """Remove the newline of an accepted frame, in whatever form the line gave it, as far as it has come."""
@@ -144,7 +154,7 @@ class Decoder:
             self._eat_newline()
         at = 0
         while self._view:
-            start = self._view.find(START, at)
+            start = self._find_start(at, len(self._view))
             if start < 0:
                 self._text(len(self._view))
                 return
@@ -156,6 +166,17 @@ class Decoder:
                 self._text(start)
             if not self._candidate():
                 return
+
+    def _find_start(self, at: int, end: int) -> int:
+        """Where the next start character stands that may begin a frame, -1 for nowhere."""
+        match = _MAY_START.search(self._view, at, end)
+        return match.start() if match is not None else -1
+
+    def _find_inner(self, at: int, end: int) -> int:
+        """The same inside the candidate, where nothing is looked at twice."""
+        start = self._find_start(at, end)
+        self._scan = max(self._scan, start if start >= 0 else min(end, len(self._view)))
+        return start
 
     def _header(self, at: int) -> tuple[int, int]:
         """Read a header: (total length of the frame without newline, offset of its body), or a reason in the first."""
@@ -175,10 +196,10 @@ class Decoder:
         while True:
             total, body = self._header(0)
             if total == _NONE:
-                self._scan = 1
+                self._next_candidate()
                 self._text(1)
                 return True
-            inner = self._view.find(START, self._scan, None if total == _MORE else total)
+            inner = self._find_inner(self._scan, len(self._view) if total == _MORE else total)
             if inner < 0:
                 break
             what = self._inner(inner)
@@ -189,17 +210,19 @@ class Decoder:
                 return True
         if total == _MORE or len(self._view) < total:
             return False
-        if self._view.find(START, 1, total) < 0 and self._take(0, total, body):
-            self._scan = 1
-            return True
-        return self._wrong_candidate(total, body)
+        if self._splicer is None:
+            if self._view.find(START, 1, total) < 0 and self._take(0, total, body):
+                self._next_candidate()
+                return True
+            self._splicer = Splicer(total)
+        return self._wrong_candidate(self._splicer, total, body)
 
-    def _wrong_candidate(self, total: int, body: int) -> bool:
+    def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
         """The candidate is complete by length and its check is wrong: try to repair it with what stands before each
         further start character; False when more bytes are needed."""
         while True:
-            following = self._view.find(START, max(self._scan, total))
-            if self._repair(total, body, following if following >= 0 else len(self._view)):
+            following = self._find_inner(max(self._scan, total), len(self._view))
+            if self._repair(splicer, body, following if following >= 0 else len(self._view)):
                 return True
             if following < 0:
                 return False
@@ -258,7 +281,7 @@ class Decoder:
             return Echo(len(text) + 1)
         return None
 
-    def _repair(self, total: int, body: int, end: int) -> bool:
+    def _repair(self, splicer: Splicer, body: int, end: int) -> bool:
         """Look for foreign lines in the candidate, which reaches to ``end`` at most; True when it is dealt with."""
         found: list[FrameFound | Echo] = []
 
@@ -268,16 +291,38 @@ class Decoder:
                 found.append(frame)
             return frame is not None
 
-        verdict = splice_out(self._view[:end], total, is_good)
+        verdict = splicer.look(self._view, end, is_good)
         if verdict.frame is not None:
-            text = bytes(self._raw[verdict.text_start : verdict.text_end])
-            # What begins as a frame is an inner frame that arrived damaged, not something a person wrote.
-            self._events.append(Damaged(text) if text.startswith(START) else ForeignText(text))
+            length = verdict.text_end - verdict.text_start
+            self._inside(verdict.text_start, verdict.text_end)
             self._events.extend(found)
-            self.framed += len(self._cut(0, verdict.end)) - len(text)
-            self._scan = 1
+            self.framed += len(self._cut(0, verdict.end)) - length
+            self._next_candidate()
             return True
         if verdict.hopeless:
             self._give_up(verdict.end)
             return True
         return False
+
+    def _inside(self, start: int, end: int) -> None:
+        """Tell what stood inside a frame: foreign lines, and among them perhaps an inner control frame that they were
+        printed into. An inner frame that stays damaged is nothing that a person wrote."""
+        at = self._view.find(START, start, end)
+        total, body = self._header(at) if at >= 0 else (_NONE, 0)
+        if 0 <= total <= limits.CONTROL_FRAME:
+            found: list[FrameFound | Echo] = []
+
+            def is_good(text: bytes) -> bool:
+                frame = self._read(text, body - at)
+                if frame is not None:
+                    found.append(frame)
+                return frame is not None
+
+            verdict = Splicer(total).look(self._view[at:end], end - at, is_good)
+            if verdict.frame is not None:
+                text = self._raw[start:at] + self._raw[at + verdict.text_start : at + verdict.text_end]
+                self._events.append(ForeignText(bytes(text + self._raw[at + verdict.end : end])))
+                self._events.extend(found)
+                return
+        text = self._raw[start:end]
+        self._events.append(Damaged(bytes(text)) if text.startswith(START) else ForeignText(bytes(text)))

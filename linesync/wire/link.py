@@ -85,13 +85,19 @@ class Counters:
 class _Line:
     """What the link knows of the line it is on."""
 
-    __slots__ = ("console", "decoder", "pacer", "shared")
+    __slots__ = ("_answer_time", "console", "decoder", "pacer", "shared")
 
     def __init__(self, shared: bool, pacer: Pacer, decoder: Decoder) -> None:
         self.shared = shared
         self.pacer = pacer
         self.decoder = decoder
         self.console = Console()
+        self._answer_time = 2 * limits.CONTROL_FRAME / pacer.rate if pacer.rate else 0.0
+
+    def patience(self, least: float) -> float:
+        """Seconds to wait for something valid: not less than two control frames take, one that was begun before ours
+        arrived and the answer behind it; at 300 baud that is 8.5 s."""
+        return max(least, self._answer_time)
 
 
 Trace = Callable[[str, bytes, bytes, int], None]
@@ -155,10 +161,10 @@ class Link:
         :param byte_rate: bytes a second that it carries, None where it has no rate.
         :param shared: others may speak on it: a listener keeps its silence.
         """
+        self._leave_line(now)  # another one may take the place of one that nobody has seen going
         clean = "p" in self.local.flags
         longest = self.local.frame * 2 + 64 if "e" in self.local.flags and clean else self.local.frame
         self._line = _Line(shared, Pacer(byte_rate), Decoder(longest=longest, eight=clean))
-        self._outbox.drop()
         self._hellos.clear()
         self._calls = 0
         self._call_at = now if self.local.role == "c" else None
@@ -166,6 +172,11 @@ class Link:
 
     def line_down(self, now: float) -> list[Event]:
         """The line is gone. The session stays."""
+        self._leave_line(now)
+        return self._take_events(now)
+
+    def _leave_line(self, now: float) -> None:
+        """What is half read or half sent on the line, or in flight, is lost with it."""
         if self._line is not None:
             for event in self._line.decoder.receive_eof():
                 self._dispatch(event, now)
@@ -178,7 +189,6 @@ class Link:
                 if not self.quiet:
                     self.quiet = True
                     self._events.append(LineQuiet(max(now - self._heard_at, 0.0)))
-        return self._take_events(now)
 
     def close(self, reason: str) -> None:
         """Say goodbye. Send what :meth:`data_to_send` then gives, and close the line."""
@@ -336,6 +346,7 @@ class Link:
         self._events += session.mux.close_all(reason)
         self._events.append(SessionEnded(reason))
         self.handshake.end()
+        self._bye = None
         self._outbox.drop()
         self._hellos.clear()
         self._set_seeds()
@@ -350,7 +361,7 @@ class Link:
         line = self._line
         if line is None:
             return False
-        return self.local.role == "c" or not line.shared or now - self._valid_at < limits.SILENCE
+        return self.local.role == "c" or not line.shared or now - self._valid_at < line.patience(limits.SILENCE)
 
     def data_to_send(self, now: float) -> bytes:
         """Bytes to hand to the line now; empty when there are none, or the line is busy enough."""
@@ -423,10 +434,10 @@ class Link:
         if session is None or line is None or self.quiet:
             return None
         if self.local.role == "l" and line.shared:
-            return self._heard_at + limits.QUIET_LISTENER
+            return self._heard_at + line.patience(limits.QUIET_LISTENER)
         if session.unanswered_since is None:
             return None
-        return session.unanswered_since + (limits.QUIET_AFTER if line.shared else limits.QUIET_AFTER_PIPE)
+        return session.unanswered_since + line.patience(limits.QUIET_AFTER if line.shared else limits.QUIET_AFTER_PIPE)
 
     def _idle_poll_at(self) -> float | None:
         """When a caller that heard nothing asks; None where somebody asked already."""

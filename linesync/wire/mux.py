@@ -32,6 +32,7 @@ from .frames import Lane
 __all__ = ["Mux"]
 
 _LEAST_RECORD = 8  # room below this is not worth a record
+_NUMBER_DIGITS = 6  # of a channel's number: a session may live for months, and no number is used twice
 
 
 class Mux:
@@ -215,7 +216,7 @@ class Mux:
         at = 0
         while at < len(payload):
             kind = payload[at : at + 1]
-            number, at = read_counted(payload, at + 1)
+            number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return False

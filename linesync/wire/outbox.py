@@ -1,18 +1,21 @@
 """The order of bytes on the line: what is short and urgent may stand inside what is long.
 
 Two frames can be half sent: a bulk frame, and a control frame that interrupts it. A control frame is never interrupted.
+Control goes first, but a flood of it does not keep bulk waiting for ever: after so many bytes of control on end bulk has
+a turn, no longer than a control frame, for which a prompt frame may have to wait anyhow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from .. import limits
 from .lanes import LaneSender, Sent
 
 __all__ = ["Outbox", "Outgoing"]
 
-
 _HEAD = 6  # bytes in which the start, the kind and the length of any frame have been sent
+_FLOOD = 8 * limits.CONTROL_FRAME  # bytes of control on end after which bulk has a turn
 
 
 class Outgoing:
@@ -64,6 +67,7 @@ class Outbox:
         self._done = done
         self._control: Outgoing | None = None
         self._bulk: Outgoing | None = None
+        self._on_end = 0  # bytes of control since bulk had its turn
         self.nest = False
         """The peer takes frames inside frames."""
 
@@ -83,13 +87,14 @@ class Outbox:
             frame = self._pick()
             if frame is None:
                 break
-            end = frame.at + budget - given
-            if frame.at < _HEAD < end:
-                end = _HEAD  # where the next control frame may come in
-            piece = frame.data[frame.at : end]
+            piece = frame.data[frame.at : frame.at + min(budget - given, self._most(frame))]
             frame.at += len(piece)
             given += len(piece)
             out.append(piece)
+            if frame is self._control:
+                self._on_end += len(piece)
+            elif frame.at > _HEAD:
+                self._on_end = 0
             if frame.at == len(frame.data):
                 if frame is self._control:
                     self._control = None
@@ -98,9 +103,21 @@ class Outbox:
                 self._done(frame, given)
         return b"".join(out)
 
+    def _most(self, frame: Outgoing) -> int:
+        """How many bytes of a frame go before the next look at what comes first."""
+        if frame.at < _HEAD:
+            return _HEAD - frame.at
+        return limits.CONTROL_FRAME if frame is self._bulk and self._on_end >= _FLOOD else len(frame.data)
+
     def _pick(self) -> Outgoing | None:
         if self._control is not None:
             return self._control
+        if self._on_end >= _FLOOD:
+            if self._bulk is None:
+                self._bulk = self._next_bulk(False)
+            if self._bulk is not None:
+                return self._bulk
+            self._on_end = 0  # nothing waits for a turn
         if self._bulk is None or (self.nest and self._bulk.may_be_interrupted):
             self._control = self._next_control(self._bulk is not None)
             if self._control is not None:

@@ -28,8 +28,9 @@ _SAMPLES = 2  # and acknowledgements: each may have waited for something else
 _WAIT = 30  # bytes that an acknowledgement may have waited for
 _STALL = 0.08  # a lag beyond this within a span is a stop, not a slower line
 _LEAST_PACE = 0.8  # of the nominal rate
-_STEADY = 3  # spans on end with a lag that make a slower line
-_REGAIN = 0.25  # of what the pace is short of the rate, each span without lag
+_STEADY = 2  # spans on end with a lag that make a slower line
+_REGAIN = 0.001  # of the rate, the first span without lag; twice as much each further one on end
+_REGAIN_MOST = 0.002
 
 
 class Pacer:
@@ -42,6 +43,7 @@ class Pacer:
         "_lagging",
         "_least",
         "_pace",
+        "_regain",
         "_samples",
         "_since",
         "_valid_from",
@@ -62,6 +64,7 @@ class Pacer:
         self._since = 0.0
         self._samples = 0
         self._lagging = 0  # spans on end with a lag
+        self._regain = _REGAIN
         self._valid_from = -inf  # what was sent before this is on the far side of a correction
 
     def budget(self, now: float) -> int:
@@ -107,9 +110,11 @@ class Pacer:
         if behind < slack:
             if behind < slack / 2:
                 self._lagging = 0
-                self._pace += (1.0 - self._pace) * _REGAIN
+                self._pace = min(self._pace + self._regain, 1.0)
+                self._regain = min(self._regain * 2, _REGAIN_MOST)
             return
         self._lagging += 1
+        self._regain = _REGAIN
         if behind < _STALL and self._lagging >= _STEADY:
             self._pace = max(self._pace * (1 - behind / max(now - self._since, _SPAN)), _LEAST_PACE)
         self.busy_until = max(self.busy_until, now) + min(behind, 0.5)

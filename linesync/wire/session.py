@@ -21,6 +21,8 @@ from .sizing import Sizing
 
 __all__ = ["Session"]
 
+_FEW = 512  # bytes received that are not worth a full acknowledgement where one rides on data
+
 
 class Session:
     """State that lives from one establishment to the next.
@@ -44,7 +46,8 @@ class Session:
         self.senders = {lane: LaneSender() for lane in Lane}
         self.receivers = {lane: LaneReceiver() for lane in Lane}
         most = max(int(rate * limits.BULK_TIME), limits.BASIC_FRAME) if rate else peer.frame
-        self.sizing = Sizing(most=min(most, peer.frame), probe=not clean)
+        # Nothing is gained beyond our own longest frame, and four digits of length must hold an escaped one.
+        self.sizing = Sizing(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
         self.round_trip = RoundTrip()
         self.broken = ""
         """A sentence once the peer has done what no right peer does."""
@@ -256,8 +259,9 @@ class Session:
 
     def _measured_lately(self, now: float) -> bool:
         """The peer had a full acknowledgement a short while ago: what rides on data does not tell it how late we were,
-        and it learns from that how the line keeps up with its pacing."""
-        return now - self._ack_sent < max(limits.MEASURE, limits.MEASURE_COST * self._control_time)
+        and it learns from that how the line keeps up with its pacing; a few bytes teach it nothing."""
+        few = self._ack_bytes < _FEW
+        return few or now - self._ack_sent < max(limits.MEASURE, limits.MEASURE_COST * self._control_time)
 
     def _ack_frame(self, now: float) -> bytes:
         self._answer_now = False

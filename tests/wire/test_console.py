@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, given
@@ -12,7 +13,7 @@ from linesync import limits
 from linesync.wire import frames
 from linesync.wire.console import Console
 from linesync.wire.events import Damaged, Event, ForeignText, Noise
-from linesync.wire.splice import difference, splice_out
+from linesync.wire.splice import Splicer, Verdict, difference
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
 _FRAME = frames.encode(b"d", frames.data_body(3, 4, random.Random(1).randbytes(300), eight=False), 5)
@@ -21,6 +22,10 @@ _GOOD = _FRAME[1:-7]  # as the console is given it: from the kind on, the check 
 
 def _text(events: list[Event]) -> bytes:
     return b"".join(event.data for event in events if isinstance(event, ForeignText))
+
+
+def splice_out(piece: bytes, total: int, is_good: Callable[[bytes], bool]) -> Verdict:
+    return Splicer(total).look(piece, len(piece), is_good)
 
 
 # -- splice -----------------------------------------------------------------------------------------------------------

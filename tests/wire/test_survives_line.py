@@ -80,6 +80,22 @@ def test_row_01_a_foreign_line_that_quotes_a_frame_costs_neither_itself_nor_the_
         assert b"".join(event.data for event in events if isinstance(event, ForeignText)) == text, (chunk, events)
 
 
+@pytest.mark.parametrize("outer_at", [10, 60, 99])
+@pytest.mark.parametrize("kind", [b"K", b"A", b"c"])
+def test_row_01_a_foreign_line_inside_an_inner_frame_costs_none_of_the_three(outer_at: int, kind: bytes) -> None:
+    body = {b"K": b"", b"A": b"AAAAAABAACA", b"c": frames.data_body(3, 4, b"prompt", eight=False)}[kind]
+    outer = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
+    inner, text = frames.encode(kind, body, 5), _PRINTK % 7
+    start = len(inner) - len(body) - limits.CHECK_SIZE  # a header that is cut looks like foreign text itself
+    for at in range(start, len(inner) - 1):
+        decoder = Decoder()
+        decoder.seeds = (5,)
+        events = decoder.receive(outer[:outer_at] + inner[:at] + text + inner[at:] + outer[outer_at:], 0.0)
+        assert [e.frame.kind for e in events if isinstance(e, FrameFound)] == [kind, b"d"], (at, events)
+        assert b"".join(event.data for event in events if isinstance(event, ForeignText)) == text, (at, events)
+        assert not any(isinstance(event, Damaged) for event in events), (at, events)
+
+
 def test_row_01_text_printed_into_a_damaged_frame_comes_out_when_its_good_copy_does() -> None:
     line = ready()
     channel = line.a.link.mux.open(Lane.BULK, b"bulk")

@@ -1,0 +1,120 @@
+"""Requests on their way through an agent: the numbers on both sides, and what is kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from linesync import messages
+from linesync.agent.relayed import Relayed
+from linesync.errors import LinesyncError, LinesyncFailed
+
+
+class FakePeer:
+    """One end of a conversation: takes what is sent, and lets the test answer."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.line = self.info = None
+        self.link = SimpleNamespace(quiet=False)
+        self.asked: list[tuple[str, str, Callable[[str | LinesyncError], None]]] = []
+        self.notes: list[str] = []
+        self.answers: list[tuple[str, str]] = []
+
+    def ask(self, text: str, done: Callable[[str | LinesyncError], None], *, suffix: str) -> tuple[str, None]:
+        number = f"{len(self.asked) + 100}.{suffix}"
+        self.asked.append((number, text, done))
+        return number, None
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def answer(self, number: str, text: str) -> None:
+        self.answers.append((number, text))
+
+
+def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
+    async def main() -> None:
+        uplink, script = FakePeer(), FakePeer()
+        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None)  # type: ignore[arg-type]
+        relayed.registered = True
+        relayed.join(script)  # type: ignore[arg-type]
+        work(relayed, uplink, script)
+
+    asyncio.run(main())
+
+
+def test_a_confirmation_is_passed_on_under_the_hubs_number_and_once() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "7", "sem x -1")  # type: ignore[arg-type]
+        uplink.asked[0][2]("ok 0")
+        relayed.take(script, "-", "confirm 7")  # type: ignore[arg-type]
+        relayed.take(script, "-", "confirm 7")  # type: ignore[arg-type]
+        assert script.answers == [("7", "ok 0")]
+        assert uplink.notes == ["confirm 100.1"]
+
+    play(work)
+
+
+def test_a_confirmation_is_not_carried_into_another_session() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
+        uplink.asked[0][2]("ok 0")
+        relayed.down()
+        relayed.up()
+        relayed.take(script, "-", "confirm 1")  # type: ignore[arg-type]
+        assert uplink.notes == [], "its number may be another request's now"
+
+    play(work)
+
+
+def test_what_is_kept_of_a_scripts_requests_is_bounded() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "forever", "sem never -1")  # type: ignore[arg-type]
+        for number in range(5000):
+            relayed.take(script, str(number), "hosts")  # type: ignore[arg-type]
+            uplink.asked[-1][2]("ok []")
+        kept = relayed.script(script)  # type: ignore[arg-type]
+        assert kept is not None
+        assert list(kept.requests) == ["forever"] and len(kept.granted) <= 1000
+
+    play(work)
+
+
+def test_a_session_that_ends_answers_what_it_had_and_keeps_what_it_had_not() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
+        uplink.up = False
+        relayed.down()
+        uplink.asked[0][2](LinesyncFailed("the other side restarted; ask again"))
+        relayed.take(script, "2", "sem x 1")  # type: ignore[arg-type]
+        ((number, answer),) = script.answers
+        assert number == "1" and isinstance(messages.read_error(answer), LinesyncFailed)
+        assert any("waiting for the hub" in messages.decode(note, messages.Note).text for note in script.notes)  # type: ignore[attr-defined]
+        uplink.up = True
+        relayed.up()
+        assert [text for _, text, _ in uplink.asked] == ["sem x -1", "sem x 1"], "nothing is asked twice"
+
+    play(work)
+
+
+def test_a_request_given_up_before_a_hub_had_it_is_answered_here() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.registered = False
+        relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
+        relayed.take(script, "-", "withdraw 1")  # type: ignore[arg-type]
+        relayed.up()
+        assert [number for number, _ in script.answers] == ["1"] and uplink.asked == []
+
+    play(work)
+
+
+def test_a_script_that_leaves_takes_its_requests_along() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
+        relayed.leave(script)  # type: ignore[arg-type]
+        uplink.asked[0][2]("ok 0")
+        assert script.answers == [] and uplink.notes == ["gone 1"]
+
+    play(work)
