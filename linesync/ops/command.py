@@ -37,7 +37,14 @@ async def serve_run(stream: Stream, request: Run, extra: Mapping[str, str]) -> N
     :raises CommandNotFound, CannotExecute, UsageError: it was not started.
     :raises TimedOut: it was ended at its deadline.
     """
-    process = await _start(request, extra)
+    starting = asyncio.ensure_future(_start(request, extra))
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # The client is gone while its command is being started: it may run already, and must not run on.
+        with suppress(LinesyncError):
+            await _Command(await starting, stream).kill_all()
+        raise
     command = _Command(process, stream)
     feeding = asyncio.create_task(command.feed())
     try:

@@ -18,7 +18,8 @@ __all__ = ["Symptoms"]
 
 _GARBAGE_LEAST = 40  # bytes that are no text before anything is said of them
 _GARBAGE_SHARE = 0.3  # of all that came
-_WAIT = 3.0  # seconds without a frame before text or echo is worth a word
+_WAIT = 3.0  # seconds without a frame before a prompt or echo is worth a word
+_TEXT_WAIT = 12.0  # the same for other text: a kernel that boots will have an agent yet
 _SILENCE = 5.0  # seconds without a byte, for the end that calls
 _QUIET = 10.0  # seconds after the last frame of a session in which nothing is said: its own keepalives are rarer
 _KEPT = 200  # bytes at the end of the text, where a prompt stands
@@ -95,7 +96,7 @@ class Symptoms:
                 f"our own bytes come back on {self._endpoint} and no linesync {other} answers: a plain terminal or a"
                 f" loop is at the other end; start 'linesync {other}' there, or 'stty raw -echo' on its port"
             )
-        if self._bytes - self._strange > 0 and self._bytes:
+        if waited >= _TEXT_WAIT and self._bytes > self._strange:
             return "text", (
                 f"text arrives on {self._endpoint} and no linesync {other} answers; see it with 'linesync console' on"
                 f" the hub, and start 'linesync {other}' at the other end"

@@ -244,7 +244,7 @@ def test_nothing_at_the_other_end_is_told_by_the_agent_and_the_hub_keeps_silent(
         hub = site.hub("--port", name)
         site.await_line("hub", "waiting")
         os.write(master, b"Hit any key to stop autoboot: 3 2 1")
-        hub.says("text arrives")
+        hub.says("text arrives", 30)
         with pytest.raises(BlockingIOError):
             os.read(master, 4096)
 
