@@ -323,6 +323,7 @@ class Decoder:
                 text = self._raw[start:at] + self._raw[at + verdict.text_start : at + verdict.text_end]
                 self._events.append(ForeignText(bytes(text + self._raw[at + verdict.end : end])))
                 self._events.extend(found)
+                self.framed += verdict.end - (verdict.text_end - verdict.text_start)
                 return
         text = self._raw[start:end]
         self._events.append(Damaged(bytes(text)) if text.startswith(START) else ForeignText(bytes(text)))
