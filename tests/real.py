@@ -36,12 +36,13 @@ def require(*programs: str) -> None:
     pytest.skip(sentence)
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
-    """Wait, blocking, until ``condition`` holds; raise AssertionError with ``what`` otherwise."""
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0, *, every: float = 0.01) -> None:
+    """Wait, blocking, until ``condition`` holds, looking ``every`` so many seconds; raise AssertionError with ``what``
+    otherwise."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ by hand. The tests make every part anew, and also read the examples back as a st
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from linesync import errors, messages, words
+from linesync.model import members
 from linesync.wire import channels, check, digits, frames, handshake, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import ChannelMessage, Damaged, Echo, Event, ForeignText, FrameFound, SessionUp
@@ -267,9 +269,26 @@ def message_examples() -> str:
     samples: tuple[messages.Message, ...] = (
         messages.Register(name="sut", boot=AGENT_BOOT, capabilities=("kvm", "usb"), published=("ip=10.0.0.7",)),
         messages.Semaphore(name="ready", delta=-1, timeout=5.0),
+        messages.Semaphore(name="slots", delta=-2, arrival="x7", Hold=True, Bound=4),
         messages.Barrier(name="boot phase", count=3, ns="nightly", member="sut#1"),
+        messages.Barrier(name="up", count=0, timeout=60.0, Members="hub,sut[1-2]#1", Tolerate=True),
+        messages.Barrier(name="up", count=0, Members="hub,sut[1-2]", Abort="flash failed"),
+        messages.Lock(name="flash", arrival="x8"),
+        messages.Unlock(name="flash", token=1700000000001),
+        messages.GiveBack(arrival="x8"),
+        messages.EventSet(names=("server up",)),
+        messages.EventWait(names=("passed", "failed"), timeout=30.0, Any=True),
+        messages.Send(topic="ready", items=("ip=10.0.0.7", "port=5001")),
+        messages.Receive(topic="ready", first=1, within="x8", Others=True),
+        messages.ReceiveAll(topic="ready", Role="client"),
+        messages.Reset(names=("up", "flash")),
+        messages.ExchangeOpen(name="keys", members="hub,sut[1-2]", size=11, arrival="x9"),
+        messages.ExchangePart(member="hub", size=11, total=40),
         messages.Confirm(request="2"),
         messages.Withdraw(request="2.7"),
+        messages.Revoked(client="7", arrival="x8", why="lock 'flash' was reset by hub"),
+        messages.Concurrent(),
+        messages.Activity(),
         messages.ClientGone(client="7"),
         messages.Note(text="waiting for the hub"),
         messages.Hosts(),
@@ -290,12 +309,24 @@ def message_examples() -> str:
 
 def reply_examples() -> str:
     timeout = errors.TimedOut("the deadline passed", details={"value": 0, "wanted": 1})
+    said = json.dumps([[1, "sut", ["ip=10.0.0.7", "port=5001"]]], separators=(",", ":"))
     texts = (
         "2 " + messages.encode_ok("0"),
-        "3 " + messages.encode_ok("1", "2", "hub", "sut"),
+        "3 " + messages.encode_ok("1", "2", "hub", "sut1", lost=("sut2",)),
         "4 " + messages.encode_error(timeout),
+        "5 " + messages.encode_ok("1", "3", "8*"),
+        "6 " + messages.encode_ok(said),
+        "7 " + messages.encode_ok(),
     )
     return _fence("reply", "\n".join(texts))
+
+
+FOLDED = ("hub", "sut[1-3]", "sut[1,3]#[1-2],hub", "n[08-11]", "rack[1-2]n[01-02]")
+"""Lists of members as a reader must take them."""
+
+
+def folded_examples() -> str:
+    return _fence("folded", _columns(*((text, " ".join(members.unfold(text))) for text in FOLDED)))
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
@@ -492,6 +523,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "record": record_examples,
     "message": message_examples,
     "reply": reply_examples,
+    "folded": folded_examples,
     "stream": stream_examples,
     "session": session_example,
 }

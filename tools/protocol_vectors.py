@@ -17,6 +17,7 @@ from typing import Any
 
 from linesync import messages, words
 from linesync.errors import LinesyncError
+from linesync.model import members
 from linesync.wire import check, digits, frames, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import (
@@ -371,6 +372,31 @@ _MESSAGES = (
     "sem ready 1",
     "sem %25 0 ns=a%20b timeout=0.25 arrival=x1",
     "barrier boot%20phase 3 ns=nightly member=sut#1",
+    "barrier up 0 timeout=60 arrival=x2 within=x1 who=1 Members=hub,sut[1-2]#1 Reuse=linger%3D5 Tolerate=1",
+    "barrier up 3 Members=hub,sut[1-2] Abort=no%20power",
+    "sem slots -2 arrival=x1 Hold=1 Bound=4",
+    "lock flash timeout=0 arrival=x1 Keep=1",
+    "unlock flash 1700000000001 ns=nightly",
+    "giveback x1",
+    "event up",
+    "event a%20b c ns=nightly arrival=x3 Clear=1",
+    "await a%20b c timeout=30 Any=1",
+    "send ready",
+    "send ready ip%3D10.0.0.7 %. member=sut#1 arrival=x4",
+    "receive ready 1",
+    "receive ready 3 timeout=0.5 member=sut#1 within=x1 most=1000 Others=1",
+    "gather ready",
+    "gather ready timeout=60 Role=client",
+    "reset",
+    "reset up flash ns=nightly",
+    "exchange keys hub,sut[1-2] 11",
+    "exchange keys hub,sut[1-2] 0 timeout=60 member=sut1 arrival=x5 within=x1",
+    "part hub 11 total=40",
+    "part sut1 0",
+    "revoked 7 x1 the%20host%20was%20lost",
+    "revoked - %. the%20session%20is%20over",
+    "concurrent",
+    "activity",
     "confirm 2",
     "withdraw 2.7 arrival=x1",
     "gone 7",
@@ -400,6 +426,11 @@ _BAD_MESSAGES = {
     "": "no verb",
     "frobnicate now": "an unknown verb",
     "sem ready 1 Sure=1": "an option that must not be ignored",
+    "barrier up 2 Tolerate=yes": "no truth",
+    "lock flash Hold=1": "an option of another operation, which must not be ignored",
+    "unlock flash": "a word is missing",
+    "unlock flash first": "no number",
+    "exchange keys hub": "a word is missing",
     "sem ready": "a word is missing",
     "sem ready one": "no number",
     "sem  ready 1": "two blanks",
@@ -435,6 +466,59 @@ def messages_file() -> dict[str, Any]:
         "good": [case(text) for text in _MESSAGES],
         "loose": [{**case(text), "why": why} for text, why in _LOOSE.items()],
         "bad": [{"text": text, "error": code(text), "why": why} for text, why in _BAD_MESSAGES.items()],
+    }
+
+
+# -- lists of members -------------------------------------------------------------------------------------------------
+
+_FOLDED = (
+    "hub",
+    "sut[1-3]",
+    "sut[1,3]#[1-2],hub",
+    "n[08-11]",
+    "rack[1-2]n[01-02]",
+    "a,b,a",
+    "a[1-2,2-3]",
+    "x[0-2]",
+    "x[000000001]",
+    "7[1-2]",
+)
+_BAD_FOLDED = {
+    "": "no member",
+    "a,": "no member behind the comma",
+    "a[1-": "a bracket that does not close",
+    "a]1[": "a bracket that was not opened",
+    "a[1[2]]": "a bracket in a bracket",
+    "a[]": "no number",
+    "a[x]": "no number",
+    "a[1-2-3]": "no range",
+    "a[2-1]": "a range that counts down",
+    "a[1-10001]": "more than 10000 members",
+    "a[0-9][0-999][0-9]": "more than 10000 members",
+    "a[1234567890]": "a number of more than nine digits",
+    "a b": "a blank",
+    "a#": "an empty tag",
+    "a#1#2": "two tags",
+    "h\u00f6st": "no letter of a host's name",
+    "a" * 65: "a name of more than 64 characters",
+}
+
+
+def members_file() -> dict[str, Any]:
+    def code(text: str) -> str:
+        try:
+            members.unfold(text)
+        except LinesyncError as error:
+            return error.code
+        return ""
+
+    return {
+        "about": "8.3, folded lists: a list, its members in the order written, and as this implementation folds them",
+        "good": [
+            {"list": text, "members": list(found := members.unfold(text)), "folded": members.fold(found)}
+            for text in _FOLDED
+        ],
+        "bad": [{"list": text, "error": code(text), "why": why} for text, why in _BAD_FOLDED.items()],
     }
 
 
@@ -538,6 +622,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "records": records_file,
     "words": words_file,
     "messages": messages_file,
+    "members": members_file,
     "streams": streams_file,
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from .. import messages
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..messages import Links, Register
-from ..ops.serve import addressee, answered, serve
+from ..ops.serve import addressee, answered, is_command, serve
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.peer import Peer
@@ -20,6 +20,7 @@ from ..runtime.rows import link_row
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.frames import Hello
+from .exchange import relay_exchange
 from .relayed import Relayed
 
 __all__ = ["Agent"]
@@ -35,6 +36,7 @@ class Agent:
     :param name: the host's name.
     :param published: ``K=V`` texts.
     :param report: takes sentences for the log.
+    :param boot: the id of this agent's life; the process's, unless it holds several agents.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class Agent:
         capabilities: Sequence[str] = (),
         published: Sequence[str] = (),
         report: Callable[[str], None],
+        boot: str = BOOT,
     ) -> None:
         self.name = name
-        self._register = Register(name=name, boot=BOOT, capabilities=tuple(capabilities), published=tuple(published))
+        self._boot = boot
+        self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
         self._report = report
-        self._uplink = Peer(_Uplink(self), "c")
+        self._uplink = Peer(_Uplink(self), "c", boot)
         self.relayed = Relayed(self._uplink, self._after, self._alone)
         self._scripts = _Scripts(self)
         self._endpoint = ""
@@ -56,6 +60,8 @@ class Agent:
         self._listener: Listener | None = None
         self._peers: set[Peer] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._commands: set[asyncio.Task[None]] = set()
+        """Those that run here for others."""
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # -- for the process ----------------------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ class Agent:
             self._finished.cancel()
 
     def _accept(self) -> Peer:
-        peer = Peer(self._scripts, "l")
+        peer = Peer(self._scripts, "l", self._boot)
         peer.expect_session()
         self._peers.add(peer)
         return peer
@@ -116,11 +122,23 @@ class Agent:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._commands.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LinesyncError):
             self._report(str(error))
         elif error is not None:
             task.get_loop().call_exception_handler({"message": "a task of the agent failed", "exception": error})
+
+    def spawn_for(self, stream: Stream, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start what a channel was opened for."""
+        task = self.spawn(work)
+        if is_command(stream.words, self.name):
+            self._commands.add(task)
+        return task
+
+    def activity(self) -> str:
+        """The reply to the hub's question who may act on this host."""
+        return messages.encode_ok(str(len(self._commands)), *self.relayed.scripts())
 
     def report(self, sentence: str) -> None:
         self._report(sentence)
@@ -159,10 +177,12 @@ class Agent:
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
-    def from_script(self, stream: Stream) -> Coroutine[Any, Any, None]:
+    def from_script(self, peer: Conversation, stream: Stream) -> Coroutine[Any, Any, None]:
         """A script opens a channel: to this host, or to where the hub takes it."""
         if addressee(stream.words) == self.name:
             return serve(stream, self._extra)
+        if stream.words.startswith(f"{messages.ExchangeOpen.VERB} "):
+            return relay_exchange(stream, self.relayed.script(peer), self.relayed, self._uplink)
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
         return splice(stream, self._uplink.open(stream.words, stream.lane))
@@ -211,7 +231,15 @@ class _Uplink(User):
         self._agent.report(sentence)
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
-        self._agent.spawn(self._agent.from_hub(stream))
+        self._agent.spawn_for(stream, self._agent.from_hub(stream))
+
+    def request(self, peer: Conversation, number: str, text: str) -> None:
+        if text == messages.Activity.VERB:
+            peer.answer(number, self._agent.activity())
+        elif text.startswith(f"{messages.Revoked.VERB} "):
+            self._agent.relayed.revoked(text)
+        elif number != "-":
+            peer.answer(number, messages.encode_error(LinesyncFailed("an agent does not know this operation")))
 
 
 class _Scripts(User):
@@ -237,7 +265,7 @@ class _Scripts(User):
         self._agent.relayed.take(peer, number, text)
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
-        task = self._agent.spawn(answered(stream, self._agent.from_script))
+        task = self._agent.spawn_for(stream, answered(stream, lambda stream: self._agent.from_script(peer, stream)))
         script = self._agent.relayed.script(peer)
         if script is not None:
             script.tasks.add(task)

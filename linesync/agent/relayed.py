@@ -14,14 +14,22 @@ from dataclasses import dataclass
 
 from .. import messages
 from ..errors import LinesyncError, LinesyncFailed
-from ..messages import Barrier, Confirm, Hosts, Links, Message, Note, Semaphore, Status, Withdraw
+from ..messages import Concurrent, Confirm, Lock, Note, Revoked, Semaphore, Withdraw
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
 
-__all__ = ["Relayed"]
+__all__ = ["GRACE", "Relayed", "Script", "no_answer"]
 
-_KNOWN: tuple[type[Message], ...] = (Barrier, Semaphore, Hosts, Status, Links)
-_GRACE = 2.0  # seconds beyond a request's deadline in which the hub's own answer may still come
+_WAITING: tuple[type[messages.Message], ...] = (
+    messages.Barrier,
+    messages.Semaphore,
+    messages.Lock,
+    messages.EventWait,
+    messages.Receive,
+    messages.ReceiveAll,
+)
+"""The requests that may wait for others, each with a timeout of its own."""
+GRACE = 2.0  # seconds beyond a request's deadline in which the hub's own answer may still come
 _PATIENCE = 10.0  # seconds for requests that do not wait for anybody
 _REMEMBERED = 1000  # answered requests of one script whose hub's number is kept, for their confirmation
 
@@ -46,11 +54,29 @@ class Script:
     def __init__(self, peer: Conversation, number: int) -> None:
         self.peer = peer
         self.number = number
+        self.concurrent = False
+        """It does several things at once."""
+        self.exchanges = 0
+        """The exchanges that it waits in."""
+        self.holds = False
+        """It was granted something that it keeps until it gives it back."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.requests: dict[str, _Request] = {}
         """Those without an answer, by the script's number."""
         self.granted: OrderedDict[str, str] = OrderedDict()
         """Those with a good one: the script's number to the hub's, until it is confirmed."""
+
+
+def no_answer(waited: float) -> LinesyncFailed:
+    """What a script hears when its deadline has passed and the hub was silent."""
+    return LinesyncFailed(
+        f"no answer from the hub in {waited:g} s: the line is down or no hub is at its other end; check the cable and the hub"
+    )
+
+
+def _is_hold(request: str) -> bool:
+    verb = request.partition(" ")[0]
+    return verb == Lock.VERB or (verb == Semaphore.VERB and "Hold=1" in request.split(" "))
 
 
 class Relayed:
@@ -69,6 +95,8 @@ class Relayed:
         self._scripts: dict[Conversation, Script] = {}
         self._count = 0
         self.registered = False
+        self.ready = asyncio.Event()
+        """Set while the hub knows this host."""
         self._loop = asyncio.get_running_loop()
 
     # -- scripts come and go ------------------------------------------------------------------------------------------
@@ -94,6 +122,15 @@ class Relayed:
             self._uplink.note(messages.encode(messages.ClientGone(client=str(script.number))))
         return script
 
+    def scripts(self) -> list[str]:
+        """The numbers of the scripts that may act, with a ``*`` for those that do several things at once. One that waits in
+        an exchange is none of them, for what it waits in has a number of its own."""
+        return [
+            f"{script.number}*" if script.concurrent else str(script.number)
+            for script in self._scripts.values()
+            if script.concurrent or not script.exchanges
+        ]
+
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, peer: Conversation, number: str, text: str) -> None:
@@ -105,7 +142,7 @@ class Relayed:
             self._note(script, text)
             return
         request = _Request(script, number, text)
-        reply = None if self._line_works else self._alone(text)
+        reply = None if self.works else self._alone(text)
         if reply is not None:
             peer.answer(number, reply)
             return
@@ -117,11 +154,12 @@ class Relayed:
             self._send(request)
         else:
             self._queue.append(request)
-        if not self._line_works:
-            self._say_waiting(request)
+        if not self.works:
+            self.say_waiting(script)
 
     @property
-    def _line_works(self) -> bool:
+    def works(self) -> bool:
+        """The hub knows this host, and is heard."""
         link = self._uplink.link
         return self.registered and self._uplink.up and link is not None and not link.quiet
 
@@ -129,18 +167,17 @@ class Relayed:
     def _patience(text: str) -> float | None:
         """Seconds after which a request without a line is answered here, None for never."""
         try:
-            message = messages.decode(text, *_KNOWN)
+            timeout = messages.decode(text, *_WAITING).timeout  # type: ignore[attr-defined]
         except LinesyncError:
-            return _PATIENCE  # the hub refuses it in its own words
-        if isinstance(message, Barrier | Semaphore):
-            return None if message.timeout is None else message.timeout + _GRACE
-        return _PATIENCE
+            return _PATIENCE  # it asks for something that is there or not, or the hub refuses it in its own words
+        return None if timeout is None else float(timeout) + GRACE
 
-    def _say_waiting(self, request: _Request) -> None:
+    def say_waiting(self, script: Script) -> None:
+        """Tell a script that the hub cannot be reached now."""
         where = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
         why = "no hub answers" if self._uplink.line is not None else "the line is down"
         text = f"waiting for the hub: {why} on {where}"
-        request.script.peer.note(messages.encode(Note(text=text)))
+        script.peer.note(messages.encode(Note(text=text)))
 
     def _send(self, request: _Request) -> None:
         try:
@@ -156,6 +193,7 @@ class Relayed:
         self._settle(request)
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
+            request.script.holds = request.script.holds or _is_hold(request.text)
             granted = request.script.granted
             granted[request.own] = request.hub
             if len(granted) > _REMEMBERED:
@@ -172,39 +210,52 @@ class Relayed:
 
     def _deadline(self, request: _Request, waited: float) -> None:
         """The deadline has passed and no answer came."""
-        if self._line_works and request.hub:
-            request.timer = self._loop.call_later(_GRACE, self._deadline, request, waited + _GRACE)
+        if self.works and request.hub:
+            request.timer = self._loop.call_later(GRACE, self._deadline, request, waited + GRACE)
             return  # the hub decides; its answer is on the way
         if request in self._queue:
             self._queue.remove(request)
         elif request.hub:
-            self._uplink.note(messages.encode(Withdraw(request=request.hub)))
-        error = LinesyncFailed(
-            f"no answer from the hub in {waited:g} s: the line is down or no hub is at its other end; check the cable"
-            " and the hub"
-        )
-        self._answer(request, error)
+            self._uplink.note(messages.encode(Withdraw(request=request.hub, arrival=_arrival(request.text))))
+        self._answer(request, no_answer(waited))
 
     def _note(self, script: Script, text: str) -> None:
         """A confirmation or a withdrawal, which names the script's own number."""
         try:
-            message = messages.decode(text, Confirm, Withdraw)
+            message = messages.decode(text, Confirm, Withdraw, Concurrent)
         except LinesyncError:
+            return
+        if isinstance(message, Concurrent):
+            script.concurrent = True
             return
         assert isinstance(message, Confirm | Withdraw)
         request = script.requests.get(message.request)
         number = request.hub if request is not None else script.granted.pop(message.request, "")
+        if not number and message.arrival:  # what is held is given back by its arrival alone
+            number = f"-.{script.number}"
         if request is not None and request in self._queue:
             self._queue.remove(request)
             self._answer(request, LinesyncFailed("the request was given up before a hub had it; ask again"))
         elif number:
             self._uplink.note(messages.encode(type(message)(request=number, arrival=message.arrival)))
 
+    def revoked(self, text: str) -> None:
+        """The hub says that a script no longer holds something."""
+        try:
+            note = messages.decode(text, Revoked)
+        except LinesyncError:
+            return
+        assert isinstance(note, Revoked)
+        for script in self._scripts.values():
+            if str(script.number) == note.client:
+                script.peer.note(messages.encode(note.but(client="-")))
+
     # -- the uplink comes and goes ------------------------------------------------------------------------------------
 
     def up(self) -> None:
         """The hub knows this host: what waited goes to it now."""
         self.registered = True
+        self.ready.set()
         queue, self._queue = self._queue, []
         for request in queue:
             self._send(request)
@@ -213,5 +264,18 @@ class Relayed:
         """The session with the hub is over; its unanswered requests were answered with that, and its numbers mean
         nothing in the next one."""
         self.registered = False
+        self.ready.clear()
+        gone = messages.encode(Revoked(client="-", arrival="", why="the session with the hub is over"))
         for script in self._scripts.values():
             script.granted.clear()
+            if script.holds:
+                script.holds = False
+                script.peer.note(gone)
+
+
+def _arrival(text: str) -> str:
+    """The id that a waiting request gave its arrival, empty for none."""
+    try:
+        return str(messages.decode(text, *_WAITING).arrival)  # type: ignore[attr-defined]
+    except LinesyncError:
+        return ""

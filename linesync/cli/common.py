@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,21 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
+    from ..client.sync import TopicMessage
 
-__all__ = ["connection", "namespace_option", "option", "print_json", "seconds", "table", "timeout_option"]
+__all__ = [
+    "connection",
+    "namespace_option",
+    "option",
+    "print_json",
+    "print_messages",
+    "seconds",
+    "table",
+    "timeout_option",
+    "whole",
+]
+
+_SECONDS_MAX = 10 * 365 * 86400.0  # as the hub has it
 
 
 def option(
@@ -50,13 +65,18 @@ def given(args: argparse.Namespace, name: str) -> list[str]:
     return values
 
 
+def whole(text: str) -> int | None:
+    """A whole number of up to 18 digits, None where it is none; int() itself takes blanks and underscores, too."""
+    return int(text) if re.fullmatch("[+-]?[0-9]{1,18}", text, re.ASCII) else None
+
+
 def seconds(text: str) -> float:
     """An argument in seconds, 0 or more."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 1e9:
+    if not 0 <= value <= _SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return value
 
@@ -87,13 +107,25 @@ def connection(args: argparse.Namespace) -> BlockingClient:
             said.append(text)
             print(f"linesync: {text}", file=sys.stderr, flush=True)
 
-    return connect_blocking(args.hub or find_hub(), notice)
+    client = connect_blocking(args.hub or find_hub(), notice)
+    client.operations.within = os.environ.get("LINESYNC_WITHIN", "")  # set by a command that holds something meanwhile
+    return client
 
 
 def print_json(value: object) -> None:
     import json
 
     print(json.dumps(value, default=str))
+
+
+def print_messages(found: Sequence[TopicMessage], *, as_json: bool) -> None:
+    """Print messages: one ``sender:item`` a line, just the sender for an empty one."""
+    if as_json:
+        print_json([message.as_dict() for message in found])
+        return
+    for message in found:
+        for item in message.items or ("",):
+            print(f"{message.sender}:{item}" if item else message.sender)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .common import connection, print_json
+from .progress import Progress
 
 if TYPE_CHECKING:
     from ..client.files import FileOperations
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         from ..client.files import FileOperations
 
         files = FileOperations(client.peer)
-        progress = _Progress() if sys.stderr.isatty() and not args.json else None
+        progress = Progress() if sys.stderr.isatty() and not args.json else None
         if not target[0]:
             size = client.run_coroutine(files.get_file(*source, target[1], progress))
         elif not source[0]:
@@ -59,7 +58,7 @@ def _place(text: str) -> tuple[str, str]:
 
 
 async def _between(
-    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: _Progress | None
+    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: Progress | None
 ) -> int:
     from tempfile import TemporaryDirectory
 
@@ -67,30 +66,3 @@ async def _between(
         path = os.path.join(folder, os.path.basename(source[1]) or "file")
         await files.get_file(*source, path, progress)
         return await files.put_file(path, *target, progress)
-
-
-class _Progress:
-    """A line on the terminal that tells how far it is, ten times a second at most."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._start = now()
-        self._shown = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        now = self._now()
-        if now - self._shown < 0.1 and done < total:
-            return
-        self._shown = now
-        rate = done / max(now - self._start, 1e-3)
-        left = (total - done) / rate if rate else 0.0
-        text = (
-            f"\r{done / max(total, 1):4.0%}  {done:,} of {total:,} bytes  {rate / 1000:,.1f} kB/s  {left:.0f} s left "
-        )
-        sys.stderr.write(text + "\x1b[K")
-        sys.stderr.flush()
-
-    def done(self) -> None:
-        """Leave the line."""
-        if self._shown:
-            sys.stderr.write("\n")

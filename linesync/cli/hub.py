@@ -39,7 +39,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a host that is silent for S seconds is lost (default 20)",
     )
+    option(
+        parser,
+        "hub",
+        "exchange-limit",
+        type=_mebibytes,
+        fallback=16 << 20,
+        metavar="MIB",
+        help="a member gives at most so many MiB to an exchange (default 16)",
+    )
     socket_options(parser, "hub")
+
+
+def _mebibytes(text: str) -> int:
+    """An argument in MiB, as bytes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of MiB up to 1024")
+    return int(value * (1 << 20))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"a lease of {args.lease:g} s is too short for any line; give 1 or more")
 
     async def work(stop: asyncio.Event) -> None:
-        hub = Hub(lease=args.lease, report=log)
+        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit)
         try:
             await open_socket(args, "hub", hub.add_listener)
             for endpoint in listens:

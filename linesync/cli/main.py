@@ -19,8 +19,15 @@ COMMANDS = {
     "hub": "run the hub, the controller's end of every line",
     "agent": "run the agent, this machine's end of its line",
     "demo": "a hub, two agents on null modems, and the main job, told step by step",
-    "barrier": "wait until a number of parties have arrived",
+    "barrier": "wait until all have arrived",
     "sem": "take, give or read units of a semaphore",
+    "lock": "take a lock, for a command or for this host",
+    "send": "send a message, kept for all who wait for it",
+    "wait": "wait for a message of somebody else",
+    "wait-all": "wait for a message of each host of the group",
+    "event": "set, clear or wait for events",
+    "reset": "forget what a crashed run left",
+    "exchange": "give data and get that of all",
     "run": "run a command on one or more hosts",
     "cp": "copy a file from or to a host",
     "hosts": "the hosts that the hub knows",
@@ -28,6 +35,7 @@ COMMANDS = {
     "links": "the lines and what has passed them",
     "console": "what else came down a host's line",
     "trace": "frames as they pass, decoded",
+    "compat": "drop-in commands for tests written for other tools",
     "completion": "print the shell's completion script",
 }
 
@@ -38,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence, as all others are."""
 
     hint = ""
-    """What to do about an option that is not known."""
+    """What to do about an option that is not known; only of commands that take what follows ``--`` for themselves."""
 
     def error(self, message: str) -> NoReturn:
         hint = self.hint if message.startswith("unrecognized") else ""
@@ -75,7 +83,7 @@ def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
 
 
 def _module(name: str) -> ModuleType:
-    return import_module(f".{name}", __package__)
+    return import_module(f".{name.replace('-', '_')}", __package__)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -106,11 +114,16 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
     _fill(parser, module)
     parser.hint = getattr(module, "HINT", "")
     rest, tail = args.rest, []
-    if "--" in rest:  # what follows belongs to the remote command, options and all
+    verbatim = getattr(module, "VERBATIM", False)
+    if "--" in argv and not verbatim and list(argv).index("--") == len(argv) - 1:  # a variable was empty, most likely
+        raise UsageError(f"nothing follows --; {parser.hint or _see_help(parser.prog)}")
+    if "--" in rest and parser.hint:  # what follows belongs to the remote command, options and all
         at = rest.index("--")
         rest, tail = rest[:at], rest[at + 1 :]
     merged = argparse.Namespace(hub=args.hub, json=args.json, tail=tail)
-    return parser.parse_args(rest, merged), module
+    # Intermixed: an option may stand before the last of some optional words, as in 'exchange NAME --hosts A,B DATA'.
+    parse = parser.parse_args if verbatim else parser.parse_intermixed_args
+    return parse(rest, merged), module
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except LinesyncError as error:
-        _tell(error, as_json="--json" in words)
+        _tell(error, as_json="--json" in words[: words.index("--") if "--" in words else len(words)])
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
 from .common import connection, print_json, table
 
-HELP = "show hosts, barriers and semaphores: who has arrived, who is missing, who waits for units"
+HELP = "show hosts and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers
@@ -26,12 +27,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     up = sum(row["state"] == "up" for row in status["hosts"])
     print(f"{up} of {len(status['hosts'])} hosts up: " + (_states(status["hosts"]) or "none has registered"))
-    if status["barriers"]:
-        print()
-        table(("BARRIER", "ARRIVED", "OF", "WHO", "GONE"), [_barrier(row) for row in status["barriers"]])
-    if status["semaphores"]:
-        print()
-        table(("SEMAPHORE", "VALUE", "WAITING"), [_semaphore(row) for row in status["semaphores"]])
+    for kind, (heads, line) in _TABLES.items():
+        rows = status.get(kind)
+        if rows:
+            print()
+            table(heads, [line(row) for row in rows])
     return 0
 
 
@@ -39,16 +39,55 @@ def _states(rows: list[dict[str, Any]]) -> str:
     return ", ".join(row["name"] if row["state"] == "up" else f"{row['name']} ({row['state']})" for row in rows)
 
 
-def _name(row: dict[str, Any]) -> str:
-    return row["name"] if row["namespace"] == "default" else f"{row['namespace']}/{row['name']}"
+def _name(row: dict[str, Any], key: str = "name") -> str:
+    return row[key] if row["namespace"] == "default" else f"{row['namespace']}/{row[key]}"
+
+
+def _waiting(rows: Iterable[dict[str, Any]], what: str = "") -> str:
+    told = (f"{one['name']}{f' wants {one[what]}' if what else ''} ({one['waiting']:.0f}s)" for one in rows)
+    return ", ".join(told) or "-"
 
 
 def _barrier(row: dict[str, Any]) -> tuple[object, ...]:
-    who = ", ".join(f"{party['name']} ({party['waiting']:.0f}s)" for party in row["arrived"])
-    gone = ", ".join(f"{name} ({cause})" for name, cause in row["gone"].items())
-    return _name(row), len(row["arrived"]), row["count"], who, gone or "-"
+    absent = dict(row["gone"])
+    if row["members"] is not None:
+        absent = row["missing"]
+    if row["unheard"]:
+        absent = dict.fromkeys(row["unheard"], "asked whether it lives")
+    told = ", ".join(f"{name} ({why})" for name, why in absent.items())
+    return _name(row), len(row["arrived"]), row["count"], _waiting(row["arrived"]), told or "-"
 
 
 def _semaphore(row: dict[str, Any]) -> tuple[object, ...]:
-    waiting = ", ".join(f"{one['name']} wants {one['wants']} ({one['waiting']:.0f}s)" for one in row["queue"])
-    return _name(row), row["value"], waiting or "-"
+    held = ", ".join(f"{one['name']} holds {one['units']}" for one in row["holders"])
+    return _name(row), row["value"], held or "-", _waiting(row["queue"], "wants")
+
+
+def _lock(row: dict[str, Any]) -> tuple[object, ...]:
+    owner = row["owner"]
+    whose = f"{owner['name']} ({owner['since']:.0f}s)" if owner else "-"
+    return _name(row), row["token"], whose, _waiting(row["queue"])
+
+
+def _exchange(row: dict[str, Any]) -> tuple[object, ...]:
+    missing = row["missing"]
+    absent = ", ".join(f"{name} ({why})" for name, why in missing.items()) if isinstance(missing, dict) else missing
+    return _name(row), len(row["given"]), row["count"], ", ".join(row["given"]) or "-", absent or "-"
+
+
+def _event(row: dict[str, Any]) -> tuple[object, ...]:
+    return _name(row), "set" if row["set"] else "not set", _waiting(row["waiting"])
+
+
+def _topic(row: dict[str, Any]) -> tuple[object, ...]:
+    return _name(row), row["messages"], ", ".join(row["senders"]) or "-", _waiting(row["waiting"])
+
+
+_TABLES = {
+    "barriers": (("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), _barrier),
+    "semaphores": (("SEMAPHORE", "VALUE", "HELD", "WAITING"), _semaphore),
+    "locks": (("LOCK", "TOKEN", "OWNER", "WAITING"), _lock),
+    "exchanges": (("EXCHANGE", "GAVE", "OF", "WHO", "ABSENT"), _exchange),
+    "events": (("EVENT", "STATE", "WAITING"), _event),
+    "topics": (("MESSAGES", "COUNT", "FROM", "WAITING"), _topic),
+}

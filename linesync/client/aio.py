@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +14,9 @@ from ..messages import Note
 from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..transports import connect as open_line
+from .exchange import ExchangeOperations
 from .files import FileOperations
+from .sync import Held, SyncOperations
 
 __all__ = ["Client", "connect"]
 
@@ -22,8 +26,11 @@ _GREETING = 10.0  # seconds in which whoever listens there must have answered
 class _Notices(User):
     def __init__(self) -> None:
         self.last = ""
+        self.operations: SyncOperations | None = None
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
+        if self.operations is not None and self.operations.heard_revoked(text):
+            return
         try:
             note = messages.decode(text, Note)
         except LinesyncError:
@@ -31,8 +38,12 @@ class _Notices(User):
         assert isinstance(note, Note)
         self.last = note.text
 
+    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
+        why = error.message if error is not None else "it was closed at the other end"
+        peer.abandon(f"the connection was lost ({why}); is the hub or agent there still running?")
 
-class Client(FileOperations):
+
+class Client(FileOperations, ExchangeOperations):
     """A connection to a hub, or to this host's agent. Use it as ``async with``; close it otherwise.
 
     :ivar peer: the conversation, for those who open channels of their own.
@@ -42,11 +53,43 @@ class Client(FileOperations):
         super().__init__(peer)
         self._peer = peer
         self._notices = notices
+        notices.operations = self
 
     @property
     def notice(self) -> str:
         """The last thing that the agent in between had to say (``waiting for the hub ...``), empty for nothing."""
         return self._notices.last
+
+    @asynccontextmanager
+    async def locked(
+        self, name: str, *, timeout: float | None = None, namespace: str = "default"
+    ) -> AsyncIterator[Held]:
+        """Have a lock for a block: ``async with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
+
+        Raises as :meth:`lock`, and as :meth:`give_back` when it was lost before the end of the block.
+        """
+        held = await self.lock(name, timeout=timeout, namespace=namespace)
+        async with self._until_given_back(held):
+            yield held
+
+    @asynccontextmanager
+    async def holding(
+        self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
+    ) -> AsyncIterator[Held]:
+        """Have units of a semaphore for a block; raises as :meth:`hold` and :meth:`give_back`."""
+        held = await self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
+        async with self._until_given_back(held):
+            yield held
+
+    @asynccontextmanager
+    async def _until_given_back(self, held: Held) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            with suppress(LinesyncError):  # the block's own error tells more
+                await self.give_back(held)
+            raise
+        await self.give_back(held)
 
     async def aclose(self) -> None:
         """Say goodbye and close the connection; what still waits is withdrawn."""
@@ -82,4 +125,5 @@ async def connect(endpoint: str) -> Client:
     finally:
         ready.cancel()
         lost.cancel()
+    peer.note(messages.encode(messages.Concurrent()))
     return Client(peer, notices)

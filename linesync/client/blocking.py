@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .. import messages
 from ..errors import LinesyncError
@@ -12,22 +13,38 @@ from ..messages import Note
 from ..runtime.blocking import BlockingPeer
 from ..runtime.conversation import Conversation, User
 from ..runtime.streams import Stream
-from .operations import BarrierResult, CommandResult, Operations, OutputCallback
+from .operations import Operations
+from .sync import Held
 
 if TYPE_CHECKING:
+    from .exchange import Data, ExchangeProgress, Sink
     from .files import FileOperations
 
 __all__ = ["BlockingClient", "connect_blocking"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _blocking(
+    method: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingClient, P], T]:
+    """The method of :class:`BlockingClient` that runs one of :class:`Operations` to its end."""
+
+    def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
+        return self.run_coroutine(method(self.operations, *args, **named))
+
+    run.__name__, run.__qualname__, run.__doc__ = method.__name__, method.__qualname__, method.__doc__
+    return run
 
 
 class _Notices(User):
     def __init__(self, on_notice: Callable[[str], None] | None) -> None:
         self._on_notice = on_notice
+        self.operations: Operations | None = None
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
-        if self._on_notice is None:
+        if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
             return
         try:
             note = messages.decode(text, Note)
@@ -45,8 +62,9 @@ class BlockingClient:
     """
 
     def __init__(self, endpoint: str, on_notice: Callable[[str], None] | None = None) -> None:
-        self.peer = BlockingPeer(_Notices(on_notice), endpoint)
-        self.operations = Operations(self.peer)
+        notices = _Notices(on_notice)
+        self.peer = BlockingPeer(notices, endpoint)
+        self.operations = notices.operations = Operations(self.peer)
         try:
             self.run_coroutine(self.peer.ready())
         except BaseException:
@@ -57,56 +75,78 @@ class BlockingClient:
         """Run a coroutine of :class:`Operations`, or one built from them."""
         return self.peer.run(work)
 
-    def barrier(
+    barrier = _blocking(Operations.barrier)
+    semaphore = _blocking(Operations.semaphore)
+    hold = _blocking(Operations.hold)
+    lock = _blocking(Operations.lock)
+    unlock = _blocking(Operations.unlock)
+    give_back = _blocking(Operations.give_back)
+    set_events = _blocking(Operations.set_events)
+    clear_events = _blocking(Operations.clear_events)
+    wait_events = _blocking(Operations.wait_events)
+    send = _blocking(Operations.send)
+    receive = _blocking(Operations.receive)
+    receive_all = _blocking(Operations.receive_all)
+    reset = _blocking(Operations.reset)
+    hosts = _blocking(Operations.hosts)
+    status = _blocking(Operations.status)
+    links = _blocking(Operations.links)
+    run = _blocking(Operations.run)
+
+    def exchange(
         self,
         name: str,
-        count: int,
+        members: Iterable[str] | str,
+        data: Data,
         *,
-        timeout: float | None = None,
-        namespace: str = "default",
         member: str = "",
-        arrival: str = "",
-    ) -> BarrierResult:
-        return self.run_coroutine(
-            self.operations.barrier(name, count, timeout=timeout, namespace=namespace, member=member, arrival=arrival)
-        )
-
-    def semaphore(
-        self,
-        name: str,
-        delta: int,
-        *,
         timeout: float | None = None,
         namespace: str = "default",
         arrival: str = "",
-    ) -> int:
+        within: str = "",
+        sink: Sink | None = None,
+        progress: ExchangeProgress | None = None,
+    ) -> dict[str, Any]:
+        """Give data and get that of all; see :meth:`linesync.client.exchange.ExchangeOperations.exchange`."""
+        from .exchange import ExchangeOperations
+
+        operations = ExchangeOperations(self.peer)
+        operations.within = self.operations.within
+        more: dict[str, Any] = {"within": within, "sink": sink, "progress": progress}
         return self.run_coroutine(
-            self.operations.semaphore(name, delta, timeout=timeout, namespace=namespace, arrival=arrival)
+            operations.exchange(
+                name, members, data, member=member, timeout=timeout, namespace=namespace, arrival=arrival, **more
+            )
         )
 
-    def hosts(self) -> list[dict[str, Any]]:
-        return self.run_coroutine(self.operations.hosts())
+    @contextmanager
+    def locked(self, name: str, *, timeout: float | None = None, namespace: str = "default") -> Iterator[Held]:
+        """Have a lock for a block: ``with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
 
-    def status(self) -> dict[str, Any]:
-        return self.run_coroutine(self.operations.status())
+        Raises as :meth:`lock`, and as :meth:`give_back` when it was lost before the end of the block.
+        """
+        held = self.lock(name, timeout=timeout, namespace=namespace)
+        with self._until_given_back(held):
+            yield held
 
-    def links(self) -> list[dict[str, Any]]:
-        return self.run_coroutine(self.operations.links())
+    @contextmanager
+    def holding(
+        self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
+    ) -> Iterator[Held]:
+        """Have units of a semaphore for a block; raises as :meth:`hold` and :meth:`give_back`."""
+        held = self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
+        with self._until_given_back(held):
+            yield held
 
-    def run(
-        self,
-        host: str,
-        argv: Sequence[str],
-        *,
-        stdin: bytes | None = None,
-        cwd: str = "",
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        on_output: OutputCallback | None = None,
-    ) -> CommandResult:
-        return self.run_coroutine(
-            self.operations.run(host, argv, stdin=stdin, cwd=cwd, env=env, timeout=timeout, on_output=on_output)
-        )
+    @contextmanager
+    def _until_given_back(self, held: Held) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with suppress(LinesyncError):  # the block's own error tells more
+                self.give_back(held)
+            raise
+        self.give_back(held)
 
     def get_file(self, host: str, path: str, target: str) -> int:
         """Copy a file from a host to here; see :meth:`linesync.client.files.FileOperations.get_file`."""

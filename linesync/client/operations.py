@@ -7,28 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import messages
-from ..errors import BrokenError, LinesyncError, LinesyncFailed
+from ..errors import BrokenError, LinesyncFailed
 from ..messages import Message
 from ..records import Record
-from ..runtime.conversation import Conversation
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.frames import Lane
+from .sync import SyncOperations
 
-__all__ = ["BarrierResult", "CommandResult", "Operations"]
+__all__ = ["CommandResult", "Operations"]
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
-
-
-class BarrierResult(Record):
-    """What everybody at a barrier gets when it is released."""
-
-    generation: int
-    """Which use of the name this was, from 1."""
-    position: int
-    """Our place in the order of arrival, from 1."""
-    parties: tuple[str, ...]
-    """The hosts, or members, in order of arrival."""
 
 
 class CommandResult(Record):
@@ -48,78 +37,8 @@ class CommandResult(Record):
         return 128 + self.signal if self.signal is not None else self.status or 0
 
 
-class Operations:
-    """The operations on one session.
-
-    :param peer: the conversation they pass over.
-    """
-
-    def __init__(self, peer: Conversation) -> None:
-        self.peer = peer
-
-    # -- synchronising ------------------------------------------------------------------------------------------------
-
-    async def barrier(
-        self,
-        name: str,
-        count: int,
-        *,
-        timeout: float | None = None,
-        namespace: str = "default",
-        member: str = "",
-        arrival: str = "",
-    ) -> BarrierResult:
-        """Arrive at a barrier and wait until ``count`` parties have.
-
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :param arrival: an id for this arrival, for those who retry after a lost reply: the same id joins once.
-        :raises TimedOut: names who arrived and how many are missing.
-        :raises Mismatch: others arrived with another count, or ``member`` is there already.
-        :raises MemberLost: a host in the wait died.
-        """
-        generation, position, *parties = await self._wait(
-            messages.Barrier(name=name, count=count, ns=namespace, timeout=timeout, member=member, arrival=arrival),
-            arrival,
-        )
-        return BarrierResult(generation=int(generation), position=int(position), parties=tuple(parties))
-
-    async def semaphore(
-        self,
-        name: str,
-        delta: int,
-        *,
-        timeout: float | None = None,
-        namespace: str = "default",
-        arrival: str = "",
-    ) -> int:
-        """Give (above 0), take (below 0) or read (0) units of a semaphore, which is created at 0 on first use.
-
-        :returns: the value afterwards.
-        :raises TimedOut: the units did not come in time.
-        """
-        (value,) = await self._wait(
-            messages.Semaphore(name=name, delta=delta, ns=namespace, timeout=timeout, arrival=arrival),
-            arrival,
-            takes=delta < 0,
-        )
-        return int(value)
-
-    async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> list[str]:
-        """A request that may wait: given up when the coroutine is, and confirmed when it is granted.
-
-        :param takes: what is granted goes back unless it is confirmed.
-        """
-        number, pending = self.peer.ask(messages.encode(message))
-        try:
-            reply = messages.read_reply(await self.peer.reply_to(pending))
-        except LinesyncError:
-            raise
-        except BaseException:  # cancelled, interrupted: the hub must not wait for us
-            self.peer.note(messages.encode(messages.Withdraw(request=number, arrival=arrival)))
-            raise
-        if arrival or takes:
-            self.peer.note(messages.encode(messages.Confirm(request=number, arrival=arrival)))
-        return reply
+class Operations(SyncOperations):
+    """All operations on one session that need no files."""
 
     # -- seeing -------------------------------------------------------------------------------------------------------
 
@@ -138,8 +57,7 @@ class Operations:
         return rows if isinstance(rows, list) else []
 
     async def _json(self, message: Message) -> Any:
-        _, pending = self.peer.ask(messages.encode(message))
-        (text,) = messages.read_reply(await self.peer.reply_to(pending))
+        (text,) = await self._ask(message)
         return json.loads(text)
 
     # -- doing things on a host ---------------------------------------------------------------------------------------

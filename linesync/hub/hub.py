@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .. import messages
 from ..errors import LinesyncError, LinesyncFailed, UsageError
-from ..messages import ConsoleOpen, TraceOpen
+from ..messages import ConsoleOpen, ExchangeOpen, TraceOpen
+from ..model.exchange import EXCHANGE_BYTES
 from ..model.outcomes import HostLost, HostUp
 from ..model.party import HUB, Cause
-from ..ops.serve import addressee, answered, serve
+from ..ops.serve import addressee, answered, is_command, serve
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.peer import Peer
@@ -23,6 +25,7 @@ from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.frames import Hello
 from .console import ConsoleLog, escaped
+from .exchange import Exchanging
 from .requests import Requests
 from .sessions import HubSession, Sessions
 from .watch import serve_console, serve_trace
@@ -37,12 +40,36 @@ class Hub(User):
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: takes sentences for the log.
+    :param first_token: the first fencing token; the clock's milliseconds unless given, so that a hub that starts anew goes
+        on above what it gave out before.
+    :param exchange_limit: bytes that one member gives to an exchange at most.
+    :param boot: the id of this hub's life; the process's, unless it holds several hubs.
     """
 
-    def __init__(self, *, lease: float, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        lease: float,
+        report: Callable[[str], None],
+        boot: str = BOOT,
+        first_token: int | None = None,
+        exchange_limit: int = EXCHANGE_BYTES,
+    ) -> None:
         self._report = report
+        self._boot = boot
         self._sessions = Sessions()
-        self._requests = Requests(self._sessions, lease, BOOT, self._link_rows, self._host_changed)
+        self._commands: set[asyncio.Task[None]] = set()
+        """Those that run on the hub itself for others."""
+        self._requests = Requests(
+            self._sessions,
+            lease,
+            boot,
+            int(time.time() * 1000) if first_token is None else first_token,
+            self._link_rows,
+            lambda: len(self._commands),
+            self._host_changed,
+        )
+        self._exchanging = Exchanging(self._requests, exchange_limit, report)
         self._logs: dict[str, ConsoleLog] = {}
         self._ports: dict[Peer, str] = {}
         self._listeners: list[Listener] = []
@@ -55,7 +82,7 @@ class Hub(User):
 
     def add_port(self, endpoint: str) -> None:
         """Open a line and keep it open."""
-        peer = Peer(self, "l")
+        peer = Peer(self, "l", self._boot)
         self._ports[peer] = endpoint
         self._peers.add(peer)
         self._spawn(keep_connected(peer, endpoint, self._report))
@@ -68,7 +95,7 @@ class Hub(User):
         return listener.endpoint
 
     def _accept(self) -> Peer:
-        peer = Peer(self, "l")
+        peer = Peer(self, "l", self._boot)
         peer.expect_session()
         self._peers.add(peer)
         return peer
@@ -91,6 +118,7 @@ class Hub(User):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._exchanging.close()
         await asyncio.gather(*(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -190,15 +218,21 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is None:
             return
-        session.spawn(self._spawn(answered(stream, self._channel_work)))
+        task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
+        session.spawn(task)
+        if is_command(stream.words, HUB):
+            self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
 
-    def _channel_work(self, stream: Stream) -> Coroutine[Any, Any, None]:
+    def _channel_work(self, session: HubSession, stream: Stream) -> Coroutine[Any, Any, None]:
         host = addressee(stream.words)
         if host == HUB:
             return serve(stream, self._extra)
         if host:
             return self._relay(stream, self._reachable(host))
-        opening = messages.decode(stream.words, ConsoleOpen, TraceOpen)
+        opening = messages.decode(stream.words, ConsoleOpen, TraceOpen, ExchangeOpen)
+        if isinstance(opening, ExchangeOpen):
+            return self._exchanging.serve(session, stream)
         if isinstance(opening, ConsoleOpen):
             label, peer = self._line_of(opening.host)
             return serve_console(stream, opening, self._log_of(label), peer)

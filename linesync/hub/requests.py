@@ -8,20 +8,39 @@ from collections.abc import Callable, Iterable
 
 from .. import messages
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from ..messages import Barrier, ClientGone, Confirm, Hosts, Links, Message, Register, Semaphore, Status, Withdraw
-from ..model.outcomes import Event, Failed, Granted, HostLost, HostUp, Level, Outcome, Released
-from ..model.party import Cause, Client
+from ..messages import (
+    Activity,
+    ClientGone,
+    Concurrent,
+    Confirm,
+    GiveBack,
+    Hosts,
+    Links,
+    Message,
+    Register,
+    Reset,
+    Status,
+    Unlock,
+    Withdraw,
+)
+from ..model import deadlock
+from ..model.outcomes import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
+from ..model.party import HUB, Cause, Client
 from ..model.services import SyncServices
+from .dispatch import ARRIVALS, arrive, granted
 from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
 _ACCEPTED: tuple[type[Message], ...] = (
-    Barrier,
-    Semaphore,
+    *ARRIVALS,
+    GiveBack,
+    Unlock,
+    Reset,
     Confirm,
     Withdraw,
     ClientGone,
+    Concurrent,
     Register,
     Hosts,
     Status,
@@ -35,7 +54,10 @@ _ASK_AT = 0.45  # of a lease without a frame, after which the hub asks: keepaliv
 class Requests:
     """The hub's requests and replies.
 
+    :param boot: the hub's life.
+    :param first_token: the first fencing token.
     :param links: gives the rows of ``links``.
+    :param commands: how many commands the hub itself runs for others.
     :param on_host: is told of each host that comes up or is lost.
     """
 
@@ -44,18 +66,23 @@ class Requests:
         sessions: Sessions,
         lease: float,
         boot: str,
+        first_token: int,
         links: Callable[[], list[dict[str, object]]],
+        commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
     ) -> None:
         self._sessions = sessions
-        self._services = SyncServices(lease=lease)
+        self._services = SyncServices(lease=lease, first_token=first_token)
         self._lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
         self._links = links
+        self._commands = commands
         self._on_host = on_host
         self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
         """(host, arrival) to the requests that wait for it: the first, and its retries."""
+        self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}
+        """(host, arrival) to who is told its outcome, for arrivals that are no requests."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ticked = self._loop.time()
@@ -83,30 +110,24 @@ class Requests:
         now = self._loop.time()
         services = self._services
         match message:
-            case Semaphore():
-                arrival, client = self._arrive(session, number, message.arrival)
-                self._tell(
-                    services.semaphore(arrival, message.ns, message.name, message.delta, client, now, message.timeout)
-                )
-            case Barrier():
-                arrival, client = self._arrive(session, number, message.arrival)
-                self._tell(
-                    services.barrier(
-                        arrival,
-                        message.ns,
-                        message.name,
-                        message.count,
-                        client,
-                        now,
-                        message.timeout,
-                        message.member or None,
-                    )
-                )
             case Confirm():
                 services.confirm(session.arrival(message.request, message.arrival), session.client(message.request))
             case Withdraw():
                 arrival = session.arrival(message.request, message.arrival)
                 self._tell(services.withdraw(arrival, session.client(message.request), now))
+            case GiveBack():
+                self._tell(services.give_back(message.arrival, session.client(number), now))
+                return messages.encode_ok()
+            case Unlock():
+                host = session.client(number).host
+                self._tell(services.locks.give_back(message.ns, message.name, message.token, host, now))
+                return messages.encode_ok()
+            case Reset():
+                forgotten, waits, outcomes = services.reset(message.ns, message.names, session.client(number).host, now)
+                self._tell(outcomes)
+                return messages.encode_ok(str(forgotten), str(len(waits)))
+            case Concurrent():
+                session.concurrent = not session.host
             case ClientGone():
                 client = session.client(f"-.{message.client}")
                 self._tell(services.client_gone(client, now))
@@ -118,11 +139,21 @@ class Requests:
                 return messages.encode_ok(json.dumps(services.status(now), default=str))
             case Links():
                 return messages.encode_ok(json.dumps(self._links()))
+            case _:
+                self._hear_of(session)
+                arrival, client = self._arrive(session, number, message)
+                try:
+                    outcomes = arrive(services, message, arrival, client, now)
+                except UsageError:
+                    self._forget(lambda asker, asked: asker is session and asked == number)
+                    raise
+                self._tell(outcomes)
         return None
 
-    def _arrive(self, session: HubSession, number: str, named: str) -> tuple[str, Client]:
+    def _arrive(self, session: HubSession, number: str, message: Message) -> tuple[str, Client]:
         if "." in number and not session.host:
             raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
+        named = str(message.arrival)  # type: ignore[attr-defined]
         arrival, client = session.arrival(number, named), session.client(number)
         self._waiting.setdefault((client.host, arrival), []).append((session, number))
         return arrival, client
@@ -150,25 +181,98 @@ class Requests:
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
     def _tell(self, events: Iterable[Event | Outcome]) -> None:
+        silent: dict[str, HostLost] = {}
         for event in events:
             if isinstance(event, HostUp | HostLost):
                 self._on_host(event)
-            else:
-                self._reply(event)
+                if isinstance(event, HostLost) and event.cause is Cause.LINE_LOST:
+                    silent[event.host] = event
+            elif isinstance(event, Revoked):
+                self._revoke(event)
+            elif not self._reply(event) and isinstance(event, Failed) and event.client.host in silent:
+                self._break_off(silent[event.client.host])
+        for host in self._services.take_asked():
+            self._ask(host)
 
-    def _reply(self, outcome: Outcome) -> None:
+    @property
+    def services(self) -> SyncServices:
+        """What decides, for those who only ask it something."""
+        return self._services
+
+    def perform(self, work: Callable[[SyncServices, float], Iterable[Event]]) -> None:
+        """Have the services do something now, and tell everybody what comes of it."""
+        self._tell(work(self._services, self._loop.time()))
+        self._set_timer()
+
+    def _revoke(self, event: Revoked) -> None:
+        serial, _, script = event.client.number.partition(".")
+        session = self._sessions.numbered(serial)
+        if session is not None:
+            note = messages.Revoked(client=script or "-", arrival=event.arrival, why=event.why)
+            session.peer.note(messages.encode(note))
+
+    def _break_off(self, lost: HostLost) -> None:
+        """Something has gone back that a lost host was granted and has not confirmed. The reply that says so may still come
+        to it when its line returns, and must not: others have it now. So its session does not go on."""
+        session = self._sessions.host(lost.host)
+        if session is not None and session.id == lost.session:
+            # Not in the middle of what is told of the loss.
+            self._loop.call_soon(session.peer.end_session, f"host {lost.host} was lost: {lost.why}")
+
+    def _reply(self, outcome: Granted | Failed) -> bool:
+        """Send an outcome to all who wait for it; whether anybody did."""
+        listener = self.on_outcome.get((outcome.client.host, outcome.arrival))
+        if listener is not None:
+            listener(outcome)
         provisional = isinstance(outcome, Granted) and outcome.provisional
-        text = messages.encode_error(outcome.error) if isinstance(outcome, Failed) else _granted(outcome)
-        for session, number in self._waiting.pop((outcome.client.host, outcome.arrival), ()):
+        text = messages.encode_error(outcome.error) if isinstance(outcome, Failed) else granted(outcome)
+        waiting = self._waiting.pop((outcome.client.host, outcome.arrival), [])
+        for session, number in waiting:
             if not provisional and outcome.arrival == session.arrival(number, ""):
                 # Nobody can ask again for an arrival without a name of its own, so its result need not be kept.
                 self._services.confirm(outcome.arrival, outcome.client)
             session.peer.answer(number, text)
+        return bool(waiting) or listener is not None
 
     def _forget(self, gone: Callable[[HubSession, str], bool]) -> None:
         """Nobody waits any more for the replies to these requests."""
         left = {key: [one for one in asked if not gone(*one)] for key, asked in self._waiting.items()}
         self._waiting = {key: asked for key, asked in left.items() if asked}
+
+    # -- who is active where ------------------------------------------------------------------------------------------
+
+    def _ask(self, host: str) -> None:
+        """Ask a host whether it lives, and who may act there."""
+        if host == HUB:
+            scripts = [session for session in self._sessions.all() if not session.host]
+            activity = deadlock.Activity(
+                self._commands(),
+                frozenset(session.id for session in scripts if session.concurrent or not session.exchanges),
+                frozenset(session.id for session in scripts if session.concurrent),
+            )
+            # Not in the middle of what asks.
+            self._loop.call_soon(self._answered, host, activity)
+            return
+        session = self._sessions.host(host)
+        if session is not None and session.peer.up:
+            session.peer.ask(messages.encode(Activity()), lambda reply: self._told(session, host, reply))
+
+    def _told(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
+        if isinstance(reply, LinesyncError):
+            return
+        try:
+            commands, *scripts = messages.read_reply(reply)
+            numbers = [session.client(f"-.{script.rstrip('*')}").number for script in scripts]
+            concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
+            activity = deadlock.Activity(int(commands), frozenset(numbers), frozenset(concurrent))
+        except (LinesyncError, ValueError):
+            activity = deadlock.Activity(commands=1)  # an older agent: it lives, and anything may go on there
+        self._hear_of(session)
+        self._answered(host, activity)
+
+    def _answered(self, host: str, activity: deadlock.Activity) -> None:
+        self._tell(self._services.answered(host, activity, self._loop.time()))
+        self._set_timer()
 
     # -- life and time ------------------------------------------------------------------------------------------------
 
@@ -213,14 +317,16 @@ class Requests:
     def _hear(self, now: float) -> None:
         """Renew the lease of each host that was heard since the last look."""
         for session in self._sessions.all():
+            self._hear_of(session)
             link = session.peer.link
-            if not session.host or link is None:
-                continue
-            if link.heard_at > session.heard_at:
-                session.heard_at = link.heard_at
-                self._tell(self._services.heard(session.host, session.id, link.heard_at))
-            elif now - link.heard_at > self._lease * _ASK_AT:
+            if session.host and link is not None and now - link.heard_at > self._lease * _ASK_AT:
                 session.peer.ask_alive()
+
+    def _hear_of(self, session: HubSession) -> None:
+        link = session.peer.link
+        if session.host and link is not None and link.heard_at > session.heard_at:
+            session.heard_at = link.heard_at
+            self._tell(self._services.heard(session.host, session.id, link.heard_at))
 
     def _set_timer(self) -> None:
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
@@ -231,11 +337,3 @@ class Requests:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _granted(outcome: Granted) -> str:
-    value = outcome.value
-    if isinstance(value, Level):
-        return messages.encode_ok(str(value.value))
-    assert isinstance(value, Released)
-    return messages.encode_ok(str(value.generation), str(value.position), *value.parties)

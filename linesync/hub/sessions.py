@@ -23,6 +23,10 @@ class HubSession:
         self.tasks: set[asyncio.Task[None]] = set()
         """The channels that are relayed or served for it."""
         self.give_up: asyncio.TimerHandle | None = None
+        self.concurrent = False
+        """A script that does several things at once."""
+        self.exchanges = 0
+        """The exchanges that a script waits in."""
         self.heard_at = float("-inf")
         """The frame that last renewed the host's lease, monotonic seconds."""
 
@@ -75,6 +79,10 @@ class Sessions:
 
     def of(self, peer: Peer) -> HubSession | None:
         return self._by_peer.get(peer)
+
+    def numbered(self, serial: str) -> HubSession | None:
+        """The session of this number."""
+        return next((session for session in self._by_peer.values() if session.id == serial), None)
 
     def name(self, session: HubSession, host: str) -> None:
         """The session speaks for this host from now on."""

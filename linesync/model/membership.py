@@ -30,6 +30,7 @@ from .timers import Timers
 __all__ = ["LEASE", "Membership"]
 
 LEASE = 20.0  # seconds without a valid frame after which a host is lost
+RECENT = 3.0  # seconds in which a host must have been heard to count as alive without being asked
 QUIET = 0.4  # of a lease without a frame, after which status calls a host quiet: 8 s of 20
 HOSTS_MAX = 4096  # hosts known at once, lost ones included
 CAPABILITIES_MAX = 64  # capabilities of one host, each a name of up to 200 bytes
@@ -68,6 +69,7 @@ class Membership:
         self._lease = lease
         self._hosts: dict[str, _Host] = {}
         self._leases: Timers[str] = Timers()
+        self._asked: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -162,6 +164,43 @@ class Membership:
             return None
         host = self._hosts.get(name)
         return Cause.NEVER_SEEN if host is None else host.lost
+
+    def lost(self, name: str) -> tuple[Cause, str] | None:
+        """Why a host that was seen is not there, with half a sentence; None while it lives or nobody has seen it."""
+        host = self._hosts.get(name)
+        return (host.lost, host.why) if host is not None and host.lost is not None else None
+
+    def silent(self, name: str, now: float) -> bool:
+        """Whether a host should be asked before anybody counts on it: nothing was heard of it for three seconds."""
+        host = self._hosts.get(name)
+        return host is not None and now - host.heard > RECENT
+
+    def word(self, name: str) -> str:
+        """What there is to say of a host that is not lost: ``never seen``, ``its line ... is down``, or nothing."""
+        if name == HUB:
+            return ""
+        host = self._hosts.get(name)
+        if host is None:
+            return str(Cause.NEVER_SEEN)
+        return host.line_in_words() if host.down is not None else ""
+
+    def published(self, name: str) -> Mapping[str, str]:
+        """What a host publishes; nothing for one that nobody has seen."""
+        host = self._hosts.get(name)
+        return host.published if host is not None else {}
+
+    def all_published(self) -> list[tuple[str, Mapping[str, str]]]:
+        """What each host publishes that was seen, lost ones included."""
+        return [(host.name, host.published) for host in self._hosts.values()]
+
+    def ask(self, name: str) -> None:
+        """Have a host asked whether it lives."""
+        self._asked[name] = None
+
+    def take_asked(self) -> list[str]:
+        """The hosts to ask since the last call."""
+        asked, self._asked = list(self._asked), {}
+        return asked
 
     def next_timer(self) -> float | None:
         """When to call :meth:`handle_timer`, or None; never later than the first lease that may run out."""

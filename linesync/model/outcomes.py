@@ -19,14 +19,21 @@ from .party import Cause, Client
 __all__ = [
     "ArrivalId",
     "Event",
+    "Exchanged",
     "Failed",
     "Granted",
     "HostEvent",
     "HostLost",
     "HostUp",
     "Level",
+    "Message",
+    "Messages",
+    "Names",
     "Outcome",
+    "Posted",
     "Released",
+    "Revoked",
+    "Token",
     "Value",
 ]
 
@@ -36,16 +43,31 @@ ArrivalId: TypeAlias = str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """A count barrier is complete.
+    """A barrier is complete.
 
     :ivar generation: which use of the name this was; from 1, growing, never repeated for one name.
-    :ivar parties: who arrived, in order of arrival; a name occurs once for each of its invocations.
-    :ivar position: the receiver's own place in ``parties``, from 1; the last to come has the barrier's count.
+    :ivar parties: who arrived, in order of arrival; a name occurs once for each of its invocations. Empty when they are more
+        than 32 and nobody asked for them.
+    :ivar position: the receiver's own place in the order of arrival, from 1.
+    :ivar count: how many arrived.
+    :ivar lost: the members that were lost and not waited for, sorted.
     """
 
     generation: int
     parties: tuple[str, ...]
     position: int
+    count: int
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A lock is owned.
+
+    :ivar token: the fencing token, larger than every earlier one of this hub.
+    """
+
+    token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +80,65 @@ class Level:
     value: int
 
 
-Value: TypeAlias = Released | Level
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """The data of all members of an exchange is here.
+
+    :ivar generation: which use of the name this was, from 1.
+    :ivar members: all of them, sorted.
+    :ivar keys: what each of them gave, by the key under which whoever serves the exchange keeps it.
+    """
+
+    generation: int
+    members: tuple[str, ...]
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Events were set or cleared, or what was waited for is set.
+
+    :ivar names: for a wait, those of its events that are set, in the order asked for; else none.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """A message was added to a topic.
+
+    :ivar number: its place there, from 1.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message of a topic.
+
+    :ivar number: its place in the topic, from 1; among the others' messages, where only those were asked for.
+    :ivar sender: the member that sent it.
+    :ivar items: what it says.
+    """
+
+    number: int
+    sender: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """Messages of a topic were read.
+
+    :ivar messages: in order of their numbers.
+    """
+
+    messages: tuple[Message, ...]
+
+
+Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +171,21 @@ class Failed:
     error: LinesyncError
 
 
-Outcome: TypeAlias = Granted | Failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """What a client held has gone back without its doing: its host was lost, or somebody reset the name.
+
+    :ivar arrival: under which it was held.
+    :ivar client: who held it.
+    :ivar why: half a sentence.
+    """
+
+    arrival: ArrivalId
+    client: Client
+    why: str
+
+
+Outcome: TypeAlias = Granted | Failed | Revoked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,8 @@ class Cause(StrEnum):
     CLIENT_GONE = "client gone"
     GAVE_UP = "gave up"
     TIMED_OUT = "timed out"
+    DEADLOCK = "deadlock"
+    RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,13 @@ def check_name(what: str, name: str) -> None:
 
     :param what: the word for it in the message: "barrier", "semaphore", "namespace" ...
     """
+    article = "an" if what[:1] in "aeiou" else "a"
     if any(unicodedata.category(char) in _UNPRINTABLE for char in name[: NAME_BYTES + 1]):
-        raise UsageError(f"a {what} name holds no control characters; use letters, digits and punctuation")
+        raise UsageError(f"{article} {what} name holds no control characters; use letters, digits and punctuation")
     if not 1 <= len(name) <= NAME_BYTES or len(name.encode()) > NAME_BYTES:
-        raise UsageError(f"a {what} name has 1 to {NAME_BYTES} bytes; choose a shorter one, and not an empty one")
+        raise UsageError(
+            f"{article} {what} name has 1 to {NAME_BYTES} bytes; choose a shorter one, and not an empty one"
+        )
 
 
 def check_arrival(arrival: str) -> None:

@@ -11,7 +11,7 @@ from ..errors import EndOfStream, LinesyncError, LinesyncFailed
 from ..messages import FileRead, FileWrite, Message, Run
 from ..runtime.streams import Stream
 
-__all__ = ["SERVED", "addressee", "answered", "refuse", "serve", "settle"]
+__all__ = ["SERVED", "addressee", "answered", "is_command", "refuse", "serve", "settle"]
 
 SERVED: tuple[type[Message], ...] = (Run, FileRead, FileWrite)
 """The openings that any host serves."""
@@ -27,6 +27,14 @@ def addressee(words: str) -> str:
         return ""
     message = messages.decode(words, *SERVED)
     return str(message.to)  # type: ignore[attr-defined]
+
+
+def is_command(words: str, host: str) -> bool:
+    """Whether an opening runs a command on this host."""
+    try:
+        return words.startswith(f"{Run.VERB} ") and addressee(words) == host
+    except LinesyncError:
+        return False
 
 
 async def serve(stream: Stream, extra: Mapping[str, str]) -> None:

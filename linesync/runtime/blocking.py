@@ -11,6 +11,7 @@ import os
 import select
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import BrokenError, LinesyncFailed
@@ -93,6 +94,10 @@ class BlockingPeer(Conversation):
             return value
         finally:
             work.close()
+            # What it left unsent (a confirmation, something given back) must not wait for our next call.
+            if self._line is not None and self.link is not None:
+                with suppress(BrokenError):  # told by the next call
+                    self._send(self._line, self.link)
 
     async def ready(self) -> None:
         """Wait until a session stands.

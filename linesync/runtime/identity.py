@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from binascii import b2a_base64
+from collections.abc import Callable
 
 from .. import limits
 from ..wire.handshake import Local
@@ -13,24 +14,29 @@ __all__ = ["BOOT", "local_end", "token"]
 _URL = bytes.maketrans(b"+/", b"-_")
 
 
+entropy: Callable[[int], bytes] = os.urandom
+"""Gives so many random bytes; a test that must run again exactly puts a seeded source here."""
+
+
 def token() -> str:
     """Eight base64url digits from the system's randomness."""
-    return b2a_base64(os.urandom(6), newline=False).translate(_URL).decode("ascii")
+    return b2a_base64(entropy(6), newline=False).translate(_URL).decode("ascii")
 
 
 BOOT = token()
 """This process's life."""
 
 
-def local_end(role: str, *, clean: bool) -> Local:
+def local_end(role: str, *, clean: bool, boot: str = BOOT) -> Local:
     """What an end of ours says of itself.
 
     :param role: ``c`` calls, ``l`` listens.
     :param clean: the line carries every byte by construction (a socket, a pipe).
+    :param boot: our life's id.
     """
     return Local(
         role=role,
-        boot=BOOT,
+        boot=boot,
         frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,
         credit=limits.CREDIT_PIPE if clean else limits.CREDIT_SERIAL,
         flags="nep" if clean else "ne",

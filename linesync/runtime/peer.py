@@ -12,7 +12,7 @@ from ..wire.events import Event
 from ..wire.frames import Hello
 from ..wire.link import Link
 from .conversation import Conversation, Pending, User
-from .identity import local_end, token
+from .identity import BOOT, local_end, token
 from .streams import Stream
 from .symptoms import Symptoms
 
@@ -58,11 +58,13 @@ class Peer(Conversation):
     """One end of a session on an asyncio loop.
 
     :param role: ``c`` calls, ``l`` listens.
+    :param boot: the id of the life that it belongs to; this process's, unless one process holds several.
     """
 
-    def __init__(self, user: User, role: str) -> None:
+    def __init__(self, user: User, role: str, boot: str = BOOT) -> None:
         super().__init__(user)
         self.role = role
+        self._boot = boot
         self.line: Line | None = None
         self.info: LineInfo | None = None
         """What is known of the line in use, or of the last one."""
@@ -163,7 +165,7 @@ class Peer(Conversation):
         self._paused = False
         self._lost.clear()
         if self.link is None:
-            self.link = Link(local_end(self.role, clean=line.info.eight_bit), token)
+            self.link = Link(local_end(self.role, clean=line.info.eight_bit, boot=self._boot), token)
         self.link.line_up(self.now(), byte_rate=line.info.byte_rate, shared=line.info.shared)
         self.symptoms = None
         if line.info.shared:
@@ -245,6 +247,14 @@ class Peer(Conversation):
         """Ask the other end for a sign of life."""
         if self.link is not None and self.link.session is not None and not self.link.quiet:
             self.link.session.ask()
+            self.kick()
+
+    def end_session(self, reason: str) -> None:
+        """End the session and keep the line: nothing that was said in it and has not arrived will. The other end is told
+        when it can hear; a new session may follow."""
+        if self.link is not None and self.link.session is not None:
+            self.link.session.broken = reason
+            self._take(self.link.handle_timer(self.now()))
             self.kick()
 
     async def ready(self) -> None:

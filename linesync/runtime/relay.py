@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ..errors import EndOfStream, LinesyncError
-from .streams import MESSAGE, Stream
+from .streams import MESSAGE, Item, Stream
 
 __all__ = ["splice"]
 
 
-async def splice(left: Stream, right: Stream) -> None:
+async def splice(left: Stream, right: Stream, passes: Callable[[Item], None] | None = None) -> None:
     """Carry everything both ways until both directions have ended; a reset on one side resets the other, and so does
-    the end of this task, with the reason it was cancelled for."""
+    the end of this task, with the reason it was cancelled for.
+
+    :param passes: is told what goes from right to left.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_carry(left, right))
-            group.create_task(_carry(right, left))
+            group.create_task(_carry(right, left, passes))
     except asyncio.CancelledError as error:
         why = str(error.args[0]) if error.args and error.args[0] else "the relay between the two hosts was stopped"
         left.reset(why)
@@ -24,10 +28,12 @@ async def splice(left: Stream, right: Stream) -> None:
         raise
 
 
-async def _carry(source: Stream, target: Stream) -> None:
+async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] | None = None) -> None:
     try:
         while True:
             item = await source.receive()
+            if passes is not None:
+                passes(item)
             if item.stream == MESSAGE:
                 target.send_message(item.data.decode("utf-8", "surrogateescape"))
                 await target.drained()

@@ -3,6 +3,7 @@
     minimal_endpoint.py PATH NAME REQUEST...
 
 PATH is a hub's socket (``*.sock``) or a tty. Registers as NAME, sends each REQUEST, prints each reply, says goodbye.
+Answers what the hub asks meanwhile.
 """
 
 import binascii
@@ -16,7 +17,8 @@ import zlib
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 CALL_FAST, CALL_SLOW, CALL_FAST_COUNT = 0.2, 1.0, 25
-FIRST_RTT, QUIET_AFTER, POLL_IDLE, KEEPALIVE, FRAME, CREDIT, GRANT = 0.5, 1.0, 7.5, 2.8, 127, 256, 128
+FIRST_RTT, QUIET_AFTER, POLL_IDLE, FRAME, CREDIT, GRANT = 0.5, 1.0, 7.5, 127, 256, 128
+KEEPALIVE_CALLER, KEEPALIVE_PIPE = 2.8, 8.0
 
 
 def fixed(number):
@@ -69,8 +71,8 @@ def record(kind, channel, body):
 
 
 class Endpoint:
-    def __init__(self, write):
-        self.write, self.buffer, self.peer, self.seed_in = write, b"", "", 0
+    def __init__(self, write, keepalive=KEEPALIVE_CALLER):
+        self.write, self.keepalive, self.buffer, self.peer, self.seed_in = write, keepalive, b"", "", 0
         self.boot, self.nonce = base64(os.urandom(6)).decode(), base64(os.urandom(6)).decode()
         self.calls, self.call_at, self.spoke, self.messages = 0, 0.0, 0.0, []
 
@@ -190,10 +192,18 @@ class Endpoint:
                     self.queue.append(record(b"w", 0, counted(self.taken)))
                     self.taken = 0
                 if kind == b"m":
-                    self.messages.append(self.part.decode())
+                    self.message(self.part.decode())
                     self.part = b""
             elif channel == 0 and kind == b"w":
                 self.credit += read_counted(body, 1, 0, 6)[0]
+
+    def message(self, text):
+        number, verb = text.split(" ")[:2]
+        if verb in ("ok", "err"):
+            self.messages.append(text)
+        elif number != "-":  # nobody but us acts on this host, and we do one thing at a time
+            known = verb == "activity"
+            self.send_message(f"{number} ok 0" if known else f"{number} err failed {verb}%20is%20not%20known%20here")
 
     def tick(self):
         now = time.monotonic()
@@ -213,7 +223,7 @@ class Endpoint:
         if self.queue and self.sent_at is None and cost <= self.credit:
             self.credit -= cost
             self.transmit()
-        if now - self.spoke > KEEPALIVE:
+        if now - self.spoke > self.keepalive:
             self.send(b"K", b"", self.seed_out)
 
 
@@ -225,7 +235,8 @@ def main(path, name, *requests):
     else:
         line = os.open(path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(line)
-    end = Endpoint(lambda data: os.write(line, data))
+    keepalive = KEEPALIVE_PIPE if path.endswith(".sock") else KEEPALIVE_CALLER
+    end = Endpoint(lambda data: os.write(line, data), keepalive)
 
     def turn_until(done):
         while not done():
@@ -239,8 +250,9 @@ def main(path, name, *requests):
         turn_until(lambda: end.messages)
         reply = end.messages.pop(0).removeprefix(f"{number} ")
         print(reply, flush=True)
-        if request.startswith(("sem", "barrier")) and reply.startswith("ok"):
-            end.send_message(f"- confirm {number}")
+        named = [word for word in request.split(" ") if word.startswith("arrival=")]
+        if reply.startswith("ok") and (named or request.startswith("sem")):
+            end.send_message(" ".join(["- confirm", str(number), *named]))
     turn_until(lambda: not end.queue)
     end.send(b"X", base64(b"done"), end.seed_out)
 

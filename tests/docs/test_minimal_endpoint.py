@@ -6,19 +6,29 @@ import ast
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from linesync import words
+from linesync import connect_blocking, errors, words
+from linesync.model.membership import RECENT
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 from tests.real import pty_pair, wait_for
 
 ENDPOINT = Path(__file__).with_name("minimal_endpoint.py")
 LINESYNC = str(Path(sys.executable).parent / "linesync")
+
+
+def _script(path: Path, *words_: str) -> subprocess.Popen[str]:
+    """A command on the hub's machine, begun."""
+    return subprocess.Popen(
+        [LINESYNC, "--hub", f"unix:{path}", *words_], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 @contextmanager
@@ -52,7 +62,7 @@ def test_the_endpoint_knows_nothing_of_linesync_and_is_short() -> None:
             names |= {alias.name for alias in node.names}
         assert not isinstance(node, ast.ImportFrom)
     assert names <= sys.stdlib_module_names
-    assert len(text.splitlines()) < 250
+    assert len(text.splitlines()) < 275
 
 
 def test_it_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) -> None:
@@ -74,6 +84,35 @@ def test_it_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) ->
             check=True,
         )
         assert done.stdout == "1\n", "what it took was confirmed and did not go back"
+
+
+def test_it_meets_a_script_at_a_barrier_of_members_and_tells_the_hub_that_it_lives(tmp_path: Path) -> None:
+    with _hub(tmp_path) as path, ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(_endpoint, path, "barrier up 0 arrival=x1 Members=hub,stranger timeout=15")
+        wait_for(lambda: _rows(path, "barriers"), "the stranger at the barrier")
+        time.sleep(RECENT + 0.5)  # after which it is asked, for on a pipe it need not speak before
+        script = _script(path, "--json", "barrier", "up", "--members", "stranger,hub", "--timeout", "2")
+        told, said = script.communicate(timeout=10)
+        assert script.returncode == 0, said
+        assert json.loads(told)["parties"] == ["stranger", "hub"]
+        assert waits.result(10)[1] == ["ok", "1", "1", "stranger", "hub"]
+
+
+def test_its_answer_to_who_may_act_lets_a_deadlock_be_found(tmp_path: Path) -> None:
+    with _hub(tmp_path) as path, ThreadPoolExecutor(1) as pool:
+        meets = [LINESYNC, "--hub", f"unix:{path}", "barrier", "up", "--members", "hub,stranger", "--timeout", "10"]
+        script = _script(path, "lock", "flash", "--", *meets)
+        wait_for(lambda: _rows(path, "barriers"), "the script at the barrier, with the lock")
+        waits = pool.submit(_endpoint, path, "lock flash timeout=15")
+        _, said = script.communicate(timeout=15)
+        assert script.returncode == errors.DeadlockError.exit_code, said
+        assert waits.result(10)[1][:2] == ["err", "deadlock"]
+
+
+def _rows(path: Path, kind: str) -> list[dict[str, object]]:
+    with connect_blocking(f"unix:{path}") as client:
+        rows: list[dict[str, object]] = client.status()[kind]
+        return rows
 
 
 @pytest.mark.real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import pytest
 
 from linesync import errors, limits, messages, words
+from linesync.hub.dispatch import granted
+from linesync.model.members import fold, unfold
+from linesync.model.outcomes import Granted, Released
+from linesync.model.party import Client
 from linesync.records import MISSING
 from linesync.wire import channels, check, digits, frames, handshake, payload
 from linesync.wire.decoder import Decoder
@@ -231,12 +236,41 @@ def test_messages_of_the_page_decode_and_encode_to_themselves() -> None:
 
 
 def test_replies_of_the_page_can_be_read() -> None:
-    good, parties, bad = [text.partition(" ")[2] for (text,) in _rows("reply")]
+    good, parties, bad, activity, read, empty = [text.partition(" ")[2] for (text,) in _rows("reply")]
     assert messages.read_reply(good) == ["0"]
-    assert messages.read_reply(parties) == ["1", "2", "hub", "sut"]
+    assert messages.read_reply(parties) == ["1", "2", "hub", "sut1"]
+    assert messages.read_reply(parties).texts("lost") == ("sut2",)
     with pytest.raises(errors.TimedOut) as caught:
         messages.read_reply(bad)
     assert caught.value.details == {"value": 0, "wanted": 1}
+    assert messages.read_reply(activity) == ["1", "3", "8*"]
+    ((number, sender, items),) = json.loads(messages.read_reply(read)[0])
+    assert (number, sender, items) == (1, "sut", ["ip=10.0.0.7", "port=5001"])
+    assert messages.read_reply(empty) == []
+
+
+def test_a_release_is_answered_as_the_page_says() -> None:
+    released = Released(generation=1, parties=("hub", "sut1"), position=2, count=2, lost=("sut2",))
+    client = Client("hub", "1")
+    (parties,) = [text.partition(" ")[2] for (text,) in _rows("reply") if text.startswith("3 ")]
+    assert granted(Granted(arrival="x", client=client, value=released)) == parties
+    (row,) = [row for row in _table("verb", "as", "sent by, to", "words", "options", "answer") if "barrier" in row[0]]
+    assert row[5] == "ok: " + " ".join(messages.BARRIER_REPLY)
+
+
+def test_folded_lists_of_the_page_are_read_as_it_says() -> None:
+    for text, names in _rows("folded"):
+        members = names.split(" ")
+        assert list(unfold(text)) == members
+        assert set(unfold(fold(members))) == set(members)
+
+
+@pytest.mark.parametrize(
+    "text", ["a[1-", "a]1[", "a[2-1]", "a[x]", "a[]", "a,", "a#", "a[1-10001]", "a[0-9][0-999][0-9]"]
+)
+def test_what_the_page_calls_no_folded_list_is_refused(text: str) -> None:
+    with pytest.raises(errors.UsageError):
+        unfold(text)
 
 
 def _option(name: str, default: Any) -> str:

@@ -8,17 +8,34 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linesync import connect_blocking
 from linesync.errors import LinesyncError
+from linesync.testing.faults import Faults
+from linesync.testing.nullmodem import NullModem
 from tests.real import wait_for
 
-__all__ = ["AS_USER", "LINESYNC", "Command", "Daemon", "Done", "Site", "alive", "children_of", "sees", "site"]
+__all__ = [
+    "AS_USER",
+    "LINESYNC",
+    "Command",
+    "Daemon",
+    "Done",
+    "Scenes",
+    "SerialSite",
+    "Site",
+    "alive",
+    "children_of",
+    "sees",
+    "serial_site",
+    "site",
+]
 
 LINESYNC = str(Path(sys.executable).parent / "linesync")
 """The program as it is installed beside this interpreter."""
@@ -28,6 +45,8 @@ AS_USER = (
     "import os; os.geteuid = lambda: 1000; from linesync.cli.main import main; raise SystemExit(main())",
 )
 """The program as somebody runs it who is not root: with default sockets below XDG_RUNTIME_DIR."""
+ASKING = 0.03
+"""Seconds between two questions to a hub: each costs it some milliseconds."""
 _IMPATIENT = (
     "from linesync.agent import agent; from linesync.cli.main import main;"
     " agent._TWIN_WAIT /= 10; raise SystemExit(main())"
@@ -206,20 +225,28 @@ class Site:
         """Wait until a host is up (or in another state)."""
         wait_for(lambda: self.socket("hub").exists(), "the hub's socket", seconds)
         try:
-            wait_for(lambda: self.states().get(name) == state, f"{name} {state}", seconds)
+            self.until(lambda: self.states().get(name) == state, f"{name} {state}", seconds)
         except AssertionError as error:
             logs = "\n".join(f"--- {daemon.argv}\n{daemon.log}" for daemon in self.daemons)
             raise AssertionError(f"{error}\n{logs}") from None
 
-    def waiting(self, kind: str, name: str) -> int:
-        """How many wait at a barrier or for a semaphore, as the hub knows."""
-        for row in self.json("hub", "status")[kind]:
-            if row["name"] == name:
-                return len(row["arrived"] if kind == "barriers" else row["queue"])
-        return 0
+    def row(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any] | None:
+        """What the hub's ``status`` tells of a barrier, a semaphore ...; None where there is none of this name."""
+        rows = self.json("hub", "status")[kind]
+        return next((row for row in rows if (row["name"], row["namespace"]) == (name, namespace)), None)
 
-    def await_waiting(self, kind: str, name: str, count: int, seconds: float = 15.0) -> None:
-        wait_for(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
+    def waiting(self, kind: str, name: str) -> int:
+        """How many wait at a barrier, for a semaphore ..., as the hub knows."""
+        waits = {"barriers": "arrived", "exchanges": "arrived", "semaphores": "queue", "locks": "queue"}
+        row = self.row(kind, name)
+        return 0 if row is None else len(row[waits.get(kind, "waiting")])
+
+    def until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+        """Wait for what the hub is asked for again and again."""
+        wait_for(condition, what, seconds, every=ASKING)
+
+    def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
+        self.until(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
 
     def close(self) -> None:
         for command in self._commands:
@@ -237,6 +264,81 @@ def site() -> Iterator[Site]:
         yield place
     finally:
         place.close()
+
+
+class SerialSite(Site):
+    """A hub with hosts on serial lines of 115200 baud, one line each.
+
+    :ivar cables: by host.
+    :ivar agents: by host, those of its present life.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.cables: dict[str, NullModem] = {}
+        self.agents: dict[str, Daemon] = {}
+        self._options: dict[str, Sequence[str]] = {}
+
+    def join(self, cables: Mapping[str, NullModem], hub: Sequence[str], agents: Mapping[str, Sequence[str]]) -> None:
+        """Start the hub and the agents, each with these options."""
+        self.cables.update(cables)
+        self._options.update(agents)
+        self.start_hub(*hub)
+        for name in cables:
+            self.start_agent(name)
+        for name in cables:
+            self.await_host(name)
+
+    def start_hub(self, *options: str) -> Daemon:
+        ports = [word for cable in self.cables.values() for word in ("--port", cable.a)]
+        return self.hub(*ports, *options)
+
+    def start_agent(self, name: str) -> None:
+        """A host begins a life."""
+        self.agents[name] = self.agent("--port", self.cables[name].b, *self._options.get(name, ()), name=name)
+
+
+@contextmanager
+def serial_site(
+    *hub: str,
+    hosts: Sequence[str] = ("c1", "c2"),
+    agents: Mapping[str, Sequence[str]] | None = None,
+    faults: Faults | None = None,
+) -> Iterator[SerialSite]:
+    """A hub and hosts that are up; nothing of it survives the block.
+
+    :param hub: its options.
+    :param agents: options by host.
+    :param faults: of all lines.
+    """
+    place = SerialSite(Path(tempfile.mkdtemp(prefix="linesync-")))
+    with ExitStack() as stack:
+        stack.callback(place.close)
+        cables = {name: stack.enter_context(NullModem(faults=faults, seed=n)) for n, name in enumerate(hosts)}
+        place.join(cables, hub, agents or {})
+        yield place
+
+
+class Scenes:
+    """Tests that mostly wait, for a lease or a deadlock, each on a site of its own: all are played at once.
+
+    A scene is a function, added as a decorator adds it; :meth:`play` plays them all when the first one is asked for.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, Callable[[], None]] = {}
+        self._ends: dict[str, Future[None]] = {}
+
+    def __call__(self, scene: Callable[[], None]) -> Callable[[], None]:
+        self.names[scene.__name__] = scene
+        return scene
+
+    def play(self, name: str) -> None:
+        """How this one ended; raises what it raised."""
+        if not self._ends:
+            with ThreadPoolExecutor(len(self.names)) as pool:
+                self._ends = {each: pool.submit(scene) for each, scene in self.names.items()}
+        self._ends[name].result()
 
 
 def alive(pid: int) -> bool:

@@ -38,7 +38,7 @@ def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, li
             return []
 
         sessions = Sessions()
-        hub = Requests(sessions, 20.0, "boot", links, lambda event: None)
+        hub = Requests(sessions, 20.0, "boot", 1, links, lambda: 0, lambda event: None)
         session: HubSession = sessions.begin(peer, "line")  # type: ignore[arg-type]
         for number, text in requests:
             hub.take(session, number, text)
@@ -57,7 +57,9 @@ def test_a_fault_of_ours_is_answered_and_logged() -> None:
     assert isinstance(told[0]["exception"], ZeroDivisionError)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "sem", "barrier x many", "sem x 1 Hold=yes", "run hub true"])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "sem", "barrier x many", "sem x 1 Hold=yes", "sem x 1 Keep=1", "run hub true"]
+)
 def test_a_request_that_is_none_is_refused_in_words(text: str) -> None:
     peer, told = play(("1", text))
     ((number, answer),) = peer.answers
@@ -80,3 +82,26 @@ def test_a_withdrawn_wait_ends_with_its_reply_and_leaves_nothing() -> None:
     peer, _ = play(("1", "sem x -1"), ("2", "sem x -1"), ("-", "withdraw 1"), ("3", "sem x 1"), ("4", "status"))
     assert sorted(number for number, _ in peer.answers) == ["1", "2", "3", "4"]
     assert dict(peer.answers)["2"] == "ok 0"
+
+
+def test_a_lock_goes_to_the_next_under_a_larger_token_when_it_is_unlocked() -> None:
+    peer, told = play(("1", "lock flash"), ("2", "lock flash"), ("3", "unlock flash 2"), ("4", "unlock flash 1"))
+    answers = dict(peer.answers)
+    error = messages.read_error(answers["3"])
+    assert answers["1"] == "ok 1" and answers["2"] == "ok 2" and answers["4"] == "ok"
+    assert error is not None and error.code == "denied" and not told
+
+
+def test_a_reset_answers_how_much_was_forgotten_and_how_many_waits_failed() -> None:
+    peer, told = play(("1", "barrier boot 2"), ("2", "sem x 3"), ("3", "lock flash"), ("4", "reset boot x boot"))
+    answers = dict(peer.answers)
+    error = messages.read_error(answers["1"])
+    assert answers["4"] == "ok 2 1" and error is not None and error.code == "aborted" and not told
+
+
+def test_an_abort_is_answered_to_all_with_its_reason() -> None:
+    abort = messages.encode(messages.Barrier(name="boot", count=3, Abort="no disk"))
+    peer, _ = play(("1", "barrier boot 3"), ("2", abort))
+    errors = {number: messages.read_error(text) for number, text in peer.answers}
+    assert {number: error.code for number, error in errors.items() if error} == {"1": "aborted", "2": "aborted"}
+    assert str(errors["1"]) == "barrier 'boot' was aborted by hub: no disk"

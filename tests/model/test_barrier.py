@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import LinesyncFailed, Mismatch, TimedOut, UsageError
-from linesync.model import barrier as barrier_module
-from linesync.model.barrier import CountBarriers
+from linesync.model import past as past_module
+from linesync.model.barrier import Barriers
+from linesync.model.membership import Membership
 from linesync.model.outcomes import Outcome, Released
 from linesync.model.party import Cause, Client
+from linesync.model.terms import Terms
 from linesync.model.waits import Waits
 
 from .helpers import client, failed, granted, only_error
@@ -19,7 +21,7 @@ class Room:
 
     def __init__(self) -> None:
         self.waits = Waits()
-        self.barriers = CountBarriers(self.waits)
+        self.barriers = Barriers(self.waits, Membership())
 
     def arrive(
         self,
@@ -34,7 +36,7 @@ class Room:
         namespace: str = "default",
     ) -> list[Outcome]:
         who = host if isinstance(host, Client) else client(host)
-        return self.barriers.arrive(arrival, namespace, name, count, who, now, timeout, as_member)
+        return self.barriers.arrive(arrival, namespace, name, Terms(count=count), who, now, timeout, as_member)
 
 
 @pytest.fixture
@@ -47,22 +49,24 @@ def test_the_last_of_three_releases_all_in_order_of_arrival(room: Room) -> None:
     assert room.arrive("y", "b", 3) == []
     parties = ("a", "b", "hub")
     assert granted(room.arrive("z", "hub", 3)) == {
-        "x": Released(generation=1, parties=parties, position=1),
-        "y": Released(generation=1, parties=parties, position=2),
-        "z": Released(generation=1, parties=parties, position=3),
+        "x": Released(generation=1, parties=parties, position=1, count=3),
+        "y": Released(generation=1, parties=parties, position=2, count=3),
+        "z": Released(generation=1, parties=parties, position=3, count=3),
     }
     assert len(room.barriers) == 0
 
 
 def test_a_barrier_for_one_never_waits(room: Room) -> None:
-    assert granted(room.arrive("x", "a", 1, timeout=0))["x"] == Released(generation=1, parties=("a",), position=1)
+    assert granted(room.arrive("x", "a", 1, timeout=0))["x"] == Released(
+        generation=1, parties=("a",), position=1, count=1
+    )
 
 
 def test_three_invocations_on_one_host_are_three_parties(room: Room) -> None:
     room.arrive("x", client("a", "1"), 3)
     room.arrive("y", client("a", "1"), 3)
     events = granted(room.arrive("z", client("a", "2"), 3))
-    assert events["y"] == Released(generation=1, parties=("a", "a", "a"), position=2)
+    assert events["y"] == Released(generation=1, parties=("a", "a", "a"), position=2, count=3)
 
 
 def test_the_next_arrival_opens_the_next_generation(room: Room) -> None:
@@ -107,8 +111,13 @@ def test_another_count_is_refused_and_both_counts_are_named(room: Room) -> None:
     room.arrive("y", "b", 3)
     error = only_error(room.arrive("z", "c", 2))
     assert isinstance(error, Mismatch)
-    assert "count of 3" in str(error) and "(a, b)" in str(error) and "you came with 2" in str(error)
-    assert error.details == {"count": 3, "yours": 2, "arrived": ["a", "b"]}
+    assert "count of 3" in str(error) and "(a, b)" in str(error) and "you came for a count of 2" in str(error)
+    assert error.details == {
+        "count": 3,
+        "stands": "for a count of 3",
+        "yours": "for a count of 2",
+        "arrived": ["a", "b"],
+    }
     assert len(room.arrive("w", "c", 3)) == 3
 
 
@@ -201,8 +210,11 @@ def test_status_tells_who_arrived_since_when_and_how_many_are_missing(room: Room
         "namespace": "default",
         "name": "boot",
         "count": 3,
+        "members": None,
+        "reuse": "cyclic",
         "generation": 1,
         "missing": 2,
+        "unheard": [],
         "arrived": [{"name": "a", "client": "7", "waiting": 3.0}],
         "gone": {},
     }
@@ -230,7 +242,7 @@ def test_a_bad_member_is_wrong_usage(room: Room, member: str) -> None:
 
 
 def test_a_name_that_was_forgotten_never_repeats_a_generation(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(barrier_module, "NAMES_REMEMBERED", 2)
+    monkeypatch.setattr(past_module, "NAMES_REMEMBERED", 2)
     seen: dict[str, list[int]] = {}
     for turn, name in enumerate("abcabcaabbcc"):
         value = granted(room.arrive(f"x{turn}", "a", 1, name=name))[f"x{turn}"]
@@ -240,7 +252,7 @@ def test_a_name_that_was_forgotten_never_repeats_a_generation(room: Room, monkey
 
 
 def test_the_name_longest_unused_is_forgotten_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(barrier_module, "NAMES_REMEMBERED", 2)
+    monkeypatch.setattr(past_module, "NAMES_REMEMBERED", 2)
     for turn, name in enumerate("bbbabc"):  # c pushes out a, which stood at 1
         room.arrive(f"x{turn}", "a", 1, name=name)
     value = granted(room.arrive("y", "a", 1, name="new"))["y"]

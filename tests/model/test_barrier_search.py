@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from linesync.errors import LinesyncFailed, Mismatch, TimedOut
-from linesync.model.barrier import CountBarriers
+from linesync.model.barrier import Barriers
+from linesync.model.membership import Membership
 from linesync.model.outcomes import Failed, Outcome, Released
 from linesync.model.party import Cause, Client
 from linesync.model.results import RESULT_LIFE
+from linesync.model.terms import Terms
 from linesync.model.waits import Waits
 
 from .helpers import assert_empty, profile
@@ -36,7 +38,7 @@ class BarrierSearch(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.waits = Waits()
-        self.barriers = CountBarriers(self.waits)
+        self.barriers = Barriers(self.waits, Membership())
         self.there: dict[str, tuple[int, list[Party]]] = {}
         self.generations: dict[str, int] = {}
         self.asked: dict[str, tuple[Client, str, int, float | None, str | None]] = {}
@@ -52,7 +54,7 @@ class BarrierSearch(RuleBasedStateMachine):
 
     def call(self, arrival: str) -> list[Outcome]:
         client, name, count, timeout, member = self.asked[arrival]
-        return self.barriers.arrive(arrival, "default", name, count, client, self.now, timeout, member)
+        return self.barriers.arrive(arrival, "default", name, Terms(count=count), client, self.now, timeout, member)
 
     def remove(self, gone: list[Party]) -> None:
         for name, (count, parties) in list(self.there.items()):
@@ -81,7 +83,8 @@ class BarrierSearch(RuleBasedStateMachine):
             names = (*[party.member or party.client.host for party in parties], member or client.host)
             values = [outcome.value for outcome in outcomes if not isinstance(outcome, Failed)]
             assert values == [
-                Released(generation=self.generations[name], parties=names, position=place + 1) for place in range(count)
+                Released(generation=self.generations[name], parties=names, position=place + 1, count=count)
+                for place in range(count)
             ]
         elif timeout == 0:
             self.note(outcomes, [arrival])

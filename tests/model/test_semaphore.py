@@ -203,7 +203,9 @@ def test_status_tells_the_value_the_queue_and_what_is_unconfirmed(room: Room) ->
         "name": "slots",
         "value": 1,
         "queue": [{"name": "b", "client": "1", "wants": 5, "waiting": 2.0}],
+        "bound": None,
         "unconfirmed": [{"name": "a", "client": "1", "units": 1}],
+        "holders": [],
     }
 
 

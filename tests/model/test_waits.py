@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from linesync.errors import UsageError
 from linesync.model import results as results_module
-from linesync.model.barrier import CountBarriers
+from linesync.model.barrier import Barriers
+from linesync.model.membership import Membership
 from linesync.model.outcomes import Granted, Level
 from linesync.model.party import Cause, names_in_words, seconds_in_words
 from linesync.model.results import RESULT_LIFE, Results
+from linesync.model.terms import Terms
 from linesync.model.timers import Timers
 from linesync.model.waits import Waits
 
@@ -44,8 +46,8 @@ def test_a_host_pushes_out_its_own_oldest_result_and_no_others(monkeypatch: pyte
 
 def test_a_result_once_confirmed_is_forgotten() -> None:
     waits = Waits()
-    barriers = CountBarriers(waits)
-    barriers.arrive("x", "default", "boot", 1, client("a"), 0.0)
+    barriers = Barriers(waits, Membership())
+    barriers.arrive("x", "default", "boot", Terms(count=1), client("a"), 0.0)
     assert waits.confirm("x", client("b")) is False
     assert waits.confirm("x", client("a")) is True
     assert waits.confirm("x", client("a")) is False
@@ -54,7 +56,7 @@ def test_a_result_once_confirmed_is_forgotten() -> None:
 
 def test_confirming_a_failure_forgets_it_and_says_that_it_was_none() -> None:
     waits = Waits()
-    CountBarriers(waits).arrive("x", "default", "boot", 2, client("a"), 0.0)
+    Barriers(waits, Membership()).arrive("x", "default", "boot", Terms(count=2), client("a"), 0.0)
     waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE)
     assert waits.confirm("x", client("a")) is False and waits.sizes()["results"] == 0
 
@@ -62,7 +64,9 @@ def test_confirming_a_failure_forgets_it_and_says_that_it_was_none() -> None:
 @pytest.mark.parametrize("arrival", ["", "x" * 65, "é", "a\n"])
 def test_a_bad_arrival_id_fails_and_is_not_kept(arrival: str) -> None:
     waits = Waits()
-    error = only_error(CountBarriers(waits).arrive(arrival, "default", "boot", 1, client("a"), 0.0))
+    error = only_error(
+        Barriers(waits, Membership()).arrive(arrival, "default", "boot", Terms(count=1), client("a"), 0.0)
+    )
     assert isinstance(error, UsageError) and waits.sizes()["results"] == 0
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from linesync import messages, words
 from linesync.errors import LinesyncError
+from linesync.model import members
 from linesync.wire import check, digits, frames, payload
 from linesync.wire.frames import Ack, Hello
 from tools import protocol_vectors
@@ -147,6 +148,18 @@ def test_words_and_messages_are_written_and_read_as_in_the_vectors() -> None:
     for case in vectors["bad"]:
         with pytest.raises(LinesyncError) as caught:
             messages.decode(case["text"], *OPERATIONS)
+        assert caught.value.code == case["error"], case
+
+
+def test_folded_lists_of_members_are_written_and_read_as_in_the_vectors() -> None:
+    vectors = _load("members")
+    for case in vectors["good"]:
+        assert list(members.unfold(case["list"])) == case["members"]
+        assert members.fold(case["members"]) == case["folded"]
+        assert set(members.unfold(case["folded"])) == set(case["members"])
+    for case in vectors["bad"]:
+        with pytest.raises(LinesyncError) as caught:
+            members.unfold(case["list"])
         assert caught.value.code == case["error"], case
 
 

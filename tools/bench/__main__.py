@@ -16,6 +16,7 @@ from linesync.errors import LinesyncError
 from .bytecode import compiled
 from .goodput import WORKS, goodput
 from .latency import latency
+from .members import members
 from .priority import ahead_of_others
 from .report import Report, progress
 from .sockets import sockets
@@ -24,8 +25,8 @@ from .system import BenchError
 
 __all__ = ["main", "quick"]
 
-PARTS = ("latency", "goodput", "tcp", "startup")
-_ON_A_LINE = ("latency", "goodput")
+PARTS = ("latency", "goodput", "members", "tcp", "startup")
+_ON_A_LINE = ("latency", "goodput", "members")
 _QUICK_LIMIT = 100  # seconds after which even the quick form is ended, what it found is printed
 _LIMIT = 5400
 
@@ -58,6 +59,7 @@ def quick(report: Report, parts: tuple[str, ...] = PARTS) -> None:
         "goodput": lambda: goodput(
             report, baud=115200, size=64 << 10, works=works, who=("client", "zmodem"), at_once=3
         ),
+        "members": lambda: members(report, count=200, lines=2, rounds=1),
         "tcp": lambda: sockets(report, seconds=0.6, file_size=16 << 20, clients=100),
         "startup": lambda: startup(report, runs=5),
     }
@@ -79,6 +81,7 @@ def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> N
             who=args.who.split(","),
             at_once=args.at_once,
         ),
+        "members": lambda: members(report, count=1000, lines=8, rounds=3),
         "tcp": lambda: sockets(report, seconds=3.0, file_size=128 << 20, clients=1000),
         "startup": lambda: startup(report, runs=25),
     }

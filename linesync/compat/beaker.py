@@ -1,0 +1,119 @@
+"""beaker's and restraint's rhts-sync-set, rhts-sync-block, rstrnt-sync-set and rstrnt-sync-block.
+
+A state is an event of linesync: once set, it stays. Its name holds the recipe set, the task's order, the machine and the
+state, so that runs and tasks are kept apart: RECIPESETID (or RSTRNT_RECIPESETID) and TASKORDER (or RSTRNT_TASKORDER, or
+rhts' TESTORDER), unless -r and -t say otherwise. A part that nobody names is empty, and the same for all.
+
+A machine sets a state under the name of its host, and under $HOSTNAME too where that is another one, for tests call
+machines by either; -m names the machine instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import UsageError
+from .names import member_of
+from .program import connect, namespace, options, own_host, run, seconds
+
+__all__ = ["Scope", "main"]
+
+_SHORT = "hs:m:r:t:R:"
+_LONG = ("help", "state=", "machine=", "recipesetid=", "testorder=", "result_server=", "any", "timeout=", "retry=")
+
+
+class Scope:
+    """Which states are meant: those of one task of one recipe set.
+
+    :param asked: options that were given, the last of each.
+    """
+
+    def __init__(self, asked: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        self.recipe_set = _first(asked, ("-r", "--recipesetid")) or _first(
+            environ, ("RECIPESETID", "RSTRNT_RECIPESETID")
+        )
+        self.order = _first(asked, ("-t", "--testorder")) or _first(
+            environ, ("TASKORDER", "RSTRNT_TASKORDER", "TESTORDER")
+        )
+
+    def event(self, machine: str, state: str) -> str:
+        """The event of a machine's state."""
+        parts = [member_of(part) if part else "" for part in (self.recipe_set, self.order, machine)]
+        return ":".join(["beaker", *parts, state])
+
+    def shown(self, state: str) -> str:
+        """A state as restraint's scripts print it."""
+        return f"{self.order}_{state}"
+
+
+def _first(words: Mapping[str, str], names: Iterable[str]) -> str:
+    return next((words[name] for name in names if words.get(name)), "")
+
+
+def _set(program: str, asked: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
+    if machines:
+        raise UsageError(f"{machines[0]!r} is too much; {program} -s STATE sets the state of this machine")
+    state = states[-1]
+    scope = Scope(asked, os.environ)
+    with connect(program) as client:
+        named = _first(asked, ("-m", "--machine"))
+        names = [named] if named else dict.fromkeys([own_host(client), os.environ.get("HOSTNAME", "")])
+        events = [scope.event(name, state) for name in names if name]
+        client.set_events(*events, namespace=namespace("beaker"))
+    if program.startswith("rstrnt"):
+        print(f"{program} -s {state} -- State set = {scope.shown(state)}")
+    return 0
+
+
+def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
+    machines = [machine for machine in machines if machine]
+    if not machines:
+        raise UsageError(f"no machines to wait for; usage: {_usage(program)}")
+    limit = asked.get("--timeout")
+    timeout = None if limit is None else seconds(limit)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    scope = Scope(asked, os.environ)
+    wanted = {machine: {scope.event(machine, state): state for state in states} for machine in machines}
+    if "--any" in asked:
+        waits = [{event: state for events in wanted.values() for event, state in events.items()}]
+    else:  # one after the other comes to the same, for a state that is set stays set
+        waits = list(wanted.values())
+    print(
+        f"{program} -- Blocking state(s) = {' '.join(scope.shown(state) for state in states)}",
+        file=sys.stderr,
+        flush=True,
+    )
+    found = []
+    with connect(program) as client:
+        for events in waits:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            there = client.wait_events(*events, any=True, timeout=left, namespace=namespace("beaker"))
+            found.append(next(state for event, state in events.items() if event in there))
+    print(":".join(found))
+    return 0
+
+
+def _usage(program: str) -> str:
+    if program.endswith("set"):
+        return f"{program} -s STATE [-m MACHINE] [-r RECIPESETID] [-t TASKORDER]"
+    return f"{program} -s STATE [-s STATE]... [--any] [--timeout S] [-r RECIPESETID] [-t TASKORDER] MACHINE..."
+
+
+def main(program: str, argv: Sequence[str]) -> int:
+    """Run one of the commands. The options that name a result server or the time between tries have no effect."""
+
+    def command(given: list[str]) -> int:
+        asked, machines = options(given, _SHORT, _LONG, _usage(program), mixed=True)
+        states = [value for option, value in asked if option in ("-s", "--state")]
+        if any(option in ("-h", "--help") for option, _ in asked):
+            print(f"usage: {_usage(program)}")
+            return 0
+        if not all(states) or not states:
+            raise UsageError(f"the state is missing; usage: {_usage(program)}")
+        work = _set if program.endswith("set") else _block
+        return work(program, dict(asked), states, machines)
+
+    return run(program, command, argv)

@@ -1,0 +1,194 @@
+"""``dissem``: its command line, output and exit codes.
+
+Options come from the configuration files, then from DISSEM_FLAGS, then from the command line; the last one counts. In
+a file each line is one argument (``--port=11399``), and those that begin with ``#`` are comments.
+
+With two arguments the object is told by its name, as in dissem's README: SEM... is a semaphore, BR... or BE... (the
+README's ``BE001``) or BAR... a barrier, in small letters too. ``BE001`` and ``BR001`` are two barriers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from ..errors import BrokenError, LinesyncError, LinesyncFailed, UsageError
+from ..records import Record
+from .program import connect, namespace, options, run
+
+__all__ = ["Request", "arguments", "main", "parse"]
+
+CONFIG_FILES = ("/etc/dissem.conf", "/usr/local/etc/dissem.conf", "~/.dissem.conf")
+PORT = 11399
+
+_USAGE = "dissem [OPTION...] sem|barrier NAME COUNT, or dissem SEM001 -1, or dissem BR001 2"
+_HELP = f"""\
+usage: {_USAGE}
+
+  sem|sema|semaphore NAME DELTA   -N takes N units and waits for them, +N gives N, 0 prints how many there are
+  barrier|br NAME COUNT           waits until COUNT have arrived
+
+  --command S, --object S   what it is: sem or barrier
+  --name S, --count N       its name, and the number
+  --address, -A HOST        the hub listens there (tcp://HOST:PORT; port {PORT} unless given)
+  --port, -p PORT           or on this port of localhost; without both, and wherever LINESYNC_HUB is set, the hub or
+                            agent is found as by linesync
+  --block-on-error, -H      on an error, print it and stay
+  --verbose, -v; --quiet, -q
+
+  also read from DISSEM_FLAGS (options, or @FILE) and {", ".join(CONFIG_FILES)}
+"""
+_SEMAPHORE, _BARRIER = "semaphore", "barrier"
+_OBJECTS = {"sem": _SEMAPHORE, "sema": _SEMAPHORE, "semaphore": _SEMAPHORE, "barrier": _BARRIER, "br": _BARRIER}
+_BY_NAME = ((re.compile("sem", re.IGNORECASE), _SEMAPHORE), (re.compile("br|be|bar", re.IGNORECASE), _BARRIER))
+_LONG = (
+    *("address=", "addr=", "port=", "command=", "object=", "name=", "count="),
+    *("block-on-error", "verbose", "quiet", "help", "server", "listen="),
+)
+
+
+class Request(Record):
+    """What a command line asks for."""
+
+    object: str
+    """``semaphore`` or ``barrier``; empty: only help is asked for."""
+    name: str
+    count: int
+    endpoint: str = ""
+    """Empty: as linesync finds it."""
+    stays: bool = False
+    """On an error, it is printed and the process stays."""
+    verbose: int = 0
+
+
+def arguments(argv: Sequence[str], environ: Mapping[str, str], files: Sequence[str] = CONFIG_FILES) -> list[str]:
+    """The arguments from files, from DISSEM_FLAGS and from the command line, in this order."""
+    flags = environ.get("DISSEM_FLAGS", "")
+    found: list[str] = []
+    for path in [os.path.expanduser(file) for file in files] + ([flags[1:]] if flags.startswith("@") else []):
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except OSError:
+            continue  # as dissem does: a file that is not there or not ours to read says nothing
+        found += [line for line in lines if line and not line.startswith("#")]
+    return [*found, *([] if flags.startswith("@") else flags.split()), *argv]
+
+
+def parse(argv: Sequence[str]) -> Request:
+    """Read the arguments.
+
+    :raises UsageError: they are not dissem's.
+    """
+    given, rest = options(argv, "A:p:Hvqh", _LONG, _USAGE)
+    words: dict[str, str] = {}
+    verbose, stays = 0, False
+    for option, value in given:
+        match option:
+            case "-h" | "--help":
+                return Request(object="", name="", count=0)
+            case "--server" | "--listen":
+                raise UsageError(f"dissem's server is linesync's hub here: 'linesync hub --listen tcp://HOST:{PORT}'")
+            case "-v" | "--verbose":
+                verbose += 1
+            case "-q" | "--quiet":
+                verbose = max(verbose - 1, 0)
+            case "-H" | "--block-on-error":
+                stays = True
+            case "-A" | "--address" | "--addr":
+                words["address"] = value
+            case "-p" | "--port":
+                words["port"] = str(_number("port", value, range(1, 65536)))
+            case "--command" | "--object":
+                words["object"] = value
+            case "--name" | "--count":
+                words[option[2:]] = value
+    kind, name, count = _what(words, rest)
+    if kind == _BARRIER and count < 1:
+        raise UsageError(f"the barrier {name} cannot be for {count}; give how many meet there")
+    return Request(
+        object=kind, name=name, count=count, endpoint=_endpoint(words), stays=stays, verbose=verbose
+    )  # fmt: skip
+
+
+def _what(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str, int]:
+    """The object, its name and the number."""
+    if words.get("object") and words.get("name"):
+        kind, name, count = words["object"], words["name"], words.get("count", "0")
+    elif len(rest) == 3:
+        kind, name, count = rest
+    elif len(rest) == 2:
+        name, count = rest
+        kind = next((kind for pattern, kind in _BY_NAME if pattern.match(name)), "")
+        if not kind:
+            raise UsageError(
+                f"{name} may be anything: begin its name with SEM or BR, or say 'dissem sem {name} {count}'"
+            )
+    else:
+        raise UsageError(f"dissem needs an object, its name and a number; usage: {_USAGE}")
+    if kind not in _OBJECTS:
+        raise UsageError(f"bad object: {kind}; it is sem or barrier")
+    return _OBJECTS[kind], name, _number("count", count)
+
+
+def _number(what: str, text: str, allowed: range | None = None) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise UsageError(f"the {what} {text!r} is not a whole number") from None
+    if allowed is not None and value not in allowed:
+        raise UsageError(f"the {what} {value} is none; it is {allowed[0]} to {allowed[-1]}")
+    return value
+
+
+def _endpoint(words: Mapping[str, str]) -> str:
+    # LINESYNC_HUB wins, so that scripts which name dissem's server run unchanged on a host that has only its line.
+    if os.environ.get("LINESYNC_HUB") or not words.keys() & {"address", "port"}:
+        return ""
+    address = words.get("address", "localhost")
+    return f"tcp://{f'[{address}]' if ':' in address else address}:{words.get('port', PORT)}"
+
+
+def _do(request: Request) -> int:
+    if not request.object:
+        print(_HELP, end="")
+        return 0
+    if request.verbose:
+        print(
+            f"dissem: {request.object} {request.name} {request.count} at {request.endpoint or 'the hub'}",
+            file=sys.stderr,
+        )
+    with connect("dissem", request.endpoint) as client:
+        if request.object == _SEMAPHORE:
+            print(client.semaphore(request.name, request.count, namespace=namespace("dissem")))
+        else:
+            client.barrier(request.name, request.count, namespace=namespace("dissem"))
+    return 0
+
+
+def main(program: str, argv: Sequence[str], wait: Callable[[], object] = signal.pause) -> int:
+    """Run it. 0: done; 1: refused, or a wrong command line; 3: there is no hub, or it was lost on the way.
+
+    :param wait: what ``-H`` waits with, for ever.
+    """
+    stays = False
+
+    def work(given: list[str]) -> int:
+        nonlocal stays
+        request = parse(arguments(given, os.environ))
+        stays = request.stays
+        return _do(request)
+
+    def like_dissem(given: list[str]) -> int:
+        try:
+            return work(given)
+        except LinesyncError as error:
+            print(f"{program}: {error.message}", file=sys.stderr, flush=True)
+            while stays:
+                wait()
+            return 3 if isinstance(error, LinesyncFailed | BrokenError) else 1
+
+    return run(program, like_dissem, argv)

@@ -1,0 +1,277 @@
+"""LAVA's MultiNode API: lava-self, lava-role, lava-group, lava-send, lava-wait, lava-wait-all, lava-sync.
+
+A group is what agents publish: ``--publish group=... role=... group_size=N``. LAVA starts the tests of a group when it
+is complete; here, whoever asks for the group waits until that many hosts are known. Without a size, the hosts known are
+the group.
+
+Messages are kept for the life of the hub and are those of the group alone. A wait writes what all hosts have sent under
+its id so far, the last message of each, into the cache file, as lines ``host:key=value``. lava-sync is a barrier of the
+group's hosts, so that an id can be used again, by a host that is ahead of the others too.
+
+LAVA's scripts tell a failure only on the console and exit with 0. These exit with linesync's codes; ``--lava-bug-compat``,
+or LAVA_BUG_COMPAT=1, makes them exit with 0 as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..client.places import setting
+from ..errors import LinesyncError, TimedOut, UsageError
+from ..records import Record
+from .program import connect, namespace, options, own_host, run, seconds
+
+if TYPE_CHECKING:
+    from ..client.blocking import BlockingClient
+    from ..client.sync import TopicMessage
+
+__all__ = ["Group", "cache_lines", "group_of", "main", "write_cache"]
+
+CACHE = "/tmp/lava_multi_node_cache.txt"
+_LOOK_AGAIN = 1.0  # seconds between looks at a group that is not complete
+_MOST = 1000  # messages of a topic in one answer
+
+
+class Group(Record):
+    """The hosts of one group."""
+
+    name: str
+    """Empty for the group of those that publish none."""
+    own: str
+    """Which of them we are."""
+    roles: dict[str, str]
+    """Host to role, by host."""
+    size: int
+    """How many there should be, 0 where nobody says."""
+
+    @property
+    def complete(self) -> bool:
+        return len(self.roles) >= self.size
+
+    def topic(self, message_id: str) -> str:
+        """Where the group's messages under an id are."""
+        return f"{self.name}/{message_id}" if self.name else message_id
+
+
+def group_of(rows: Iterable[Mapping[str, Any]], own: str) -> Group:
+    """The group of a host.
+
+    :param rows: those of ``hosts``.
+    :raises UsageError: no agent speaks for the host, or the size it publishes is no number.
+    """
+    rows = list(rows)
+    ours = next((row["published"] for row in rows if row["name"] == own), None)
+    if ours is None:
+        raise UsageError(
+            f"{own} is in no group: run this on a host whose agent publishes one (linesync agent --publish group=G"
+            " --publish role=R --publish group_size=N)"
+        )
+    name = ours.get("group", "")
+    found = [row for row in rows if row["published"].get("group", "") == name]
+    sizes = [row["published"]["group_size"] for row in found if row["published"].get("group_size")]
+    size = ours.get("group_size") or next(iter(sizes), "0")
+    if not size.isascii() or not size.isdigit():
+        raise UsageError(f"the agents of the group {name!r} publish group_size={size}, which is no number; correct it")
+    if int(size) and len(found) > int(size):  # what is left of an earlier group of that name
+        found = [row for row in found if row["state"] != "lost"]
+    return Group(
+        name=name, own=own, roles={row["name"]: row["published"].get("role", "") for row in found}, size=int(size)
+    )
+
+
+def cache_lines(messages: Iterable[TopicMessage]) -> list[str]:
+    """What a wait writes: each sender's last message, as ``host:key=value``."""
+    last: dict[str, dict[str, str]] = {}
+    for message in messages:
+        pairs = [item.partition("=") for item in message.items]
+        last[message.sender] = {key: value for key, equals, value in pairs if key and equals}
+    return [f"{sender}:{key}={value}" for sender, pairs_of in last.items() for key, value in pairs_of.items()]
+
+
+def write_cache(path: str, lines: Sequence[str]) -> None:
+    """Replace the cache file; without lines there is none afterwards, as in LAVA.
+
+    :raises UsageError: it cannot be written.
+    """
+    try:
+        if not lines:
+            if os.path.lexists(path):
+                os.unlink(path)
+            return
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        fresh = f"{path}.{os.getpid()}"
+        with open(fresh, "x", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise UsageError(
+            f"the cache file {path} cannot be written: {error.strerror}; set LAVA_MULTI_NODE_CACHE to another"
+        ) from None
+
+
+class _Call:
+    """One command: who asks, and until when."""
+
+    def __init__(self, client: BlockingClient, timeout: float | None) -> None:
+        self.client = client
+        self.own = own_host(client)
+        self.space = namespace("lava")
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._timeout = timeout
+
+    def left(self) -> float | None:
+        """Seconds until the deadline, None for ever."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
+    def group(self, *, complete: bool = True) -> Group:
+        """Our group, once it is complete, or as it is."""
+        told = False
+        while True:
+            group = group_of(self.client.hosts(), self.own)
+            if group.complete or not complete:
+                return group
+            known = ", ".join(group.roles)
+            who = f"{len(group.roles)} of {group.size} hosts of the group {group.name!r} are known: {known}"
+            left = self.left()
+            if left == 0:
+                raise TimedOut(f"timed out after {self._timeout:g} s: {who}; start the agents of the others")
+            if not told:
+                print(f"waiting for the group: {who}", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(_LOOK_AGAIN if left is None else min(_LOOK_AGAIN, left))
+
+    def save(self, messages: Sequence[TopicMessage]) -> None:
+        write_cache(os.environ.get("LAVA_MULTI_NODE_CACHE") or CACHE, cache_lines(messages))
+
+    def all_so_far(self, topic: str) -> list[TopicMessage]:
+        """All messages of a topic. An answer holds what there is room for; a poll that finds no more ends it."""
+        messages: list[TopicMessage] = []
+        try:
+            while True:
+                messages += self.client.receive(topic, len(messages) + 1, most=_MOST, timeout=0, namespace=self.space)
+        except TimedOut:
+            return messages
+
+
+# -- the commands -------------------------------------------------------------------------------------------------------
+
+
+def _self(call: _Call, _: list[str]) -> int:
+    print(call.own)
+    return 0
+
+
+def _role(call: _Call, words: list[str]) -> int:
+    if words and words[0] == "list":
+        print("\n".join(dict.fromkeys(role for role in call.group().roles.values() if role)))
+        return 0
+    role = call.group(complete=False).roles[call.own]
+    if not role:
+        raise UsageError(f"{call.own} has no role; start its agent with --publish role=R")
+    print(role)
+    return 0
+
+
+def _group(call: _Call, words: list[str]) -> int:
+    group = call.group()
+    if not words:
+        for host, role in group.roles.items():
+            print(f"{host}\t{role}")
+        return 0
+    found = [host for host, role in group.roles.items() if role == words[0]]
+    for host in found:
+        print(host)
+    return 0 if found else 1  # and no word: so says LAVA's manual
+
+
+def _send(call: _Call, words: list[str]) -> int:
+    message_id, *items = words
+    pairs = [item for item in items if "=" in item[1:]]
+    for item in items:
+        if not item.isprintable():
+            raise UsageError(f"{item!r} would not fit on one line of a cache file; send printable text")
+        if item not in pairs:
+            print(f"lava-send: {item!r} is not KEY=VALUE and is not sent", file=sys.stderr)
+    call.client.send(call.group(complete=False).topic(message_id), *pairs, namespace=call.space)
+    return 0
+
+
+def _wait(call: _Call, words: list[str]) -> int:
+    topic = call.group(complete=False).topic(words[0])
+    call.client.receive(topic, 1, most=1, others=True, timeout=call.left(), namespace=call.space)
+    call.save(call.all_so_far(topic))
+    return 0
+
+
+def _wait_all(call: _Call, words: list[str]) -> int:
+    topic = call.group(complete=False).topic(words[0])
+    role = words[1] if len(words) > 1 else ""
+    call.client.receive_all(topic, role=role, timeout=call.left(), namespace=call.space)
+    call.save(call.all_so_far(topic))
+    return 0
+
+
+def _sync(call: _Call, words: list[str]) -> int:
+    group = call.group()
+    call.client.barrier(
+        f"lava-sync:{group.topic(words[0])}", members=group.roles, timeout=call.left(), namespace=call.space
+    )
+    call.save([])
+    return 0
+
+
+_COMMANDS: dict[str, tuple[Callable[[_Call, list[str]], int], str]] = {
+    "lava-self": (_self, ""),
+    "lava-role": (_role, "[list]"),
+    "lava-group": (_group, "[ROLE]"),
+    "lava-send": (_send, "MESSAGE-ID [KEY=VALUE]..."),
+    "lava-wait": (_wait, "MESSAGE-ID"),
+    "lava-wait-all": (_wait_all, "MESSAGE-ID [ROLE]"),
+    "lava-sync": (_sync, "MESSAGE-ID"),
+}
+
+
+def main(program: str, argv: Sequence[str]) -> int:
+    """Run one of the commands."""
+    work, what = _COMMANDS[program]
+    usage = f"{program} [--timeout S] [--lava-bug-compat] {what}".rstrip()
+    lenient = os.environ.get("LAVA_BUG_COMPAT", "") in ("1", "yes", "true")
+
+    def command(given: list[str]) -> int:
+        nonlocal lenient
+        asked, words = options(given, "h", ("timeout=", "lava-bug-compat", "help"), usage)
+        limit = setting("timeout", "lava")
+        timeout = None if limit is None else seconds(str(limit))
+        for option, value in asked:
+            match option:
+                case "-h" | "--help":
+                    print(f"usage: {usage}")
+                    return 0
+                case "--timeout":
+                    timeout = seconds(value)
+                case _:
+                    lenient = True
+        if what.startswith("M") and (not words or "=" in words[0]):
+            raise UsageError(f"the message id is missing; usage: {usage}")
+        if not what.endswith("...") and len(words) > len(what.split()):
+            raise UsageError(f"{words[-1]!r} is too much; usage: {usage}")
+        if work is _self and (name := os.environ.get("LINESYNC_HOST")):
+            print(name)  # no need to ask anybody
+            return 0
+        with connect(program) as client:
+            return work(_Call(client, timeout), words)
+
+    def like_lava(given: list[str]) -> int:
+        try:
+            return command(given)
+        except LinesyncError as error:
+            if not lenient or isinstance(error, UsageError):
+                raise
+            print(f"{program}: {error.message} (exit 0, as LAVA)", file=sys.stderr)
+            return 0
+
+    return run(program, like_lava, argv)

@@ -1,0 +1,71 @@
+"""Python values as JSON text and back, without loss: what one test process gives another instead of a pickle.
+
+JSON has no bytes, no tuples and only text as keys. Such a value becomes an object whose one key begins with ``!``:
+``{"!bytes": "<base64>"}``, ``{"!tuple": [...]}``, ``{"!dict": [[key, value], ...]}``. A dictionary with a key of its own
+that begins so is written as ``!dict`` too, so that nothing a caller gives is mistaken for it. Reading builds plain values
+only and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import Error, a2b_base64, b2a_base64
+from typing import Any
+
+__all__ = ["dumps", "loads"]
+
+
+def dumps(value: Any) -> bytes:
+    """A value as UTF-8 JSON.
+
+    :raises TypeError: it holds something that is neither None, a truth value, a number, text, bytes, a list, a tuple
+        nor a dictionary; or it holds itself.
+    """
+    try:
+        return json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
+    except RecursionError:
+        raise TypeError("the value holds itself, or is nested too deeply") from None
+
+
+def loads(data: bytes) -> Any:
+    """The value back.
+
+    :raises ValueError: these bytes are not written by :func:`dumps`.
+    """
+    try:
+        return _value(json.loads(data))
+    except (RecursionError, TypeError, Error) as error:
+        raise ValueError(f"not a value: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"!bytes": b2a_base64(bytes(value), newline=False).decode("ascii")}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, tuple):
+        return {"!tuple": [_plain(one) for one in value]}
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and not key.startswith("!") for key in value):
+            return {key: _plain(one) for key, one in value.items()}
+        return {"!dict": [[_plain(key), _plain(one)] for key, one in value.items()]}
+    raise TypeError(f"a {type(value).__name__} cannot be sent; give None, numbers, text, bytes, lists, tuples or dicts")
+
+
+def _value(plain: Any) -> Any:
+    if isinstance(plain, list):
+        return [_value(one) for one in plain]
+    if not isinstance(plain, dict):
+        return plain
+    match list(plain.items()):
+        case [("!bytes", str(text))]:
+            return a2b_base64(text, strict_mode=True)
+        case [("!tuple", list(items))]:
+            return tuple(_value(one) for one in items)
+        case [("!dict", list(pairs))]:
+            return {_value(key): _value(one) for key, one in pairs}
+    if any(key.startswith("!") for key in plain):
+        raise ValueError(f"not a value: an object with the keys {', '.join(plain)[:100]}")
+    return {key: _value(one) for key, one in plain.items()}

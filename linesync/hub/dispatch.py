@@ -1,0 +1,150 @@
+"""Requests as calls of the model, and what the model grants as text."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from .. import messages
+from ..errors import UsageError
+from ..messages import Barrier, EventSet, EventWait, Lock, Message, Receive, ReceiveAll, Semaphore, Send
+from ..model.members import unfold
+from ..model.outcomes import ArrivalId, Exchanged, Granted, Level, Messages, Names, Outcome, Posted, Released, Token
+from ..model.party import Client
+from ..model.services import SyncServices
+from ..model.terms import Reuse, Terms
+
+__all__ = ["ARRIVALS", "arrive", "granted"]
+
+ARRIVALS: tuple[type[Message], ...] = (
+    Barrier,
+    Semaphore,
+    Lock,
+    EventSet,
+    EventWait,
+    Send,
+    Receive,
+    ReceiveAll,
+)
+"""The requests that end in an outcome of the model."""
+
+
+def arrive(services: SyncServices, request: Message, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    """Have the model take a request of :data:`ARRIVALS`.
+
+    :raises UsageError: the request holds what cannot be read.
+    """
+    match request:
+        case Barrier():
+            members = _members(request.Members) if request.Members else None
+            return services.barriers.arrive(
+                arrival,
+                request.ns,
+                request.name,
+                Terms(
+                    count=request.count or len(members or ()),
+                    members=members,
+                    reuse=Reuse.read(request.Reuse),
+                    tolerate=request.Tolerate,
+                ),
+                client,
+                now,
+                request.timeout,
+                request.member or None,
+                abort=request.Abort,
+                all_parties=request.who,
+                within=request.within,
+            )
+        case Semaphore():
+            return services.semaphores.change(
+                arrival,
+                request.ns,
+                request.name,
+                request.delta,
+                client,
+                now,
+                request.timeout,
+                hold=request.Hold,
+                bound=request.Bound,
+                within=request.within,
+            )
+        case Lock():
+            return services.locks.take(
+                arrival,
+                request.ns,
+                request.name,
+                client,
+                now,
+                request.timeout,
+                keep=request.Keep,
+                within=request.within,
+            )
+        case EventSet():
+            change = services.events.clear if request.Clear else services.events.set
+            return change(arrival, request.ns, request.names, client, now)
+        case EventWait():
+            return services.events.wait(
+                arrival, request.ns, request.names, request.Any, client, now, request.timeout, request.within
+            )
+        case Send():
+            sender = request.member or client.host
+            return services.mailbox.send(arrival, request.ns, request.topic, request.items, sender, client, now)
+        case Receive():
+            return services.mailbox.receive(
+                arrival,
+                request.ns,
+                request.topic,
+                request.first,
+                request.most,
+                request.Others,
+                request.member or client.host,
+                client,
+                now,
+                request.timeout,
+                request.within,
+            )
+        case ReceiveAll():
+            return services.mailbox.receive_all(
+                arrival,
+                request.ns,
+                request.topic,
+                request.member or client.host,
+                request.Role,
+                client,
+                now,
+                request.timeout,
+                request.within,
+            )
+    raise AssertionError(f"{type(request).__name__} is no arrival")
+
+
+@lru_cache(maxsize=64)
+def _members(text: str) -> frozenset[str]:
+    """A folded list; all who meet come with the same one."""
+    return frozenset(unfold(text))
+
+
+def granted(outcome: Granted) -> str:
+    """The reply to a request that was granted."""
+    match outcome.value:
+        case Level(value=value):
+            return messages.encode_ok(str(value))
+        case Token(token=token):
+            return messages.encode_ok(str(token))
+        case Names(names=names):
+            return messages.encode_ok(*names)
+        case Posted(number=number):
+            return messages.encode_ok(str(number))
+        case Messages(messages=read):
+            rows = [(message.number, message.sender, message.items) for message in read]
+            return messages.encode_ok(json.dumps(rows, separators=(",", ":")))
+        case Released() as released:
+            numbers = str(released.generation), str(released.position)
+            count = 0 if released.count == len(released.parties) else released.count
+            return messages.encode_ok(*numbers, *released.parties, count=count, lost=released.lost)
+        case Exchanged():
+            error = UsageError(
+                f"the arrival id {outcome.arrival} is that of an exchange; take a new one for each arrival"
+            )
+            return messages.encode_error(error)
+    raise AssertionError(f"{outcome.value!r} has no text")

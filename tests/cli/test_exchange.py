@@ -1,0 +1,80 @@
+"""What ``linesync exchange`` prints, and what it puts into a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linesync.cli import exchange
+from linesync.errors import LinesyncFailed
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [100.0]
+    monkeypatch.setattr(exchange.time, "monotonic", lambda: now[0])
+
+    def advance(seconds: float) -> None:
+        now[0] += seconds
+
+    return advance
+
+
+def test_bytes_are_text_where_they_are_utf_8() -> None:
+    assert exchange._text("ünï".encode()) == "ünï"
+    assert exchange._text(b"\xff\x00") == {"base64": "/wA="}
+
+
+def test_a_short_transfer_says_nothing_on_the_terminal(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    phases = exchange._Phases()
+    for phase in ("giving", "getting"):
+        phases(phase, 1, 2)
+        clock(0.6)
+        phases(phase, 2, 2)
+    phases.done()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_long_one_has_a_line_for_each_phase(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    phases = exchange._Phases()
+    for phase in ("giving", "getting"):
+        for done in range(5):
+            phases(phase, done, 4)
+            clock(0.6)
+    phases.done()
+    shown = capsys.readouterr().err
+    assert shown.count("100%  4 of 4 bytes") == 2 and shown.count("\n") == 2 and shown.endswith("\n")
+
+
+def test_files_are_in_their_places_only_when_all_are_whole(tmp_path: Path) -> None:
+    folder = exchange._Folder(str(tmp_path / "deep" / "out"), "a,a#1")
+    for member in ("a", "a#1"):
+        with folder.file(member) as file:
+            file.write(member.encode())
+    out = tmp_path / "deep" / "out"
+    assert not {"a", "a#1"} & {path.name for path in out.iterdir()}
+    folder.commit()
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"a": "a", "a#1": "a#1"}
+
+
+def test_what_is_not_committed_is_taken_away(tmp_path: Path) -> None:
+    folder = exchange._Folder(str(tmp_path), "a")
+    folder.file("a").close()
+    folder.discard()
+    folder.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_was_taken_meanwhile_is_named(tmp_path: Path) -> None:
+    folder = exchange._Folder(str(tmp_path), "a")
+    folder.file("a").close()
+    (tmp_path / "a").mkdir()
+    with pytest.raises(LinesyncFailed, match=f"cannot write {tmp_path}/a: Is a directory"):
+        folder.commit()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -1,0 +1,339 @@
+"""What autotest's own tests of its barrier ask for, asked of ours: a hub on this machine, members in threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from linesync import connect_blocking
+from linesync.compat import autotest
+from linesync.compat import autotest as barrier
+from linesync.compat import autotest as error
+from linesync.errors import LinesyncError
+from tests.e2e import kit
+from tests.real import wait_for
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[kit.Site]:
+    with kit.site() as place:
+        place.hub().says("scripts on this machine")
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def _find_it(hub: kit.Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setenv("LINESYNC_HUB", f"unix:{hub.socket('hub')}")
+    monkeypatch.setenv("LINESYNC_NAMESPACE", request.node.name)
+
+
+def rendezvous(
+    timeout: float | None,
+    *,
+    port: int | None = 11922,
+    servers: bool = False,
+    abort: bool | None = None,
+    server: autotest.listen_server | None = None,
+) -> None:
+    """Two members meet, one in a thread, whose error does not count; as autotest's own tests do it."""
+
+    def meet(hostid: str) -> None:
+        one = barrier.barrier(hostid, "test_meeting", timeout, None if server else port, listen_server=server)
+        call = one.rendezvous_servers if servers else one.rendezvous
+        hosts = ("127.0.0.1#0", "127.0.0.1#1")
+        if abort is None:
+            call(*hosts)
+        else:
+            call(*hosts, abort=abort)
+
+    def quietly() -> None:
+        try:
+            meet("127.0.0.1#0")
+        except error.BarrierError:
+            pass
+
+    other = threading.Thread(target=quietly)
+    other.start()
+    try:
+        meet("127.0.0.1#1")
+    finally:
+        other.join(20)
+        assert not other.is_alive()
+
+
+# -- listen_server ----------------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_not_given_twice() -> None:
+    server = barrier.listen_server()
+    with pytest.raises(OSError, match="in use"):
+        barrier.listen_server()
+    server.close()
+    barrier.listen_server().close()
+
+
+def test_a_port_and_a_listen_server_exclude_each_other() -> None:
+    server = barrier.listen_server(port=5)
+    with pytest.raises(error.BarrierError, match="mutually exclusive"):
+        barrier.barrier("a", "tag", port=7, listen_server=server)
+    assert barrier.barrier("a", "tag", listen_server=server)._port == 5
+    server.close()
+
+
+# -- barrier ----------------------------------------------------------------------------------------------------------
+
+
+def test_initialize() -> None:
+    one = barrier.barrier("127.0.0.1#", "testtag", 100, 11921)
+    assert (one._hostid, one._tag, one._timeout_secs, one._port) == ("127.0.0.1#", "testtag", 100, 11921)
+
+
+def test_the_host_of_an_id() -> None:
+    assert barrier.get_host_from_id("my_host") == "my_host"
+    assert barrier.get_host_from_id("my_host#") == "my_host"
+    assert barrier.get_host_from_id("my_host#2") == "my_host"
+    with pytest.raises(error.BarrierError):
+        barrier.get_host_from_id("#my_host")
+
+
+@pytest.mark.parametrize("servers", [False, True])
+def test_a_rendezvous_of_two(servers: bool) -> None:
+    rendezvous(60, port=11920, servers=servers)
+
+
+@pytest.mark.parametrize("servers", [False, True])
+def test_a_rendezvous_without_time_fails(servers: bool) -> None:
+    with pytest.raises(error.BarrierError, match="timeout waiting for barrier: test_meeting"):
+        rendezvous(0, port=11921, servers=servers)
+
+
+@pytest.mark.parametrize("servers", [False, True])
+def test_an_abort_that_is_not_asked_for_does_not_happen(servers: bool) -> None:
+    rendezvous(60, port=11920, servers=servers, abort=False)
+
+
+@pytest.mark.parametrize("servers", [False, True])
+def test_an_abort_by_both(servers: bool) -> None:
+    with pytest.raises(error.BarrierAbortError):
+        rendezvous(20, port=11921, servers=servers, abort=True)
+
+
+@pytest.mark.parametrize("timeout", [0, 20])
+def test_an_abort_without_time_is_an_error_too(timeout: float) -> None:
+    with pytest.raises(error.BarrierError):
+        rendezvous(timeout, port=11921, abort=True)
+
+
+def test_a_listen_server_serves_again_and_again() -> None:
+    server = barrier.listen_server()
+    for _ in range(3):
+        rendezvous(10, server=server)
+    server.close()
+
+
+def test_one_host_alone_does_not_wait() -> None:
+    barrier.barrier("a", "alone", 10).rendezvous("a")
+    barrier.barrier("a", "alone", 10).rendezvous("a", abort=True)
+    barrier.barrier("a", "alone", 10).rendezvous_servers("a")
+
+
+def test_a_timeout_names_who_is_missing() -> None:
+    begin = time.monotonic()
+    with pytest.raises(error.BarrierError, match=r"timeout waiting for barrier: late: .*missing: b") as caught:
+        barrier.barrier("a", "late", 0.3).rendezvous("a", "b")
+    assert 0.3 <= time.monotonic() - begin < 5
+    assert isinstance(caught.value.__cause__, LinesyncError)
+
+
+def _in_thread(hostid: str, tag: str, *hosts: str, port: int | None = None, abort: bool = False) -> list[object]:
+    """Meet in a thread; what became of it appears in the list: None, or the error."""
+    ends: list[object] = []
+
+    def meet() -> None:
+        try:
+            barrier.barrier(hostid, tag, 20, port).rendezvous(*hosts, abort=abort)
+        except error.BarrierError as failure:
+            ends.append(failure)
+        else:
+            ends.append(None)
+
+    threading.Thread(target=meet, daemon=True).start()
+    return ends
+
+
+def _await_arrivals(hub: kit.Site, tag: str, count: int, request: pytest.FixtureRequest) -> None:
+    def arrived() -> int:
+        with connect_blocking(f"unix:{hub.socket('hub')}") as client:
+            rows = client.status()["barriers"]
+        return sum(
+            len(row["arrived"])
+            for row in rows
+            if row["name"].endswith(f":{tag}") and row["namespace"] == request.node.name
+        )
+
+    wait_for(lambda: arrived() == count, f"{count} at {tag}")
+
+
+def test_an_abort_by_one_of_three_reaches_those_who_wait_and_who_come_later(
+    hub: kit.Site, request: pytest.FixtureRequest
+) -> None:
+    waiting = _in_thread("a", "start", "a", "b", "c")
+    _await_arrivals(hub, "start", 1, request)
+    with pytest.raises(error.BarrierAbortError, match="b requested abort"):
+        barrier.barrier("b", "start", 20).rendezvous("a", "b", "c", abort=True)
+    with pytest.raises(error.BarrierAbortError):
+        barrier.barrier("c", "start", 20).rendezvous("a", "b", "c")
+    wait_for(lambda: waiting, "the first one's end")
+    assert isinstance(waiting[0], error.BarrierAbortError)
+
+
+def test_after_an_abort_the_tag_can_be_used_again(hub: kit.Site, request: pytest.FixtureRequest) -> None:
+    for _ in range(3):
+        ends = [_in_thread(host, "again", "a", "b", abort=True) for host in "ab"]
+        wait_for(lambda ends=ends: all(ends), "both ends")
+        assert all(isinstance(end[0], error.BarrierAbortError) for end in ends)
+    ends = [_in_thread(host, "again", "a", "b") for host in "ab"]
+    wait_for(lambda: all(ends), "both ends")
+    assert [end[0] for end in ends] == [None, None]
+
+
+def test_a_second_client_under_one_name_is_refused(hub: kit.Site, request: pytest.FixtureRequest) -> None:
+    waiting = _in_thread("a", "twins", "a", "b")
+    _await_arrivals(hub, "twins", 1, request)
+    with pytest.raises(error.BarrierError, match="duplicate client"):
+        barrier.barrier("a", "twins", 20).rendezvous("a", "b")
+    barrier.barrier("b", "twins", 20).rendezvous("a", "b")
+    wait_for(lambda: waiting, "the first one's end")
+    assert waiting == [None]
+
+
+def test_who_is_not_among_the_hosts_is_refused() -> None:
+    with pytest.raises(error.BarrierError, match="c is no member"):
+        barrier.barrier("c", "closed", 20).rendezvous("a", "b")
+
+
+def test_other_lists_of_hosts_are_refused_at_once(hub: kit.Site, request: pytest.FixtureRequest) -> None:
+    _in_thread("a", "lists", "a", "b")
+    _await_arrivals(hub, "lists", 1, request)
+    begin = time.monotonic()
+    with pytest.raises(error.BarrierError, match="use the same everywhere"):
+        barrier.barrier("c", "lists", 20).rendezvous("a", "b", "c")
+    assert time.monotonic() - begin < 5
+    barrier.barrier("b", "lists", 20).rendezvous("a", "b")
+
+
+def test_one_tag_on_two_ports_is_two_barriers(hub: kit.Site, request: pytest.FixtureRequest) -> None:
+    one = _in_thread("a", "ports", "a", "b", port=11930)
+    other = _in_thread("a", "ports", "a", "b", port=11931)
+    _await_arrivals(hub, "ports", 2, request)
+    barrier.barrier("b", "ports", 20, 11931).rendezvous("a", "b")
+    wait_for(lambda: other, "the meeting on 11931")
+    assert (one, other) == ([], [None])
+    barrier.barrier("b", "ports", 20, 11930).rendezvous("a", "b")
+    wait_for(lambda: one, "the meeting on 11930")
+    assert one == [None]
+
+
+def test_pairs_that_use_one_tag_do_not_meet() -> None:
+    pairs = [_in_thread(host, "same", *pair) for pair in ("ab", "cd") for host in pair]
+    wait_for(lambda: all(pairs), "both meetings")
+    assert pairs == [[None]] * 4
+
+
+def test_one_master_meets_several_hosts_apart() -> None:
+    def profile(host: str, hostid: str, ends: list[str]) -> None:
+        barrier.barrier(hostid, "sync_profilers", 20).rendezvous_servers("PROF_MASTER", host)
+        ends.append(hostid)
+
+    ends: list[str] = []
+    threads = [
+        threading.Thread(target=profile, args=(host, hostid, ends))
+        for host in ("host_a", "host_b")
+        for hostid in ("PROF_MASTER", host)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(ends) == ["PROF_MASTER", "PROF_MASTER", "host_a", "host_b"]
+
+
+def test_addresses_that_are_no_names_meet_as_well() -> None:
+    ids = ("::1", "fe80::1%eth0#2", "two words")
+    ends = [_in_thread(hostid, "a tag\twith anything: ü", *ids) for hostid in ids]
+    wait_for(lambda: all(ends), "the meeting")
+    assert ends == [[None]] * 3
+
+
+def test_without_a_hub_it_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINESYNC_HUB", "unix:/nowhere/none.sock")
+    with pytest.raises(error.BarrierError, match="none.sock"):
+        barrier.barrier("a", "tag", 20).rendezvous("a", "b")
+
+
+# -- SyncData without others --------------------------------------------------------------------------------------------
+
+
+def test_a_closed_listen_server_serves_nobody() -> None:
+    server = autotest.SyncListenServer()
+    server.close()
+    with pytest.raises(error.DataSyncError, match="closed"):
+        autotest.SyncData("a", "a", ["a"], "1", server).sync("test", 2)
+
+
+def test_a_value_that_cannot_travel_is_refused_before_anybody_waits() -> None:
+    with pytest.raises(error.DataSyncError, match="a set cannot be sent"):
+        autotest.SyncData("a", "a", ["a", "b"], "1").sync({1, 2})
+
+
+def test_no_time_is_an_error() -> None:
+    with pytest.raises(error.DataSyncError, match="Timeout during data sync with data 'x'"):
+        autotest.SyncData("a", "a", ["a"], "1").sync("x", 0)
+
+
+def test_a_session_of_one_host(request: pytest.FixtureRequest) -> None:
+    for number, how in enumerate(("sync", "single_sync")):
+        sync = autotest.SyncData("127.0.0.1", "127.0.0.1", ["127.0.0.1"], f"127.0.0.1#{number}")
+        assert sync.listen_server is not None
+        assert getattr(sync, how)(f"test{number}") == {"127.0.0.1": f"test{number}"}
+        assert sync.listen_server.closed == (how == "single_sync")
+        sync.close()
+        assert sync.listen_server.closed
+
+
+def test_a_listen_server_of_others_is_not_closed() -> None:
+    server = autotest.SyncListenServer()
+    with autotest.SyncData("::1", "::1", ["::1"], "1", server) as sync:
+        assert sync.single_sync(("a", {1: b"b"})) == {"::1": ("a", {1: b"b"})}
+    assert not server.closed
+
+
+def test_a_host_that_does_not_come_is_a_timeout() -> None:
+    sync = autotest.SyncData("127.0.0.1", "127.0.0.1", ["127.0.0.1", "192.168.0.1"], "1")
+    with pytest.raises(error.DataSyncError, match=r"Timeout during data sync with data 'test1': .*192\.168\.0\.1"):
+        sync.single_sync("test1", 0.5)
+
+
+def test_many_sessions_at_once() -> None:
+    server = autotest.SyncListenServer()
+    got: dict[int, object] = {}
+
+    def session(number: int) -> None:
+        sync = autotest.SyncData("127.0.0.1", "127.0.0.1", ["127.0.0.1"], f"127.0.0.1#{number}", server)
+        got[number] = sync.sync(f"test{number}")
+        sync.close()
+
+    threads = [threading.Thread(target=session, args=(number,)) for number in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert got == {number: {"127.0.0.1": f"test{number}"} for number in range(30)}
+
+
+def test_who_is_no_host_of_the_session_is_refused() -> None:
+    with pytest.raises(error.DataSyncError, match="c"):
+        autotest.SyncData("a", "c", ["a", "b"], "1").sync("x", 5)

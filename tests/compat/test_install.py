@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from linesync.cli.compat import MODULES
+from linesync.cli.main import main
+
+
+def test_each_command_has_a_module_that_runs_it() -> None:
+    for command, module in MODULES.items():
+        assert callable(import_module(f"linesync.compat.{module}").main), command
+
+
+def test_all_commands_are_written_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compat", "install", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(MODULES)
+    assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in MODULES]
+    assert all(os.access(path, os.X_OK) for path in tmp_path.iterdir())
+
+
+def test_our_own_files_are_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compat", "install", str(tmp_path)]) == 0
+    (tmp_path / "dissem").chmod(0o600)
+    assert main(["compat", "install", str(tmp_path)]) == 0
+    assert os.access(tmp_path / "dissem", os.X_OK)
+
+
+def test_other_files_are_left_alone_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lava-send").write_text("#!/bin/sh\necho LAVA's\n")
+    assert main(["compat", "install", str(tmp_path)]) == 2
+    assert str(tmp_path / "lava-send") in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["lava-send"]
+    assert main(["compat", "install", "--force", str(tmp_path)]) == 0
+    assert "LAVA's" not in (tmp_path / "lava-send").read_text()
+
+
+def test_a_link_elsewhere_is_not_written_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "precious"
+    target.write_text("precious\n")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "dissem").symlink_to(target)
+    assert main(["compat", "install", str(folder)]) == 2
+    assert main(["compat", "install", "--force", str(folder)]) == 0
+    assert target.read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("words", [[], ["a", "b"], ["--what"], ["/no/such/directory"]])
+def test_a_wrong_place_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compat", "install", *words]) == 2
+    assert capsys.readouterr().err.startswith("linesync: ")
+
+
+def test_an_unknown_command_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compat", "lava-sned"]) == 2
+    assert "lava-send" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_an_installed_command_needs_nothing_of_its_callers_surroundings(
+    command: str, shims: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linesync.py").write_text("raise SystemExit('the wrong linesync')")
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
+    environ = {"PATH": "/none", "PYTHONPATH": str(tmp_path), "PYTHONHOME": "/none", "HOME": "/none"}
+    done = subprocess.run([shims / command, "--help"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: {command}")
+
+
+def test_arguments_pass_through_unchanged(shims: Path) -> None:
+    """An empty one, blanks, quotes and a dollar: all are one argument each, as dissem's complaint shows."""
+    done = subprocess.run([shims / "dissem", "", "a b '\"$HOME", "1"], capture_output=True, text=True, env={})
+    assert done.returncode == 1
+    assert "bad object: ;" in done.stderr
+    done = subprocess.run([shims / "dissem", "sem", "x", "a b '\"$HOME"], capture_output=True, text=True, env={})
+    assert repr("a b '\"$HOME") in done.stderr
+
+
+def test_a_command_whose_linesync_is_gone_says_so(shims: Path, tmp_path: Path) -> None:
+    text = (shims / "lava-self").read_text()
+    program = text.split("'")[3]
+    orphan = tmp_path / "lava-self"
+    orphan.write_text(text.replace(program, "/gone/python"))
+    orphan.chmod(0o755)
+    done = subprocess.run([orphan], capture_output=True, text=True)
+    assert done.returncode == 125
+    assert "install it again" in done.stderr

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linesync.client.sync import TopicMessage
+from linesync.compat.lava import cache_lines, group_of, main, write_cache
+from linesync.errors import UsageError
+
+
+def row(name: str, state: str = "up", **published: str) -> dict[str, Any]:
+    return {"name": name, "state": state, "published": published}
+
+
+def message(number: int, sender: str, *items: str) -> TopicMessage:
+    return TopicMessage(number=number, sender=sender, items=items)
+
+
+def test_a_group_is_the_hosts_that_publish_its_name() -> None:
+    rows = [
+        row("a", group="g", role="client", group_size="2"),
+        row("b", group="g", role="server", group_size="2"),
+        row("c", group="other", role="server"),
+        row("d"),
+    ]
+    group = group_of(rows, "a")
+    assert (group.name, group.roles, group.size, group.complete) == ("g", {"a": "client", "b": "server"}, 2, True)
+
+
+def test_hosts_without_a_group_are_one() -> None:
+    group = group_of([row("a", role="x"), row("b"), row("c", group="g")], "b")
+    assert (group.name, group.roles, group.size) == ("", {"a": "x", "b": ""}, 0)
+
+
+def test_a_group_is_not_complete_before_as_many_are_known_as_anybody_says() -> None:
+    assert not group_of([row("a", group="g"), row("b", group="g", group_size="3")], "a").complete
+
+
+def test_hosts_lost_in_an_earlier_run_are_not_in_a_group_that_is_full_without_them() -> None:
+    rows = [row("old", "lost", group="g"), row("a", group="g", group_size="2"), row("b", group="g")]
+    assert list(group_of(rows, "a").roles) == ["a", "b"]
+
+
+def test_a_lost_host_stays_in_a_group_that_needs_it() -> None:
+    rows = [row("a", group="g", group_size="2"), row("b", "lost", group="g")]
+    assert list(group_of(rows, "a").roles) == ["a", "b"]
+
+
+def test_groups_keep_their_messages_apart() -> None:
+    rows = [row("a", group="g"), row("b", group="h"), row("c")]
+    assert len({group_of(rows, host).topic("ready") for host in "abc"}) == 3
+
+
+def test_who_has_no_agent_is_in_no_group() -> None:
+    with pytest.raises(UsageError, match="hub is in no group"):
+        group_of([row("a")], "hub")
+
+
+def test_a_size_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="group_size=two"):
+        group_of([row("a", group_size="two")], "a")
+
+
+def test_the_cache_has_the_last_message_of_each_sender() -> None:
+    lines = cache_lines(
+        [
+            message(1, "a", "ip=10.0.0.1", "port=5"),
+            message(2, "b", "ip=10.0.0.2", "url=x?y=z"),
+            message(3, "a", "ip=10.0.0.9"),
+            message(4, "c", "word", "=x"),
+        ]
+    )
+    assert lines == ["a:ip=10.0.0.9", "b:ip=10.0.0.2", "b:url=x?y=z"]
+
+
+def test_the_cache_file_is_replaced_and_its_directory_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "cache.txt"
+    write_cache(str(path), ["a:k=v", "b:k=w"])
+    assert path.read_text() == "a:k=v\nb:k=w\n"
+    write_cache(str(path), ["a:k=x"])
+    assert path.read_text() == "a:k=x\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_without_data_there_is_no_cache_file_left(tmp_path: Path) -> None:
+    path = tmp_path / "cache.txt"
+    path.write_text("old:k=v\n")
+    write_cache(str(path), [])
+    write_cache(str(path), [])
+    assert not path.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="LAVA_MULTI_NODE_CACHE"):
+        write_cache(str(tmp_path / "file" / "cache.txt"), ["a:k=v"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["lava-send"],
+        ["lava-send", "key=value"],
+        ["lava-wait"],
+        ["lava-wait", "id", "more"],
+        ["lava-wait-all"],
+        ["lava-wait-all", "id", "role", "more"],
+        ["lava-sync"],
+        ["lava-group", "role", "more"],
+        ["lava-self", "more"],
+        ["lava-sync", "--timeout", "soon", "id"],
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line[0], line[1:]) == 2
+    assert capsys.readouterr().err.startswith(f"{line[0]}: ")
+
+
+def test_a_wrong_command_line_is_no_bug_to_be_compatible_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("lava-wait", ["--lava-bug-compat"]) == 2
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_lavas_exit_0_on_a_failure_is_there_for_those_who_ask(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LINESYNC_HUB", f"unix:{tmp_path}/none.sock")
+    assert main("lava-wait", ["ready"]) == 125
+    if how == "variable":
+        monkeypatch.setenv("LAVA_BUG_COMPAT", "1")
+    assert main("lava-wait", [*(["--lava-bug-compat"] if how == "option" else []), "ready"]) == 0
+    assert "none.sock" in capsys.readouterr().err

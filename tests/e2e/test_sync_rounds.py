@@ -1,0 +1,73 @@
+"""Many rounds of one barrier on lines that lose and damage bytes: nobody is ever more than a round ahead."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from linesync.testing.faults import Faults
+from tests.e2e.kit import Command, serial_site
+
+ROUNDS = 200
+MEMBERS = ("c1#a", "c1#b", "c2#a", "c2#b")
+LOSSY = Faults(ber=5e-5, drop=2e-5)
+
+MEMBER = """
+import json, os, sys
+from linesync import connect_blocking
+
+place, hub, rounds, mine, *members = sys.argv[1:]
+table = os.open(place, os.O_RDWR)
+number = members.index(mine)
+
+def counts():
+    return [int(os.pread(table, 8, 8 * n)) for n in range(len(members))]
+
+spread = set()
+with connect_blocking(hub) as client:
+    for round in range(1, int(rounds) + 1):
+        os.pwrite(table, b"%8d" % round, 8 * number)  # before we arrive: the others may see it early, never late
+        result = client.barrier("rounds", members=members, member=mine, timeout=60)
+        seen = counts()
+        assert all(round <= count <= round + 1 for count in seen), (round, seen)
+        assert result.generation == round, (round, result)
+        spread.add(max(seen) - min(seen))
+print(json.dumps({"rounds": round, "spread": sorted(spread)}))
+"""
+
+
+def test_two_hundred_rounds_of_four_members_on_two_lossy_lines_stay_in_step() -> None:
+    with serial_site(faults=LOSSY) as site:
+        table = site.folder / "table"
+        table.write_bytes(b"%8d" % 0 * len(MEMBERS))
+        members = [
+            Command(
+                [
+                    sys.executable,
+                    "-c",
+                    MEMBER,
+                    str(table),
+                    f"unix:{site.socket(member[:2])}",
+                    str(ROUNDS),
+                    member,
+                    *MEMBERS,
+                ],
+                site.env,
+                site.folder,
+            )
+            for member in MEMBERS
+        ]
+        try:
+            for command in members:
+                done = command.wait(120)
+                assert (done.code, done.err) == (0, ""), done
+                told = json.loads(done.out)
+                assert told["rounds"] == ROUNDS and told["spread"] in ([0], [0, 1], [1]), told
+        finally:
+            for command in members:
+                command.close()
+        assert table.read_bytes().split() == [str(ROUNDS).encode()] * len(MEMBERS)
+        links = [row for row in site.json("hub", "links") if row["host"]]
+        assert len(links) == 2 and all(row["damaged"] and row["repeated"] for row in links), links
+        assert site.json("hub", "status")["held"]["waits"] == 0
+        assert set(site.states().values()) == {"up"}

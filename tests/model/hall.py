@@ -1,0 +1,214 @@
+"""A hub's services with a clock, hosts that speak and answer, and short words for what their clients do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from linesync.errors import LinesyncError
+from linesync.model.deadlock import Activity
+from linesync.model.members import unfold
+from linesync.model.outcomes import Event, Value
+from linesync.model.party import Cause, Client
+from linesync.model.services import SyncServices
+from linesync.model.terms import Reuse, Terms
+
+from .helpers import failed, granted
+
+
+@lru_cache(maxsize=8)
+def members_of(text: str) -> frozenset[str]:
+    return frozenset(unfold(text))
+
+
+class Hall:
+    """Clients are written ``host`` or ``host/number``; every call returns the events it brought about.
+
+    :ivar speaking: the hosts that are heard whenever time passes.
+    :ivar answering: the hosts that answer at once when they are asked.
+    :ivar asked: who was asked, and when.
+    """
+
+    def __init__(self, *hosts: str, now: float = 100.0) -> None:
+        self.services = SyncServices()
+        self.now = now
+        self.speaking = set(hosts)
+        self.answering = {*hosts, "hub"}
+        self.asked: list[tuple[float, str]] = []
+        self.clients: dict[str, set[str]] = defaultdict(set)
+        self.concurrent: dict[str, set[str]] = defaultdict(set)
+        self.commands: dict[str, int] = defaultdict(int)
+        self.lives: dict[str, int] = dict.fromkeys(hosts, 1)
+        for host in hosts:
+            self.services.register(host, f"{host}1", f"{host}1", f"line of {host}", self.now)
+
+    def client(self, who: str) -> Client:
+        host, _, number = who.partition("/")
+        self.clients[host].add(number or "1")
+        return Client(host, number or "1")
+
+    # -- what clients do ---------------------------------------------------------------------------------------------
+
+    def barrier(
+        self,
+        arrival: str,
+        who: str,
+        party: int | str,
+        *,
+        name: str = "boot",
+        timeout: float | None = None,
+        as_member: str | None = None,
+        reuse: str = "",
+        tolerate: bool = False,
+        abort: str = "",
+        all_parties: bool = False,
+        within: str = "",
+        ns: str = "default",
+    ) -> list[Event]:
+        """``party`` is a count or a folded list of members."""
+        members = members_of(party) if isinstance(party, str) else None
+        count = party if isinstance(party, int) else len(members or ())
+        return self.note(
+            self.services.barriers.arrive(
+                arrival,
+                ns,
+                name,
+                Terms(count=count, members=members, reuse=Reuse.read(reuse), tolerate=tolerate),
+                self.client(who),
+                self.now,
+                timeout,
+                as_member,
+                abort=abort,
+                all_parties=all_parties,
+                within=within,
+            )
+        )
+
+    def sem(
+        self,
+        arrival: str,
+        who: str,
+        delta: int,
+        *,
+        name: str = "slots",
+        timeout: float | None = None,
+        hold: bool = False,
+        bound: int = 0,
+        within: str = "",
+        confirm: bool = True,
+    ) -> list[Event]:
+        """What is taken is confirmed at once, as a good client does."""
+        client = self.client(who)
+        events: list[Event] = [
+            *self.services.semaphores.change(
+                arrival, "default", name, delta, client, self.now, timeout, hold=hold, bound=bound, within=within
+            )
+        ]
+        return self.note(events, confirm=confirm)
+
+    def lock(
+        self,
+        arrival: str,
+        who: str,
+        name: str = "flash",
+        *,
+        timeout: float | None = None,
+        keep: bool = False,
+        within: str = "",
+        confirm: bool = True,
+    ) -> list[Event]:
+        events = self.services.locks.take(
+            arrival, "default", name, self.client(who), self.now, timeout, keep=keep, within=within
+        )
+        return self.note(events, confirm=confirm)
+
+    def give_back(self, arrival: str, who: str) -> list[Event]:
+        """End a wait, or give back what is held."""
+        return self.note(self.services.withdraw(arrival, self.client(who), self.now))
+
+    def end(self, who: str, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Event]:
+        """A client is gone."""
+        client = self.client(who)
+        self.clients[client.host].discard(client.number)
+        return self.note(self.services.client_gone(client, self.now, cause, why))
+
+    # -- what hosts do -----------------------------------------------------------------------------------------------
+
+    def session(self, host: str) -> str:
+        return f"{host}{self.lives[host]}"
+
+    def hear(self, *hosts: str) -> list[Event]:
+        events: list[Event] = []
+        for host in hosts:
+            events += self.services.heard(host, self.session(host), self.now)
+        return self.note(events)
+
+    def lose(self, host: str) -> list[Event]:
+        """Let a host be silent until its lease runs out; the others speak meanwhile."""
+        self.speaking.discard(host)
+        self.answering.discard(host)
+        self.clients[host].clear()
+        self.pass_time(19.5)
+        return self.pass_time(1.0)
+
+    def stop(self, host: str) -> list[Event]:
+        self.clients[host].clear()
+        return self.note(
+            self.services.ended(host, self.session(host), Cause.STOPPED, "its agent was stopped", self.now)
+        )
+
+    def restart(self, host: str) -> list[Event]:
+        """A host's agent starts anew on the same line."""
+        self.clients[host].clear()
+        self.lives[host] = self.lives.get(host, 0) + 1
+        self.speaking.add(host)
+        self.answering.add(host)
+        session = self.session(host)
+        return self.note(self.services.register(host, session, session, f"line of {host}", self.now))
+
+    def activity(self, host: str) -> Activity:
+        return Activity(self.commands[host], frozenset(self.clients[host]), frozenset(self.concurrent[host]))
+
+    def answer(self, host: str) -> list[Event]:
+        """A host answers the hub's question."""
+        events = self.services.heard(host, self.session(host), self.now) if host != "hub" else []
+        return self.note([*events, *self.services.answered(host, self.activity(host), self.now)])
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def note(self, events: Sequence[Event], *, confirm: bool = True) -> list[Event]:
+        """Ask whom the services want asked; confirm what was granted."""
+        events = list(events)
+        if confirm:
+            for event in events:
+                if getattr(event, "provisional", False):
+                    self.services.confirm(event.arrival, event.client)  # type: ignore[union-attr]
+        for host in self.services.take_asked():
+            self.asked.append((self.now, host))
+            if host in self.answering:
+                events += self.answer(host)
+        return events
+
+    def pass_time(self, seconds: float) -> list[Event]:
+        """Let time pass; the timers run when they are due, and each host that speaks is heard each half second."""
+        until = self.now + seconds
+        events: list[Event] = []
+        while True:
+            timer = self.services.next_timer()
+            self.now = max(self.now, min(until, self.now + 0.5, until if timer is None else timer))
+            events += self.hear(*sorted(self.speaking))
+            events += self.note(self.services.handle_timer(self.now))
+            timer = self.services.next_timer()
+            assert timer is None or timer > self.now, "a timer that was handled is due no more"
+            if self.now >= until:
+                return events
+
+
+def got(events: list[Event]) -> dict[str, Value]:
+    return granted(events)
+
+
+def error(events: list[Event], arrival: str) -> LinesyncError:
+    """Why an arrival failed."""
+    return failed(events)[arrival]

@@ -1,0 +1,24 @@
+"""Nothing of a world outlives its test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .world import World
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., World]]:
+    """Make worlds, which are closed in the end."""
+    worlds: list[World] = []
+
+    def make(*arguments: Any, **options: Any) -> World:
+        worlds.append(World(*arguments, **options))
+        return worlds[-1]
+
+    yield make
+    for world in reversed(worlds):
+        world.close()

@@ -1,0 +1,484 @@
+"""Searching a world for a difference from a reference.
+
+A life is a row of *batches*: a few things are done at once (scripts ask, give up, are killed; an agent is killed, a line
+is cut), then everything that was said is delivered. What the scripts were told must be what the reference says for *some*
+order of what reached the hub: the order in which one host's words come is known, that of different hosts is not, and what
+was on its way when a line was cut has come up to some point or not at all. Each order that explains what was seen is kept
+as a possible state of the hub, and the hub's own status must be that of one of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from linesync.client.aio import Client
+from linesync.testing.faults import Faults
+from tests.model import conftest  # registers the profile
+
+from .reference import Ask, GiveBack, Reference, Script, State, Try
+from .world import World
+
+__all__ = ["PLACES", "TIMEOUTS", "Search", "asking", "profile"]
+
+assert conftest
+
+HARMS = (
+    None,
+    Faults(ber=1e-4, drop=1e-4),
+    Faults(ber=3e-4, dup=3e-4),
+    Faults(printk=0.7, ber=3e-5),
+    Faults(burst=3e-4),
+)
+HOSTS = ("a", "b")
+EVERYWHERE = ("hub", *HOSTS)
+PLACES = st.sampled_from(("hub", "a", "b", "a", "b"))
+TIMEOUTS = st.sampled_from([None, None, None, 0, 5.0, 30.0])
+GRACE = 16.0  # seconds in which a request must have ended beyond its timeout, twice: for a line that was away, and the hub's
+FRESH = 3.5  # seconds after which a silent host cannot count as heard from
+STATES = 200  # possible states kept; a life with more is given up
+
+
+def profile(steps: int = 8) -> settings:
+    """How long a search runs: as many lives as the model's have, the same ones each time in CI."""
+    soak = bool(int(os.environ.get("LINESYNC_SOAK") or 0))
+    return settings(settings.get_profile("model"), stateful_step_count=steps, derandomize=not soak)
+
+
+def asking(
+    what: st.SearchStrategy[Any], timeouts: st.SearchStrategy[float | None] = TIMEOUTS
+) -> st.SearchStrategy[Any]:
+    """A script asks for something."""
+    return st.tuples(st.just("ask"), PLACES, st.integers(0, 1), what, timeouts)
+
+
+_CHOICE = st.integers(0, 20)
+_DEEDS = st.one_of(
+    st.tuples(st.just("retry"), _CHOICE, st.integers(0, 1)),
+    st.tuples(st.just("give_up"), _CHOICE),
+    st.tuples(st.just("kill_script"), _CHOICE),
+    st.tuples(st.just("kill_agent"), st.sampled_from(HOSTS)),
+    st.tuples(st.just("cut_line"), st.sampled_from(HOSTS), st.booleans()),
+)
+_PAUSES = st.sampled_from([0.0, 0.0, 0.01, 0.03])
+
+
+class Search(RuleBasedStateMachine):
+    """A life. A service's search gives ``REFERENCE``, ``ASKS``, :meth:`request` and :meth:`view`."""
+
+    REFERENCE: type[Reference]
+    ASKS: st.SearchStrategy[Any]
+    """Batches of what scripts ask, and what else they do there, as tuples of a method's name and its arguments."""
+
+    def request(self, client: Client, ask: Ask) -> Coroutine[Any, Any, Any]:
+        """Ask; what it returns must be what the reference says."""
+        raise NotImplementedError
+
+    def view(self, status: dict[str, Any]) -> Any:
+        """The hub's status in the reference's words."""
+        raise NotImplementedError
+
+    # -- the world ----------------------------------------------------------------------------------------------------
+
+    world: World | None = None
+
+    @initialize(seed=st.integers(0, 2**20), harm=st.sampled_from(HARMS))
+    def begin(self, seed: int, harm: Faults | None) -> None:
+        self.world = World(seed, faults=harm)
+        self.since: dict[str, float] = {}
+        """Hosts that nothing can come from, and since when."""
+        self.silent: set[str] = set()
+        """Those of them that nothing could come from in the whole batch."""
+        self.asks: dict[str, Ask] = {}
+        self.scripts: dict[tuple[str, int], Script] = {}
+        self.states = [State(self.REFERENCE(), EVERYWHERE)]
+        self.given_up = False
+        for host in HOSTS:
+            self.world.agent(host)
+        self.world.deliver()
+        self.explain((self.world.now, self.world.now))
+
+    def reachable(self, host: str) -> bool:
+        return host == "hub" or (self.world.hosts[host].wire.plugged and self.world.hosts[host].agent is not None)
+
+    def script(self, host: str, number: int) -> Script | None:
+        """The script of that number on a host, started where there is none; None without an agent."""
+        if host != "hub" and self.world.hosts[host].agent is None:
+            return None
+        script = self.scripts.get((host, number))
+        if script is None or not script.alive:
+            script = self.scripts[host, number] = Script(host, self.world.client(host))
+        return script
+
+    def say(self, host: str, kind: str, who: Any, by: Any = None) -> None:
+        """Something is on its way to the hub."""
+        for state in self.states:
+            state.queue[host].append((kind, who, by))
+
+    # -- what scripts and hosts do ------------------------------------------------------------------------------------
+
+    def ask(self, host: str, number: int, what: Any, timeout: float | None) -> None:
+        script = self.script(host, number)
+        if script is not None:
+            ask = Ask(f"x{len(self.asks)}", host, what, timeout)
+            self.asks[ask.name] = ask
+            self.try_(ask, script)
+
+    def try_(self, ask: Ask, script: Script) -> None:
+        self.world.note(f"a script of {ask.host} asks {ask.name}: {ask.what}, timeout {ask.timeout}")
+        client = script.client
+        work = client.give_back(ask.what.of.held) if isinstance(ask.what, GiveBack) else self.request(client, ask)
+        ask.tries.append(Try(script, self.world.start(work), self.world.now))
+        self.say(ask.host, "ask", ask, script)
+
+    def retry(self, choice: int, number: int) -> None:
+        """A script asks again for an arrival of which nobody was told that it is granted."""
+        self.listen()
+        asks = [ask for ask in self.asks.values() if not ask.ok and self.can_retry(ask)]
+        if asks:
+            ask = asks[choice % len(asks)]
+            script = self.script(ask.host, number)
+            self.listen()  # a new script took a moment to connect
+            if script is not None and script not in [one.script for one in ask.tries] and not ask.ok:
+                self.try_(ask, script)
+
+    def can_retry(self, ask: Ask) -> bool:
+        """Whether what is asked names its arrival."""
+        return not isinstance(ask.what, GiveBack)
+
+    def listen(self) -> None:
+        for ask in self.asks.values():
+            for one in ask.tries:
+                one.listen()
+
+    def pending(self) -> list[tuple[Ask, Try]]:
+        return [(ask, one) for ask in self.asks.values() for one in ask.tries if not (one.task.done() or one.local)]
+
+    def give_up(self, choice: int) -> None:
+        pending = self.pending()
+        if pending:
+            ask, one = pending[choice % len(pending)]
+            self.world.note(f"{ask.name} is given up")
+            one.task.cancel()
+            one.local = True
+            self.say(ask.host, "end", ask, one.script)
+
+    def give_back(self, choice: int) -> None:
+        """A script gives back what it was told that it holds."""
+        self.listen()
+        told = [
+            (ask, one) for ask in self.asks.values() for one in ask.tries if one.script.alive and one.held is not None
+        ]
+        if told:
+            ask, one = told[choice % len(told)]
+            back = Ask(f"x{len(self.asks)}", ask.host, GiveBack(ask), None)
+            self.asks[back.name] = back
+            known = ask.name in one.script.client.revoked
+            self.try_(back, one.script)
+            if known:  # and the hub never hears of it
+                self.world.pass_time(0.0)
+                assert one.script.client.revoked == {} or back.tries[0].task.done()
+                back.tries[0].local = True
+
+    def kill_script(self, choice: int) -> None:
+        scripts = [script for script in self.scripts.values() if script.alive]
+        if scripts:
+            self.kill(scripts[choice % len(scripts)])
+
+    def kill(self, script: Script) -> None:
+        self.world.note(f"a script of {script.host} is killed")
+        self.dies(script)
+        self.world.kill(script.client)
+        self.say(script.host, "gone", script)
+
+    def dies(self, script: Script) -> None:
+        """Whatever a dead script still hears counts for nothing."""
+        script.alive = False
+        for _, one in self.pending():
+            one.local = one.local or one.script is script
+
+    def kill_agent(self, host: str) -> None:
+        if self.world.hosts[host].agent is not None:
+            for script in self.scripts.values():
+                if script.host == host:
+                    self.dies(script)
+            self.world.kill_agent(host)
+
+    def cut_line(self, host: str, vanish: bool) -> None:
+        wire = self.world.hosts[host].wire
+        if wire.plugged:
+            self.world.note(f"the line of {host} is {'unplugged' if vanish else 'cut'}")
+            (wire.vanish if vanish else wire.pull)()
+
+    def come_back(self, host: str) -> None:
+        """What is dead is started again, then what is cut is mended."""
+        wire = self.world.hosts[host].wire
+        if self.world.hosts[host].agent is None:
+            for state in self.states:
+                state.queue[host].clear()
+            self.world.agent(host)
+        elif not wire.plugged:
+            self.world.note(f"the line of {host} is back")
+            wire.plug()
+
+    # -- a batch ------------------------------------------------------------------------------------------------------
+
+    def batch(self, deeds: list[tuple[Any, ...]], pause: float = 0.0, seconds: float = 0.0) -> None:
+        """Do these, with a pause after each, let time pass, let all be delivered, and compare."""
+        if self.given_up:
+            return
+        world, began = self.world, self.world.now
+        silent = {host for host in HOSTS if not self.reachable(host)}
+        for deed, *arguments in deeds:
+            getattr(self, deed)(*arguments)
+            world.pass_time(pause)
+        if seconds:
+            world.pass_time(seconds)
+        world.deliver()
+        self.silent = {host for host in silent if not self.reachable(host)}
+        self.since = {host: self.since.get(host, began) for host in HOSTS if not self.reachable(host)}
+        self.explain((began, world.now))
+
+    def explain(self, window: tuple[float, float]) -> None:
+        """Find the states that the hub may be in now; what was seen must be possible."""
+        self.listen()
+        over = self.world.take_over()
+        for ask in self.asks.values():
+            for one in ask.tries:
+                if one.heard == ("LinesyncFailed",) and not (one.told or one.local):
+                    if ask.host in over:
+                        one.local = True
+                    elif self.ended_by_agent(ask, one):
+                        one.local = True
+                        self.say(ask.host, "end", ask, one.script)
+        explaining = _Explaining(self, window, self.world.take_events(), over)
+        for state in self.states:
+            explaining.explore(state, 0)
+        view = self.view(self.world.status())
+        matching = [state for state in explaining.found.values() if state.reference.view() == view]
+        assert matching, self.differs(list(explaining.found.values()), view)
+        self.states = matching
+        self.given_up = len(matching) > STATES
+        for ask in self.asks.values():
+            for one in ask.tries:
+                one.told = one.told or one.task.done()
+                assert one.told or not one.local, f"{ask.name} waits for the dead\n{self.world.transcript()}"
+                late = ask.timeout is not None and window[1] > one.since + 2 * ask.timeout + GRACE
+                assert one.told or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
+
+    def ended_by_agent(self, ask: Ask, one: Try) -> bool:
+        """Its agent has ended a request that it had no line for, and will tell the hub."""
+        patience = self.patience(ask)
+        return ask.host != "hub" and patience is not None and self.world.now >= one.since + patience
+
+    def patience(self, ask: Ask) -> float | None:
+        """Seconds after which an agent without a line ends a request, None for never."""
+        if isinstance(ask.what, GiveBack):
+            return 10.0
+        return None if ask.timeout is None else ask.timeout + 2.0
+
+    def differs(self, states: list[State], view: Any) -> str:
+        """What to say when nothing explains it."""
+
+        def told(one: Try) -> str:
+            marks = [] if one.script.alive else ["dead"]
+            return f"{' '.join([one.script.host, *marks, *(['local'] if one.local else [])])}: {one.heard}"
+
+        def queued(state: State) -> dict[str, list[Any]]:
+            said = state.queue.items()
+            return {host: [(kind, getattr(who, "name", "")) for kind, who, _ in queue] for host, queue in said if queue}
+
+        seen = {name: [told(one) for one in ask.tries] for name, ask in self.asks.items()}
+        lines = [f"nothing explains what was seen: {seen}", f"the hub's view is {view}"]
+        lines += [f"possible now: {state.reference.view()}, {state.reference.said}" for state in states[:5]]
+        lines += [
+            f"possible before: {state.reference.view()}, {state.reference.said}, on the way: {queued(state)}"
+            for state in self.states[:5]
+        ]
+        return "\n".join([*lines, self.world.transcript()])
+
+    # -- the rules of every service -----------------------------------------------------------------------------------
+
+    @rule(data=st.data(), count=st.integers(1, 3), pause=_PAUSES)
+    def together(self, data: st.DataObject, count: int, pause: float) -> None:
+        deed = st.one_of(self.ASKS, self.ASKS, self.ASKS, _DEEDS)
+        self.batch([data.draw(deed) for _ in range(count)], pause)
+
+    @rule(data=st.data(), pause=_PAUSES)
+    def two_ask(self, data: st.DataObject, pause: float) -> None:
+        self.batch([data.draw(self.ASKS), data.draw(self.ASKS)], pause)
+
+    @rule(seconds=st.sampled_from([0.3, 2.0, 6.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.batch([], seconds=seconds)
+
+    @precondition(lambda self: self.world and any(map(self.reachable, HOSTS)))
+    @rule(data=st.data(), first=st.booleans(), how=st.sampled_from(["agent", "cut", "cut", "vanish"]), pause=_PAUSES)
+    def a_host_goes(self, data: st.DataObject, first: bool, how: str, pause: float) -> None:
+        host = [host for host in HOSTS if self.reachable(host)][0 if first else -1]
+        deed = ("kill_agent", host) if how == "agent" else ("cut_line", host, how == "vanish")
+        self.batch([data.draw(self.ASKS), deed], pause)
+
+    @rule(data=st.data(), host=st.sampled_from(HOSTS), vanish=st.booleans(), seconds=st.sampled_from([7.5, 24.0]))
+    def a_line_is_away(self, data: st.DataObject, host: str, vanish: bool, seconds: float) -> None:
+        """A script waits on a host whose line is gone for a while, and the others go on."""
+        if self.reachable(host):
+            name, *rest = data.draw(self.ASKS)
+            self.batch([(name, host, *rest[1:]) if name == "ask" else (name, *rest)])
+            self.batch([("cut_line", host, vanish), data.draw(self.ASKS), data.draw(self.ASKS)])
+            self.batch([], seconds=seconds)
+            self.batch([("come_back", host)])
+
+    @precondition(lambda self: self.world and not all(map(self.reachable, HOSTS)))
+    @rule(seconds=st.sampled_from([7.5, 24.0]))
+    def silence_lasts(self, seconds: float) -> None:
+        self.batch([], seconds=seconds)
+
+    @precondition(lambda self: self.world and not all(map(self.reachable, HOSTS)))
+    @rule(first=st.booleans())
+    def a_host_returns(self, first: bool) -> None:
+        gone = [host for host in HOSTS if not self.reachable(host)]
+        self.batch([("come_back", gone[0 if first else -1])])
+
+    def teardown(self) -> None:
+        if self.world is None:
+            return
+        try:
+            for host in HOSTS * 2:
+                if not self.reachable(host):
+                    self.batch([("come_back", host)])
+            for host in EVERYWHERE:
+                left = [script for script in self.scripts.values() if script.alive and script.host == host]
+                if left:
+                    self.batch([("kill", script) for script in left])
+            if not self.given_up:
+                self.nothing_is_left()
+        finally:
+            self.world.close()
+
+    def nothing_is_left(self) -> None:
+        """All are dead: what is kept for them is forgotten in ten minutes."""
+        self.world.skip(700.0)
+        held = self.world.status()["held"]
+        assert held == {"waits": 0, "deadlines": 0, "results": 0}, f"{held}\n{self.world.transcript()}"
+
+
+class _Explaining:
+    """The orders of what may have happened in one batch that lead to what was seen."""
+
+    def __init__(
+        self, search: Search, window: tuple[float, float], events: list[tuple[str, str, str]], over: set[str]
+    ) -> None:
+        self.found: dict[str, State] = {}
+        self._search = search
+        self._asks = list(search.asks.values())
+        self._window = window
+        self._events = events
+        self._over = over
+        self._met: set[tuple[str, int]] = set()
+
+    def explore(self, state: State, event: int) -> None:
+        """Go on from a state in which so many of the hosts' own events have happened."""
+        key = state.key(), event
+        if key in self._met or self._refuted(state):
+            return
+        self._met.add(key)
+        for host, queue in state.queue.items():
+            if queue and host not in self._search.silent:
+                self._take(state, host, event)
+            if queue and host in self._over:
+                other = state.copy()
+                other.queue[host].clear()
+                self.explore(other, event)
+        if event < len(self._events):
+            self._happen(state, event)
+        for name, (earliest, _) in state.deadline.items():
+            ask = self._search.asks[name]
+            if earliest <= self._window[1] and state.said(ask) is None:
+                other = state.copy()
+                other.end([ask], "TimedOut")
+                self.explore(other, event)
+        for move, hosts in state.reference.moves():
+            if all(self._window[0] - self._search.since.get(host, self._window[0]) < FRESH for host in hosts):
+                other = state.copy()
+                other.reference.move(move)
+                self.explore(other, event)
+        if event == len(self._events):
+            self._finish(state)
+
+    def _take(self, state: State, host: str, event: int) -> None:
+        """The next thing that a host has said comes to the hub."""
+        other = state.copy()
+        queue = other.queue[host]
+        kind, who, by = queue.pop(0)
+        if kind == "ask" and (("end", who, by) in queue or ("gone", by, None) in queue):
+            self.explore(other.copy(), event)  # an agent may keep to itself what was given up
+        if kind == "ask":
+            other.join(who, by, self._window)
+        elif kind == "end":
+            other.withdraw([who])
+        else:
+            other.gone(who, self._asks)
+        self.explore(other, event)
+
+    def _happen(self, state: State, event: int) -> None:
+        """A host is lost or is back."""
+        what, host, cause = self._events[event]
+        if what == "up":
+            other = state.copy()
+            other.reference.up(host)
+            self.explore(other, event + 1)
+            return
+        for confirmed in (False, True) if host not in self._search.silent else (False,):
+            other = state.copy()
+            for ask in self._asks:
+                if confirmed and ask.host == host and ask.ok:
+                    other.confirm(ask)  # it came just before
+            other.lose(host, cause, self._asks)
+            self.explore(other, event + 1)
+
+    def _refuted(self, state: State) -> bool:
+        """The hub has said something else than what was heard."""
+        final = [ask for ask in self._asks if state.said(ask) is not None and state.over(ask)]
+        return any(self._unheard(state, ask) for ask in final)
+
+    def _unheard(self, state: State, ask: Ask) -> bool:
+        """What was said to an arrival is not what was heard."""
+        said = state.said(ask)
+        return ask.name not in state.returned and any(
+            one.heard != said and (one.heard is not None or self._hears(one))
+            for one in ask.tries
+            if not (one.local or one.told)
+        )
+
+    def _hears(self, one: Try) -> bool:
+        return one.script.alive and self._search.reachable(one.script.host)
+
+    def _finish(self, state: State) -> None:
+        """Keep a state if everything has happened that must have, with all that may have been confirmed."""
+        reachable = self._search.reachable
+        if any(queue and reachable(host) for host, queue in state.queue.items()):
+            return
+        if any(
+            late < self._window[1] and state.reference.said.get(name) is None
+            for name, (_, late) in state.deadline.items()
+        ):
+            return
+        if any(all(map(reachable, hosts)) for _, hosts in state.reference.moves()):
+            return
+        if any(self._unheard(state, ask) for ask in self._asks):
+            return
+        states = [state.copy()]
+        for ask in self._asks:
+            if ask.ok and ask.name not in state.confirmed and ask.host not in self._search.silent:
+                confirmed = [other.copy() for other in states]
+                for other in confirmed:
+                    other.confirm(ask)
+                states = confirmed if reachable(ask.host) else [*states, *confirmed]
+        for other in states:
+            self.found[other.key()] = other

@@ -1,0 +1,83 @@
+"""Events against a reference, over lossy lines."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from linesync.client.aio import Client
+
+from .reference import Ask, Reference
+from .search import Search, asking, profile
+
+
+class Change(NamedTuple):
+    """To set events, or to clear them."""
+
+    names: tuple[str, ...]
+    clear: bool
+
+
+class Wait(NamedTuple):
+    """To wait for all events, or any of them."""
+
+    names: tuple[str, ...]
+    any: bool
+
+
+class Events(Reference):
+    """Names that are set or not; whoever waits is served when those it waits for are set at one moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set: set[str] = set()
+        self.waiting: dict[str, Wait] = {}
+
+    def ask(self, arrival: str, host: str, what: Change | Wait) -> None:
+        if isinstance(what, Wait):
+            self.waiting[arrival] = what
+        else:
+            self.yes(arrival, None)
+            self.set = self.set - set(what.names) if what.clear else self.set | set(what.names)
+        for one, wait in list(self.waiting.items()):
+            there = tuple(name for name in wait.names if name in self.set)
+            if len(there) == len(wait.names) or (wait.any and there):
+                self.yes(one, there)
+                self.leave(one)
+
+    def leave(self, arrival: str) -> None:
+        self.waiting.pop(arrival, None)
+
+    def view(self) -> Any:
+        names = self.set | {name for wait in self.waiting.values() for name in wait.names}
+        waiting = self.waiting.values()
+        return {name: (name in self.set, [wait.any for wait in waiting if name in wait.names]) for name in names}
+
+
+NAMES = st.sampled_from([("u",), ("v",), ("u", "v"), ("v", "u", "w")])
+
+
+class EventSearch(Search):
+    REFERENCE = Events
+    ASKS = st.one_of(
+        asking(st.builds(Change, NAMES, st.booleans()), st.none()),
+        asking(st.builds(Wait, NAMES, st.booleans())),
+    )
+
+    async def request(self, client: Client, ask: Ask) -> Any:
+        names = ask.what.names
+        if isinstance(ask.what, Wait):
+            return await client.wait_events(*names, any=ask.what.any, timeout=ask.timeout, arrival=ask.name)
+        change = client.clear_events if ask.what.clear else client.set_events
+        return await change(*names, arrival=ask.name)
+
+    def patience(self, ask: Ask) -> float | None:
+        return 10.0 if isinstance(ask.what, Change) else super().patience(ask)
+
+    def view(self, status: dict[str, Any]) -> Any:
+        return {row["name"]: (row["set"], [who["any"] for who in row["waiting"]]) for row in status["events"]}
+
+
+EventSearch.TestCase.settings = profile()
+TestEventSearch = EventSearch.TestCase

@@ -1,0 +1,127 @@
+"""Locks against a reference, over lossy lines."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from linesync.client.aio import Client
+
+from .reference import Ask, Reference
+from .search import Search, asking, profile
+
+
+class Take(NamedTuple):
+    """To take a lock, to be kept over the script's end or not."""
+
+    name: str
+    keep: bool
+
+
+class Unlock(NamedTuple):
+    """To give a lock back by its token: that of the taker named."""
+
+    name: str
+    taker: str
+
+
+class Locks(Reference):
+    """One owner at a time, first come, first served, each with a larger token than all before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: dict[str, list[str]] = {}  # the owner first
+        self.host: dict[str, str] = {}
+        self.keep: set[str] = set()
+        self.kept: set[str] = set()
+        self.token: dict[str, int] = {}
+        self.next = 1
+
+    def ask(self, arrival: str, host: str, what: Take | Unlock) -> None:
+        self.host[arrival] = host
+        queue = self.queue.setdefault(what.name, [])
+        if isinstance(what, Take):
+            queue.append(arrival)
+            self.keep |= {arrival} if what.keep else set()
+        elif what.taker in queue[:1] and self.host[what.taker] == host:
+            self.leave(what.taker)
+            self.yes(arrival, None)
+        else:
+            self.no(arrival, "NotAllowed")
+        self.settle()
+
+    def leave(self, arrival: str) -> None:
+        for queue in self.queue.values():
+            if arrival in queue:
+                queue.remove(arrival)
+
+    def settle(self) -> None:
+        self.queue = {name: queue for name, queue in self.queue.items() if queue}
+        for owner in [queue[0] for queue in self.queue.values()]:
+            if owner not in self.token:
+                self.token[owner], self.next = self.next, self.next + 1
+                self.yes(owner, self.token[owner])
+
+    def confirm(self, arrival: str) -> None:
+        self.kept |= {arrival} & self.keep
+
+    def returns(self, arrival: str) -> bool:
+        return any(queue[0] == arrival for queue in self.queue.values())
+
+    def outlives(self, arrival: str) -> bool:
+        return arrival in self.kept and self.returns(arrival)
+
+    def view(self) -> Any:
+        return {
+            name: (self.token[queue[0]], [self.host[arrival] for arrival in queue])
+            for name, queue in self.queue.items()
+        }
+
+
+class LockSearch(Search):
+    REFERENCE = Locks
+    ASKS = st.one_of(
+        asking(st.builds(Take, st.sampled_from("kl"), st.sampled_from([False, False, True]))),
+        st.tuples(st.just("give_back"), st.integers(0, 20)),
+        st.tuples(st.just("unlock"), st.integers(0, 20), st.sampled_from(["hub", "a", "b", ""]), st.integers(0, 1)),
+    )
+
+    def unlock(self, choice: int, host: str, number: int) -> None:
+        """A script gives a lock back by its token, perhaps one on a host that does not own it."""
+        self.listen()
+        taken = [ask for ask in self.asks.values() if ask.held is not None]
+        if taken:
+            ask = taken[choice % len(taken)]
+            self.ask(host or ask.host, number, Unlock(ask.what.name, ask.name), None)
+
+    async def request(self, client: Client, ask: Ask) -> Any:
+        if isinstance(ask.what, Take):
+            return await client.lock(ask.what.name, timeout=ask.timeout, keep=ask.what.keep, arrival=ask.name)
+        held = self.asks[ask.what.taker].held
+        assert held is not None
+        return await client.unlock(ask.what.name, held.value)
+
+    def can_retry(self, ask: Ask) -> bool:
+        return isinstance(ask.what, Take) and super().can_retry(ask)
+
+    def patience(self, ask: Ask) -> float | None:
+        return 10.0 if isinstance(ask.what, Unlock) else super().patience(ask)
+
+    def view(self, status: dict[str, Any]) -> Any:
+        return {
+            row["name"]: (row["token"], [row["owner"]["name"], *(who["name"] for who in row["queue"])])
+            for row in status["locks"]
+        }
+
+    def nothing_is_left(self) -> None:
+        """What the hub's own machine keeps stays, until somebody clears up."""
+        assert self.world is not None
+        client = self.world.client()
+        self.world.run(client.reset())
+        self.world.run(client.aclose())
+        super().nothing_is_left()
+
+
+LockSearch.TestCase.settings = profile()
+TestLockSearch = LockSearch.TestCase

@@ -1,0 +1,143 @@
+"""Barriers by members against a reference, over lossy lines."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from linesync.client.aio import Client
+
+from .reference import Ask, Reference
+from .search import Search, asking, profile
+
+TERMS = {
+    "pair": ({"a", "b"}, False),
+    "all": ({"a", "b", "hub"}, False),
+    "tags": ({"a#1", "a#2", "b#1"}, False),
+    "rest": ({"a", "b", "hub"}, True),
+}
+"""Who is a member at each name, and whether those that are lost are not waited for."""
+
+
+class Arrive(NamedTuple):
+    """To arrive, as the host itself or with a tag, or to abort."""
+
+    name: str
+    tag: str
+    abort: bool
+
+
+class Barriers(Reference):
+    """All members go on together, once their hosts are known to live. One that is lost, or aborts, fails it for all; those
+    who had not come are told when they do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
+        self.host: dict[str, str] = {}
+        self.dead: set[str] = set()
+        self.failed: dict[str, tuple[str, set[str]]] = {}  # name to why, and who has not been told
+        self.used = dict.fromkeys(TERMS, 0)
+
+    def ask(self, arrival: str, host: str, what: Arrive) -> None:
+        member = f"{host}#{what.tag}" if what.tag else host
+        (members, tolerate), there = TERMS[what.name], self.there[what.name]
+        if member not in members or (member in there and not what.abort):
+            self.no(arrival, "Mismatch")
+            return
+        why, untold = self.failed.get(what.name, ("", set()))
+        late = why if member in untold else ""
+        untold.discard(member)
+        if what.abort and not (late == "Aborted" and not there):
+            self.no(arrival, "Aborted")
+            self.fail(what.name, "Aborted", {member})
+        elif late:
+            self.no(arrival, late)
+        elif not tolerate and any(host_of(one) in self.dead for one in members - set(there) - {member}):
+            self.no(arrival, "MemberLost")
+        else:
+            there[member] = arrival
+            self.host[arrival] = host
+
+    def fail(self, name: str, why: str, told: set[str]) -> None:
+        there = self.there[name]
+        untold = TERMS[name][0] - set(there) - told
+        if untold:
+            self.failed[name] = why, untold
+        for arrival in there.values():
+            self.no(arrival, why)
+        there.clear()
+
+    def lost(self, host: str, cause: str) -> None:
+        if cause != "restarted":
+            self.dead.add(host)
+            for name, (members, tolerate) in TERMS.items():
+                gone = {member for member in members if host_of(member) == host}
+                if gone and self.there[name] and not tolerate:
+                    self.fail(name, "MemberLost", gone)
+
+    def up(self, host: str) -> None:
+        self.dead.discard(host)
+
+    def leave(self, arrival: str) -> None:
+        for name, there in self.there.items():
+            self.there[name] = {member: one for member, one in there.items() if one != arrival}
+
+    def missing(self, name: str) -> list[str]:
+        members, tolerate = TERMS[name]
+        absent = sorted(members - set(self.there[name]))
+        return [member for member in absent if not (tolerate and host_of(member) in self.dead)]
+
+    def patience(self, arrival: str) -> float:
+        return any(arrival in there.values() and not self.missing(name) for name, there in self.there.items())
+
+    def moves(self) -> list[tuple[str, list[str]]]:
+        complete = [(name, there) for name, there in self.there.items() if there and not self.missing(name)]
+        return [(name, [self.host[arrival] for arrival in there.values()]) for name, there in complete]
+
+    def move(self, name: str) -> None:
+        there = self.there[name]
+        self.used[name] += 1
+        self.failed.pop(name, None)
+        lost = tuple(sorted(TERMS[name][0] - set(there)))
+        for place, arrival in enumerate(there.values(), 1):
+            self.yes(arrival, (self.used[name], place, tuple(there), lost))
+        there.clear()
+
+    def view(self) -> Any:
+        return {name: list(there) for name, there in self.there.items() if there}
+
+
+def host_of(member: str) -> str:
+    return member.partition("#")[0]
+
+
+class MemberSearch(Search):
+    REFERENCE = Barriers
+    ASKS = st.one_of(
+        asking(st.builds(Arrive, st.sampled_from(["pair", "all", "rest"]), st.just(""), st.just(False))),
+        asking(st.builds(Arrive, st.sampled_from(["pair", "all", "rest"]), st.just(""), st.just(False))),
+        asking(st.builds(Arrive, st.just("tags"), st.sampled_from("12"), st.just(False))),
+        asking(st.builds(Arrive, st.sampled_from(["pair", "all", "rest"]), st.just(""), st.booleans()), st.none()),
+    )
+
+    async def request(self, client: Client, ask: Ask) -> Any:
+        members, tolerate = TERMS[ask.what.name]
+        got = await client.barrier(
+            ask.what.name,
+            members=members,
+            tolerate_loss=tolerate,
+            member=f"{ask.host}#{ask.what.tag}" if ask.what.tag else "",
+            abort="it is over" if ask.what.abort else "",
+            timeout=ask.timeout,
+            arrival=ask.name,
+        )
+        return got.generation, got.position, got.parties, got.lost
+
+    def view(self, status: dict[str, Any]) -> Any:
+        return {row["name"]: [who["name"] for who in row["arrived"]] for row in status["barriers"]}
+
+
+MemberSearch.TestCase.settings = profile()
+TestMemberSearch = MemberSearch.TestCase

@@ -1,0 +1,113 @@
+"""Messages against a reference, over lossy lines."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from linesync.client.aio import Client
+
+from .reference import Ask, Reference
+from .search import HOSTS, Search, asking, profile
+
+
+class Send(NamedTuple):
+    """To send this."""
+
+    text: str
+
+
+class Receive(NamedTuple):
+    """To read from a number on, perhaps only what others sent."""
+
+    first: int
+    others: bool
+
+
+class Gather(NamedTuple):
+    """To wait for all other hosts."""
+
+
+class Messages(Reference):
+    """A list that only grows. Who waits for a number is served when it is there; who gathers, when every other host has
+    sent, or fails when one that has not is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, str]] = []
+        self.waiting: dict[str, tuple[str, Receive | Gather]] = {}
+        self.dead: set[str] = set()
+
+    def ask(self, arrival: str, host: str, what: Send | Receive | Gather) -> None:
+        if isinstance(what, Send):
+            self.sent.append((host, what.text))
+            self.yes(arrival, len(self.sent))
+        else:
+            self.waiting[arrival] = host, what
+        self.settle()
+
+    def settle(self) -> None:
+        for arrival, (host, what) in list(self.waiting.items()):
+            numbered = [(number, *message) for number, message in enumerate(self.sent, 1)]
+            others = [message for message in self.sent if message[0] != host]
+            last = {who: (number, who, text) for number, who, text in numbered if who in HOSTS and who != host}
+            missing = set(HOSTS) - {host} - set(last)
+            if isinstance(what, Gather):
+                if missing & self.dead:
+                    self.no(arrival, "MemberLost")
+                elif not missing:
+                    self.yes(arrival, sorted(last.values()))
+            else:
+                counted = [(n, *one) for n, one in enumerate(others, 1)] if what.others else numbered
+                if len(counted) >= what.first:
+                    self.yes(arrival, counted[what.first - 1 :])
+            if arrival in self.said:
+                self.leave(arrival)
+
+    def leave(self, arrival: str) -> None:
+        self.waiting.pop(arrival, None)
+
+    def lost(self, host: str, cause: str) -> None:
+        self.dead.add(host)
+        for arrival, (waiter, what) in list(self.waiting.items()):
+            if isinstance(what, Gather) and host not in (waiter, *(who for who, _ in self.sent)):
+                self.no(arrival, "MemberLost")
+                self.leave(arrival)
+
+    def up(self, host: str) -> None:
+        self.dead.discard(host)
+
+    def view(self) -> Any:
+        return len(self.sent), sorted(host for host, _ in self.waiting.values())
+
+
+class MessageSearch(Search):
+    REFERENCE = Messages
+    ASKS = st.one_of(
+        asking(st.builds(Send, st.sampled_from(["k=v", "ready", "x" * 300])), st.none()),
+        asking(st.builds(Receive, st.integers(1, 4), st.booleans())),
+        asking(st.builds(Gather)),
+    )
+
+    async def request(self, client: Client, ask: Ask) -> Any:
+        what = ask.what
+        if isinstance(what, Send):
+            return await client.send("t", what.text, arrival=ask.name)
+        if isinstance(what, Gather):
+            got = await client.receive_all("t", timeout=ask.timeout, arrival=ask.name)
+        else:
+            got = await client.receive("t", what.first, others=what.others, timeout=ask.timeout, arrival=ask.name)
+        return [(one.number, one.sender, *one.items) for one in got]
+
+    def patience(self, ask: Ask) -> float | None:
+        return 10.0 if isinstance(ask.what, Send) else super().patience(ask)
+
+    def view(self, status: dict[str, Any]) -> Any:
+        for row in status["topics"]:
+            return row["messages"], sorted(who["name"] for who in row["waiting"])
+        return 0, []
+
+
+MessageSearch.TestCase.settings = profile()
+TestMessageSearch = MessageSearch.TestCase

@@ -1,0 +1,84 @@
+"""Semaphores, with units that are held, against a reference, over lossy lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from linesync.client.aio import Client
+
+from .reference import Ask, Reference
+from .search import Search, asking, profile
+
+
+class Semaphores(Reference):
+    """A number that takers wait for, first come, first served. What is held, or not confirmed, goes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = 0
+        self.queue: dict[str, int] = {}
+        self.lent: dict[str, int] = {}
+        self.holds: set[str] = set()
+        self.confirmed: set[str] = set()
+
+    def ask(self, arrival: str, host: str, what: tuple[int, bool]) -> None:
+        delta, hold = what
+        if delta < 0:
+            self.queue[arrival] = -delta
+            self.holds |= {arrival} if hold else set()
+        else:
+            self.value += delta
+        self.settle()
+        if delta >= 0:
+            self.yes(arrival, self.value)
+
+    def leave(self, arrival: str) -> None:
+        self.queue.pop(arrival, None)
+        self.value += self.lent.pop(arrival, 0)
+
+    def settle(self) -> None:
+        while self.queue and next(iter(self.queue.values())) <= self.value:
+            arrival = next(iter(self.queue))
+            self.lent[arrival] = self.queue.pop(arrival)
+            self.value -= self.lent[arrival]
+            self.yes(arrival, self.value)
+
+    def confirm(self, arrival: str) -> None:
+        self.confirmed.add(arrival)
+        if arrival not in self.holds:
+            self.lent.pop(arrival, None)
+
+    def returns(self, arrival: str) -> bool:
+        return arrival in self.lent
+
+    def view(self) -> Any:
+        held = sorted(units for arrival, units in self.lent.items() if arrival in self.confirmed)
+        return self.value, list(self.queue.values()), sum(self.lent.values()), held
+
+
+class SemaphoreSearch(Search):
+    REFERENCE = Semaphores
+    ASKS = st.one_of(
+        asking(st.tuples(st.sampled_from([-2, -1, -1, 0, 1, 2, 3]), st.just(False))),
+        asking(st.tuples(st.sampled_from([-2, -1, -1]), st.just(True))),
+        st.tuples(st.just("give_back"), st.integers(0, 20)),
+    )
+
+    async def request(self, client: Client, ask: Ask) -> Any:
+        delta, hold = ask.what
+        if hold:
+            return await client.hold("s", -delta, timeout=ask.timeout, arrival=ask.name)
+        return await client.semaphore("s", delta, timeout=ask.timeout, arrival=ask.name)
+
+    def view(self, status: dict[str, Any]) -> Any:
+        for row in status["semaphores"]:
+            lent = sum(one["units"] for one in [*row["unconfirmed"], *row["holders"]])
+            held = sorted(one["units"] for one in row["holders"])
+            return row["value"], [who["wants"] for who in row["queue"]], lent, held
+        return 0, [], 0, []
+
+
+SemaphoreSearch.TestCase.settings = profile()
+TestSemaphoreSearch = SemaphoreSearch.TestCase

@@ -1,0 +1,194 @@
+"""The world that the searches run in, and what they have found in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from linesync.errors import LinesyncFailed, TimedOut
+from linesync.testing.clock import JumpingLoop
+from linesync.testing.faults import Faults
+
+from .world import World
+
+Make = Callable[..., World]
+HARM = Faults(ber=1e-4, drop=1e-4, printk=1.0)
+
+
+def pair(make: Make, *arguments: object, **options: object) -> World:
+    """A world with two agents that have registered."""
+    world = make(*arguments, **options)
+    world.agent("a")
+    world.agent("b")
+    world.deliver()
+    return world
+
+
+# -- the clock --------------------------------------------------------------------------------------------------------
+
+
+def test_an_hour_of_sleep_takes_no_time() -> None:
+    loop = JumpingLoop(start=5.0)
+    began = time.monotonic()
+    loop.run_until_complete(asyncio.sleep(3600.0))
+    assert loop.time() == pytest.approx(3605.0)
+    assert time.monotonic() - began < 5.0
+    loop.close()
+
+
+def test_time_stands_still_while_there_is_something_to_do() -> None:
+    loop = JumpingLoop()
+    seen = []
+
+    async def work() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+            seen.append(loop.time())
+
+    loop.run_until_complete(work())
+    assert set(seen) == {1000.0}
+    loop.close()
+
+
+def test_the_loop_stops_at_the_limit_and_goes_on_from_there() -> None:
+    loop = JumpingLoop(start=0.0)
+    seen = []
+    loop.call_at(1.0, seen.append, 1)
+    loop.call_at(2.0, seen.append, 2)
+    assert not loop.run_until(lambda: False, 1.5)
+    assert (seen, loop.time()) == ([1], 1.5)
+    assert loop.run_until(lambda: 2 in seen, 10.0)
+    assert loop.time() == 2.0
+    loop.close()
+
+
+def test_a_loop_that_spins_is_an_error() -> None:
+    loop = JumpingLoop()
+
+    def again() -> None:
+        loop.call_soon(again)
+
+    again()
+    with pytest.raises(RuntimeError, match="spins"):
+        loop.run_until(None, 2000.0)
+    loop.close()
+
+
+# -- the world --------------------------------------------------------------------------------------------------------
+
+
+def test_two_hosts_meet_at_a_barrier_over_two_bad_lines(make: Make) -> None:
+    world = pair(make, 3, faults=HARM)
+    tasks = [world.start(world.client(host).barrier("go", 3, arrival=host)) for host in ("a", "b")]
+    world.deliver()
+    assert not any(task.done() for task in tasks)
+    released = world.run(world.client().barrier("go", 3))
+    world.deliver()
+    assert [task.result().parties for task in tasks] == [released.parties] * 2
+
+
+def test_a_world_runs_again_exactly_as_it_did(make: Make) -> None:
+    transcripts = []
+    for _ in range(2):
+        world = pair(make, 11, faults=HARM)
+        world.run(world.client("a").semaphore("s", 2))
+        world.pass_time(30.0)
+        transcripts.append(world.transcript(1000))
+        world.close()
+    assert transcripts[0] == transcripts[1]
+    assert transcripts[0].count("\n") > 50
+
+
+def test_another_seed_is_another_world(make: Make) -> None:
+    worlds = [pair(make, seed, faults=HARM) for seed in (1, 2)]
+    assert worlds[0].transcript() != worlds[1].transcript()
+
+
+def test_a_failure_shows_the_frames_and_the_seed(make: Make) -> None:
+    world = pair(make, 5)
+    with pytest.raises(AssertionError, match=r"(?s)within 3 s.*seed 5.*prompt.*sem s -1 timeout=9"):
+        world.run(world.client("a").semaphore("s", -1, timeout=9.0), limit=3.0)
+
+
+def test_a_line_that_is_cut_delivers_nothing_until_it_is_back(make: Make) -> None:
+    world = pair(make)
+    wire = world.hosts["a"].wire
+    wire.pull()
+    task = world.start(world.client("a").semaphore("s", 1))
+    world.pass_time(5.0)
+    assert not task.done()
+    wire.plug()
+    world.deliver()
+    assert task.result() == 1
+
+
+def test_a_killed_agent_is_missed_when_its_lease_runs_out(make: Make) -> None:
+    world = pair(make)
+    world.take_events()
+    world.kill_agent("a")
+    world.pass_time(13.0)
+    assert world.take_events() == []
+    world.pass_time(8.0)
+    assert world.take_events() == [("lost", "a", "line lost")]
+
+
+def test_an_agent_that_starts_again_takes_the_place_of_its_dead_self(make: Make) -> None:
+    world = pair(make)
+    world.take_events()
+    world.kill_agent("a")
+    world.agent("a")
+    world.deliver()
+    assert world.take_events() == [("lost", "a", "restarted"), ("up", "a", "")]
+
+
+def test_nothing_is_left_of_a_killed_script(make: Make) -> None:
+    world = pair(make)
+    client = world.client("a")
+    task = world.start(client.semaphore("s", -1, arrival="mine"))
+    world.deliver()
+    world.kill(client)
+    world.deliver()
+    assert world.status()["semaphores"] == []
+    assert isinstance(task.exception(), LinesyncFailed)
+
+
+# -- what was found ---------------------------------------------------------------------------------------------------
+
+
+def test_a_script_hears_at_once_that_its_agent_is_dead(make: Make) -> None:
+    world = pair(make)
+    task = world.start(world.client("a").barrier("go", 2))
+    world.deliver()
+    world.kill_agent("a")
+    with pytest.raises(LinesyncFailed, match="closed at the other end"):
+        world.run(asyncio.wait_for(task, 1.0))
+
+
+def test_an_arrival_that_its_agent_gave_up_does_not_come_when_the_line_is_back(make: Make) -> None:
+    world = pair(make)
+    world.hosts["a"].wire.pull()
+    task = world.start(world.client("a").barrier("go", 2, timeout=5.0, arrival="mine"))
+    world.pass_time(12.0)
+    assert isinstance(task.exception(), LinesyncFailed)
+    world.hosts["a"].wire.plug()
+    world.deliver()
+    assert world.status()["barriers"] == []
+    with pytest.raises(TimedOut):
+        world.run(world.client("b").barrier("go", 2, timeout=1.0))
+
+
+def test_what_went_back_with_a_lost_host_is_not_granted_to_it_afterwards(make: Make) -> None:
+    world = pair(make)
+    first = world.start(world.client("a").semaphore("s", -1))
+    world.deliver()
+    world.hosts["a"].wire.pull()
+    world.run(world.client().semaphore("s", 1))  # the reply to the first is under way, and its line is cut
+    world.pass_time(30.0)
+    assert world.run(world.client("b").semaphore("s", -1)) == 0
+    world.hosts["a"].wire.plug()
+    world.deliver()
+    with pytest.raises(LinesyncFailed):
+        first.result()

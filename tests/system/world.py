@@ -1,0 +1,322 @@
+"""A small world: one hub, its agents on lossy lines, and their scripts, all real but for the lines and the clock.
+
+Everything runs on a loop whose clock jumps, and everything random comes from the seed, so that minutes of it pass in
+milliseconds and pass again exactly as they did::
+
+    with World(seed=7, faults=Faults(ber=1e-5)) as world:
+        world.agent("sut")
+        client = world.client("sut")
+        assert world.run(client.semaphore("slots", 2)) == 2
+
+A line's scripts reach their agent, and the hub's the hub, over pipes that are perfect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from unittest.mock import patch
+
+from linesync import limits
+from linesync.agent.agent import Agent
+from linesync.client import aio
+from linesync.client.aio import Client
+from linesync.hub.hub import Hub
+from linesync.runtime import identity
+from linesync.testing.clock import JumpingLoop
+from linesync.testing.faults import Faults
+from linesync.testing.lines import MemoryLine, SerialWire, Switchboard
+from linesync.wire.frames import Lane, describe
+
+__all__ = ["Host", "World"]
+
+_HUB = "unix:/hub"
+_HOST_EVENT = re.compile(r"host (\S+) is (?:(up|back)|lost: ([a-z ]+) \()")
+_TRANSCRIPT = 4000  # lines kept
+
+
+class Host:
+    """A machine with an agent, and the line that leads to it."""
+
+    def __init__(self, name: str, wire: SerialWire) -> None:
+        self.name = name
+        self.wire = wire
+        self.agent: Agent | None = None
+        """None while it is dead."""
+        self.running: asyncio.Task[None] | None = None
+        self.socket = f"unix:/{name}"
+        self.port = f"/dev/{name}"
+
+
+class World:
+    """See the module.
+
+    :param faults: of every line, both directions.
+    :param byte_rate: of every line, bytes a second.
+    :param lease: the hub's, seconds.
+    :param probe: the ends look for longer frames, and for signs that their line is in other hands.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        faults: Faults | None = None,
+        byte_rate: float = 11520.0,
+        lease: float = 20.0,
+        probe: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.loop = JumpingLoop()
+        self.random = random.Random(seed)
+        self.hosts: dict[str, Host] = {}
+        self._faults = faults
+        self._byte_rate = byte_rate
+        self._board = Switchboard()
+        self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
+        self._failures: list[dict[str, Any]] = []
+        self._started: set[asyncio.Task[Any]] = set()
+        self._over: set[str] = set()
+        self._events: list[tuple[str, str, str]] = []
+        self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
+        self._patches = [
+            patch.object(identity, "entropy", self.random.randbytes),
+            patch("linesync.runtime.reconnect.connect", self._board.connect),
+            patch.object(aio, "open_line", self._board.connect),
+            patch("linesync.hub.hub.listen", self._board.listen),
+            patch("linesync.agent.agent.listen", self._board.listen),
+        ]
+        if not probe:  # half of all that happens on the lines, and nothing that anybody waits for
+            self._patches += [patch.object(limits, "PROBE_SIZES", ()), patch("linesync.runtime.peer._LOOK", 60.0)]
+        for change in self._patches:
+            change.start()
+        self.hub = self.run(self._begin(lease))
+
+    async def _begin(self, lease: float) -> Hub:
+        hub = Hub(lease=lease, report=self._report, boot=identity.token(), first_token=1)
+        await hub.add_listener(_HUB)
+        return hub
+
+    def _report(self, text: str) -> None:
+        self.note(f"hub: {text}")
+        found = _HOST_EVENT.match(text)
+        if found:
+            host, up, cause = found.groups()
+            self._events.append(("up" if up else "lost", host, cause or ""))
+
+    def _agent_report(self, host: str, text: str) -> None:
+        self.note(f"{host}: {text}")
+        if text.startswith("the session with the hub is over"):
+            self._over.add(host)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- agents and scripts -------------------------------------------------------------------------------------------
+
+    def agent(self, name: str, published: Sequence[str] = ()) -> Host:
+        """Start a host's agent, which registers: at first on a line made for it, later on the same again."""
+        if name not in self.hosts:
+            self.hosts[name] = self.run(self._wire(name))
+        host = self.hosts[name]
+        assert host.agent is None, f"{name} has an agent"
+        self.note(f"the agent of {name} starts")
+        self.run(self._start(host, published))
+        return host
+
+    async def _wire(self, name: str) -> Host:
+        wire = SerialWire(name, seed=self.random.getrandbits(30), byte_rate=self._byte_rate, faults=self._faults)
+        host = Host(name, wire)
+        self._board.add(wire, host.port, f"{host.port}@hub")
+        self.hub.add_port(f"{host.port}@hub")
+        return host
+
+    async def _start(self, host: Host, published: Sequence[str]) -> None:
+        agent = host.agent = Agent(
+            name=host.name,
+            published=published,
+            report=lambda text: self._agent_report(host.name, text),
+            boot=identity.token(),
+        )
+        await agent.add_listener(host.socket)
+        host.running = asyncio.ensure_future(agent.run(host.port))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        self._trace(host)
+
+    def _trace(self, host: Host) -> None:
+        peers = [(host.agent._uplink if host.agent else None, host.name), (self.hub_peer(host), f"hub/{host.name}")]
+        for peer, name in peers:
+            if peer is not None and peer.link is not None and peer.link.trace is None:
+                peer.link.trace = lambda *frame, name=name: self._log.append((self.loop.time(), (name, *frame)))
+
+    def hub_peer(self, host: Host) -> Any:
+        """The hub's end of a host's line."""
+        return next(peer for peer, port in self.hub._ports.items() if port == f"{host.port}@hub")
+
+    def client(self, host: str = "hub") -> Client:
+        """Start a script on a host, or on the hub's machine."""
+        return self.run(aio.connect(_HUB if host == "hub" else self.hosts[host].socket))
+
+    # -- deaths -------------------------------------------------------------------------------------------------------
+
+    def kill(self, client: Client) -> None:
+        """A script is killed: its connection vanishes."""
+        line = client._peer.line
+        if isinstance(line, MemoryLine):
+            line.die()
+        client._peer.abandon("this script was killed")
+
+    def kill_agent(self, name: str) -> None:
+        """An agent is killed: its line falls silent, its scripts lose their connections."""
+        host = self.hosts[name]
+        agent, running, host.agent, host.running = host.agent, host.running, None, None
+        assert agent is not None and running is not None, f"{name} has no agent"
+        self.note(f"the agent of {name} is killed")
+        uplink = agent._uplink.line
+        if isinstance(uplink, MemoryLine):
+            uplink.die()
+        for pipe in self._board.hang_up(host.socket):
+            pipe.die()
+        running.cancel()
+        self.run(self._bury(agent, running))
+
+    @staticmethod
+    async def _bury(agent: Agent, running: asyncio.Task[None]) -> None:
+        await asyncio.gather(running, agent.aclose(), return_exceptions=True)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Have something done as time passes."""
+        task = self.loop.create_task(work)
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
+        return task
+
+    def run(self, work: Coroutine[Any, Any, Any], limit: float = 60.0) -> Any:
+        """Do something; what it returns, or raises.
+
+        :raises AssertionError: it is not done within ``limit`` seconds.
+        """
+        task = self.start(work)
+        self.settle(task.done, limit, "what was started should have been done")
+        return task.result()
+
+    def pass_time(self, seconds: float) -> None:
+        self.loop.run_until(None, self.now + seconds)
+        self._check()
+
+    def settle(self, until: Callable[[], bool], limit: float = 60.0, what: str = "it should have come to pass") -> None:
+        """Let time pass until something holds.
+
+        :raises AssertionError: it does not within ``limit`` seconds.
+        """
+        held = self.loop.run_until(until, self.now + limit)
+        self._check()
+        assert held, f"{what} within {limit:g} s\n{self.transcript()}"
+
+    def deliver(self, limit: float = 120.0) -> None:
+        """Let time pass until everything that was said on the lines that work has come to the other end."""
+        for host in self.hosts.values():
+            self._trace(host)
+        self.settle(self.calm, limit, "all that was said should have been heard")
+
+    def calm(self) -> bool:
+        """Every agent that lives on a line that works has registered, and nothing is on its way, the last words of the dead
+        included."""
+        return all(
+            self._calm(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
+            for host in self.hosts.values()
+        )
+
+    def _calm(self, host: Host) -> bool:
+        assert host.agent is not None
+        near, far = host.agent._uplink, self.hub_peer(host)
+        if not (near.up and far.up) or near.link.quiet or far.link.quiet or not host.agent.relayed.registered:
+            return False
+        a, b = near.link.session, far.link.session
+        if a.nonce != b.peer.nonce or b.nonce != a.peer.nonce:
+            return False
+        return not any(
+            session.outstanding or session.mux.wants(Lane.PROMPT) or session.mux.wants(Lane.BULK) for session in (a, b)
+        )
+
+    def _check(self) -> None:
+        if self._failures:
+            context = self._failures[0]
+            message = f"{context.get('message')}: {context.get('exception')!r}\n{self.transcript()}"
+            raise AssertionError(message) from context.get("exception")
+
+    def skip(self, seconds: float) -> None:
+        """The machine that the world is on was asleep for so long, and its lines were quiet."""
+        for host in self.hosts.values():
+            host.wire.hush()
+        self.loop.skip(seconds)
+        self.pass_time(2.0)
+
+    # -- what the hub knows -------------------------------------------------------------------------------------------
+
+    def take_events(self) -> list[tuple[str, str, str]]:
+        """What the hub has said of hosts since the last call: (``up`` or ``lost``, host, cause)."""
+        events, self._events = self._events, []
+        return events
+
+    def take_over(self) -> set[str]:
+        """The hosts whose session with the hub has ended since the last call, with all that was on its way in it."""
+        over, self._over = self._over, set()
+        return over
+
+    def status(self) -> dict[str, Any]:
+        """What ``status`` would say now."""
+        return self.hub._requests._services.status(self.now)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop everything, and see that nothing is left of it."""
+        if self.loop.is_closed():
+            return
+        try:
+            for task in self._started:
+                task.cancel()
+            for host in self.hosts.values():
+                if host.agent is not None:
+                    self.kill_agent(host.name)
+            self.run(self.hub.aclose())
+            left = asyncio.all_tasks(self.loop)
+            assert not left, f"tasks are left: {left}\n{self.transcript()}"
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.run_until(None, self.now)
+            for change in self._patches:
+                change.stop()
+            self.loop.close()
+
+    # -- the transcript -----------------------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Add a line to the transcript."""
+        self._log.append((self.now, text))
+
+    def transcript(self, lines: int = 100) -> str:
+        """What happened last, one frame or note a line."""
+        out = [f"seed {self.seed}, {self._faults}, the last {lines} frames and notes up to {self.now:.3f} s:"]
+        for now, what in list(self._log)[-lines:]:
+            if isinstance(what, tuple):
+                name, way, kind, body, length = what
+                what = f"{name:8} {'<-' if way == 'in' else '->'} {length:4} {describe(kind, body)[:100]}"
+            out.append(f"{now:10.4f} {what}")
+        return "\n".join(out)
