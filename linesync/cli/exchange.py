@@ -126,6 +126,8 @@ class _Folder:
         self._path = path
         self._temporary: dict[str, str] = {}
         """File to the one beside it that is being written."""
+        if not path:
+            raise UsageError("the name after --dir is empty; name a directory")
         try:
             os.makedirs(path, exist_ok=True)
         except OSError as error:

@@ -110,7 +110,8 @@ class ExchangeOperations(Operations):
             try:
                 source, size = _open(data, stack)
             except OSError as error:
-                raise LinesyncFailed(f"cannot read what is to be given: {error}; check the file") from None
+                what = error.filename or "what is to be given"
+                raise LinesyncFailed(f"cannot read {what}: {error.strerror or error}; check its path and mode") from None
             opening = ExchangeOpen(
                 name=name,
                 members=fold(names),

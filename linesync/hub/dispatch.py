@@ -118,7 +118,7 @@ def arrive(services: SyncServices, request: Message, arrival: ArrivalId, client:
     raise AssertionError(f"{type(request).__name__} is no arrival")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _members(text: str) -> frozenset[str]:
     """A folded list; all who meet come with the same one."""
     return frozenset(unfold(text))
