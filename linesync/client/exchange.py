@@ -111,7 +111,9 @@ class ExchangeOperations(Operations):
                 source, size = _open(data, stack)
             except OSError as error:
                 what = error.filename or "what is to be given"
-                raise LinesyncFailed(f"cannot read {what}: {error.strerror or error}; check its path and mode") from None
+                raise LinesyncFailed(
+                    f"cannot read {what}: {error.strerror or error}; check its path and mode"
+                ) from None
             opening = ExchangeOpen(
                 name=name,
                 members=fold(names),
