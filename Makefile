@@ -51,8 +51,16 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What measures time runs alone; of the rest, files are dealt out to two processes, for most tests wait for lines and for each
+# other rather than for the processor.
+ALONE := tests/bench tests/testing tests/e2e/test_thousand.py
 pytest: $(STAMP)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 test: lint pytest
 

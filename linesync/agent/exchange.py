@@ -50,10 +50,11 @@ class _Relay:
         self._start = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._onward: Stream | None = None
 
     async def work(self, uplink: Peer) -> None:
         opening = await self._hub_there()
-        onward = uplink.open(messages.encode(opening), self._stream.lane)
+        onward = self._onward = uplink.open(messages.encode(opening), self._stream.lane)
         self._task = asyncio.current_task()
         if opening.timeout is not None:
             self._timer = self._loop.call_later(opening.timeout + GRACE, self._deadline)
@@ -85,10 +86,12 @@ class _Relay:
 
     def _deadline(self) -> None:
         """The deadline has passed and the hub has said nothing."""
-        assert self._task is not None
+        assert self._task is not None and self._onward is not None
         if self._relayed.works:
             self._timer = self._loop.call_later(GRACE, self._deadline)  # the hub decides; its answer is on the way
         else:
+            # The hub may hear of the arrival only now, and it has timed out: nobody died, and nobody else is hurt.
+            self._onward.reset(messages.GIVEN_UP)
             self._task.cancel(no_answer(round(self._loop.time() - self._start, 1)).message)
 
     def _stop_timer(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import messages
@@ -176,7 +177,7 @@ class _Channel:
             either: set[asyncio.Future[Any]] = {reader, self._ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._ended.done():
-                self._left(reader.result())
+                reader.result()  # which raises
             self._session.exchanges -= 1
             waits = False
             ended = self._ended.result()
@@ -221,28 +222,38 @@ class _Channel:
             return
         if self._ended.done() or self._home.requests.services.exchanges.has_given(self._arrival, self._client):
             self._given = True
-            self._stream.send_message(messages.encode_ok("had"))
+            self._say("had")
             return
         try:
             self._blob = self._home.blobs.reserve(opening.size)
         except LinesyncFailed as error:
             self._cannot_keep(error)
             return
-        self._stream.send_message(messages.encode_ok("give"))
+        self._say("give")
         if self._blob.complete:
             self._give(self._blob)
 
+    def _say(self, word: str) -> None:
+        with suppress(LinesyncError):  # the client may be gone or have given up already; the reader learns which
+            self._stream.send_message(messages.encode_ok(word))
+
     async def _read(self) -> str | None:
-        """Take what comes until the client has ended its side (None), or the channel breaks (the reason)."""
+        """Take what comes until the client has ended its side (None), or the channel breaks (the reason).
+
+        One that ends before its outcome has left at once: the next that comes may be the same member anew.
+        """
         try:
             while True:
                 item = await self._stream.receive()
                 if item.stream == 0 and self._blob is not None and not self._given and not self._ended.done():
                     self._take(self._blob, item.data)
         except EndOfStream:
-            return None
+            why = None
         except LinesyncError as error:
-            return error.message
+            why = error.message
+        if not self._ended.done():
+            self._left(why)
+        return why
 
     def _take(self, blob: Blob, data: bytes) -> None:
         try:

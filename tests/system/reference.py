@@ -166,7 +166,7 @@ class State:
         given up or given back, ("gone", Script, None)."""
 
     def copy(self) -> State:
-        other = State.__new__(State)
+        other = State.__new__(type(self))
         other.reference = deepcopy(self.reference)
         other.owner = dict(self.owner)
         other.deadline = dict(self.deadline)
@@ -181,6 +181,10 @@ class State:
         queue = [(host, [(kind, id(who), id(by)) for kind, who, by in said]) for host, said in self.queue.items()]
         owner = sorted((name, id(script)) for name, script in self.owner.items())
         return repr((reference, queue, owner, sorted(self.confirmed), sorted(self.returned)))
+
+    def next(self, host: str) -> list[int]:
+        """Which of what a host has said may come to the hub next, as positions in its queue."""
+        return [0]
 
     def said(self, ask: Ask) -> Outcome | None:
         return self.reference.said.get(ask.name)

@@ -1,0 +1,284 @@
+"""Exchanges against a reference, over lossy lines.
+
+An exchange is a channel, so each is a client of its own to the hub: it ends when its script is killed or gives it up, and
+when the same arrival is asked for on another. That a member's data has come is a move that its host makes by itself.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from copy import copy
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from linesync.client.aio import Client
+
+from .reference import Ask, Reference, Script, State
+from .search import Search, asking, profile
+
+TERMS = {
+    "pair": {"a", "b"},
+    "all": {"a", "b", "hub"},
+    "tags": {"a#1", "a#2", "b#1"},
+}
+"""Who is a member at each name."""
+SIZES = st.sampled_from([0, 3, 40, 40, 700, 1500, 3000])
+
+
+class Give(NamedTuple):
+    """To give so many bytes, as the host itself or with a tag."""
+
+    name: str
+    tag: str
+    size: int
+
+
+class Exchanges(Reference):
+    """All get what all gave. A member that dies before its data is in fails it for all, and for those who had not come
+    once; later it hurts nobody. Who gives up or times out takes its data along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
+        self.data: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # and to the arrival that gave
+        self.host: dict[str, str] = {}
+        self.size: dict[str, int] = {}
+        self.polls: set[str] = set()
+        self.dying: set[str] = set()  # arrivals whose clients end against their will
+        self.died: dict[str, set[str]] = {name: set() for name in TERMS}  # members that just did before they gave
+        self.dead: set[str] = set()
+        self.untold: dict[str, set[str]] = {name: set() for name in TERMS}
+
+    def __deepcopy__(self, memo: Any) -> Exchanges:  # most of what a search does
+        other = Exchanges.__new__(Exchanges)
+        for name, value in vars(self).items():
+            nested = name in ("there", "data", "died", "untold")
+            setattr(other, name, {key: copy(one) for key, one in value.items()} if nested else copy(value))
+        return other
+
+    def ask(self, arrival: str, host: str, what: Give) -> None:
+        member, members = f"{host}#{what.tag}" if what.tag else host, TERMS[what.name]
+        there, data = self.there[what.name], self.data[what.name]
+        others = members - {member}
+        if member not in members or member in there:
+            self.no(arrival, "Mismatch")
+        elif member in self.untold[what.name]:
+            self.untold[what.name].discard(member)
+            self.no(arrival, "MemberLost")
+        elif not there and not data and any(host_of(one) in self.dead for one in others):
+            self.no(arrival, "MemberLost")
+        elif arrival in self.polls and not others <= set(data):
+            self.no(arrival, "TimedOut")
+        else:
+            there[member] = arrival
+            data.pop(member, None)
+            self.host[arrival], self.size[arrival] = host, what.size
+
+    def moves(self) -> list[tuple[Any, list[str]]]:
+        return [
+            ((name, member), [self.host[arrival]])
+            for name, there in self.there.items()
+            for member, arrival in there.items()
+            if member not in self.data[name]
+        ]
+
+    def move(self, what: Any) -> None:
+        """A member's data is in."""
+        name, member = what
+        there, data = self.there[name], self.data[name]
+        data[member] = there[member]
+        if set(data) == TERMS[name]:
+            value = {one: sum_of(data_of(gave, self.size[gave])) for one, gave in data.items()}
+            for arrival in there.values():
+                self.yes(arrival, value)
+            self.forget(name)
+            self.untold[name] = set()
+        elif there[member] in self.polls:
+            self.no(there.pop(member), "TimedOut")
+            del data[member]
+
+    def leave(self, arrival: str) -> None:
+        for name, there in self.there.items():
+            for member in [member for member, one in there.items() if one == arrival]:
+                del there[member]
+                if arrival not in self.dying:
+                    self.data[name].pop(member, None)
+                elif member not in self.data[name]:
+                    self.died[name].add(member)
+
+    def settle(self) -> None:
+        for name, died in self.died.items():
+            if died:
+                self.fail(name, died)
+
+    def fail(self, name: str, died: set[str]) -> None:
+        for arrival in self.there[name].values():
+            self.no(arrival, "MemberLost")
+        self.untold[name] = TERMS[name] - set(self.there[name]) - died or self.untold[name]
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
+        self.there[name], self.data[name], self.died[name] = {}, {}, set()
+
+    def lost(self, host: str, cause: str) -> None:
+        fatal = cause != "restarted"
+        self.dead |= {host} if fatal else set()
+        self.dying |= {arrival for arrival, its in self.host.items() if its == host}
+        for name, there in self.there.items():
+            owing = {member for member in TERMS[name] if host_of(member) == host and member not in self.data[name]}
+            died = {member for member in owing if member in there or (fatal and (there or self.data[name]))}
+            if died:
+                self.fail(name, died)
+
+    def up(self, host: str) -> None:
+        self.dead.discard(host)
+
+    def patience(self, arrival: str) -> float:
+        return math.inf  # the data of a poll takes its time
+
+    def view(self) -> Any:
+        shown = {name: (sorted(there), sorted(self.data[name])) for name, there in self.there.items()}
+        return {name: both for name, both in shown.items() if any(both)}
+
+
+def host_of(member: str) -> str:
+    return member.partition("#")[0]
+
+
+def data_of(arrival: str, size: int) -> bytes:
+    """What an arrival gives: bytes that tell whose they are."""
+    return (f"{arrival}," * size)[:size].encode()
+
+
+def sum_of(data: bytes) -> tuple[int, int]:
+    """Enough to know them again."""
+    return len(data), zlib.crc32(data)
+
+
+class Channel(Script):
+    """What the hub takes for a client: one script's channel for one arrival."""
+
+    def __init__(self, ask: Ask, script: Script) -> None:
+        super().__init__(script.host, script.client)
+        self.ask = ask
+        self.script = script
+        self.name = ask.name
+        self.one = ask.tries[-1]
+        self.given_up = False
+
+    def over(self) -> bool:
+        """It was told what became of its arrival, so that its end changes nothing."""
+        return self.one.told and not self.one.local
+
+
+class Knowledge(State):
+    """What the hub may know, where clients are channels."""
+
+    reference: Exchanges
+
+    def next(self, host: str) -> list[int]:
+        """Channels overtake each other, but what a script asks comes after what it gave up before."""
+        found, busy, ended = [], set(), set()
+        for position, (kind, who, by) in enumerate(self.queue[host]):
+            channel = by if kind == "ask" else who
+            if channel not in busy and channel.script not in ended:
+                found.append(position)
+            busy.add(channel)
+            ended |= set() if kind == "ask" else {channel.script}
+        return found
+
+    def join(self, ask: Ask, script: Script, window: tuple[float, float]) -> None:
+        if ask.timeout == 0:
+            self.reference.polls.add(ask.name)
+        super().join(ask, script, window)
+        assert isinstance(script, Channel)
+        if ask.timeout and ask.name in self.deadline:  # the time that an agent had no hub counts
+            earliest, latest = self.deadline[ask.name]
+            self.deadline[ask.name] = min(earliest, script.one.since + ask.timeout), latest
+
+    def gone(self, script: Script, asks: list[Ask]) -> None:
+        assert isinstance(script, Channel)
+        if not script.given_up:
+            self.reference.dying |= {ask.name for ask in asks if self.owner.get(ask.name) is script}
+        super().gone(script, asks)
+
+
+class ExchangeSearch(Search):
+    REFERENCE = Exchanges
+    STATE = Knowledge
+    ASKS = st.one_of(
+        asking(st.builds(Give, st.sampled_from(["pair", "all"]), st.just(""), SIZES)),
+        asking(st.builds(Give, st.sampled_from(["pair", "all"]), st.just(""), SIZES)),
+        asking(st.builds(Give, st.just("tags"), st.sampled_from("12"), SIZES)),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels: dict[tuple[str, Script], Channel] = {}
+        """Those that have not ended, by arrival and script."""
+        self.lost_at: dict[str, float] = {}
+        """When each host was lost last."""
+
+    async def request(self, client: Client, ask: Ask) -> Any:
+        got = await client.exchange(
+            ask.what.name,
+            TERMS[ask.what.name],
+            data_of(ask.name, ask.what.size),
+            member=f"{ask.host}#{ask.what.tag}" if ask.what.tag else "",
+            timeout=ask.timeout,
+            arrival=ask.name,
+        )
+        return {member: sum_of(data) for member, data in got.items()}
+
+    def view(self, status: dict[str, Any]) -> Any:
+        return {
+            row["name"]: (sorted(who["name"] for who in row["arrived"]), row["given"]) for row in status["exchanges"]
+        }
+
+    # -- channels -----------------------------------------------------------------------------------------------------
+
+    def say(self, host: str, kind: str, who: Any, by: Any = None) -> None:
+        """What a script does, as what its channels do."""
+        if kind == "ask":
+            channel = self.channels[who.name, by] = Channel(who, by)
+            super().say(host, "ask", who, channel)
+            return
+        for channel in list(self.channels.values()):
+            if channel.script is (by or who) and (kind == "gone" or channel.ask is who):
+                channel.given_up = kind == "end"
+                del self.channels[channel.name, channel.script]
+                if not channel.over():
+                    super().say(host, "gone", channel)
+
+    def explain(self, window: tuple[float, float]) -> None:
+        assert self.world is not None
+        self.lost_at |= {host: window[1] for what, host, _ in self.world._events if what == "lost"}
+        super().explain(window)
+
+    def listen(self) -> None:
+        """See what scripts were told; some hear no more than that their channel has broken off."""
+        super().listen()
+        for ask in self.asks.values():
+            for one in ask.tries:
+                elsewhere = one is not ask.tries[-1]  # the arrival goes on there
+                lost = one.since <= self.lost_at.get(ask.host, 0.0)  # the hub ends all channels of a host that is lost
+                one.local = one.local or (one.heard == ("LinesyncFailed",) and (elsewhere or lost))
+
+    def patience(self, ask: Ask) -> float | None:
+        return ask.timeout
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def nothing_is_left(self) -> None:
+        super().nothing_is_left()
+        assert self.world is not None
+        home = self.world.hub._exchanging
+        left = (home._channels, home._bundles, home.requests.on_outcome, self.world.status()["exchanges"])
+        assert not any(left), f"{left}\n{self.world.transcript()}"
+        assert (len(home.blobs), home.blobs.used) == (0, 0), self.world.transcript()
+
+
+ExchangeSearch.TestCase.settings = profile()
+TestExchangeSearch = ExchangeSearch.TestCase
