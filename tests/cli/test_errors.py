@@ -239,6 +239,7 @@ def test_nothing_at_the_other_end_is_told_by_the_agent_and_the_hub_keeps_silent(
     with tty_pair() as (_, name):
         agent = site.agent("--port", name)
         assert "null modem" in agent.says("nothing answers", 20)
+        agent.kill()  # or it would call on the next pty, which has the same name
     with tty_pair() as (master, name):
         os.set_blocking(master, False)
         hub = site.hub("--port", name)

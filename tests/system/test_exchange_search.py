@@ -263,7 +263,8 @@ class ExchangeSearch(Search):
         for ask in self.asks.values():
             for one in ask.tries:
                 elsewhere = one is not ask.tries[-1]  # the arrival goes on there
-                lost = one.since <= self.lost_at.get(ask.host, 0.0)  # the hub ends all channels of a host that is lost
+                # The hub ends all channels of a host that is lost; the host hears of it when its line is back.
+                lost = self.reachable(ask.host) and one.since <= self.lost_at.get(ask.host, 0.0)
                 one.local = one.local or (one.heard == ("LinesyncFailed",) and (elsewhere or lost))
 
     def patience(self, ask: Ask) -> float | None:
