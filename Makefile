@@ -15,7 +15,7 @@ help:
 	@echo "make test     ruff, mypy, import-linter and pytest"
 	@echo "make lint     the first three;  make pytest ARGS=...  the last"
 	@echo "make soak     the searching tests with many more lives and examples, for a night"
-	@echo "make bench    speed and latency on a paced line, beside sz/rz and kermit"
+	@echo "make bench    an hour: speed and latency beside sz/rz, kermit and uucp, for docs/performance.md; ARGS=--quick"
 	@echo "make clean    forget .venv and all caches"
 
 # The system's own Python comes before one from pyenv and the like; a venv without pip (Debian's python3 leaves one

@@ -14,7 +14,7 @@ find the hub as the commands do. The exceptions are in :mod:`linesync.errors`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from .client.aio import Client

@@ -22,6 +22,7 @@ NONCE_SIZE = 8  # base64url digits: 48 random bits
 
 # -- foreign text (section 3) ----------------------------------------------------------------------------------------
 FOREIGN_IN_FRAME = 1024  # foreign text inside one frame that is still spliced out
+FOREIGN_TRIES = 3000  # checks made at most for two foreign texts in one frame
 FOREIGN_LINES = 6  # foreign line ends inside one frame that are still tried
 FRAME_PATIENCE = 0.3  # a frame that gets no byte for this long is given up as damaged
 HELD_COUNT = 16  # damaged pieces that wait for their good copy
@@ -30,6 +31,7 @@ HELD_TIME = 2.0  # and how long
 
 # -- calling and keeping alive (section 4) ---------------------------------------------------------------------------
 CALL_FAST = 0.2  # between hellos at first and after a loss
+CALL_AGAIN = 0.1  # the same, on a line on which a session was lost that still stands
 CALL_FAST_COUNT = 25  # how many of those
 CALL_SLOW = 1.0  # between hellos after that
 SILENCE = 3.0  # on a shared line a listener says nothing this long after the last valid frame
@@ -48,8 +50,10 @@ WINDOW_FRAMES = 1024  # frames in flight in one lane; below half of SEQ_MOD
 ACK_RANGES = 8  # ranges past the cumulative acknowledgement in one ack frame
 ACK_DELAY = 0.04  # how long an acknowledgement may wait for a frame to ride on
 ACK_DELAY_MAX = 0.2  # the same for bulk, where frames are long
-MEASURE = 0.3  # a full acknowledgement at least so often while acknowledgements ride on data ...
-MEASURE_COST = 10.0  # ... but no oftener than ten control frames' time, which is 2 % of the line
+MEASURE = 0.1  # a full acknowledgement at least so often while acknowledgements ride on data ...
+MEASURE_COST = 27.0  # ... but no oftener than so many control frames' time, which is 0.6 % of the line
+MEASURE_MOST = 0.3  # ... unless that is longer than this ...
+MEASURE_COST_MOST = 10.0  # ... and than so many control frames' time, which is 2 %
 ACK_EVERY = 1 << 16  # bytes received that force an acknowledgement
 FIRST_RTT = 0.5  # assumed until measured
 PROBE_FLOOR = 0.02  # least probe timeout
@@ -69,6 +73,40 @@ MESSAGE_MAX = 1 << 20  # one message, reassembled
 PIECES_MAX = 8 << 20  # half-received messages and openings of a session, all together
 OPEN_MAX = 1 << 18  # the words that open a channel (a command's argv and environment)
 
+# -- compression (section 6.5) ---------------------------------------------------------------------------------------
+DATA_WINDOW = 15  # bits: the window of a channel's data, 32 KiB
+TEXT_WINDOW = 12  # bits: the window of a lane's texts, 4 KiB
+ZIPPED_LEAST = 128  # bytes that wait on a channel when its data is first compressed
+ZIPPED_PIECE = 1 << 14  # bytes of data that are compressed at once
+ZIPPED_WORTH = 0.97  # data that does not get smaller than this share of itself goes as it is
+UNTRIED_LEAST = 1 << 16  # bytes of it until the next try; twice as many each further time ...
+UNTRIED_MOST = 1 << 20  # ... up to this
+SHAPE_MAX = 128  # longest text that is remembered
+SHAPE_NUMBERS = 12  # most numbers in it
+
 # -- probing for longer frames (section 7) ---------------------------------------------------------------------------
 PROBE_SIZES = (256, 512, 1024, 2048)
 PROBE_TRIES = 3
+
+# -- faster rates (section 7.2) --------------------------------------------------------------------------------------
+CLIMB_RATES = (115200, 230400, 460800, 921600, 1500000, 3000000, 4000000)  # bits a second, tried in this order
+CLIMB_START = 0.1  # before the first question, and after the line came back
+CLIMB_ANSWER = 0.25  # for the answer, with a round trip and the frame that is half sent
+CLIMB_ASKS = 3  # unanswered ones
+CLIMB_MEET = 0.3  # at a new rate, for a first sign of the peer
+CLIMB_HERE = 0.04  # between two signs
+CLIMB_TESTS = 12  # test frames in each direction
+CLIMB_LOST = 3  # so many of them may be lost
+CLIMB_TESTS_LATE = 0.1  # beyond their time on the line
+CLIMB_VERDICT = 0.3  # from the last test to the verdict
+CLIMB_KEEP = 0.2  # for the answer to a keep
+CLIMB_PROVE = 0.5  # for an ordinary frame, once a rate was kept
+CLIMB_AGAIN = 2.0  # before a rate that failed is tried again, ten times as long after each further failure ...
+CLIMB_AGAIN_MOST = 3600.0  # ... up to this
+CLIMB_BLAME = 2.0  # a peer heard again so soon after a failure: the rate was to blame, and no cut
+CLIMB_STEADY = 60.0  # a rate that stood for so long begins anew
+RATE_MARGIN = 0.01  # beyond the reckoning, before a port is set: what is in its FIFO leaves
+RATE_SETTLE = 0.02  # after a port was set, for the other end to do the same
+RATE_STRANGE = 16  # bytes that are no text, without a frame: the two ends may have different rates
+RATE_DOUBT_ASK = 0.2  # then a poll
+RATE_DOUBT = 0.6  # then back to the first rate

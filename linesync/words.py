@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-__all__ = ["join", "quote", "split", "unquote"]
+__all__ = ["is_simple", "join", "quote", "split", "unquote"]
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%"), ord("=")}
 _ESCAPE = [chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(256)]
@@ -22,7 +22,7 @@ def quote(text: str) -> str:
     """Write any string (surrogate escapes allowed) as one word."""
     if not text:
         return _EMPTY
-    if text.isalnum() and text.isascii():
+    if _is_plain(text) and "%" not in text:
         return text
     return "".join([_ESCAPE[byte] for byte in text.encode("utf-8", "surrogateescape")])
 
@@ -54,6 +54,12 @@ def unquote(word: str) -> str:
 def _is_plain(text: str) -> bool:
     """Nothing in it should have been escaped."""
     return text.isascii() and (text.isprintable() or not text) and " " not in text and "=" not in text
+
+
+def is_simple(text: str) -> bool:
+    """A message is nothing but positional words that need no escapes: it may be split at its blanks."""
+    plain = text.isascii() and text.isprintable() and "%" not in text and "=" not in text
+    return plain and "  " not in text and text[:1] != " " and text[-1:] not in ("", " ")
 
 
 def join(positional: Iterable[str], options: Mapping[str, str] | None = None) -> str:

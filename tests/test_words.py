@@ -51,3 +51,14 @@ def test_reading_raises_nothing_but_value_errors(message: str) -> None:
         words.split(message)
     except ValueError:
         pass
+
+
+@given(st.text())
+def test_a_simple_message_is_split_at_its_blanks(text: str) -> None:
+    if words.is_simple(text):
+        assert words.split(text) == (text.split(" "), {})
+
+
+@given(st.lists(st.text(alphabet="abc123-+.~", min_size=1), min_size=1))
+def test_plain_words_are_a_simple_message(texts: list[str]) -> None:
+    assert words.is_simple(words.join(texts))

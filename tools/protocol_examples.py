@@ -19,14 +19,16 @@ from pathlib import Path
 
 from linesync import errors, messages, words
 from linesync.model import members
-from linesync.wire import channels, check, digits, frames, handshake, payload
+from linesync.wire import alphabet, channels, check, climbing, compress, digits, frames, handshake, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import ChannelMessage, Damaged, Echo, Event, ForeignText, FrameFound, SessionUp
 from linesync.wire.frames import Ack, Data, Hello, Lane
 from linesync.wire.handshake import Local
 from linesync.wire.link import Link
+from linesync.wire.mux import Mux
+from linesync.wire.rates import RateFrame, rate_set
 
-__all__ = ["AGENT", "HUB", "PAGE", "PARTS", "differences", "filled", "read_records", "session", "stream"]
+__all__ = ["AGENT", "HUB", "PAGE", "PARTS", "TOLD", "differences", "filled", "read_records", "session", "stream"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 AGENT, HUB = "kT4vWq0Z", "R9dLs3uE"  # the nonces of every example
@@ -66,6 +68,12 @@ def handshake_table() -> str:
     """Every transition of the handshake."""
     rows = [(state, came, after, do) for (state, came), (after, do) in handshake.TRANSITIONS.items()]
     return _table(("state", "what came", "next state", "what to do"), *rows)
+
+
+def climbing_table() -> str:
+    """Every transition of the climbing."""
+    rows = [(state, came, after, do) for (state, came), (after, do) in climbing.TRANSITIONS.items()]
+    return _table(("at", "what happens", "goes to", "and does"), *rows)
 
 
 def life_table() -> str:
@@ -132,6 +140,12 @@ def eight_examples() -> str:
     return _fence("eight", _columns(*((data.hex(), shown(payload.encode_eight(data))) for data in samples)))
 
 
+def masked_examples() -> str:
+    samples = ((b"plain", b""), (b"a\nb", b""), (b"\x11\x13", b""), (b"\x11\x13", b"\x11\x13"), (b"}^}", b""))
+    rows = [(data, payload.Escapes(harmed).encode(data)) for data, harmed in samples]
+    return _fence("masked", _columns(*((data.hex(), shown(text)) for data, text in rows)))
+
+
 def word_examples() -> str:
     samples = ("boot", "", "a b", "50%", "k=v", "K\u00f6ln", "caf\udce9", "line\n")
     return _fence("word", _columns(*((ascii(text)[1:-1], words.quote(text)) for text in samples)))
@@ -188,6 +202,10 @@ def frame_ack() -> str:
     return _frame(frames.ACK, ack.body(), TO_AGENT, *fields, ("prompt:", _lane(ack.prompt)), ("bulk:", _lane(ack.bulk)))
 
 
+def frame_short() -> str:
+    return _frame(frames.SHORT_ACK, frames.short_ack_body(7, 4094), TO_AGENT, ("prompt:", 7), ("bulk:", 4094 % 64))
+
+
 def _lane(lane: tuple[int, tuple[tuple[int, int], ...]]) -> str:
     expected, ranges = lane
     return " ".join([f"next {expected}", *(f"missing {missing} received {received}" for missing, received in ranges)])
@@ -203,8 +221,61 @@ def frame_probe() -> str:
     return _frame(frames.PROBE, frames.probe_body(size), TO_HUB, ("size:", size))
 
 
+def tried_groups() -> str:
+    names = (
+        "ask for bytes as they come",
+        "controls that nobody looks at",
+        "NUL and DEL",
+        "XOFF, and at once XON",
+        "what a tty takes for signals and editing",
+        "controls with the eighth bit",
+        "XOFF and XON with the eighth bit",
+        "all other bytes with the eighth bit",
+        "what a tty doubles, or marks parity errors with",
+    )
+    rows = [(str(group), _ranges(data), name) for group, (data, name) in enumerate(zip(_GROUPS, names, strict=True))]
+    return _table(("group", "bytes, in this order", "what they are"), *rows, ("31", "", "tell to read as before"))
+
+
+_GROUPS = (b"", *alphabet.GROUPS)
+
+
+def _ranges(data: bytes) -> str:
+    """Bytes in hex, runs of them shortened."""
+    runs: list[list[int]] = []
+    for byte in data:
+        if runs and byte == runs[-1][-1] + 1:
+            runs[-1].append(byte)
+        else:
+            runs.append([byte])
+    return ", ".join(f"{run[0]:02X}" + (f"-{run[-1]:02X}" if len(run) > 1 else "") for run in runs)
+
+
+def frame_try() -> str:
+    return _frame(frames.TRY, frames.try_body(3, alphabet.GROUPS[2]), TO_HUB, ("group:", 3))
+
+
+def frame_tried() -> str:
+    return _frame(frames.TRIED, frames.tried_body(3), TO_AGENT, ("group:", 3))
+
+
 def frame_probed() -> str:
     return _frame(frames.PROBED, frames.probed_body(256), TO_AGENT, ("size:", 256))
+
+
+def _rate(frame: RateFrame, seed: int, **value: object) -> str:
+    fields = {"step": frame.step, "number": frame.number, "rate": frame.rate, **value}
+    return _frame(frames.RATE, frame.body(), seed, *((f"{name}:", what) for name, what in fields.items()))
+
+
+def frame_ask() -> str:
+    takes = (115200, 230400, 921600)
+    frame = RateFrame(step="a", number=1, rate=230400, value=rate_set(frozenset(takes)))
+    return _rate(frame, TO_HUB, takes=", ".join(map(str, takes)))
+
+
+def frame_report() -> str:
+    return _rate(RateFrame(step="r", number=1, rate=230400, value=11), TO_AGENT, came=11)
 
 
 def _data(lane: Lane, *, eight: bool, data: bytes) -> str:
@@ -223,6 +294,21 @@ def frame_prompt_eight() -> str:
 
 def frame_bulk() -> str:
     return _data(Lane.BULK, eight=False, data=_record(b"1", 3, b"hello\n"))
+
+
+def frame_masked() -> str:
+    return _masked(Lane.BULK, _record(b"1", 3, b"^hello\n"))
+
+
+def frame_prompt_masked() -> str:
+    return _masked(Lane.PROMPT, _record(b"m", 0, b"1 sem a^b 1"))
+
+
+def _masked(lane: Lane, data: bytes) -> str:
+    body = frames.masked_body(lane, 5, 4095, data, payload.Escapes().encode(data))
+    fields = [("seq:", 5), ("ack:", 4095)]
+    check = [("second check:", frames.second_check(data).decode())] if lane is Lane.BULK else []
+    return _frame(frames.data_kind(lane, masked=True), body, TO_HUB, *fields, *check, ("payload:", shown(data)))
 
 
 def frame_eight() -> str:
@@ -263,6 +349,33 @@ def record_examples() -> str:
     for kind, channel, body in samples:
         rows.append((shown(_record(kind, channel, body)), kind.decode(), str(channel), shown(body) or "-"))
     return _fence("record", _columns(*rows))
+
+
+def preset_text() -> str:
+    text = compress.PRESET.decode()
+    return _fence("text", "\n".join(f'"{text[at : at + 100]}"' for at in range(0, len(text), 100)))
+
+
+TOLD = (  # payloads of one lane, in hex: another deflate may make them otherwise, and means the same
+    "4d414e32049345a98929950aba860000",
+    "8010",
+    "80d012c1",
+    "4d41493236300029310000",
+    "8111",
+    "4d414842e83036300400",
+    "8220",
+)
+"""Payloads of one lane that lean on each other."""
+
+
+def told_examples() -> str:
+    mux = Mux(odd=True, send_credit=2048, receive_window=2048, expand=True)
+    rows = []
+    for payload_ in TOLD:
+        assert mux.receive(Lane.PROMPT, bytes.fromhex(payload_)), payload_
+        rows += [(payload_, shown(event.data)) for event in mux.events if isinstance(event, ChannelMessage)]
+        mux.events = []
+    return _fence("told", _columns(*rows))
 
 
 def message_examples() -> str:
@@ -500,6 +613,9 @@ def session_example() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "handshake": handshake_table,
     "channel-life": life_table,
+    "climbing": climbing_table,
+    "rate-ask": frame_ask,
+    "rate-report": frame_report,
     "errors": error_table,
     "fixed": fixed_examples,
     "counted": counted_examples,
@@ -507,12 +623,17 @@ PARTS: dict[str, Callable[[], str]] = {
     "seed": seed_examples,
     "base-sixty-four": base64_examples,
     "eight": eight_examples,
+    "masked": masked_examples,
+    "groups": tried_groups,
+    "try": frame_try,
+    "tried": frame_tried,
     "word": word_examples,
     "hello-call": hello_call,
     "hello-answer": hello_answer,
     "keep": frame_keep,
     "poll": frame_poll,
     "ack": frame_ack,
+    "short": frame_short,
     "bye": frame_bye,
     "probe": frame_probe,
     "probed": frame_probed,
@@ -520,7 +641,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "prompt-eight": frame_prompt_eight,
     "bulk": frame_bulk,
     "bulk-eight": frame_eight,
+    "prompt-masked": frame_prompt_masked,
+    "bulk-masked": frame_masked,
     "record": record_examples,
+    "preset": preset_text,
+    "told": told_examples,
     "message": message_examples,
     "reply": reply_examples,
     "folded": folded_examples,

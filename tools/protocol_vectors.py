@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from linesync import messages, words
+from linesync import limits, messages, words
 from linesync.errors import LinesyncError
 from linesync.model import members
-from linesync.wire import check, digits, frames, payload
+from linesync.wire import alphabet, check, digits, frames, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import (
     ChannelClosed,
@@ -34,7 +34,9 @@ from linesync.wire.events import (
 )
 from linesync.wire.frames import Ack, Hello, Lane
 from linesync.wire.mux import Mux
-from tools.protocol_examples import AGENT, HUB, TO_AGENT, TO_HUB
+from linesync.wire.payload import Escapes
+from linesync.wire.rates import RateFrame, rate_set
+from tools.protocol_examples import AGENT, HUB, TO_AGENT, TO_HUB, TOLD
 
 __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
 
@@ -175,6 +177,37 @@ def acks_file() -> dict[str, Any]:
     }
 
 
+def rates_file() -> dict[str, Any]:
+    every = frozenset(limits.CLIMB_RATES)
+    good = (
+        RateFrame(step="a", number=1, rate=230400, value=rate_set(every)),
+        RateFrame(step="y", number=31, rate=4000000, value=rate_set(frozenset((115200, 4000000)))),
+        RateFrame(step="n", number=2, rate=921600),
+        RateFrame(step="h", number=2, rate=921600),
+        RateFrame(step="t", number=2, rate=460800, value=11),
+        RateFrame(step="r", number=2, rate=460800, value=12),
+        RateFrame(step="k", number=2, rate=38400),
+        RateFrame(step="b", number=2, rate=300),
+        RateFrame(step="w", number=0, rate=921600),
+    )
+    bad = {
+        "": "empty",
+        "a": "no number",
+        "aBoA": "no value",
+        "aB=AA": "a byte that is no digit",
+        "ahAoAA": "a number of two digits",
+        "qBoAA": "an unknown step",
+        "aBgAA": "a rate with a leading zero",
+    }
+    later = good[0].body() + b"more"
+    return {
+        "about": "7.2; the bodies of S frames; rates in bits a second",
+        "good": [{"body": frame.body().decode(), **frame.as_dict()} for frame in good],
+        "later": [{"body": later.decode(), **good[0].as_dict()}],
+        "bad": [{"body": text, "why": why} for text, why in bad.items()],
+    }
+
+
 def frames_file() -> dict[str, Any]:
     record = b"1DGhello\n"
     good = (
@@ -185,10 +218,15 @@ def frames_file() -> dict[str, Any]:
         (b"X", payload.encode_base64(b"done"), TO_HUB),
         (b"T", frames.probe_body(127), TO_HUB),
         (b"R", frames.probed_body(256), TO_HUB),
+        (b"S", RateFrame(step="a", number=1, rate=230400, value=6).body(), TO_HUB),
         (b"c", frames.data_body(0, 0, b"mAH1 hosts", eight=False), TO_HUB),
         (b"d", frames.data_body(4095, 5, record, eight=False), TO_HUB),
         (b"C", frames.data_body(5, 4095, record, eight=True), TO_HUB),
         (b"D", frames.data_body(5, 4095, record + b"^}\r", eight=True), TO_HUB),
+        (b"b", frames.masked_body(Lane.PROMPT, 5, 4095, record, Escapes().encode(record)), TO_HUB),
+        (b"B", frames.masked_body(Lane.BULK, 5, 4095, record, Escapes(b"\x11").encode(record)), TO_HUB),
+        (b"V", frames.try_body(3, alphabet.GROUPS[2]), TO_HUB),
+        (b"U", frames.tried_body(3), TO_HUB),
         (b"Z", b"of a later version", TO_HUB),
     )
     keep = frames.encode(b"K", b"", TO_HUB)
@@ -229,6 +267,12 @@ def data_file() -> dict[str, Any]:
         (b"C", 5, 4095, b"1DB^"),
         (b"D", 1, 2, bytes(range(256))),
     )
+    masked = (
+        (Lane.PROMPT, b"", 0, b"mAH1 hosts"),
+        (Lane.BULK, b"", 0, bytes(range(256)) + b"^}"),
+        (Lane.BULK, b"\x11\x13\xff", 0, bytes(range(256))),
+        (Lane.BULK, b"", 1, b"under the second best mask\n"),
+    )
     bad = {
         (b"c", b""): "no numbers",
         (b"c", b"AAA"): "one number and a half",
@@ -236,18 +280,33 @@ def data_file() -> dict[str, Any]:
         (b"d", b"AAAAA"): "one digit is no byte",
         (b"d", b"AAAAA^"): "a byte that is no digit",
         (b"D", b"AAAA}"): "ends within an escape",
+        (b"b", b"AAAAAab}"): "ends within an escape",
+        (b"b", b"AAAA=ab"): "a mask that is no digit",
+        (b"b", b"AAAAA" + bytes(256) + b"=a"): "a second mask that is no digit",
+        (b"B", b"AAAAAAAab"): "a wrong second check",
+        (b"B", b"AAAAA"): "half a second check",
     }
     return {
         "about": "5.2; the bodies of data frames, in hex",
         "good": [
             {
                 "kind": kind.decode(),
-                "body": frames.data_body(seq, ack, data, eight=frames.DATA_KINDS[kind][1]).hex(),
+                "body": frames.data_body(seq, ack, data, eight=frames.DATA_KINDS[kind][1] == frames.EIGHT).hex(),
                 "sequence": seq,
                 "acknowledgement": ack,
                 "payload": data.hex(),
             }
             for kind, seq, ack, data in good
+        ]
+        + [
+            {
+                "kind": frames.data_kind(lane, masked=True).decode(),
+                "body": frames.masked_body(lane, 1, 2, data, Escapes(harmed).encode(data, other)).hex(),
+                "sequence": 1,
+                "acknowledgement": 2,
+                "payload": data.hex(),
+            }
+            for lane, harmed, other, data in masked
         ],
         "bad": [{"kind": kind.decode(), "body": body.hex(), "why": why} for (kind, body), why in bad.items()],
     }
@@ -273,10 +332,13 @@ def _event(event: Event) -> list[Any]:
     return ["closed", event.channel, event.reason]
 
 
-def mux_events(credit: int, payloads: Sequence[bytes]) -> tuple[list[list[Any]], bool]:
+def mux_events(credit: int, payloads: Sequence[bytes], *, expand: bool = False) -> tuple[list[list[Any]], bool]:
     """What an end that opens odd numbers and gave this credit makes of payloads of the bulk lane, and whether the last
-    of them is a fault of the peer."""
-    mux = Mux(odd=True, send_credit=1000, receive_window=credit)
+    of them is a fault of the peer.
+
+    :param expand: it takes compressed records.
+    """
+    mux = Mux(odd=True, send_credit=1000, receive_window=credit, expand=expand)
     right = all(mux.receive(Lane.BULK, data) for data in payloads)
     return [_event(event) for event in mux.events], not right
 
@@ -611,15 +673,73 @@ def streams_file() -> dict[str, Any]:
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
+# -- compressed records -----------------------------------------------------------------------------------------------
+
+# Made by zlib; another deflate may make them otherwise, and means the same.
+_HELLO_THRICE = bytes.fromhex("ca48cdc9c957c840905c00000000ffff")  # data: "hello hello hello\n"
+_READY = bytes.fromhex("32049345a98929950aba860000")  # text: "1 sem ready -1"
+_RUN = bytes.fromhex("02692906ba14acaba4a8341500")  # text: "run sut /bin/true"
+_THOUSAND = bytes.fromhex("62601805a360140c7700000000ffff")  # data: 1000 bytes of 0x00
+_ENDED = bytes.fromhex("4a04000000ffff0300")  # data: "a", and the end of the stream
+
+
+def compressed_file() -> dict[str, Any]:
+    opened = _record(b"o", 2, b"x")
+    told = [bytes.fromhex(text) for text in TOLD]
+    cases: dict[str, Sequence[bytes]] = {
+        "data": [opened, _record(b"4", 2, _HELLO_THRICE)],
+        "data in two pieces, on a stream each": [opened,
+            _record(b"5", 2, _HELLO_THRICE[:6]) + _record(b"6", 2, _HELLO_THRICE[6:])],
+        "the same again leans on what was said": [opened, _record(b"4", 2, _HELLO_THRICE), _record(b"0", 2, b"raw"),
+            _record(b"4", 2, bytes.fromhex("cac01001000000ffff"))],
+        "data that says nothing yet": [opened, _record(b"7", 2, _HELLO_THRICE[:1])],
+        "a message": [_record(b"M", 0, _READY)],
+        "texts told by their numbers": told,
+        "a message told by its number, on another channel": [_record(b"M", 0, _READY), opened + b"rC\x80\x10"],
+        "an opening, and another one told by its number": [_record(b"O", 2, _RUN), b"RE\x80"],
+        "numbers beyond the end of a payload are as before": [_record(b"M", 0, _READY), b"\x80"],
+        "a text of a channel that never was is remembered": [_record(b"M", 8, _READY), b"\x80\x10"],
+        "a number in full": [_record(b"M", 0, _READY), b"\x80\xf3\xb9\xac\x9f\xf0"],
+    }  # fmt: skip
+    faults: dict[str, Sequence[bytes]] = {
+        "data that is no deflate": [opened, _record(b"4", 2, b"\xff\xff\xff")],
+        "a text that is no deflate": [_record(b"M", 0, b"\xff\xff\xff")],
+        "a data stream that ends": [opened, _record(b"4", 2, _ENDED)],
+        "data beyond the credit, once it is out": [opened, _record(b"4", 2, _THOUSAND)],
+        "a text beyond the credit, once it is out": [_record(b"F", 0, _THOUSAND[:-4])],
+        "a number that stands for nothing": [b"\x80"],
+        "a number that stands for nothing yet": [_record(b"M", 0, _READY), b"\x81"],
+        "a piece is not remembered": [_record(b"F", 0, _READY), b"\x80"],
+        "no number": [b"rA"],
+        "a number below 128": [_record(b"M", 0, _READY), b"rA\x00"],
+        "an opening of a channel that is open": [_record(b"O", 2, _RUN), b"RC\x80"],
+    }
+    good: list[Case] = []
+    bad: list[Case] = []
+    for folder, wanted, all_cases in ((good, False, cases), (bad, True, faults)):
+        for name, payloads in all_cases.items():
+            events, fault = mux_events(600, payloads, expand=True)
+            assert fault is wanted, name
+            folder.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
+    return {
+        "about": "6.5; payloads in hex, of the bulk lane, as read by an end that opens odd numbers and gave 600 bytes of"
+        " credit, and what it is told; under bad the last payload is a fault",
+        "good": good,
+        "bad": bad,
+    }
+
+
 FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "digits": digits_file,
     "check": check_file,
     "payload": payload_file,
     "hellos": hellos_file,
     "acks": acks_file,
+    "rates": rates_file,
     "frames": frames_file,
     "data": data_file,
     "records": records_file,
+    "compressed": compressed_file,
     "words": words_file,
     "messages": messages_file,
     "members": members_file,

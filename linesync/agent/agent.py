@@ -227,6 +227,9 @@ class _Uplink(User):
     def line_back(self, peer: Conversation) -> None:
         self._agent.report("the hub is back")
 
+    def rate(self, peer: Conversation, baud: int) -> None:
+        self._agent.report(f"the line is at {baud} baud now")
+
     def trouble(self, peer: Conversation, sentence: str) -> None:
         self._agent.report(sentence)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .. import messages
 from ..errors import LinesyncError, LinesyncFailed
@@ -34,18 +33,20 @@ _PATIENCE = 10.0  # seconds for requests that do not wait for anybody
 _REMEMBERED = 1000  # answered requests of one script whose hub's number is kept, for their confirmation
 
 
-@dataclass(slots=True)
 class _Request:
     """One request of a script."""
 
-    script: Script
-    own: str
-    """The script's number."""
-    text: str
-    hub: str = ""
-    """The number in the hub's session, empty while it waits for one."""
-    timer: asyncio.TimerHandle | None = None
-    answered: bool = False
+    __slots__ = ("answered", "hub", "own", "script", "text", "timer")
+
+    def __init__(self, script: Script, own: str, text: str) -> None:
+        self.script = script
+        self.own = own
+        """The script's number."""
+        self.text = text
+        self.hub = ""
+        """The number in the hub's session, empty while it waits for one."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.answered = False
 
 
 class Script:
@@ -60,6 +61,8 @@ class Script:
         """The exchanges that it waits in."""
         self.holds = False
         """It was granted something that it keeps until it gives it back."""
+        self.unsure: set[str] = set()
+        """Its requests that were granted what goes back unless it is confirmed, by the script's number."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.requests: dict[str, _Request] = {}
         """Those without an answer, by the script's number."""
@@ -77,6 +80,12 @@ def no_answer(waited: float) -> LinesyncFailed:
 def _is_hold(request: str) -> bool:
     verb = request.partition(" ")[0]
     return verb == Lock.VERB or (verb == Semaphore.VERB and "Hold=1" in request.split(" "))
+
+
+def _takes(request: str) -> bool:
+    """Whether what it is granted goes back with its client, until that has confirmed it."""
+    verb, *words = request.split(" ", 3)
+    return verb == Lock.VERB or (verb == Semaphore.VERB and len(words) > 1 and words[1].startswith("-"))
 
 
 class Relayed:
@@ -118,7 +127,8 @@ class Relayed:
         for request in script.requests.values():
             self._settle(request)
         self._queue = [request for request in self._queue if request.script is not script]
-        if self._uplink.up:
+        leaves = script.requests or script.unsure or script.holds
+        if leaves and self._uplink.up:  # else its end is nothing to the hub, and the line is spared the note
             self._uplink.note(messages.encode(messages.ClientGone(client=str(script.number))))
         return script
 
@@ -194,6 +204,8 @@ class Relayed:
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
             request.script.holds = request.script.holds or _is_hold(request.text)
+            if _takes(request.text):
+                request.script.unsure.add(request.own)
             granted = request.script.granted
             granted[request.own] = request.hub
             if len(granted) > _REMEMBERED:
@@ -231,6 +243,7 @@ class Relayed:
         assert isinstance(message, Confirm | Withdraw)
         request = script.requests.get(message.request)
         number = request.hub if request is not None else script.granted.pop(message.request, "")
+        script.unsure.discard(message.request)
         if not number and message.arrival:  # what is held is given back by its arrival alone
             number = f"-.{script.number}"
         if request is not None and request in self._queue:
@@ -268,6 +281,7 @@ class Relayed:
         gone = messages.encode(Revoked(client="-", arrival="", why="the session with the hub is over"))
         for script in self._scripts.values():
             script.granted.clear()
+            script.unsure.clear()
             if script.holds:
                 script.holds = False
                 script.peer.note(gone)

@@ -30,7 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "agent",
         "port",
         metavar="ENDPOINT",
-        help="the line to the hub, or auto (also linesync.port= on the kernel's command line)",
+        help="the line to the hub (/dev/ttyS0[,BAUD|auto], tcp://host:port ...), or auto to find it (also linesync.port="
+        " on the kernel's command line)",
     )
     parser.add_argument("--stdio", action="store_true", help="the line is stdin and stdout")
     option(parser, "agent", "name", metavar="NAME", help="this host's name (default: the machine's)")

@@ -7,12 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from ..client.places import find_hub, setting
 from ..errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..client.blocking import BlockingClient
     from ..client.sync import TopicMessage
 

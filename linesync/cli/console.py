@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ..errors import EndOfStream, UsageError
 from .common import connection
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
     from ..runtime.streams import Stream

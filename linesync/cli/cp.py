@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .common import connection, print_json
 from .progress import Progress
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..client.files import FileOperations
 

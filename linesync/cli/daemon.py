@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 from ..client.places import default_socket
 from ..errors import BusyError, LinesyncFailed
 from .common import option
+from .lean import asyncio
 
 __all__ = ["log", "open_socket", "run_until_stopped", "socket_options"]
 
@@ -58,8 +58,12 @@ async def _listen_at(path: str, args: argparse.Namespace, listen: Callable[..., 
     return await listen(f"unix:{path}", group=args.socket_group)
 
 
-def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> int:
-    """Run a process's main coroutine; its event is set by SIGINT or SIGTERM."""
+def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast: bool = False) -> int:
+    """Run a process's main coroutine; its event is set by SIGINT or SIGTERM.
+
+    :param fast: on uvloop where it is installed (the extra ``fast``): it takes a third off each message of many clients,
+        and costs more memory than an agent should.
+    """
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -68,5 +72,16 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
             loop.add_signal_handler(number, stop.set)
         await work(stop)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=_quicker_loop() if fast else None) as runner:
+        runner.run(main())
     return 0
+
+
+def _quicker_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes a loop of uvloop's, None where it is not installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

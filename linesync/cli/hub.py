@@ -11,7 +11,7 @@ from .daemon import log, open_socket, run_until_stopped, socket_options
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
   linesync hub --port /dev/ttyS0                        one machine on a null modem at 115200 baud
-  linesync hub --port /dev/ttyUSB0,921600 --port /dev/ttyUSB1
+  linesync hub --port /dev/ttyUSB0,921600 --port /dev/ttyUSB1,auto
   linesync hub --port 'exec:ssh sut linesync agent --stdio'
   linesync hub --listen tcp://127.0.0.1:7788            agents and scripts over TCP
 """
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "port",
         many=True,
         metavar="ENDPOINT",
-        help="a line to a host: /dev/ttyS0[,BAUD], tcp://host:port, exec:COMMAND ...; may be repeated",
+        help="a line to a host: /dev/ttyS0[,BAUD|auto], tcp://host:port, exec:COMMAND ...; may be repeated",
     )
     option(
         parser, "hub", "listen", many=True, metavar="ENDPOINT", help="accept lines here (tcp://host:port, unix:/path)"
@@ -100,4 +100,4 @@ def run(args: argparse.Namespace) -> int:
         finally:
             await hub.aclose()
 
-    return run_until_stopped(work)
+    return run_until_stopped(work, fast=True)

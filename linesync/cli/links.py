@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from .common import connection, print_json, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 HELP = "show each line: its state, what has passed, what was repeated, and what was no frame"
 EXAMPLES = """\

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import NoReturn
 
 from .. import __version__
 from ..errors import LinesyncError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
@@ -53,6 +56,22 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; {hint or _see_help(self.prog)}")
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows its width: argparse imports ``shutil`` and all archive formats to ask, for each usage line it makes."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Of the terminal, as :func:`shutil.get_terminal_size` finds them."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0))
+        return columns if columns > 0 else os.get_terminal_size(1).columns or 80
+    except (AttributeError, ValueError, OSError):  # no number, closed, no terminal
+        return 80
+
+
 def _see_help(program: str) -> str:
     return f"see '{program} --help'"
 
@@ -65,7 +84,7 @@ def _root() -> _Parser:
         usage=_USAGE,
         description="Keep machines in step over a serial line, TCP or ssh.",
         epilog=f"commands:\n{listing}\n\n'linesync COMMAND --help' tells more about each.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--hub", metavar="ENDPOINT", help="the hub or agent to talk to (LINESYNC_HUB)")
     parser.add_argument("--json", action="store_true", help="print for programs")
@@ -74,7 +93,7 @@ def _root() -> _Parser:
 
 
 def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = _Formatter
     parser.description = f"{module.HELP[0].upper()}{module.HELP[1:]}."
     parser.epilog = f"examples:\n{module.EXAMPLES.rstrip()}"
     module.arguments(parser)
@@ -110,7 +129,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
         hint = f"did you mean {near[0]}?" if near else "see 'linesync --help'"
         raise UsageError(f"there is no command {args.command!r}; {hint}")
     module = _module(args.command)
-    parser = _Parser(prog=f"linesync {args.command}")
+    parser = _Parser(prog=f"linesync {args.command}", formatter_class=_Formatter)
     _fill(parser, module)
     parser.hint = getattr(module, "HINT", "")
     rest, tail = args.rest, []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Any
 
 from .common import connection, print_json, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 HELP = "show hosts and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
 EXAMPLES = """\

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .. import messages
 from ..errors import LinesyncError
@@ -16,14 +15,17 @@ from ..runtime.streams import Stream
 from .operations import Operations
 from .sync import Held
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
     from .exchange import Data, ExchangeProgress, Sink
     from .files import FileOperations
 
-__all__ = ["BlockingClient", "connect_blocking"]
+    T = TypeVar("T")
+    P = ParamSpec("P")
 
-T = TypeVar("T")
-P = ParamSpec("P")
+__all__ = ["BlockingClient", "connect_blocking"]
 
 
 def _blocking(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from .. import messages
 from ..errors import BrokenError, LinesyncFailed
@@ -13,6 +11,10 @@ from ..records import Record
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.frames import Lane
 from .sync import SyncOperations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["CommandResult", "Operations"]
 
@@ -58,6 +60,8 @@ class Operations(SyncOperations):
 
     async def _json(self, message: Message) -> Any:
         (text,) = await self._ask(message)
+        import json
+
         return json.loads(text)
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
@@ -74,6 +78,8 @@ class Operations(SyncOperations):
     ) -> Stream:
         """Start a command on a host; the channel it talks over, for those who want to drive it themselves: stream 0 is
         its stdin, 1 and 2 are its stdout and stderr."""
+        import json
+
         request = messages.Run(
             to=host,
             argv=tuple(argv),

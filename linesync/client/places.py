@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any
 
 from ..errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["default_socket", "find_hub", "setting", "settings_file"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from .. import messages
@@ -160,19 +159,9 @@ class SyncOperations:
         :raises TimedOut: the units did not come in time.
         :raises Mismatch: the bound would be exceeded, or others asked for another one.
         """
-        (value,) = await self._wait(
-            messages.Semaphore(
-                name=name,
-                delta=delta,
-                ns=namespace,
-                timeout=timeout,
-                arrival=arrival,
-                within=within or self.within,
-                Bound=bound,
-            ),
-            arrival,
-            takes=delta < 0,
-        )
+        within = within or self.within
+        request = messages.text_of(messages.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
+        (value,) = await self._wait_for(request, arrival, takes=delta < 0)
         return int(value)
 
     async def hold(
@@ -376,7 +365,11 @@ class SyncOperations:
 
         :param takes: what is granted goes back unless it is confirmed.
         """
-        number, pending = self.peer.ask(messages.encode(message))
+        return await self._wait_for(messages.encode(message), arrival, takes=takes)
+
+    async def _wait_for(self, request: str, arrival: str, *, takes: bool) -> messages.Reply:
+        """The same for a request's text."""
+        number, pending = self.peer.ask(request)
         try:
             reply = messages.read_reply(await self.peer.reply_to(pending))
         except LinesyncError:
@@ -405,4 +398,6 @@ _last_fold: tuple[tuple[str, ...], str] = ((), "")
 
 
 def _messages(reply: list[str]) -> list[TopicMessage]:
+    import json
+
     return [TopicMessage(number=n, sender=sender, items=tuple(items)) for n, sender, items in json.loads(reply[0])]

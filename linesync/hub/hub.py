@@ -205,6 +205,9 @@ class Hub(User):
         where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
         self._report(f"{where}: {sentence}")
 
+    def rate(self, peer: Conversation, baud: int) -> None:
+        self.trouble(peer, f"the line is at {baud} baud now")
+
     def request(self, peer: Conversation, number: str, text: str) -> None:
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)

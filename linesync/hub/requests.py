@@ -85,6 +85,7 @@ class Requests:
         """(host, arrival) to who is told its outcome, for arrivals that are no requests."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._ticked = self._loop.time()
 
     # -- requests -----------------------------------------------------------------------------------------------------
@@ -109,6 +110,16 @@ class Requests:
         """The reply, None when it comes later or never."""
         now = self._loop.time()
         services = self._services
+        if isinstance(message, ARRIVALS):
+            self._hear_of(session)
+            arrival, client = self._arrive(session, number, message)
+            try:
+                outcomes = arrive(services, message, arrival, client, now)
+            except UsageError:
+                self._forget(lambda asker, asked: asker is session and asked == number)
+                raise
+            self._tell(outcomes)
+            return None
         match message:
             case Confirm():
                 services.confirm(session.arrival(message.request, message.arrival), session.client(message.request))
@@ -139,15 +150,6 @@ class Requests:
                 return messages.encode_ok(json.dumps(services.status(now), default=str))
             case Links():
                 return messages.encode_ok(json.dumps(self._links()))
-            case _:
-                self._hear_of(session)
-                arrival, client = self._arrive(session, number, message)
-                try:
-                    outcomes = arrive(services, message, arrival, client, now)
-                except UsageError:
-                    self._forget(lambda asker, asked: asker is session and asked == number)
-                    raise
-                self._tell(outcomes)
         return None
 
     def _arrive(self, session: HubSession, number: str, message: Message) -> tuple[str, Client]:
@@ -305,7 +307,10 @@ class Requests:
         return self._services.absent(host)
 
     def tick(self) -> None:
-        """Look at all sessions and all deadlines; called each second, and when a deadline is due."""
+        """Look at all sessions and all deadlines; called each second, and when a deadline is due or was."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = self._loop.time()
         if now - self._ticked > _TICK + min(_STALL, self._lease / 2):
             self._services.extend_all(now)
@@ -331,8 +336,10 @@ class Requests:
     def _set_timer(self) -> None:
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
         if self._timer is not None:
+            if self._timer_at <= when:
+                return  # to look too early costs less than to set the timer anew with each request
             self._timer.cancel()
-        self._timer = self._loop.call_at(max(when, self._loop.time()), self.tick)
+        self._timer, self._timer_at = self._loop.call_at(max(when, self._loop.time()), self.tick), when
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -16,6 +16,7 @@ class HubSession:
     def __init__(self, peer: Peer, serial: int, line: str) -> None:
         self.peer = peer
         self.serial = serial
+        self._itself = Client(HUB, str(serial))
         self.line = line
         """The line's label, one for each byte pipe."""
         self.host = ""
@@ -37,7 +38,12 @@ class HubSession:
     def client(self, request: str) -> Client:
         """The client whose request has this id. A number is never used twice for one host: it holds the session's."""
         _, _, script = request.partition(".")
-        return Client(self.host or HUB, f"{self.serial}.{script}" if script else self.id)
+        host = self.host or HUB
+        if script:
+            return Client(host, f"{self.serial}.{script}")
+        if self._itself.host != host:
+            self._itself = Client(host, self.id)
+        return self._itself
 
     def arrival(self, request: str, named: str) -> str:
         """The id of the arrival that a request makes."""
@@ -56,6 +62,7 @@ class Sessions:
         self._serial = 0
         self._by_peer: dict[Peer, HubSession] = {}
         self._by_nonces: dict[tuple[str, str], Peer] = {}
+        self._nonces: dict[Peer, tuple[str, str]] = {}
         self._by_host: dict[str, HubSession] = {}
 
     def all(self) -> list[HubSession]:
@@ -75,7 +82,8 @@ class Sessions:
         """A session stands: it may be asked for on another line."""
         link = peer.link
         if link is not None and link.session is not None:
-            self._by_nonces[link.session.nonce, link.session.peer.nonce] = peer
+            nonces = link.session.nonce, link.session.peer.nonce
+            self._by_nonces[nonces], self._nonces[peer] = peer, nonces
 
     def of(self, peer: Peer) -> HubSession | None:
         return self._by_peer.get(peer)
@@ -95,7 +103,9 @@ class Sessions:
     def end(self, peer: Peer) -> HubSession | None:
         """The session is over."""
         session = self._by_peer.pop(peer, None)
-        self._by_nonces = {key: value for key, value in self._by_nonces.items() if value is not peer}
+        nonces = self._nonces.pop(peer, None)
+        if nonces is not None and self._by_nonces.get(nonces) is peer:
+            del self._by_nonces[nonces]
         if session is not None:
             if self._by_host.get(session.host) is session:
                 del self._by_host[session.host]

@@ -18,7 +18,7 @@ refused. An unknown verb is refused.
 
 from __future__ import annotations
 
-from .codec import Message, Reply, decode, encode, encode_error, encode_ok, read_error, read_reply
+from .codec import Message, Reply, decode, encode, encode_error, encode_ok, read_error, read_reply, text_of
 from .sync import (
     BARRIER_REPLY,
     GIVEN_UP,
@@ -103,4 +103,5 @@ __all__ = [
     "encode_ok",
     "read_error",
     "read_reply",
+    "text_of",
 ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, ClassVar, TypeVar
+from functools import lru_cache
 
 from .. import limits, words
 from ..errors import LinesyncError, LinesyncFailed, UsageError, error_for
 from ..records import MISSING, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar
+
+    M = TypeVar("M", bound="Message")
 
 __all__ = [
     "Message",
@@ -19,6 +24,7 @@ __all__ = [
     "encode_ok",
     "read_error",
     "read_reply",
+    "text_of",
 ]
 
 
@@ -28,8 +34,8 @@ class Message(Record):
     VERB: ClassVar[str]
 
 
-M = TypeVar("M", bound=Message)
 _NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() itself would take blanks, underscores and the digits of all scripts
+_SHORT = 4096  # characters of a message that is worth keeping, in case it comes again
 _SEPARATOR = "\x1f"  # between the items of an optional tuple
 
 
@@ -78,12 +84,22 @@ def encode(message: Message) -> str:
     return words.join(positional, options)
 
 
+@lru_cache(maxsize=256, typed=True)
+def text_of(cls: type[Message], *values: Any) -> str:
+    """What :func:`encode` writes for ``cls(*values)``, from memory where the same was asked for lately."""
+    return encode(cls(*values))
+
+
 def decode(text: str, *classes: type[Message]) -> Message:
     """Read an operation that is one of ``classes``.
 
     :raises UsageError: it is malformed.
     :raises LinesyncFailed: it is none of these, or insists on something this side does not know.
     """
+    return (_decode_again if len(text) <= _SHORT else _decode)(text, classes)
+
+
+def _decode(text: str, classes: tuple[type[Message], ...]) -> Message:
     try:
         positional, options = words.split(text)
     except ValueError as error:
@@ -95,6 +111,9 @@ def decode(text: str, *classes: type[Message]) -> Message:
     raise LinesyncFailed(
         f"the operation {verb!r} is not known here (protocol version {limits.VERSION}); update linesync on this side"
     )
+
+
+_decode_again = lru_cache(maxsize=512)(_decode)  # scripts say the same again and again; a message never changes
 
 
 def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
@@ -121,6 +140,8 @@ def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
 
 def encode_ok(*reply: str, **options: str | int | tuple[str, ...]) -> str:
     """The text of a good reply, without its id. Options that are 0 or empty are left out."""
+    if not options:
+        return " ".join(["ok", *map(words.quote, reply)])
     return words.join(["ok", *reply], {key: _write(value) for key, value in options.items() if value})
 
 
@@ -128,6 +149,8 @@ def encode_error(error: LinesyncError) -> str:
     """The text of an error, for a reply (without its id) or as the last message of a channel."""
     parts = ["err", error.code, error.message]
     if error.details:
+        import json  # only for errors that tell more
+
         parts.append(json.dumps(error.details, separators=(",", ":"), default=str))
     return words.join(parts)
 
@@ -138,6 +161,8 @@ def read_error(text: str) -> LinesyncError | None:
         return None
     try:
         positional, _ = words.split(text)
+        import json
+
         details = json.loads(positional[3]) if len(positional) > 3 else None
         return error_for(positional[1], positional[2], details if isinstance(details, dict) else None)
     except (ValueError, IndexError, RecursionError):  # the last from JSON that is nested a thousand deep
@@ -165,6 +190,8 @@ def read_reply(text: str) -> Reply:
 
     :raises LinesyncError: the error that it holds instead.
     """
+    if text.startswith("ok ") and words.is_simple(text):
+        return Reply(text.split(" ")[1:], {})
     error = read_error(text)
     if error is not None:
         raise error

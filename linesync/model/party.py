@@ -39,6 +39,8 @@ NAMES_TOLD = 12  # names written out in one error message; the rest is a number
 
 _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
+_NAMES_KEPT = 1024  # names that were found good lately: the same come again and again
+_good_names: set[tuple[str, str]] = set()
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
 
 
@@ -74,6 +76,8 @@ def check_name(what: str, name: str) -> None:
 
     :param what: the word for it in the message: "barrier", "semaphore", "namespace" ...
     """
+    if (what, name) in _good_names:
+        return
     article = "an" if what[:1] in "aeiou" else "a"
     if any(unicodedata.category(char) in _UNPRINTABLE for char in name[: NAME_BYTES + 1]):
         raise UsageError(f"{article} {what} name holds no control characters; use letters, digits and punctuation")
@@ -81,6 +85,9 @@ def check_name(what: str, name: str) -> None:
         raise UsageError(
             f"{article} {what} name has 1 to {NAME_BYTES} bytes; choose a shorter one, and not an empty one"
         )
+    if len(_good_names) >= _NAMES_KEPT:
+        _good_names.clear()
+    _good_names.add((what, name))
 
 
 def check_arrival(arrival: str) -> None:

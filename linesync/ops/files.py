@@ -23,7 +23,9 @@ __all__ = ["fetch", "serve_read", "serve_write", "store"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all)."""
-_CHUNK = 1 << 16
+_CHUNK = (
+    65_024  # with its record and its frame around it just below PIPE_FRAME: one frame each, over all lines of the way
+)
 
 
 def _sha256() -> _Hash:

@@ -12,7 +12,6 @@ import select
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
 
 from ..errors import BrokenError, LinesyncFailed
 from ..transports.plain import PlainLine, open_plain
@@ -22,9 +21,14 @@ from .conversation import Conversation, Pending, User
 from .identity import local_end, token
 from .streams import Stream
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, TypeVar
+
+    T = TypeVar("T")
+
 __all__ = ["BlockingPeer"]
 
-T = TypeVar("T")
 _READ_SIZE = 1 << 17
 _GREETING = 10.0  # seconds in which the other end must have answered our hello
 _STRANGE = 2.0  # the same, once it has said something else

@@ -7,7 +7,6 @@ A driver (asyncio or a plain socket) moves bytes and time; it gives the events h
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from ..errors import LinesyncError, LinesyncFailed
 from ..wire.events import (
@@ -22,6 +21,8 @@ from ..wire.events import (
     LineBack,
     LineQuiet,
     Noise,
+    RateStands,
+    RateWanted,
     Refused,
     Restarted,
     ResumeAsked,
@@ -34,6 +35,7 @@ from ..wire.link import Link
 from ..wire.mux import Mux
 from .streams import MESSAGE, Item, Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
@@ -71,6 +73,7 @@ class User:
     def channel(self, peer: Conversation, stream: Stream) -> None: ...
     def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None: ...
     def trouble(self, peer: Conversation, sentence: str) -> None: ...
+    def rate(self, peer: Conversation, baud: int) -> None: ...
 
 
 class Conversation:
@@ -177,7 +180,8 @@ class Conversation:
         mux = self._standing()
         if mux is not None and self._streams.get(stream.number) is stream:
             mux.consumed(stream.number, data)
-            self.kick()
+            if mux.wants(Lane.PROMPT):  # credit goes back
+                self.kick()
 
     def _mux(self) -> Mux:
         mux = self._standing()
@@ -216,8 +220,7 @@ class Conversation:
         if event.channel == 0:
             mux = self._standing()
             if mux is not None:
-                mux.consumed(0, event.data)
-                self.kick()
+                mux.consumed(0, event.data)  # the driver looks after each batch of events whether credit goes back
             number, _, text = event.data.decode("utf-8", "replace").partition(" ")
             if text != "ok" and not text.startswith(("ok ", "err ")):
                 self.user.request(self, number, text)
@@ -312,6 +315,15 @@ class Conversation:
         self.beside_frames(event.data)
         self.user.console_text(self, event.data, True)
 
+    def set_rate(self, baud: int) -> None:
+        """Set the line's port to this rate, and tell the link. Only a driver that opens serial lines is ever asked."""
+
+    def _rate_wanted(self, event: RateWanted) -> None:
+        self.set_rate(event.baud)
+
+    def _rate_stands(self, event: RateStands) -> None:
+        self.user.rate(self, event.baud)
+
     def _refused(self, event: Refused) -> None:
         self.user.trouble(self, event.reason)
 
@@ -342,4 +354,6 @@ _HANDLERS: dict[type[Event], Callable[[Conversation, Event], None]] = {
     Noise: Conversation._noise,  # type: ignore[dict-item]
     Refused: Conversation._refused,  # type: ignore[dict-item]
     ThirdTalker: Conversation._third_talker,  # type: ignore[dict-item]
+    RateWanted: Conversation._rate_wanted,  # type: ignore[dict-item]
+    RateStands: Conversation._rate_stands,  # type: ignore[dict-item]
 }

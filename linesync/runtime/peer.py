@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 
+from .. import limits
 from ..errors import LinesyncError
 from ..transports.base import Line, LineInfo
 from ..wire.events import Event
 from ..wire.frames import Hello
 from ..wire.link import Link
+from ..wire.pacing import SLICE
 from .conversation import Conversation, Pending, User
 from .identity import BOOT, local_end, token
 from .streams import Stream
@@ -21,6 +23,7 @@ __all__ = ["LineEnd", "Peer"]
 _LOOK = 1.0  # seconds between looks at a line on which no session stands
 _GREETING = 30.0  # seconds that a caller on a listening socket has to speak the protocol
 _PAUSED_TICK = 0.05  # seconds between looks at the clock while the transport takes no bytes
+_PIPE_TICK = limits.ACK_DELAY  # the same on a busy line without a rate, where nothing but its own work is due sooner
 
 
 class LineEnd:
@@ -70,8 +73,11 @@ class Peer(Conversation):
         """What is known of the line in use, or of the last one."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._flush_soon = False
+        self._kicked = False
         self._paused = False
+        self._pipe = False  # there is a line, and it has no rate of its own
         self._end: LineEnd | None = None
         self._unread = b""
         self._lost = asyncio.Event()
@@ -86,6 +92,7 @@ class Peer(Conversation):
         return self._loop.time()
 
     def kick(self) -> None:
+        self._kicked = True
         if not self._flush_soon and self.line is not None:
             self._flush_soon = True
             self._loop.call_soon(self._flush)
@@ -100,8 +107,10 @@ class Peer(Conversation):
         try:
             await future
         finally:
-            with suppress(ValueError):
+            try:
                 waiters.remove(future)
+            except ValueError:
+                pass
 
     waiter: object = None
 
@@ -115,7 +124,7 @@ class Peer(Conversation):
                 if not future.done():
                     future.set_result(None)
 
-    def _flush(self) -> None:
+    def _flush(self, *, exactly: bool = False) -> None:
         self._flush_soon = False
         link, line = self.link, self.line
         if link is None or line is None:
@@ -126,29 +135,41 @@ class Peer(Conversation):
             if not data:
                 break
             line.write(data)
+            if self._pipe and len(data) < SLICE:
+                break  # that was all
         if link.session is not None and link.session.mux.events:
             self.handle(link.handle_timer(now))
-        self._set_timer(now)
+        self._set_timer(now, exactly=exactly)
 
-    def _set_timer(self, now: float) -> None:
+    def _look_soon(self, now: float) -> None:
+        """A busy pipe: rather than reckon after each message when the link wants to be called, look at it soon."""
+        if self._timer is None or self._timer_at > now + _PIPE_TICK:
+            self._call_at(now + _PIPE_TICK)
+
+    def _set_timer(self, now: float, *, exactly: bool = False) -> None:
         link = self.link
+        if self._pipe and not exactly and not self._paused and link is not None and link.session is not None:
+            self._look_soon(now)
+            return
         when = link.next_timer(now) if link is not None and self.line is not None else None
         if when is None:
             return  # a timer that is set fires for nothing, which is cheaper than to cancel it
         if self._paused:
             when = max(when, now + _PAUSED_TICK)
+        if self._timer is None or self._timer_at > when:
+            self._call_at(when)
+
+    def _call_at(self, when: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= when:
-                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._on_timer)
+        self._timer, self._timer_at = self._loop.call_at(when, self._on_timer), when
 
     def _on_timer(self) -> None:
         self._timer = None
         if self.link is not None and self.line is not None:
             self._take(self.link.handle_timer(self._loop.time()))
             if not self._flush_soon:
-                self._flush()
+                self._flush(exactly=True)
 
     def _take(self, events: list[Event]) -> None:
         if events:
@@ -162,11 +183,18 @@ class Peer(Conversation):
         if old is not None and old.line is not None and old is not end:
             old.line.abort()
         self.line, self.info = line, line.info
+        self._pipe = line.info.byte_rate is None
         self._paused = False
         self._lost.clear()
         if self.link is None:
             self.link = Link(local_end(self.role, clean=line.info.eight_bit, boot=self._boot), token)
-        self.link.line_up(self.now(), byte_rate=line.info.byte_rate, shared=line.info.shared)
+        self.link.line_up(
+            self.now(),
+            byte_rate=line.info.byte_rate,
+            shared=line.info.shared,
+            baud=line.info.baud or 0,
+            rates=line.info.rates,
+        )
         self.symptoms = None
         if line.info.shared:
             self.symptoms = Symptoms(
@@ -178,6 +206,18 @@ class Peer(Conversation):
     def beside_frames(self, data: bytes) -> None:
         if self.symptoms is not None:
             self.symptoms.heard(data)
+
+    def set_rate(self, baud: int) -> None:
+        line, link = self.line, self.link
+        if line is None or link is None:
+            return
+
+        def done(found: int) -> None:
+            if self.line is line and self.link is link:
+                self._take(link.rate_changed(found, self._loop.time()))
+                self.kick()
+
+        line.set_baud(baud, done)
 
     def _look(self, symptoms: Symptoms) -> None:
         """Does this line look as if linesync were at its other end?"""
@@ -194,8 +234,19 @@ class Peer(Conversation):
         assert link is not None
         # Whoever takes this line over for a session it knows must read what we have just read.
         self._unread = bytes(data) if link.session is None and self.role == "l" else b""
-        self._take(link.receive_data(data, self._loop.time()))
-        self.kick()
+        now = self._loop.time()
+        asked, self._flush_soon = self._flush_soon, True  # all that is said in answer goes out in one write, below
+        self._kicked = False
+        try:
+            self._take(link.receive_data(data, now))
+        finally:
+            self._flush_soon = asked
+        if self.link is not link or asked:
+            return  # the line was given away, or what there is to send goes out soon
+        if self._kicked or link.has_work(now):
+            self._flush()
+        else:
+            self._set_timer(now)
 
     def set_paused(self, paused: bool) -> None:
         self._paused = paused
@@ -206,6 +257,7 @@ class Peer(Conversation):
         if end is not self._end:
             return
         self._end = self.line = None
+        self._pipe = False
         self.lost_why = error
         self._lost.set()
         if self._timer is not None:
@@ -221,6 +273,7 @@ class Peer(Conversation):
         if end is None or line is None:
             return
         self._end = self.line = self.link = None
+        self._pipe = False
         end.peer = other
         other.attach(end, line)
         other.take_data(self._unread)

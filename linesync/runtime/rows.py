@@ -19,7 +19,7 @@ def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
         "line": name,
         "end": owner,
         "kind": info.kind if info else "",
-        "baud": info.baud if info else None,
+        "baud": (link.baud if link is not None and peer.line is not None else None) or (info.baud if info else None),
         "state": _state(peer),
         "trouble": _trouble(peer),
     }
@@ -33,7 +33,8 @@ def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
             "peer_boot": session.peer.boot,
             "frame": session.sizing.agreed,
             "frame_now": session.sizing.length,
-            "form": "eight" if session.eight else "base64",
+            "form": session.form,
+            "mended": link.mended,
             "round_trip_ms": None if round_trip is None else round(round_trip * 1000, 2),
             "repeated": sum(session.senders[lane].repeated for lane in Lane),
             "duplicates": sum(session.receivers[lane].duplicates for lane in Lane),

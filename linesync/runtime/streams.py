@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable
-from typing import NamedTuple, Protocol
 
 from ..errors import BrokenError, ClosedError, EndOfStream
+from ..records import Record
 from ..wire.frames import Lane
 from ..wire.mux import Mux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 __all__ = ["MESSAGE", "Item", "Stream"]
 
 MESSAGE = -1
 
 
-class Item(NamedTuple):
+class Item(Record):
     """One thing that came on a channel."""
 
     stream: int
     """0..3, or MESSAGE."""
     data: bytes
+
+    def __init__(self, stream: int, data: bytes) -> None:  # by hand: there is one for each record
+        object.__setattr__(self, "stream", stream)
+        object.__setattr__(self, "data", data)
 
 
 class Owner(Protocol):

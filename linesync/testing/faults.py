@@ -25,7 +25,7 @@ from math import ceil, inf
 from typing import Literal
 
 from linesync.errors import UsageError
-from linesync.testing.harm import Counters, Faults, stages
+from linesync.testing.harm import Counters, Faults, Stage, stages
 
 __all__ = ["GROUP_S", "Cable", "Counters", "End", "Faults", "FaultyLine"]
 
@@ -139,6 +139,7 @@ class FaultyLine:
         self._stuck = _Windows(self.faults.stuck_xoff, start)
         self._windowed = bool(self.faults.cuts or self.faults.stuck_xoff)
         self._stages = stages(self.faults, seed * 16, self.counters)
+        self._harm: Stage | None = None  # what its ports' rates do to bytes
         self._kernel = _Kernel(self.faults.printk, seed * 16, start) if self.faults.printk else None
         self._pulled = False
         self._seen = start  # the latest `now`
@@ -166,7 +167,7 @@ class FaultyLine:
     def room(self, now: float) -> int:
         """How many bytes :meth:`feed` takes at ``now``; a large number if the buffer has no bound."""
         self._advance(now)
-        return (1 << 30) if self._capacity is None else self._capacity - len(self._fifo)
+        return (1 << 30) if self._capacity is None else max(self._capacity - len(self._fifo), 0)
 
     def feed(self, data: bytes, now: float) -> None:
         """Put ``data`` into the sender's buffer.
@@ -196,6 +197,20 @@ class FaultyLine:
         self._ready.clear()
         self.counters.bytes_out += len(out)
         return out
+
+    def set_rate(self, byte_rate: float, harm: Stage | None, now: float) -> None:
+        """From now on bytes leave at this rate.
+
+        :param harm: what becomes of them on the wire, before the line's own faults; None for nothing.
+        """
+        self._advance(now)
+        if not self._source():
+            self._free = max(self._free, self._seen)
+        self._byte_time = 1.0 / byte_rate
+        self._group = max(1, int(byte_rate * GROUP_S))
+        if self._capacity is not None:
+            self._capacity = max(16, ceil(byte_rate * 2 * GROUP_S))
+        self._harm = harm
 
     def pull(self, now: float) -> None:
         """Pull the cable: from now on bytes vanish as in a cut, until :meth:`plug`."""
@@ -290,6 +305,8 @@ class FaultyLine:
         if self._pulled or (self._windowed and self._cuts.covers(begin)):
             self.counters.cut += count
             return
+        if self._harm is not None:
+            chunk = self._harm(chunk)
         for stage in self._stages:
             chunk = stage(chunk)
         if not self._delay:

@@ -4,7 +4,9 @@ The program joins two ptys (:mod:`linesync.testing.ptycable`) by a line with fau
 (:mod:`linesync.testing.faults`). Tests run it as a process of its own, so that their interpreter's lock does
 not disturb the pace.
 
-The ptys begin raw, without echo, and the cable runs at the speed it was given, whatever their termios say.
+The ptys begin raw, without echo. The cable runs at the speed it was given, whatever their termios say; or, without
+one, as two UARTs would: each end sends at the speed that its pty is set to, and the other sees garbage if it is set to
+another one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any, NoReturn, Self
 from linesync.errors import BrokenError, ClosedError, LinesyncError, UsageError
 from linesync.testing.faults import GROUP_S, Cable, Faults
 from linesync.testing.ptycable import PtyCable
+from linesync.testing.rates import CableRates
 
 __all__ = ["NullModem", "main"]
 
@@ -56,6 +59,14 @@ def _window(text: str) -> tuple[float, float]:
 
 
 _window.__name__ = "START:DURATION"  # argparse names the type in its error
+
+
+def _noisy(text: str) -> tuple[float, float]:
+    baud, _, ber = text.partition(":")
+    return float(baud), float(ber)
+
+
+_noisy.__name__ = "BAUD:PROBABILITY"
 
 
 def _milliseconds(text: str) -> float:
@@ -107,7 +118,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--baud", type=float, default=115200, help="bits a second, ten a byte (115200)")
+    parser.add_argument(
+        "--baud",
+        type=float,
+        help="bits a second, ten a byte, whatever the ptys are set to; without it each end has the speed that its pty is"
+        " set to (115200 at first), and what is sent between two speeds is garbage",
+    )
+    parser.add_argument("--max-baud", type=float, metavar="N", help="what is sent above this speed is garbage")
+    parser.add_argument(
+        "--noisy-above",
+        type=_noisy,
+        action="append",
+        metavar="N:P",
+        help="above this speed bits flip with this probability; repeatable",
+    )
     parser.add_argument("--link-a", metavar="PATH", help="make PATH a symbolic link to the first pty")
     parser.add_argument("--link-b", metavar="PATH", help="make PATH a symbolic link to the second pty")
     parser.add_argument("--json", action="store_true", help="print names and counters as one JSON object each")
@@ -258,7 +282,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         options = _parser().parse_args(arguments)
-        byte_rate = options.baud / 10
+        if options.baud is not None and (options.max_baud is not None or options.noisy_above):
+            raise UsageError("--baud keeps one speed; leave it out, or --max-baud and --noisy-above.")
+        baud = 115200 if options.baud is None else options.baud
+        byte_rate = baud / 10
         cable = Cable(
             _faults(options, "-ab"),
             _faults(options, "-ba"),
@@ -267,7 +294,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             byte_rate=byte_rate,
             capacity=max(16, ceil(byte_rate * 2 * GROUP_S)),
         )
-        ptys = PtyCable(cable, link_a=options.link_a, link_b=options.link_b)
+        rates = None
+        if options.baud is None:
+            noisy = dict(options.noisy_above or ())
+            rates = CableRates(cable, baud=baud, most=options.max_baud, noisy=noisy, seed=options.seed)
+        ptys = PtyCable(cable, rates=rates, link_a=options.link_a, link_b=options.link_b)
     except LinesyncError as error:
         told = {"error": error.code, "message": error.message}
         print(json.dumps(told) if "--json" in arguments else f"{_PROGRAM}: {error}", file=sys.stderr)
@@ -281,7 +312,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 class NullModem:
     """A null-modem cable in a process of its own; close it, or use it as a context manager.
 
-    :param baud: bits a second, ten to a byte.
+    :param baud: bits a second, ten to a byte; None to follow what the ptys are set to.
+    :param max_baud: with ``baud=None``: what is sent above this speed is garbage.
+    :param noisy_above: likewise: (speed, probability that a bit flips above it).
     :param faults: of the direction a to b, and of the other one too unless ``faults_ba`` is given.
     :param echo: what an end sends comes back to it too.
     :param seed: decides every random choice.
@@ -294,7 +327,9 @@ class NullModem:
     def __init__(
         self,
         *,
-        baud: float = 115200,
+        baud: float | None = 115200,
+        max_baud: float | None = None,
+        noisy_above: Sequence[tuple[float, float]] = (),
         faults: Faults | None = None,
         faults_ba: Faults | None = None,
         echo: bool = False,
@@ -304,7 +339,10 @@ class NullModem:
     ) -> None:
         there = faults or Faults()
         command = [sys.executable, "-c", f"from {__name__} import main; raise SystemExit(main())"]
-        command += ["--control", "--json", f"--baud={baud}", f"--seed={seed}"]
+        command += ["--control", "--json", f"--seed={seed}"]
+        command += [f"--baud={baud}"] if baud is not None else []
+        command += [f"--max-baud={max_baud}"] if max_baud is not None else []
+        command += [f"--noisy-above={limit}:{ber}" for limit, ber in noisy_above]
         command += ["--echo"] if echo else []
         command += [f"--link-a={link_a}"] if link_a else []
         command += [f"--link-b={link_b}"] if link_b else []

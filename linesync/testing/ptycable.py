@@ -24,16 +24,18 @@ from pathlib import Path
 
 from linesync.errors import UsageError
 from linesync.testing.faults import Cable, End, FaultyLine
+from linesync.testing.rates import CableRates
 
 __all__ = ["PtyCable"]
 
+_SPEED_LOOK = 0.05  # seconds between looks at the ptys' speeds while nothing else happens
 _WAYS: tuple[tuple[End, End], ...] = (("a", "b"), ("b", "a"))
 
 
 class _Pty:
     """One pty: we hold the master, and the slave too, lest the master fail while nobody else has that open.
 
-    The slave stays open here also because its termios would be read through it, should the cable follow them.
+    The slave stays open here also because its termios are read through it: a pty keeps what was set last.
     """
 
     def __init__(self, link: str | None) -> None:
@@ -49,6 +51,8 @@ class _Pty:
             os.close(self.master)
             os.close(self._slave)
             raise
+        self._speed = -1  # the termios' constant of the last look
+        self._bauds = {number: int(name[1:]) for name, number in vars(termios).items() if name[1:].isdigit()}
         self.queued = 0  # bytes known to wait in the kernel for us
         self.overrun = 0  # bytes the kernel had no room for: nobody reads the slave
 
@@ -64,6 +68,20 @@ class _Pty:
             link.symlink_to(self.path)
         except OSError as error:
             raise UsageError(f"Cannot make the link {link}: {error.strerror}; choose another path.") from None
+
+    def baud(self) -> int | None:
+        """The speed that its user has set, if that is another one than at the last look; bits a second."""
+        speed = termios.tcgetattr(self._slave)[5]
+        if speed == self._speed:
+            return None
+        self._speed = speed
+        return self._bauds.get(speed)
+
+    def set_baud(self, baud: float) -> None:
+        """Begin at this speed, where termios have a name for it."""
+        settings = termios.tcgetattr(self._slave)
+        settings[4] = settings[5] = getattr(termios, f"B{int(baud)}", termios.B115200)
+        termios.tcsetattr(self._slave, termios.TCSANOW, settings)
 
     def look(self) -> None:
         """Learn how many bytes wait to be read."""
@@ -95,13 +113,17 @@ class PtyCable:
     """Two raw ptys and the cable between them; time is seconds since it was made.
 
     :param cable: made with ``start=0``.
+    :param rates: of the cable, where it follows what the ptys' users set; None where it keeps its own.
     :param link_a: where to make a symbolic link to the pty of end a, in place of an old one; ``link_b``
         likewise.
     :raises UsageError: a link cannot be made.
     """
 
-    def __init__(self, cable: Cable, *, link_a: str | None = None, link_b: str | None = None) -> None:
+    def __init__(
+        self, cable: Cable, *, rates: CableRates | None = None, link_a: str | None = None, link_b: str | None = None
+    ) -> None:
         self.cable = cable
+        self.rates = rates
         a = _Pty(link_a)
         try:
             b = _Pty(link_b)
@@ -109,6 +131,9 @@ class PtyCable:
             a.close()
             raise
         self._ptys: dict[End, _Pty] = {"a": a, "b": b}
+        if rates is not None:
+            for end, pty in self._ptys.items():
+                pty.set_baud(rates.baud[end])
         self._pulled = False
         self._origin = time.monotonic()
 
@@ -128,6 +153,7 @@ class PtyCable:
         """
         now = self.now()
         watch = []
+        self._look_at_speeds(now)
         for end, far in _WAYS:
             pty, line = self._ptys[end], self.cable.line_from(end)
             arrived = self._catch_up(pty, line, now)
@@ -139,8 +165,17 @@ class PtyCable:
                 watch.append(pty.master)
         due = self.cable.next_time()
         if due is None:
-            return watch, None
+            return watch, None if self.rates is None else _SPEED_LOOK
         return watch, max(0.0, due - self.now())
+
+    def _look_at_speeds(self, now: float) -> None:
+        """What is on the wire goes at the speed that it was sent at."""
+        if self.rates is None:
+            return
+        for end, pty in self._ptys.items():
+            baud = pty.baud()
+            if baud:
+                self.rates.set(end, baud, now)
 
     def _catch_up(self, pty: _Pty, line: FaultyLine, now: float) -> bytes | bytearray:
         early = bytearray()
@@ -173,12 +208,16 @@ class PtyCable:
         return self._pulled
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Counters by direction, ``"ab"`` and ``"ba"``; ``overrun``: bytes a full pty has lost."""
+        """Counters by direction, ``"ab"`` and ``"ba"``; ``overrun``: bytes a full pty has lost; ``baud``: of the
+        sender, where the ptys' speeds are followed."""
+        self._look_at_speeds(self.now())
         found = {}
         for end, far in _WAYS:
             line = self.cable.line_from(end)
             overrun = self._ptys[far].overrun
             found[end + far] = {**line.counters.as_dict(), "waiting": line.waiting, "overrun": overrun}
+            if self.rates is not None:
+                found[end + far]["baud"] = int(self.rates.baud[end])
         return found
 
     def close(self) -> None:

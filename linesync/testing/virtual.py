@@ -18,12 +18,14 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Any
 
 from linesync.testing.faults import Cable, End, Faults
+from linesync.testing.rates import CableRates
 from linesync.wire.digits import ALPHABET
-from linesync.wire.events import ChannelData, ChannelMessage, Event, ForeignText, Noise, ResumeAsked
+from linesync.wire.events import ChannelData, ChannelMessage, Event, ForeignText, Noise, RateWanted, ResumeAsked
 from linesync.wire.handshake import Local
 from linesync.wire.link import Link
 
@@ -60,6 +62,8 @@ class VirtualEnd:
         """Whether this link is its owner's only one, so that a session it does not know is nobody's."""
         self._line = line
         self._local = dict(local)
+        self.takes: tuple[int, ...] = ()
+        """The rates that its port can be set to."""
         self._token = tokens(rng)
         self._connected = False
         self.link = self._new_link()
@@ -93,7 +97,10 @@ class VirtualEnd:
     def line_up(self) -> None:
         """Open the line."""
         self._connected = True
-        self.link.line_up(self._line.now, byte_rate=self._line.nominal, shared=self._line.shared)
+        line = self._line
+        if line.rates is not None:
+            line.rates.set(self.name, line.baud, line.now)
+        self.link.line_up(line.now, byte_rate=line.nominal, shared=line.shared, baud=line.baud, rates=self.takes)
         self._line.touch()
 
     def line_down(self) -> None:
@@ -142,8 +149,18 @@ class VirtualEnd:
             if self.on_event is not None:
                 self.on_event(event)
                 line.touch()
+            if isinstance(event, RateWanted):
+                line.at(line.now + line.port_time, partial(self._set_port, self.link, event.baud))
             if isinstance(event, ResumeAsked) and self.owns_all:
                 self.link.start_anew(event.hello, line.now)
+
+    def _set_port(self, link: Link, baud: int) -> None:
+        """Set the port's rate, unless another process has it by now."""
+        if link is self.link and self._connected and self._line.rates is not None:
+            baud = baud if baud in self.takes or baud == self._line.baud else int(self._line.rates.baud[self.name])
+            self._line.rates.set(self.name, baud, self._line.now)
+            self._line.log(f"{self.name}  is at {baud}")
+            self.take(link.rate_changed(baud, self._line.now))
 
     def _trace(self, way: str, kind: bytes, body: bytes, length: int) -> None:
         self._line.log((self.name, way, kind, body, length))
@@ -159,6 +176,8 @@ class VirtualLine:
     :param shared: the ends keep silence on a line that nobody else speaks on.
     :param local: fields of :class:`Local` for both ends (``frame``, ``credit``, ``flags``); ``local_a`` and ``local_b``
         for one of them.
+    :param takes: the rates that the ports can be set to, in bits a second; ``takes_b`` for end b, if others. The line
+        then begins at ten times ``byte_rate``, and ``most_baud`` and ``noisy`` are as in :class:`CableRates`.
     :param grain: an end looks at what has arrived every so many seconds, as a kernel lets it.
     """
 
@@ -175,6 +194,10 @@ class VirtualLine:
         local: Mapping[str, Any] | None = None,
         local_a: Mapping[str, Any] | None = None,
         local_b: Mapping[str, Any] | None = None,
+        takes: tuple[int, ...] = (),
+        takes_b: tuple[int, ...] | None = None,
+        most_baud: float | None = None,
+        noisy: Mapping[float, float] | None = None,
         grain: float = 0.001,
     ) -> None:
         self.seed = seed
@@ -185,10 +208,19 @@ class VirtualLine:
         self.random = random.Random(seed)
         """For the test's own choices."""
         self.cable = Cable(faults, faults_ba, echo=echo, seed=seed, byte_rate=byte_rate)
+        self.baud = int((byte_rate or 0) * 10)
+        """Bits a second that the ports begin with."""
+        self.port_time = 0.001
+        """Seconds that setting a port takes."""
+        self.rates: CableRates | None = None
+        """Of the ports, where they can be set."""
+        if takes:
+            self.rates = CableRates(self.cable, baud=self.baud, most=most_baud, noisy=noisy, seed=seed)
         self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
         both = {"frame": 2048, "credit": 1 << 16, "flags": "n", **(local or {})}
         self.a = VirtualEnd(self, "a", {"role": "c", **both, **(local_a or {})}, random.Random(f"{seed} a"))
         self.b = VirtualEnd(self, "b", {"role": "l", **both, **(local_b or {})}, random.Random(f"{seed} b"))
+        self.a.takes, self.b.takes = takes, takes if takes_b is None else takes_b
         self.ends = (self.a, self.b)
         self._still = 0
         self._looked = 0.0  # when the ends last looked at what has arrived

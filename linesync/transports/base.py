@@ -6,10 +6,16 @@ only place that knows how bytes reach the other side; everything above sees only
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from ..errors import LinesyncError
 from ..records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 __all__ = ["Line", "LineInfo", "LineReceiver", "Listener", "ReceiverFactory"]
 
@@ -27,6 +33,9 @@ class LineInfo(Record):
     """Bits a second on the wire, None where the line has no rate of its own."""
     byte_rate: float | None = None
     """Bytes a second that the wire can carry (baud over bits a character), None where there is no such rate."""
+    rates: tuple[int, ...] = ()
+    """Rates in bits a second that it can be set to while it is open (:meth:`Line.set_baud`); none where it keeps its
+    own."""
     shared: bool = False
     """True where others may speak or listen (a serial line): foreign text, echo and silence rules apply."""
     eight_bit: bool = False
@@ -48,6 +57,11 @@ class Line(Protocol):
 
     def send_break(self) -> bool:
         """Send a serial BREAK; False where the line has none."""
+
+    def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
+        """Give the line another rate as soon as all that was written has left this machine, and call ``done`` with the
+        rate that it then has: the old one where the port does not take the new. Nothing is to be written until then.
+        A line that is lost first does not call."""
 
     def close(self) -> None:
         """Send what was written, for at most a second, then close; ``line_lost(None)`` follows exactly once."""

@@ -68,6 +68,9 @@ class BaseLine:
     def send_break(self) -> bool:
         return False
 
+    def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
+        self._loop.call_soon(done, self._info.baud or 0)
+
     def close(self) -> None:
         if not self._closing:
             self._closing = True

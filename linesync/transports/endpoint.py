@@ -7,7 +7,6 @@ judge what its user typed before anything is opened. A bad endpoint raises
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from ..errors import UsageError
@@ -30,7 +29,7 @@ DEFAULT_BAUD = 115200
 
 _SERIAL_SCHEMES = ("alt", "cp2110", "hwgrep", "loop", "rfc2217", "socket", "spy")
 _KNOWN = "/dev/ttyS0, tcp://host:port, unix:/path, exec:command, stdio: or a pyserial URL such as rfc2217://host:port"
-_OPTIONS = "a baud rate, 8N1, rtscts, xonxoff, baud=N, data=7, parity=E or stop=2"
+_OPTIONS = "a baud rate, auto, 8N1, rtscts, xonxoff, baud=N, baud=auto, data=7, parity=E or stop=2"
 _FRAMING = re.compile(r"([5-8])([NEOMS])(1\.5|1|2)", re.IGNORECASE)
 
 
@@ -77,7 +76,9 @@ class SerialEndpoint(Endpoint):
     url: str
     """What pyserial opens: a device's path or a URL with its own query."""
     baud: int = DEFAULT_BAUD
-    """Bits a second."""
+    """Bits a second; where it climbs, those at which it begins."""
+    climbs: bool = False
+    """The rate is to grow as far as both ends and the line allow."""
     data_bits: int = 8
     """5 to 8."""
     parity: str = "N"
@@ -146,6 +147,8 @@ def is_loopback(endpoint: str | Endpoint) -> bool:
         case SerialEndpoint(url=url):
             return url.startswith("loop://")
         case TcpEndpoint(host=host):
+            import ipaddress  # only those who listen need it
+
             try:
                 address = ipaddress.ip_address(host.partition("%")[0])
             except ValueError:
@@ -228,8 +231,11 @@ def _serial(text: str, url: str, options: list[str]) -> SerialEndpoint:
     for word in options:
         for name, value in _option(text, word).items():
             if name in chosen:
-                raise UsageError(f"endpoint {text!r} sets {name.replace('_', ' ')} twice; leave one of them out")
+                what = "baud=auto" if name == "climbs" else name.replace("_", " ")
+                raise UsageError(f"endpoint {text!r} sets {what} twice; leave one of them out")
             chosen[name] = value
+    if chosen.get("climbs") and url.startswith(("socket://", "loop://")):
+        raise UsageError(f"endpoint {text!r} leads to a line that has no rate; leave auto out")
     return SerialEndpoint(text=text, url=url, **chosen)  # type: ignore[arg-type]  # _option makes the types
 
 
@@ -239,11 +245,15 @@ def _option(text: str, word: str) -> dict[str, object]:
     if not equals:
         if name.lower() in ("rtscts", "xonxoff"):
             return {name.lower(): True}
+        if name.lower() == "auto":
+            return {"climbs": True}
         if framing := _FRAMING.fullmatch(name):
             data, parity, stop = framing.groups()
             return {"data_bits": int(data), "parity": parity.upper(), "stop_bits": float(stop)}
         if name[:1].isdigit():
             return {"baud": _baud(text, name)}
+    elif name == "baud" and value.lower() == "auto":
+        return {"climbs": True}
     elif name == "baud":
         return {"baud": _baud(text, value)}
     elif name == "data" and value in ("5", "6", "7", "8"):
@@ -258,6 +268,6 @@ def _option(text: str, word: str) -> dict[str, object]:
 def _baud(text: str, value: str) -> int:
     if not (value.isascii() and value.isdigit() and int(value) > 0):
         raise UsageError(
-            f"endpoint {text!r} has the baud rate {value!r}, which is not a number; write one such as 115200"
+            f"endpoint {text!r} has the baud rate {value!r}, which is not a number; write one such as 115200, or auto"
         )
     return int(value)

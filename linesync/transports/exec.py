@@ -17,7 +17,7 @@ from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from .base import LineInfo, LineReceiver, ReceiverFactory
 from .core import CLOSE_SECONDS, reason
 from .endpoint import ExecEndpoint
-from .fds import End, FdLine
+from .fds import End, FdLine, widen
 
 __all__ = ["ExecLine", "connect_exec"]
 
@@ -46,8 +46,9 @@ async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> Exec
     finally:
         os.close(their_input)
         os.close(their_output)
-    os.set_blocking(our_input, False)
-    os.set_blocking(our_output, False)
+    for descriptor in (our_input, our_output):
+        os.set_blocking(descriptor, False)
+        widen(descriptor)
     info = LineInfo(endpoint=endpoint.text, kind="exec", peer=shlex.join(endpoint.argv), eight_bit=True)
     line = ExecLine(asyncio.get_running_loop(), info, factory(), End(our_input), End(our_output), process)
     line.start()

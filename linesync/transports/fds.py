@@ -11,6 +11,7 @@ works (no ``/proc``, a pipe of another user) is the flag set, and put back when 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import stat
@@ -19,7 +20,11 @@ from ..errors import BrokenError
 from .base import LineInfo, LineReceiver
 from .core import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
 
-__all__ = ["End", "FdLine", "open_end"]
+__all__ = ["End", "FdLine", "open_end", "widen"]
+
+_PIPE_BYTES = (
+    1 << 18
+)  # of a pipe that carries a line: a frame and the next; 64 KiB hold one, and two processes that wait
 
 
 class End:
@@ -60,6 +65,14 @@ class _SocketEnd(End):
         self._socket.close()
 
 
+def widen(descriptor: int) -> None:
+    """Let a pipe hold more; it stays as it is where the system does not want that, or for what is no pipe."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (OSError, AttributeError):
+        pass
+
+
 def open_end(descriptor: int, flags: int) -> End:
     """Take over ``descriptor`` for reading (``os.O_RDONLY``) or writing (``os.O_WRONLY``) without blocking.
 
@@ -77,6 +90,7 @@ def open_end(descriptor: int, flags: int) -> End:
         os.set_blocking(descriptor, False)
         return End(descriptor, restore=restore)
     os.close(descriptor)
+    widen(again)
     return End(again)
 
 

@@ -21,16 +21,18 @@ import asyncio
 import fcntl
 import os
 import termios
+from collections.abc import Callable
 from typing import cast
 
 import serial
 import serial_asyncio
 
+from .. import limits
 from ..errors import BrokenError
 from .base import LineInfo, LineReceiver, ReceiverFactory
 from .core import CLOSE_SECONDS, HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine
 from .endpoint import SerialEndpoint
-from .serial_device import not_open, open_device, port_settings
+from .serial_device import not_open, open_device, port_settings, set_port, takes
 
 __all__ = ["Device", "SerialLine", "connect_serial"]
 
@@ -43,6 +45,8 @@ class Device(serial.Serial):
     line."""
 
     line: SerialLine
+    first_baud: int | None = None
+    """What the port is set to when it is closed: a console or a getty behind us expects it."""
 
     def read(self, size: int = 1, /) -> bytes:
         try:
@@ -69,6 +73,8 @@ class Device(serial.Serial):
 
     def close(self) -> None:
         if self.is_open:
+            if self.first_baud is not None:
+                set_port(self, self.first_baud)
             try:
                 fcntl.ioctl(self.fileno(), termios.TIOCNXCL)
             except OSError:  # it has gone
@@ -142,6 +148,18 @@ class SerialLine(BaseLine, asyncio.Protocol):
         except (OSError, serial.SerialException):  # a device that has no BREAK
             pass
 
+    def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
+        self._set_baud(baud, done, self._loop.time() + CLOSE_SECONDS)
+
+    def _set_baud(self, baud: int, done: Callable[[int], None], deadline: float) -> None:
+        if self._closing:
+            return
+        # A pty shows nothing that waits: whoever asks has reckoned when the last byte leaves.
+        if self._unsent_by_us() and self._loop.time() < deadline:
+            self._loop.call_later(_DRAIN_POLL_SECONDS / 4, self._set_baud, baud, done, deadline)
+            return
+        done(set_port(self._port, baud))
+
     def vanished(self) -> None:
         """The device has gone."""
         self._break(
@@ -206,6 +224,9 @@ async def connect_serial(endpoint: SerialEndpoint, factory: ReceiverFactory) -> 
     )
     if endpoint.is_device:
         port = open_device(Device, endpoint)
+        if endpoint.climbs:
+            port.first_baud = endpoint.baud
+            info = _with_rates(info, takes(port))
         line = SerialLine(loop, info, factory(), port)
         await serial_asyncio.connection_for_serial(loop, lambda: line, port)
         try:
@@ -216,9 +237,24 @@ async def connect_serial(endpoint: SerialEndpoint, factory: ReceiverFactory) -> 
         return line
     from .serial_thread import ThreadLine
 
+    if endpoint.climbs:
+        info = _with_rates(info, limits.CLIMB_RATES)  # a port that does not take one says so when it is set
     bridge = ThreadLine(loop, info, factory(), await _open_url(endpoint))
     bridge.start()
     return bridge
+
+
+def _with_rates(info: LineInfo, rates: tuple[int, ...]) -> LineInfo:
+    return LineInfo(
+        endpoint=info.endpoint,
+        kind=info.kind,
+        peer=info.peer,
+        baud=info.baud,
+        byte_rate=info.byte_rate,
+        rates=tuple(rate for rate in rates if rate != info.baud),
+        shared=info.shared,
+        eight_bit=info.eight_bit,
+    )
 
 
 async def _open_url(endpoint: SerialEndpoint) -> serial.SerialBase:

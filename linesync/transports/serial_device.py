@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import serial
 
+from .. import limits
 from ..errors import BusyError, LinesyncError, LinesyncFailed
 from .core import reason
 from .endpoint import SerialEndpoint
@@ -24,7 +25,7 @@ from .endpoint import SerialEndpoint
 if TYPE_CHECKING:
     from .serial import Device
 
-__all__ = ["holder_text", "not_open", "open_device", "port_settings"]
+__all__ = ["holder_text", "not_open", "open_device", "port_settings", "set_port", "takes"]
 
 
 def port_settings(endpoint: SerialEndpoint) -> dict[str, Any]:
@@ -53,6 +54,41 @@ def open_device(kind: type[Device], endpoint: SerialEndpoint) -> Device:
         raise not_open(endpoint, error) from error
     _prepare(port)
     return port
+
+
+def set_port(port: serial.SerialBase, baud: int) -> int:
+    """Set an open port's rate.
+
+    :returns: the rate that it then has, bits a second: the old one where it does not take the new.
+    """
+    before = int(port.baudrate)
+    try:
+        port.baudrate = baud
+    except Exception:  # every kind of pyserial port raises what it pleases
+        port.baudrate = before
+        return before
+    if not isinstance(port, serial.Serial) or _has(port, baud):
+        return baud
+    port.baudrate = before
+    return before
+
+
+def _has(port: serial.Serial, baud: int) -> bool:
+    """The driver has really taken this rate: one that cannot puts the nearest one into the settings."""
+    constant = port.BAUDRATE_CONSTANTS.get(baud)
+    try:
+        settings = termios.tcgetattr(port.fileno())
+    except (OSError, termios.error):
+        return False
+    return constant is None or settings[5] == constant
+
+
+def takes(port: serial.Serial) -> tuple[int, ...]:
+    """Which of the rates for climbing a port takes, found by setting it; it has its own again afterwards."""
+    before = int(port.baudrate)
+    found = tuple(rate for rate in limits.CLIMB_RATES if set_port(port, rate) == rate)
+    set_port(port, before)
+    return found
 
 
 def _must_be_a_tty(endpoint: SerialEndpoint) -> None:

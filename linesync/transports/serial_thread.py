@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BrokenError
 from .base import LineInfo, LineReceiver
 from .core import HIGH_WATER, LOW_WATER, BaseLine, reason
+from .serial_device import set_port
 
 if TYPE_CHECKING:
     import serial
@@ -54,6 +55,7 @@ class ThreadLine(BaseLine):
         self._lock = threading.Condition()
         self._buffer = bytearray()
         self._in_writer = 0
+        self._to_set: tuple[int, Callable[[int], None]] | None = None  # the port's next rate, once all is written
         self._finishing = False
         self._stop = threading.Event()
         self._write_size = min(_CHUNK, max(64, int((info.byte_rate or _CHUNK) * _WRITE_SECONDS)))
@@ -81,6 +83,11 @@ class ThreadLine(BaseLine):
     def _count_unsent(self) -> int:
         with self._lock:
             return len(self._buffer) + self._in_writer
+
+    def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
+        with self._lock:
+            self._to_set = baud, done
+            self._lock.notify()
 
     def _finish(self) -> None:
         with self._lock:
@@ -159,7 +166,10 @@ class ThreadLine(BaseLine):
     def _write_loop(self) -> None:
         while (data := self._next_chunk()) is not None:
             try:
-                self._port.write(data)
+                if data:
+                    self._port.write(data)
+                else:
+                    self._set_port()
             except Exception as error:
                 if not self._stop.is_set():
                     self._tell(self._failed, error)
@@ -170,17 +180,28 @@ class ThreadLine(BaseLine):
         if not self._stop.is_set():
             try:
                 self._port.flush()
+                if self._info.rates and self._info.baud:
+                    set_port(self._port, self._info.baud)  # a console or a getty behind us expects it
             except Exception:  # it broke in its last moment
                 pass
             self._tell(self._break, None)
 
-    def _next_chunk(self) -> bytes | None:
-        """The next bytes to write; None when the line ends."""
+    def _set_port(self) -> None:
         with self._lock:
-            while not (self._buffer or self._finishing or self._stop.is_set()):
+            to_set, self._to_set = self._to_set, None
+        if to_set is not None:
+            self._port.flush()
+            self._tell(to_set[1], set_port(self._port, to_set[0]))
+
+    def _next_chunk(self) -> bytes | None:
+        """The next bytes to write; none when the port is to be set; None when the line ends."""
+        with self._lock:
+            while not (self._buffer or self._to_set or self._finishing or self._stop.is_set()):
                 self._lock.wait()
-            if self._stop.is_set() or not self._buffer:
+            if self._stop.is_set() or not (self._buffer or self._to_set):
                 return None
+            if not self._buffer:
+                return b""
             data = bytes(self._buffer[: self._write_size])
             del self._buffer[: self._write_size]
             self._in_writer = len(data)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from .. import limits
 from .credit import RECORD_COST, ReceiveCredit, SendCredit
 from .digits import counted
 from .frames import Lane
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .compress import TextWriter, Unzipper, Zipper
 
 __all__ = ["CLOSED", "LIFE", "OPEN", "Channel"]
 
@@ -27,7 +32,9 @@ FRAGMENT = {b"m": b"f", b"o": b"p"}
 """Records that may be cut: every piece but the last has the second kind."""
 
 
+_HEAD_MOST = 11  # bytes of a record's kind, channel number and length, at most
 _LEAST_PIECE = 16  # a body is not cut into smaller pieces than this
+_TRIES = 3  # guesses how much of a long text fits a frame once compressed
 
 
 class Channel:
@@ -35,6 +42,7 @@ class Channel:
 
     __slots__ = (
         "credit",
+        "cut",
         "ending",
         "full",
         "granted",
@@ -45,7 +53,12 @@ class Channel:
         "queue",
         "queued",
         "ready",
+        "said",
         "state",
+        "texts",
+        "unzipper",
+        "zipped_stream",
+        "zipper",
     )
 
     def __init__(self, number: int, lane: Lane, send_credit: int, receive_window: int) -> None:
@@ -68,6 +81,18 @@ class Channel:
         """The user was told to wait."""
         self.incoming = bytearray()
         """Pieces of a message that is not whole yet."""
+        self.cut = False
+        """A piece of the first record in the queue was sent."""
+        self.zipper: Zipper | None = None
+        """Compresses what we send in streams, None where nothing is compressed."""
+        self.zipped_stream = b"0"
+        """The stream of the compressed data that waits."""
+        self.texts: TextWriter | None = None
+        """Likewise messages and the opening; the lane's."""
+        self.said: bytes | memoryview = b""
+        """The text in the last record that was compressed, for who watches."""
+        self.unzipper: Unzipper | None = None
+        """Of the peer's streams, once it compresses."""
 
     def advance(self, event: str) -> bool:
         """Step the life; False, and no step, when the table has no such step."""
@@ -84,6 +109,8 @@ class Channel:
     @property
     def sendable(self) -> bool:
         """The first record can go, at least in part."""
+        if self.zipper is not None and self.zipper.out:
+            return True  # its credit was set aside when it was compressed
         if not self.queue:
             return False
         kind, body = self.queue[0]
@@ -91,9 +118,20 @@ class Channel:
 
     def next_record(self, room: int) -> bytes:
         """Cut one record of at most ``room`` bytes from the queue; empty when none fits."""
+        zipper = self.zipper
+        if zipper is not None and (zipper.out or (self.queue[0][0] in b"0123" and not zipper.resting)):
+            record = self._zipped_record(zipper, room)
+            if record or zipper.out:
+                return record
         kind, body = self.queue[0]
-        head_length = 1 + len(counted(self.number)) + len(counted(room))
-        most = room - head_length
+        if len(body) + _HEAD_MOST <= room:
+            most = len(body)  # it fits, whatever its head takes
+        else:
+            most = room - (1 + len(counted(self.number)) + len(counted(room)))
+        if self.texts is not None and kind in b"mo":
+            record = self._text_record(self.texts, kind, body, room)
+            if record:
+                return record
         if kind not in b"oxe":
             most = min(most, self.granted.left - RECORD_COST)
         if most < min(len(body), _LEAST_PIECE):
@@ -103,13 +141,107 @@ class Channel:
                 self.queue[0] = (kind, body[:most])
                 return self.next_record(room)
             piece = body[:most]
-            self.queue[0] = (kind, body[most:])
             kind = FRAGMENT.get(kind, kind)
         else:
             piece = body
-            self.queue.popleft()
-        self.queued -= len(piece)
-        self.opened = True
+        self._take(len(piece))
+        if zipper is not None and kind in b"0123":
+            zipper.passed(len(piece))
         if kind not in b"oxep":
             self.granted.spend(len(piece) + RECORD_COST)
-        return b"".join((kind, counted(self.number), counted(len(piece)), piece))
+        return self._record(kind, piece)
+
+    def _take(self, size: int) -> None:
+        """So many bytes of the first record go now."""
+        kind, body = self.queue[0]
+        self.queued -= size
+        self.opened = True
+        self.cut = size < len(body)
+        if self.cut:
+            self.queue[0] = (kind, body[size:])
+        else:
+            self.queue.popleft()
+
+    def _record(self, kind: bytes, body: bytes | memoryview) -> bytes:
+        return b"".join((kind, counted(self.number), counted(len(body)), body))
+
+    # -- compressed (section 6.5) -------------------------------------------------------------------------------------
+
+    def _zipped_record(self, zipper: Zipper, room: int) -> bytes:
+        """The next piece of the compressed data, as long as can be: a piece of data is compressed when what waits does
+        not fill the room. Empty, where the first of the queue goes as it is."""
+        most = room - (2 + len(counted(self.number)) + len(counted(room)))
+        if most < _LEAST_PIECE:
+            return b""
+        while len(zipper.out) < most and self.queue and not zipper.resting:
+            stream = self.queue[0][0]
+            if stream not in b"0123" or (zipper.out and stream != self.zipped_stream):
+                break
+            data = self._data(stream)
+            if not data or not zipper.put(data):
+                break
+            self.zipped_stream = stream
+            self.granted.spend(len(data))
+            left = len(data)
+            while left:
+                part = min(left, len(self.queue[0][1]))
+                self._take(part)
+                left -= part
+        if not zipper.out:
+            return b""
+        self.granted.spend(RECORD_COST)
+        return self._record(_ZIPPED[self.zipped_stream], zipper.take(most))
+
+    def _data(self, stream: bytes) -> bytes:
+        """What waits in the queue of one stream, as much as is compressed at once and as the credit is good for."""
+        waiting = len(self.zipper.out) if self.zipper is not None else 0
+        # Each record costs something of its own, and may be as small as a piece gets; data that does not shrink grows.
+        room = (self.granted.left - (waiting + _GROWTH) * RECORD_COST // _LEAST_PIECE - 2 * RECORD_COST) * 3 // 4
+        room = min(room, limits.ZIPPED_PIECE)
+        parts: list[memoryview] = []
+        for kind, body in self.queue:
+            if kind != stream or room <= 0:
+                break
+            parts.append(body[:room])
+            room -= len(parts[-1])
+        return b"".join(parts)
+
+    def _text_record(self, texts: TextWriter, kind: bytes, body: memoryview, room: int) -> bytes:
+        """The first of the queue, or a piece of it, in a compressed record; empty where that does not pay."""
+        most = room - (1 + len(counted(self.number)) + len(counted(room)))
+        credit = self.granted.left - RECORD_COST if kind == b"m" else len(body)
+        if not self.cut and len(body) <= min(credit, limits.SHAPE_MAX):
+            record = self._recalled(texts, kind, bytes(body), most)
+            if record:
+                return record
+        size = min(len(body), credit, most * 4)
+        for _ in range(_TRIES):
+            if size < _LEAST_PIECE and size < len(body):
+                return b""
+            last = size == len(body)
+            out = texts.compress(body[:size], most, last=last)
+            if out is not None:
+                self.said = body[:size]
+                self._take(size)
+                if kind == b"m":
+                    self.granted.spend(size + RECORD_COST)
+                return self._record((kind if last else FRAGMENT[kind]).upper(), out)
+            if last and size <= most:
+                return b""
+            size = size * 2 // 3
+        return b""
+
+    def _recalled(self, texts: TextWriter, kind: bytes, text: bytes, room: int) -> bytes:
+        code = texts.recall(text, room)
+        if code is None:
+            return b""
+        self.said = text
+        self._take(len(text))
+        if kind == b"o":
+            return b"".join((b"R", counted(self.number), code))
+        self.granted.spend(len(text) + RECORD_COST)
+        return code if self.number == 0 else b"".join((b"r", counted(self.number), code))
+
+
+_ZIPPED = {b"0": b"4", b"1": b"5", b"2": b"6", b"3": b"7"}
+_GROWTH = 64  # bytes by which a piece of data may grow, at most

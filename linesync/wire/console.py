@@ -21,12 +21,11 @@ from .. import limits
 from .digits import ALPHABET
 from .events import Damaged, Event, ForeignText, Noise
 from .frames import PROBE, probe_text
-from .splice import difference
 
 __all__ = ["Console"]
 
 _LIKE_A_FRAME = re.compile(rb"([A-Za-z0-9_-]{24,}[\r\n]*)")
-_HAS_COPIES = b"cdCDT"  # kinds that are sent again, and probes, whose text is known
+_HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and probes, whose text is known
 _PROBES = [
     probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)
 ]  # a longer one begins as a shorter one
@@ -102,6 +101,8 @@ class Console:
         piece = held.data.removeprefix(b"^")
         if not held.open or not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
             return
+        from .splice import difference  # few lines ever need it
+
         share, foreign, _ = difference(piece, text)
         if share < _SAME_FRAME:
             return

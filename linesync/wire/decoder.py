@@ -11,8 +11,8 @@ How a stream is read:
 4. A candidate whose check is wrong may have foreign lines inside: see :mod:`linesync.wire.splice`.
 5. A candidate that no byte has reached for a while is given up.
 
-Lines without the eight form are read through a seven-bit mask and without NUL, XON, XOFF and DEL, because such a line
-may set the eighth bit and insert those; foreign text is reported as it came, but for these four.
+A shared line is read through a seven-bit mask and without NUL, XON, XOFF and DEL, because it may set the eighth bit and
+insert those, until it has turned out to do neither; foreign text is reported as it came, but for these four.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ import re
 
 from .. import limits
 from . import digits
+from .correct import mended
 from .events import Damaged, Echo, Event, ForeignText, FrameFound
-from .frames import BULK_KINDS, HELLO, START, Frame, checks_out
-from .splice import Splicer
+from .frames import BULK_KINDS, HELLO, MENDED, PROBE, START, Frame, checks_out, read_data
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .splice import Splicer
 
 __all__ = ["Decoder"]
 
 _MASK = bytes(byte & 0x7F for byte in range(256))
 _INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
 _MAY_START = re.compile(rb"\^(?:[A-Za-z][A-Za-z0-9_-]|[A-Za-z]?\Z)")  # a start character that may begin a frame
+_PRINTABLE = (b"d", PROBE)  # interruptible kinds that hold nothing but digits
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CR, _LF = 0x0D, 0x0A
 _MORE, _NONE = -1, -2  # what reading a header may say instead of a length
@@ -41,7 +46,7 @@ class Decoder:
     :ivar seeds: seeds under which a frame is meant for us (empty while no session stands).
     :ivar echo_seeds: seeds of frames that we sent.
     :ivar longest: longest frame accepted, newline not counted; anything longer is foreign text.
-    :ivar eight: the eight form may come: bytes are taken as they are.
+    :ivar eight: bytes are taken as they are.
     """
 
     def __init__(self, *, longest: int = limits.BASIC_FRAME, eight: bool = False) -> None:
@@ -53,6 +58,10 @@ class Decoder:
         """Bytes of good frames and of our echo, line ends included."""
         self.inserted = 0
         """Bytes left out by the seven-bit reading."""
+        self.mended = 0
+        """Frames in which one wrong bit was put right."""
+        self.altered = False
+        """The line has set the eighth bit somewhere in a good frame."""
         self._view = bytearray()  # what frames are looked for in
         self._raw = self._view if eight else bytearray()  # the same bytes as they came
         self._scan = 1  # where inside the candidate the next start character is looked for
@@ -62,18 +71,51 @@ class Decoder:
         self._last_byte = 0.0
         self._events: list[Event] = []
 
+    def read_as_they_come(self, eight: bool) -> None:
+        """Take bytes as they are from now on, or read seven bits."""
+        if eight != self.eight:
+            self.eight = eight
+            kept = bytes(self._raw) if eight else bytes(self._raw).translate(None, _INSERTED)
+            self._raw = bytearray(kept)
+            self._view = self._raw if eight else bytearray(kept.translate(_MASK))
+            self._eat_at = None if self._view else self._eat_at
+            self._next_candidate()
+
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
         """Take bytes from the line; tell what they were."""
         if self.eight:
-            self._view += data
+            self._view += data if self._view or self._eat_at is not None else self._whole_frames(bytes(data))
         else:
             kept = bytes(data).translate(None, _INSERTED)
             self.inserted += len(data) - len(kept)
             self._raw += kept
             self._view += kept.translate(_MASK)
         self._last_byte = now
-        self._run()
+        if self._view:
+            self._run()
         return self._take_events()
+
+    def _whole_frames(self, text: bytes) -> bytes:
+        """On a clean pipe nearly all that comes is whole frames with nothing between them: read those at the start without
+        the buffer.
+
+        :returns: the rest, for the buffer; nothing is half read before it.
+        """
+        at, end = 0, len(text)
+        while at < end and text[at : at + 1] == START:
+            length, body = digits.read_counted(text, at + 2)
+            stop = body + length + limits.CHECK_SIZE
+            if length < 0 or stop >= end or text[stop] != _LF or stop - at > self.longest:
+                break
+            if text.find(START, at + 1, stop) >= 0:
+                break
+            frame = self._read(text[at:stop], body - at)
+            if frame is None:
+                break
+            self._events.append(frame)
+            at = stop + 1
+        self.framed += at
+        return text[at:] if at else text
 
     def next_timer(self) -> float | None:
         """When :meth:`handle_timer` wants to be called, None while nothing is half read."""
@@ -211,10 +253,12 @@ class Decoder:
         if total == _MORE or len(self._view) < total:
             return False
         if self._splicer is None:
-            if self._view.find(START, 1, total) < 0 and self._take(0, total, body):
+            if (self._view.find(START, 1, total) < 0 and self._take(0, total, body)) or self._mend(total, body):
                 self._next_candidate()
                 return True
-            self._splicer = Splicer(total)
+            from .splice import Splicer  # the first frame that the line has harmed pays for it
+
+            self._splicer = Splicer(total, two_texts=self._view[1:2] == MENDED)
         return self._wrong_candidate(self._splicer, total, body)
 
     def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
@@ -258,7 +302,8 @@ class Decoder:
         """A start character inside a printable candidate stands in the middle of some text: what comes before a
         sender's next frame is a newline, or a digit of the check when the line has lost that."""
         before = self._view[at - 1 : at]
-        return not self.eight and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
+        printable = not self.eight or self._view[1:2] in _PRINTABLE
+        return printable and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
 
     def _take(self, at: int, total: int, body: int) -> bool:
         """Accept the frame at an offset if its check is right: report it and cut it out."""
@@ -266,9 +311,32 @@ class Decoder:
         if frame is None:
             return False
         self._events.append(frame)
-        self.framed += len(self._cut(at, at + total))
+        raw = self._cut(at, at + total)
+        if not self.eight and not raw.isascii():
+            self.altered = self.altered or sum(byte > 0x7F for byte in raw) > len(raw) // 8  # fewer are noise
+        self.framed += len(raw)
         self._accepted(at)
         return True
+
+    def _mend(self, total: int, body: int) -> bool:
+        """Accept the candidate at the start of the buffer if it is a frame with one wrong bit, of a kind that has a
+        second check."""
+        kind = bytes(self._view[1:2])
+        if kind != MENDED:
+            return False
+        text = bytes(self._view[1:total])
+        for seed in self.seeds:
+            covered = mended(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
+            if covered is not None and covered[: body - 1] == text[: body - 1]:
+                frame = Frame(kind, covered[body - 1 :], seed)
+                if read_data(kind, frame.body) is None:
+                    continue
+                self._events.append(FrameFound(frame, total + 1))
+                self.mended += 1
+                self.framed += len(self._cut(0, total))
+                self._accepted(0)
+                return True
+        return False
 
     def _read(self, text: bytes, body: int) -> FrameFound | Echo | None:
         """A frame, start character included and newline not; None when no seed makes its check right."""
@@ -287,6 +355,8 @@ class Decoder:
 
         def is_good(text: bytes) -> bool:
             frame = self._read(text, body)
+            if isinstance(frame, FrameFound) and text[1:2] == MENDED and read_data(MENDED, frame.frame.body) is None:
+                frame = None
             if frame is not None:
                 found.append(frame)
             return frame is not None
@@ -295,6 +365,9 @@ class Decoder:
         if verdict.frame is not None:
             length = verdict.text_end - verdict.text_start
             self._inside(verdict.text_start, verdict.text_end)
+            if verdict.second[1]:
+                length += verdict.second[1] - verdict.second[0]
+                self._inside(*verdict.second)
             self._events.extend(found)
             self.framed += len(self._cut(0, verdict.end)) - length
             self._next_candidate()
@@ -317,6 +390,8 @@ class Decoder:
                 if frame is not None:
                     found.append(frame)
                 return frame is not None
+
+            from .splice import Splicer
 
             verdict = Splicer(total).look(self._view[at:end], end - at, is_good)
             if verdict.frame is not None:

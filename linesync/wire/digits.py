@@ -13,13 +13,16 @@ _VALUE = [-1] * 256
 for _index, _digit in enumerate(ALPHABET):
     _VALUE[_digit] = _index
 _ONE = [ALPHABET[n : n + 1] for n in range(64)]
-_TWO = [_ONE[n >> 6] + _ONE[n & 63] for n in range(4096)]
+_two: dict[int, bytes] = {}  # filled as they come
 _COUNTED = [_ONE[n] if n < 32 else _ONE[32 + (n >> 5)] + _ONE[n & 31] for n in range(1024)]
 
 
 def fixed(number: int) -> bytes:
     """Write 0..4095 as two digits."""
-    return _TWO[number]
+    digits = _two.get(number)
+    if digits is None:
+        digits = _two[number] = _ONE[number >> 6] + _ONE[number & 63]
+    return digits
 
 
 def read_fixed(text: bytes | bytearray, at: int) -> int:

@@ -20,6 +20,8 @@ __all__ = [
     "LineBack",
     "LineQuiet",
     "Noise",
+    "RateStands",
+    "RateWanted",
     "Refused",
     "Restarted",
     "ResumeAsked",
@@ -27,6 +29,9 @@ __all__ = [
     "SessionUp",
     "ThirdTalker",
 ]
+
+
+_put = object.__setattr__
 
 
 class Event(Record):
@@ -42,6 +47,10 @@ class FrameFound(Event):
     frame: Frame
     length: int
     """Bytes it took on the line, newline included."""
+
+    def __init__(self, frame: Frame, length: int) -> None:  # by hand: there is one for each frame
+        _put(self, "frame", frame)
+        _put(self, "length", length)
 
 
 class Echo(Event):
@@ -103,6 +112,21 @@ class LineQuiet(Event):
     """Seconds."""
 
 
+class RateWanted(Event):
+    """The line's port is to be set to another rate; everything that was given out has left by the reckoning. The link
+    sends nothing until it is told what came of it (:meth:`~linesync.wire.link.Link.rate_changed`)."""
+
+    baud: int
+    """Bits a second."""
+
+
+class RateStands(Event):
+    """The line has another rate now: both ends have kept it, or are back at an earlier one."""
+
+    baud: int
+    """Bits a second."""
+
+
 class LineBack(Event):
     """The line speaks again."""
 
@@ -140,12 +164,21 @@ class ChannelData(Event):
     """0..3"""
     data: bytes
 
+    def __init__(self, channel: int, stream: int, data: bytes) -> None:
+        _put(self, "channel", channel)
+        _put(self, "stream", stream)
+        _put(self, "data", data)
+
 
 class ChannelMessage(Event):
     """One whole message."""
 
     channel: int
     data: bytes
+
+    def __init__(self, channel: int, data: bytes) -> None:
+        _put(self, "channel", channel)
+        _put(self, "data", data)
 
 
 class ChannelEnded(Event):

@@ -7,6 +7,7 @@ for terminals; a receiver knows the end by the length, so a damaged newline cost
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from enum import Enum
 from zlib import crc32
 
@@ -44,22 +45,39 @@ class Lane(Enum):
     PROMPT = 0
     BULK = 1
 
+    __hash__ = (
+        object.__hash__
+    )  # members are themselves; Enum's own is a call in Python, for each look into a dictionary
+
 
 HELLO, ACK, POLL, KEEP, BYE = b"H", b"A", b"P", b"K", b"X"
+SHORT_ACK = b"a"
 PROBE, PROBED = b"T", b"R"
+TRY, TRIED = b"V", b"U"
+RATE = b"S"
 
-DATA_KINDS: dict[bytes, tuple[Lane, bool]] = {
-    b"c": (Lane.PROMPT, False),
-    b"d": (Lane.BULK, False),
-    b"C": (Lane.PROMPT, True),
-    b"D": (Lane.BULK, True),
+BASE64, EIGHT, MASKED = "base64", "eight", "masked"
+"""Payload forms (:mod:`linesync.wire.payload`)."""
+
+DATA_KINDS: dict[bytes, tuple[Lane, str]] = {
+    b"c": (Lane.PROMPT, BASE64),
+    b"d": (Lane.BULK, BASE64),
+    b"C": (Lane.PROMPT, EIGHT),
+    b"D": (Lane.BULK, EIGHT),
+    b"b": (Lane.PROMPT, MASKED),
+    b"B": (Lane.BULK, MASKED),
 }
-"""Data kinds: the lane, and whether the payload is in the eight form."""
+"""Data kinds: the lane, and the form of the payload."""
 
 _KIND_OF = {key: kind for kind, key in DATA_KINDS.items()}
-BULK_KINDS = frozenset((b"d", b"D", PROBE))
+BULK_KINDS = frozenset((b"d", b"D", b"B", PROBE, TRY))
 """Frames that another frame may interrupt. None of these ever stands inside another frame."""
-KINDS = frozenset((HELLO, ACK, POLL, KEEP, BYE, PROBE, PROBED, *DATA_KINDS))
+MENDED = b"B"
+"""The kind with a second check, in which one wrong bit may be mended."""
+KINDS = frozenset((HELLO, ACK, SHORT_ACK, POLL, KEEP, BYE, PROBE, PROBED, TRY, TRIED, RATE, *DATA_KINDS))
+
+
+_put = object.__setattr__
 
 
 class Frame(Record):
@@ -71,6 +89,11 @@ class Frame(Record):
     """What stands between the length and the check."""
     seed: int
     """The seed under which the check was right."""
+
+    def __init__(self, kind: bytes, body: bytes, seed: int) -> None:  # by hand: there is one for each frame
+        _put(self, "kind", kind)
+        _put(self, "body", body)
+        _put(self, "seed", seed)
 
 
 def encode(kind: bytes, body: bytes, seed: int) -> bytes:
@@ -102,9 +125,15 @@ class Data(Record):
     """The next sequence number the speaker expects in the same lane, modulo 4096."""
     payload: bytes
 
+    def __init__(self, lane: Lane, seq: int, ack: int, payload: bytes) -> None:
+        _put(self, "lane", lane)
+        _put(self, "seq", seq)
+        _put(self, "ack", ack)
+        _put(self, "payload", payload)
 
-def data_kind(lane: Lane, *, eight: bool) -> bytes:
-    return _KIND_OF[lane, eight]
+
+def data_kind(lane: Lane, *, eight: bool = False, masked: bool = False) -> bytes:
+    return _KIND_OF[lane, MASKED if masked else EIGHT if eight else BASE64]
 
 
 def data_body(seq: int, ack: int, data: bytes, *, eight: bool) -> bytes:
@@ -112,13 +141,34 @@ def data_body(seq: int, ack: int, data: bytes, *, eight: bool) -> bytes:
     return digits.fixed(seq) + digits.fixed(ack) + text
 
 
+def masked_body(lane: Lane, seq: int, ack: int, data: bytes, text: bytes) -> bytes:
+    """The body of a data frame in the masked form.
+
+    :param data: the payload.
+    :param text: its masked form.
+    """
+    check = second_check(data) if lane is Lane.BULK else b""
+    return digits.fixed(seq) + digits.fixed(ack) + check + text
+
+
+def second_check(data: bytes) -> bytes:
+    """The upper twelve bits of a payload's CRC-16, the one that crcmod calls ``xmodem``, as a fixed number."""
+    return digits.fixed(crc_hqx(data, 0) >> 4)
+
+
 def read_data(kind: bytes, body: bytes) -> Data | None:
-    """Read a data frame's body; None when its digits or its payload are malformed."""
-    lane, eight = DATA_KINDS[kind]
+    """Read a data frame's body; None when its digits, its payload or its second check are wrong."""
+    lane, form = DATA_KINDS[kind]
     seq, ack = digits.read_fixed(body, 0), digits.read_fixed(body, 2)
     if seq < 0 or ack < 0:
         return None
-    data = payload.decode_eight(body[4:]) if eight else payload.decode_base64(body[4:])
+    if form == MASKED:
+        at = 6 if kind == MENDED else 4
+        data = payload.decode_masked(body[at:])
+        if data is not None and kind == MENDED and body[4:6] != second_check(data):
+            return None
+    else:
+        data = payload.decode_eight(body[4:]) if form == EIGHT else payload.decode_base64(body[4:])
     return None if data is None else Data(lane, seq, ack, data)
 
 
@@ -168,6 +218,21 @@ class Ack(Record):
         return cls(age=age, poll=poll, prompt=lanes[0], bulk=lanes[1])
 
 
+def short_ack_body(prompt: int, bulk: int | None) -> bytes:
+    """The body of a short acknowledgement: the next sequence number expected in each lane, six bits of it.
+
+    :param bulk: None leaves the bulk lane out.
+    """
+    numbers = (prompt,) if bulk is None else (prompt, bulk)
+    return bytes(digits.ALPHABET[number % 64] for number in numbers)
+
+
+def read_short_ack(body: bytes) -> list[int] | None:
+    """The six bits of each lane told; None when it is malformed."""
+    numbers = [digits.ALPHABET.find(body[at : at + 1]) for at in range(len(body))]
+    return numbers if 1 <= len(numbers) <= 2 and min(numbers) >= 0 else None
+
+
 def poll_body(number: int) -> bytes:
     """A poll asks what has arrived of all that was sent before it; its number is 1..31 and counts round."""
     return digits.counted(number)
@@ -202,6 +267,21 @@ def read_probed(body: bytes) -> int:
     return digits.read_counted(body, 0)[0]
 
 
+def try_body(group: int, tried: bytes) -> bytes:
+    """The body of a question whether the bytes of a group come through (:mod:`linesync.wire.alphabet`)."""
+    return digits.counted(group) + tried
+
+
+def tried_body(group: int) -> bytes:
+    """The answer: they do."""
+    return digits.counted(group)
+
+
+def read_group(body: bytes) -> int:
+    """The group that a try or its answer is about, -1 when it is malformed."""
+    return digits.read_counted(body, 0, 1)[0]
+
+
 class Hello(Record):
     """Opens a session or takes one up again. Its check has seed 0, and it is at most 127 bytes long."""
 
@@ -222,7 +302,9 @@ class Hello(Record):
     credit: int
     """Credit the speaker gives each new channel, bytes."""
     flags: str
-    """Letters: ``n`` takes frames inside frames, ``e`` takes the eight form, ``p`` calls its line a clean pipe. A
+    """Letters: ``n`` takes frames inside frames, ``e`` takes the eight form, ``p`` calls its line a clean pipe,
+    ``m`` takes the masked form on a line that turns out to carry it, ``z`` takes compressed records, ``a`` takes short
+    acknowledgements. A
     capital letter that the receiver does not know means that it must not go on."""
 
     def body(self) -> bytes:
@@ -278,16 +360,22 @@ def crc(covered: bytes, seed: int) -> int:
 _NAMES = {
     HELLO: "hello",
     ACK: "ack",
+    SHORT_ACK: "short",
     POLL: "poll",
     KEEP: "keep",
     BYE: "bye",
     PROBE: "probe",
     PROBED: "probed",
+    TRY: "try",
+    TRIED: "tried",
+    RATE: "rate",
 }
 
 
 def describe(kind: bytes, body: bytes) -> str:
-    """One line for people about a frame."""
+    """One line for people about a frame; without a kind, about a text that stood compressed in one."""
+    if not kind:
+        return f"says   {body.decode('ascii', 'replace')}"
     if kind in DATA_KINDS:
         data = read_data(kind, body)
         if data is None:

@@ -27,10 +27,15 @@ def nearest(wire: int, reference: int) -> int:
     return reference + (wire - reference + _HALF) % limits.SEQ_MOD - _HALF
 
 
+def nearest_of_six_bits(wire: int, reference: int) -> int:
+    """Likewise modulo 64."""
+    return reference + (wire - reference + 32) % 64 - 32
+
+
 class Sent:
     """One payload on its way."""
 
-    __slots__ = ("count", "lost", "payload", "sent_at", "seq", "size", "times")
+    __slots__ = ("count", "lost", "masked", "payload", "sent_at", "seq", "size", "times")
 
     def __init__(self, seq: int, payload: bytes) -> None:
         self.seq = seq
@@ -42,6 +47,8 @@ class Sent:
         self.size = 0
         """Bytes of that transmission on the line."""
         self.times = 0
+        self.masked = False
+        """That transmission was in the masked form."""
         self.lost = False
 
 
@@ -131,6 +138,11 @@ class LaneSender:
             for seq in range(max(start, self.base), at):
                 self._settle(seq, new)
         return new
+
+    def acknowledged_shortly(self, six_bits: int) -> list[Sent] | None:
+        """Take the next number that the peer expects, modulo 64. Where more than 31 are in flight that may be read as less
+        than it says, never as more: what the peer expects is not below what it has acknowledged before."""
+        return self.acknowledged(nearest_of_six_bits(six_bits, self.base) % limits.SEQ_MOD, ())
 
     def _settle(self, seq: int, new: list[Sent]) -> None:
         sent = self._out.pop(seq, None)

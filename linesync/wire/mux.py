@@ -3,7 +3,9 @@
 A lane's payload is a run of records: a kind, the channel's number, the body's length (both counted numbers) and the
 body. Kinds: ``o`` opens a channel (its body says what for), ``0`` to ``3`` are bytes of one of its four streams, ``m``
 is a message, ``e`` says that the speaker will send no more, ``x`` ends the channel at once with a reason, ``w`` grants
-credit. ``f`` and ``p`` are pieces of an ``m`` and an ``o`` that are not the last.
+credit. ``f`` and ``p`` are pieces of an ``m`` and an ``o`` that are not the last. ``4`` to ``7``, ``M``, ``F``, ``O``
+and ``P`` are the same compressed, and ``r``, ``R`` and bytes from 0x80 on stand for texts like earlier ones
+(:mod:`linesync.wire.compress`).
 
 Channel 0 always exists and carries requests and replies. The side with the greater nonce opens odd numbers, the other
 even ones, and a number is never used twice in a session. All of a channel goes in its own lane and arrives in order,
@@ -29,9 +31,16 @@ from .events import (
 )
 from .frames import Lane
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .compress import TextReader, TextWriter
+
 __all__ = ["Mux"]
 
 _LEAST_RECORD = 8  # room below this is not worth a record
+_CREDIT_WORTH = 1024  # with less credit nothing is compressed: little fits a record then
 _NUMBER_DIGITS = 6  # of a channel's number: a session may live for months, and no number is used twice
 
 
@@ -41,15 +50,26 @@ class Mux:
     :param odd: we open odd numbers.
     :param send_credit: what the peer gives each channel, bytes.
     :param receive_window: what we give each channel, bytes.
+    :param compress: we send compressed records, which the peer takes.
+    :param expand: we take compressed records.
     """
 
-    def __init__(self, *, odd: bool, send_credit: int, receive_window: int) -> None:
+    def __init__(
+        self, *, odd: bool, send_credit: int, receive_window: int, compress: bool = False, expand: bool = False
+    ) -> None:
         self._send_credit = send_credit
         self._receive_window = receive_window
         self.high_water = max(receive_window // 4, 16384)
         """Bytes queued on one channel above which its writer should wait for :class:`ChannelWritable`."""
         self._next = 1 if odd else 2
-        self._channels = {0: Channel(0, Lane.PROMPT, send_credit, receive_window)}
+        self._writers: dict[Lane, TextWriter] | None = None
+        if compress and send_credit >= _CREDIT_WORTH:
+            from .compress import TextWriter  # most sessions are on lines without a rate, and do not pay for it
+
+            self._writers = {lane: TextWriter() for lane in Lane}
+        self._expand = expand
+        self._readers: dict[Lane, TextReader] = {}
+        self._channels = {0: self._channel(0, Lane.PROMPT)}
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
         self._grants: dict[int, int] = {}
         self._opening: dict[int, bytearray] = {}
@@ -57,6 +77,17 @@ class Mux:
         self.discarded = 0
         """Bytes of records for channels that are over."""
         self.events: list[Event] = []
+        self.watch: Callable[[str, int, bytes], None] | None = None
+        """Called with (``in`` or ``out``, channel, text) for each text in a compressed record."""
+
+    def _channel(self, number: int, lane: Lane) -> Channel:
+        channel = Channel(number, lane, self._send_credit, self._receive_window)
+        if self._writers is not None:
+            from .compress import Zipper
+
+            channel.texts = self._writers[lane]
+            channel.zipper = Zipper()
+        return channel
 
     # -- what the user does -------------------------------------------------------------------------------------------
 
@@ -64,7 +95,7 @@ class Mux:
         """Open a channel; its number. The peer hears of it with everything sent after in order."""
         number = self._next
         self._next += 2
-        channel = Channel(number, lane, self._send_credit, self._receive_window)
+        channel = self._channel(number, lane)
         channel.opened = False
         self._channels[number] = channel
         self._put(channel, b"o", words)
@@ -96,6 +127,7 @@ class Mux:
             return
         channel.queue.clear()
         channel.queued = 0
+        channel.zipper = None
         if channel.opened:
             self._put(channel, b"x", reason.encode("utf-8", "replace")[:400])
         else:
@@ -139,6 +171,7 @@ class Mux:
     def next_payload(self, lane: Lane, room: int) -> bytes:
         """Fill one frame's payload with records; empty when there is nothing to send."""
         out: list[bytes] = []
+        recalled = False  # the last record is a text told by its number
         if lane is Lane.PROMPT and self._grants:
             room -= self._take_grants(out, room)
         round_ = self._rounds[lane]
@@ -148,7 +181,11 @@ class Mux:
             if record:
                 out.append(record)
                 room -= len(record)
-                self._after_record(channel, record[:1])
+                kind = record[:1]
+                recalled = kind >= b"\x80" or kind in b"rR"
+                if self.watch is not None and (recalled or kind in b"MFOP"):
+                    self.watch("out", channel.number, bytes(channel.said))
+                self._after_record(channel, kind)
             if not channel.ready:
                 continue  # it is over, and out of the round already
             if not channel.sendable:
@@ -158,6 +195,8 @@ class Mux:
             elif not record or room < _LEAST_RECORD:
                 round_.rotate(-1)
                 break
+        if recalled:
+            out[-1] = out[-1].rstrip(b"\0")  # numbers at the end of a payload that are as before need not be told
         return b"".join(out)
 
     def _take_grants(self, out: list[bytes], room: int) -> int:
@@ -216,24 +255,74 @@ class Mux:
         at = 0
         while at < len(payload):
             kind = payload[at : at + 1]
+            if self._expand and (kind >= b"\x80" or kind in b"rR"):
+                at = self._recall(lane, kind, payload, at)
+                if at < 0:
+                    return False
+                continue
             number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return False
             body = payload[at : at + length]
             at += length
-            if kind in b"op":
-                if not self._opened(lane, number, kind, body):
+            if self._expand and kind in b"MFOP":
+                text = self._text(lane, kind, number, body)
+                if text is None:
                     return False
-                continue
-            if kind == b"x":
-                self._pieces -= len(self._opening.pop(number, b""))  # its words were not all sent
-            channel = self._channels.get(number)
-            if channel is None or (channel.state == CLOSED and kind != b"w"):
-                self.discarded += length  # it was on its way when we ended the channel
-            elif not self._record(channel, kind, body):
+                kind, body = kind.lower(), text
+            if not self._take_record(lane, kind, number, body):
                 return False
         return True
+
+    def _take_record(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bool:
+        if kind in b"op":
+            return self._opened(lane, number, kind, body)
+        if kind == b"x":
+            self._pieces -= len(self._opening.pop(number, b""))  # its words were not all sent
+        channel = self._channels.get(number)
+        if channel is None or (channel.state == CLOSED and kind != b"w"):
+            self.discarded += len(body)  # it was on its way when we ended the channel
+            return True
+        return self._record(channel, kind, body)
+
+    # Texts are read, and remembered, even for a channel that is over: those after them lean on them.
+
+    def _reader(self, lane: Lane) -> TextReader:
+        reader = self._readers.get(lane)
+        if reader is None:
+            from .compress import TextReader
+
+            reader = self._readers[lane] = TextReader()
+        return reader
+
+    def _text(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bytes | None:
+        """What a compressed piece of a message or of opening words says; None when it is malformed or too much."""
+        channel = self._channels.get(number)
+        if kind in b"OP":
+            most = limits.OPEN_MAX
+        else:
+            most = (channel.credit.left if channel is not None else self._receive_window) - RECORD_COST
+        reader = self._reader(lane)
+        text = reader.expand(body, most)
+        if text is not None and kind in b"MO":
+            reader.remember(text)
+        if text is not None and self.watch is not None:
+            self.watch("in", number, text)
+        return text
+
+    def _recall(self, lane: Lane, kind: bytes, payload: bytes, at: int) -> int:
+        """Take a text told by its number; the offset after it, -1 when it is malformed."""
+        number = 0
+        if kind < b"\x80":
+            number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
+        found = self._reader(lane).recall(payload, at) if number >= 0 else None
+        if found is None:
+            return -1
+        text, at = found
+        if self.watch is not None:
+            self.watch("in", number, text)
+        return at if self._take_record(lane, b"o" if kind == b"R" else b"m", number, text) else -1
 
     def _opened(self, lane: Lane, number: int, kind: bytes, body: bytes) -> bool:
         words = self._opening.setdefault(number, bytearray())
@@ -245,7 +334,7 @@ class Mux:
         if kind == b"o":
             del self._opening[number]
             self._pieces -= len(words)
-            channel = Channel(number, lane, self._send_credit, self._receive_window)
+            channel = self._channel(number, lane)
             self._channels[number] = channel
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
@@ -269,6 +358,7 @@ class Mux:
                 self.events.append(ChannelClosed(channel.number, ""))
         elif kind == b"x":
             channel.queue.clear()
+            channel.zipper = None
             channel.advance("reset")
             self._forget(channel)
             reason = body.decode("utf-8", "replace") or "the other side closed it"
@@ -278,6 +368,8 @@ class Mux:
         return True
 
     def _content(self, channel: Channel, kind: bytes, body: bytes) -> bool:
+        if kind in b"4567" and self._expand:
+            return self._zipped(channel, kind[0] - 0x34, body)
         if not channel.credit.received(len(body) + RECORD_COST):
             return False
         if kind in b"0123":
@@ -298,4 +390,18 @@ class Mux:
             body = bytes(channel.incoming) + body
             channel.incoming = bytearray()
         self.events.append(ChannelMessage(channel.number, body))
+        return True
+
+    def _zipped(self, channel: Channel, stream: int, piece: bytes) -> bool:
+        if channel.unzipper is None:
+            from .compress import Unzipper
+
+            channel.unzipper = Unzipper()
+        data = channel.unzipper.take(piece, channel.credit.left - RECORD_COST)
+        if data is None or not channel.credit.received(len(data) + RECORD_COST):
+            return False
+        if data:
+            self.events.append(ChannelData(channel.number, stream, data))
+        else:
+            self.consumed(channel.number, data)  # what it says comes with the next piece
         return True

@@ -68,6 +68,7 @@ class Outbox:
         self._control: Outgoing | None = None
         self._bulk: Outgoing | None = None
         self._on_end = 0  # bytes of control since bulk had its turn
+        self._turn = 0  # bytes of bulk in the turn that it has
         self.nest = False
         """The peer takes frames inside frames."""
 
@@ -93,8 +94,8 @@ class Outbox:
             out.append(piece)
             if frame is self._control:
                 self._on_end += len(piece)
-            elif frame.at > _HEAD:
-                self._on_end = 0
+            else:
+                self._had_turn(len(piece), frame)
             if frame.at == len(frame.data):
                 if frame is self._control:
                     self._control = None
@@ -103,11 +104,20 @@ class Outbox:
                 self._done(frame, given)
         return b"".join(out)
 
+    def _had_turn(self, size: int, frame: Outgoing) -> None:
+        """Bulk's turn after a flood lasts for a control frame's bytes, in however many pieces the line takes them."""
+        self._turn += size
+        flooded = self._on_end >= _FLOOD and self._turn < limits.CONTROL_FRAME and frame.at < len(frame.data)
+        if frame.at > _HEAD and not flooded:
+            self._on_end = self._turn = 0
+
     def _most(self, frame: Outgoing) -> int:
         """How many bytes of a frame go before the next look at what comes first."""
         if frame.at < _HEAD:
             return _HEAD - frame.at
-        return limits.CONTROL_FRAME if frame is self._bulk and self._on_end >= _FLOOD else len(frame.data)
+        if frame is self._bulk and self._on_end >= _FLOOD:
+            return max(limits.CONTROL_FRAME - self._turn, 1)
+        return len(frame.data)
 
     def _pick(self) -> Outgoing | None:
         if self._control is not None:

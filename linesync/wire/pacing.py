@@ -6,8 +6,9 @@
    really arrived. The least delay of the last seconds between the reckoned departure and that is what the way costs.
    The least one of a short span, which no waiting of the acknowledgement itself can shorten, tells how far the line is
    behind the reckoning by now; when that is worth it, it is added to the busy time once.
-3. A line that falls behind a little in several spans on end runs slower than its name: we slow down by the share it
-   lost, and feel our way back. A single lag is a machine that was busy, and costs no more than its correction.
+3. A line that falls behind in several spans on end runs slower than its name: we slow down by the least share that it
+   lost in one of them, and feel our way back. A single lag is a machine that was busy, or a kernel that printed, and
+   costs no more than its correction.
 
 Lines without a rate (sockets, pipes) are not paced; their back-pressure does it.
 """
@@ -18,14 +19,14 @@ from math import inf
 
 from .. import limits
 
-__all__ = ["Pacer"]
+__all__ = ["SLICE", "Pacer"]
 
-_SLICE = 1 << 17  # bytes handed to a line without a rate at once
+SLICE = 1 << 17  # bytes handed to a line without a rate at once
 _SLACK = 1e-6  # of a byte: float noise must not cost a whole one
 _BASE_LIFE = 10.0  # seconds after which the least delay is measured anew
 _SPAN = 0.4  # seconds that a judgement on the line's lag takes
 _SAMPLES = 2  # and acknowledgements: each may have waited for something else
-_WAIT = 30  # bytes that an acknowledgement may have waited for
+_WAIT = 6  # bytes that the start of an acknowledgement may be off
 _STALL = 0.08  # a lag beyond this within a span is a stop, not a slower line
 _LEAST_PACE = 0.8  # of the nominal rate
 _STEADY = 2  # spans on end with a lag that make a slower line
@@ -42,6 +43,7 @@ class Pacer:
         "_base_since",
         "_lagging",
         "_least",
+        "_least_share",
         "_pace",
         "_regain",
         "_samples",
@@ -64,13 +66,14 @@ class Pacer:
         self._since = 0.0
         self._samples = 0
         self._lagging = 0  # spans on end with a lag
+        self._least_share = 1.0  # of its time that the line lost in one of these
         self._regain = _REGAIN
         self._valid_from = -inf  # what was sent before this is on the far side of a correction
 
     def budget(self, now: float) -> int:
         """Bytes that may be handed over now."""
         if self.rate is None:
-            return _SLICE
+            return SLICE
         if self.busy_until <= now:
             return max(int(limits.AHEAD * self.rate), 1)
         return max(int((now + limits.AHEAD - self.busy_until) * self.rate + _SLACK), 0)
@@ -110,12 +113,14 @@ class Pacer:
         if behind < slack:
             if behind < slack / 2:
                 self._lagging = 0
+                self._least_share = 1.0
                 self._pace = min(self._pace + self._regain, 1.0)
                 self._regain = min(self._regain * 2, _REGAIN_MOST)
             return
         self._lagging += 1
         self._regain = _REGAIN
+        self._least_share = min(self._least_share, behind / max(now - self._since, _SPAN))
         if behind < _STALL and self._lagging >= _STEADY:
-            self._pace = max(self._pace * (1 - behind / max(now - self._since, _SPAN)), _LEAST_PACE)
+            self._pace = max(self._pace * (1 - self._least_share), _LEAST_PACE)
         self.busy_until = max(self.busy_until, now) + min(behind, 0.5)
         self._valid_from = self.busy_until

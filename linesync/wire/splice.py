@@ -6,6 +6,8 @@ the place of the foreign text follows from where the whole thing ends:
 1. The frame ends at a line end, and so does the foreign text inside it.
 2. What stands between the start and the frame's own line end is longer than the frame by just the foreign text.
 3. So for each earlier line end there is one place where the foreign text can begin, and one check to make.
+4. Two texts in one frame share its excess between them in as many ways as it has bytes. That many checks would sooner
+   or later take noise for a frame, so they are made only where a second check guards the frame.
 
 A good copy that comes later does the same for pieces that were beyond this: what the damaged piece has and the good one
 has not is foreign.
@@ -31,13 +33,14 @@ _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 class Verdict:
     """What a :class:`Splicer` found."""
 
-    __slots__ = ("end", "frame", "hopeless", "text_end", "text_start")
+    __slots__ = ("end", "frame", "hopeless", "second", "text_end", "text_start")
 
     def __init__(
         self,
         *,
         frame: bytes | None = None,
         span: tuple[int, int] = (0, 0),
+        second: tuple[int, int] = (0, 0),
         end: int = 0,
         hopeless: bool = False,
     ) -> None:
@@ -45,6 +48,8 @@ class Verdict:
         """The frame without its start and newline, or None."""
         self.text_start, self.text_end = span
         """Where the foreign text stands in the input."""
+        self.second = second
+        """Likewise of another text behind it; empty where there is none."""
         self.end = end
         """Offset after what this verdict used up."""
         self.hopeless = hopeless
@@ -57,10 +62,11 @@ class Splicer:
     The piece may grow between looks; each byte is looked at once.
     """
 
-    __slots__ = ("_at", "_ends", "_seen", "_total")
+    __slots__ = ("_at", "_ends", "_seen", "_total", "_tries")
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, two_texts: bool = False) -> None:
         self._total = total
+        self._tries = limits.FOREIGN_TRIES if two_texts else 0  # that may still be made for two texts
         self._ends: list[tuple[int, int]] = []  # of the lines so far: where the line end begins, and where it ends
         self._at = 0  # where the next line end may begin
         self._seen = 0
@@ -97,9 +103,31 @@ class Splicer:
             candidate = bytes(piece[:begin] + piece[after:here])
             if is_good(candidate):
                 return Verdict(frame=candidate, span=(begin, after), end=behind)
+        if 1 < extra <= self._tries:
+            verdict = self._try_two(piece, here, behind, is_good)
+            if verdict is not None:
+                return verdict
         self._ends.append((here, behind))
         if len(self._ends) > limits.FOREIGN_LINES or extra > limits.FOREIGN_IN_FRAME:
             return Verdict(end=behind, hopeless=True)
+        return None
+
+    def _try_two(
+        self, piece: bytes | bytearray, here: int, behind: int, is_good: Callable[[bytes], bool]
+    ) -> Verdict | None:
+        """The same with two texts, each with a line end before this one."""
+        extra = here - self._total
+        for number, (_, first) in enumerate(self._ends):
+            for _, second in self._ends[number + 1 :]:
+                self._tries -= extra
+                if self._tries < 0:
+                    return None
+                front, middle, back = bytes(piece[:first]), bytes(piece[first:second]), bytes(piece[second:here])
+                for length in range(max(1, extra - len(middle)), min(extra, first - 1)):
+                    candidate = front[: first - length] + middle[: len(middle) - (extra - length)] + back
+                    if is_good(candidate):
+                        spans = (first - length, first), (second - (extra - length), second)
+                        return Verdict(frame=candidate, span=spans[0], second=spans[1], end=behind)
         return None
 
 

@@ -24,7 +24,7 @@ def failures(kind: str) -> list[tuple[str, int, str]]:
     """(what happened, exit code, sentence) of each failure of a service."""
     rows = []
     for what, play in FAILURES[kind].items():
-        with World(seed=1) as world:
+        with World(seed=1, compress=False) as world:
             stage = Play(world, a=["group=job", "role=server", "group_size=2"], b=["group=job", "role=client"])
             error = play(stage)
             assert isinstance(error, LinesyncError), f"{what} ended with {error!r}"

@@ -125,7 +125,7 @@ def _in_words(kind: str, channel: int, body: bytes) -> str:
 
 def figure(play: Callable[[Play], None]) -> str:
     """Have it played, and draw it."""
-    with World(seed=1) as world:
+    with World(seed=1, compress=False) as world:
         stage = Play(world)
         play(stage)
         stage.rest(1.0)

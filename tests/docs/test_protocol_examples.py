@@ -15,10 +15,11 @@ from linesync.model.members import fold, unfold
 from linesync.model.outcomes import Granted, Released
 from linesync.model.party import Client
 from linesync.records import MISSING
-from linesync.wire import channels, check, digits, frames, handshake, payload
+from linesync.wire import alphabet, channels, check, climbing, digits, frames, handshake, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import FrameFound
 from linesync.wire.frames import Ack, Hello, Lane
+from linesync.wire.rates import RateFrame, rate_set
 from tools import protocol_examples
 from tools.protocol_examples import AGENT, HUB, PAGE, PARTS, TO_AGENT, TO_HUB, differences, stream
 
@@ -112,6 +113,8 @@ def test_payloads_are_written_and_read_as_in_the_page() -> None:
     for data, text in _rows("eight"):
         assert payload.encode_eight(bytes.fromhex(data)) == _bytes(text)
         assert payload.decode_eight(_bytes(text)) == bytes.fromhex(data)
+    for data, text in _rows("masked"):
+        assert payload.decode_masked(_bytes(text)) == bytes.fromhex(data)
     escapes = {bytes.fromhex(byte[-2:]): text.strip("`").encode() for byte, text in _table("byte", "written")}
     assert {byte: payload.encode_eight(byte) for byte in escapes} == escapes
     plain = bytes(set(range(256)) - {byte[0] for byte in escapes})
@@ -148,13 +151,29 @@ def _body(block: dict[str, str]) -> bytes:
     if kind == b"A":
         lanes = {name: _lane(block[f"{name}:"]) for name in ("prompt", "bulk")}
         return Ack(age=int(block["age:"]), poll=int(block["poll:"]), **lanes).body()
+    if kind in (b"b", b"B"):
+        lane, data = frames.DATA_KINDS[kind][0], _bytes(block["payload:"])
+        text = payload.Escapes().encode(data)
+        assert block.get("second check:", "") == (frames.second_check(data).decode() if kind == b"B" else "")
+        return frames.masked_body(lane, int(block["seq:"]), int(block["ack:"]), data, text)
     if kind in frames.DATA_KINDS:
         numbers = int(block["seq:"]), int(block["ack:"])
-        return frames.data_body(*numbers, _bytes(block["payload:"]), eight=frames.DATA_KINDS[kind][1])
+        return frames.data_body(*numbers, _bytes(block["payload:"]), eight=frames.DATA_KINDS[kind][1] == frames.EIGHT)
+    if kind == b"a":
+        return frames.short_ack_body(int(block["prompt:"]), int(block["bulk:"]))
+    if kind == b"S":
+        rates = frozenset(int(rate) for rate in re.findall(r"\d+", block.get("takes:", "")))
+        value = rate_set(rates) if rates else int(block["came:"])
+        numbers = {"number": int(block["number:"]), "rate": int(block["rate:"])}
+        return RateFrame(step=block["step:"], value=value, **numbers).body()
     if kind == b"X":
         return payload.encode_base64(block["reason:"].encode())
     if kind == b"T":
         return frames.probe_body(int(block["size:"]))
+    if kind in (b"V", b"U"):
+        group = int(block["group:"])
+        tried = alphabet.GROUPS[group - 1] if group else b""
+        return frames.try_body(group, tried) if kind == b"V" else frames.tried_body(group)
     return {b"P": lambda: frames.poll_body(int(block["poll:"])), b"K": lambda: b""}.get(
         kind, lambda: frames.probed_body(int(block["size:"]))
     )()
@@ -167,7 +186,7 @@ def test_a_frame_of_the_page_is_what_its_fields_say_and_decodes_to_them(block: d
     assert body == _bytes(block["body"])
     assert frames.encode(kind, body, seed) == text + b"\n"
     for chunk in (1, 1000):
-        decoder = Decoder()
+        decoder = Decoder(eight=kind in b"CDbBV")  # which are only sent where bytes are read as they come
         decoder.seeds = (seed,)
         found, foreign, damaged = stream(text + b"\n", decoder, chunk)
         assert (found, foreign, damaged) == ([f"{kind.decode()} {block['body']}".removesuffix(" -")], b"", b"")
@@ -190,8 +209,8 @@ def test_the_table_of_kinds_is_the_codes() -> None:
     kinds = {row[0].strip("`").encode(): row for row in rows}
     assert kinds.keys() == frames.KINDS
     assert {kind for kind, row in kinds.items() if row[2] == "yes"} == frames.BULK_KINDS
-    for kind, (lane, eight) in frames.DATA_KINDS.items():
-        assert kinds[kind][1] == f"data, {lane.name.lower()} lane, {'eight' if eight else 'base64'}"
+    for kind, (lane, form) in frames.DATA_KINDS.items():
+        assert kinds[kind][1] == f"data, {lane.name.lower()} lane, {form}"
     for kind, row in kinds.items():
         if kind not in frames.DATA_KINDS:
             assert frames.describe(kind, b"").split()[0] == row[1]
@@ -311,6 +330,11 @@ def test_the_handshake_of_the_page_is_the_codes() -> None:
 
 def test_the_life_of_a_channel_in_the_page_is_the_codes() -> None:
     assert {(a, b): c for a, b, c in _table("state", "event", "next state")} == channels.LIFE
+
+
+def test_the_climbing_of_the_page_is_the_codes() -> None:
+    rows = _table("at", "what happens", "goes to", "and does")
+    assert {(a, b): (c, d) for a, b, c, d in rows} == climbing.TRANSITIONS
 
 
 def test_every_error_code_of_the_page_makes_its_class() -> None:

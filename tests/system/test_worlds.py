@@ -109,7 +109,7 @@ def test_another_seed_is_another_world(make: Make) -> None:
 
 def test_a_failure_shows_the_frames_and_the_seed(make: Make) -> None:
     world = pair(make, 5)
-    with pytest.raises(AssertionError, match=r"(?s)within 3 s.*seed 5.*prompt.*sem s -1 timeout=9"):
+    with pytest.raises(AssertionError, match=r"(?s)within 3 s.*seed 5.*prompt.*says   0: .* sem s -1 timeout=9"):
         world.run(world.client("a").semaphore("s", -1, timeout=9.0), limit=3.0)
 
 

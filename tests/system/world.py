@@ -31,12 +31,18 @@ from linesync.testing.clock import JumpingLoop
 from linesync.testing.faults import Faults
 from linesync.testing.lines import MemoryLine, SerialWire, Switchboard
 from linesync.wire.frames import Lane, describe
+from linesync.wire.handshake import Local
 
 __all__ = ["Host", "World"]
 
 _HUB = "unix:/hub"
 _HOST_EVENT = re.compile(r"host (\S+) is (?:(up|back)|lost: ([a-z ]+) \()")
 _TRANSCRIPT = 4000  # lines kept
+
+
+def _plain_end(*args: Any, **named: Any) -> Local:
+    local = identity.local_end(*args, **named)
+    return local.but(flags=local.flags.replace("z", ""))
 
 
 class Host:
@@ -59,6 +65,7 @@ class World:
     :param byte_rate: of every line, bytes a second.
     :param lease: the hub's, seconds.
     :param probe: the ends look for longer frames, and for signs that their line is in other hands.
+    :param compress: messages are compressed on the lines; without, a trace shows what they say.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class World:
         byte_rate: float = 11520.0,
         lease: float = 20.0,
         probe: bool = False,
+        compress: bool = True,
     ) -> None:
         self.seed = seed
         self.loop = JumpingLoop()
@@ -92,6 +100,8 @@ class World:
         ]
         if not probe:  # half of all that happens on the lines, and nothing that anybody waits for
             self._patches += [patch.object(limits, "PROBE_SIZES", ()), patch("linesync.runtime.peer._LOOK", 60.0)]
+        if not compress:
+            self._patches.append(patch("linesync.runtime.peer.local_end", _plain_end))
         for change in self._patches:
             change.start()
         self.hub = self.run(self._begin(lease))

@@ -278,3 +278,48 @@ def test_exec_runs_a_command_between_the_ends_and_exits_with_its_status() -> Non
     assert (done.returncode, done.stdout) == (7, "hi\n")
     assert "bytes out" in done.stderr
     assert run("--exec", "kill -9 $$").returncode == 128 + 9
+
+
+def set_speed(descriptor: int, speed: int) -> None:
+    settings = termios.tcgetattr(descriptor)
+    settings[4] = settings[5] = speed
+    termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+
+
+def test_without_a_speed_of_its_own_the_cable_follows_its_ptys() -> None:
+    text = bytes(range(32, 127)) * 20
+    with NullModem(baud=None, max_baud=460800, noisy_above=[(230400, 0.01)]) as cable:
+        with opened(cable.a, cable.b) as (a, b):
+            assert cable.counters()["ab"]["baud"] == 115200
+            begin = time.monotonic()
+            os.write(a, text)
+            assert read_for(b, 2, len(text)) == text
+            slow = time.monotonic() - begin
+            assert slow > len(text) / 11520 * 0.9
+            for end in (a, b):
+                set_speed(end, termios.B230400)
+            assert cable.counters()["ba"]["baud"] == 230400
+            begin = time.monotonic()
+            os.write(a, text)
+            assert read_for(b, 2, len(text)) == text
+            assert time.monotonic() - begin > len(text) / 23040 * 0.9
+            for end in (a, b):
+                set_speed(end, termios.B460800)
+            os.write(a, text)
+            noisy = read_for(b, 1, len(text))
+            assert len(noisy) == len(text) and noisy != text
+            set_speed(b, termios.B115200)
+            cable.counters()
+            os.write(a, text)
+            assert len(read_for(b, 0.5)) < len(text) * 0.6, "a slower port sees fewer bytes"
+            for end in (a, b):
+                set_speed(end, termios.B921600)
+            cable.counters()
+            os.write(b, text)
+            assert text[:20] not in read_for(a, 0.5)
+
+
+def test_a_speed_of_its_own_and_limits_on_others_do_not_go_together() -> None:
+    result = run("--baud", "9600", "--max-baud", "115200")
+    assert result.returncode == 2 and "leave it out" in result.stderr
+    assert run("--noisy-above", "fast").returncode == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from linesync.testing.faults import Faults
+from tools.bench.cuts import Cut
 from tools.bench.rivals import RIVALS, transfer, why_missing
 
 pytestmark = pytest.mark.real
@@ -35,6 +36,23 @@ def test_a_rival_carries_a_file_over_a_clean_line(name: str, file: Path) -> None
     assert outcome.ok, outcome.why
     assert 0 < outcome.rate < 1
     assert outcome.seconds > 16384 / 92160
+
+
+@pytest.mark.parametrize(("name", "faults"), [("uucp", Faults()), ("uucp-j", Faults(eat_xonxoff=True))])
+def test_uucp_carries_a_file_where_it_is_installed(name: str, faults: Faults, file: Path) -> None:
+    missing = why_missing(name)
+    if missing:  # the short form of the benchmarks does without, so that it need not be there
+        pytest.skip(missing)
+    outcome = transfer(name, file, baud=921600, faults=faults, timeout=15)
+    assert outcome.ok, outcome.why
+    assert outcome.seconds > 2, "uucico sleeps before it closes its port"
+
+
+def test_a_cut_in_the_middle_costs_at_least_its_own_time(file: Path) -> None:
+    need("zmodem")
+    outcome = transfer("zmodem", file, timeout=30, cut=Cut(0.5, 1.0))
+    assert outcome.ok, outcome.why
+    assert outcome.seconds > 16384 / 11520 + 1.0
 
 
 def test_a_rival_that_cannot_get_through_is_ended_and_says_so(file: Path) -> None:

@@ -94,7 +94,7 @@ def test_an_endpoint_is_read(text: str, expected: Endpoint) -> None:
         ("exec:", "names no command; write for example exec:ssh"),
         ("exec:sh -c 'x", "cannot be split into words (No closing quotation); check its quotes"),
         ("stdio:x", "says too much; write stdio:"),
-        ("/dev/ttyS0,fast", "has the unknown option 'fast'; known are a baud rate, 8N1, rtscts"),
+        ("/dev/ttyS0,fast", "has the unknown option 'fast'; known are a baud rate, auto, 8N1, rtscts"),
         ("/dev/ttyS0,parity=X", "has the unknown option 'parity=X'"),
         ("/dev/ttyS0,", "has the unknown option ''"),
         ("/dev/ttyS0,9k6", "has the baud rate '9k6', which is not a number; write one such as 115200"),

@@ -389,7 +389,7 @@ def test_row_12_unknown_flags_frames_and_fields_are_ignored() -> None:
     assert _hear(link, _stranger().but(newest=4, flags="nqxy"), b".more.fields") == []
     assert b"^H" in link.data_to_send(1.0)
     line = ready()
-    for kind in (b"Q", b"z", b"B"):
+    for kind in (b"Q", b"z", b"G"):
         line.inject("b", frames.encode(kind, b"whatever", line.a.link.session.seed_out))
     line.a.link.mux.send_message(0, b"go on")
     line.run(1)

@@ -16,6 +16,7 @@ from linesync.errors import LinesyncError
 from linesync.model import members
 from linesync.wire import check, digits, frames, payload
 from linesync.wire.frames import Ack, Hello
+from linesync.wire.rates import RateFrame
 from tools import protocol_vectors
 from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, mux_events, text_of
 
@@ -98,6 +99,13 @@ def test_bodies_are_written_and_read_as_in_the_vectors() -> None:
         assert json.loads(json.dumps(ack.as_dict())) == {name: case[name] for name in Ack.FIELDS}
     for case in vectors["bad"]:
         assert Ack.read(case["body"].encode()) is None, case
+    vectors = _load("rates")
+    for case in vectors["good"] + vectors["later"]:
+        rate = RateFrame.read(case["body"].encode())
+        assert rate is not None and rate.as_dict() == {name: case[name] for name in RateFrame.FIELDS}
+        assert rate.body().decode() == case["body"] or case in vectors["later"]
+    for case in vectors["bad"]:
+        assert RateFrame.read(case["body"].encode()) is None, case
     vectors = _load("data")
     for case in vectors["good"]:
         data = frames.read_data(case["kind"].encode(), bytes.fromhex(case["body"]))
@@ -113,7 +121,7 @@ def test_frames_are_written_as_in_the_vectors_and_bad_ones_are_not_found() -> No
     for case in vectors["good"]:
         kind, body = case["kind"].encode(), bytes.fromhex(case["body"])
         assert frames.encode(kind, body, int(case["seed"], 16)).hex() == case["frame"]
-        found = decoded(bytes.fromhex(case["frame"]), how | {"eight": kind in b"CD"}, 1)
+        found = decoded(bytes.fromhex(case["frame"]), how | {"eight": kind in b"CDbBV"}, 1)
         assert found == {"frames": [[case["kind"], case["body"]]], "echoes": [], "text": "", "damaged": ""}
     for case in vectors["bad"]:
         found = decoded(bytes.fromhex(case["stream"]), how, 3)
@@ -125,6 +133,14 @@ def test_records_are_read_as_in_the_vectors() -> None:
     vectors = _load("records")
     for case in vectors["good"] + vectors["bad"]:
         events, fault = mux_events(100, [bytes.fromhex(data) for data in case["payloads"]])
+        assert fault is (case in vectors["bad"]), case
+        assert events == case["events"], case
+
+
+def test_compressed_records_are_read_as_in_the_vectors() -> None:
+    vectors = _load("compressed")
+    for case in vectors["good"] + vectors["bad"]:
+        events, fault = mux_events(600, [bytes.fromhex(data) for data in case["payloads"]], expand=True)
         assert fault is (case in vectors["bad"]), case
         assert events == case["events"], case
 

@@ -1,5 +1,9 @@
-"""``python -m tools.bench``: measure, print the tables, save them as JSON. Exits 0 whether targets are met or missed, 1
-when something could not be measured at all."""
+"""``python -m tools.bench``: measure, print the tables, keep them, draw the figures.
+
+A part that was measured in full is kept in docs/performance.json, from which the figures and tables of
+docs/performance.md are made; what ``--quick`` and the options for less of something measure is only printed. Exits 0
+whether targets are met or missed, 1 when something could not be measured at all.
+"""
 
 from __future__ import annotations
 
@@ -14,93 +18,115 @@ from types import FrameType
 from linesync.errors import LinesyncError
 
 from .bytecode import compiled
-from .goodput import WORKS, goodput
+from .goodput import WHO, goodput
+from .hub import hub
 from .latency import latency
 from .members import members
+from .page import draw, stale
 from .priority import ahead_of_others
 from .report import Report, progress
+from .results import keep
 from .sockets import sockets
 from .startup import startup
 from .system import BenchError
+from .works import FAST, WORKS
 
 __all__ = ["main", "quick"]
 
-PARTS = ("latency", "goodput", "members", "tcp", "startup")
-_ON_A_LINE = ("latency", "goodput", "members")
+PARTS = ("latency", "goodput", "fast", "members", "tcp", "hub", "startup")
+_ON_A_LINE = ("latency", "goodput", "fast", "members")
+_QUICK = ("latency", "goodput", "members", "tcp", "startup")  # what the quick form measures
+_BAUDS = (115200, 9600, 19200, 57600, 230400, 460800, 921600)
 _QUICK_LIMIT = 100  # seconds after which even the quick form is ended, what it found is printed
-_LIMIT = 5400
+_LIMIT = 4 * 3600
+_EPILOG = """\
+parts: latency (control on a line, idle and under bulk), goodput (files at 115200 baud beside the rivals), fast (the
+same at 921600), members (a thousand at a barrier), tcp and hub (in memory), startup; all of them when none is named.
+figures: draw docs/*.svg and fill docs/performance.md from what was kept, without measuring (--check: only say whether
+they agree with it).
+"""
+
+Plan = dict[str, Callable[[Report], None]]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
         description="Measure linesync beside its rivals and the limits set by physics, in one run.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which parts: {', '.join(PARTS)} (all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all), or figures")
     parser.add_argument("--quick", action="store_true", help="less of everything: below a minute, for CI")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="save the figures here too")
-    parser.add_argument("--baud", type=int, default=115200, help="of the line that goodput is measured on (115200)")
-    parser.add_argument("--size", type=int, metavar="KIB", help="of the file for goodput (256; --quick 64)")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each transfer that are averaged (3)")
-    parser.add_argument(
-        "--works", help=f"kinds of line for goodput, by commas: {', '.join(w.name for w in WORKS)} (all)"
-    )
-    parser.add_argument("--who", default="cp,client,zmodem,kermit", help="whose goodput, by commas (all four)")
-    parser.add_argument("--at-once", type=int, default=2, help="lines in use at a time for goodput (2)")
+    parser.add_argument("--check", action="store_true", help="with figures: do they agree with what was kept?")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="save the figures of this run here too")
+    less = parser.add_argument_group("less of goodput (then only printed)")
+    less.add_argument("--size", type=int, metavar="KIB", help="of the file (256; fast: 1024)")
+    less.add_argument("--works", help=f"kinds of line, by commas: {', '.join(w.name for w in WORKS)} (all)")
+    less.add_argument("--who", help="whose, by commas: client and the default, cp,zmodem,kermit,uucp")
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each transfer that are averaged (2)")
+    parser.add_argument("--at-once", type=int, default=2, help="lines in use at a time for goodput at 115200 (2)")
     return parser
 
 
-def quick(report: Report, parts: tuple[str, ...] = PARTS) -> None:
+def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
     """The quick form: latency alone on the machine, then goodput on three lines at a time (more
     would keep two processors too busy), then the rest."""
     works = [work for work in WORKS if work.name in ("clean", "BER 1e-5")]
-    plan: dict[str, Callable[[], None]] = {
-        "latency": lambda: latency(report, bauds=(115200,), trips=20, bulk_seconds=6.0),
-        "goodput": lambda: goodput(
-            report, baud=115200, size=64 << 10, works=works, who=("client", "zmodem"), at_once=3
-        ),
-        "members": lambda: members(report, count=200, lines=2, rounds=1),
-        "tcp": lambda: sockets(report, seconds=0.6, file_size=16 << 20, clients=100),
-        "startup": lambda: startup(report, runs=5),
+    who = ("client", "zmodem")
+    plan: Plan = {
+        "latency": lambda found: latency(found, bauds=(115200,), trips=20, bulk_seconds=4.0),
+        "goodput": lambda found: goodput(found, baud=115200, size=64 << 10, works=works, who=who, at_once=3),
+        "members": lambda found: members(found, count=200, lines=2, rounds=1),
+        "tcp": lambda found: sockets(found, seconds=0.6, file_size=16 << 20, clients=100),
+        "startup": lambda found: startup(found, runs=5),
     }
-    _carry_out(report, {part: plan[part] for part in parts})
+    _carry_out(report, {part: plan[part] for part in parts}, kept=False)
 
 
 def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> None:
-    wanted = args.works.split(",") if args.works else [work.name for work in WORKS]
-    works = [work for work in WORKS if work.name in wanted]
-    size = (args.size or 256) << 10
-    plan: dict[str, Callable[[], None]] = {
-        "latency": lambda: latency(report, bauds=(115200, 9600, 921600), trips=60, bulk_seconds=30.0),
-        "goodput": lambda: goodput(
-            report,
-            baud=args.baud,
-            size=size,
-            works=works,
-            seeds=args.seeds,
-            who=args.who.split(","),
-            at_once=args.at_once,
-        ),
-        "members": lambda: members(report, count=1000, lines=8, rounds=3),
-        "tcp": lambda: sockets(report, seconds=3.0, file_size=128 << 20, clients=1000),
-        "startup": lambda: startup(report, runs=25),
+    names = args.works.split(",") if args.works else [work.name for work in WORKS]
+    who = args.who.split(",") if args.who else WHO
+
+    def files(found: Report, baud: int, size: int, wanted: tuple[str, ...], at_once: int) -> None:
+        works = [work for work in WORKS if work.name in names and work.name in wanted]
+        size = (args.size or size) << 10
+        goodput(found, baud=baud, size=size, works=works, seeds=args.seeds, who=who, at_once=at_once)
+
+    plan: Plan = {
+        "latency": lambda found: latency(found, bauds=_BAUDS, trips=60, bulk_seconds=30.0),
+        "goodput": lambda found: files(found, 115200, 256, tuple(work.name for work in WORKS), args.at_once),
+        "fast": lambda found: files(found, 921600, 1024, FAST, 1),
+        "members": lambda found: members(found, count=1000, lines=8, rounds=3),
+        "tcp": lambda found: sockets(found, seconds=3.0, file_size=128 << 20, clients=1000),
+        "hub": hub,
+        "startup": lambda found: startup(found, runs=25),
     }
-    _carry_out(report, {part: plan[part] for part in parts})
+    less = any((args.size, args.works, args.who))
+    _carry_out(report, {part: plan[part] for part in parts}, kept=not less)
+    if not less:
+        draw()
 
 
-def _carry_out(report: Report, plan: dict[str, Callable[[], None]]) -> None:
+def _carry_out(report: Report, plan: Plan, *, kept: bool) -> None:
+    """Measure the parts one after the other; with ``kept`` each is kept as soon as it is done."""
     with compiled():
         for part, work in plan.items():
+            found = Report()
             try:
                 if part in _ON_A_LINE:
                     with ahead_of_others() as ahead:
-                        report.ahead = ahead
-                        work()
+                        found.ahead = ahead
+                        work(found)
                 else:
-                    work()
+                    work(found)
             except (BenchError, LinesyncError, OSError, TimeoutError, subprocess.SubprocessError) as error:
-                report.failures.append(f"{part}: {' '.join(str(error).split()) or type(error).__name__}")
-                progress(report.failures[-1])
+                found.failures.append(f"{part}: {' '.join(str(error).split()) or type(error).__name__}")
+                progress(found.failures[-1])
+            finally:
+                report.absorb(part, found)
+            if kept and found.tables:
+                keep(part, report.parts[part])
 
 
 class _TooLong(BaseException):
@@ -113,20 +139,35 @@ def _give_up(number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     args = _parser().parse_args()
-    unknown = [part for part in args.parts if part not in PARTS]
+    unknown = [part for part in args.parts if part not in (*PARTS, "figures")]
     names = [work.name for work in WORKS]
     unknown += [work for work in (args.works or "").split(",") if work and work not in names]
+    unknown += [who for who in (args.who or "").split(",") if who and who not in (*WHO, "client")]
+    without = [part for part in args.parts if args.quick and part in PARTS and part not in _QUICK]
+    if without:
+        print(f"bench: {', '.join(without)} has no quick form; leave --quick away", file=sys.stderr)
+        return 2
     if unknown:
         print(f"bench: there is no {', '.join(unknown)}; see --help", file=sys.stderr)
         return 2
-    parts = tuple(part for part in PARTS if part in args.parts or not args.parts)
+    if args.check:
+        differences = stale()
+        print("\n".join(differences) or "docs/performance.md and its figures agree with docs/performance.json")
+        return 1 if differences else 0
+    if args.parts == ["figures"]:
+        draw()
+        return 0
+    return _measure(args, tuple(part for part in PARTS if part in args.parts or not args.parts))
+
+
+def _measure(args: argparse.Namespace, parts: tuple[str, ...]) -> int:
     report = Report()
     signal.signal(signal.SIGALRM, _give_up)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.alarm(_QUICK_LIMIT if args.quick else _LIMIT)
     try:
         if args.quick:
-            quick(report, parts)
+            quick(report, tuple(part for part in parts if part in _QUICK))
         else:
             _full(report, args, parts)
     except (_TooLong, KeyboardInterrupt) as why:

@@ -55,8 +55,6 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
     for kind, measure in (("asyncio", _asyncio_trips), ("blocking", _blocking_trips)):
         before = system.passed()
         times, own, after = measure(system, trips)
-        out = (after["ba"]["bytes_in"] - before["ba"]["bytes_in"]) / trips
-        back = (after["ab"]["bytes_in"] - before["ab"]["bytes_in"]) / trips
         line_time = sum(own) / system.byte_rate
         out = (after["ba"]["bytes_in"] - before["ba"]["bytes_in"]) / trips
         back = (after["ab"]["bytes_in"] - before["ab"]["bytes_in"]) / trips

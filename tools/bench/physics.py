@@ -39,7 +39,7 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
             while (item := stream.receive_nowait()) is not None:
                 lines += item.data.decode().splitlines()
         stream.end()
-    frames = [found for found in map(_TRACE.match, lines) if found]
+    frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]  # what is said has none
     there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
     back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
     if not there or not back:  # the trace shows payloads in another way now: count every prompt frame

@@ -9,9 +9,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["Cell", "Report", "Table", "Target", "percentile", "progress"]
+__all__ = ["Cell", "Report", "Table", "Target", "percentile", "progress", "shown"]
 
 Cell = float | int | str | None
 """A number, a word, or None where nothing was measured."""
@@ -56,6 +56,8 @@ class Table:
     title: str
     rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What is saved and not shown: single runs."""
 
     def add(self, label: str, **cells: Cell) -> None:
         """Add cells to a row; an underscore in a column's name is shown as a blank."""
@@ -64,7 +66,7 @@ class Table:
     def text(self) -> str:
         columns = list(dict.fromkeys(name for cells in self.rows.values() for name in cells))
         lines = [["", *(name.replace("_", " ") for name in columns)]]
-        lines += [[label, *(_shown(cells.get(name)) for name in columns)] for label, cells in self.rows.items()]
+        lines += [[label, *(shown(cells.get(name)) for name in columns)] for label, cells in self.rows.items()]
         widths = [max(len(line[n]) for line in lines) for n in range(len(columns) + 1)]
         texts = [
             "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
@@ -74,7 +76,8 @@ class Table:
         return "\n".join([self.title, "-" * len(self.title), *(text.rstrip() for text in texts), *notes])
 
 
-def _shown(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
+    """A cell as people read it."""
     if cell is None:
         return "-"
     if isinstance(cell, float):
@@ -94,6 +97,8 @@ class Report:
         """Sentences: what could not be measured."""
         self.remarks: list[str] = []
         """Sentences: rivals that failed at what they were asked, and what else a reader should know."""
+        self.parts: dict[str, dict[str, Any]] = {}
+        """What each part of the run found by itself, as :meth:`as_dict` gives it."""
         self.ahead: bool | None = None
         """Whether what was measured on a line did not wait for other processes of this machine."""
         self._began = time.time()
@@ -122,15 +127,28 @@ class Report:
         others = {None: "", True: "; lines: ahead of other processes", False: "; lines: in competition with others"}
         return "\n\n".join([*parts, f"({time.time() - self._began:.0f} s; {load}{others[self.ahead]})"])
 
-    def save(self, path: Path) -> None:
-        """Write all of it as JSON."""
-        found = {
+    def absorb(self, part: str, found: Report) -> None:
+        """Take in what a part of the run found."""
+        self.parts[part] = found.as_dict()
+        self.tables |= found.tables
+        self.targets += found.targets
+        self.failures += found.failures
+        self.remarks += found.remarks
+        self.ahead = found.ahead if found.ahead is not None else self.ahead
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, JSON-able."""
+        return {
             "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
-            "began": self._began,
-            "seconds": time.time() - self._began,
-            "load": [self._load, os.getloadavg()[0]],
+            "began": round(self._began),
+            "seconds": round(time.time() - self._began),
+            "load": [round(load, 2) for load in (self._load, os.getloadavg()[0])],
             "ahead_of_others": self.ahead,
-            "tables": {name: {"title": t.title, "rows": t.rows, "notes": t.notes} for name, t in self.tables.items()},
+            "tables": {
+                name: {"title": t.title, "rows": t.rows, "notes": t.notes, **t.extra}
+                for name, t in self.tables.items()
+                if t.rows
+            },
             "targets": [
                 {"what": t.what, "value": t.value, "sense": t.sense, "bound": t.bound, "unit": t.unit, "met": t.met}
                 for t in self.targets
@@ -138,4 +156,7 @@ class Report:
             "failures": self.failures,
             "remarks": self.remarks,
         }
-        path.write_text(json.dumps(found, indent=1) + "\n")
+
+    def save(self, path: Path) -> None:
+        """Write all of it as JSON."""
+        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")

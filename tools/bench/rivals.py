@@ -1,10 +1,10 @@
-"""ZMODEM and Kermit on the same paced line: what linesync's goodput is measured against.
+"""ZMODEM, Kermit and UUCP on the same paced line: what linesync's goodput is measured against.
 
 Each run makes a null modem, starts the receiver at end b and the sender at end a, and takes the wall clock
 from the first start to the last exit: start-up, negotiation and closing are part of a transfer. A transfer
 counts only if the file that arrived has the SHA-256 of the one that was sent.
 
-On a pty both programs need ``tools/shims/notcflush.c`` preloaded; the reason stands there.
+On a pty the programs need ``tools/shims/notcflush.c`` preloaded; the reason stands there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 
 from .clock import wait_exactly
+from .cuts import Cut, CutOff
+from .programs import RIVALS, Job, Rival
 
 __all__ = ["RIVALS", "Job", "Outcome", "Rival", "transfer", "why_missing"]
 
@@ -45,93 +47,11 @@ class Outcome:
     """Why it is not ok; empty if it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
-    """How to run one program at both ends."""
-
-    programs: tuple[str, ...]
-    package: str
-    """The Debian package that has them."""
-    on_stdio: bool
-    """The programs speak on stdin and stdout; else they open the device themselves."""
-    send: Callable[[Job], list[str]]
-    """The sender's argv, run in the job's directory; the file must arrive there as ``received``."""
-    receive: Callable[[Job], list[str]]
-    """The receiver's argv, run in the job's directory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One transfer to be run."""
-
-    file: Path
-    """What to send; its name is ``received``, in another directory than ``directory``."""
-    directory: Path
-    """Where it must arrive, and where scripts may be put."""
-    cable: NullModem
-    baud: float
-
-
-def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -> Rival:
-    def script(job: Job, device: str, action: str) -> list[str]:
-        lines = (
-            "set carrier-watch off",
-            f"set line {device}",
-            f"set speed {job.baud:.0f}",
-            "set flow none",
-            f"set parity {parity}",
-            "set file type binary",
-            "set transfer mode manual",
-            "set transfer display none",
-            "set streaming off",
-            "set reliable off",
-            "set block 3",
-            "set retry 50",
-            f"set prefixing {prefixing}",
-            f"set window {window}",
-            f"set receive packet-length {length}",
-            f"set send packet-length {length}",
-            action,
-            "exit \\v(status)",
-        )
-        path = job.directory / f"{action.split()[0]}.ksc"
-        path.write_text("\n".join(lines) + "\n")
-        return ["kermit", str(path), "-Y"]
-
-    return Rival(
-        programs=("kermit",),
-        package="ckermit",
-        on_stdio=False,
-        send=lambda job: script(job, job.cable.a, f"send {job.file}"),
-        receive=lambda job: script(job, job.cable.b, "receive"),
-    )
-
-
-RIVALS: dict[str, Rival] = {
-    "zmodem": Rival(
-        programs=("sz", "rz"),
-        package="lrzsz",
-        on_stdio=True,
-        send=lambda job: ["sz", "-b", "-q", str(job.file)],
-        receive=lambda job: ["rz", "-b", "-q", "-y"],
-    ),
-    "kermit": _kermit(prefixing="cautious", window=30, length=4000),
-    "kermit-tight": _kermit(prefixing="minimal", window=30, length=4000),
-    "kermit-cautious": _kermit(prefixing="cautious", window=4, length=1000),
-    "kermit-7bit": _kermit(prefixing="cautious", window=30, length=4000, parity="space"),
-}
-"""By name. ``kermit`` prefixes what may harm on a line nobody knows; ``kermit-tight`` only what harms Kermit
-itself, and is its best on a clean 8-bit line; ``kermit-cautious`` is C-Kermit's own CAUTIOUS set for doubtful
-lines; ``kermit-7bit`` shifts the eighth bit. C-Kermit 10 never ends when a file's last packet comes to
-exactly 95 bytes (its length byte is then no printable character): such a run ends by the timeout, and another
-file or length avoids it."""
-
-
 def why_missing(name: str) -> str | None:
     """Why the rival cannot run here, in one sentence; None if it can."""
     rival = RIVALS[name]
     for program in rival.programs:
-        if not shutil.which(program):
+        if not (os.access(program, os.R_OK) if program.startswith("/") else shutil.which(program)):
             return f"{name} needs {program}; install the package {rival.package}."
     if not shutil.which("gcc"):
         return f"{name} needs a shim on a pty, and gcc to build it; install the package gcc."
@@ -147,36 +67,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _run(rival: Rival, job: Job, timeout: float) -> tuple[float, str]:
+def _run(rival: Rival, job: Job, timeout: float, cut: Cut | None) -> tuple[float, str]:
     """Seconds, and what went wrong as far as the programs themselves show (else empty)."""
     shim = job.directory / "notcflush.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, _SHIM], check=True, timeout=60)
-    environment = {**os.environ, "LD_PRELOAD": str(shim)}
-    ends = (
-        ("receiver", rival.receive(job), job.cable.b),
-        ("sender", rival.send(job), job.cable.a),
-    )
+    rival.prepare(job)
     started: list[subprocess.Popen[bytes]] = []
     began = time.monotonic()
     try:
-        for role, argv, device in ends:
-            with (
-                (job.directory / f"{role}.log").open("wb") as log,
-                open(os.open(device, os.O_RDWR | os.O_NOCTTY), "r+b", buffering=0) as end,
-            ):
-                started.append(
-                    subprocess.Popen(
-                        argv,
-                        cwd=job.directory,
-                        env=environment,
-                        stdin=end if rival.on_stdio else subprocess.DEVNULL,
-                        stdout=end if rival.on_stdio else log,
-                        stderr=log,
-                        start_new_session=True,
-                    )
-                )
-        for process in reversed(started):
-            wait_exactly(process, max(0.1, began + timeout - time.monotonic()))
+        with CutOff(job.cable, cut) if cut else nullcontext():
+            started.append(_start(rival, job, "receiver", shim))
+            started.append(_start(rival, job, "sender", shim))
+            for process in reversed(started):
+                wait_exactly(process, max(0.1, began + timeout - time.monotonic()))
     except subprocess.TimeoutExpired:
         return time.monotonic() - began, f"not done after {timeout:.0f} s"
     finally:
@@ -184,6 +87,23 @@ def _run(rival: Rival, job: Job, timeout: float) -> tuple[float, str]:
         for process in started:
             _end(process)
     return seconds, ""
+
+
+def _start(rival: Rival, job: Job, role: str, shim: Path) -> subprocess.Popen[bytes]:
+    argv, device = (rival.send(job), job.cable.a) if role == "sender" else (rival.receive(job), job.cable.b)
+    with (
+        (job.directory / f"{role}.log").open("wb") as log,
+        open(os.open(device, os.O_RDWR | os.O_NOCTTY), "r+b", buffering=0) as end,
+    ):
+        return subprocess.Popen(
+            argv,
+            cwd=job.directory,
+            env={**os.environ, "LD_PRELOAD": str(shim)},
+            stdin=end if role in rival.on_stdio else subprocess.DEVNULL,
+            stdout=end if role in rival.on_stdio else log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _digest(path: Path) -> str:
@@ -199,12 +119,14 @@ def transfer(
     faults_ba: Faults | None = None,
     seed: int = 0,
     timeout: float | None = None,
+    cut: Cut | None = None,
 ) -> Outcome:
     """Transfer ``file`` from end a to end b of a null modem.
 
     :param name: one of :data:`RIVALS`; it must not be missing (:func:`why_missing`).
     :param baud: of the line; ``faults``, ``faults_ba`` and ``seed`` as in :class:`NullModem`.
     :param timeout: seconds after which both programs are killed; 30 s and four times the ideal time if None.
+    :param cut: pull the cable so long after the start, and put it back.
     """
     ideal = file.stat().st_size / (baud / 10)
     limit = 30 + 4 * ideal if timeout is None else timeout
@@ -217,7 +139,7 @@ def transfer(
         sent, arrived = Path(root, "received"), directory / "received"
         shutil.copyfile(file, sent)
         job = Job(file=sent, directory=directory, cable=cable, baud=baud)
-        seconds, why = _run(RIVALS[name], job, limit)
+        seconds, why = _run(RIVALS[name], job, limit, cut)
         if not why and not arrived.exists():
             why = "nothing arrived"
         elif not why and _digest(arrived) != _digest(file):

@@ -27,6 +27,7 @@ __all__ = [
     "BenchError",
     "LineSystem",
     "Processes",
+    "System",
     "TcpSystem",
     "cpu_seconds",
     "free_port",
@@ -120,7 +121,7 @@ class Processes:
         self.close()
 
 
-class _System(Processes):
+class System(Processes):
     """A hub and one agent, with the endpoints for scripts on either side."""
 
     hub: str
@@ -130,13 +131,15 @@ class _System(Processes):
     hub_process: subprocess.Popen[bytes]
     agent_process: subprocess.Popen[bytes]
 
-    def _start(self, hub_words: list[str], agent_words: list[str]) -> None:
+    def _start(self, hub_words: list[str], agent_words: list[str] | None = None) -> None:
+        """Start both and wait for the host; without ``agent_words`` the hub itself has its agent started."""
         self.hub, self.agent = f"unix:{self.folder}/hub.sock", f"unix:{self.folder}/agent.sock"
         self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *hub_words)
         self._wait(lambda: (self.folder / "hub.sock").exists(), "the hub's socket")
-        self.agent_process = self.linesync(
-            "agent", "agent", "--name", HOST, "--socket", f"{self.folder}/agent.sock", *agent_words
-        )
+        if agent_words is not None:
+            self.agent_process = self.linesync(
+                "agent", "agent", "--name", HOST, "--socket", f"{self.folder}/agent.sock", *agent_words
+            )
         self._wait(self._registered, f"host {HOST}")
 
     def _wait(self, condition: Callable[[], object], what: str) -> None:
@@ -155,7 +158,7 @@ class _System(Processes):
             return False
 
 
-class LineSystem(_System):
+class LineSystem(System):
     """A hub and an agent on a null modem.
 
     :param baud: of the line; ``faults`` and ``seed`` as in :class:`NullModem`.
@@ -210,7 +213,7 @@ class LineSystem(_System):
         super().close()
 
 
-class TcpSystem(_System):
+class TcpSystem(System):
     """A hub that listens on loopback, and an agent that calls it there."""
 
     def __init__(self) -> None:

@@ -1,0 +1,174 @@
+"""What a link knows of the line that it is on, its rate included."""
+
+from __future__ import annotations
+
+from .. import limits
+from . import frames
+from .console import Console
+from .decoder import Decoder
+from .events import Event, RateStands, RateWanted
+from .frames import Frame
+from .pacing import Pacer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .climbing import Climbing
+
+__all__ = ["Counters", "LineState"]
+
+_ROUND_TRIP = 0.1  # seconds, assumed for the climbing until one is measured
+_ROUND_TRIP_MOST = 0.5
+_LONGER = 1.5  # a frame with its escapes, to one without
+_STRANGE_SHARE = 0.3  # of a text's bytes that makes it none
+_PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # what text is made of
+
+
+class Counters:
+    """What passed a line, in bytes unless a name says otherwise."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "damaged",
+        "echo",
+        "frames_in",
+        "frames_out",
+        "noise",
+        "stray",
+        "text",
+        "third",
+    )
+
+    def __init__(self) -> None:
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.frames_in = 0
+        self.frames_out = 0
+        self.text = 0
+        """Foreign text."""
+        self.noise = 0
+        """Left over from damaged frames."""
+        self.echo = 0
+        """Our own frames that came back."""
+        self.damaged = 0
+        """Pieces that began as a frame and were none."""
+        self.stray = 0
+        """Frames of no session of ours."""
+        self.third = 0
+        """Hellos of third talkers."""
+
+    def as_dict(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class LineState:
+    """A line: how it is read, how it is paced, and how its rate climbs.
+
+    :param baud: bits a second, where the port can be set to other ``rates``.
+    """
+
+    __slots__ = ("_climbed", "_per_baud", "_told", "climbing", "console", "decoder", "pacer", "shared")
+
+    def __init__(
+        self, *, shared: bool, byte_rate: float | None, baud: int, rates: tuple[int, ...], decoder: Decoder
+    ) -> None:
+        self.shared = shared
+        self.pacer = Pacer(byte_rate)
+        self.decoder = decoder
+        self.console = Console()
+        self.climbing: Climbing | None = None
+        """None on a line that keeps its rate."""
+        self._per_baud = 0.0  # bytes in a bit's time
+        self._climbed = (0, 0)  # frames and damaged pieces that the climbing knows of
+        self._told = baud  # the rate that stands, as it was told last
+        if rates and byte_rate:
+            from .climbing import Climbing  # only here: few lines climb, and small commands have none
+
+            self.climbing = Climbing(base=baud, rates=rates)
+            self._per_baud = byte_rate / baud
+
+    def patience(self, least: float) -> float:
+        """Seconds to wait for something valid: not less than two control frames take, one that was begun before ours
+        arrived and the answer behind it; at 300 baud that is 8.5 s."""
+        return max(least, 2 * limits.CONTROL_FRAME / self.pacer.rate if self.pacer.rate else 0.0)
+
+    # -- the rate -----------------------------------------------------------------------------------------------------
+
+    @property
+    def hushed(self) -> bool:
+        """Nothing may be sent but what the climbing says."""
+        return self.climbing is not None and self.climbing.hushed
+
+    def lost(self, now: float) -> None:
+        """The peer is lost, or the session over."""
+        if self.climbing is not None:
+            self.climbing.lost(now)
+
+    def is_garbage(self, text: bytes) -> bool:
+        """At a rate that the line did not begin with: this was sent at another one, most likely, and is no text."""
+        climbing = self.climbing
+        if climbing is None or climbing.baud == climbing.base:
+            return False
+        return len(text.translate(None, _PLAIN)) > _STRANGE_SHARE * len(text)
+
+    def frame_came(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
+        """A frame of the session came.
+
+        :param round_trip: seconds, None before it is measured.
+        :param longest: bytes of the longest frame that may be under way.
+        """
+        climbing = self.climbing
+        if climbing is None:
+            return
+        climbing.round_trip = _ROUND_TRIP if round_trip is None else min(round_trip, _ROUND_TRIP_MOST)
+        climbing.frame_time = _LONGER * longest / (climbing.baud * self._per_baud)
+        if frame.kind == frames.RATE:
+            climbing.receive(frame.body, now)
+        else:
+            climbing.heard(now)
+
+    def bytes_came(self, data: bytes, counters: Counters, *, fruitless: bool, now: float) -> None:
+        """See whether what came makes sense at the rate that we think the line has.
+
+        :param fruitless: no frame ended in them.
+        """
+        climbing = self.climbing
+        if climbing is None:
+            return
+        if fruitless:
+            climbing.beside(len(data.translate(None, _PLAIN)), now)
+        good, damaged = self._climbed
+        self._climbed = counters.frames_in, counters.damaged
+        climbing.counted(counters.frames_in - good, counters.damaged - damaged, now)
+
+    def port_free_at(self, half_sent: bool) -> float | None:
+        """When the port may be set to the rate that is wanted: all that was given out has left by then."""
+        climbing = self.climbing
+        if climbing is None or climbing.wanted is None or climbing.given is not None:
+            return None
+        return None if climbing.has_frame or half_sent else self.pacer.busy_until + limits.RATE_MARGIN
+
+    def pace_by(self, baud: int, now: float) -> list[Event]:
+        """The port is set to this rate. The other end's may be so a little later: nothing is said until then.
+
+        :returns: what was half read; it was sent at the other rate.
+        """
+        if self.climbing is None or baud == self.climbing.baud:
+            return []
+        self.pacer = Pacer(baud * self._per_baud)
+        self.pacer.busy_until = now + limits.RATE_SETTLE + limits.AHEAD
+        return self.decoder.receive_eof()
+
+    def news(self, half_sent: bool, now: float) -> list[Event]:
+        """What the owner of the line is to do, and to know, about its rate."""
+        climbing, events = self.climbing, list[Event]()
+        if climbing is None:
+            return events
+        free_at = self.port_free_at(half_sent)
+        if free_at is not None and now >= free_at and climbing.wanted is not None:
+            climbing.given = climbing.wanted
+            events.append(RateWanted(climbing.wanted))
+        if climbing.standing != self._told:
+            self._told = climbing.standing
+            events.append(RateStands(self._told))
+        return events

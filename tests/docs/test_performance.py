@@ -1,0 +1,167 @@
+"""docs/performance.md says what was measured: its tables and figures are made from docs/performance.json and from nothing
+else, and say where a target is missed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import check_links
+from tools.bench.__main__ import PARTS
+from tools.bench.figures import FIGURES
+from tools.bench.page import PAGE, draw, filled, stale
+from tools.bench.report import Report
+from tools.bench.results import KEPT, Kept, keep, kept, tables
+
+PAGE_TEXT = PAGE.read_text(encoding="utf-8")
+SVG = "{http://www.w3.org/2000/svg}"
+BAUDS = (9600, 115200, 921600)
+
+
+def sample() -> Kept:
+    """Results in the form in which a run keeps them."""
+    goodput = Report()
+    table = goodput.table("goodput-115200", "Goodput of 256 KiB at 115200 baud (payload over line rate)")
+    for work, cp, rival in (("clean", 0.98, 0.96), ("BER 1e-6", 0.97, 0.9), ("BER 1e-4", 0.6, "fails")):
+        table.add(work, cp=cp, zmodem=rival, kermit=rival, uucp="absent", ideal=0.99, mended=0.99, target=0.95)
+        goodput.target(f"goodput at 115200, {work}, cp", cp, ">=", 0.95)
+    table.add("cut 3 s", cp=0.6, zmodem=0.5, ideal=0.65, resumes_after_s=0.4)
+    table.extra["runs"] = {"clean": {"cp": [0.97, 0.99]}}
+    goodput.remarks.append("goodput, BER 1e-4, zmodem failed: not done after 121 s")
+    latency = Report()
+    for baud in BAUDS:
+        latency.table("latency-idle", "Idle").add(f"{baud} asyncio", line_time=35e4 / baud, p50=35e4 / baud + 2.5)
+        latency.table("latency-bulk", "Bulk").add(f"{baud}", p50=35e4 / baud + 10.0, p99=35e4 / baud + 30.0)
+        quoted = {"qemu_ga": 21.8, "labgrid": 14.8} if baud == 115200 else {}
+        latency.table("latency-run", "Run").add(f"{baud}", p50=9e5 / baud + 1.0, **quoted)
+    when = {"began": 1_800_000_000, "seconds": 60, "load": [0.5, 0.6], "ahead_of_others": True}
+    return {"goodput": goodput.as_dict() | when, "latency": latency.as_dict() | when}
+
+
+# -- the page and the results -----------------------------------------------------------------------------------------
+
+
+def test_the_page_and_the_figures_are_what_the_results_say() -> None:
+    found = stale()
+    assert not found, "\n".join(["run python -m tools.bench figures", *found])
+
+
+def test_every_table_that_was_kept_stands_on_the_page() -> None:
+    made = re.findall(r"<!-- made: ([a-z0-9-]+) -->", PAGE_TEXT)
+    assert len(made) == len(set(made))
+    for name in tables(kept()):
+        assert name in made or f"table-{name}" in made, f"docs/performance.md shows no {name}"
+
+
+def test_a_page_that_asks_for_what_nobody_makes_is_an_error() -> None:
+    with pytest.raises(KeyError, match="nobody makes"):
+        filled("<!-- made: nonsense -->\n<!-- end -->", sample())
+
+
+def test_links_lead_somewhere() -> None:
+    page = PAGE_TEXT if KEPT.exists() else PAGE_TEXT.replace("(performance.json)", "(performance.md)")
+    check_links(page, PAGE.parent)
+
+
+def test_the_commands_on_the_page_name_parts_that_exist() -> None:
+    named = re.findall(r"-m tools\.bench (\w+)", PAGE_TEXT)
+    assert named and set(named) <= {*PARTS, "figures"}
+    (listed,) = re.findall(r"one part \(([^)]*)\)", PAGE_TEXT)
+    assert set(listed.split(", ")) == set(PARTS)
+
+
+def test_what_is_missed_and_what_failed_is_said() -> None:
+    page = filled(PAGE_TEXT, sample())
+    assert "2 of 3 targets are met." in page
+    assert re.search(r"\| goodput at 115200, BER 1e-4, cp \| 0\.6 \| ≥ 0\.95 \| \*\*missed\*\* \|", page)
+    assert re.search(r"\| clean \| 0\.980 \|.*\| ≥ 0\.95, met \|", page)
+    assert re.search(r"\| BER 1e-4 \| 0\.600 \| fails \| fails \| absent \|.*\| ≥ 0\.95, \*\*missed\*\* \|", page)
+    assert "goes on within 300 ms: 400 ms, **missed**" in page
+    assert "- goodput, BER 1e-4, zmodem failed: not done after 121 s" in page
+    assert "at most 0.020 apart (cp, clean)" in page
+
+
+def test_filling_a_filled_page_changes_nothing() -> None:
+    page = filled(PAGE_TEXT, sample())
+    assert filled(page, sample()) == page
+    assert filled(page, {}) == filled(PAGE_TEXT, {})
+
+
+def test_without_results_the_page_says_that_nothing_was_measured() -> None:
+    page = filled(PAGE_TEXT, {})
+    assert page.count("Not measured yet.") >= 10 and "**missed**" not in page
+
+
+# -- the figures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_drawing_is_deterministic(name: str, tmp_path: Path) -> None:
+    first = FIGURES[name](sample())
+    backwards = dict(reversed(list(copy.deepcopy(sample()).items())))
+    assert FIGURES[name](backwards) == first
+    path = tmp_path / "performance.json"
+    for part, found in sample().items():
+        keep(part, found, path)
+    assert FIGURES[name](kept(path)) == FIGURES[name](kept(path))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_a_whole_picture_with_units_and_both_colour_schemes(name: str) -> None:
+    text = FIGURES[name](sample())
+    root = ET.fromstring(text)
+    _, _, width, height = (float(number) for number in root.attrib["viewBox"].split())
+    for circle in root.iter(f"{SVG}circle"):
+        assert 0 < float(circle.attrib["cx"]) < width and 0 < float(circle.attrib["cy"]) < height
+    for label in root.iter(f"{SVG}text"):
+        assert 0 < float(label.attrib["x"]) < width and 0 < float(label.attrib["y"]) < height
+    words = " ".join(label.text or "" for label in root.iter(f"{SVG}text"))
+    for wanted in {"goodput.svg": ("bit error rate", "payload / line rate"), "latency.svg": ("baud", "milliseconds")}[
+        name
+    ]:
+        assert wanted in words
+    assert "prefers-color-scheme: dark" in text
+    assert len(list(root.iter(f"{SVG}circle"))) > 3
+
+
+def test_the_figures_show_us_the_rivals_and_the_limits() -> None:
+    goodput, latency = (FIGURES[name](sample()) for name in ("goodput.svg", "latency.svg"))
+    for wanted in ("linesync cp", "ZMODEM", "Kermit", "ideal selective repeat", "one bad bit mended"):
+        assert wanted in goodput
+    assert "UUCP" not in goodput, "it was absent: no line, and no entry in the legend"
+    for wanted in ("under two-way bulk, p99", "median", "line time of its own", "qemu-ga and labgrid", "4000 bytes"):
+        assert wanted in latency
+
+
+def test_a_transfer_that_fails_is_drawn_at_the_bottom() -> None:
+    found = sample()
+    circles = [circle.attrib for circle in ET.fromstring(FIGURES["goodput.svg"](found)).iter(f"{SVG}circle")]
+    bottom = max(float(circle["cy"]) for circle in circles)
+    assert {circle["class"] for circle in circles if float(circle["cy"]) == bottom} == {"orange", "pink"}
+
+
+# -- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_a_part_measured_anew_takes_its_own_place_only(tmp_path: Path) -> None:
+    path = tmp_path / "performance.json"
+    for part, found in sample().items():
+        keep(part, found, path)
+    again = sample()["latency"] | {"remarks": ["measured again"]}
+    keep("latency", again, path)
+    assert kept(path)["latency"]["remarks"] == ["measured again"]
+    assert kept(path)["goodput"] == json.loads(json.dumps(sample()["goodput"]))
+
+
+def test_drawing_writes_figures_and_page_beside_the_results(tmp_path: Path) -> None:
+    for part, found in sample().items():
+        keep(part, found, tmp_path / KEPT.name)
+    (tmp_path / PAGE.name).write_text(PAGE_TEXT, encoding="utf-8")
+    assert stale(tmp_path)
+    draw(tmp_path)
+    assert stale(tmp_path) == []

@@ -1,0 +1,88 @@
+"""A hub and an agent with ``auto`` in their endpoints, on a null modem that follows its ptys' speeds."""
+
+from __future__ import annotations
+
+import os
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from linesync.testing.nullmodem import NullModem
+from tests.e2e.kit import Daemon, Site, site
+
+
+def rate(place: Site, side: str = "hub") -> object:
+    return next((row["baud"] for row in place.json(side, "links") if row["kind"] == "serial"), None)
+
+
+def rises_to(place: Site, baud: int, seconds: float = 10.0) -> None:
+    try:
+        place.until(lambda: [rate(place, "hub"), rate(place, "sut")] == [baud, baud], f"{baud} baud", seconds)
+    except AssertionError as error:
+        raise AssertionError("\n".join([str(error), *(daemon.log for daemon in place.daemons)])) from None
+
+
+@contextmanager
+def climbing(cable: NullModem, a: str = ",auto", b: str = ",baud=auto") -> Iterator[tuple[Site, Daemon, Daemon]]:
+    with site() as place:
+        hub = place.hub("--port", cable.a + a)
+        agent = place.agent("--port", cable.b + b)
+        place.await_host()
+        yield place, hub, agent
+
+
+def copied(place: Site, size: int, name: str) -> float:
+    """Copy a file to the host; bytes a second."""
+    sent, arrived = place.folder / f"{name}.sent", place.folder / f"{name}.arrived"
+    sent.write_bytes(os.urandom(size))
+    begin = time.monotonic()
+    done = place.type("hub", "cp", str(sent), f"sut:{arrived}", seconds=60)
+    took = time.monotonic() - begin
+    assert done.code == 0, done.err
+    assert arrived.read_bytes() == sent.read_bytes()
+    return size / took
+
+
+def test_both_climb_and_whoever_is_killed_at_the_top_is_met_again() -> None:
+    with NullModem(baud=None, max_baud=921600, seed=3) as cable, climbing(cable) as (place, hub, agent):
+        rises_to(place, 921600)
+        assert "921600" in place.type("hub", "links").text
+        assert copied(place, 300_000, "top") > 2 * 11520, "twice what 115200 baud carry, at the very least"
+
+        agent.kill()
+        begin = time.monotonic()
+        agent = place.agent("--port", cable.b + ",auto")
+        agent.says("is registered with the hub", 6)
+        assert time.monotonic() - begin < 6
+        rises_to(place, 921600)
+
+        hub.kill()
+        hub = place.hub("--port", cable.a + ",auto")
+        agent.says("the line is at 115200 baud now", 12)
+        place.await_host()
+        rises_to(place, 921600)
+        assert copied(place, 100_000, "again") > 11520
+
+        assert agent.stop() == 0
+        port = os.open(cable.b, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            assert termios.tcgetattr(port)[5] == termios.B115200, "who uses the port next finds it as it was"
+        finally:
+            os.close(port)
+        hub.says("the line is at 115200 baud now", 10)
+
+
+def test_a_line_that_is_too_long_stays_at_what_it_carries() -> None:
+    with NullModem(baud=None, max_baud=230400) as cable, climbing(cable, ",auto", ",115200,auto") as (place, _, _agent):
+        rises_to(place, 230400)
+        assert copied(place, 60_000, "file") > 11520
+        time.sleep(1.5)
+        rises_to(place, 230400, 2)
+
+
+def test_an_end_with_a_fixed_rate_is_left_alone() -> None:
+    with NullModem(baud=None) as cable, climbing(cable, "", ",auto") as (place, _, agent):
+        time.sleep(1.0)
+        assert rate(place) == rate(place, "sut") == 115200
+        assert "baud now" not in agent.log

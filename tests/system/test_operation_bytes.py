@@ -1,0 +1,119 @@
+"""What small operations cost on a serial line, every byte counted, once their names have been seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from linesync.client.aio import Client
+
+from .world import World
+
+_Operation = Callable[[Client, Client], Coroutine[Any, Any, object]]
+_QUIET = 0.7  # seconds in which all that an operation leaves behind is said
+
+
+class _Count:
+    """Counts the bytes on the line of a host, keepalives apart."""
+
+    def __init__(self, world: World, name: str) -> None:
+        agent = world.hosts[name].agent
+        assert agent is not None
+        link = agent._uplink.link
+        assert link is not None
+        self.frames: list[tuple[str, str, int]] = []
+        before = link.trace
+
+        def trace(way: str, kind: bytes, body: bytes, length: int) -> None:
+            if kind not in (b"K", b""):
+                self.frames.append((way, kind.decode(), length))
+            if before is not None:
+                before(way, kind, body, length)
+
+        link.trace = trace
+
+    def take(self) -> tuple[int, int]:
+        """Bytes from the host and to it since the last call."""
+        out, back = (sum(length for way, _, length in self.frames if way == wanted) for wanted in ("out", "in"))
+        self.frames.clear()
+        return out, back
+
+
+async def _meet(client: Client, other: Client) -> None:
+    late = asyncio.create_task(other.barrier("up", 2))
+    await asyncio.sleep(0.3)
+    await client.barrier("up", 2)
+    await late
+
+
+async def _wait_for_the_other(client: Client, other: Client) -> None:
+    early = asyncio.create_task(client.barrier("up", 2))
+    await asyncio.sleep(0.3)
+    await other.barrier("up", 2)
+    await early
+
+
+async def _wait_for_a_unit(client: Client, other: Client) -> None:
+    early = asyncio.create_task(client.semaphore("slots", -1))
+    await asyncio.sleep(0.3)
+    await other.semaphore("slots", 1)
+    await early
+
+
+OPERATIONS: dict[str, _Operation] = {
+    "give a unit": lambda client, other: client.semaphore("ready", 1),
+    "take a unit": lambda client, other: client.semaphore("ready", -1),
+    "read the value": lambda client, other: client.semaphore("ready", 0),
+    "wait for a unit": _wait_for_a_unit,
+    "come last to a barrier": _meet,
+    "wait at a barrier": _wait_for_the_other,
+    "set an event": lambda client, other: client.set_events("server up"),
+    "wait for an event": lambda client, other: client.wait_events("server up"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_takes_at_most_forty_bytes_each_way_once_its_names_were_seen(name: str) -> None:
+    with World(seed=2) as world:
+        world.agent("sut")
+        world.agent("other")
+        client, other = world.client("sut"), world.client("other")
+        count = _Count(world, "sut")
+
+        async def operate() -> None:
+            await OPERATIONS[name](client, other)
+            await asyncio.sleep(_QUIET)
+
+        world.run(client.semaphore("ready", 20))
+        world.run(client.set_events("server up"))
+        for _ in range(2):
+            world.run(operate())
+        costs = []
+        for _ in range(12):
+            count.take()
+            world.run(operate())
+            costs.append(count.take())
+        # Now and then an acknowledgement in full goes in place of a short one.
+        assert sorted(out for out, _ in costs)[-2] <= 40, world.transcript()
+        assert sorted(back for _, back in costs)[-2] <= 40, world.transcript()
+        assert sum(map(sum, costs)) / len(costs) <= 75, costs
+
+
+def test_a_script_that_left_nothing_at_the_hub_goes_without_a_word_there() -> None:
+    with World(seed=2) as world:
+        world.agent("sut")
+        count = _Count(world, "sut")
+        costs = []
+        for _ in range(6):
+            client = world.client("sut")
+            world.run(client.semaphore("ready", 1))
+            world.run(client.semaphore("ready", -1))
+            world.run(client.aclose())
+            world.run(asyncio.sleep(_QUIET))
+            costs.append(count.take())
+        out, back = costs[-1]
+        assert out <= 66, costs  # two requests, a confirmation, an acknowledgement
+        assert back <= 48, costs  # two replies, an acknowledgement

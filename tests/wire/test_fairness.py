@@ -1,0 +1,153 @@
+"""Who gets how much of a line that everybody wants, on virtual time: bulk channels share it evenly, and neither a flood of
+prompt messages nor one of bulk starves the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync.runtime.identity import local_end
+from linesync.testing.harm import Faults
+from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
+from linesync.wire.frames import Lane
+
+from .traffic import endless_bulk, ready, received
+
+RATE = 11520
+AS_REAL = {"flags": local_end("c", clean=False).flags}
+CHANNELS = 10
+
+
+def a_line(faults: Faults | None = None) -> VirtualLine:
+    return ready(settle=3, byte_rate=float(RATE), faults=faults, local=AS_REAL)
+
+
+def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: float) -> list[float]:
+    """What each channel brings to an end from now on, over the line's rate."""
+    began = line.now
+    line.run(seconds)
+    came = dict.fromkeys(channels, 0)
+    for when, event in end.events:
+        if isinstance(event, ChannelData) and event.channel in came and when > began:
+            came[event.channel] += len(event.data)
+    return [came[channel] / seconds / RATE for channel in channels]
+
+
+def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
+    """Keep an end's prompt lane full of messages, on four channels of their own; these."""
+    mux = end.link.mux
+    numbers = [mux.open(Lane.PROMPT, b"flood") for _ in range(4)]
+    before = end.on_event
+
+    def fill(number: int) -> None:
+        while mux.send_message(number, line.random.randbytes(size)):
+            pass
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, ChannelWritable) and event.channel in numbers:
+            fill(event.channel)
+        if before is not None:
+            before(event)
+
+    end.on_event = on_event
+    for number in numbers:
+        fill(number)
+    return numbers
+
+
+def told(end: VirtualEnd, channels: list[int], since: float) -> int:
+    """Bytes of messages that came on these channels."""
+    return sum(
+        len(event.data)
+        for when, event in end.events
+        if isinstance(event, ChannelMessage) and event.channel in channels and when > since
+    )
+
+
+# -- bulk among bulk --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ber", [0.0, 1e-5])
+def test_ten_bulk_channels_get_a_tenth_each(ber: float) -> None:
+    line = a_line(Faults(ber=ber))
+    channels = [endless_bulk(line, line.a) for _ in range(CHANNELS)]
+    line.run(4)
+    found = shares(line, line.b, channels, 25)
+    assert max(found) <= 1.1 * min(found), found
+    assert sum(found) > 0.8
+
+
+def test_ten_channels_each_way_are_served_alike() -> None:
+    line = a_line()
+    ways = [(line.b, [endless_bulk(line, line.a) for _ in range(CHANNELS)])]
+    ways.append((line.a, [endless_bulk(line, line.b) for _ in range(CHANNELS)]))
+    line.run(4)
+    began = line.now
+    shares(line, line.b, ways[0][1], 25)
+    for end, channels in ways:
+        came = [sum(len(e.data) for when, e in end.events if _data(e, number) and when > began) for number in channels]
+        assert max(came) <= 1.15 * min(came), came
+        assert sum(came) / 25 / RATE > 0.75
+
+
+def _data(event: Event, number: int) -> bool:
+    return isinstance(event, ChannelData) and event.channel == number
+
+
+def test_a_channel_that_comes_late_has_its_share_at_once() -> None:
+    line = a_line()
+    early = [endless_bulk(line, line.a) for _ in range(CHANNELS - 1)]
+    line.run(10)
+    late = endless_bulk(line, line.a)
+    line.run(2)
+    found = shares(line, line.b, [*early, late], 25)
+    assert max(found) <= 1.1 * min(found), found
+
+
+def test_a_small_file_does_not_wait_for_nine_endless_ones() -> None:
+    line = a_line()
+    for _ in range(CHANNELS - 1):
+        endless_bulk(line, line.a)
+    line.run(5)
+    number = line.a.link.mux.open(Lane.BULK, b"small")
+    line.a.link.mux.send(number, 0, line.random.randbytes(1024))
+    line.a.link.mux.end(number)
+    began = line.now
+    assert line.run_until(lambda: any(e.channel == number for e in line.b.seen(ChannelEnded)), 30), line.transcript()
+    assert line.now - began < 2 * CHANNELS * 2048 / RATE, "more than two rounds of full frames"
+
+
+# -- prompt against bulk ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [20, 90])
+def test_a_flood_of_prompt_messages_does_not_stop_bulk(size: int) -> None:
+    line = a_line()
+    bulk = endless_bulk(line, line.a)
+    line.run(3)
+    numbers = flood(line, line.a, size)
+    line.run(2)
+    began = line.now
+    (share,) = shares(line, line.b, [bulk], 20)
+    prompt = told(line.b, numbers, began) / 20 / RATE
+    assert share > 0.05, f"bulk has {share:.3f} of the line, prompt {prompt:.3f}"
+    assert prompt > 4 * share, "prompt goes first all the same"
+
+
+def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
+    alone = a_line()
+    numbers = flood(alone, alone.a, 60)
+    alone.run(5)
+    full = told(alone.b, numbers, alone.now - 4) / 4 / RATE
+    line = a_line()
+    for end in line.ends:
+        for _ in range(CHANNELS):
+            endless_bulk(line, end)
+    line.run(3)
+    numbers = flood(line, line.a, 60)
+    line.run(2)
+    began = line.now
+    line.run(20)
+    beside = told(line.b, numbers, began) / 20 / RATE
+    assert beside > 0.7 * full, f"prompt alone has {full:.3f} of the line, beside bulk {beside:.3f}"
+    assert received(line.a) > 0

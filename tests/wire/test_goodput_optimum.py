@@ -1,0 +1,53 @@
+"""Goodput of random bytes against the best that frames of one length can reach at an error rate, on virtual time.
+
+The optimum is taken over all lengths up to the longest frame, with as many bytes around a payload as the sizing reckons
+with (linesync/wire/sizing.py), and by the same rule: a frame is lost when it has one wrong bit, or two where one is
+mended. What is measured is a session's steady state: escapes, acknowledgements, repeats and the choice of the length are
+all in it.
+"""
+
+from __future__ import annotations
+
+from math import exp, log1p
+
+import pytest
+
+from linesync import limits
+from linesync.runtime.identity import local_end
+from linesync.testing.harm import Faults
+from linesync.wire import sizing
+
+from .traffic import endless_bulk, ready, received
+
+RATE = 11520
+AS_REAL = {"flags": local_end("c", clean=False).flags}
+WITHIN = 0.97
+LEARNING, MEASURED = 12.0, 40.0  # seconds
+
+
+def arrives(size: int, ber: float, *, mended: bool) -> float:
+    """Probability that a frame of so many bytes does not have to be sent again."""
+    bits = 8 * size
+    whole = exp(bits * log1p(-ber))
+    return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if mended else whole
+
+
+def optimum(ber: float, *, mended: bool) -> tuple[float, int]:
+    """Payload over line rate, and the frame length that reaches it."""
+    around = sizing._OVERHEAD_MENDED if mended else sizing._OVERHEAD
+    lengths = range(sizing._LEAST, limits.SERIAL_FRAME + 1)
+    return max(((1 - around / size) * arrives(size, ber, mended=mended), size) for size in lengths)
+
+
+@pytest.mark.parametrize("ber", [0.0, 1e-6, 1e-5, 3e-5, 1e-4])
+def test_goodput_is_within_three_percent_of_the_best_for_the_error_rate(ber: float) -> None:
+    line = ready(9, settle=3, byte_rate=float(RATE), faults=Faults(ber=ber), local=AS_REAL)
+    endless_bulk(line, line.a)
+    line.run(LEARNING)
+    before = received(line.b)
+    line.run(MEASURED)
+    found = (received(line.b) - before) / MEASURED / RATE
+    mended = line.a.link.session.sizing.mended
+    best, length = optimum(ber, mended=mended)
+    chosen = line.a.link.session.sizing.length
+    assert found >= WITHIN * best, f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; mended: {mended}"

@@ -1,0 +1,119 @@
+"""Control under bulk, on virtual time: its round trips stay close to those of an idle line at every baud rate, and the
+sender stays close to the line. The ends say of themselves what real ones on a serial line do."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync import limits
+from linesync.runtime.identity import local_end
+from linesync.testing.harm import Faults
+from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.wire.events import ChannelWritable, Event
+from linesync.wire.frames import Lane
+
+from .traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips
+
+BAUDS = (9600, 115200, 921600)
+TRIPS = {9600: 120, 115200: 150, 921600: 100}
+AS_REAL = {"flags": local_end("c", clean=False).flags}
+BEYOND_IDLE = 0.045  # seconds
+AHEAD = 0.020  # seconds
+TEXT = b"Permission is hereby granted, free of charge, to any person obtaining a copy of this software. "
+
+
+def a_line(baud: int, faults: Faults | None = None) -> VirtualLine:
+    """One whose frames have grown and whose b answers."""
+    line = ready(settle=3 + 50_000 / baud, byte_rate=baud / 10, faults=faults, local=AS_REAL)
+    answer_pings(line.b)
+    return line
+
+
+def loaded(line: VirtualLine, baud: int) -> VirtualLine:
+    """The same with both directions full."""
+    for end in line.ends:
+        endless_bulk(line, end)
+    line.run(12 if baud < 20_000 else 5)
+    line.a.ahead = line.b.ahead = 0
+    return line
+
+
+def endless_text(end: VirtualEnd) -> None:
+    """Keep an end's bulk lane full of text, as fast as it is taken."""
+    mux = end.link.mux
+    number = mux.open(Lane.BULK, b"text")
+
+    def fill() -> None:
+        while mux.send(number, 0, TEXT * 40):
+            pass
+
+    before = end.on_event
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, ChannelWritable) and event.channel == number:
+            fill()
+        if before is not None:
+            before(event)
+
+    end.on_event = on_event
+    fill()
+
+
+def idle_p99(baud: int) -> float:
+    return percentile(round_trips(a_line(baud), TRIPS[baud], 0.05), 0.99)
+
+
+@pytest.mark.parametrize("baud", BAUDS)
+def test_p99_of_control_under_two_way_bulk_is_at_most_idle_and_45_ms(baud: int) -> None:
+    line = loaded(a_line(baud), baud)
+    before, began = [received(end) for end in line.ends], line.now
+    busy = percentile(round_trips(line, TRIPS[baud], 0.05), 0.99)
+    idle = idle_p99(baud)
+    assert busy <= idle + BEYOND_IDLE, f"idle {idle * 1e3:.1f} ms, busy {busy * 1e3:.1f} ms\n{line.transcript(60)}"
+    came = [received(end) - old for end, old in zip(line.ends, before, strict=True)]
+    full = [count / (line.now - began) / (baud / 10) for count in came]
+    assert min(full) > 0.6, f"the line was not full: {full}"
+
+
+@pytest.mark.parametrize("baud", [9600, 115200])
+def test_control_is_as_prompt_under_text_that_shrinks(baud: int) -> None:
+    line = a_line(baud)
+    for end in line.ends:
+        endless_text(end)
+    line.run(12 if baud < 20_000 else 3)
+    busy = percentile(round_trips(line, TRIPS[baud] // 2, 0.05), 0.99)
+    assert busy <= idle_p99(baud) + BEYOND_IDLE, line.transcript(60)
+
+
+def test_control_between_errors_waits_for_no_timer_that_bulk_has_set() -> None:
+    faults = Faults(ber=1e-5)
+    line = loaded(a_line(115200, faults), 115200)
+    busy = round_trips(line, 300, 0.05)
+    assert percentile(busy, 0.9) <= idle_p99(115200) + BEYOND_IDLE
+    assert busy[-1] < 1.0, "a lost control frame waited for a timer of seconds"
+
+
+@pytest.mark.parametrize("baud", BAUDS)
+def test_the_sender_is_never_more_than_20_ms_ahead_of_the_line(baud: int) -> None:
+    line = loaded(a_line(baud), baud)
+    round_trips(line, 20, 0.05)
+    line.run(10)
+    most = max(end.ahead for end in line.ends)
+    assert 0 < most / (baud / 10) <= AHEAD
+
+
+def test_a_line_half_a_percent_slower_than_its_name_gets_no_more_ahead_either() -> None:
+    line = ready(settle=5, byte_rate=11520 * 0.995, nominal=11520.0, local=AS_REAL)
+    loaded(line, 115200)
+    line.run(10)
+    assert max(end.ahead for end in line.ends) / 11520 <= AHEAD
+
+
+def test_a_line_two_percent_slower_than_its_name_is_followed_within_ten_seconds() -> None:
+    line = ready(settle=5, byte_rate=11520 * 0.98, nominal=11520.0, local=AS_REAL)
+    loaded(line, 115200)
+    line.run(8)
+    line.a.ahead = line.b.ahead = 0
+    line.run(10)
+    # A lag of AHEAD_SLACK is not worth a correction, and the pacer feels its way back to the line's name again and again.
+    assert max(end.ahead for end in line.ends) / 11520 <= AHEAD + limits.AHEAD_SLACK

@@ -1,0 +1,109 @@
+"""On clean pipes frames are read and prompt data is sent by a short way; it must do what the long one does."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linesync.runtime.identity import local_end
+from linesync.wire.decoder import Decoder
+from linesync.wire.events import ChannelMessage, Event, ForeignText, FrameFound
+from linesync.wire.frames import Lane, encode
+from linesync.wire.link import Link
+from linesync.wire.payload import decode_eight, encode_eight
+
+_SEED = 77
+_PIECES = st.one_of(
+    st.tuples(st.sampled_from([b"C", b"D", b"A", b"P", b"K"]), st.binary(max_size=300)).map(
+        lambda frame: encode(frame[0], encode_eight(frame[1]), _SEED)
+    ),
+    st.binary(max_size=20),
+    st.sampled_from([b"^", b"\n", b"\r\n", b"^C", b"^CA", encode(b"C", b"of another session", 5)]),
+)
+
+
+def read(cuts: list[bytes]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The frames, and all that is beside them, in bytes that come so cut."""
+    decoder = Decoder(longest=1000, eight=True)
+    decoder.seeds = (_SEED,)
+    events: list[Event] = []
+    for cut in cuts:
+        events += decoder.receive(cut, 0.0)
+    events += decoder.handle_timer(1.0)
+    events += decoder.receive_eof()
+    found = [(event.frame.kind, event.frame.body) for event in events if isinstance(event, FrameFound)]
+    return found, b"".join(event.data for event in events if isinstance(event, ForeignText))
+
+
+@settings(deadline=None)
+@given(st.lists(_PIECES, max_size=8), st.integers(1, 400))
+def test_frames_that_come_whole_are_read_as_those_that_come_in_pieces(pieces: list[bytes], size: int) -> None:
+    data = b"".join(pieces)
+    whole = read([data])
+    assert read([data[at : at + size] for at in range(0, len(data), size)])[0] == whole[0]
+    assert read([data[at : at + 1] for at in range(len(data))])[0] == whole[0]
+
+
+@given(st.binary())
+def test_no_text_makes_the_eight_form_raise(text: bytes) -> None:
+    data = decode_eight(text)
+    if data is not None and not set(text) & set(b"\n\r^"):
+        assert encode_eight(data) == text
+
+
+class Pair:
+    """Two ends of a pipe in memory; all bytes of each direction are kept."""
+
+    def __init__(self, *, long_way: bool) -> None:
+        tokens = (f"token{number:03}" for number in count())
+        self.ends = [Link(local_end(role, clean=True, boot=f"boot000{role}"), lambda: next(tokens)) for role in "cl"]
+        self.passed = [b"", b""]
+        self.events: list[list[Event]] = [[], []]
+        self.now = 0.0
+        for end in self.ends:
+            end.line_up(0.0)
+            if long_way:
+                end.trace = lambda *_: None  # what is traced goes through the outbox
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.001
+            for n, end in enumerate(self.ends):
+                while data := end.data_to_send(self.now):
+                    self.passed[n] += data
+                    self.events[1 - n] += self.ends[1 - n].receive_data(data, self.now)
+                self.events[n] += end.handle_timer(self.now)
+
+
+def talk(pair: Pair, seed: int) -> None:
+    """Messages of all lengths both ways, some of them in bursts, with pauses in which acknowledgements go alone."""
+    source = random.Random(seed)
+    pair.run(0.1)
+    for _ in range(30):
+        for _ in range(source.choice((1, 1, 1, 5))):
+            sender = source.choice(pair.ends)
+            sender.mux.send_message(0, source.randbytes(source.choice((3, 30, 300, 70_000))))
+        pair.run(source.choice((0.001, 0.003, 0.1)))
+        for end, events in zip(pair.ends, pair.events, strict=True):
+            for event in events:
+                if isinstance(event, ChannelMessage):
+                    end.mux.consumed(event.channel, event.data)
+            events.clear()
+    pair.run(0.5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_prompt_data_leaves_a_pipe_as_it_would_by_the_outbox(seed: int) -> None:
+    short, long = Pair(long_way=False), Pair(long_way=True)
+    talk(short, seed)
+    talk(long, seed)
+    for n, end in enumerate(short.ends):
+        assert not end.session.outstanding, "all of it has arrived"
+        assert end.counters.frames_out <= long.ends[n].counters.frames_out
+        assert end.session.senders[Lane.PROMPT].next_seq == long.ends[n].session.senders[Lane.PROMPT].next_seq
+        assert end.session.receivers[Lane.PROMPT].expected == long.ends[n].session.receivers[Lane.PROMPT].expected
