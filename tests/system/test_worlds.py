@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 
@@ -192,3 +193,46 @@ def test_what_went_back_with_a_lost_host_is_not_granted_to_it_afterwards(make: M
     world.deliver()
     with pytest.raises(LinesyncFailed):
         first.result()
+
+
+def test_an_exchange_that_its_agent_gave_up_hurts_nobody_and_may_be_given_to_anew(make: Make) -> None:
+    world = pair(make)
+    other = world.start(world.client("b").exchange("keys", ["a", "b"], b"of b"))
+    script = world.client("a")
+    first = world.start(script.exchange("keys", ["a", "b"], random.Random(1).randbytes(20_000), timeout=5.0))
+    world.pass_time(0.5)  # the data is half way
+    world.hosts["a"].wire.pull()
+    world.pass_time(9.0)
+    assert isinstance(first.exception(), LinesyncFailed)
+    world.hosts["a"].wire.plug()
+    world.deliver()
+    assert not other.done(), "nobody died"
+    again = world.run(world.client("a").exchange("keys", ["a", "b"], b"of a"))
+    world.deliver()
+    assert other.result() == again == {"a": b"of a", "b": b"of b"}
+
+
+def test_a_script_that_gives_up_an_exchange_and_comes_again_at_once_is_the_same_member(make: Make) -> None:
+    world = pair(make)
+    script = world.client("a")
+    for size in (0, 40, 6000):
+        first = world.start(script.exchange("keys", ["a", "b"], bytes(size)))
+        world.pass_time(0.02)
+        first.cancel()
+        second = world.start(script.exchange("keys", ["a", "b"], b"anew"))  # both are on the line together
+        world.deliver()
+        assert not second.done(), f"{size} bytes: {second}"
+        second.cancel()
+        world.deliver()
+        assert world.status()["exchanges"] == []
+
+
+def test_an_exchange_that_was_given_up_before_the_hub_has_answered_leaves_nothing(make: Make) -> None:
+    world = pair(make)
+    script = world.client("a")
+    first = world.start(script.exchange("keys", ["a", "b"], bytes(500)))
+    world.pass_time(0.0)
+    first.cancel()  # the opening, what was given, and the end come to the hub at once
+    world.deliver()
+    assert world.status()["exchanges"] == []
+    assert len(world.hub._exchanging.blobs) == 0
