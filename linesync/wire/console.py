@@ -6,7 +6,8 @@
    one that can have no good copy (a control frame's) unless it has a line of text inside.
 3. A long run of frame characters outside a frame may be a frame whose start was hit, and is held likewise; as it may
    also be a checksum that somebody printed, it is reported as text in the end.
-4. Nothing overtakes: what comes after a held piece waits with it, so that a console log is in order.
+4. A line that is opened in the middle of a frame begins with the rest of it: frame characters alone, up to a newline.
+5. Nothing overtakes: what comes after a held piece waits with it, so that a console log is in order.
 
 Held pieces are few, small and soon let go. Between calls the first of them is always one that waits for its good copy.
 """
@@ -25,6 +26,10 @@ from .frames import PROBE, probe_text
 __all__ = ["Console"]
 
 _LIKE_A_FRAME = re.compile(rb"([A-Za-z0-9_-]{24,}[\r\n]*)")
+# Capitals in the middle: no word that a boot loader begins with.
+_REST_OF_A_FRAME = re.compile(
+    rb"(?=[A-Za-z0-9_.-]*[a-z0-9][A-Z])[A-Za-z0-9_.-]{%d,%d}\r?\n" % (limits.CHECK_SIZE, limits.BASIC_FRAME)
+)
 _HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and probes, whose text is known
 _PROBES = [
     probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)
@@ -53,6 +58,7 @@ class Console:
         self._held: deque[_Held] = deque()
         self._open = 0  # how many of them may still turn out to be a frame's
         self._bytes = 0
+        self._begins = True  # nothing has come yet but frame characters
         self._run = b""  # frame characters at the end of the text so far: they may go on
         self._run_until = 0.0
         self.explained = 0
@@ -136,6 +142,12 @@ class Console:
         self._text(run, now)
 
     def _text(self, data: bytes, now: float) -> None:
+        if self._begins and data:
+            self._begins = False
+            rest = _REST_OF_A_FRAME.match(data)
+            if rest is not None:
+                self._hold(rest[0], now, is_text=False, is_open=False)
+                data = data[rest.end() :]
         for index, part in enumerate(_LIKE_A_FRAME.split(data)):
             if part:
                 self._hold(part, now, is_text=True, is_open=index % 2 == 1)

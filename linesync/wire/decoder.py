@@ -299,10 +299,12 @@ class Decoder:
         return False
 
     def _quoted(self, at: int) -> bool:
-        """A start character inside a printable candidate stands in the middle of some text: what comes before a
-        sender's next frame is a newline, or a digit of the check when the line has lost that."""
-        before = self._view[at - 1 : at]
-        printable = not self.eight or self._view[1:2] in _PRINTABLE
+        """A start character inside the candidate stands in the middle of some text: what comes before a sender's next
+        frame is a newline, or a digit of the check when the line has lost that."""
+        before, kind = self._view[at - 1 : at], self._view[1:2]
+        if kind == MENDED:  # digits are nothing special in it, and it has no newline
+            return before not in (b"\n", b"\r")
+        printable = not self.eight or kind in _PRINTABLE
         return printable and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
 
     def _take(self, at: int, total: int, body: int) -> bool:

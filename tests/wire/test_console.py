@@ -160,3 +160,15 @@ def test_what_is_held_is_bounded_in_pieces_and_bytes() -> None:
         told += sum(len(event.data) for event in events)  # type: ignore[attr-defined]
         assert console.pending <= limits.HELD_BYTES
     assert told > 100_000
+
+
+@pytest.mark.parametrize("rest", [b"iggAOENktw\n", b".nemza.BBjfiggAHtduKw\r\n"])
+def test_a_line_opened_in_the_middle_of_a_frame_begins_with_noise(rest: bytes) -> None:
+    console = Console()
+    assert console.sort(ForeignText(rest + b"login: "), 0.0) == [Noise(rest), ForeignText(b"login: ")]
+    assert _text(console.sort(ForeignText(rest), 0.0)) == rest, "later it is what somebody printed"
+
+
+@pytest.mark.parametrize("first", [b"Booting\n", b"hello\n", b"1234567\n", b"Starting kernel ...\n", b"\n"])
+def test_a_word_at_the_beginning_is_text(first: bytes) -> None:
+    assert _text(Console().sort(ForeignText(first), 0.0)) == first

@@ -280,3 +280,20 @@ def test_goodput_of_random_bytes(faults: Faults, least: float) -> None:
     before = received(line.b)
     line.run(20)
     assert (received(line.b) - before) / 20 / 11520 >= least, line.transcript(20)
+
+
+@pytest.mark.parametrize("quoted", [b"^DDAAAAAbcdefgh ^", b"^dL", b"^Th_U", b"a ^cD", b"^^ ~. ^a", b"^BDAAAAA"])
+@pytest.mark.parametrize("at", [6, 9, 300, 700])
+def test_a_kernel_message_that_quotes_a_frame_costs_neither_itself_nor_the_frame(at: int, quoted: bytes) -> None:
+    data = random.Random(at).randbytes(700)
+    frame = _bulk(data)
+    text = b"[   12.345678] odd " + quoted + b";\r\n"
+    events, _ = _decode(frame[:at] + text + frame[at:] + _bulk(b"next"))
+    assert _payloads(events) == [data, b"next"]
+    assert b"".join(event.data for event in events if isinstance(event, ForeignText)) == text
+
+
+def test_a_frame_that_broke_off_before_another_costs_only_itself() -> None:
+    frame = _bulk(random.Random(1).randbytes(700))
+    events, _ = _decode(frame[:400] + b"\n" + _bulk(b"next") + _bulk(b"and the next"))
+    assert _payloads(events) == [b"next", b"and the next"]
