@@ -22,7 +22,7 @@ NONCE_SIZE = 8  # base64url digits: 48 random bits
 
 # -- foreign text (section 3) ----------------------------------------------------------------------------------------
 FOREIGN_IN_FRAME = 1024  # foreign text inside one frame that is still spliced out
-FOREIGN_TRIES = 3000  # checks made at most for two foreign texts in one frame
+FOREIGN_TRIES = 1000  # checks made at most for two foreign texts in one frame
 FOREIGN_LINES = 6  # foreign line ends inside one frame that are still tried
 FRAME_PATIENCE = 0.3  # a frame that gets no byte for this long is given up as damaged
 HELD_COUNT = 16  # damaged pieces that wait for their good copy

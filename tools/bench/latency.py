@@ -28,10 +28,10 @@ __all__ = ["latency"]
 
 _GAP = (0.06, 0.13)  # seconds between two idle trips: longer than any acknowledgement is held back
 _SEMAPHORE = "bench"
-_COMMAND_TARGET = (120, 0.013)  # bytes in both directions and seconds of `run /bin/true` at 115200 (issue 4)
-_EXCESS_TARGET = 0.003  # seconds beyond its own bytes that a trip may take (issue 2)
-_BULK_TARGET = 0.060  # seconds: p99 under two-way bulk (issue 2)
-_BULK_BEYOND_IDLE = 0.045  # seconds: the same beyond an idle trip, at every rate (issue 4)
+_COMMAND_TARGET = (120, 0.013)  # bytes in both directions and seconds of `run /bin/true` at 115200
+_EXCESS_TARGET = 0.003  # seconds beyond its own bytes that a trip may take
+_BULK_TARGET = 0.060  # seconds: p99 under two-way bulk
+_BULK_BEYOND_IDLE = 0.045  # seconds: the same beyond an idle trip, at every rate
 
 
 def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds: float) -> None:
@@ -169,7 +169,7 @@ def _command(report: Report, system: LineSystem, runs: int, main: bool) -> None:
         labgrid=14.8 if main else None,
     )
     if main:
-        table.notes = ["qemu-ga (218 bytes) and labgrid (156 bytes): as issue 4 quotes them at 115200, not run here"]
+        table.notes = ["qemu-ga (218 bytes) and labgrid (156 bytes): measured elsewhere at 115200, not run here"]
         report.target("bytes of `run /bin/true`, both directions", sum(both), "<=", _COMMAND_TARGET[0], "bytes")
         report.target("`run /bin/true` at 115200, median", median * 1000, "<=", _COMMAND_TARGET[1] * 1000, "ms")
 

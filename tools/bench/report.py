@@ -32,7 +32,7 @@ def percentile(values: list[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A figure that an issue asks for."""
+    """A figure that is asked for."""
 
     what: str
     value: float
@@ -109,7 +109,7 @@ class Report:
         return self.tables.setdefault(name, Table(title))
 
     def target(self, what: str, value: float, sense: Literal["<=", ">="], bound: float, unit: str = "") -> None:
-        """Hold a figure to what an issue asks for."""
+        """Hold a figure to what is asked for."""
         self.targets.append(Target(what=what, value=value, sense=sense, bound=bound, unit=unit))
 
     def text(self) -> str:

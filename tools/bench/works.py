@@ -41,9 +41,9 @@ class Work:
     """Which of the rivals' sets of parameters suits this line."""
     uucp: str = "uucp"
     targets: Mapping[int, float] = field(default_factory=dict)
-    """Of `linesync cp` (issue 4), by baud; a connected client is held to them too."""
+    """Of `linesync cp`, by baud; a connected client is held to them too."""
     resumes: float | None = None
-    """Seconds from the line's return in which the file must go on (issue 4)."""
+    """Seconds from the line's return in which the file must go on."""
 
 
 def _errors(rate: str, kermit: str, **targets: float) -> Work:
