@@ -76,6 +76,7 @@ OPEN_MAX = 1 << 18  # the words that open a channel (a command's argv and enviro
 # -- compression (section 6.5) ---------------------------------------------------------------------------------------
 DATA_WINDOW = 15  # bits: the window of a channel's data, 32 KiB
 TEXT_WINDOW = 12  # bits: the window of a lane's texts, 4 KiB
+ZSTD_WINDOW = 18  # bits of a data stream's window in Zstandard
 ZIPPED_LEAST = 128  # bytes that wait on a channel when its data is first compressed
 ZIPPED_PIECE = 1 << 14  # bytes of data that are compressed at once
 ZIPPED_WORTH = 0.97  # data that does not get smaller than this share of itself goes as it is

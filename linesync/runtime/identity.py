@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from binascii import b2a_base64
 from collections.abc import Callable
+from functools import cache
+from importlib.machinery import PathFinder
 
 from .. import limits
 from ..wire.handshake import Local
@@ -39,5 +41,11 @@ def local_end(role: str, *, clean: bool, boot: str = BOOT) -> Local:
         boot=boot,
         frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,
         credit=limits.CREDIT_PIPE if clean else limits.CREDIT_SERIAL,
-        flags="nepza" if clean else "nemza",
+        flags="nepza" if clean else "nemza" + _zstd(),
     )
+
+
+@cache
+def _zstd() -> str:
+    """The flag of an end that has Zstandard; only lines with a rate have a use for it."""
+    return "s" if PathFinder.find_spec("zstandard") is not None else ""

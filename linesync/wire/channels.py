@@ -11,7 +11,7 @@ from .frames import Lane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .compress import TextWriter, Unzipper, Zipper
+    from .compress import TextWriter, Unzipper, Zipper, ZstdUnzipper
 
 __all__ = ["CLOSED", "LIFE", "OPEN", "Channel"]
 
@@ -91,7 +91,7 @@ class Channel:
         """Likewise messages and the opening; the lane's."""
         self.said: bytes | memoryview = b""
         """The text in the last record that was compressed, for who watches."""
-        self.unzipper: Unzipper | None = None
+        self.unzipper: Unzipper | ZstdUnzipper | None = None
         """Of the peer's streams, once it compresses."""
 
     def advance(self, event: str) -> bool:

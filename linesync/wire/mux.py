@@ -52,10 +52,18 @@ class Mux:
     :param receive_window: what we give each channel, bytes.
     :param compress: we send compressed records, which the peer takes.
     :param expand: we take compressed records.
+    :param zstd: data streams are Zstandard, rather than deflate.
     """
 
     def __init__(
-        self, *, odd: bool, send_credit: int, receive_window: int, compress: bool = False, expand: bool = False
+        self,
+        *,
+        odd: bool,
+        send_credit: int,
+        receive_window: int,
+        compress: bool = False,
+        expand: bool = False,
+        zstd: bool = False,
     ) -> None:
         self._send_credit = send_credit
         self._receive_window = receive_window
@@ -68,6 +76,7 @@ class Mux:
 
             self._writers = {lane: TextWriter() for lane in Lane}
         self._expand = expand
+        self._zstd = zstd
         self._readers: dict[Lane, TextReader] = {}
         self._channels = {0: self._channel(0, Lane.PROMPT)}
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
@@ -83,10 +92,10 @@ class Mux:
     def _channel(self, number: int, lane: Lane) -> Channel:
         channel = Channel(number, lane, self._send_credit, self._receive_window)
         if self._writers is not None:
-            from .compress import Zipper
+            from .compress import Zipper, ZstdZipper
 
             channel.texts = self._writers[lane]
-            channel.zipper = Zipper()
+            channel.zipper = ZstdZipper() if self._zstd else Zipper()
         return channel
 
     # -- what the user does -------------------------------------------------------------------------------------------
@@ -394,9 +403,9 @@ class Mux:
 
     def _zipped(self, channel: Channel, stream: int, piece: bytes) -> bool:
         if channel.unzipper is None:
-            from .compress import Unzipper
+            from .compress import Unzipper, ZstdUnzipper
 
-            channel.unzipper = Unzipper()
+            channel.unzipper = ZstdUnzipper() if self._zstd else Unzipper()
         data = channel.unzipper.take(piece, channel.credit.left - RECORD_COST)
         if data is None or not channel.credit.received(len(data) + RECORD_COST):
             return False

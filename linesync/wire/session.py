@@ -58,6 +58,7 @@ class Session:
             receive_window=local.credit,
             compress=expand and "z" in peer.flags and rate is not None,
             expand=expand,
+            zstd="s" in local.flags and "s" in peer.flags,
         )
         self.senders = {lane: LaneSender() for lane in Lane}
         self.receivers = {lane: LaneReceiver() for lane in Lane}

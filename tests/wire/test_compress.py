@@ -443,3 +443,74 @@ def test_a_full_acknowledgement_tells_of_a_gap_all_the_same() -> None:
     line.run(1)
     assert seen[0] == b"A", line.transcript()
     assert line.b.messages(0) == [b"1 sem ready 1", b"2 sem ready 1"]
+
+
+# -- Zstandard, where both have it ------------------------------------------------------------------------------------
+
+pytest.importorskip("zstandard")
+
+
+class ZstdMuxMachine(CompressedMuxMachine):
+    def pair(self) -> tuple[Mux, Mux]:
+        return _pair(self.credit, zstd=True)
+
+
+TestZstdMuxMachine = ZstdMuxMachine.TestCase
+TestZstdMuxMachine.settings = examples(40, 3000, steps=40)
+
+
+@examples(150, 5000)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 20_000)), max_size=8), st.integers(60, 3000))
+def test_data_passes_zstandard_however_it_is_cut(parts: list[tuple[bool, int]], room: int) -> None:
+    a, b = _pair(zstd=True)
+    number = a.open(Lane.BULK, b"x")
+    said, events = b"", []
+    for prose, size in parts:
+        data = (_PROSE if prose else _NOISE)[:size]
+        a.send(number, 0, data)
+        said += data
+        events += _carry(a, b, room)[0]
+    assert _data(events) == said
+
+
+def test_zstandard_makes_less_of_texts_than_zlib() -> None:
+    sizes = []
+    for zstd in (False, True):
+        a, b = _pair(1 << 20, zstd=zstd)
+        number = a.open(Lane.BULK, b"x")
+        a.send(number, 0, _NOISE[:60_000] + _PROSE + _NOISE[:60_000])  # what comes again is beyond zlib's window
+        events, size = _carry(a, b, 2000)
+        assert _data(events) == _NOISE[:60_000] + _PROSE + _NOISE[:60_000]
+        sizes.append(size)
+    assert sizes[1] < sizes[0]
+
+
+def test_a_bomb_of_zstandard_is_stopped_at_the_credit_and_what_is_none_ends_the_session() -> None:
+    import zstandard
+
+    from linesync.wire.compress import ZstdUnzipper
+
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    assert len(bomb) < 30_000
+    assert ZstdUnzipper().take(bomb, 1 << 16) is None
+    wide = zstandard.ZstdCompressionParameters.from_level(3, window_log=24)
+    far = zstandard.ZstdCompressor(compression_params=wide).compressobj().compress(_NOISE * 3)
+    for piece in (far, b"no zstandard at all"):
+        assert ZstdUnzipper().take(piece, 1 << 22) is None
+    assert not _pair(zstd=True)[0].receive(Lane.BULK, _OPENED + _record(b"4", 2, b"no zstandard at all"))
+    assert not _pair(zstd=True)[0].receive(Lane.BULK, _OPENED + _record(b"4", 2, bomb))
+
+
+@pytest.mark.parametrize(("a", "b"), [("nzs", "nz"), ("nz", "nzs"), ("nzs", "nzs")])
+def test_zstandard_is_used_only_where_both_have_it(a: str, b: str) -> None:
+    line = ready(local_a={"flags": a}, local_b={"flags": b})
+    took = send_all(line, line.a, _PROSE)
+    assert took < len(_PROSE) / 11520 / 3
+    assert line.a.link.session.mux._zstd == (a == b == "nzs")
+
+
+def test_an_end_announces_what_is_installed() -> None:
+    from linesync.runtime.identity import local_end
+
+    assert local_end("c", clean=False).flags.endswith("s")
+    assert not local_end("c", clean=True).flags.endswith("s")
