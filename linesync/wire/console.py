@@ -34,7 +34,13 @@ _HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and probes, whose text is
 _PROBES = [
     probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)
 ]  # a longer one begins as a shorter one
+_KNOWN_AGAIN = 24  # bytes of a probe by which it is known again
 _SAME_FRAME = 0.6  # share of the good copy that a piece must hold to be a damaged copy of it
+
+
+def _in_common(one: bytes, other: bytes) -> int:
+    """Bytes at the beginning that are the same in both."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 class _Held:
@@ -91,6 +97,7 @@ class Console:
             if event.data[1:2] == PROBE:
                 for text in _PROBES:
                     self._compare(self._held[-1], text)
+                self._cut_probe(self._held[-1])
         out = self._drain()
         while self._open > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
             self._let_go(self._held[0])
@@ -102,6 +109,18 @@ class Console:
         for held in self._held:
             self._compare(held, text)
         return self._drain()
+
+    def _cut_probe(self, held: _Held) -> None:
+        """A probe that broke off, and what was printed behind it: its text is known, so the rest is somebody's."""
+        if not held.open:
+            return
+        piece = held.data
+        same = max(_in_common(piece[1:], text) for text in _PROBES) + 1
+        if same >= _KNOWN_AGAIN and same < len(piece):
+            held.data = piece[:same]
+            self._bytes -= len(piece) - same
+            self._let_go(held)
+            self._hold(piece[same:], held.until, is_text=True, is_open=False)
 
     def _compare(self, held: _Held, text: bytes) -> None:
         piece = held.data.removeprefix(b"^")

@@ -172,3 +172,12 @@ def test_a_line_opened_in_the_middle_of_a_frame_begins_with_noise(rest: bytes) -
 @pytest.mark.parametrize("first", [b"Booting\n", b"hello\n", b"1234567\n", b"Starting kernel ...\n", b"\n"])
 def test_a_word_at_the_beginning_is_text(first: bytes) -> None:
     assert _text(Console().sort(ForeignText(first), 0.0)) == first
+
+
+@pytest.mark.parametrize("at", [30, 127, 900])
+def test_a_probe_that_broke_off_leaves_the_text_behind_it(at: int) -> None:
+    probe = frames.encode(frames.PROBE, frames.probe_body(2048), 5)
+    panic = b"[    9.114953] sysrq: Trigger a crash\r\n[    9.119724] Kernel panic - not syncing\r\n"
+    console = Console()
+    events = console.sort(Damaged(probe[:at] + panic), 0.0) + console.flush()
+    assert _text(events) == panic
