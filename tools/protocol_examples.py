@@ -136,7 +136,7 @@ def base64_examples() -> str:
 
 
 def eight_examples() -> str:
-    samples = (b"plain", b"a\nb", b"\r", b"^x", b"}", b"\x00\x11\x7f\xff")
+    samples = (b"plain", b"a\nb", b"\r", b"^x", b"=", b"\x00\x11\x7f\xff")
     return _fence("eight", _columns(*((data.hex(), shown(payload.encode_eight(data))) for data in samples)))
 
 
@@ -178,7 +178,7 @@ def hello_call() -> str:
 
 def hello_answer() -> str:
     return _hello(
-        Hello(oldest=1, newest=1, role="l", nonce=HUB, peer=AGENT, boot=HUB_BOOT, frame=127, credit=65536, flags="ne")
+        Hello(oldest=1, newest=1, role="l", nonce=HUB, peer=AGENT, boot=HUB_BOOT, frame=127, credit=65536, flags="nq")
     )
 
 
@@ -504,7 +504,7 @@ class _Play:
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
         nonces = {"agent": iter((AGENT, "unusedA1", "unusedA2")), "hub": iter((HUB, "unusedH1", "unusedH2"))}
         agent = Local(role="c", boot=AGENT_BOOT, frame=127, credit=2048, flags="")
-        hub = Local(role="l", boot=HUB_BOOT, frame=127, credit=65536, flags="ne")
+        hub = Local(role="l", boot=HUB_BOOT, frame=127, credit=65536, flags="nq")
         self.links = {
             "agent": Link(agent, lambda: next(nonces["agent"])),
             "hub": Link(hub, lambda: next(nonces["hub"])),

@@ -100,14 +100,23 @@ def payload_file() -> dict[str, Any]:
         "AA\n": "a newline",
         "AA^A": "a byte that is no digit",
     }
-    raw = (b"plain", b"\n", b"\r", b"^", b"}", b"}]", b"}}^^\r\n", bytes(range(256)))
-    bad_eight = {b"}": "ends within an escape", b"}A": "no escape", b"a}}": "no escape", b"}^": "no escape"}
+    raw = (b"plain", b"\n", b"\r", b"^", b"=", b"=3", b"==^^\r\n", bytes(range(256)))
+    bad_eight = {
+        b"=": "ends within an escape",
+        b"=3": "ends within an escape",
+        b"a==3D": "no escape",
+        b"=3G": "no escape",
+        b"=\n": "a newline",
+        b"=3D\r": "a carriage return",
+    }
+    loose_eight = {"3d": "=3d", "41": "=41", "ff00": "=fF=00"}
     return {
         "about": "2.3; data is hex, and so is the text of the eight form",
         "base64": [{"data": data.hex(), "text": payload.encode_base64(data).decode()} for data in plain],
         "loose_base64": [{"data": data, "text": text} for data, text in (("00", "AB"), ("0000", "AAB"))],
         "bad_base64": [{"text": text, "why": why} for text, why in bad_base64.items()],
         "eight": [{"data": data.hex(), "text": payload.encode_eight(data).hex()} for data in raw],
+        "loose_eight": [{"data": data, "text": text.encode().hex()} for data, text in loose_eight.items()],
         "bad_eight": [{"text": text.hex(), "why": why} for text, why in bad_eight.items()],
     }
 
@@ -121,8 +130,8 @@ _HELLO |= {"frame": 127, "credit": 2048}
 def hellos_file() -> dict[str, Any]:
     changes: tuple[dict[str, Any], ...] = (
         {},
-        {"role": "l", "nonce": HUB, "peer": AGENT, "flags": "ne", "frame": 2048, "credit": 65536},
-        {"peer": HUB, "flags": "nep", "frame": 65536, "credit": 1_000_000},
+        {"role": "l", "nonce": HUB, "peer": AGENT, "flags": "nq", "frame": 2048, "credit": 65536},
+        {"peer": HUB, "flags": "nqp", "frame": 65536, "credit": 1_000_000},
         {"flags": "nqZ", "oldest": 0, "newest": 1023},
     )
     good = [_HELLO | change for change in changes]
@@ -279,7 +288,7 @@ def data_file() -> dict[str, Any]:
         (b"c", b"AA=A"): "a byte that is no digit",
         (b"d", b"AAAAA"): "one digit is no byte",
         (b"d", b"AAAAA^"): "a byte that is no digit",
-        (b"D", b"AAAA}"): "ends within an escape",
+        (b"D", b"AAAA="): "ends within an escape",
         (b"b", b"AAAAAab}"): "ends within an escape",
         (b"b", b"AAAA=ab"): "a mask that is no digit",
         (b"b", b"AAAAA" + bytes(256) + b"=a"): "a second mask that is no digit",

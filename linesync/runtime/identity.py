@@ -41,7 +41,7 @@ def local_end(role: str, *, clean: bool, boot: str = BOOT) -> Local:
         boot=boot,
         frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,
         credit=limits.CREDIT_PIPE if clean else limits.CREDIT_SERIAL,
-        flags="nepza" if clean else "nemza" + _zstd(),
+        flags="nqpza" if clean else "nmza" + _zstd(),
     )
 
 

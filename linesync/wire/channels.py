@@ -7,6 +7,7 @@ from collections import deque
 from .. import limits
 from .credit import RECORD_COST, ReceiveCredit, SendCredit
 from .digits import counted
+from .encoded import Encoded
 from .frames import Lane
 
 TYPE_CHECKING = False
@@ -163,7 +164,11 @@ class Channel:
             self.queue.popleft()
 
     def _record(self, kind: bytes, body: bytes | memoryview) -> bytes:
-        return b"".join((kind, counted(self.number), counted(len(body)), body))
+        head = kind + counted(self.number) + counted(len(body))
+        whole = body.obj if isinstance(body, memoryview) else body
+        if isinstance(whole, Encoded) and len(whole) == len(body):
+            return whole.with_head(head)
+        return head + body
 
     # -- compressed (section 6.5) -------------------------------------------------------------------------------------
 

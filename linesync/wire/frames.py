@@ -15,6 +15,7 @@ from .. import limits
 from ..records import Record
 from . import digits, payload
 from .check import check_text
+from .encoded import Encoded
 
 __all__ = [
     "BULK_KINDS",
@@ -156,6 +157,9 @@ def second_check(data: bytes) -> bytes:
     return digits.fixed(crc_hqx(data, 0) >> 4)
 
 
+_LONG = 4096  # characters of bulk that are worth remembering, in case they are to go on unchanged
+
+
 def read_data(kind: bytes, body: bytes) -> Data | None:
     """Read a data frame's body; None when its digits, its payload or its second check are wrong."""
     lane, form = DATA_KINDS[kind]
@@ -167,8 +171,13 @@ def read_data(kind: bytes, body: bytes) -> Data | None:
         data = payload.decode_masked(body[at:])
         if data is not None and kind == MENDED and body[4:6] != second_check(data):
             return None
+    elif form == EIGHT:
+        text = body[4:]
+        data = payload.decode_eight(text)
+        if data is not None and len(text) >= _LONG and lane is Lane.BULK:
+            data = Encoded.of(data, text)
     else:
-        data = payload.decode_eight(body[4:]) if form == EIGHT else payload.decode_base64(body[4:])
+        data = payload.decode_base64(body[4:])
     return None if data is None else Data(lane, seq, ack, data)
 
 
@@ -302,7 +311,7 @@ class Hello(Record):
     credit: int
     """Credit the speaker gives each new channel, bytes."""
     flags: str
-    """Letters: ``n`` takes frames inside frames, ``e`` takes the eight form, ``p`` calls its line a clean pipe,
+    """Letters: ``n`` takes frames inside frames, ``q`` takes the eight form, ``p`` calls its line a clean pipe,
     ``m`` takes the masked form on a line that turns out to carry it, ``z`` takes compressed records, ``a`` takes short
     acknowledgements. A
     capital letter that the receiver does not know means that it must not go on."""

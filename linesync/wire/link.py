@@ -140,8 +140,8 @@ class Link:
         self._leave_line(now)  # another one may take the place of one that nobody has seen going
         clean = "p" in self.local.flags
         # With its escapes, or in base64 after all, a frame may be longer than announced.
-        longer = ("e" in self.local.flags and clean) or "m" in self.local.flags
-        longest = self.local.frame * 2 + 64 if longer else self.local.frame
+        longer = 3 if "q" in self.local.flags and clean else 2 if "m" in self.local.flags else 1
+        longest = self.local.frame * longer + (64 if longer > 1 else 0)
         decoder = Decoder(longest=longest, eight=clean)
         self._line = LineState(shared=shared, byte_rate=byte_rate, baud=baud, rates=rates, decoder=decoder)
         self._announce("r", self._line.climbing is not None)

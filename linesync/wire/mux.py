@@ -20,6 +20,7 @@ from .. import limits
 from .channels import CLOSED, Channel
 from .credit import RECORD_COST
 from .digits import counted, read_counted
+from .encoded import Encoded
 from .events import (
     ChannelClosed,
     ChannelData,
@@ -181,10 +182,13 @@ class Mux:
         """Fill one frame's payload with records; empty when there is nothing to send."""
         out: list[bytes] = []
         recalled = False  # the last record is a text told by its number
+        least = max(
+            _LEAST_RECORD, room >> 6
+        )  # a smaller rest is not worth cutting a record: a whole one goes on as it came
         if lane is Lane.PROMPT and self._grants:
             room -= self._take_grants(out, room)
         round_ = self._rounds[lane]
-        while round_ and room >= _LEAST_RECORD:
+        while round_ and room >= least:
             channel = round_[0]
             record = channel.next_record(room) if channel.sendable else b""
             if record:
@@ -201,12 +205,12 @@ class Mux:
                 if channel.ready:  # else it is over, and out of the round
                     channel.ready = False
                     round_.popleft()
-            elif not record or room < _LEAST_RECORD:
+            elif not record or room < least:
                 round_.rotate(-1)
                 break
         if recalled:
             out[-1] = out[-1].rstrip(b"\0")  # numbers at the end of a payload that are as before need not be told
-        return b"".join(out)
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _take_grants(self, out: list[bytes], room: int) -> int:
         used = 0
@@ -269,11 +273,15 @@ class Mux:
                 if at < 0:
                     return False
                 continue
+            begun = at
             number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return False
-            body = payload[at : at + length]
+            if length + at == len(payload) and isinstance(payload, Encoded) and kind in b"0123" and begun == 0:
+                body: bytes = payload.behind(at)  # it is all of the payload: it may go on as it came
+            else:
+                body = payload[at : at + length]
             at += length
             if self._expand and kind in b"MFOP":
                 text = self._text(lane, kind, number, body)

@@ -3,8 +3,10 @@
 ``base64`` (base64url without padding) passes any line that carries printable ASCII.
 
 ``eight`` sends bytes as they are and escapes only four: a newline would end the frame, a carriage return may be
-rewritten, the start character begins a frame, and the escape character itself. An escaped byte is ``}`` and the byte
-with bit 5 turned over, which is printable for all four.
+rewritten, the start character begins a frame, and the escape character itself. An escaped byte is ``=`` and two
+hexadecimal digits, as in quoted-printable text (RFC 2045, 6.7), which every library reads: one that is written in C does
+it three times as fast as anything that Python's own loops can do with shorter escapes, and on a clean pipe bytes cost
+less than the time to make them.
 
 ``masked`` is for lines on which every byte costs time, and some bytes come to harm: what the line harms is escaped too,
 and before that each 256 bytes are masked, with the one of 64 masks that leaves the fewest to escape. For random bytes
@@ -14,12 +16,11 @@ Baker 1999: spend a digit to have no forbidden byte left.)
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64, b2a_base64
+from binascii import Error, a2b_base64, a2b_qp, b2a_base64
 from functools import cache
-from itertools import chain
-from operator import itemgetter
 
 from .digits import ALPHABET
+from .encoded import Encoded
 
 __all__ = [
     "ALWAYS",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 ALWAYS = b"}\n\r^"
-"""What the eight forms always escape; the escape character comes first, so that no escape is escaped again."""
+"""What the masked form always escapes; the escape character comes first, so that no escape is escaped again."""
 
 SEGMENT = 256
 """Payload bytes under one mask."""
@@ -60,25 +61,23 @@ def decode_base64(text: bytes) -> bytes | None:
 
 
 def encode_eight(data: bytes) -> bytes:
-    return data.replace(b"}", b"}]").replace(b"\n", b"}*").replace(b"\r", b"}-").replace(b"^", b"}~")
+    if isinstance(data, Encoded):
+        return data.text
+    return data.replace(b"=", b"=3D").replace(b"\n", b"=0A").replace(b"\r", b"=0D").replace(b"^", b"=5E")
 
 
 def decode_eight(text: bytes) -> bytes | None:
-    """The bytes, or None when an escape is one that no sender makes."""
-    if b"}" not in text:
+    """The bytes, or None when something stands after a ``=`` that is no escape."""
+    if b"=" not in text:
         return text
-    head, *parts = text.split(b"}")
-    try:
-        # In long payloads one byte of 64 is escaped: the walk over them is left to the interpreter's own loops.
-        turned = map(_UNESCAPE.__getitem__, map(_first, parts))
-        return head + b"".join(chain.from_iterable(zip(turned, map(_rest, parts), strict=True)))
-    except (KeyError, IndexError):
-        return None
+    if b"\n" in text or b"\r" in text:
+        return None  # no sender writes them, and behind a = they would have a meaning of their own in such text
+    data = a2b_qp(text)  # leaves what is no escape as it is
+    escapes = len(text) - len(text.replace(b"=", b""))
+    return data if len(text) - len(data) == 2 * escapes else None
 
 
 _TURNED = [bytes((byte ^ 0x20,)) for byte in range(256)]  # bit 5 turned over
-_UNESCAPE = {byte ^ 0x20: bytes((byte,)) for byte in ALWAYS}
-_first, _rest = itemgetter(0), itemgetter(slice(1, None))
 
 
 @cache
@@ -158,5 +157,5 @@ def decode_masked(text: bytes) -> bytes | None:
 
 def raw_room(text_room: int, *, eight: bool) -> int:
     """How many payload bytes go into a frame with ``text_room`` characters for them. In the ``eight`` form the text may
-    then be up to twice as long, which is why a receiver that takes that form holds twice the length it announces."""
+    then be up to three times as long, which is why a receiver that takes that form holds as much."""
     return text_room if eight else text_room * 3 // 4

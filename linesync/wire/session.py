@@ -43,7 +43,7 @@ class Session:
         self.peer = peer
         self.seed_out, self.seed_in = seeds
         clean = "p" in local.flags and "p" in peer.flags
-        self.eight = clean and "e" in peer.flags and "e" in local.flags
+        self.eight = clean and "q" in peer.flags and "q" in local.flags
         self.alphabet = Alphabet(wanted=not clean and "m" in peer.flags and "m" in local.flags)
         self.as_they_come: bool | None = None
         """How the peer wants its bytes read on this line: as they come, or seven bits; None where it has not said."""
@@ -336,7 +336,7 @@ class Session:
         if self.alphabet.escapes is None:
             room = raw_room(text, eight=self.eight)
             # In the eight form every byte may need an escape, and a control frame must not grow.
-            return room // 2 if self.eight and length <= limits.CONTROL_FRAME else room
+            return room // 3 if self.eight and length <= limits.CONTROL_FRAME else room
         if lane is Lane.PROMPT:  # it must fit in base64, too, should it have to be sent again so
             return raw_room(text, eight=False)
         return self.alphabet.escapes.room(text - 2)

@@ -97,8 +97,8 @@ class Life:
             echo=rng.random() < 0.1,
             shared=rate is not None or rng.random() < 0.5,
             local={"frame": rng.choice((127, 512, 2048)), "credit": rng.choice((2048, 1 << 16))},
-            local_a={"flags": rng.choice(("nemza", "nza", "nz", ""))},
-            local_b={"flags": "nemza"},
+            local_a={"flags": rng.choice(("nmza", "nza", "nz", ""))},
+            local_b={"flags": "nmza"},
             grain=rng.choice((0.001, 0.005, 0.02, 0.02)),
         )
         if self.line.cable.echo and rate:

@@ -375,7 +375,7 @@ def test_a_line_that_loses_frames_disturbs_no_context() -> None:
 
 
 def test_running_a_command_that_was_run_before_takes_less_than_a_hundred_bytes_in_both_directions() -> None:
-    line = ready(local={"flags": "nemza"}, settle=3)
+    line = ready(local={"flags": "nmza"}, settle=3)
     size = 0
 
     def trace(way: str, kind: bytes, body: bytes, length: int) -> None:

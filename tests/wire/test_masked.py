@@ -23,7 +23,7 @@ from linesync.wire.payload import Escapes, decode_masked
 from .profiles import examples
 from .traffic import NOISY, endless_bulk, ready, received, send_all
 
-FLAGS = {"flags": "nem"}
+FLAGS = {"flags": "nm"}
 _SEED = 77
 _HARMED = st.sets(st.sampled_from(list(b"".join(GROUPS[:6]) + GROUPS[7])), max_size=70).map(bytes)
 

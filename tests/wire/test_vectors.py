@@ -79,6 +79,8 @@ def test_payloads_are_written_and_read_as_in_the_vectors() -> None:
         assert payload.decode_eight(bytes.fromhex(case["text"])) == bytes.fromhex(case["data"])
     for case in vectors["bad_base64"]:
         assert payload.decode_base64(case["text"].encode()) is None, case
+    for case in vectors["loose_eight"]:
+        assert payload.decode_eight(bytes.fromhex(case["text"])) == bytes.fromhex(case["data"])
     for case in vectors["bad_eight"]:
         assert payload.decode_eight(bytes.fromhex(case["text"])) is None, case
 

@@ -1,0 +1,178 @@
+"""Data that goes from one line to another keeps the form it came in, and is what it was whatever happens to it."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linesync.runtime.identity import local_end
+from linesync.wire import frames
+from linesync.wire.encoded import Encoded
+from linesync.wire.events import ChannelData, ChannelEnded, ChannelOpened, Event, FrameFound
+from linesync.wire.frames import Lane
+from linesync.wire.handshake import Local
+from linesync.wire.link import Link
+from linesync.wire.mux import Mux
+from linesync.wire.payload import decode_eight, encode_eight
+
+
+def _pipe_end(role: str, boot: str = "bootlast") -> Local:
+    return local_end(role, clean=True, boot=boot)
+
+
+class Way:
+    """A sender, a hub between two pipes, and a receiver, in memory; the hub takes each piece from one to the other."""
+
+    def __init__(self, last: Local) -> None:
+        tokens = (f"token{number:03}" for number in count())
+        self.links = [
+            Link(end, lambda: next(tokens))
+            for end in (_pipe_end("c", "bootfrst"), _pipe_end("l", "boothub1"), _pipe_end("l", "boothub2"), last)
+        ]
+        self.now = 0.0
+        self.said = [b""] * 4
+        self.got = b""
+        self.ended = False
+        for link in self.links:
+            link.line_up(0.0)
+        self.run(0.2)
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.001
+            for at, link in enumerate(self.links):
+                while data := link.data_to_send(self.now):
+                    self.said[at] += data
+                    self.take(at ^ 1, self.links[at ^ 1].receive_data(data, self.now))
+                self.take(at, link.handle_timer(self.now))
+
+    def take(self, at: int, events: list[Event]) -> None:
+        for event in events:
+            if at == 1:
+                self.relay(event)
+            elif at == 3 and isinstance(event, ChannelData):
+                self.got += event.data
+                self.links[3].mux.consumed(event.channel, event.data)
+            elif at == 3 and isinstance(event, ChannelEnded):
+                self.ended = True
+
+    def relay(self, event: Event) -> None:
+        hub = self.links[2]
+        if isinstance(event, ChannelOpened):
+            self.out = hub.mux.open(Lane.BULK, event.words)
+        elif isinstance(event, ChannelData):
+            hub.mux.send(self.out, event.stream, event.data)
+            self.links[1].mux.consumed(event.channel, event.data)
+        elif isinstance(event, ChannelEnded):
+            hub.mux.end(self.out)
+
+    def send(self, *pieces: bytes) -> None:
+        mux = self.links[0].mux
+        number = mux.open(Lane.BULK, b"a file")
+        self.run(0.01)  # what opens the channel goes in a frame of its own
+        for piece in pieces:
+            mux.send(number, 0, piece)
+        mux.end(number)
+        self.run(2.0)
+
+    def texts(self, at: int) -> list[bytes]:
+        """What stood in the long bulk frames that one of the four has sent, from the first escape on."""
+        link, found = self.links[at ^ 1], []
+        decoder = link._line.decoder  # a second one reads the same bytes under the same seeds
+        again = type(decoder)(longest=decoder.longest, eight=True)
+        again.seeds = decoder.seeds
+        for event in again.receive(self.said[at], 0.0):
+            if isinstance(event, FrameFound) and event.frame.kind == b"D" and len(event.frame.body) > 10_000:
+                found.append(event.frame.body[4:][-10_000:])
+        return found
+
+
+def _file(seed: int, size: int = 65_024, pieces: int = 4) -> list[bytes]:
+    source = random.Random(seed)
+    return [source.randbytes(size) for _ in range(pieces)]
+
+
+def test_a_hub_sends_on_the_text_that_came() -> None:
+    way, pieces = Way(_pipe_end("c")), _file(1)
+    way.send(*pieces)
+    assert way.got == b"".join(pieces) and way.ended
+    came, went = way.texts(0), way.texts(2)
+    assert len(came) == len(went) == len(pieces), "one frame each, on both lines"
+    assert came == went
+
+
+def test_the_hub_makes_no_text_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    of = frames.payload.encode_eight
+
+    def encode(data: bytes) -> bytes:
+        if not isinstance(data, Encoded):
+            made.append(len(data))
+        return of(data)
+
+    monkeypatch.setattr(frames.payload, "encode_eight", encode)
+    way, pieces = Way(_pipe_end("c")), _file(2)
+    way.send(*pieces)
+    assert way.got == b"".join(pieces)
+    assert len([size for size in made if size > 10_000]) == len(pieces), "the first sender's, and nobody else's"
+
+
+@pytest.mark.parametrize(
+    ("what", "last"),
+    [
+        ("without the form", Local(role="c", boot="bootlast", frame=65536, credit=1_000_000, flags="np")),
+        ("with shorter frames", Local(role="c", boot="bootlast", frame=5000, credit=1_000_000, flags="nqp")),
+        ("with little credit", Local(role="c", boot="bootlast", frame=65536, credit=3000, flags="nqp")),
+    ],
+)
+def test_a_receiver_that_takes_it_otherwise_gets_the_same_bytes(what: str, last: Local) -> None:
+    way, pieces = Way(last), _file(3, pieces=2)
+    way.send(*pieces)
+    way.run(20.0)
+    assert way.got == b"".join(pieces), what
+    assert way.ended
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_pieces_of_all_sizes_arrive_whole_and_in_order(seed: int) -> None:
+    source = random.Random(seed)
+    alphabet = source.choice((b"=\n\r^", bytes(range(256)), b"abc"))
+    sizes = [source.choice((1, 20, 4000, 5000, 60_000, 65_024, 65_500, 70_000)) for _ in range(source.randint(1, 6))]
+    pieces = [bytes(source.choices(alphabet, k=size)) for size in sizes]
+    way = Way(_pipe_end("c"))
+    way.send(*pieces)
+    way.run(3.0)
+    assert way.got == b"".join(pieces)
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(30, 400))
+def test_cut_or_whole_the_bytes_are_those_that_came(data: bytes, room: int) -> None:
+    mux = Mux(odd=True, send_credit=1 << 20, receive_window=1 << 20)
+    other = Mux(odd=False, send_credit=1 << 20, receive_window=1 << 20)
+    number = mux.open(Lane.BULK, b"")
+    mux.send(number, 2, Encoded.of(data, encode_eight(data)))
+    while payload := mux.next_payload(Lane.BULK, room):
+        assert len(payload) <= room
+        assert decode_eight(encode_eight(payload)) == payload
+        assert other.receive(Lane.BULK, payload)
+    found = [event for event in other.events if isinstance(event, ChannelData)]
+    assert b"".join(event.data for event in found) == data and {event.stream for event in found} == {2}
+
+
+def test_a_text_that_does_not_say_what_its_record_says_goes_nowhere() -> None:
+    way = Way(_pipe_end("c"))
+    liar, session = way.links[0], way.links[0].session
+    number = liar.mux.open(Lane.BULK, b"a file")
+    way.run(0.1)
+    record = b"".join((b"0", frames.digits.counted(number), frames.digits.counted(5000), bytes(4999)))
+    body = frames.digits.fixed(session.senders[Lane.BULK].next_seq) + frames.digits.fixed(0) + record
+    way.take(1, way.links[1].receive_data(frames.encode(b"D", body, session.seed_out), way.now))
+    way.run(0.1)
+    assert way.links[1].session is None, "who says that ends its own session"
+    assert way.links[2].session is not None and way.got == b""
