@@ -117,6 +117,10 @@ class Channel:
         kind, body = self.queue[0]
         return kind in b"oxe" or self.granted.left >= RECORD_COST + min(len(body), _LEAST_PIECE)
 
+    def fits(self, room: int) -> bool:
+        """The first record need not be cut for so many bytes, or may be."""
+        return not self.queue or self.queue[0][0] not in b"0123" or len(self.queue[0][1]) + _HEAD_MOST <= room
+
     def next_record(self, room: int) -> bytes:
         """Cut one record of at most ``room`` bytes from the queue; empty when none fits."""
         zipper = self.zipper

@@ -54,6 +54,8 @@ class Mux:
     :param compress: we send compressed records, which the peer takes.
     :param expand: we take compressed records.
     :param zstd: data streams are Zstandard, rather than deflate.
+    :param whole: data that does not fit into the rest of a frame begins the next one, rather than being cut: it may be on
+        its way over several lines, and goes on as it came where it is alone in its frame.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Mux:
         compress: bool = False,
         expand: bool = False,
         zstd: bool = False,
+        whole: bool = False,
     ) -> None:
         self._send_credit = send_credit
         self._receive_window = receive_window
@@ -78,6 +81,7 @@ class Mux:
             self._writers = {lane: TextWriter() for lane in Lane}
         self._expand = expand
         self._zstd = zstd
+        self._whole = whole
         self._readers: dict[Lane, TextReader] = {}
         self._channels = {0: self._channel(0, Lane.PROMPT)}
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
@@ -182,18 +186,21 @@ class Mux:
         """Fill one frame's payload with records; empty when there is nothing to send."""
         out: list[bytes] = []
         recalled = False  # the last record is a text told by its number
-        least = max(
-            _LEAST_RECORD, room >> 6
-        )  # a smaller rest is not worth cutting a record: a whole one goes on as it came
+        served: Channel | None = None
         if lane is Lane.PROMPT and self._grants:
             room -= self._take_grants(out, room)
         round_ = self._rounds[lane]
-        while round_ and room >= least:
+        while round_ and room >= _LEAST_RECORD:
             channel = round_[0]
+            if out and self._whole and not channel.fits(room):
+                if channel is served:
+                    round_.rotate(-1)
+                break
             record = channel.next_record(room) if channel.sendable else b""
             if record:
                 out.append(record)
                 room -= len(record)
+                served = channel
                 kind = record[:1]
                 recalled = kind >= b"\x80" or kind in b"rR"
                 if self.watch is not None and (recalled or kind in b"MFOP"):
@@ -205,7 +212,7 @@ class Mux:
                 if channel.ready:  # else it is over, and out of the round
                     channel.ready = False
                     round_.popleft()
-            elif not record or room < least:
+            elif not record or room < _LEAST_RECORD:
                 round_.rotate(-1)
                 break
         if recalled:

@@ -59,6 +59,7 @@ class Session:
             compress=expand and "z" in peer.flags and rate is not None,
             expand=expand,
             zstd="s" in local.flags and "s" in peer.flags,
+            whole=rate is None,
         )
         self.senders = {lane: LaneSender() for lane in Lane}
         self.receivers = {lane: LaneReceiver() for lane in Lane}

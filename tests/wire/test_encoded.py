@@ -77,6 +77,7 @@ class Way:
         self.run(0.01)  # what opens the channel goes in a frame of its own
         for piece in pieces:
             mux.send(number, 0, piece)
+        self.run(0.5)
         mux.end(number)
         self.run(2.0)
 
@@ -104,6 +105,16 @@ def test_a_hub_sends_on_the_text_that_came() -> None:
     came, went = way.texts(0), way.texts(2)
     assert len(came) == len(went) == len(pieces), "one frame each, on both lines"
     assert came == went
+
+
+def test_pieces_begin_frames_of_their_own_also_where_credit_has_cut_one() -> None:
+    way, pieces = Way(_pipe_end("c")), _file(4, pieces=40)
+    way.send(*pieces)
+    way.run(3.0)
+    assert way.got == b"".join(pieces)
+    whole = sum(len(text) == 10_000 for text in way.texts(2))
+    assert whole >= len(pieces), "what was cut for want of credit went in frames of its own"
+    assert len(set(way.texts(0)) & set(way.texts(2))) >= 30, "nearly all of them went on as they came"
 
 
 def test_the_hub_makes_no_text_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
