@@ -11,10 +11,11 @@ import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-from .. import messages
+from .. import limits, messages
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ..messages import FileEnd, FileHead
 from ..runtime.streams import MESSAGE, Stream
+from ..wire.credit import RECORD_COST
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -23,9 +24,8 @@ __all__ = ["fetch", "serve_read", "serve_write", "store"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all)."""
-_CHUNK = (
-    65_024  # with its record and its frame around it just below PIPE_FRAME: one frame each, over all lines of the way
-)
+_CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
+"""Bytes sent at once: on a socket one frame each, over all lines of the way, and no channel's credit ends within one."""
 
 
 def _sha256() -> _Hash:

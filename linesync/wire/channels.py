@@ -35,6 +35,7 @@ FRAGMENT = {b"m": b"f", b"o": b"p"}
 
 _HEAD_MOST = 11  # bytes of a record's kind, channel number and length, at most
 _LEAST_PIECE = 16  # a body is not cut into smaller pieces than this
+_LONG = 8192  # bytes of data that are worth a frame
 _TRIES = 3  # guesses how much of a long text fits a frame once compressed
 
 
@@ -117,9 +118,10 @@ class Channel:
         kind, body = self.queue[0]
         return kind in b"oxe" or self.granted.left >= RECORD_COST + min(len(body), _LEAST_PIECE)
 
-    def fits(self, room: int) -> bool:
-        """The first record need not be cut for so many bytes, or may be."""
-        return not self.queue or self.queue[0][0] not in b"0123" or len(self.queue[0][1]) + _HEAD_MOST <= room
+    @property
+    def long(self) -> bool:
+        """The first record is data that is worth a frame of its own."""
+        return bool(self.queue) and self.queue[0][0] in b"0123" and len(self.queue[0][1]) >= _LONG
 
     def next_record(self, room: int) -> bytes:
         """Cut one record of at most ``room`` bytes from the queue; empty when none fits."""

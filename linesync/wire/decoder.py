@@ -53,10 +53,14 @@ class Decoder:
     :ivar echo_seeds: seeds of frames that we sent.
     :ivar longest: longest frame accepted, newline not counted; anything longer is foreign text.
     :ivar eight: bytes are taken as they are.
+    :param patience: seconds without a byte after which a half-read frame is given up.
     """
 
-    def __init__(self, *, longest: int = limits.BASIC_FRAME, eight: bool = False) -> None:
+    def __init__(
+        self, *, longest: int = limits.BASIC_FRAME, eight: bool = False, patience: float = limits.FRAME_PATIENCE
+    ) -> None:
         self.longest = longest
+        self._patience = patience
         self.eight = eight
         self.seeds: tuple[int, ...] = ()
         self.echo_seeds: tuple[int, ...] = ()
@@ -125,7 +129,7 @@ class Decoder:
 
     def next_timer(self) -> float | None:
         """When :meth:`handle_timer` wants to be called, None while nothing is half read."""
-        return self._last_byte + limits.FRAME_PATIENCE if self._view else None
+        return self._last_byte + self._patience if self._view else None
 
     def handle_timer(self, now: float) -> list[Event]:
         """Give up a candidate that has stood still for too long, so that text behind it is not held back."""

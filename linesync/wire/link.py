@@ -142,7 +142,8 @@ class Link:
         # With its escapes, or in base64 after all, a frame may be longer than announced.
         longer = 3 if "q" in self.local.flags and clean else 2 if "m" in self.local.flags else 1
         longest = self.local.frame * longer + (64 if longer > 1 else 0)
-        decoder = Decoder(longest=longest, eight=clean)
+        patience = limits.PIPE_PATIENCE if clean else limits.FRAME_PATIENCE
+        decoder = Decoder(longest=longest, eight=clean, patience=patience)
         self._line = LineState(shared=shared, byte_rate=byte_rate, baud=baud, rates=rates, decoder=decoder)
         self._announce("r", self._line.climbing is not None)
         self._hellos.clear()

@@ -54,8 +54,8 @@ class Mux:
     :param compress: we send compressed records, which the peer takes.
     :param expand: we take compressed records.
     :param zstd: data streams are Zstandard, rather than deflate.
-    :param whole: data that does not fit into the rest of a frame begins the next one, rather than being cut: it may be on
-        its way over several lines, and goes on as it came where it is alone in its frame.
+    :param whole: long data goes in frames of its own: it may be on its way over several lines, and such a frame goes on as
+        it came.
     """
 
     def __init__(
@@ -192,7 +192,8 @@ class Mux:
         round_ = self._rounds[lane]
         while round_ and room >= _LEAST_RECORD:
             channel = round_[0]
-            if out and self._whole and not channel.fits(room):
+            alone = self._whole and channel.long
+            if out and alone:
                 if channel is served:
                     round_.rotate(-1)
                 break
@@ -212,8 +213,10 @@ class Mux:
                 if channel.ready:  # else it is over, and out of the round
                     channel.ready = False
                     round_.popleft()
-            elif not record or room < _LEAST_RECORD:
+            elif not record or alone or room < _LEAST_RECORD:
                 round_.rotate(-1)
+                break
+            if alone:
                 break
         if recalled:
             out[-1] = out[-1].rstrip(b"\0")  # numbers at the end of a payload that are as before need not be told

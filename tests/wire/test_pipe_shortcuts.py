@@ -112,3 +112,21 @@ def test_prompt_data_leaves_a_pipe_as_it_would_by_the_outbox(seed: int) -> None:
         assert end.counters.frames_out <= long.ends[n].counters.frames_out
         assert end.session.senders[Lane.PROMPT].next_seq == long.ends[n].session.senders[Lane.PROMPT].next_seq
         assert end.session.receivers[Lane.PROMPT].expected == long.ends[n].session.receivers[Lane.PROMPT].expected
+
+
+def test_a_pipe_that_stands_still_within_a_frame_loses_nothing() -> None:
+    pair = Pair(long_way=False)
+    pair.run(0.1)
+    pair.ends[0].mux.send_message(0, b"m" * 200_000)
+    data = b""
+    while piece := pair.ends[0].data_to_send(pair.now):
+        data += piece
+    half = len(data) // 2
+    pair.events[1] += pair.ends[1].receive_data(data[:half], pair.now)
+    for _ in range(30):  # what comes next on a pipe comes late, but it is what comes next
+        pair.now += 0.1
+        pair.events[1] += pair.ends[1].handle_timer(pair.now)
+    assert pair.ends[1].counters.damaged == 0
+    pair.events[1] += pair.ends[1].receive_data(data[half:], pair.now)
+    assert [len(event.data) for event in pair.events[1] if isinstance(event, ChannelMessage)] == [200_000]
+    assert pair.ends[0].session.senders[Lane.PROMPT].repeated == 0
