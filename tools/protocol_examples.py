@@ -19,7 +19,7 @@ from pathlib import Path
 
 from linesync import errors, messages, words
 from linesync.model import members
-from linesync.wire import alphabet, channels, check, climbing, compress, digits, frames, handshake, payload
+from linesync.wire import alphabet, channels, check, compress, digits, frames, handshake, moves, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import ChannelMessage, Damaged, Echo, Event, ForeignText, FrameFound, SessionUp
 from linesync.wire.frames import Ack, Data, Hello, Lane
@@ -72,7 +72,7 @@ def handshake_table() -> str:
 
 def climbing_table() -> str:
     """Every transition of the climbing."""
-    rows = [(state, came, after, do) for (state, came), (after, do) in climbing.TRANSITIONS.items()]
+    rows = [(state, came, after, do) for (state, came), (after, do) in moves.TRANSITIONS.items()]
     return _table(("at", "what happens", "goes to", "and does"), *rows)
 
 

@@ -108,6 +108,19 @@ class Handshake:
             return STANDING
         return OFFERED if self._offer is not None else IDLE
 
+    def announce(self, flag: str, on: bool) -> None:
+        """Say in our hellos from now on that we do something, or that we do not."""
+        local = self.local
+        flags = local.flags.replace(flag, "") + (flag if on else "")
+        if flags != local.flags:
+            self.local = Local(role=local.role, boot=local.boot, frame=local.frame, credit=local.credit, flags=flags)
+
+    def leads(self, peer: Hello) -> bool:
+        """Whether we ask and this peer answers, where one of the two must: the caller; of two alike, the greater
+        nonce."""
+        mine, theirs = self.local.role, peer.role
+        return mine == "c" if mine != theirs else self.nonce > peer.nonce
+
     def _pairs(self) -> list[tuple[str, str]]:
         """(our nonce, peer's nonce) of the standing and the offered session."""
         pairs = [] if self.peer is None else [(self.nonce, self.peer.nonce)]

@@ -6,7 +6,7 @@ from .. import limits
 from . import frames
 from .console import Console
 from .decoder import Decoder
-from .events import Event, RateStands, RateWanted
+from .events import Damaged, Event, ForeignText, Noise, RateStands, RateWanted
 from .frames import Frame
 from .pacing import Pacer
 
@@ -65,13 +65,22 @@ class LineState:
     """A line: how it is read, how it is paced, and how its rate climbs.
 
     :param baud: bits a second, where the port can be set to other ``rates``.
+    :param counters: of what passes it.
     """
 
-    __slots__ = ("_climbed", "_per_baud", "_told", "climbing", "console", "decoder", "pacer", "shared")
+    __slots__ = ("_climbed", "_counters", "_per_baud", "_told", "climbing", "console", "decoder", "pacer", "shared")
 
     def __init__(
-        self, *, shared: bool, byte_rate: float | None, baud: int, rates: tuple[int, ...], decoder: Decoder
+        self,
+        *,
+        shared: bool,
+        byte_rate: float | None,
+        baud: int,
+        rates: tuple[int, ...],
+        decoder: Decoder,
+        counters: Counters,
     ) -> None:
+        self._counters = counters
         self.shared = shared
         self.pacer = Pacer(byte_rate)
         self.decoder = decoder
@@ -92,6 +101,19 @@ class LineState:
         arrived and the answer behind it; at 300 baud that is 8.5 s."""
         return max(least, 2 * limits.CONTROL_FRAME / self.pacer.rate if self.pacer.rate else 0.0)
 
+    def beside_frames(self, event: ForeignText | Damaged, now: float) -> list[Event]:
+        """Bytes came that are no frame: what they are taken for."""
+        climbing, counters = self.climbing, self._counters
+        if climbing is not None and climbing.on_trial:
+            counters.noise += len(event.data)  # the two ends may have different rates at this moment
+            return []
+        if isinstance(event, ForeignText) and self._is_garbage(event.data):
+            event = Damaged(event.data)
+        counters.damaged += isinstance(event, Damaged)
+        if self.shared:
+            return self.console.sort(event, now)
+        return [event if isinstance(event, ForeignText) else Noise(event.data)]
+
     # -- the rate -----------------------------------------------------------------------------------------------------
 
     @property
@@ -104,7 +126,7 @@ class LineState:
         if self.climbing is not None:
             self.climbing.lost(now)
 
-    def is_garbage(self, text: bytes) -> bool:
+    def _is_garbage(self, text: bytes) -> bool:
         """At a rate that the line did not begin with: this was sent at another one, most likely, and is no text."""
         climbing = self.climbing
         if climbing is None or climbing.baud == climbing.base:
@@ -127,12 +149,12 @@ class LineState:
         else:
             climbing.heard(now)
 
-    def bytes_came(self, data: bytes, counters: Counters, *, fruitless: bool, now: float) -> None:
+    def bytes_came(self, data: bytes, *, fruitless: bool, now: float) -> None:
         """See whether what came makes sense at the rate that we think the line has.
 
         :param fruitless: no frame ended in them.
         """
-        climbing = self.climbing
+        climbing, counters = self.climbing, self._counters
         if climbing is None:
             return
         if fruitless:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import limits
+from .digits import read_counted
 from .lanes import LaneSender, Sent
 
 __all__ = ["Outbox", "Outgoing"]
@@ -41,6 +42,12 @@ class Outgoing:
         """With ``sender``: the payload it carries."""
         self.poll = poll
         """The number of a poll."""
+
+    @property
+    def body(self) -> bytes:
+        """What stands between its length and its check."""
+        length, at = read_counted(self.data, 2)
+        return self.data[at : at + length]
 
     @property
     def may_be_interrupted(self) -> bool:

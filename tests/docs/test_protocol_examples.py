@@ -15,7 +15,7 @@ from linesync.model.members import fold, unfold
 from linesync.model.outcomes import Granted, Released
 from linesync.model.party import Client
 from linesync.records import MISSING
-from linesync.wire import alphabet, channels, check, climbing, digits, frames, handshake, payload
+from linesync.wire import alphabet, channels, check, digits, frames, handshake, moves, payload
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import FrameFound
 from linesync.wire.frames import Ack, Hello, Lane
@@ -334,7 +334,7 @@ def test_the_life_of_a_channel_in_the_page_is_the_codes() -> None:
 
 def test_the_climbing_of_the_page_is_the_codes() -> None:
     rows = _table("at", "what happens", "goes to", "and does")
-    assert {(a, b): (c, d) for a, b, c, d in rows} == climbing.TRANSITIONS
+    assert {(a, b): (c, d) for a, b, c, d in rows} == moves.TRANSITIONS
 
 
 def test_every_error_code_of_the_page_makes_its_class() -> None:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from linesync import limits
 from linesync.testing.faults import Faults
 from linesync.testing.virtual import VirtualLine
-from linesync.wire import climbing, frames
-from linesync.wire.climbing import TRANSITIONS, Climbing
+from linesync.wire import frames, moves
+from linesync.wire.climbing import Climbing
 from linesync.wire.events import RateStands, SessionUp
 from linesync.wire.frames import Lane
+from linesync.wire.moves import TRANSITIONS
 from linesync.wire.rates import RateFrame, rate_set, read_rate_set
 
 RATES = (230400, 460800, 921600)
@@ -143,10 +144,10 @@ def test_a_set_of_rates_is_read_as_it_was_written() -> None:
 def test_every_state_can_be_left_and_every_trial_ends_by_itself() -> None:
     states = {state for state, _ in TRANSITIONS}
     assert {state for state, _ in TRANSITIONS.values()} <= states
-    for state in states - {climbing.RESTING, climbing.CHANGING, climbing.RETURNING, climbing.FALLING}:
-        assert (state, climbing.LATE) in TRANSITIONS, f"{state} may last for ever"
-    for state in states - {climbing.FALLING}:
-        assert (state, climbing.LOST) in TRANSITIONS, f"{state} outlives its peer"
+    for state in states - {moves.RESTING, moves.CHANGING, moves.RETURNING, moves.FALLING}:
+        assert (state, moves.LATE) in TRANSITIONS, f"{state} may last for ever"
+    for state in states - {moves.FALLING}:
+        assert (state, moves.LOST) in TRANSITIONS, f"{state} outlives its peer"
 
 
 # -- climbing ---------------------------------------------------------------------------------------------------------
@@ -457,7 +458,7 @@ def test_the_machine_alone_never_wants_what_its_port_does_not_take() -> None:
             choice = rng.randrange(7)
             if choice < 3:
                 rate = rng.choice((*limits.CLIMB_RATES, 115200, 50))
-                number = rng.choice((end._number, rng.randint(0, 31)))
+                number = rng.choice((end._trial.number, rng.randint(0, 31)))
                 end.receive(RateFrame(step=rng.choice("aynhtrkbw"), number=number, rate=rate, value=12).body(), now)
             elif choice == 3:
                 end.handle_timer(now)
@@ -469,4 +470,4 @@ def test_the_machine_alone_never_wants_what_its_port_does_not_take() -> None:
                 end.given = end.wanted
                 end.changed(end.given, now)
             assert end.wanted is None or end.wanted in (115200, *RATES)
-            assert end.baud in (115200, *RATES) and len(end._queue) <= 40
+            assert end.baud in (115200, *RATES) and len(end._trial.waiting) <= 40
