@@ -415,6 +415,7 @@ def message_examples() -> str:
         messages.Exited(status=-9),
         messages.Kill(signal=15),
         messages.FileHead(size=3, mode=420),
+        messages.FileGot(size=2),
         messages.FileEnd(sha256="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
     )
     return _fence("message", "".join(messages.encode(message) + "\n" for message in samples))

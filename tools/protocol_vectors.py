@@ -484,6 +484,8 @@ _MESSAGES = (
     "exit -9",
     "kill 15",
     "file 3 420",
+    "got 65536",
+    "put sut /tmp file 3 tell=1",
     "done ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "done %.",
 )

@@ -11,6 +11,7 @@ __all__ = [
     "ConsoleOpen",
     "Exited",
     "FileEnd",
+    "FileGot",
     "FileHead",
     "FileRead",
     "FileWrite",
@@ -118,6 +119,8 @@ class FileWrite(Message):
     """The file's own name, used when ``path`` is a directory."""
     size: int
     mode: int = 0o644
+    tell: bool = False
+    """Say now and then how much has arrived (FileGot)."""
 
 
 class ConsoleOpen(Message):
@@ -161,6 +164,14 @@ class FileHead(Message):
     VERB = "file"
     size: int
     mode: int
+
+
+class FileGot(Message):
+    """How much of a file has arrived."""
+
+    VERB = "got"
+    size: int
+    """Bytes."""
 
 
 class FileEnd(Message):

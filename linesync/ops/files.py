@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .. import limits, messages
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
-from ..messages import FileEnd, FileHead
+from ..messages import FileEnd, FileGot, FileHead
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.credit import RECORD_COST
 
@@ -26,6 +26,7 @@ Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all)."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
 """Bytes sent at once: on a socket one frame each, over all lines of the way, and no channel's credit ends within one."""
+_TELL = 1.0  # seconds between two words about how much has arrived: fifteen bytes on the line
 
 
 def _sha256() -> _Hash:
@@ -84,15 +85,12 @@ class _Incoming:
             os.unlink(self._temporary)
 
 
-async def _send_bytes(stream: Stream, file: BinaryIO, size: int, progress: Progress | None) -> str:
-    """Send a file's bytes and tell their SHA-256."""
-    digest, done = _sha256(), 0
+async def _send_bytes(stream: Stream, file: BinaryIO, meanwhile: Callable[[], None] | None = None) -> str:
+    """Send a file's bytes and tell their SHA-256; ``meanwhile`` is that of :meth:`Stream.drained`."""
+    digest = _sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
-        done += len(chunk)
-        await stream.send(0, chunk)
-        if progress is not None:
-            progress(done - stream.queued, max(size, done))
+        await stream.send(0, chunk, meanwhile)
     return digest.hexdigest()
 
 
@@ -111,11 +109,11 @@ async def _receive_bytes(stream: Stream, incoming: _Incoming, size: int, progres
         return
 
 
-def _message(text: str, kind: type[messages.Message]) -> messages.Message:
+def _message(text: str, *kinds: type[messages.Message]) -> messages.Message:
     error = messages.read_error(text)
     if error is not None:
         raise error
-    return messages.decode(text, kind)
+    return messages.decode(text, *kinds)
 
 
 def _regular(path: str) -> tuple[BinaryIO, os.stat_result]:
@@ -143,9 +141,23 @@ async def serve_read(stream: Stream, request: messages.FileRead) -> None:
         raise _cannot("read", f"{request.to}:{request.path}", error) from None
     with file:
         stream.send_message(messages.encode(FileHead(size=status.st_size, mode=stat.S_IMODE(status.st_mode))))
-        digest = await _send_bytes(stream, file, status.st_size, None)
+        digest = await _send_bytes(stream, file)
     stream.send_message(messages.encode(FileEnd(sha256=digest)))
     stream.end()
+
+
+def _telling(stream: Stream) -> Progress:
+    """Tells the sender how far its file is, each second: what it has sent may still be in the buffers of a slow way."""
+    last = stream.now()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = stream.now()
+        if now - last >= _TELL:
+            last = now
+            stream.send_message(messages.encode(FileGot(size=done)))
+
+    return tell
 
 
 async def serve_write(stream: Stream, request: messages.FileWrite) -> None:
@@ -158,7 +170,7 @@ async def serve_write(stream: Stream, request: messages.FileWrite) -> None:
     except OSError as error:
         raise _cannot("write", f"{request.to}:{path}", error) from None
     try:
-        await _receive_bytes(stream, incoming, request.size, None)
+        await _receive_bytes(stream, incoming, request.size, _telling(stream) if request.tell else None)
     except OSError as error:
         raise _cannot("write", f"{request.to}:{path}", error) from None
     finally:
@@ -214,18 +226,43 @@ async def store(
         raise _cannot("read", source, error) from None
     with file:
         mode = stat.S_IMODE(status.st_mode)
-        request = messages.FileWrite(to=host, path=path, name=os.path.basename(source), size=status.st_size, mode=mode)
+        request = messages.FileWrite(
+            to=host,
+            path=path,
+            name=os.path.basename(source),
+            size=status.st_size,
+            mode=mode,
+            tell=progress is not None,
+        )
         stream = open_channel(request)
+
+        def heard(text: str) -> messages.Message:
+            message = _message(text, FileGot, FileEnd)
+            if isinstance(message, FileGot) and progress is not None:
+                progress(message.size, max(status.st_size, message.size))
+            return message
+
+        def meanwhile() -> None:
+            while (item := stream.receive_nowait()) is not None:
+                heard(item.data.decode("utf-8", "replace"))  # an error ends it here: the rest need not be sent
+
         try:
-            digest = await _send_bytes(stream, file, status.st_size, progress)
+            digest = await _send_bytes(stream, file, meanwhile)
             stream.send_message(messages.encode(FileEnd(sha256=digest)))
-            written = _message(await stream.receive_message(), FileEnd)
+            written = heard(await stream.receive_message())
+            while isinstance(written, FileGot):
+                written = heard(await stream.receive_message())
+            if progress is not None:
+                progress(status.st_size, status.st_size)
             if not isinstance(written, FileEnd) or written.sha256 != digest:
                 raise LinesyncFailed(f"{host} wrote something else than was sent to {path}; copy it again")
         except (BrokenError, EndOfStream) as error:
             raise await _their_error(stream) or LinesyncFailed(
                 f"the copy was broken off: {error.message}; nothing was changed there"
             ) from None
+        except LinesyncError:
+            stream.reset("the copy was given up")  # what has not left need not be sent
+            raise
         stream.end()
         return status.st_size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..errors import EndOfStream, LinesyncError
+from ..errors import BrokenError, EndOfStream, LinesyncError
 from .streams import MESSAGE, Item, Stream
 
 __all__ = ["splice"]
@@ -29,6 +29,11 @@ async def splice(left: Stream, right: Stream, passes: Callable[[Item], None] | N
 
 
 async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] | None = None) -> None:
+    def look() -> None:
+        if source.broken is not None:
+            raise BrokenError(source.broken)
+
+    source.on_broken = target.nudge  # it may be the target that we wait for, and nobody there takes anything any more
     try:
         while True:
             item = await source.receive()
@@ -36,9 +41,9 @@ async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] 
                 passes(item)
             if item.stream == MESSAGE:
                 target.send_message(item.data.decode("utf-8", "surrogateescape"))
-                await target.drained()
             else:
-                await target.send(item.stream, item.data)
+                target.send_nowait(item.stream, item.data)
+            await target.drained(look)
     except EndOfStream:
         target.end()
     except LinesyncError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ..errors import BrokenError, ClosedError, EndOfStream
 from ..records import Record
@@ -37,6 +37,8 @@ class Owner(Protocol):
     """What a stream needs of the conversation it belongs to."""
 
     def kick(self) -> None: ...
+    def wake(self, key: Stream, /) -> None: ...
+    def now(self) -> float: ...
     def wait(self, key: Stream, /) -> Awaitable[None]: ...
     def mux_of(self, stream: Stream, /) -> Mux: ...
     def consumed(self, stream: Stream, data: bytes, /) -> None: ...
@@ -57,6 +59,8 @@ class Stream:
         self.lane = lane
         self.words = words
         self.waiter: object = None  # the driver's
+        self.on_broken: Callable[[], None] | None = None
+        """Called when the channel is over otherwise than by its two ends, as far as that is not our doing."""
         self._owner = owner
         self._items: deque[Item] = deque()
         self._ended = False
@@ -78,6 +82,12 @@ class Stream:
         else:
             self._ended = True
         self._full = False
+        if reason and self.on_broken is not None:
+            self.on_broken()
+
+    def nudge(self) -> None:
+        """Let whoever waits here look again."""
+        self._owner.wake(self)
 
     def put_writable(self) -> None:
         self._full = False
@@ -98,6 +108,10 @@ class Stream:
     def queued(self) -> int:
         """Bytes that were queued here and are not yet on the line."""
         return 0 if self._broken is not None else self._owner.mux_of(self).queued(self.number)
+
+    def now(self) -> float:
+        """The driver's monotonic clock, seconds."""
+        return self._owner.now()
 
     def receive_nowait(self) -> Item | None:
         """The next item, None when none has come yet.
@@ -144,10 +158,10 @@ class Stream:
         self._owner.kick()
         return not self._full
 
-    async def send(self, stream: int, data: bytes) -> None:
-        """Queue bytes, then wait until the channel has room for more. Raises as :meth:`send_nowait`."""
+    async def send(self, stream: int, data: bytes, meanwhile: Callable[[], None] | None = None) -> None:
+        """Queue bytes, then wait until the channel has room for more; as :meth:`drained`."""
         self.send_nowait(stream, data)
-        await self.drained()
+        await self.drained(meanwhile)
 
     def send_message(self, text: str) -> None:
         """Queue a message. Raises as :meth:`send_nowait`."""
@@ -156,10 +170,15 @@ class Stream:
             self._full = True
         self._owner.kick()
 
-    async def drained(self) -> None:
-        """Wait until the channel has room. Raises as :meth:`send_nowait`."""
+    async def drained(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Wait until the channel has room. Raises as :meth:`send_nowait`.
+
+        :param meanwhile: called when anything may have come on the channel.
+        """
         while self._full:
             self._check_open()
+            if meanwhile is not None:
+                meanwhile()
             await self._owner.wait(self)
         self._check_open()
 
