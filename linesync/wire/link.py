@@ -241,8 +241,8 @@ class Link:
         frame = found.frame
         self.counters.frames_in += 1
         self._valid_at = now
-        if self.trace is not None:
-            self.trace("in", frame.kind, frame.body, found.length)
+        if self._trace is not None:
+            self._trace("in", frame.kind, frame.body, found.length)
         if frame.kind == frames.HELLO:
             hello = Hello.read(frame.body)
             if hello is not None:
@@ -398,7 +398,7 @@ class Link:
         """On a pipe, nothing but prompt data can be due: :meth:`_plain_data` does then what the outbox would, at a third
         of the cost. Small operations are nearly all that a hub's sockets carry."""
         session = self.session
-        if session is None or self.quiet or self.trace is not None:
+        if session is None or self.quiet or self._trace is not None:
             return False
         if self._hellos or self._outbox.half_sent or self._bye is not None or self._parting is not None:
             return False
@@ -470,9 +470,9 @@ class Link:
         if outgoing.kind == frames.RATE and self._line is not None and self._line.climbing is not None:
             length, at = read_counted(outgoing.data, 2)
             self._line.climbing.sent(outgoing.data[at : at + length], leaves_at)
-        if self.trace is not None:
+        if self._trace is not None:
             length, at = read_counted(outgoing.data, 2)
-            self.trace("out", outgoing.kind, outgoing.data[at : at + length], len(outgoing.data))
+            self._trace("out", outgoing.kind, outgoing.data[at : at + length], len(outgoing.data))
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
