@@ -7,13 +7,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: all demo test lint format pytest soak bench clean help
+.PHONY: all demo test lint format pytest compiled soak bench clean help
 all: demo
 
 help:
 	@echo "make demo     two agents on null modems on this machine, told step by step"
 	@echo "make test     ruff, mypy, import-linter and pytest"
 	@echo "make lint     the first three;  make pytest ARGS=...  the last"
+	@echo "make compiled the core as machine code (gcc, python3-dev), and its tests on that; the wheel is in build/wheel"
 	@echo "make soak     the searching tests with many more lives and examples, for a night"
 	@echo "make bench    an hour: speed and latency beside sz/rz, kermit and uucp, for docs/performance.md; ARGS=--quick"
 	@echo "make clean    forget .venv and all caches"
@@ -64,6 +65,27 @@ endif
 
 test: lint pytest
 
+# The hook builds in place and moves pyproject.toml out of the way meanwhile, so it gets a copy of the sources.
+# PYTHONSAFEPATH keeps the sources, which are in the current directory, from coming before what was built.
+# CI runs what takes a minute; COMPILED_TESTS="tests/wire tests/model tests/system" is all of the core.
+COMPILED := build/compiled
+COMPILED_SLOW := $(addprefix tests/wire/test_,lives.py climbing.py fairness.py goodput_optimum.py latency_under_bulk.py) \
+  tests/model/%_search.py tests/model/test_deadlock_cost.py tests/model/test_members.py
+COMPILED_TESTS ?= tests/test_words.py tests/cli/test_program.py \
+  $(filter-out $(COMPILED_SLOW),$(wildcard tests/wire/test_*.py tests/model/test_*.py))
+$(COMPILED)/.built: $(STAMP) $(shell find linesync -name '*.py')
+	rm -rf build/copy build/wheel $(COMPILED)
+	mkdir -p build/copy
+	cp -r pyproject.toml README.md LICENSE .gitignore linesync build/copy
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-deps -w build/wheel build/copy
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $(COMPILED) build/wheel/*.whl
+	@touch $@
+
+ON_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) PYTHONSAFEPATH=1 LINESYNC_COMPILED=1 $(BIN)/python -m pytest
+compiled: $(COMPILED)/.built
+	$(ON_COMPILED) tests/test_compiled.py
+	$(ON_COMPILED) -n 2 -m "not interpreted" $(COMPILED_TESTS)
+
 # The long searches: the same tests with many more lives and examples, for a night.
 soak: $(STAMP)
 	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not real" $(ARGS)
@@ -72,4 +94,5 @@ bench: $(STAMP)
 	$(BIN)/python -m tools.bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find linesync -name '*.so' -delete
+	rm -rf $(VENV) *__mypyc*.so build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -46,7 +46,7 @@ QUIET_LISTENER = 8.0  # nothing valid for this long: the line is quiet, for a li
 
 # -- sequence, acknowledgement, recovery (section 5) -----------------------------------------------------------------
 SEQ_BITS = 12
-SEQ_MOD = 1 << SEQ_BITS
+SEQ_MOD: int = 1 << SEQ_BITS
 WINDOW_FRAMES = 1024  # frames in flight in one lane; below half of SEQ_MOD
 ACK_RANGES = 8  # ranges past the cumulative acknowledgement in one ack frame
 ACK_DELAY = 0.04  # how long an acknowledgement may wait for a frame to ride on
@@ -87,7 +87,7 @@ SHAPE_MAX = 128  # longest text that is remembered
 SHAPE_NUMBERS = 12  # most numbers in it
 
 # -- probing for longer frames (section 7) ---------------------------------------------------------------------------
-PROBE_SIZES = (256, 512, 1024, 2048)
+PROBE_SIZES: tuple[int, ...] = (256, 512, 1024, 2048)
 PROBE_TRIES = 3
 
 # -- faster rates (section 7.2) --------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class _RecordType(type):
         own = {
             field: (kind, space.pop(field, MISSING))
             for field, kind in space.get("__annotations__", {}).items()
-            if "ClassVar" not in kind
+            if "ClassVar" not in str(kind)  # a compiled module keeps the type itself
         }
         kinds |= own
         space["__slots__"] = tuple(own)

@@ -63,6 +63,20 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=_columns() - 2)
 
 
+class _Version(argparse.Action):
+    """Like argparse's own, but finds out what there is to say only when it is asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from .. import limits  # compiled with the core, or not
+
+        compiled = "" if str(limits.__file__).endswith(".py") else " (compiled)"
+        print(f"linesync {__version__}{compiled}")
+        parser.exit()
+
+
 def _columns() -> int:
     """Of the terminal, as :func:`shutil.get_terminal_size` finds them."""
     try:
@@ -88,7 +102,7 @@ def _root() -> _Parser:
     )
     parser.add_argument("--hub", metavar="ENDPOINT", help="the hub or agent to talk to (LINESYNC_HUB)")
     parser.add_argument("--json", action="store_true", help="print for programs")
-    parser.add_argument("--version", action="version", version=f"linesync {__version__}")
+    parser.add_argument("--version", action=_Version, help="say which version this is, and whether it is compiled")
     return parser
 
 

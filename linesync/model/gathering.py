@@ -86,7 +86,8 @@ class Gathering(Place):
         role: str,
         ended: Callable[[Gathering], None],
     ) -> None:
-        super().__init__("topic", *key)
+        namespace, name = key
+        super().__init__("topic", namespace, name)
         self.whom = (group, role)
         self._waits = waits
         self._groups = groups

@@ -22,22 +22,24 @@ _LONGER = 1.5  # a frame with its escapes, to one without
 _STRANGE_SHARE = 0.3  # of a text's bytes that makes it none
 _PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # what text is made of
 
+_COUNTED = (
+    "bytes_in",
+    "bytes_out",
+    "damaged",
+    "echo",
+    "frames_in",
+    "frames_out",
+    "noise",
+    "stray",
+    "text",
+    "third",
+)
+
 
 class Counters:
     """What passed a line, in bytes unless a name says otherwise."""
 
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "damaged",
-        "echo",
-        "frames_in",
-        "frames_out",
-        "noise",
-        "stray",
-        "text",
-        "third",
-    )
+    __slots__ = _COUNTED
 
     def __init__(self) -> None:
         self.bytes_in = 0
@@ -58,7 +60,7 @@ class Counters:
         """Hellos of third talkers."""
 
     def as_dict(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in _COUNTED}
 
 
 class LineState:

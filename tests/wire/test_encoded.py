@@ -116,6 +116,7 @@ def test_pieces_begin_frames_of_their_own_also_where_credit_has_cut_one() -> Non
     assert len(came & went) >= len(pieces) * 3 // 4, "what was cut for want of credit went in frames of its own"
 
 
+@pytest.mark.interpreted
 def test_the_hub_makes_no_text_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     of = frames.payload.encode_eight

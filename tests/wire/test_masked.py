@@ -19,6 +19,7 @@ from linesync.wire.decoder import Decoder
 from linesync.wire.events import Damaged, Event, ForeignText, FrameFound
 from linesync.wire.frames import Lane
 from linesync.wire.payload import Escapes, decode_masked
+from linesync.wire.splice import Splicer
 
 from .profiles import examples
 from .traffic import NOISY, endless_bulk, ready, received, send_all
@@ -138,21 +139,15 @@ def test_two_kernel_messages_at_two_places_of_a_frame_are_taken_out(seed: int) -
 
 
 def test_the_search_for_two_texts_is_bounded() -> None:
-    frame = bytearray(_bulk(random.Random(1).randbytes(1000)))
-    frame[500] ^= 0x55
-    frame[700] ^= 0x55
     tried = 0
-    decoder = Decoder(longest=4160, eight=True)
-    decoder.seeds = (_SEED,)
-    read = decoder._read
 
-    def counted(text: bytes, body: int) -> object:
+    def is_good(text: bytes) -> bool:
         nonlocal tried
         tried += 1
-        return read(text, body)
+        return False
 
-    decoder._read = counted  # type: ignore[method-assign, assignment]
-    decoder.receive(bytes(frame[:200]) + b"x\n" * 3 + bytes(frame[200:-1]) + b"y" * 900 + b"\n" * 5, 0.0)
+    piece = b"^" + b"a" * 199 + b"x\n" * 3 + b"a" * 1200 + b"y" * 900 + b"\n" * 5
+    Splicer(1400, two_texts=True).look(piece, len(piece), is_good)
     assert 0 < tried < 2 * limits.FOREIGN_TRIES
 
 
