@@ -86,8 +86,7 @@ class Gathering(Place):
         role: str,
         ended: Callable[[Gathering], None],
     ) -> None:
-        namespace, name = key
-        super().__init__("topic", namespace, name)
+        super().__init__("topic", *key)
         self.whom = (group, role)
         self._waits = waits
         self._groups = groups

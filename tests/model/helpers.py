@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sized
-from typing import Any
 
 from hypothesis import settings
 
@@ -34,16 +33,10 @@ def only_error(events: Iterable[Event]) -> LinesyncError:
     return event.error
 
 
-def held(thing: object) -> dict[str, Any]:
-    """What an object holds, by attribute; a compiled class keeps its own list of them."""
-    names = getattr(type(thing), "__mypyc_attrs__", None)
-    return vars(thing) if names is None else {name: getattr(thing, name) for name in names if name != "__dict__"}
-
-
 def assert_empty(waits: Waits) -> None:
     """Nothing is left of anybody, in no table of ours."""
     for room in (waits, waits._results):
-        assert {name: len(table) for name, table in held(room).items() if isinstance(table, Sized) and len(table)} == {}
+        assert {name: len(table) for name, table in vars(room).items() if isinstance(table, Sized) and len(table)} == {}
     assert waits.next_timer() is None
 
 

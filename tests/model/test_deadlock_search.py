@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from random import Random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -388,7 +387,6 @@ class Future:
         return bool(served)
 
 
-@pytest.mark.interpreted
 @profile()
 @given(SEEDS)
 def test_exactly_those_who_can_never_go_on_are_told_until_nobody_is_left(seed: int) -> None:

@@ -12,7 +12,7 @@ from linesync.model.party import Cause, Client
 from linesync.model.results import RESULT_LIFE
 from linesync.model.waits import Waits
 
-from .helpers import assert_empty, held, profile
+from .helpers import assert_empty, profile
 
 CLIENTS = st.builds(Client, st.sampled_from(["a", "b"]), st.sampled_from(["1", "2"]))
 NAMES = st.lists(st.sampled_from("pqr"), min_size=1, max_size=3).map(tuple)
@@ -177,7 +177,7 @@ class EventsSearch(RuleBasedStateMachine):
         self.events.clear("drain", "default", tuple("pqr"), Client("c", "1"), self.now)
         self.waits.handle_timer(self.now + RESULT_LIFE)
         assert_empty(self.waits)
-        left = {name: len(table) for name, table in held(self.events).items() if isinstance(table, dict) and table}
+        left = {name: len(table) for name, table in vars(self.events).items() if isinstance(table, dict) and table}
         assert left == {} and self.events._awaited == 0
 
 

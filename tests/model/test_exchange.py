@@ -466,7 +466,6 @@ class Stuck(Acting):
         return []
 
 
-@pytest.mark.interpreted
 def test_a_wait_could_proceed_while_all_missing_members_may_act() -> None:
     room = Room()
     room.give("a", 1)
