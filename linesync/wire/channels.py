@@ -170,11 +170,12 @@ class Channel:
             self.queue.popleft()
 
     def _record(self, kind: bytes, body: bytes | memoryview) -> bytes:
-        head = kind + counted(self.number) + counted(len(body))
-        whole = body.obj if isinstance(body, memoryview) else body
-        if isinstance(whole, Encoded) and len(whole) == len(body):
-            return whole.with_head(head)
-        return head + body
+        size = len(body)
+        if size >= _LONG and isinstance(body, memoryview):
+            whole = body.obj
+            if isinstance(whole, Encoded) and len(whole) == size:
+                return whole.with_head(kind + counted(self.number) + counted(size))
+        return b"".join((kind, counted(self.number), counted(size), body))
 
     # -- compressed (section 6.5) -------------------------------------------------------------------------------------
 

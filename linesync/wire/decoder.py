@@ -23,7 +23,7 @@ from .. import limits
 from . import digits
 from .correct import mended
 from .events import Damaged, Echo, Event, ForeignText, FrameFound
-from .frames import BULK_KINDS, HELLO, MENDED, PROBE, START, Frame, checks_out, read_data
+from .frames import BULK_KINDS, HELLO, LONG, MENDED, PROBE, START, Frame, checks_out, read_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -356,7 +356,10 @@ class Decoder:
     def _read(self, text: bytes, body: int) -> FrameFound | Echo | None:
         """A frame, start character included and newline not; None when no seed makes its check right."""
         kind = text[1:2]
-        covered, check = text[1 : -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :]
+        covered: bytes | memoryview = (
+            text[1 : -limits.CHECK_SIZE] if len(text) < LONG else memoryview(text)[1 : -limits.CHECK_SIZE]
+        )
+        check = text[-limits.CHECK_SIZE :]
         seed = checks_out(covered, check, (0,) if kind == HELLO else self.seeds)
         if seed is not None:
             return FrameFound(Frame(kind, text[body : -limits.CHECK_SIZE], seed), len(text) + 1)

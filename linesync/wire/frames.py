@@ -21,6 +21,7 @@ __all__ = [
     "BULK_KINDS",
     "DATA_KINDS",
     "KINDS",
+    "LONG",
     "START",
     "Ack",
     "Data",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 START = b"^"
+LONG = 4096
+"""Bytes of a text from which on a copy costs more than the care to do without it."""
 
 
 class Lane(Enum):
@@ -99,8 +102,11 @@ class Frame(Record):
 
 def encode(kind: bytes, body: bytes, seed: int) -> bytes:
     """The whole frame, newline included."""
-    covered = kind + digits.counted(len(body)) + body
-    return START + covered + check_text(covered, seed) + b"\n"
+    head = kind + digits.counted(len(body))
+    if len(body) < LONG:
+        covered = head + body
+        return START + covered + check_text(covered, seed) + b"\n"
+    return b"".join((START, head, body, check_text(body, crc32(head, seed)), b"\n"))  # copied just once
 
 
 def overhead(body_length: int) -> int:
@@ -157,9 +163,6 @@ def second_check(data: bytes) -> bytes:
     return digits.fixed(crc_hqx(data, 0) >> 4)
 
 
-_LONG = 4096  # characters of bulk that are worth remembering, in case they are to go on unchanged
-
-
 def read_data(kind: bytes, body: bytes) -> Data | None:
     """Read a data frame's body; None when its digits, its payload or its second check are wrong."""
     lane, form = DATA_KINDS[kind]
@@ -174,7 +177,7 @@ def read_data(kind: bytes, body: bytes) -> Data | None:
     elif form == EIGHT:
         text = body[4:]
         data = payload.decode_eight(text)
-        if data is not None and len(text) >= _LONG and lane is Lane.BULK:
+        if data is not None and len(text) >= LONG and lane is Lane.BULK:
             data = Encoded.of(data, text)
     else:
         data = payload.decode_base64(body[4:])
@@ -350,7 +353,7 @@ class Hello(Record):
         )
 
 
-def checks_out(covered: bytes | bytearray, check: bytes | bytearray, seeds: tuple[int, ...]) -> int | None:
+def checks_out(covered: bytes | bytearray | memoryview, check: bytes | bytearray, seeds: tuple[int, ...]) -> int | None:
     """The seed under which the check text is right, or None. The CRC is computed once: a seed changes the result of
     an equally long text by a value of its own, but zlib is quicker than that algebra, so each seed is simply tried."""
     for seed in seeds:

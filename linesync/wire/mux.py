@@ -187,12 +187,13 @@ class Mux:
         out: list[bytes] = []
         recalled = False  # the last record is a text told by its number
         served: Channel | None = None
+        whole = self._whole and lane is Lane.BULK
         if lane is Lane.PROMPT and self._grants:
             room -= self._take_grants(out, room)
         round_ = self._rounds[lane]
         while round_ and room >= _LEAST_RECORD:
             channel = round_[0]
-            alone = self._whole and channel.long
+            alone = whole and channel.long
             if out and alone:
                 if channel is served:
                     round_.rotate(-1)
@@ -288,7 +289,7 @@ class Mux:
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return False
-            if length + at == len(payload) and isinstance(payload, Encoded) and kind in b"0123" and begun == 0:
+            if isinstance(payload, Encoded) and kind in b"0123" and begun == 0 and at + length == len(payload):
                 body: bytes = payload.behind(at)  # it is all of the payload: it may go on as it came
             else:
                 body = payload[at : at + length]

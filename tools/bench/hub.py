@@ -12,7 +12,6 @@ import random
 import resource
 import statistics
 import subprocess
-import time
 from collections.abc import Callable
 from time import perf_counter
 
@@ -20,15 +19,16 @@ import linesync
 from linesync.client.aio import Client
 
 from .clock import timed
-from .report import Cell, Report, percentile, progress
+from .report import Cell, Report, progress
 from .ssh import SshSystem, why_no_ssh
-from .stores import STORES, Linesync, Store, Taker, why_no_store
+from .stores import STORES, UNITS, Compiled, Linesync, Store, why_no_store, why_not_compiled
 from .system import HOST, BenchError, Processes, cpu_seconds, linesync_command, resident
+from .turns import turns
 
 __all__ = ["hub"]
 
 _HOT = 20  # clients on one semaphore
-_UNITS = 10  # that it has
+_COMPILED = "linesync, compiled"
 _AT_ONCE = 50  # connections that are made at a time
 _LIMIT = 120.0  # seconds that one barrier may take
 _SPARE = 100  # descriptors that a process needs beside its clients'
@@ -72,9 +72,13 @@ def hub(
 
 def _stores(report: Report, processes: Processes, seconds: float) -> None:
     progress("a hot semaphore")
-    table = report.table("hub-hot", f"One semaphore of {_UNITS} units over TCP loopback: take 1, give 1 back, in turn")
-    ours = Linesync(processes)
-    stores: dict[str, Store] = {"linesync": ours}
+    table = report.table("hub-hot", f"One semaphore of {UNITS} units over TCP loopback: take 1, give 1 back, in turn")
+    stores: dict[str, Store] = {"linesync": Linesync(processes)}
+    why = why_not_compiled()
+    if why:
+        report.remarks.append(f"a hot semaphore: not measured with compiled code: {why}")
+    else:
+        stores[_COMPILED] = Compiled(processes)
     for name, start in STORES.items():
         why = why_no_store(name)
         if why:
@@ -86,27 +90,29 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in stores}
     for _ in range(_ROUNDS):
         for name, store in stores.items():  # in turn, so that all see the same machine
-            trips[name].append(asyncio.run(_turns(store, 1, seconds))[1])
-            server, clients = cpu_seconds(store.process.pid), time.process_time()
-            rate, _ = asyncio.run(_turns(store, _HOT, seconds))
-            rates[name].append(rate)
-            server, clients = cpu_seconds(store.process.pid) - server, time.process_time() - clients
-            costs[name].append((server / (rate * seconds), clients / (rate * seconds)))
+            trips[name].append(_measured(store, 1, seconds)["trip"])
+            server = cpu_seconds(store.process.pid)
+            found = _measured(store, _HOT, seconds)
+            rates[name].append(found["rate"])
+            server = cpu_seconds(store.process.pid) - server
+            costs[name].append((server / (found["rate"] * seconds), found["cost"]))
     for name in stores:
         rate, trip = statistics.median(rates[name]), statistics.median(trips[name])
         table.add(name, **{f"{_HOT}_clients_per_s": rate, "one_client_ms": trip * 1000})
         # What another process holds up costs no processor time: on a busy machine these tell more than the rates.
         server, clients = (statistics.median(cost) for cost in zip(*costs[name], strict=True))
         table.add(name, server_us_an_operation=server * 1e6, client_us_an_operation=clients * 1e6)
-    rate, trip = statistics.median(rates["linesync"]), statistics.median(trips["linesync"])
-    for name, bound in (("redis", _REDIS_TARGET), ("etcd", _ETCD_TARGET)):
-        if name in stores:
-            factor = rate / statistics.median(rates[name])
-            table.add("linesync", **{f"times_{name}": factor})
-            report.target(f"{_HOT} clients on a hot semaphore, over {name}", factor, ">=", bound, "times")
-    if "redis" in stores:
-        share = trip / statistics.median(trips["redis"])
-        report.target("one client's round trip, over redis's", share, "<=", 1.0, "times")
+    for ours in [name for name in ("linesync", _COMPILED) if name in stores]:
+        rate, trip = statistics.median(rates[ours]), statistics.median(trips[ours])
+        how = ours.removeprefix("linesync")
+        for name, bound in (("redis", _REDIS_TARGET), ("etcd", _ETCD_TARGET)):
+            if name in stores:
+                factor = rate / statistics.median(rates[name])
+                table.add(ours, **{f"times_{name}": factor})
+                report.target(f"{_HOT} clients on a hot semaphore, over {name}{how}", factor, ">=", bound, "times")
+        if "redis" in stores:
+            share = trip / statistics.median(trips["redis"])
+            report.target(f"one client's round trip, over redis's{how}", share, "<=", 1.0, "times")
     fast = {"uvloop": "the hub runs on uvloop", "hiredis": "redis-py reads with hiredis"}
     for module, sentence in fast.items():
         table.notes.append(sentence if importlib.util.find_spec(module) else f"{module} is not installed")
@@ -114,27 +120,9 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
     table.notes.append("etcd: a number changed by transactions that compare its revision, over HTTP and JSON")
 
 
-async def _turns(store: Store, count: int, seconds: float) -> tuple[float, float]:
-    """Operations a second of all clients together, and the median time of one, seconds."""
-    await store.fill(_UNITS)
-    clients = [await store.client() for _ in range(count)]
-    times: list[float] = []
-
-    async def work(client: Taker) -> None:
-        end = perf_counter() + seconds
-        now = perf_counter()
-        while now < end:
-            for step in (client.take, client.give):
-                await step()
-                before, now = now, perf_counter()
-                times.append(now - before)
-
-    began = perf_counter()
-    try:
-        await asyncio.gather(*(work(client) for client in clients))
-        return len(times) / (perf_counter() - began), percentile(times, 0.5)
-    finally:
-        await asyncio.gather(*(client.aclose() for client in clients))
+def _measured(store: Store, count: int, seconds: float) -> dict[str, float]:
+    """What :func:`turns` found; a build of its own measures itself."""
+    return store.turns(count, seconds) if isinstance(store, Compiled) else asyncio.run(turns(store, count, seconds))
 
 
 # -- a large barrier --------------------------------------------------------------------------------------------------

@@ -11,20 +11,40 @@ import asyncio
 import importlib
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import linesync
 from linesync.client.aio import Client
 
 from .system import BenchError, Processes, free_port
 
-__all__ = ["STORES", "Etcd", "Linesync", "Redis", "Store", "Taker", "why_no_store"]
+__all__ = [
+    "COMPILED",
+    "STORES",
+    "UNITS",
+    "Compiled",
+    "Etcd",
+    "Linesync",
+    "Redis",
+    "Store",
+    "Taker",
+    "why_no_store",
+    "why_not_compiled",
+]
+
+COMPILED = Path(__file__).resolve().parents[2] / "build" / "compiled"
+"""Where ``make compiled`` puts linesync with its core compiled."""
+UNITS = 10
+"""That the semaphore has."""
 
 _NAME = "hot"
 _UP = 10.0  # seconds in which a server must answer
@@ -63,6 +83,15 @@ def why_no_store(name: str) -> str:
     return ""
 
 
+def why_not_compiled() -> str:
+    """Why linesync with its core compiled is not measured, a sentence; empty when it is there."""
+    stamp = COMPILED / ".built"
+    if not stamp.exists():
+        return "the core is not compiled; run make compiled before"
+    newest = max(source.stat().st_mtime for source in (COMPILED.parents[1] / "linesync").rglob("*.py"))
+    return "" if stamp.stat().st_mtime >= newest else "what is compiled is older than the sources; run make compiled"
+
+
 def _wait_port(port: int, log: Callable[[], str]) -> None:
     deadline = time.monotonic() + _UP
     while True:
@@ -84,16 +113,21 @@ class Linesync:
     :param endpoint: the one to use; else a hub is started.
     """
 
-    def __init__(self, processes: Processes, endpoint: str = "") -> None:
+    env: ClassVar[dict[str, str]] = {}
+    """What the hub's environment has beside ours."""
+
+    def __init__(self, processes: Processes | None, endpoint: str = "") -> None:
         self.endpoint = endpoint
-        if not endpoint:
+        if processes is not None:
             port = free_port()
             self.endpoint = f"tcp://127.0.0.1:{port}"
-            self.unix = f"unix:{processes.folder}/store.sock"
+            self.unix = f"unix:{processes.folder}/{port}.sock"
             self.process = processes.linesync(
-                "store-hub", "hub", "--socket", f"{processes.folder}/store.sock", "--listen", self.endpoint
+                f"store-hub-{port}",
+                *("hub", "--socket", f"{processes.folder}/{port}.sock", "--listen", self.endpoint),
+                env=self.env,
             )
-            _wait_port(port, lambda: processes.log("store-hub"))
+            _wait_port(port, lambda: processes.log(f"store-hub-{port}"))
 
     async def client(self) -> _LinesyncTaker:
         return _LinesyncTaker(await linesync.connect(self.endpoint))
@@ -102,6 +136,19 @@ class Linesync:
         async with await linesync.connect(self.endpoint) as client:
             await client.reset(_NAME)
             await client.semaphore(_NAME, units)
+
+
+class Compiled(Linesync):
+    """The same of ``make compiled``; its clients are, too, in a process of their own."""
+
+    env: ClassVar[dict[str, str]] = {"PYTHONPATH": str(COMPILED)}
+
+    def turns(self, count: int, seconds: float) -> dict[str, float]:
+        """As :func:`tools.bench.turns.turns`."""
+        env = os.environ | {"PYTHONPATH": f"{COMPILED}:{COMPILED.parents[1]}", "PYTHONSAFEPATH": "1"}
+        argv = [sys.executable, "-m", "tools.bench.turns", self.endpoint, str(count), str(seconds)]
+        found: dict[str, float] = json.loads(subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE).stdout)
+        return found
 
 
 class _LinesyncTaker:

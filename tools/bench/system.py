@@ -75,18 +75,27 @@ class Processes:
         self.folder = Path(self._folder.name)
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, argv: list[str]) -> subprocess.Popen[bytes]:
-        """Start a process whose output goes to a log."""
+    def start(self, name: str, argv: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a process whose output goes to a log.
+
+        :param env: what it has in its environment beside ours.
+        """
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,
+                env=os.environ | (env or {}),
             )
         self._started.append(process)
         return process
 
-    def linesync(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+    def linesync(self, name: str, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a hub or an agent."""
-        return self.start(name, [sys.executable, "-c", _MAIN.format(life=_LIFE), *words])
+        return self.start(name, [sys.executable, "-c", _MAIN.format(life=_LIFE), *words], env)
 
     def log(self, name: str) -> str:
         """The end of a process's log."""
