@@ -194,7 +194,8 @@ def check_parse(page: str) -> None:
     calls = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("linesync ")]
     assert calls
     for words in calls:
-        program._parse(words)
+        if words != ["--version"]:  # it says what it has to say, and ends
+            program._parse(words)
 
 
 def check_links(page: str, place: Path) -> None:
