@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -15,41 +14,24 @@ from linesync.wire.encoded import Encoded
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelOpened, Event, FrameFound
 from linesync.wire.frames import Lane
 from linesync.wire.handshake import Local
-from linesync.wire.link import Link
 from linesync.wire.mux import Mux
 from linesync.wire.payload import decode_eight, encode_eight
+
+from .pipes import Pipes
 
 
 def _pipe_end(role: str, boot: str = "bootlast") -> Local:
     return local_end(role, clean=True, boot=boot)
 
 
-class Way:
-    """A sender, a hub between two pipes, and a receiver, in memory; the hub takes each piece from one to the other."""
+class Way(Pipes):
+    """A sender, a hub between two pipes, and a receiver; the hub takes each piece from one to the other."""
 
     def __init__(self, last: Local) -> None:
-        tokens = (f"token{number:03}" for number in count())
-        self.links = [
-            Link(end, lambda: next(tokens))
-            for end in (_pipe_end("c", "bootfrst"), _pipe_end("l", "boothub1"), _pipe_end("l", "boothub2"), last)
-        ]
-        self.now = 0.0
-        self.said = [b""] * 4
         self.got = b""
         self.ended = False
-        for link in self.links:
-            link.line_up(0.0)
+        super().__init__(_pipe_end("c", "bootfrst"), _pipe_end("l", "boothub1"), _pipe_end("l", "boothub2"), last)
         self.run(0.2)
-
-    def run(self, seconds: float) -> None:
-        until = self.now + seconds
-        while self.now < until:
-            self.now += 0.001
-            for at, link in enumerate(self.links):
-                while data := link.data_to_send(self.now):
-                    self.said[at] += data
-                    self.take(at ^ 1, self.links[at ^ 1].receive_data(data, self.now))
-                self.take(at, link.handle_timer(self.now))
 
     def take(self, at: int, events: list[Event]) -> None:
         for event in events:
@@ -57,22 +39,22 @@ class Way:
                 self.relay(event)
             elif at == 3 and isinstance(event, ChannelData):
                 self.got += event.data
-                self.links[3].mux.consumed(event.channel, event.data)
+                self.ends[3].mux.consumed(event.channel, event.data)
             elif at == 3 and isinstance(event, ChannelEnded):
                 self.ended = True
 
     def relay(self, event: Event) -> None:
-        hub = self.links[2]
+        hub = self.ends[2]
         if isinstance(event, ChannelOpened):
             self.out = hub.mux.open(Lane.BULK, event.words)
         elif isinstance(event, ChannelData):
             hub.mux.send(self.out, event.stream, event.data)
-            self.links[1].mux.consumed(event.channel, event.data)
+            self.ends[1].mux.consumed(event.channel, event.data)
         elif isinstance(event, ChannelEnded):
             hub.mux.end(self.out)
 
     def send(self, *pieces: bytes) -> None:
-        mux = self.links[0].mux
+        mux = self.ends[0].mux
         number = mux.open(Lane.BULK, b"a file")
         self.run(0.01)  # what opens the channel goes in a frame of its own
         for piece in pieces:
@@ -82,9 +64,9 @@ class Way:
         self.run(2.0)
 
     def texts(self, at: int) -> list[bytes]:
-        """What stood in the long bulk frames that one of the four has sent, from the first escape on."""
-        link, found = self.links[at ^ 1], []
-        decoder = link._line.decoder  # a second one reads the same bytes under the same seeds
+        """The ends of the texts of the long bulk frames that one of the four has sent."""
+        found = []
+        decoder = self.ends[at ^ 1]._line.decoder  # a second one reads the same bytes under the same seeds
         again = type(decoder)(longest=decoder.longest, eight=True)
         again.seeds = decoder.seeds
         for event in again.receive(self.said[at], 0.0):
@@ -181,12 +163,12 @@ def test_cut_or_whole_the_bytes_are_those_that_came(data: bytes, room: int) -> N
 
 def test_a_text_that_does_not_say_what_its_record_says_goes_nowhere() -> None:
     way = Way(_pipe_end("c"))
-    liar, session = way.links[0], way.links[0].session
+    liar, session = way.ends[0], way.ends[0].session
     number = liar.mux.open(Lane.BULK, b"a file")
     way.run(0.1)
     record = b"".join((b"0", frames.digits.counted(number), frames.digits.counted(5000), bytes(4999)))
     body = frames.digits.fixed(session.senders[Lane.BULK].next_seq) + frames.digits.fixed(0) + record
-    way.take(1, way.links[1].receive_data(frames.encode(b"D", body, session.seed_out), way.now))
+    way.take(1, way.ends[1].receive_data(frames.encode(b"D", body, session.seed_out), way.now))
     way.run(0.1)
-    assert way.links[1].session is None, "who says that ends its own session"
-    assert way.links[2].session is not None and way.got == b""
+    assert way.ends[1].session is None, "who says that ends its own session"
+    assert way.ends[2].session is not None and way.got == b""

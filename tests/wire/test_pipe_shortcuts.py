@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +12,9 @@ from linesync.runtime.identity import local_end
 from linesync.wire.decoder import Decoder
 from linesync.wire.events import ChannelMessage, Event, ForeignText, FrameFound
 from linesync.wire.frames import Lane, encode
-from linesync.wire.link import Link
 from linesync.wire.payload import decode_eight, encode_eight
+
+from .pipes import Pipes
 
 _SEED = 77
 _PIECES = st.one_of(
@@ -59,29 +59,18 @@ def test_no_text_makes_the_eight_form_raise(text: bytes) -> None:
     assert data is None or decode_eight(encode_eight(data)) == data
 
 
-class Pair:
-    """Two ends of a pipe in memory; all bytes of each direction are kept."""
+class Pair(Pipes):
+    """Two ends of a pipe, and what each reports."""
 
     def __init__(self, *, long_way: bool) -> None:
-        tokens = (f"token{number:03}" for number in count())
-        self.ends = [Link(local_end(role, clean=True, boot=f"boot000{role}"), lambda: next(tokens)) for role in "cl"]
-        self.passed = [b"", b""]
+        super().__init__(*(local_end(role, clean=True, boot=f"boot000{role}") for role in "cl"))
         self.events: list[list[Event]] = [[], []]
-        self.now = 0.0
-        for end in self.ends:
-            end.line_up(0.0)
-            if long_way:
+        if long_way:
+            for end in self.ends:
                 end.trace = lambda *_: None  # what is traced goes through the outbox
 
-    def run(self, seconds: float) -> None:
-        until = self.now + seconds
-        while self.now < until:
-            self.now += 0.001
-            for n, end in enumerate(self.ends):
-                while data := end.data_to_send(self.now):
-                    self.passed[n] += data
-                    self.events[1 - n] += self.ends[1 - n].receive_data(data, self.now)
-                self.events[n] += end.handle_timer(self.now)
+    def take(self, at: int, events: list[Event]) -> None:
+        self.events[at] += events
 
 
 def talk(pair: Pair, seed: int) -> None:

@@ -1,0 +1,38 @@
+"""Links on clean pipes in memory: what one says, the other hears at once."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from linesync.wire.events import Event
+from linesync.wire.handshake import Local
+from linesync.wire.link import Link
+
+__all__ = ["Pipes"]
+
+
+class Pipes:
+    """Links in pairs: the first and the second have one pipe, the third and the fourth another."""
+
+    def __init__(self, *locals_: Local) -> None:
+        tokens = (f"token{number:03}" for number in count())
+        self.ends = [Link(local, lambda: next(tokens)) for local in locals_]
+        self.said = [b""] * len(self.ends)
+        """All bytes that each has sent."""
+        self.now = 0.0
+        for end in self.ends:
+            end.line_up(0.0)
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.001
+            for at, end in enumerate(self.ends):
+                while data := end.data_to_send(self.now):
+                    self.said[at] += data
+                    self.take(at ^ 1, self.ends[at ^ 1].receive_data(data, self.now))
+                self.take(at, end.handle_timer(self.now))
+
+    def take(self, at: int, events: list[Event]) -> None:
+        """What the link at this place reports."""
+        raise NotImplementedError
