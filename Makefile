@@ -69,9 +69,10 @@ test: lint pytest
 # PYTHONSAFEPATH keeps the sources, which are in the current directory, from coming before what was built.
 # CI runs what takes a minute; COMPILED_TESTS="tests/wire tests/system" is all of it.
 COMPILED := build/compiled
-COMPILED_SLOW := $(addprefix tests/wire/test_,lives.py climbing.py fairness.py goodput_optimum.py latency_under_bulk.py)
-COMPILED_TESTS ?= tests/test_words.py tests/cli/test_program.py \
-  $(filter-out $(COMPILED_SLOW),$(wildcard tests/wire/test_*.py)) tests/system/test_copying.py
+COMPILED_SLOW := tests/wire/autobaud/test_controller.py \
+  $(addprefix tests/wire/test_,lives.py fairness.py goodput_optimum.py latency_under_bulk.py)
+COMPILED_TESTS ?= tests/protocol/test_escaping.py tests/cli/test_program.py \
+  $(filter-out $(COMPILED_SLOW),$(wildcard tests/wire/test_*.py tests/wire/*/test_*.py)) tests/system/test_copying.py
 $(COMPILED)/.built: $(STAMP) $(shell find linesync -name '*.py')
 	rm -rf build/copy build/wheel $(COMPILED)
 	mkdir -p build/copy

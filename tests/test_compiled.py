@@ -12,7 +12,7 @@ from linesync import __version__, wire
 from linesync.cli.main import main
 
 COMPILED = os.environ.get("LINESYNC_COMPILED") == "1"
-CORE = ["linesync.limits", "linesync.words"] + [
+CORE = ["linesync.limits", "linesync.protocol.escaping"] + [
     f"linesync.wire.{module.name}"
     for module in iter_modules(wire.__path__)
     if module.name != "encoded"  # a kind of bytes, of which mypyc makes no class

@@ -17,16 +17,21 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from pathlib import Path
 
-from linesync import errors, messages, words
-from linesync.model import members
-from linesync.wire import alphabet, channels, check, compress, digits, frames, handshake, moves, payload
-from linesync.wire.decoder import Decoder
+from linesync import errors, protocol
+from linesync.model.hosts import members
+from linesync.protocol import escaping
+from linesync.wire.autobaud import states
+from linesync.wire.autobaud.rate_frames import RateFrame, rate_set
+from linesync.wire.channels import channel as channel_records
+from linesync.wire.channels import compression
+from linesync.wire.channels.mux import Mux
 from linesync.wire.events import ChannelMessage, Damaged, Echo, Event, ForeignText, FrameFound, SessionUp
-from linesync.wire.frames import Ack, Data, Hello, Lane
-from linesync.wire.handshake import Local
+from linesync.wire.framing import check, digits, frames, payload, transparency
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Ack, Data, Hello, Lane
 from linesync.wire.link import Link
-from linesync.wire.mux import Mux
-from linesync.wire.rates import RateFrame, rate_set
+from linesync.wire.reliability import handshake
+from linesync.wire.reliability.handshake import Local
 
 __all__ = ["AGENT", "HUB", "PAGE", "PARTS", "TOLD", "differences", "filled", "read_records", "session", "stream"]
 
@@ -72,13 +77,13 @@ def handshake_table() -> str:
 
 def climbing_table() -> str:
     """Every transition of the climbing."""
-    rows = [(state, came, after, do) for (state, came), (after, do) in moves.TRANSITIONS.items()]
+    rows = [(state, came, after, do) for (state, came), (after, do) in states.TRANSITIONS.items()]
     return _table(("at", "what happens", "goes to", "and does"), *rows)
 
 
 def life_table() -> str:
     """Every step of a channel's life."""
-    return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channels.LIFE.items()))
+    return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channel_records.LIFE.items()))
 
 
 def error_table() -> str:
@@ -148,7 +153,7 @@ def masked_examples() -> str:
 
 def word_examples() -> str:
     samples = ("boot", "", "a b", "50%", "k=v", "K\u00f6ln", "caf\udce9", "line\n")
-    return _fence("word", _columns(*((ascii(text)[1:-1], words.quote(text)) for text in samples)))
+    return _fence("word", _columns(*((ascii(text)[1:-1], escaping.quote(text)) for text in samples)))
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------
@@ -237,7 +242,7 @@ def tried_groups() -> str:
     return _table(("group", "bytes, in this order", "what they are"), *rows, ("31", "", "tell to read as before"))
 
 
-_GROUPS = (b"", *alphabet.GROUPS)
+_GROUPS = (b"", *transparency.GROUPS)
 
 
 def _ranges(data: bytes) -> str:
@@ -252,7 +257,7 @@ def _ranges(data: bytes) -> str:
 
 
 def frame_try() -> str:
-    return _frame(frames.TRY, frames.try_body(3, alphabet.GROUPS[2]), TO_HUB, ("group:", 3))
+    return _frame(frames.TRY, frames.try_body(3, transparency.GROUPS[2]), TO_HUB, ("group:", 3))
 
 
 def frame_tried() -> str:
@@ -352,7 +357,7 @@ def record_examples() -> str:
 
 
 def preset_text() -> str:
-    text = compress.PRESET.decode()
+    text = compression.PRESET.decode()
     return _fence("text", "\n".join(f'"{text[at : at + 100]}"' for at in range(0, len(text), 100)))
 
 
@@ -379,58 +384,58 @@ def told_examples() -> str:
 
 
 def message_examples() -> str:
-    samples: tuple[messages.Message, ...] = (
-        messages.Register(name="sut", boot=AGENT_BOOT, capabilities=("kvm", "usb"), published=("ip=10.0.0.7",)),
-        messages.Semaphore(name="ready", delta=-1, timeout=5.0),
-        messages.Semaphore(name="slots", delta=-2, arrival="x7", Hold=True, Bound=4),
-        messages.Barrier(name="boot phase", count=3, ns="nightly", member="sut#1"),
-        messages.Barrier(name="up", count=0, timeout=60.0, Members="hub,sut[1-2]#1", Tolerate=True),
-        messages.Barrier(name="up", count=0, Members="hub,sut[1-2]", Abort="flash failed"),
-        messages.Lock(name="flash", arrival="x8"),
-        messages.Unlock(name="flash", token=1700000000001),
-        messages.GiveBack(arrival="x8"),
-        messages.EventSet(names=("server up",)),
-        messages.EventWait(names=("passed", "failed"), timeout=30.0, Any=True),
-        messages.Send(topic="ready", items=("ip=10.0.0.7", "port=5001")),
-        messages.Receive(topic="ready", first=1, within="x8", Others=True),
-        messages.ReceiveAll(topic="ready", Role="client"),
-        messages.Reset(names=("up", "flash")),
-        messages.ExchangeOpen(name="keys", members="hub,sut[1-2]", size=11, arrival="x9"),
-        messages.ExchangePart(member="hub", size=11, total=40),
-        messages.Confirm(request="2"),
-        messages.Withdraw(request="2.7"),
-        messages.Revoked(client="7", arrival="x8", why="lock 'flash' was reset by hub"),
-        messages.Concurrent(),
-        messages.Activity(),
-        messages.ClientGone(client="7"),
-        messages.Note(text="waiting for the hub"),
-        messages.Hosts(),
-        messages.Status(),
-        messages.Links(),
-        messages.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True),
-        messages.FileRead(to="sut", path="/etc/hostname"),
-        messages.FileWrite(to="sut", path="/tmp", name="a file", size=3, mode=0o755),
-        messages.ConsoleOpen(host="sut", follow=True),
-        messages.TraceOpen(host="/dev/ttyS0"),
-        messages.Exited(status=-9),
-        messages.Kill(signal=15),
-        messages.FileHead(size=3, mode=420),
-        messages.FileGot(size=2),
-        messages.FileEnd(sha256="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    samples: tuple[protocol.Message, ...] = (
+        protocol.Register(name="sut", boot=AGENT_BOOT, capabilities=("kvm", "usb"), published=("ip=10.0.0.7",)),
+        protocol.Semaphore(name="ready", delta=-1, timeout=5.0),
+        protocol.Semaphore(name="slots", delta=-2, arrival="x7", Hold=True, Bound=4),
+        protocol.Barrier(name="boot phase", count=3, ns="nightly", member="sut#1"),
+        protocol.Barrier(name="up", count=0, timeout=60.0, Members="hub,sut[1-2]#1", Tolerate=True),
+        protocol.Barrier(name="up", count=0, Members="hub,sut[1-2]", Abort="flash failed"),
+        protocol.Lock(name="flash", arrival="x8"),
+        protocol.Unlock(name="flash", token=1700000000001),
+        protocol.GiveBack(arrival="x8"),
+        protocol.EventSet(names=("server up",)),
+        protocol.EventWait(names=("passed", "failed"), timeout=30.0, Any=True),
+        protocol.Send(topic="ready", items=("ip=10.0.0.7", "port=5001")),
+        protocol.Receive(topic="ready", first=1, within="x8", Others=True),
+        protocol.ReceiveAll(topic="ready", Role="client"),
+        protocol.Reset(names=("up", "flash")),
+        protocol.ExchangeOpen(name="keys", members="hub,sut[1-2]", size=11, arrival="x9"),
+        protocol.ExchangePart(member="hub", size=11, total=40),
+        protocol.Confirm(request="2"),
+        protocol.Withdraw(request="2.7"),
+        protocol.Revoked(client="7", arrival="x8", why="lock 'flash' was reset by hub"),
+        protocol.Concurrent(),
+        protocol.Activity(),
+        protocol.ClientGone(client="7"),
+        protocol.Note(text="waiting for the hub"),
+        protocol.Hosts(),
+        protocol.Status(),
+        protocol.Links(),
+        protocol.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True),
+        protocol.FileRead(to="sut", path="/etc/hostname"),
+        protocol.FileWrite(to="sut", path="/tmp", name="a file", size=3, mode=0o755),
+        protocol.ConsoleOpen(host="sut", follow=True),
+        protocol.TraceOpen(host="/dev/ttyS0"),
+        protocol.Exited(status=-9),
+        protocol.Kill(signal=15),
+        protocol.FileHead(size=3, mode=420),
+        protocol.FileGot(size=2),
+        protocol.FileEnd(sha256="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
     )
-    return _fence("message", "".join(messages.encode(message) + "\n" for message in samples))
+    return _fence("message", "".join(protocol.encode(message) + "\n" for message in samples))
 
 
 def reply_examples() -> str:
     timeout = errors.TimedOut("the deadline passed", details={"value": 0, "wanted": 1})
     said = json.dumps([[1, "sut", ["ip=10.0.0.7", "port=5001"]]], separators=(",", ":"))
     texts = (
-        "2 " + messages.encode_ok("0"),
-        "3 " + messages.encode_ok("1", "2", "hub", "sut1", lost=("sut2",)),
-        "4 " + messages.encode_error(timeout),
-        "5 " + messages.encode_ok("1", "3", "8*"),
-        "6 " + messages.encode_ok(said),
-        "7 " + messages.encode_ok(),
+        "2 " + protocol.encode_ok("0"),
+        "3 " + protocol.encode_ok("1", "2", "hub", "sut1", lost=("sut2",)),
+        "4 " + protocol.encode_error(timeout),
+        "5 " + protocol.encode_ok("1", "3", "8*"),
+        "6 " + protocol.encode_ok(said),
+        "7 " + protocol.encode_ok(),
     )
     return _fence("reply", "\n".join(texts))
 
@@ -550,7 +555,7 @@ class _Play:
     def _told(self, name: str, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, SessionUp) and name == "agent":
-                self.say("agent", f"1 {messages.encode(messages.Register(name='sut', boot=AGENT_BOOT))}")
+                self.say("agent", f"1 {protocol.encode(protocol.Register(name='sut', boot=AGENT_BOOT))}")
             elif isinstance(event, ChannelMessage):
                 self.links[name].mux.consumed(0, event.data)
                 self._answer(name, event.data.decode())
@@ -558,14 +563,14 @@ class _Play:
     def _answer(self, name: str, text: str) -> None:
         number, _, rest = text.partition(" ")
         if rest.startswith("register"):
-            self.say("hub", f"{number} {messages.encode_ok(HUB_BOOT)}")
+            self.say("hub", f"{number} {protocol.encode_ok(HUB_BOOT)}")
         elif rest.startswith("sem"):
-            self.after(0.3, lambda: self.say("hub", f"{number} {messages.encode_ok('0')}"))
+            self.after(0.3, lambda: self.say("hub", f"{number} {protocol.encode_ok('0')}"))
         elif name == "agent" and number == "1":
-            request = messages.encode(messages.Semaphore(name="ready", delta=-1, timeout=5.0))
+            request = protocol.encode(protocol.Semaphore(name="ready", delta=-1, timeout=5.0))
             self.after(0.5, lambda: self.say("agent", f"2 {request}"))
         elif name == "agent" and number == "2":
-            self.say("agent", f"- {messages.encode(messages.Confirm(request='2'))}")
+            self.say("agent", f"- {protocol.encode(protocol.Confirm(request='2'))}")
 
 
 def session() -> list[tuple[float, str, bytes]]:

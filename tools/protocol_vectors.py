@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from linesync import limits, messages, words
+from linesync import limits, protocol
 from linesync.errors import LinesyncError
-from linesync.model import members
-from linesync.wire import alphabet, check, digits, frames, payload
-from linesync.wire.decoder import Decoder
+from linesync.model.hosts import members
+from linesync.protocol import escaping
+from linesync.wire.autobaud.rate_frames import RateFrame, rate_set
+from linesync.wire.channels.mux import Mux
 from linesync.wire.events import (
     ChannelClosed,
     ChannelData,
@@ -32,17 +33,17 @@ from linesync.wire.events import (
     ForeignText,
     FrameFound,
 )
-from linesync.wire.frames import Ack, Hello, Lane
-from linesync.wire.mux import Mux
-from linesync.wire.payload import Escapes
-from linesync.wire.rates import RateFrame, rate_set
+from linesync.wire.framing import check, digits, frames, payload, transparency
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Ack, Hello, Lane
+from linesync.wire.framing.payload import Escapes
 from tools.protocol_examples import AGENT, HUB, TO_AGENT, TO_HUB, TOLD
 
 __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
-OPERATIONS: tuple[type[messages.Message], ...] = tuple(
-    cls for name in messages.__all__ if hasattr(cls := getattr(messages, name), "VERB")
+OPERATIONS: tuple[type[protocol.Message], ...] = tuple(
+    cls for name in protocol.__all__ if hasattr(cls := getattr(protocol, name), "VERB")
 )
 Case = dict[str, Any]
 
@@ -234,7 +235,7 @@ def frames_file() -> dict[str, Any]:
         (b"D", frames.data_body(5, 4095, record + b"^}\r", eight=True), TO_HUB),
         (b"b", frames.masked_body(Lane.PROMPT, 5, 4095, record, Escapes().encode(record)), TO_HUB),
         (b"B", frames.masked_body(Lane.BULK, 5, 4095, record, Escapes(b"\x11").encode(record)), TO_HUB),
-        (b"V", frames.try_body(3, alphabet.GROUPS[2]), TO_HUB),
+        (b"V", frames.try_body(3, transparency.GROUPS[2]), TO_HUB),
         (b"U", frames.tried_body(3), TO_HUB),
         (b"Z", b"of a later version", TO_HUB),
     )
@@ -432,7 +433,7 @@ def words_file() -> dict[str, Any]:
         "\u00f6": "a byte that should have been escaped",
         "\x7f": "a byte that should have been escaped",
     }
-    good = [{"bytes": data.hex(), "word": words.quote(data.decode("utf-8", "surrogateescape"))} for data in samples]
+    good = [{"bytes": data.hex(), "word": escaping.quote(data.decode("utf-8", "surrogateescape"))} for data in samples]
     return {"about": "8.1; bytes in hex", "good": good, "bad": [{"word": w, "why": why} for w, why in bad.items()]}
 
 
@@ -516,7 +517,7 @@ _BAD_MESSAGES = {
 }
 
 
-def text_of(message: messages.Message) -> dict[str, Any]:
+def text_of(message: protocol.Message) -> dict[str, Any]:
     """The fields of an operation, as JSON has them."""
     fields = {name: getattr(message, name) for name in message.FIELDS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
@@ -524,12 +525,12 @@ def text_of(message: messages.Message) -> dict[str, Any]:
 
 def messages_file() -> dict[str, Any]:
     def case(text: str) -> Case:
-        message = messages.decode(text, *OPERATIONS)
+        message = protocol.decode(text, *OPERATIONS)
         return {"text": text, "verb": message.VERB, "fields": text_of(message)}
 
     def code(text: str) -> str:
         try:
-            messages.decode(text, *OPERATIONS)
+            protocol.decode(text, *OPERATIONS)
         except LinesyncError as error:
             return error.code
         return ""

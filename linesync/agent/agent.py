@@ -7,20 +7,20 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from ..messages import Links, Register
-from ..ops.serve import addressee, answered, is_command, serve
+from ..jobs.serve import addressee, answered, is_command, serve
+from ..protocol import Links, Register
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
+from ..runtime.link_status import link_row
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
-from ..runtime.rows import link_row
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
-from ..wire.frames import Hello
-from .exchange import relay_exchange
+from ..wire.framing.frames import Hello
+from .exchange_relay import relay_exchange
 from .relayed import Relayed
 
 __all__ = ["Agent"]
@@ -138,7 +138,7 @@ class Agent:
 
     def activity(self) -> str:
         """The reply to the hub's question who may act on this host."""
-        return messages.encode_ok(str(len(self._commands)), *self.relayed.scripts())
+        return protocol.encode_ok(str(len(self._commands)), *self.relayed.scripts())
 
     def report(self, sentence: str) -> None:
         self._report(sentence)
@@ -152,8 +152,8 @@ class Agent:
     async def _say_who_we_are(self) -> None:
         for attempt in range(_TWIN_TRIES):
             try:
-                _, pending = self._uplink.ask(messages.encode(self._register))
-                messages.read_reply(await self._uplink.reply_to(pending))
+                _, pending = self._uplink.ask(protocol.encode(self._register))
+                protocol.read_reply(await self._uplink.reply_to(pending))
             except NotAllowed as error:
                 self._report(error.message)
                 if self.name == "hub" or attempt == _TWIN_TRIES - 1:
@@ -181,7 +181,7 @@ class Agent:
         """A script opens a channel: to this host, or to where the hub takes it."""
         if addressee(stream.words) == self.name:
             return serve(stream, self._extra)
-        if stream.words.startswith(f"{messages.ExchangeOpen.VERB} "):
+        if stream.words.startswith(f"{protocol.ExchangeOpen.VERB} "):
             return relay_exchange(stream, self.relayed.script(peer), self.relayed, self._uplink)
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
@@ -194,13 +194,13 @@ class Agent:
     def _after(self, request: str, reply: str) -> str:
         """``links`` asked on a host tells of the host's own end too."""
         if request == Links.VERB and reply.startswith("ok "):
-            rows = json.loads(messages.read_reply(reply)[0])
-            return messages.encode_ok(json.dumps([*rows, self._own_row()]))
+            rows = json.loads(protocol.read_reply(reply)[0])
+            return protocol.encode_ok(json.dumps([*rows, self._own_row()]))
         return reply
 
     def _alone(self, request: str) -> str | None:
         """What can be told without a hub: how our own line is."""
-        return messages.encode_ok(json.dumps([self._own_row()])) if request == Links.VERB else None
+        return protocol.encode_ok(json.dumps([self._own_row()])) if request == Links.VERB else None
 
     def _own_row(self) -> dict[str, object]:
         return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
@@ -237,12 +237,12 @@ class _Uplink(User):
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
-        if text == messages.Activity.VERB:
+        if text == protocol.Activity.VERB:
             peer.answer(number, self._agent.activity())
-        elif text.startswith(f"{messages.Revoked.VERB} "):
+        elif text.startswith(f"{protocol.Revoked.VERB} "):
             self._agent.relayed.revoked(text)
         elif number != "-":
-            peer.answer(number, messages.encode_error(LinesyncFailed("an agent does not know this operation")))
+            peer.answer(number, protocol.encode_error(LinesyncFailed("an agent does not know this operation")))
 
 
 class _Scripts(User):

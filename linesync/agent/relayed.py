@@ -11,21 +11,21 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed
-from ..messages import Concurrent, Confirm, Lock, Note, Revoked, Semaphore, Withdraw
+from ..protocol import Concurrent, Confirm, Lock, Note, Revoked, Semaphore, Withdraw
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
 
 __all__ = ["GRACE", "Relayed", "Script", "no_answer"]
 
-_WAITING: tuple[type[messages.Message], ...] = (
-    messages.Barrier,
-    messages.Semaphore,
-    messages.Lock,
-    messages.EventWait,
-    messages.Receive,
-    messages.ReceiveAll,
+_WAITING: tuple[type[protocol.Message], ...] = (
+    protocol.Barrier,
+    protocol.Semaphore,
+    protocol.Lock,
+    protocol.EventWait,
+    protocol.Receive,
+    protocol.ReceiveAll,
 )
 """The requests that may wait for others, each with a timeout of its own."""
 GRACE = 2.0  # seconds beyond a request's deadline in which the hub's own answer may still come
@@ -129,7 +129,7 @@ class Relayed:
         self._queue = [request for request in self._queue if request.script is not script]
         leaves = script.requests or script.unsure or script.holds
         if leaves and self._uplink.up:  # else its end is nothing to the hub, and the line is spared the note
-            self._uplink.note(messages.encode(messages.ClientGone(client=str(script.number))))
+            self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
     def scripts(self) -> list[str]:
@@ -177,7 +177,7 @@ class Relayed:
     def _patience(text: str) -> float | None:
         """Seconds after which a request without a line is answered here, None for never."""
         try:
-            timeout = messages.decode(text, *_WAITING).timeout  # type: ignore[attr-defined]
+            timeout = protocol.decode(text, *_WAITING).timeout  # type: ignore[attr-defined]
         except LinesyncError:
             return _PATIENCE  # it asks for something that is there or not, or the hub refuses it in its own words
         return None if timeout is None else float(timeout) + GRACE
@@ -187,7 +187,7 @@ class Relayed:
         where = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
         why = "no hub answers" if self._uplink.line is not None else "the line is down"
         text = f"waiting for the hub: {why} on {where}"
-        script.peer.note(messages.encode(Note(text=text)))
+        script.peer.note(protocol.encode(Note(text=text)))
 
     def _send(self, request: _Request) -> None:
         try:
@@ -210,7 +210,7 @@ class Relayed:
             granted[request.own] = request.hub
             if len(granted) > _REMEMBERED:
                 granted.popitem(last=False)
-        text = messages.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.text, reply)
+        text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.text, reply)
         request.script.peer.answer(request.own, text)
 
     @staticmethod
@@ -228,13 +228,13 @@ class Relayed:
         if request in self._queue:
             self._queue.remove(request)
         elif request.hub:
-            self._uplink.note(messages.encode(Withdraw(request=request.hub, arrival=_arrival(request.text))))
+            self._uplink.note(protocol.encode(Withdraw(request=request.hub, arrival=_arrival(request.text))))
         self._answer(request, no_answer(waited))
 
     def _note(self, script: Script, text: str) -> None:
         """A confirmation or a withdrawal, which names the script's own number."""
         try:
-            message = messages.decode(text, Confirm, Withdraw, Concurrent)
+            message = protocol.decode(text, Confirm, Withdraw, Concurrent)
         except LinesyncError:
             return
         if isinstance(message, Concurrent):
@@ -250,18 +250,18 @@ class Relayed:
             self._queue.remove(request)
             self._answer(request, LinesyncFailed("the request was given up before a hub had it; ask again"))
         elif number:
-            self._uplink.note(messages.encode(type(message)(request=number, arrival=message.arrival)))
+            self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
 
     def revoked(self, text: str) -> None:
         """The hub says that a script no longer holds something."""
         try:
-            note = messages.decode(text, Revoked)
+            note = protocol.decode(text, Revoked)
         except LinesyncError:
             return
         assert isinstance(note, Revoked)
         for script in self._scripts.values():
             if str(script.number) == note.client:
-                script.peer.note(messages.encode(note.but(client="-")))
+                script.peer.note(protocol.encode(note.but(client="-")))
 
     # -- the uplink comes and goes ------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class Relayed:
         nothing in the next one."""
         self.registered = False
         self.ready.clear()
-        gone = messages.encode(Revoked(client="-", arrival="", why="the session with the hub is over"))
+        gone = protocol.encode(Revoked(client="-", arrival="", why="the session with the hub is over"))
         for script in self._scripts.values():
             script.granted.clear()
             script.unsure.clear()
@@ -290,6 +290,6 @@ class Relayed:
 def _arrival(text: str) -> str:
     """The id that a waiting request gave its arrival, empty for none."""
     try:
-        return str(messages.decode(text, *_WAITING).arrival)  # type: ignore[attr-defined]
+        return str(protocol.decode(text, *_WAITING).arrival)  # type: ignore[attr-defined]
     except LinesyncError:
         return ""

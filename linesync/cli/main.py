@@ -41,6 +41,13 @@ COMMANDS = {
     "compat": "drop-in commands for tests written for other tools",
     "completion": "print the shell's completion script",
 }
+_FOLDERS = {
+    "processes": ("hub", "agent", "demo"),
+    "sync": ("barrier", "sem", "lock", "send", "wait", "wait-all", "event", "reset", "exchange"),
+    "hosts": ("run", "cp"),
+    "look": ("hosts", "status", "links", "console", "trace"),
+}
+"""The folder that holds each command's module; the others are beside this one."""
 
 _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 
@@ -116,7 +123,8 @@ def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
 
 
 def _module(name: str) -> ModuleType:
-    return import_module(f".{name.replace('-', '_')}", __package__)
+    folder = next((f".{folder}" for folder, names in _FOLDERS.items() if name in names), "")
+    return import_module(f"{folder}.{name.replace('-', '_')}", __package__)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed
-from ..messages import Note
+from ..protocol import Note
 from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..transports import connect as open_line
-from .exchange import ExchangeOperations
+from .exchange_operations import ExchangeOperations
 from .files import FileOperations
 from .sync import Held, SyncOperations
 
@@ -32,7 +32,7 @@ class _Notices(User):
         if self.operations is not None and self.operations.heard_revoked(text):
             return
         try:
-            note = messages.decode(text, Note)
+            note = protocol.decode(text, Note)
         except LinesyncError:
             return
         assert isinstance(note, Note)
@@ -125,5 +125,5 @@ async def connect(endpoint: str) -> Client:
     finally:
         ready.cancel()
         lost.cancel()
-    peer.note(messages.encode(messages.Concurrent()))
+    peer.note(protocol.encode(protocol.Concurrent()))
     return Client(peer, notices)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError
-from ..messages import Note
+from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
 from ..runtime.conversation import Conversation, User
 from ..runtime.streams import Stream
@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-    from .exchange import Data, ExchangeProgress, Sink
+    from .exchange_operations import Data, ExchangeProgress, Sink
     from .files import FileOperations
 
     T = TypeVar("T")
@@ -49,7 +49,7 @@ class _Notices(User):
         if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
             return
         try:
-            note = messages.decode(text, Note)
+            note = protocol.decode(text, Note)
         except LinesyncError:
             return
         assert isinstance(note, Note)
@@ -109,8 +109,8 @@ class BlockingClient:
         sink: Sink | None = None,
         progress: ExchangeProgress | None = None,
     ) -> dict[str, Any]:
-        """Give data and get that of all; see :meth:`linesync.client.exchange.ExchangeOperations.exchange`."""
-        from .exchange import ExchangeOperations
+        """Give data and get that of all; see :meth:`linesync.client.exchange_operations.ExchangeOperations.exchange`."""
+        from .exchange_operations import ExchangeOperations
 
         operations = ExchangeOperations(self.peer)
         operations.within = self.operations.within

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from .. import messages
-from ..ops.files import Progress, fetch, store
+from .. import protocol
+from ..jobs.files import Progress, fetch, store
 from .operations import Operations
 
 __all__ = ["FileOperations"]
@@ -21,9 +21,9 @@ class FileOperations(Operations):
         :returns: its size in bytes.
         :raises LinesyncFailed: it cannot be read there or written here, or the host is gone; nothing was changed.
         """
-        stream = self.peer.open(messages.encode(messages.FileRead(to=host, path=path)))
+        stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path)))
         return await fetch(stream, target, os.path.basename(path), progress)
 
     async def put_file(self, source: str, host: str, path: str, progress: Progress | None = None) -> int:
         """Copy a file from here to a host, as :meth:`get_file`."""
-        return await store(lambda request: self.peer.open(messages.encode(request)), source, host, path, progress)
+        return await store(lambda request: self.peer.open(protocol.encode(request)), source, host, path, progress)

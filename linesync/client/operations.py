@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .. import messages
+from .. import protocol
 from ..errors import BrokenError, LinesyncFailed
-from ..messages import Message
-from ..records import Record
+from ..frozen_record import Record
+from ..protocol import Message
 from ..runtime.streams import MESSAGE, Stream
-from ..wire.frames import Lane
+from ..wire.framing.frames import Lane
 from .sync import SyncOperations
 
 TYPE_CHECKING = False
@@ -46,16 +46,16 @@ class Operations(SyncOperations):
 
     async def hosts(self) -> list[dict[str, Any]]:
         """The hosts the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
-        rows = await self._json(messages.Hosts())
+        rows = await self._json(protocol.Hosts())
         return rows if isinstance(rows, list) else []
 
     async def status(self) -> dict[str, Any]:
         """Hosts, barriers, semaphores: who arrived, who is missing, who is dead and why."""
-        return await self._json(messages.Status())  # type: ignore[no-any-return]
+        return await self._json(protocol.Status())  # type: ignore[no-any-return]
 
     async def links(self) -> list[dict[str, Any]]:
         """The lines of the hub, and of the agent in between, with what passed them."""
-        rows = await self._json(messages.Links())
+        rows = await self._json(protocol.Links())
         return rows if isinstance(rows, list) else []
 
     async def _json(self, message: Message) -> Any:
@@ -80,7 +80,7 @@ class Operations(SyncOperations):
         its stdin, 1 and 2 are its stdout and stderr."""
         import json
 
-        request = messages.Run(
+        request = protocol.Run(
             to=host,
             argv=tuple(argv),
             cwd=cwd,
@@ -88,7 +88,7 @@ class Operations(SyncOperations):
             stdin=stdin,
             timeout=timeout,
         )
-        return self.peer.open(messages.encode(request))
+        return self.peer.open(protocol.encode(request))
 
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
         """Read a started command's output until it ends.
@@ -118,11 +118,11 @@ class Operations(SyncOperations):
     def ended(text: str, stream: Stream) -> CommandResult:
         """Read a command's last message, and end its channel. Raises the error that it may hold instead."""
         stream.end()
-        error = messages.read_error(text)
+        error = protocol.read_error(text)
         if error is not None:
             raise error
-        message = messages.decode(text, messages.Exited)
-        assert isinstance(message, messages.Exited)
+        message = protocol.decode(text, protocol.Exited)
+        assert isinstance(message, protocol.Exited)
         if message.status < 0:
             return CommandResult(status=None, signal=-message.status)
         return CommandResult(status=message.status, signal=None)
@@ -155,9 +155,9 @@ class Operations(SyncOperations):
     def console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
         """Open a host's console log: text on stream 1; bytes on stream 0 are typed into the line."""
         return self.peer.open(
-            messages.encode(messages.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT
+            protocol.encode(protocol.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT
         )
 
     def trace(self, host: str) -> Stream:
         """Open a trace of the frames on a host's line: text lines on stream 1."""
-        return self.peer.open(messages.encode(messages.TraceOpen(host=host)))
+        return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed
-from ..messages import Message
-from ..records import Record
+from ..frozen_record import Record
+from ..protocol import Message
 from ..runtime.conversation import Conversation
 from ..runtime.identity import token
 
@@ -74,10 +74,10 @@ class SyncOperations:
     def heard_revoked(self, text: str) -> bool:
         """Take a note of the hub's that something we hold has gone back; False when it is another note."""
         try:
-            note = messages.decode(text, messages.Revoked)
+            note = protocol.decode(text, protocol.Revoked)
         except LinesyncError:
             return False
-        assert isinstance(note, messages.Revoked)
+        assert isinstance(note, protocol.Revoked)
         for arrival in [note.arrival] if note.arrival else list(self._holding):
             if arrival in self._holding:
                 self._holding.discard(arrival)
@@ -114,7 +114,7 @@ class SyncOperations:
         :raises Aborted: a member aborted it.
         """
         reply = await self._wait(
-            messages.Barrier(
+            protocol.Barrier(
                 name=name,
                 count=count,
                 ns=namespace,
@@ -160,7 +160,7 @@ class SyncOperations:
         :raises Mismatch: the bound would be exceeded, or others asked for another one.
         """
         within = within or self.within
-        request = messages.text_of(messages.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
+        request = protocol.text_of(protocol.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
         (value,) = await self._wait_for(request, arrival, takes=delta < 0)
         return int(value)
 
@@ -177,7 +177,7 @@ class SyncOperations:
     ) -> Held:
         """Take units of a semaphore that go back by :meth:`give_back`, or when this connection ends. Raises as
         :meth:`semaphore`."""
-        request = messages.Semaphore(
+        request = protocol.Semaphore(
             name=name,
             delta=-units,
             ns=namespace,
@@ -205,7 +205,7 @@ class SyncOperations:
         :param keep: it is the host's, over the end of this connection; it goes back by :meth:`unlock` alone, and when
             the host is lost.
         """
-        request = messages.Lock(
+        request = protocol.Lock(
             name=name,
             ns=namespace,
             timeout=timeout,
@@ -220,7 +220,7 @@ class SyncOperations:
 
         :raises NotAllowed: this host does not own it, or under another token.
         """
-        await self._ask(messages.Unlock(name=name, token=token, ns=namespace))
+        await self._ask(protocol.Unlock(name=name, token=token, ns=namespace))
 
     async def give_back(self, held: Held) -> None:
         """Give back what :meth:`hold` or :meth:`lock` took.
@@ -231,7 +231,7 @@ class SyncOperations:
         if why is not None:
             raise LinesyncFailed(f"what was held had gone back before: {why}")
         self._holding.discard(held.arrival)
-        await self._ask(messages.GiveBack(arrival=held.arrival))
+        await self._ask(protocol.GiveBack(arrival=held.arrival))
 
     async def _take(self, request: Message, arrival: str) -> Held:
         self._holding.add(arrival)  # before the reply: a revocation may come in the same breath
@@ -247,11 +247,11 @@ class SyncOperations:
 
     async def set_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
         """Set events; they stay set until they are cleared."""
-        await self._wait(messages.EventSet(names=names, ns=namespace, arrival=arrival), arrival)
+        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival)
 
     async def clear_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
         """Clear events."""
-        await self._wait(messages.EventSet(names=names, ns=namespace, arrival=arrival, Clear=True), arrival)
+        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival, Clear=True), arrival)
 
     async def wait_events(
         self,
@@ -266,7 +266,7 @@ class SyncOperations:
 
         :returns: those that are set.
         """
-        request = messages.EventWait(
+        request = protocol.EventWait(
             names=names, ns=namespace, timeout=timeout, arrival=arrival, within=within or self.within, Any=any
         )
         return tuple(await self._wait(request, arrival))
@@ -280,7 +280,7 @@ class SyncOperations:
         :param member: who sends, instead of the host.
         :returns: its number in the topic, from 1.
         """
-        request = messages.Send(topic=topic, items=items, ns=namespace, member=member, arrival=arrival)
+        request = protocol.Send(topic=topic, items=items, ns=namespace, member=member, arrival=arrival)
         (number,) = await self._wait(request, arrival)
         return int(number)
 
@@ -302,7 +302,7 @@ class SyncOperations:
         :param most: how many come at most.
         :param others: count and read only what others sent.
         """
-        request = messages.Receive(
+        request = protocol.Receive(
             topic=topic,
             first=first,
             ns=namespace,
@@ -333,7 +333,7 @@ class SyncOperations:
         :param role: only the hosts of this role.
         :raises MemberLost: a host that has not sent is lost.
         """
-        request = messages.ReceiveAll(
+        request = protocol.ReceiveAll(
             topic=topic,
             ns=namespace,
             timeout=timeout,
@@ -351,34 +351,34 @@ class SyncOperations:
 
         :returns: how many things were forgotten, and how many waits failed.
         """
-        forgotten, failed = await self._ask(messages.Reset(names=names, ns=namespace))
+        forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace))
         return int(forgotten), int(failed)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, message: Message) -> messages.Reply:
-        _, pending = self.peer.ask(messages.encode(message))
-        return messages.read_reply(await self.peer.reply_to(pending))
+    async def _ask(self, message: Message) -> protocol.Reply:
+        _, pending = self.peer.ask(protocol.encode(message))
+        return protocol.read_reply(await self.peer.reply_to(pending))
 
-    async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> messages.Reply:
+    async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> protocol.Reply:
         """A request that may wait: given up when the coroutine is, and confirmed when it is granted.
 
         :param takes: what is granted goes back unless it is confirmed.
         """
-        return await self._wait_for(messages.encode(message), arrival, takes=takes)
+        return await self._wait_for(protocol.encode(message), arrival, takes=takes)
 
-    async def _wait_for(self, request: str, arrival: str, *, takes: bool) -> messages.Reply:
+    async def _wait_for(self, request: str, arrival: str, *, takes: bool) -> protocol.Reply:
         """The same for a request's text."""
         number, pending = self.peer.ask(request)
         try:
-            reply = messages.read_reply(await self.peer.reply_to(pending))
+            reply = protocol.read_reply(await self.peer.reply_to(pending))
         except LinesyncError:
             raise
         except BaseException:  # cancelled, interrupted: the hub must not wait for us
-            self.peer.note(messages.encode(messages.Withdraw(request=number, arrival=arrival)))
+            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             raise
         if arrival or takes:
-            self.peer.note(messages.encode(messages.Confirm(request=number, arrival=arrival)))
+            self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
         return reply
 
 
@@ -388,7 +388,7 @@ def _folded(members: Iterable[str]) -> str:
         return ""
     global _last_fold
     if names != _last_fold[0]:  # most come again and again with the same ones
-        from ..model.members import fold  # the model costs a small command more than all the rest
+        from ..model.hosts.members import fold  # the model costs a small command more than all the rest
 
         _last_fold = names, fold(names)
     return _last_fold[1]

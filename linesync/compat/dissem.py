@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import BrokenError, LinesyncError, LinesyncFailed, UsageError
-from ..records import Record
+from ..frozen_record import Record
 from .program import connect, namespace, options, run
 
 __all__ = ["Request", "arguments", "main", "parse"]

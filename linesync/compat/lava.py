@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client.places import setting
 from ..errors import LinesyncError, TimedOut, UsageError
-from ..records import Record
+from ..frozen_record import Record
 from .program import connect, namespace, options, own_host, run, seconds
 
 if TYPE_CHECKING:

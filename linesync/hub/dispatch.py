@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from .. import messages
+from .. import protocol
 from ..errors import UsageError
-from ..messages import Barrier, EventSet, EventWait, Lock, Message, Receive, ReceiveAll, Semaphore, Send
-from ..model.members import unfold
-from ..model.outcomes import ArrivalId, Exchanged, Granted, Level, Messages, Names, Outcome, Posted, Released, Token
-from ..model.party import Client
-from ..model.services import SyncServices
-from ..model.terms import Reuse, Terms
+from ..model.decisions import ArrivalId, Exchanged, Granted, Level, Messages, Names, Outcome, Posted, Released, Token
+from ..model.hosts.members import unfold
+from ..model.participants import Client
+from ..model.sync.barrier_terms import Reuse, Terms
+from ..model.sync.services import SyncServices
+from ..protocol import Barrier, EventSet, EventWait, Lock, Message, Receive, ReceiveAll, Semaphore, Send
 
 __all__ = ["ARRIVALS", "arrive", "granted"]
 
@@ -128,23 +128,23 @@ def granted(outcome: Granted) -> str:
     """The reply to a request that was granted."""
     match outcome.value:
         case Level(value=value):
-            return messages.encode_ok(str(value))
+            return protocol.encode_ok(str(value))
         case Token(token=token):
-            return messages.encode_ok(str(token))
+            return protocol.encode_ok(str(token))
         case Names(names=names):
-            return messages.encode_ok(*names)
+            return protocol.encode_ok(*names)
         case Posted(number=number):
-            return messages.encode_ok(str(number))
+            return protocol.encode_ok(str(number))
         case Messages(messages=read):
             rows = [(message.number, message.sender, message.items) for message in read]
-            return messages.encode_ok(json.dumps(rows, separators=(",", ":")))
+            return protocol.encode_ok(json.dumps(rows, separators=(",", ":")))
         case Released() as released:
             numbers = str(released.generation), str(released.position)
             count = 0 if released.count == len(released.parties) else released.count
-            return messages.encode_ok(*numbers, *released.parties, count=count, lost=released.lost)
+            return protocol.encode_ok(*numbers, *released.parties, count=count, lost=released.lost)
         case Exchanged():
             error = UsageError(
                 f"the arrival id {outcome.arrival} is that of an exchange; take a new one for each arrival"
             )
-            return messages.encode_error(error)
+            return protocol.encode_error(error)
     raise AssertionError(f"{outcome.value!r} has no text")

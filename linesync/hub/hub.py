@@ -8,24 +8,24 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
-from ..messages import ConsoleOpen, ExchangeOpen, TraceOpen
-from ..model.exchange import EXCHANGE_BYTES
-from ..model.outcomes import HostLost, HostUp
-from ..model.party import HUB, Cause
-from ..ops.serve import addressee, answered, is_command, serve
+from ..jobs.serve import addressee, answered, is_command, serve
+from ..model.decisions import HostLost, HostUp
+from ..model.participants import HUB, Cause
+from ..model.sync.exchange import EXCHANGE_BYTES
+from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
+from ..runtime.link_status import link_row
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
-from ..runtime.rows import link_row
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
-from ..wire.frames import Hello
+from ..wire.framing.frames import Hello
 from .console import ConsoleLog, escaped
-from .exchange import Exchanging
+from .exchange_service import Exchanging
 from .requests import Requests
 from .sessions import HubSession, Sessions
 from .watch import serve_console, serve_trace
@@ -233,7 +233,7 @@ class Hub(User):
             return serve(stream, self._extra)
         if host:
             return self._relay(stream, self._reachable(host))
-        opening = messages.decode(stream.words, ConsoleOpen, TraceOpen, ExchangeOpen)
+        opening = protocol.decode(stream.words, ConsoleOpen, TraceOpen, ExchangeOpen)
         if isinstance(opening, ExchangeOpen):
             return self._exchanging.serve(session, stream)
         if isinstance(opening, ConsoleOpen):

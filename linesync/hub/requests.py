@@ -6,9 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 
-from .. import messages
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from ..messages import (
+from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
+from ..model.participants import HUB, Cause, Client
+from ..model.sync import deadlock
+from ..model.sync.services import SyncServices
+from ..protocol import (
     Activity,
     ClientGone,
     Concurrent,
@@ -23,10 +27,6 @@ from ..messages import (
     Unlock,
     Withdraw,
 )
-from ..model import deadlock
-from ..model.outcomes import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
-from ..model.party import HUB, Cause, Client
-from ..model.services import SyncServices
 from .dispatch import ARRIVALS, arrive, granted
 from .sessions import HubSession, Sessions
 
@@ -93,13 +93,13 @@ class Requests:
     def take(self, session: HubSession, number: str, text: str) -> None:
         """A request or a note came."""
         try:
-            message = messages.decode(text, *_ACCEPTED)
+            message = protocol.decode(text, *_ACCEPTED)
             reply = self._do(session, number, message)
         except LinesyncError as error:
-            reply = messages.encode_error(error)
+            reply = protocol.encode_error(error)
         except Exception as error:  # a fault of ours must not leave anybody waiting
             fault = LinesyncFailed(f"the hub has a fault ({error!r}); see its log, and report it")
-            reply = messages.encode_error(fault)
+            reply = protocol.encode_error(fault)
             self._forget(lambda asker, asked: asker is session and asked == number)
             self._loop.call_exception_handler({"message": f"the request {text!r} failed", "exception": error})
         if reply is not None and number != "-":
@@ -128,15 +128,15 @@ class Requests:
                 self._tell(services.withdraw(arrival, session.client(message.request), now))
             case GiveBack():
                 self._tell(services.give_back(message.arrival, session.client(number), now))
-                return messages.encode_ok()
+                return protocol.encode_ok()
             case Unlock():
                 host = session.client(number).host
                 self._tell(services.locks.give_back(message.ns, message.name, message.token, host, now))
-                return messages.encode_ok()
+                return protocol.encode_ok()
             case Reset():
                 forgotten, waits, outcomes = services.reset(message.ns, message.names, session.client(number).host, now)
                 self._tell(outcomes)
-                return messages.encode_ok(str(forgotten), str(len(waits)))
+                return protocol.encode_ok(str(forgotten), str(len(waits)))
             case Concurrent():
                 session.concurrent = not session.host
             case ClientGone():
@@ -145,11 +145,11 @@ class Requests:
             case Register():
                 return self._register(session, message, now)
             case Hosts():
-                return messages.encode_ok(json.dumps(self.hosts(now)))
+                return protocol.encode_ok(json.dumps(self.hosts(now)))
             case Status():
-                return messages.encode_ok(json.dumps(services.status(now), default=str))
+                return protocol.encode_ok(json.dumps(services.status(now), default=str))
             case Links():
-                return messages.encode_ok(json.dumps(self._links()))
+                return protocol.encode_ok(json.dumps(self._links()))
         return None
 
     def _arrive(self, session: HubSession, number: str, message: Message) -> tuple[str, Client]:
@@ -178,7 +178,7 @@ class Requests:
         )
         self._sessions.name(session, message.name)
         self._tell(events)
-        return messages.encode_ok(self._boot)
+        return protocol.encode_ok(self._boot)
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -210,8 +210,8 @@ class Requests:
         serial, _, script = event.client.number.partition(".")
         session = self._sessions.numbered(serial)
         if session is not None:
-            note = messages.Revoked(client=script or "-", arrival=event.arrival, why=event.why)
-            session.peer.note(messages.encode(note))
+            note = protocol.Revoked(client=script or "-", arrival=event.arrival, why=event.why)
+            session.peer.note(protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
         """Something has gone back that a lost host was granted and has not confirmed. The reply that says so may still come
@@ -227,7 +227,7 @@ class Requests:
         if listener is not None:
             listener(outcome)
         provisional = isinstance(outcome, Granted) and outcome.provisional
-        text = messages.encode_error(outcome.error) if isinstance(outcome, Failed) else granted(outcome)
+        text = protocol.encode_error(outcome.error) if isinstance(outcome, Failed) else granted(outcome)
         waiting = self._waiting.pop((outcome.client.host, outcome.arrival), [])
         for session, number in waiting:
             if not provisional and outcome.arrival == session.arrival(number, ""):
@@ -257,13 +257,13 @@ class Requests:
             return
         session = self._sessions.host(host)
         if session is not None and session.peer.up:
-            session.peer.ask(messages.encode(Activity()), lambda reply: self._told(session, host, reply))
+            session.peer.ask(protocol.encode(Activity()), lambda reply: self._told(session, host, reply))
 
     def _told(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
         if isinstance(reply, LinesyncError):
             return
         try:
-            commands, *scripts = messages.read_reply(reply)
+            commands, *scripts = protocol.read_reply(reply)
             numbers = [session.client(f"-.{script.rstrip('*')}").number for script in scripts]
             concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
             activity = deadlock.Activity(int(commands), frozenset(numbers), frozenset(concurrent))

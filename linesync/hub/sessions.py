@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..model.party import HUB, Client
+from ..model.participants import HUB, Client
 from ..runtime.peer import Peer
 
 __all__ = ["HubSession", "Sessions"]

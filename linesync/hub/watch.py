@@ -7,11 +7,11 @@ import time
 from contextlib import suppress
 
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed
-from ..messages import ConsoleOpen
-from ..ops.serve import refuse
+from ..jobs.serve import refuse
+from ..protocol import ConsoleOpen
 from ..runtime.peer import Peer
 from ..runtime.streams import MESSAGE, Stream
-from ..wire.frames import describe
+from ..wire.framing.frames import describe
 from ..wire.link import Link, Trace
 from .console import ConsoleLog
 

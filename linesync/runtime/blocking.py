@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 
 from ..errors import BrokenError, LinesyncFailed
-from ..transports.plain import PlainLine, open_plain
-from ..wire.frames import Hello
+from ..transports.blocking_line import PlainLine, open_plain
+from ..wire.framing.frames import Hello
 from ..wire.link import Link
 from .conversation import Conversation, Pending, User
 from .identity import local_end, token
@@ -48,7 +48,7 @@ _turn = _Turn()
 class BlockingPeer(Conversation):
     """The calling end of a session.
 
-    :raises UsageError, LinesyncFailed: as :func:`~linesync.transports.plain.open_plain`.
+    :raises UsageError, LinesyncFailed: as :func:`~linesync.transports.blocking_line.open_plain`.
     """
 
     def __init__(self, user: User, endpoint: str) -> None:

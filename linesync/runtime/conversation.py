@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..errors import LinesyncError, LinesyncFailed
+from ..wire.channels.mux import Mux
 from ..wire.events import (
     ChannelClosed,
     ChannelData,
@@ -30,9 +31,8 @@ from ..wire.events import (
     SessionUp,
     ThirdTalker,
 )
-from ..wire.frames import Hello, Lane
+from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
-from ..wire.mux import Mux
 from .streams import MESSAGE, Item, Stream
 
 TYPE_CHECKING = False

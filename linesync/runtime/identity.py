@@ -9,7 +9,7 @@ from functools import cache
 from importlib.machinery import PathFinder
 
 from .. import limits
-from ..wire.handshake import Local
+from ..wire.reliability.handshake import Local
 
 __all__ = ["BOOT", "local_end", "token"]
 

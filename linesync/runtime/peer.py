@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from .. import limits
 from ..errors import LinesyncError
-from ..transports.base import Line, LineInfo
+from ..transports.interface import Line, LineInfo
 from ..wire.events import Event
-from ..wire.frames import Hello
+from ..wire.framing.frames import Hello
 from ..wire.link import Link
-from ..wire.pacing import SLICE
+from ..wire.reliability.pacing import SLICE
 from .conversation import Conversation, Pending, User
 from .identity import BOOT, local_end, token
 from .streams import Stream

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from ..errors import BrokenError, ClosedError, EndOfStream
-from ..records import Record
-from ..wire.frames import Lane
-from ..wire.mux import Mux
+from ..frozen_record import Record
+from ..wire.channels.mux import Mux
+from ..wire.framing.frames import Lane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BrokenError
-from ..transports.base import ReceiverFactory
+from ..transports.interface import ReceiverFactory
 from .recorder import Recorder
 
 __all__ = ["MakePair", "Pair", "Recorder", "check_transport"]
@@ -93,7 +93,7 @@ async def check_transport(
     bulk: int = 1 << 20,
     together: bool = False,
 ) -> None:
-    """Hold a transport to every rule of :mod:`linesync.transports.base`, each on a fresh pair of lines.
+    """Hold a transport to every rule of :mod:`linesync.transports.interface`, each on a fresh pair of lines.
 
     :param make_pair: opens a pair; only the first line is put to the test where the two are of different
         kinds.

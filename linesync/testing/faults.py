@@ -25,7 +25,7 @@ from math import ceil, inf
 from typing import Literal
 
 from linesync.errors import UsageError
-from linesync.testing.harm import Counters, Faults, Stage, stages
+from linesync.testing.fault_stages import Counters, Faults, Stage, stages
 
 __all__ = ["GROUP_S", "Cable", "Counters", "End", "Faults", "FaultyLine"]
 

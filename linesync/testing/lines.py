@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import BusyError, LinesyncFailed
-from ..transports.base import Line, LineInfo, LineReceiver, ReceiverFactory
-from ..transports.core import BaseLine
+from ..transports.base_line import BaseLine
+from ..transports.interface import Line, LineInfo, LineReceiver, ReceiverFactory
 from .faults import Cable, End, Faults
 
 __all__ = ["MemoryLine", "Pipe", "SerialWire", "Switchboard"]

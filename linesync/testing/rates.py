@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from math import inf
 
 from linesync.errors import UsageError
+from linesync.testing.fault_stages import Counters, Faults, Stage, stages
 from linesync.testing.faults import Cable, End, FaultyLine
-from linesync.testing.harm import Counters, Faults, Stage, stages
 
 __all__ = ["CableRates"]
 

@@ -1,6 +1,6 @@
 """A line receiver that writes down what a transport tells it and notices every breach of the rules.
 
-The rules are those of :mod:`linesync.transports.base`. A receiver cannot raise to its test, because the
+The rules are those of :mod:`linesync.transports.interface`. A receiver cannot raise to its test, because the
 transport would catch it, so breaches are collected and :meth:`Recorder.verify` raises them afterwards.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import LinesyncError
-from ..transports.base import Line
+from ..transports.interface import Line
 
 __all__ = ["Recorder"]
 

@@ -24,10 +24,10 @@ from typing import Any
 
 from linesync.testing.faults import Cable, End, Faults
 from linesync.testing.rates import CableRates
-from linesync.wire.digits import ALPHABET
 from linesync.wire.events import ChannelData, ChannelMessage, Event, ForeignText, Noise, RateWanted, ResumeAsked
-from linesync.wire.handshake import Local
+from linesync.wire.framing.digits import ALPHABET
 from linesync.wire.link import Link
+from linesync.wire.reliability.handshake import Local
 
 __all__ = ["VirtualEnd", "VirtualLine", "tokens"]
 

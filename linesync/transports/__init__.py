@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from .base import Line, LineInfo, LineReceiver, Listener, ReceiverFactory
 from .endpoint import (
     Endpoint,
     ExecEndpoint,
@@ -19,6 +18,7 @@ from .endpoint import (
     is_loopback,
     parse_endpoint,
 )
+from .interface import Line, LineInfo, LineReceiver, Listener, ReceiverFactory
 
 __all__ = [
     "Endpoint",
@@ -67,7 +67,7 @@ async def connect(endpoint: str | Endpoint, factory: ReceiverFactory) -> Line:
 
             return await connect_exec(place, factory)
         case SerialEndpoint():
-            from .serial import connect_serial
+            from .serial.line import connect_serial
 
             return await connect_serial(place, factory)
     raise UsageError(f"{place} is no endpoint that can be connected to")

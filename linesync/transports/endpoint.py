@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from ..errors import UsageError
-from ..records import Record
+from ..frozen_record import Record
 
 __all__ = [
     "DEFAULT_BAUD",

@@ -14,10 +14,10 @@ import shlex
 import signal
 
 from ..errors import BrokenError, LinesyncError, LinesyncFailed
-from .base import LineInfo, LineReceiver, ReceiverFactory
-from .core import CLOSE_SECONDS, reason
+from .base_line import CLOSE_SECONDS, reason
 from .endpoint import ExecEndpoint
 from .fds import End, FdLine, widen
+from .interface import LineInfo, LineReceiver, ReceiverFactory
 
 __all__ = ["ExecLine", "connect_exec"]
 

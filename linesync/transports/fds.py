@@ -17,8 +17,8 @@ import socket
 import stat
 
 from ..errors import BrokenError
-from .base import LineInfo, LineReceiver
-from .core import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
+from .base_line import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
+from .interface import LineInfo, LineReceiver
 
 __all__ = ["End", "FdLine", "open_end", "widen"]
 

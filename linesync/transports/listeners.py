@@ -16,9 +16,9 @@ import stat
 import time
 
 from ..errors import BusyError, LinesyncError, LinesyncFailed
-from .base import ReceiverFactory
-from .core import reason
+from .base_line import reason
 from .endpoint import TcpEndpoint, UnixEndpoint
+from .interface import ReceiverFactory
 from .sockets import SocketLine, address_text
 
 __all__ = ["SocketListener", "listen_tcp", "listen_unix"]

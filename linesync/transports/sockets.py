@@ -20,9 +20,9 @@ import threading
 from typing import cast
 
 from ..errors import BrokenError, LinesyncError, LinesyncFailed, UsageError
-from .base import LineInfo, LineReceiver, ReceiverFactory
-from .core import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
+from .base_line import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
 from .endpoint import TcpEndpoint, UnixEndpoint
+from .interface import LineInfo, LineReceiver, ReceiverFactory
 
 __all__ = ["CONNECT_SECONDS", "SocketLine", "address_text", "connect_tcp", "connect_unix", "not_connected"]
 

@@ -16,9 +16,9 @@ import tty
 import weakref
 
 from ..errors import BusyError, LinesyncFailed
-from .base import LineInfo, ReceiverFactory
 from .endpoint import StdioEndpoint
 from .fds import FdLine, open_end
+from .interface import LineInfo, ReceiverFactory
 
 __all__ = ["StdioLine", "connect_stdio"]
 

@@ -19,9 +19,9 @@ from collections import deque
 from math import inf
 
 from .. import limits
-from .digits import ALPHABET
 from .events import Damaged, Event, ForeignText, Noise
-from .frames import PROBE, probe_text
+from .framing.digits import ALPHABET
+from .framing.frames import PROBE, probe_text
 
 __all__ = ["Console"]
 
@@ -126,7 +126,7 @@ class Console:
         piece = held.data.removeprefix(b"^")
         if not held.open or not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
             return
-        from .splice import difference  # few lines ever need it
+        from .framing.foreign_text import difference  # few lines ever need it
 
         share, foreign, _ = difference(piece, text)
         if share < _SAME_FRAME:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..records import Record
-from .frames import Frame, Hello, Lane
+from ..frozen_record import Record
+from .framing.frames import Frame, Hello, Lane
 
 __all__ = [
     "ChannelClosed",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from .. import limits
-from . import frames
 from .console import Console
-from .decoder import Decoder
 from .events import Damaged, Event, ForeignText, Noise, RateStands, RateWanted
-from .frames import Frame
-from .pacing import Pacer
+from .framing import frames
+from .framing.decoder import Decoder
+from .framing.frames import Frame
+from .reliability.pacing import Pacer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .climbing import Climbing
+    from .autobaud.controller import Climbing
 
 __all__ = ["Counters", "LineState"]
 
@@ -93,7 +93,7 @@ class LineState:
         self._climbed = (0, 0)  # frames and damaged pieces that the climbing knows of
         self._told = baud  # the rate that stands, as it was told last
         if rates and byte_rate:
-            from .climbing import Climbing  # only here: few lines climb, and small commands have none
+            from .autobaud.controller import Climbing  # only here: few lines climb, and small commands have none
 
             self.climbing = Climbing(base=baud, rates=rates)
             self._per_baud = byte_rate / baud

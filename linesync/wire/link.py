@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import limits
-from . import frames
-from .calling import Calling
-from .decoder import Decoder
+from .channels.mux import Mux
 from .events import (
     Damaged,
     Echo,
@@ -31,16 +29,18 @@ from .events import (
     SessionUp,
     ThirdTalker,
 )
-from .frames import Hello, Lane
-from .handshake import ANSWER, ECHO, ESTABLISH, PROVE, REFUSE, RESUME, THIRD, Handshake, Local
+from .framing import frames
+from .framing.decoder import Decoder
+from .framing.frames import Hello, Lane
+from .framing.payload import decode_base64
 from .line import Counters, LineState
-from .liveness import Liveness
-from .mux import Mux
-from .outbox import Outbox
-from .pacing import SLICE
-from .payload import decode_base64
-from .session import Session
-from .speaker import Speaker, Trace
+from .reliability.handshake import ANSWER, ECHO, ESTABLISH, PROVE, REFUSE, RESUME, THIRD, Handshake, Local
+from .reliability.hello_timer import Calling
+from .reliability.liveness import Liveness
+from .reliability.pacing import SLICE
+from .reliability.scheduler import Speaker, Trace
+from .reliability.session import Session
+from .reliability.transmit_queue import Outbox
 
 __all__ = ["Counters", "Link", "Trace"]
 
@@ -133,7 +133,7 @@ class Link:
 
         :param byte_rate: bytes a second that it carries, None where it has no rate.
         :param shared: others may speak on it: a listener keeps its silence.
-        :param baud: bits a second, where the port can be set to other ``rates`` (:mod:`linesync.wire.climbing`).
+        :param baud: bits a second, where the port can be set to other ``rates`` (:mod:`linesync.wire.autobaud.controller`).
         """
         self._leave_line(now)  # another one may take the place of one that nobody has seen going
         local = self.local

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from linesync import messages
+from linesync import protocol
 from linesync.agent.relayed import Relayed
 from linesync.errors import LinesyncError, LinesyncFailed
 
@@ -90,8 +90,8 @@ def test_a_session_that_ends_answers_what_it_had_and_keeps_what_it_had_not() -> 
         uplink.asked[0][2](LinesyncFailed("the other side restarted; ask again"))
         relayed.take(script, "2", "sem x 1")  # type: ignore[arg-type]
         ((number, answer),) = script.answers
-        assert number == "1" and isinstance(messages.read_error(answer), LinesyncFailed)
-        assert any("waiting for the hub" in messages.decode(note, messages.Note).text for note in script.notes)  # type: ignore[attr-defined]
+        assert number == "1" and isinstance(protocol.read_error(answer), LinesyncFailed)
+        assert any("waiting for the hub" in protocol.decode(note, protocol.Note).text for note in script.notes)  # type: ignore[attr-defined]
         uplink.up = True
         relayed.up()
         assert [text for _, text, _ in uplink.asked] == ["sem x -1", "sem x 1"], "nothing is asked twice"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linesync.cli import exchange
+from linesync.cli.sync import exchange
 from linesync.errors import LinesyncFailed
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from linesync.cli.daemon import run_until_stopped
+from linesync.cli.processes.daemon import run_until_stopped
 
 
 def loop_of(*, fast: bool) -> str:

@@ -100,12 +100,12 @@ def test_small_commands_import_little(pair: Site, words: list[str]) -> None:
         "tempfile",
         "random",
         "ipaddress",
-        "linesync.wire.splice",
-        "linesync.wire.compress",
+        "linesync.wire.framing.foreign_text",
+        "linesync.wire.channels.compression",
     }
     assert not modules & heavy, modules & heavy
     own = {name for name in modules if name.startswith("linesync.")}
-    assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.ops")) for name in own), own
+    assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.jobs")) for name in own), own
 
 
 def test_a_small_command_costs_a_few_bare_interpreters(pair: Site) -> None:

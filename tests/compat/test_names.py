@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync.compat.names import id_of, member_of
-from linesync.model.party import check_member
+from linesync.model.participants import check_member
 
 IDS = st.text(min_size=1, max_size=12) | st.from_regex(r"[_#:A-F0-9a-fx.%]{1,20}", fullmatch=True)
 

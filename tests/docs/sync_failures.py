@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from linesync.errors import LinesyncError
-from linesync.messages import Register, encode, read_reply
+from linesync.protocol import Register, encode, read_reply
 from linesync.runtime.peer import Peer
 from tests.docs.sync_figures import HOSTS, Play
 from tests.system.world import World

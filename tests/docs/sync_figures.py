@@ -16,8 +16,8 @@ from linesync.client import aio
 from linesync.client.aio import Client
 from linesync.errors import LinesyncError
 from linesync.runtime.peer import Peer
-from linesync.wire import frames
-from linesync.wire.frames import Data
+from linesync.wire.framing import frames
+from linesync.wire.framing.frames import Data
 from tests.system.world import World
 from tools.protocol_examples import read_records
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from linesync.errors import LinesyncError
-from linesync.model.outcomes import Event, Exchanged, Failed, Granted, Messages, Names, Posted, Released, Revoked
+from linesync.model.decisions import Event, Exchanged, Failed, Granted, Messages, Names, Posted, Released, Revoked
 from tests.model.hall import Hall
 
 __all__ = [

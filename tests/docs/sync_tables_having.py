@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linesync.model.deadlock import Activity
-from linesync.model.outcomes import Event
+from linesync.model.decisions import Event
+from linesync.model.sync.deadlock import Activity
 from tests.docs.sync_states import (
     MINUTES_10,
     PATIENCE,

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from linesync.model.outcomes import Event
-from tests.docs.sync_states import PATIENCE, Do, Stage, Table, busy, failing, idle, leaving, pass_patience, waits, when
+from linesync.model.decisions import Event
+from tests.docs.sync_states import (
+    PATIENCE,
+    Do,
+    Stage,
+    Table,
+    busy,
+    failing,
+    idle,
+    leaving,
+    pass_patience,
+    waits,
+    when,
+)
 
 __all__ = ["EVENT", "GATHER", "HOST", "TOPIC"]
 

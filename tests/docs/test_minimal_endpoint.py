@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from linesync import connect_blocking, errors, words
-from linesync.model.membership import RECENT
+from linesync import connect_blocking, errors
+from linesync.model.hosts.membership import RECENT
+from linesync.protocol import escaping
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 from tests.real import pty_pair, wait_for
@@ -51,7 +52,7 @@ def _endpoint(path: object, *requests: str) -> list[list[str]]:
     argv = [sys.executable, "-I", str(ENDPOINT), str(path), "stranger", *requests]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return [words.split(line)[0] for line in done.stdout.splitlines()]
+    return [escaping.split(line)[0] for line in done.stdout.splitlines()]
 
 
 def test_the_endpoint_knows_nothing_of_linesync_and_is_short() -> None:

@@ -8,13 +8,13 @@ from itertools import pairwise
 import pytest
 
 from linesync import limits
-from linesync.wire import digits, frames
-from linesync.wire.check import session_seed
-from linesync.wire.decoder import Decoder
 from linesync.wire.events import Event, FrameFound, LineQuiet, Refused, SessionEnded, SessionUp, ThirdTalker
-from linesync.wire.frames import Ack, Frame, Hello, Lane
-from linesync.wire.handshake import Local
+from linesync.wire.framing import digits, frames
+from linesync.wire.framing.check import session_seed
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Ack, Frame, Hello, Lane
 from linesync.wire.link import Link
+from linesync.wire.reliability.handshake import Local
 
 OURS, THEIRS = "link-non", "hand-non"  # the nonces of the link under test and of the peer by hand
 

@@ -9,22 +9,26 @@ from typing import Any
 
 import pytest
 
-from linesync import errors, limits, messages, words
+from linesync import errors, limits, protocol
+from linesync.frozen_record import MISSING
 from linesync.hub.dispatch import granted
-from linesync.model.members import fold, unfold
-from linesync.model.outcomes import Granted, Released
-from linesync.model.party import Client
-from linesync.records import MISSING
-from linesync.wire import alphabet, channels, check, digits, frames, handshake, moves, payload
-from linesync.wire.decoder import Decoder
+from linesync.model.decisions import Granted, Released
+from linesync.model.hosts.members import fold, unfold
+from linesync.model.participants import Client
+from linesync.protocol import escaping
+from linesync.wire.autobaud import states
+from linesync.wire.autobaud.rate_frames import RateFrame, rate_set
+from linesync.wire.channels import channel as channel_records
 from linesync.wire.events import FrameFound
-from linesync.wire.frames import Ack, Hello, Lane
-from linesync.wire.rates import RateFrame, rate_set
+from linesync.wire.framing import check, digits, frames, payload, transparency
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Ack, Hello, Lane
+from linesync.wire.reliability import handshake
 from tools import protocol_examples
 from tools.protocol_examples import AGENT, HUB, PAGE, PARTS, TO_AGENT, TO_HUB, differences, stream
 
 PAGE_TEXT = PAGE.read_text()
-CLASSES = {cls.VERB: cls for cls in map(vars(messages).get, messages.__all__) if hasattr(cls, "VERB")}
+CLASSES = {cls.VERB: cls for cls in map(vars(protocol).get, protocol.__all__) if hasattr(cls, "VERB")}
 
 
 def _blocks(kind: str) -> list[list[str]]:
@@ -124,8 +128,8 @@ def test_payloads_are_written_and_read_as_in_the_page() -> None:
 def test_words_are_written_and_read_as_in_the_page() -> None:
     for row in _rows("word"):
         text = row[0].encode("ascii").decode("unicode_escape")
-        assert words.quote(text) == row[1]
-        assert words.unquote(row[1]) == text
+        assert escaping.quote(text) == row[1]
+        assert escaping.unquote(row[1]) == text
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ def _body(block: dict[str, str]) -> bytes:
         return frames.probe_body(int(block["size:"]))
     if kind in (b"V", b"U"):
         group = int(block["group:"])
-        tried = alphabet.GROUPS[group - 1] if group else b""
+        tried = transparency.GROUPS[group - 1] if group else b""
         return frames.try_body(group, tried) if kind == b"V" else frames.tried_body(group)
     return {b"P": lambda: frames.poll_body(int(block["poll:"])), b"K": lambda: b""}.get(
         kind, lambda: frames.probed_body(int(block["size:"]))
@@ -248,24 +252,24 @@ def test_records_are_written_and_read_as_in_the_page() -> None:
 def test_messages_of_the_page_decode_and_encode_to_themselves() -> None:
     seen = set()
     for (text,) in _rows("message"):
-        message = messages.decode(text, *CLASSES.values())
+        message = protocol.decode(text, *CLASSES.values())
         seen.add(message.VERB)
-        assert messages.encode(message) == text
+        assert protocol.encode(message) == text
     assert seen == set(CLASSES)
 
 
 def test_replies_of_the_page_can_be_read() -> None:
     good, parties, bad, activity, read, empty = [text.partition(" ")[2] for (text,) in _rows("reply")]
-    assert messages.read_reply(good) == ["0"]
-    assert messages.read_reply(parties) == ["1", "2", "hub", "sut1"]
-    assert messages.read_reply(parties).texts("lost") == ("sut2",)
+    assert protocol.read_reply(good) == ["0"]
+    assert protocol.read_reply(parties) == ["1", "2", "hub", "sut1"]
+    assert protocol.read_reply(parties).texts("lost") == ("sut2",)
     with pytest.raises(errors.TimedOut) as caught:
-        messages.read_reply(bad)
+        protocol.read_reply(bad)
     assert caught.value.details == {"value": 0, "wanted": 1}
-    assert messages.read_reply(activity) == ["1", "3", "8*"]
-    ((number, sender, items),) = json.loads(messages.read_reply(read)[0])
+    assert protocol.read_reply(activity) == ["1", "3", "8*"]
+    ((number, sender, items),) = json.loads(protocol.read_reply(read)[0])
     assert (number, sender, items) == (1, "sut", ["ip=10.0.0.7", "port=5001"])
-    assert messages.read_reply(empty) == []
+    assert protocol.read_reply(empty) == []
 
 
 def test_a_release_is_answered_as_the_page_says() -> None:
@@ -274,7 +278,7 @@ def test_a_release_is_answered_as_the_page_says() -> None:
     (parties,) = [text.partition(" ")[2] for (text,) in _rows("reply") if text.startswith("3 ")]
     assert granted(Granted(arrival="x", client=client, value=released)) == parties
     (row,) = [row for row in _table("verb", "as", "sent by, to", "words", "options", "answer") if "barrier" in row[0]]
-    assert row[5] == "ok: " + " ".join(messages.BARRIER_REPLY)
+    assert row[5] == "ok: " + " ".join(protocol.BARRIER_REPLY)
 
 
 def test_folded_lists_of_the_page_are_read_as_it_says() -> None:
@@ -329,12 +333,12 @@ def test_the_handshake_of_the_page_is_the_codes() -> None:
 
 
 def test_the_life_of_a_channel_in_the_page_is_the_codes() -> None:
-    assert {(a, b): c for a, b, c in _table("state", "event", "next state")} == channels.LIFE
+    assert {(a, b): c for a, b, c in _table("state", "event", "next state")} == channel_records.LIFE
 
 
 def test_the_climbing_of_the_page_is_the_codes() -> None:
     rows = _table("at", "what happens", "goes to", "and does")
-    assert {(a, b): (c, d) for a, b, c, d in rows} == moves.TRANSITIONS
+    assert {(a, b): (c, d) for a, b, c, d in rows} == states.TRANSITIONS
 
 
 def test_every_error_code_of_the_page_makes_its_class() -> None:

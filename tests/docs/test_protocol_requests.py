@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from linesync import words
 from linesync.client import aio
 from linesync.errors import LinesyncError
+from linesync.protocol import escaping
 from linesync.runtime.conversation import Conversation, User
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import MESSAGE, Stream
@@ -94,7 +94,7 @@ def world() -> Iterator[World]:
 
 
 def code(reply: str) -> str:
-    positional, _ = words.split(reply)
+    positional, _ = escaping.split(reply)
     return positional[1] if positional[0] == "err" else positional[0]
 
 
@@ -186,9 +186,9 @@ def test_a_name_for_one_use_lingers_or_is_used_up(world: World) -> None:
     assert script.ask("barrier b 1 Reuse=once") == "ok 1 1 hub"
     assert code(script.ask("barrier b 1 Reuse=once")) == "mismatch"
     assert script.ask("barrier c 1 Reuse=linger%3D5") == "ok 1 1 hub"
-    assert words.split(script.ask("barrier c 1 Reuse=linger%3D5"))[0][1] == "1"
+    assert escaping.split(script.ask("barrier c 1 Reuse=linger%3D5"))[0][1] == "1"
     world.pass_time(5.0)
-    assert words.split(script.ask("barrier c 1 Reuse=linger%3D5"))[0][1] == "2"
+    assert escaping.split(script.ask("barrier c 1 Reuse=linger%3D5"))[0][1] == "2"
 
 
 # -- what is held -----------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_a_reset_revokes_and_fails_and_says_how_many(world: World) -> None:
     assert other.ask("reset l") == "ok 1 1"
     assert code(waiting.result()) == "aborted"
     (note,) = script.notes
-    assert words.split(note)[0][:3] == ["revoked", "-", "x1"]
+    assert escaping.split(note)[0][:3] == ["revoked", "-", "x1"]
 
 
 def test_units_are_bounded_with_what_is_held(world: World) -> None:
@@ -260,11 +260,11 @@ def test_messages_are_read_from_a_number_on_with_or_without_our_own(world: World
     script = Script(world)
     assert script.ask("send t mine") == "ok 1"
     assert script.ask("send t k%3Dv %. member=a") == "ok 2"
-    (read,) = words.split(script.ask("receive t 1"))[0][1:]
+    (read,) = escaping.split(script.ask("receive t 1"))[0][1:]
     assert json.loads(read) == [[1, "hub", ["mine"]], [2, "a", ["k=v", ""]]]
-    (others,) = words.split(script.ask("receive t 1 Others=1"))[0][1:]
+    (others,) = escaping.split(script.ask("receive t 1 Others=1"))[0][1:]
     assert json.loads(others) == [[1, "a", ["k=v", ""]]]
-    (most,) = words.split(script.ask("receive t 1 most=1"))[0][1:]
+    (most,) = escaping.split(script.ask("receive t 1 most=1"))[0][1:]
     assert len(json.loads(most)) == 1
 
 
@@ -276,7 +276,7 @@ def test_gathering_waits_for_every_other_host_of_the_group(world: World) -> None
     waiting = one.begin("gather t")
     assert code(one.ask("gather t Role=nobody")) == "mismatch"
     assert two.ask("send t x") == "ok 1"
-    assert json.loads(words.split(waiting.result())[0][1]) == [[1, "b", ["x"]]]
+    assert json.loads(escaping.split(waiting.result())[0][1]) == [[1, "b", ["x"]]]
 
 
 # -- exchanges --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from linesync import connect_blocking, messages
+from linesync import connect_blocking, protocol
 from linesync.errors import LinesyncFailed, MemberLost, UsageError
 from linesync.testing.nullmodem import NullModem
 from tests.e2e.exchanging import MIB, Trio, answer, make_trio, together
@@ -122,7 +122,7 @@ def test_a_full_disk_of_the_hub_is_told_to_all(trio: Trio) -> None:
 
 def raw(client: Any, *, size: int, member: str = "a") -> Any:
     """Open a channel for an exchange without the operation that does it right."""
-    text = messages.encode(messages.ExchangeOpen(name="keys", members="a,b", size=size, member=member))
+    text = protocol.encode(protocol.ExchangeOpen(name="keys", members="a,b", size=size, member=member))
     return client.peer.open(text)
 
 
@@ -160,7 +160,7 @@ def test_bytes_beyond_what_was_given_harm_nobody(trio: Trio) -> None:
         trio.await_given_by(client, "a")
         stream.send_nowait(0, b"and more")
         waiting = trio.start("b", "two", hosts="a,b")
-        assert messages.decode(client.run_coroutine(stream.receive_message()), messages.ExchangePart).size == 4  # type: ignore[attr-defined]
+        assert protocol.decode(client.run_coroutine(stream.receive_message()), protocol.ExchangePart).size == 4  # type: ignore[attr-defined]
         stream.end()
         assert answer(waiting.wait()) == {"a": "four", "b": "two"}
 
@@ -171,7 +171,7 @@ def test_bytes_beyond_what_was_given_harm_nobody(trio: Trio) -> None:
 def test_a_malformed_opening_is_refused(trio: Trio, words: str) -> None:
     with connect_blocking(f"unix:{trio.site.socket('a')}") as client:
         stream = client.peer.open(words)
-        error = messages.read_error(client.run_coroutine(stream.receive_message()))
+        error = protocol.read_error(client.run_coroutine(stream.receive_message()))
         assert isinstance(error, UsageError)
 
 

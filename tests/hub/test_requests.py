@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linesync import messages
+from linesync import protocol
 from linesync.errors import LinesyncFailed
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
@@ -51,7 +51,7 @@ def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, li
 def test_a_fault_of_ours_is_answered_and_logged() -> None:
     peer, told = play(("1", "links"), ("2", "sem x 0"), broken=True)
     assert [number for number, _ in peer.answers] == ["1", "2"]
-    error = messages.read_error(peer.answers[0][1])
+    error = protocol.read_error(peer.answers[0][1])
     assert isinstance(error, LinesyncFailed) and "fault" in error.message
     assert peer.answers[1][1] == "ok 0", "the next request is served"
     assert isinstance(told[0]["exception"], ZeroDivisionError)
@@ -63,7 +63,7 @@ def test_a_fault_of_ours_is_answered_and_logged() -> None:
 def test_a_request_that_is_none_is_refused_in_words(text: str) -> None:
     peer, told = play(("1", text))
     ((number, answer),) = peer.answers
-    assert number == "1" and messages.read_error(answer) is not None
+    assert number == "1" and protocol.read_error(answer) is not None
     assert not told
 
 
@@ -74,7 +74,7 @@ def test_a_note_is_never_answered() -> None:
 
 def test_a_script_behind_an_agent_that_is_not_registered_is_refused() -> None:
     peer, _ = play(("1.4", "sem x 0"))
-    error = messages.read_error(peer.answers[0][1])
+    error = protocol.read_error(peer.answers[0][1])
     assert error is not None and error.code == "denied"
 
 
@@ -87,7 +87,7 @@ def test_a_withdrawn_wait_ends_with_its_reply_and_leaves_nothing() -> None:
 def test_a_lock_goes_to_the_next_under_a_larger_token_when_it_is_unlocked() -> None:
     peer, told = play(("1", "lock flash"), ("2", "lock flash"), ("3", "unlock flash 2"), ("4", "unlock flash 1"))
     answers = dict(peer.answers)
-    error = messages.read_error(answers["3"])
+    error = protocol.read_error(answers["3"])
     assert answers["1"] == "ok 1" and answers["2"] == "ok 2" and answers["4"] == "ok"
     assert error is not None and error.code == "denied" and not told
 
@@ -95,13 +95,13 @@ def test_a_lock_goes_to_the_next_under_a_larger_token_when_it_is_unlocked() -> N
 def test_a_reset_answers_how_much_was_forgotten_and_how_many_waits_failed() -> None:
     peer, told = play(("1", "barrier boot 2"), ("2", "sem x 3"), ("3", "lock flash"), ("4", "reset boot x boot"))
     answers = dict(peer.answers)
-    error = messages.read_error(answers["1"])
+    error = protocol.read_error(answers["1"])
     assert answers["4"] == "ok 2 1" and error is not None and error.code == "aborted" and not told
 
 
 def test_an_abort_is_answered_to_all_with_its_reason() -> None:
-    abort = messages.encode(messages.Barrier(name="boot", count=3, Abort="no disk"))
+    abort = protocol.encode(protocol.Barrier(name="boot", count=3, Abort="no disk"))
     peer, _ = play(("1", "barrier boot 3"), ("2", abort))
-    errors = {number: messages.read_error(text) for number, text in peer.answers}
+    errors = {number: protocol.read_error(text) for number, text in peer.answers}
     assert {number: error.code for number, error in errors.items() if error} == {"1": "aborted", "2": "aborted"}
     assert str(errors["1"]) == "barrier 'boot' was aborted by hub: no disk"

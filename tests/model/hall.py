@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from linesync.errors import LinesyncError
-from linesync.model.deadlock import Activity
-from linesync.model.members import unfold
-from linesync.model.outcomes import Event, Value
-from linesync.model.party import Cause, Client
-from linesync.model.services import SyncServices
-from linesync.model.terms import Reuse, Terms
+from linesync.model.decisions import Event, Value
+from linesync.model.hosts.members import unfold
+from linesync.model.participants import Cause, Client
+from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.deadlock import Activity
+from linesync.model.sync.services import SyncServices
 
 from .helpers import failed, granted
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sized
 from hypothesis import settings
 
 from linesync.errors import LinesyncError
-from linesync.model.outcomes import Event, Failed, Granted, Value
-from linesync.model.party import Client
-from linesync.model.waits import Waits
+from linesync.model.decisions import Event, Failed, Granted, Value
+from linesync.model.participants import Client
+from linesync.model.sync.waits import Waits
 
 
 def client(host: str, number: str = "1") -> Client:

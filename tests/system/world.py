@@ -30,8 +30,8 @@ from linesync.runtime import identity
 from linesync.testing.clock import JumpingLoop
 from linesync.testing.faults import Faults
 from linesync.testing.lines import MemoryLine, SerialWire, Switchboard
-from linesync.wire.frames import Lane, describe
-from linesync.wire.handshake import Local
+from linesync.wire.framing.frames import Lane, describe
+from linesync.wire.reliability.handshake import Local
 
 __all__ = ["Host", "World"]
 

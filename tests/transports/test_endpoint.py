@@ -153,7 +153,7 @@ def test_importing_the_transports_loads_none_of_them() -> None:
         " + [n for n in sys.modules if n.startswith('linesync.transports.')])"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == "['linesync.transports.base', 'linesync.transports.endpoint']"
+    assert shown.strip() == "['linesync.transports.endpoint', 'linesync.transports.interface']"
 
 
 def test_a_unix_socket_user_never_pays_for_pyserial() -> None:

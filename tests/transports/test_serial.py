@@ -65,7 +65,7 @@ def test_a_device_that_is_not_ours_names_its_group() -> None:
         os.chmod(os.path.dirname(pair.left), 0o755)
         os.chmod(pair.left, 0o600)
         script = (
-            "import os, asyncio, linesync.transports as t, linesync.transports.serial\n"
+            "import os, asyncio, linesync.transports as t, linesync.transports.serial.line\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             f"try: asyncio.run(t.connect('{pair.left}', None))\n"
             "except Exception as error: print(error)"

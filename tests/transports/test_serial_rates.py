@@ -11,9 +11,9 @@ import pytest
 from linesync.errors import UsageError
 from linesync.testing.recorder import Recorder
 from linesync.transports import connect, parse_endpoint
-from linesync.transports.base import Line
 from linesync.transports.endpoint import SerialEndpoint
-from linesync.transports.serial import Device
+from linesync.transports.interface import Line
+from linesync.transports.serial.line import Device
 from tests.transports.rfc2217_server import Rfc2217Server
 
 RATES = (230400, 460800, 921600, 1500000, 3000000, 4000000)

@@ -7,8 +7,8 @@ from typing import Any
 
 from linesync.testing.virtual import tokens
 from linesync.wire.events import Event
-from linesync.wire.handshake import Local
 from linesync.wire.link import Link
+from linesync.wire.reliability.handshake import Local
 
 __all__ = ["Bus"]
 

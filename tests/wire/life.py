@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 
 from linesync import limits
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualEnd, VirtualLine
 from linesync.wire.events import (
     ChannelClosed,
@@ -21,7 +21,7 @@ from linesync.wire.events import (
     Event,
     SessionUp,
 )
-from linesync.wire.frames import Lane
+from linesync.wire.framing.frames import Lane
 
 __all__ = ["Life"]
 

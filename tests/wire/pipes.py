@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import count
 
 from linesync.wire.events import Event
-from linesync.wire.handshake import Local
 from linesync.wire.link import Link
+from linesync.wire.reliability.handshake import Local
 
 __all__ = ["Pipes"]
 

@@ -10,10 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from linesync import limits
-from linesync.wire import frames
 from linesync.wire.console import Console
 from linesync.wire.events import Damaged, Event, ForeignText, Noise
-from linesync.wire.splice import Splicer, Verdict, difference
+from linesync.wire.framing import frames
+from linesync.wire.framing.foreign_text import Splicer, Verdict, difference
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
 _FRAME = frames.encode(b"d", frames.data_body(3, 4, random.Random(1).randbytes(300), eight=False), 5)

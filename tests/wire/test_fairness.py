@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 
 from linesync.runtime.identity import local_end
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
-from linesync.wire.frames import Lane
+from linesync.wire.framing.frames import Lane
 
 from .traffic import endless_bulk, ready, received
 

@@ -1,7 +1,7 @@
 """Goodput of random bytes against the best that frames of one length can reach at an error rate, on virtual time.
 
 The optimum is taken over all lengths up to the longest frame, with as many bytes around a payload as the sizing reckons
-with (linesync/wire/sizing.py), and by the same rule: a frame is lost when it has one wrong bit, or two where one is
+with (linesync/wire/frame_size.py), and by the same rule: a frame is lost when it has one wrong bit, or two where one is
 mended. What is measured is a session's steady state: escapes, acknowledgements, repeats and the choice of the length are
 all in it.
 """
@@ -14,8 +14,8 @@ import pytest
 
 from linesync import limits
 from linesync.runtime.identity import local_end
-from linesync.testing.harm import Faults
-from linesync.wire import sizing
+from linesync.testing.fault_stages import Faults
+from linesync.wire.reliability import frame_size
 
 from .traffic import endless_bulk, ready, received
 
@@ -34,8 +34,8 @@ def arrives(size: int, ber: float, *, mended: bool) -> float:
 
 def optimum(ber: float, *, mended: bool) -> tuple[float, int]:
     """Payload over line rate, and the frame length that reaches it."""
-    around = sizing._OVERHEAD_MENDED if mended else sizing._OVERHEAD
-    lengths = range(sizing._LEAST, limits.SERIAL_FRAME + 1)
+    around = frame_size._OVERHEAD_MENDED if mended else frame_size._OVERHEAD
+    lengths = range(frame_size._LEAST, limits.SERIAL_FRAME + 1)
     return max(((1 - around / size) * arrives(size, ber, mended=mended), size) for size in lengths)
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from linesync import limits
 from linesync.runtime.identity import local_end
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelWritable, Event
-from linesync.wire.frames import Lane
+from linesync.wire.framing.frames import Lane
 
 from .traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips
 

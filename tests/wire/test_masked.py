@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync import limits
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualLine
-from linesync.wire import frames, payload
-from linesync.wire.alphabet import AS_BEFORE, GROUPS, Alphabet
-from linesync.wire.check import check_text
-from linesync.wire.correct import mended
-from linesync.wire.decoder import Decoder
 from linesync.wire.events import Damaged, Event, ForeignText, FrameFound
-from linesync.wire.frames import Lane
-from linesync.wire.payload import Escapes, decode_masked
-from linesync.wire.splice import Splicer
+from linesync.wire.framing import frames, payload
+from linesync.wire.framing.bit_repair import mended
+from linesync.wire.framing.check import check_text
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.foreign_text import Splicer
+from linesync.wire.framing.frames import Lane
+from linesync.wire.framing.payload import Escapes, decode_masked
+from linesync.wire.framing.transparency import AS_BEFORE, GROUPS, Alphabet
 
 from .profiles import examples
 from .traffic import NOISY, endless_bulk, ready, received, send_all

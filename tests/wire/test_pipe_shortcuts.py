@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linesync.runtime.identity import local_end
-from linesync.wire.decoder import Decoder
 from linesync.wire.events import ChannelMessage, Event, ForeignText, FrameFound
-from linesync.wire.frames import Lane, encode
-from linesync.wire.payload import decode_eight, encode_eight
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Lane, encode
+from linesync.wire.framing.payload import decode_eight, encode_eight
 
 from .pipes import Pipes
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync import limits
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.wire.events import ChannelData
-from linesync.wire.outbox import Outbox, Outgoing
-from linesync.wire.pacing import Pacer
-from linesync.wire.recovery import RoundTrip
-from linesync.wire.sizing import Sizing
+from linesync.wire.reliability.frame_size import Sizing
+from linesync.wire.reliability.pacing import Pacer
+from linesync.wire.reliability.round_trip import RoundTrip
+from linesync.wire.reliability.transmit_queue import Outbox, Outgoing
 
 from .traffic import endless_bulk, ready, received
 

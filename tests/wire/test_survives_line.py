@@ -9,12 +9,12 @@ import crcmod
 import pytest
 
 from linesync import limits
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualLine
-from linesync.wire import check, frames
-from linesync.wire.decoder import Decoder
 from linesync.wire.events import Damaged, Echo, ForeignText, FrameFound, LineBack, LineQuiet
-from linesync.wire.frames import Lane
+from linesync.wire.framing import check, frames
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Lane
 
 from .traffic import NOISY, endless_bulk, ready, received, send_all
 

@@ -9,10 +9,8 @@ from itertools import pairwise
 import pytest
 
 from linesync import limits
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualLine
-from linesync.wire import frames
-from linesync.wire.decoder import Decoder
 from linesync.wire.events import (
     ChannelClosed,
     ChannelData,
@@ -25,7 +23,9 @@ from linesync.wire.events import (
     SessionUp,
     ThirdTalker,
 )
-from linesync.wire.frames import Hello, Lane
+from linesync.wire.framing import frames
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.framing.frames import Hello, Lane
 from linesync.wire.link import Link
 
 from .bus import Bus

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync import limits
-from linesync.wire import check, digits, frames, payload
-from linesync.wire.frames import Ack, Hello, Lane
+from linesync.wire.framing import check, digits, frames, payload
+from linesync.wire.framing.frames import Ack, Hello, Lane
 
 from .profiles import examples
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from linesync import messages, words
+from linesync import protocol
 from linesync.errors import LinesyncError
-from linesync.model import members
-from linesync.wire import check, digits, frames, payload
-from linesync.wire.frames import Ack, Hello
-from linesync.wire.rates import RateFrame
+from linesync.model.hosts import members
+from linesync.protocol import escaping
+from linesync.wire.autobaud.rate_frames import RateFrame
+from linesync.wire.framing import check, digits, frames, payload
+from linesync.wire.framing.frames import Ack, Hello
 from tools import protocol_vectors
 from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, mux_events, text_of
 
@@ -151,21 +152,21 @@ def test_words_and_messages_are_written_and_read_as_in_the_vectors() -> None:
     vectors = _load("words")
     for case in vectors["good"]:
         text = bytes.fromhex(case["bytes"]).decode("utf-8", "surrogateescape")
-        assert words.quote(text) == case["word"]
-        assert words.unquote(case["word"]) == text
+        assert escaping.quote(text) == case["word"]
+        assert escaping.unquote(case["word"]) == text
     for case in vectors["bad"]:
         with pytest.raises(ValueError):  # noqa: PT011 - the word is in the transcript
-            words.unquote(case["word"])
+            escaping.unquote(case["word"])
     vectors = _load("messages")
     for case in vectors["good"] + vectors["loose"]:
-        message = messages.decode(case["text"], *OPERATIONS)
+        message = protocol.decode(case["text"], *OPERATIONS)
         assert case["verb"] == message.VERB
         assert text_of(message) == case["fields"]
-        assert (messages.encode(message) == case["text"]) is (case in vectors["good"])
+        assert (protocol.encode(message) == case["text"]) is (case in vectors["good"])
     assert {case["verb"] for case in vectors["good"]} == {cls.VERB for cls in OPERATIONS}
     for case in vectors["bad"]:
         with pytest.raises(LinesyncError) as caught:
-            messages.decode(case["text"], *OPERATIONS)
+            protocol.decode(case["text"], *OPERATIONS)
         assert caught.value.code == case["error"], case
 
 

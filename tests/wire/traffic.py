@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from linesync.testing.harm import Faults
+from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
-from linesync.wire.frames import Lane
+from linesync.wire.framing.frames import Lane
 
 __all__ = ["answer_pings", "endless_bulk", "percentile", "ready", "received", "round_trips", "send_all"]
 

@@ -21,7 +21,7 @@ from linesync.client.aio import Client
 from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
 from linesync.transports import connect
-from linesync.wire.frames import Lane
+from linesync.wire.framing.frames import Lane
 
 from .clock import timed
 from .report import Report, progress

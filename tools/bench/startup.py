@@ -17,7 +17,7 @@ __all__ = ["startup"]
 _RATIO_TARGET = 4.0  # `linesync sem x 0` over `python3 -c pass`
 _RESIDENT_TARGET = 22.0  # MiB of an agent with its session up
 _IMPORT_TARGET = 110.0  # ms
-_AGENT = "import linesync.cli.main, linesync.cli.agent, linesync.agent.agent, linesync.transports.serial"
+_AGENT = "import linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.line"
 _TIMED = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
 _COUNTED = "import sys; n = len(sys.modules); {}; print(len(sys.modules) - n)"
 

@@ -1,0 +1,68 @@
+"""``linesync cp``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ...errors import UsageError
+from ..common import connection, print_json
+from ..progress import Progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...client.files import FileOperations
+
+HELP = "copy a file from or to a host: whole, checked by SHA-256, or not at all"
+EXAMPLES = """\
+  linesync cp Image sut:/boot/Image
+  linesync cp sut:/var/log/kern.log .
+  linesync cp core1:/tmp/x core2:/tmp/x    between two hosts, by way of this machine
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SRC", help="a path here, or HOST:PATH")
+    parser.add_argument("target", metavar="DST", help="a path or directory here, or HOST:PATH")
+
+
+def run(args: argparse.Namespace) -> int:
+    source, target = _place(args.source), _place(args.target)
+    if not source[0] and not target[0]:
+        raise UsageError("both sides are here; write HOST:PATH for at least one, or use cp")
+    with connection(args) as client:
+        from ...client.files import FileOperations
+
+        files = FileOperations(client.peer)
+        progress = Progress() if sys.stderr.isatty() and not args.json else None
+        if not target[0]:
+            size = client.run_coroutine(files.get_file(*source, target[1], progress))
+        elif not source[0]:
+            size = client.run_coroutine(files.put_file(source[1], *target, progress))
+        else:
+            size = client.run_coroutine(_between(source, target, files, progress))
+    if progress is not None:
+        progress.done()
+    if args.json:
+        print_json({"source": args.source, "target": args.target, "bytes": size})
+    return 0
+
+
+def _place(text: str) -> tuple[str, str]:
+    """(host, path), the host empty for here. A path with a slash before its colon is here, as scp has it."""
+    host, colon, path = text.partition(":")
+    if not colon or "/" in host or not host:
+        return "", text
+    return host, path or "."
+
+
+async def _between(
+    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: Progress | None
+) -> int:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="linesync-") as folder:
+        path = os.path.join(folder, os.path.basename(source[1]) or "file")
+        await files.get_file(*source, path, progress)
+        return await files.put_file(path, *target, progress)

@@ -1,0 +1,23 @@
+"""``linesync trace``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..common import connection
+from .console import copy_out
+
+HELP = "show the frames on a host's line as they pass, one a line, until Ctrl-C"
+EXAMPLES = """\
+  linesync trace sut                 < came in, > went out; then the length on the line
+  linesync trace sut | grep prompt
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST", help="a host, or a port of the hub")
+
+
+def run(args: argparse.Namespace) -> int:
+    with connection(args) as client:
+        return copy_out(client, client.operations.trace(args.host))

@@ -1,0 +1,1 @@
+"""Commands that start linesync's own processes."""

@@ -1,0 +1,102 @@
+"""``linesync agent``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from ...client.places import setting
+from ...errors import UsageError
+from ..common import given, option
+from .daemon import log, open_socket, run_until_stopped, socket_options
+
+if TYPE_CHECKING:
+    from ...agent.agent import Agent
+
+HELP = "run the agent on the machine under test: call the hub, serve its commands and this machine's scripts"
+EXAMPLES = """\
+  linesync agent --port /dev/ttyS0            call the hub over a null modem
+  linesync agent --port /dev/ttyS0,921600 --name sut1 --capability kvm --publish arch=arm64
+  linesync agent --port tcp://controller:7788
+  linesync agent --stdio                      the far end of 'linesync hub --port "exec:ssh sut ..."'
+"""
+_KERNEL_LINE = "/proc/cmdline"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    option(
+        parser,
+        "agent",
+        "port",
+        metavar="ENDPOINT",
+        help="the line to the hub (/dev/ttyS0[,BAUD|auto], tcp://host:port ...), or auto to find it (also linesync.port="
+        " on the kernel's command line)",
+    )
+    parser.add_argument("--stdio", action="store_true", help="the line is stdin and stdout")
+    option(parser, "agent", "name", metavar="NAME", help="this host's name (default: the machine's)")
+    option(parser, "agent", "capability", many=True, metavar="C", help="something this host can do; may be repeated")
+    option(parser, "agent", "publish", many=True, metavar="K=V", help="a value that others see; may be repeated")
+    socket_options(parser, "agent")
+
+
+def _kernel_port() -> str | None:
+    try:
+        with open(_KERNEL_LINE, encoding="utf-8", errors="replace") as file:
+            words = file.read().split()
+    except OSError:
+        return None
+    found = [word.partition("=")[2] for word in words if word.startswith("linesync.port=")]
+    return found[-1] if found else None
+
+
+async def _call(agent: Agent, name: str, port: str) -> None:
+    if port == "auto":
+        from ...agent.discover import find_port
+
+        port = await find_port(log)
+    log(f"{name} calls the hub on {port}")
+    await agent.run(port, once=port == "stdio:")
+
+
+def run(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from ...agent.agent import Agent
+    from ...model.participants import check_host
+    from ...transports import parse_endpoint
+
+    port = "stdio:" if args.stdio else args.port or _kernel_port()
+    if not port:
+        raise UsageError(
+            "the agent has no line to the hub; give --port /dev/ttyS0 (or LINESYNC_PORT, or linesync.port= on the"
+            " kernel's command line)"
+        )
+    if port != "auto":
+        parse_endpoint(port)
+    for item in given(args, "publish"):
+        if "=" not in item:
+            raise UsageError(f"--publish {item} is not K=V")
+    name = args.name or setting("name", "agent") or os.uname().nodename.partition(".")[0]
+
+    check_host(name)
+
+    async def work(stop: asyncio.Event) -> None:
+        agent = Agent(name=name, capabilities=given(args, "capability"), published=given(args, "publish"), report=log)
+        try:
+            await open_socket(args, name, agent.add_listener)
+            running = asyncio.ensure_future(_call(agent, name, port))
+            stopping = asyncio.ensure_future(stop.wait())
+            done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if running in done:
+                running.result()
+            else:
+                log("stopping")
+                await agent.aclose()
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+        finally:
+            await agent.aclose()
+
+    return run_until_stopped(work)

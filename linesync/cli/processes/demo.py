@@ -1,0 +1,223 @@
+"""``linesync demo``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from ...errors import LinesyncError, LinesyncFailed
+from ..common import print_json
+
+if TYPE_CHECKING:
+    from ...client.aio import Client
+    from ...testing.faults import Faults
+    from ...testing.nullmodem import NullModem
+
+HELP = "show the main job on this machine: a hub and two agents on null modems, told step by step"
+EXAMPLES = """\
+  linesync demo          takes some ten seconds; nothing outside a temporary directory is touched
+"""
+_BAUD = 115200
+_HOSTS = ("alpha", "beta")
+_START = 20.0  # seconds in which both agents must have registered
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    from ...testing.faults import Faults
+
+    told = _Teller(quiet=args.json)
+    with tempfile.TemporaryDirectory(prefix="linesync-demo-") as folder:
+        clean = asyncio.run(_round(folder, told, "a quiet line", Faults()))
+        noisy = asyncio.run(
+            _round(folder, told, "bit errors and kernel messages on the line", Faults(ber=1e-4, printk=5.0))
+        )
+    if args.json:
+        print_json({"clean": clean, "noisy": noisy})
+        return 0
+    print(
+        f"linesync demo: done: two agents on {_BAUD}-baud null modems met the controller at a barrier of 3,"
+        f" beta handed a semaphore to alpha in {clean['handover_ms']} ms, a command on alpha ended with exit code"
+        f" {clean['exit_code']}; and all of it again while {noisy['flipped_bits']} bit errors and"
+        f" {noisy['printk_bytes']} bytes of kernel messages hit the lines ({noisy['repeated']} frames sent again,"
+        f" nothing lost)."
+    )
+    return 0
+
+
+class _Teller:
+    """Tells the story, a numbered step a line."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._start = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if not self._quiet:
+            print(f"[{time.monotonic() - self._start:5.1f} s] {text}", flush=True)
+
+
+async def _round(folder: str, told: _Teller, weather: str, faults: Faults) -> dict[str, object]:
+    """One round of the story; what was measured."""
+    from ...client.aio import connect
+    from ...testing.nullmodem import NullModem
+
+    told(f"--- {weather} ---")
+    with contextlib.ExitStack() as cables:
+        modems = [
+            cables.enter_context(NullModem(baud=_BAUD, faults=faults, seed=number)) for number in range(len(_HOSTS))
+        ]
+        async with _processes(folder, modems, told) as hub:
+            async with await connect(hub) as client:
+                await _registered(client)
+                told(f"{' and '.join(_HOSTS)} have registered over their lines; the hub knows:")
+                for row in await client.hosts():
+                    told(f"    {row['name']:6} {row['state']:4} on {row['line']}")
+                await _barrier(client, told)
+                handover = await _semaphore(client, told)
+                code = await _command(client, told)
+                repeated = await _repeated(client)
+                console = await _console(client)
+        counters = [modem.counters() for modem in modems]
+    flipped = sum(way["flipped_bits"] for one in counters for way in one.values())
+    printk = sum(way["printk"] for one in counters for way in one.values())
+    if printk:
+        told(
+            f"the lines were hit by {flipped} bit errors and {printk} bytes of kernel messages; alpha's console log has"
+        )
+        for line in console.splitlines()[-2:]:
+            told(f"    {line}")
+    return {
+        "handover_ms": handover,
+        "exit_code": code,
+        "flipped_bits": flipped,
+        "printk_bytes": printk,
+        "repeated": repeated,
+    }
+
+
+@contextlib.asynccontextmanager
+async def _processes(folder: str, modems: list[NullModem], told: _Teller) -> AsyncIterator[str]:
+    """A hub and an agent for each null modem; the hub's endpoint."""
+    hub = f"unix:{folder}/hub.sock"
+    ports = [word for modem in modems for word in ("--port", modem.a)]
+    commands = [["hub", "--socket", f"{folder}/hub.sock", *ports]]
+    commands += [
+        ["agent", "--port", modem.b, "--name", name, "--socket", f"{folder}/{name}.sock"]
+        for name, modem in zip(_HOSTS, modems, strict=True)
+    ]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC_")}
+    running = []
+    with open(f"{folder}/log", "ab") as log:
+        try:
+            for command in commands:
+                told("$ linesync " + " ".join(command).replace(folder, "DIR"))
+                running.append(
+                    await asyncio.create_subprocess_exec(
+                        sys.executable, "-m", "linesync", *command, stderr=log, stdout=log, env=environment
+                    )
+                )
+            await _listening(f"{folder}/hub.sock", f"{folder}/log")
+            yield hub
+        finally:
+            for process in running:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+            await asyncio.gather(*(process.wait() for process in running))
+
+
+async def _listening(path: str, log: str) -> None:
+    deadline = time.monotonic() + _START
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            with open(log, encoding="utf-8", errors="replace") as file:
+                raise LinesyncFailed(f"the hub did not start; its log says: {file.read()[-500:]}")
+        await asyncio.sleep(0.02)
+
+
+async def _registered(client: Client) -> None:
+    deadline = time.monotonic() + _START
+    while {row["name"] for row in await client.hosts() if row["state"] == "up"} != set(_HOSTS):
+        if time.monotonic() > deadline:
+            raise LinesyncFailed(f"the agents did not register within {_START:g} s; is this machine very busy?")
+        await asyncio.sleep(0.05)
+
+
+def _linesync(*words: str) -> list[str]:
+    """A linesync command as the host runs it: against its own agent, which carries it over the line."""
+    return [sys.executable, "-m", "linesync", *words]
+
+
+async def _barrier(client: Client, told: _Teller) -> None:
+    told("everybody arrives at a barrier of 3: $ linesync barrier ready 3")
+    arrivals = [
+        asyncio.create_task(client.run(name, _linesync("barrier", "ready", "3", "--timeout", "30"))) for name in _HOSTS
+    ]
+    result = await client.barrier("ready", 3, timeout=30)
+    for name, arrival in zip(_HOSTS, arrivals, strict=True):
+        _expect_success(name, (await arrival).exit_code)
+    told(f"    released together: {', '.join(result.parties)}")
+
+
+async def _semaphore(client: Client, told: _Teller) -> float:
+    """Alpha waits for a unit and beta gives it; milliseconds from the gift to alpha's command ending."""
+    told("alpha waits for a unit of a semaphore: $ linesync sem flash -1")
+    waiting = asyncio.create_task(client.run("alpha", _linesync("sem", "flash", "-1", "--timeout", "30")))
+    while not (await client.status())["semaphores"]:
+        await asyncio.sleep(0.02)
+    told("beta gives it:                         $ linesync sem flash +1")
+    start = time.monotonic()
+    given = await client.run("beta", _linesync("sem", "flash", "+1"))
+    taken = await waiting
+    handover = round((time.monotonic() - start) * 1000, 1)
+    _expect_success("beta", given.exit_code)
+    _expect_success("alpha", taken.exit_code)
+    told(f"    alpha has it, {handover} ms after beta's command was started")
+    return handover
+
+
+async def _command(client: Client, told: _Teller) -> int:
+    told("a command on alpha:                    $ linesync run alpha -- sh -c 'echo out; echo err >&2; exit 7'")
+    result = await client.run("alpha", ["sh", "-c", "echo out; echo err >&2; exit 7"])
+    if (result.stdout, result.stderr, result.exit_code) != (b"out\n", b"err\n", 7):
+        raise LinesyncFailed(f"the command's result is wrong: {result}; report this")
+    told("    stdout 'out', stderr 'err', exit code 7")
+    return result.exit_code
+
+
+async def _repeated(client: Client) -> int:
+    """Frames sent again, by either end of each line."""
+    rows = await client.links()
+    for name in _HOSTS:
+        told = await client.run(name, _linesync("links", "--json"))
+        rows += [row for row in json.loads(told.stdout) if row["end"] == name]
+    return sum(int(row.get("repeated", 0)) for row in rows)
+
+
+def _expect_success(host: str, code: int) -> None:
+    if code != 0:
+        raise LinesyncFailed(f"the command on {host} ended with exit code {code} where 0 was due; report this")
+
+
+async def _console(client: Client) -> str:
+    """Alpha's console log."""
+    stream = client.console("alpha")
+    stream.end()
+    text = bytearray()
+    try:
+        while True:
+            text += (await stream.receive()).data
+    except LinesyncError:
+        return text.decode("utf-8", "replace")

@@ -1,0 +1,103 @@
+"""``linesync hub``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...errors import NotAllowed, UsageError
+from ..common import given, option, seconds
+from .daemon import log, open_socket, run_until_stopped, socket_options
+
+HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
+EXAMPLES = """\
+  linesync hub --port /dev/ttyS0                        one machine on a null modem at 115200 baud
+  linesync hub --port /dev/ttyUSB0,921600 --port /dev/ttyUSB1,auto
+  linesync hub --port 'exec:ssh sut linesync agent --stdio'
+  linesync hub --listen tcp://127.0.0.1:7788            agents and scripts over TCP
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    option(
+        parser,
+        "hub",
+        "port",
+        many=True,
+        metavar="ENDPOINT",
+        help="a line to a host: /dev/ttyS0[,BAUD|auto], tcp://host:port, exec:COMMAND ...; may be repeated",
+    )
+    option(
+        parser, "hub", "listen", many=True, metavar="ENDPOINT", help="accept lines here (tcp://host:port, unix:/path)"
+    )
+    option(parser, "hub", "insecure", flag=True, help="listen beyond this machine without authentication")
+    option(
+        parser,
+        "hub",
+        "lease",
+        type=seconds,
+        fallback=20.0,
+        metavar="S",
+        help="a host that is silent for S seconds is lost (default 20)",
+    )
+    option(
+        parser,
+        "hub",
+        "exchange-limit",
+        type=_mebibytes,
+        fallback=16 << 20,
+        metavar="MIB",
+        help="a member gives at most so many MiB to an exchange (default 16)",
+    )
+    socket_options(parser, "hub")
+
+
+def _mebibytes(text: str) -> int:
+    """An argument in MiB, as bytes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of MiB up to 1024")
+    return int(value * (1 << 20))
+
+
+def run(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from ...hub.hub import Hub
+    from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
+
+    ports, listens = given(args, "port"), given(args, "listen")
+    for endpoint in ports + listens:
+        parse_endpoint(endpoint)
+    for endpoint in listens:
+        if not isinstance(parse_endpoint(endpoint), TcpEndpoint | UnixEndpoint):
+            raise UsageError(
+                f"nobody can call {endpoint}; listen on tcp://HOST:PORT or unix:/PATH, or name it with --port"
+            )
+        if not is_loopback(endpoint) and not args.insecure:
+            raise NotAllowed(
+                f"{endpoint} can be reached from other machines and there is no authentication yet; listen on"
+                " tcp://127.0.0.1:PORT, or add --insecure if everybody who can reach it may run commands here"
+            )
+    if args.lease < 1:
+        raise UsageError(f"a lease of {args.lease:g} s is too short for any line; give 1 or more")
+
+    async def work(stop: asyncio.Event) -> None:
+        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit)
+        try:
+            await open_socket(args, "hub", hub.add_listener)
+            for endpoint in listens:
+                log(f"listening on {await hub.add_listener(endpoint)}")
+            for endpoint in ports:
+                hub.add_port(endpoint)
+                log(f"waiting for an agent on {endpoint}")
+            if not ports and not listens:
+                log("no --port and no --listen: no host can reach this hub, only scripts on this machine")
+            await stop.wait()
+            log("stopping")
+        finally:
+            await hub.aclose()
+
+    return run_until_stopped(work, fast=True)

@@ -1,0 +1,42 @@
+"""``linesync event``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...errors import UsageError
+from ..common import connection, namespace_option, print_json, timeout_option
+
+HELP = "set, clear or wait for events; an event stays set until it is cleared"
+EXAMPLES = """\
+  linesync event set server-up
+  linesync event wait server-up client-up     until both are set
+  linesync event wait --any passed failed     until one is; prints which
+  linesync event clear server-up
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", metavar="set|wait|clear", choices=("set", "wait", "clear"), help="what to do")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="the events' names; nobody has to create them")
+    parser.add_argument("--any", action="store_true", help="wait for one of them, not for all")
+    timeout_option(parser, "event")
+    namespace_option(parser, "event")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.any and args.action != "wait":
+        raise UsageError(f"--any is for waiting; 'event {args.action}' changes all that are named")
+    with connection(args) as client:
+        if args.action == "set":
+            client.set_events(*args.names, namespace=args.namespace)
+            return 0
+        if args.action == "clear":
+            client.clear_events(*args.names, namespace=args.namespace)
+            return 0
+        found = client.wait_events(*args.names, any=args.any, timeout=args.timeout, namespace=args.namespace)
+    if args.json:
+        print_json({"set": list(found)})
+    elif args.any:
+        print("\n".join(found))
+    return 0

@@ -1,0 +1,168 @@
+"""``linesync exchange``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from ...errors import LinesyncFailed, UsageError
+from ..common import connection, namespace_option, option, print_json, timeout_option
+
+if TYPE_CHECKING:
+    from ...client.exchange_operations import Data
+    from ..progress import Progress
+
+HELP = "give data and get that of all: every host in the list gives once, then all go on"
+EXAMPLES = """\
+  linesync exchange addr --hosts sut,peer,hub "$(hostname -I)"   prints {"hub": "...", "peer": "...", "sut": "..."}
+  dmesg | linesync exchange logs --hosts sut[1-4] --dir logs     one file a host in logs/
+  linesync exchange keys --hosts sut#a,sut#b --as sut#a --file id.pub --timeout 60
+"""
+HINT = "data that begins with - comes after --"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the exchange's name; nobody has to create it")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="what to give; without it and --file, stdin")
+    parser.add_argument(
+        "--hosts",
+        metavar="A,B,...",
+        required=True,
+        help="who takes part: hosts, or members host#tag; the same list from all",
+    )
+    option(parser, "exchange", "as", metavar="MEMBER", dest="member", fallback="", help="give as this member")
+    parser.add_argument("--file", metavar="F", help="give the contents of this file")
+    timeout_option(parser, "exchange")
+    parser.add_argument("--dir", metavar="D", help="write what all gave into this directory, one file a member")
+    namespace_option(parser, "exchange")
+
+
+def run(args: argparse.Namespace) -> int:
+    texts = [*([] if args.data is None else [args.data]), *args.tail]
+    if len(texts) + (args.file is not None) > 1:
+        raise UsageError("there is more than one thing to give; give DATA (in quotes, if it has blanks), or --file")
+    folder = _Folder(args.dir, args.hosts) if args.dir is not None else None
+    data: Data
+    if texts:
+        data = os.fsencode(texts[0])
+    else:
+        data = args.file if args.file is not None else sys.stdin.buffer
+    progress = _progress(quiet=args.json)
+    named = {"member": args.member, "timeout": args.timeout, "namespace": args.namespace, "progress": progress}
+    try:
+        with connection(args) as client:
+            if folder is None:
+                got = client.exchange(args.name, args.hosts, data, **named)
+            else:
+                got = client.exchange(args.name, args.hosts, data, sink=folder.file, **named)
+    except BaseException:
+        if folder is not None:
+            folder.discard()
+        raise
+    finally:
+        if progress is not None:
+            progress.done()
+    if folder is None:
+        print_json({member: _text(value) for member, value in got.items()})
+        return 0
+    folder.commit()
+    if args.json:
+        print_json({"dir": args.dir, "bytes": got})
+    return 0
+
+
+def _text(value: bytes) -> object:
+    """Bytes in JSON: a string where they are UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        from base64 import b64encode
+
+        return {"base64": b64encode(value).decode("ascii")}
+
+
+class _Phases:
+    """A line of progress for what is given, and another one for what comes, of those that take longer than a second."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._begin = 0.0
+        self._line: Progress | None = None
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        from ..progress import Progress  # only on a terminal
+
+        now = time.monotonic()
+        if phase != self._phase or self._line is None:
+            self.done()
+            self._phase, self._begin, self._line = phase, now, Progress()
+        if now - self._begin > 1.0:
+            self._line(done, total)
+
+    def done(self) -> None:
+        """Leave the line."""
+        if self._line is not None:
+            self._line.done()
+
+
+def _progress(*, quiet: bool) -> _Phases | None:
+    return _Phases() if sys.stderr.isatty() and not quiet else None
+
+
+class _Folder:
+    """A directory into which the members' data goes: each file whole, or not there at all.
+
+    :raises UsageError: a member's name would be no file's.
+    :raises LinesyncFailed: there can be no such directory, or no such file in it.
+    """
+
+    def __init__(self, path: str, hosts: str) -> None:
+        from ...model.hosts.members import unfold
+
+        self._path = path
+        self._temporary: dict[str, str] = {}
+        """File to the one beside it that is being written."""
+        if not path:
+            raise UsageError("the name after --dir is empty; name a directory")
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise LinesyncFailed(f"cannot make the directory {path}: {error.strerror}; choose another --dir") from None
+        for member in unfold(hosts):
+            if member in (".", ".."):
+                raise UsageError(f"the member {member} cannot be a file's name; leave --dir out")
+            if os.path.isdir(os.path.join(path, member)):
+                raise LinesyncFailed(f"{os.path.join(path, member)} is a directory; choose another --dir")
+
+    def file(self, member: str) -> IO[bytes]:
+        """The file for a member's bytes; at its place only after :meth:`commit`."""
+        target = os.path.join(self._path, member)
+        temporary = os.path.join(self._path, f".{member}.{os.getpid()}.linesync")
+        file = open(temporary, "xb")  # noqa: SIM115 - the exchange closes it
+        self._temporary[target] = temporary
+        return file
+
+    def commit(self) -> None:
+        """Put all files in their places."""
+        try:
+            for target, temporary in list(self._temporary.items()):
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())
+                os.rename(temporary, target)
+                del self._temporary[target]
+        except OSError as error:
+            self.discard()
+            raise LinesyncFailed(
+                f"cannot write {target}: {error.strerror}; see what else is at that place, and exchange again"
+            ) from None
+
+    def discard(self) -> None:
+        """Leave nothing behind that is not at its place."""
+        for temporary in self._temporary.values():
+            with suppress(OSError):
+                os.unlink(temporary)
+        self._temporary.clear()

@@ -1,0 +1,28 @@
+"""``linesync send``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..common import connection, namespace_option, option, print_json
+
+HELP = "send a message under an ID; it is kept for all who wait for it, now or later"
+EXAMPLES = """\
+  linesync send server-ready ip=10.0.0.2 port=5001
+  linesync send done
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topic", metavar="ID", help="what it is about")
+    parser.add_argument("items", metavar="K=V", nargs="*", default=[], help="what it says")
+    option(parser, "send", "as", metavar="MEMBER", dest="member", fallback="", help="send as this member")
+    namespace_option(parser, "send")
+
+
+def run(args: argparse.Namespace) -> int:
+    with connection(args) as client:
+        number = client.send(args.topic, *args.items, namespace=args.namespace, member=args.member)
+    if args.json:
+        print_json({"id": args.topic, "number": number})
+    return 0

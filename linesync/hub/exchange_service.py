@@ -1,0 +1,362 @@
+"""Exchanges on the hub: it takes what each member gives, and streams all of it to each when the model says so.
+
+A member's channel is one arrival with a client of its own, so that what becomes of the channel is what becomes of the
+client. The data is taken once, into a blob, and read from there for each receiver at its own pace: a slow one holds up
+nobody else. It is kept until every receiver has confirmed that it has all of it, or for ten minutes, for those who ask
+again; a receiver that is still being served then is served to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .. import protocol
+from ..errors import EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ..jobs.serve import refuse
+from ..model.decisions import Exchanged, Failed, Granted, Outcome
+from ..model.hosts.members import unfold
+from ..model.participants import HUB, Cause, Client
+from ..model.sync.kept_results import RESULT_LIFE
+from ..protocol import ExchangeOpen, ExchangePart, FileEnd
+from ..runtime.streams import Stream
+from ..store.blobs import Blob, Blobs
+from .requests import Requests
+from .sessions import HubSession
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["Exchanging"]
+
+_CHUNK = 1 << 16
+_DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RESTARTED, Cause.STOPPED)}
+
+
+class Exchanging:
+    """All exchanges that a hub serves.
+
+    :param limit: bytes that one member gives at most.
+    :param report: takes sentences for the log.
+    """
+
+    def __init__(self, requests: Requests, limit: int, report: Callable[[str], None]) -> None:
+        self.requests = requests
+        self.report = report
+        self.blobs = Blobs()
+        self._channels: dict[tuple[str, str], _Channel] = {}
+        """(host, arrival) to the channel that serves it: the last that asked."""
+        self._bundles: dict[tuple[int, ...], _Bundle] = {}
+        self._numbers = itertools.count(1)
+        requests.services.exchanges.limit = limit
+        requests.services.exchanges.dropped = self.blobs.drop
+
+    async def serve(self, session: HubSession, stream: Stream) -> None:
+        """Serve a channel that was opened for an exchange, to its end.
+
+        :raises LinesyncError: the opening is malformed.
+        """
+        opening = protocol.decode(stream.words, ExchangeOpen)
+        assert isinstance(opening, ExchangeOpen)
+        number = next(self._numbers)
+        client = Client(session.host or HUB, f"{session.serial}.x{number}")
+        channel = _Channel(self, session, stream, opening, client, opening.arrival or f"{session.serial}/x{number}")
+        await channel.work()
+
+    def close(self) -> None:
+        """The hub stops, and its channels are over."""
+        for bundle in list(self._bundles.values()):
+            self.forget(bundle)
+        self.blobs.close()
+
+    # -- for the channels ----------------------------------------------------------------------------------------------
+
+    def enter(self, channel: _Channel) -> _Channel | None:
+        """A channel hears of its arrival's outcome from now on; the one that did so far."""
+        earlier = self._channels.get(channel.key)
+        self._channels[channel.key] = channel
+        self.requests.on_outcome[channel.key] = channel.outcome
+        return earlier
+
+    def leave(self, channel: _Channel) -> None:
+        """A channel is over."""
+        if self._channels.get(channel.key) is channel:
+            del self._channels[channel.key]
+            del self.requests.on_outcome[channel.key]
+
+    def bundle(self, value: Exchanged) -> _Bundle:
+        """The data of an exchange that ended well.
+
+        :raises LinesyncFailed: it is no longer kept.
+        """
+        bundle = self._bundles.get(value.keys)
+        if bundle is None:
+            blobs = [blob for key in value.keys if (blob := self.blobs.get(key)) is not None]
+            if len(blobs) < len(value.keys):
+                raise LinesyncFailed("the data of this exchange is no longer kept; exchange it anew, under a new id")
+            bundle = self._bundles[value.keys] = _Bundle(value, blobs)
+            bundle.timer = asyncio.get_running_loop().call_later(RESULT_LIFE, self.forget, bundle)
+        return bundle
+
+    def forget(self, bundle: _Bundle) -> None:
+        """The data of an exchange is needed no more."""
+        if self._bundles.pop(bundle.value.keys, None) is not None:
+            if bundle.timer is not None:
+                bundle.timer.cancel()
+            for key in bundle.value.keys:
+                self.blobs.drop(key)
+
+
+class _Bundle:
+    """The data of all members, on its way to all members.
+
+    :ivar owed: the (host, arrival) of those who have not confirmed that they have it.
+    :ivar timer: forgets it though somebody has not.
+    """
+
+    def __init__(self, value: Exchanged, blobs: list[Blob]) -> None:
+        from hashlib import sha256  # only hubs that exchange pay for it
+
+        self.value = value
+        self.blobs = blobs
+        self.size = sum(blob.size for blob in blobs)
+        self.owed: set[tuple[str, str]] = set()
+        self.timer: asyncio.TimerHandle | None = None
+        self._hash: _Hash = sha256()
+        self._hashed = 0
+
+    def passes(self, position: int, chunk: bytes) -> None:
+        """A receiver is sent the bytes at this position of the whole; the first of them all to come there has them
+        hashed."""
+        if position == self._hashed:
+            self._hash.update(chunk)
+            self._hashed += len(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """Of all bytes, once somebody was sent all of them."""
+        assert self._hashed == self.size
+        return self._hash.hexdigest()
+
+
+class _Channel:
+    """One arrival at an exchange."""
+
+    def __init__(
+        self,
+        home: Exchanging,
+        session: HubSession,
+        stream: Stream,
+        opening: ExchangeOpen,
+        client: Client,
+        arrival: str,
+    ) -> None:
+        self.key = (client.host, arrival)
+        self._home = home
+        self._session = session
+        self._stream = stream
+        self._opening = opening
+        self._client = client
+        self._arrival = arrival
+        self._member = opening.member or client.host
+        self._blob: Blob | None = None
+        self._given = False
+        self._ended: asyncio.Future[_Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
+        """How the arrival ended."""
+
+    async def work(self) -> None:
+        """Take the data, wait for the outcome, send it."""
+        self._session.exchanges += 1
+        reader = asyncio.create_task(self._read())
+        waits = True
+        try:
+            self._open()
+            either: set[asyncio.Future[Any]] = {reader, self._ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not self._ended.done():
+                reader.result()  # which raises
+            self._session.exchanges -= 1
+            waits = False
+            ended = self._ended.result()
+            if isinstance(ended, LinesyncError):
+                refuse(self._stream, ended)
+                await reader
+            elif await self._send(ended) and await reader is None:
+                self._confirm(ended)
+        except asyncio.CancelledError as error:
+            why = str(error.args[0]) if error.args and error.args[0] else "the hub was stopped"
+            self._left(why)
+            self._stream.reset(why)
+            raise
+        finally:
+            self._session.exchanges -= waits
+            reader.cancel()
+            self._close()
+
+    # -- the arrival ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Arrive, and let the client give."""
+        opening, members = self._opening, unfold(self._opening.members)
+        earlier = self._home.enter(self)
+        self._home.requests.perform(
+            lambda services, now: services.exchanges.open(
+                self._arrival,
+                opening.ns,
+                opening.name,
+                members,
+                self._member,
+                opening.size,
+                self._client,
+                now,
+                opening.timeout,
+                opening.within,
+            )
+        )
+        if earlier is not None:
+            earlier.end(LinesyncFailed("this arrival was asked for again, on another connection, and goes on there"))
+        if self._ended.done() and isinstance(self._ended.result(), LinesyncError):
+            return
+        if self._ended.done() or self._home.requests.services.exchanges.has_given(self._arrival, self._client):
+            self._given = True
+            self._say("had")
+            return
+        try:
+            self._blob = self._home.blobs.reserve(opening.size)
+        except LinesyncFailed as error:
+            self._cannot_keep(error)
+            return
+        self._say("give")
+        if self._blob.complete:
+            self._give(self._blob)
+
+    def _say(self, word: str) -> None:
+        with suppress(LinesyncError):  # the client may be gone or have given up already; the reader learns which
+            self._stream.send_message(protocol.encode_ok(word))
+
+    async def _read(self) -> str | None:
+        """Take what comes until the client has ended its side (None), or the channel breaks (the reason).
+
+        One that ends before its outcome has left at once: the next that comes may be the same member anew.
+        """
+        try:
+            while True:
+                item = await self._stream.receive()
+                if item.stream == 0 and self._blob is not None and not self._given and not self._ended.done():
+                    self._take(self._blob, item.data)
+        except EndOfStream:
+            why = None
+        except LinesyncError as error:
+            why = error.message
+        if not self._ended.done():
+            self._left(why)
+        return why
+
+    def _take(self, blob: Blob, data: bytes) -> None:
+        try:
+            blob.append(data)
+        except LinesyncFailed as error:
+            self._cannot_keep(error)
+        else:
+            if blob.complete:
+                self._give(blob)
+
+    def _give(self, blob: Blob) -> None:
+        self._given = True  # the model owns it
+        self._home.requests.perform(
+            lambda services, now: services.exchanges.given(self._arrival, self._client, blob.number, now)
+        )
+
+    def _cannot_keep(self, error: LinesyncError) -> None:
+        self._home.requests.perform(
+            lambda services, now: services.exchanges.cannot_keep(self._arrival, self._client, error.message, now)
+        )
+
+    def _left(self, why: str | None) -> None:
+        """The client is gone, or gave up, perhaps before the outcome."""
+        if why == protocol.GIVEN_UP:
+            self._home.requests.perform(lambda services, now: services.withdraw(self._arrival, self._client, now))
+        else:
+            self._home.requests.perform(
+                lambda services, now: services.client_gone(
+                    self._client, now, Cause.CLIENT_GONE, why or "it ended its channel"
+                )
+            )
+        self.end(LinesyncFailed("the arrival was withdrawn"))
+
+    def outcome(self, outcome: Outcome) -> None:
+        """The model has decided."""
+        if self._ended.done():
+            return
+        if isinstance(outcome, Failed):
+            if self._given and outcome.error.details.get("cause") in _DEATHS:
+                self._home.report(
+                    f"{self._member} gave its data to exchange '{self._opening.name}' and is gone"
+                    f" ({outcome.error.details['cause']}); the exchange goes on with it"
+                )
+            self.end(outcome.error)
+        elif isinstance(outcome, Granted) and isinstance(outcome.value, Exchanged):
+            try:
+                bundle = self._home.bundle(outcome.value)
+            except LinesyncFailed as error:
+                self.end(error)
+                return
+            bundle.owed.add(self.key)
+            self._ended.set_result(bundle)
+        else:
+            self.end(UsageError(f"the arrival id {self._arrival} is in use for something else; take a new one"))
+
+    def end(self, error: LinesyncError) -> None:
+        """The arrival has failed, for this channel."""
+        if not self._ended.done():
+            self._ended.set_result(error)
+
+    # -- the data of all -----------------------------------------------------------------------------------------------
+
+    async def _send(self, bundle: _Bundle) -> bool:
+        """Stream everybody's data; False when the client went away meanwhile."""
+        stream, position = self._stream, 0
+        try:
+            with Blob.reading(bundle.blobs):
+                for member, blob in zip(bundle.value.members, bundle.blobs, strict=True):
+                    first = blob is bundle.blobs[0]
+                    part = ExchangePart(member=member, size=blob.size, total=bundle.size if first else 0)
+                    stream.send_message(protocol.encode(part))
+                    await stream.drained()
+                    for offset in range(0, blob.size, _CHUNK):
+                        chunk = blob.read(offset, min(_CHUNK, blob.size - offset))
+                        bundle.passes(position, chunk)
+                        position += len(chunk)
+                        await stream.send(1, chunk)
+                stream.send_message(protocol.encode(FileEnd(sha256=bundle.sha256)))
+                stream.end()
+        except LinesyncError as error:
+            refuse(stream, error)  # where it can still hear it
+            return False
+        return True
+
+    def _confirm(self, bundle: _Bundle) -> None:
+        """The client has all of it."""
+        self._home.requests.services.confirm(self._arrival, self._client)
+        self._done(bundle)
+
+    def _done(self, bundle: _Bundle) -> None:
+        bundle.owed.discard(self.key)
+        if not bundle.owed:
+            self._home.forget(bundle)
+
+    def _close(self) -> None:
+        """Leave nothing behind but what somebody may ask for again."""
+        if not self._ended.done():
+            self._left("the hub gave up")
+        self._home.leave(self)
+        if self._blob is not None and not self._given:
+            self._home.blobs.drop(self._blob.number)
+        if not self._opening.arrival and self._ended.done():  # an arrival without a name cannot be asked for again
+            self._home.requests.services.confirm(self._arrival, self._client)
+            ended = self._ended.result()
+            if isinstance(ended, _Bundle):
+                self._done(ended)

@@ -1,0 +1,106 @@
+"""A host's side of the channels that are opened to it, by what they are for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from .. import protocol
+from ..errors import EndOfStream, LinesyncError, LinesyncFailed
+from ..protocol import FileRead, FileWrite, Message, Run
+from ..runtime.streams import Stream
+
+__all__ = ["SERVED", "addressee", "answered", "is_command", "refuse", "serve", "settle"]
+
+SERVED: tuple[type[Message], ...] = (Run, FileRead, FileWrite)
+"""The openings that any host serves."""
+
+
+def addressee(words: str) -> str:
+    """The host that an opening is for; empty when it is none that a host serves.
+
+    :raises LinesyncError: the opening is malformed.
+    """
+    verb = words.partition(" ")[0]
+    if verb not in {cls.VERB for cls in SERVED}:
+        return ""
+    message = protocol.decode(words, *SERVED)
+    return str(message.to)  # type: ignore[attr-defined]
+
+
+def is_command(words: str, host: str) -> bool:
+    """Whether an opening runs a command on this host."""
+    try:
+        return words.startswith(f"{Run.VERB} ") and addressee(words) == host
+    except LinesyncError:
+        return False
+
+
+async def serve(stream: Stream, extra: Mapping[str, str]) -> None:
+    """Do what a channel was opened for; its errors go to the client as the last message.
+
+    :param extra: environment variables for the commands that are run.
+    """
+    from .command import serve_run
+    from .files import serve_read, serve_write
+
+    try:
+        request = protocol.decode(stream.words, *SERVED)
+        if isinstance(request, Run):
+            await serve_run(stream, request, extra)
+        elif isinstance(request, FileRead):
+            await serve_read(stream, request)
+        elif isinstance(request, FileWrite):
+            await serve_write(stream, request)
+    except asyncio.CancelledError:
+        refuse(stream, LinesyncFailed("this host's agent was stopped"))
+        raise
+    except LinesyncError as error:
+        refuse(stream, error)
+    except OSError as error:
+        refuse(stream, LinesyncFailed(f"this host failed: {error.strerror}"))
+    except Exception as error:
+        # A fault of ours must not leave the client waiting; the log has the rest.
+        refuse(stream, LinesyncFailed(f"linesync on this host has a fault ({error!r}); see its log, and report it"))
+        raise
+    await settle(stream)
+
+
+async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
+    """Do what a channel was opened for, so that no failure leaves its client waiting: it goes there as the last message.
+
+    :param work: looks at the stream and gives what there is to do; both may raise.
+    """
+    try:
+        await work(stream)
+    except LinesyncError as error:
+        refuse(stream, error)
+        await settle(stream)
+    except Exception as error:
+        refuse(
+            stream, LinesyncFailed(f"linesync has a fault ({error!r}); see the log of the hub or agent, and report it")
+        )
+        raise
+
+
+async def settle(stream: Stream) -> None:
+    """Take what still comes until the client has closed its side, so that nothing of the channel is left."""
+    try:
+        while True:
+            await stream.receive()
+    except EndOfStream:
+        pass
+    except LinesyncError:
+        pass
+
+
+def refuse(stream: Stream, error: LinesyncError) -> None:
+    """Send an error as a channel's last message."""
+    if stream.broken is not None:
+        return
+    try:
+        stream.send_message(protocol.encode_error(error))
+    except LinesyncError:
+        return
+    stream.end()

@@ -1,0 +1,1 @@
+"""Hosts: membership, member names and published values."""

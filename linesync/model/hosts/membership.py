@@ -1,0 +1,289 @@
+"""Which hosts there are, and whether they live.
+
+1. An agent registers its host's name under a session, a boot id (one for each life of the agent) and a line.
+2. Any valid frame renews the host's lease (20 s unless chosen). A line that is lost costs nothing by itself:
+   the session resumes when a line is back within the lease. When the lease runs out the host is lost, which
+   is told once; the session may still come back, and then the host is up again, but what failed stays failed.
+3. A name belongs to one life at a time. Another session takes it over when it is the same life on a new
+   session (same boot id), when the old one is lost or ended, or when the old one cannot be speaking any more:
+   its line is down, or it is the very line on which the new one calls. Each take-over ends the old life as
+   *restarted*, unless its loss was told before. Anybody else is refused, with the words that tell which of
+   the two to stop.
+4. A hub that was itself stalled has heard nobody and cannot blame them: ``extend_all`` gives each lease one
+   period more.
+5. Lost hosts stay in the table, for ``status`` to say who is dead and why, until their room is needed.
+
+Whatever comes in the name of a session that no longer speaks for its host is ignored. A host heard renews its
+lease without touching the timers; the timer that then comes too early only sets itself anew, once a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ...errors import LinesyncFailed, NotAllowed, UsageError
+from ..decisions import HostEvent, HostLost, HostUp
+from ..participants import HUB, Cause, check_host, check_name, seconds_in_words
+from ..timers import Timers
+
+__all__ = ["LEASE", "Membership"]
+
+LEASE = 20.0  # seconds without a valid frame after which a host is lost
+RECENT = 3.0  # seconds in which a host must have been heard to count as alive without being asked
+QUIET = 0.4  # of a lease without a frame, after which status calls a host quiet: 8 s of 20
+HOSTS_MAX = 4096  # hosts known at once, lost ones included
+CAPABILITIES_MAX = 64  # capabilities of one host, each a name of up to 200 bytes
+PUBLISHED_MAX = 64  # values that one host publishes; keys are names, too
+PUBLISHED_BYTES = 1024  # of UTF-8 in one published value
+BOOT_SHOWN = 4  # characters of a boot id in messages
+
+
+@dataclass(slots=True, eq=False)
+class _Host:
+    name: str
+    session: str
+    boot: str
+    line: str
+    since: float
+    heard: float
+    lease_end: float
+    capabilities: tuple[str, ...] = ()
+    published: dict[str, str] = field(default_factory=dict)
+    down: str | None = None  # why its line is down, or None while it is up
+    lost: Cause | None = None
+    ended: bool = False  # this session will not speak again
+    why: str = ""
+
+    def line_in_words(self) -> str:
+        return f"its line {self.line} is down" + (f" ({self.down})" if self.down else "")
+
+
+class Membership:
+    """The registry of hosts. All times are monotonic seconds.
+
+    :param lease: seconds without a valid frame after which a host is lost.
+    """
+
+    def __init__(self, *, lease: float = LEASE) -> None:
+        self._lease = lease
+        self._hosts: dict[str, _Host] = {}
+        self._leases: Timers[str] = Timers()
+        self._asked: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def register(
+        self,
+        name: str,
+        session: str,
+        boot: str,
+        line: str,
+        now: float,
+        *,
+        capabilities: Iterable[str] = (),
+        published: Mapping[str, str] | None = None,
+    ) -> list[HostEvent]:
+        """A host says who it is; the same session may say it again with other values.
+
+        :param line: the label of the line it calls on, one for each byte pipe.
+        :returns: what changed: HostLost for the life whose place it takes, HostUp.
+        :raises UsageError: a bad name, capability or published value.
+        :raises NotAllowed: the name is the hub's own, or a host that lives elsewhere has it.
+        :raises LinesyncFailed: too many hosts live.
+        """
+        check_host(name)
+        if name == HUB:
+            raise NotAllowed("the name 'hub' is the controller's own; start this agent with another --name")
+        offers = tuple(capabilities)
+        values = dict(published or {})
+        _check_values(offers, values)
+        old = self._hosts.get(name)
+        if old is not None and old.session == session and not old.ended:
+            old.capabilities, old.published = offers, values
+            return self.line_back(name, session, line, now)
+        if old is not None:
+            self._refuse_twin(old, boot, line, now)
+        else:
+            self._make_room()
+        events: list[HostEvent] = []
+        if old is not None and old.lost is None:
+            events += self._lose(old, Cause.RESTARTED, f"its agent started anew on {line}", now)
+        host = _Host(name, session, boot, line, now, now, now + self._lease, offers, values)
+        self._hosts[name] = host
+        self._leases.set(name, host.lease_end)
+        return [*events, HostUp(host=name, session=session, resumed=False)]
+
+    def heard(self, name: str, session: str, now: float) -> list[HostEvent]:
+        """A valid frame came from the host: renew its lease. Returns HostUp when it was lost."""
+        host = self._speaking(name, session)
+        if host is None:
+            return []
+        host.heard = now
+        host.lease_end = now + self._lease
+        if host.lost is None:
+            return []
+        host.lost = None
+        host.why = ""
+        host.since = now
+        self._leases.set(name, host.lease_end)
+        return [HostUp(host=name, session=session, resumed=True)]
+
+    def line_lost(self, name: str, session: str, why: str = "") -> None:
+        """The host's line dropped; its lease runs on."""
+        host = self._speaking(name, session)
+        if host is not None:
+            host.down = why
+
+    def line_back(self, name: str, session: str, line: str, now: float) -> list[HostEvent]:
+        """The session resumed, perhaps on another line. Returns HostUp when the host was lost."""
+        host = self._speaking(name, session)
+        if host is None:
+            return []
+        host.down = None
+        host.line = line
+        return self.heard(name, session, now)
+
+    def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[HostEvent]:
+        """The session is over for good: stopped, or restarted. Returns HostLost unless told before."""
+        host = self._speaking(name, session)
+        if host is None:
+            return []
+        host.ended = True
+        return [] if host.lost else self._lose(host, cause, why, now)
+
+    def extend_all(self, now: float) -> None:
+        """The hub itself was stalled: every host that is not lost has a full lease from now."""
+        for host in self._hosts.values():
+            host.lease_end = now + self._lease
+
+    def absent(self, name: str) -> Cause | None:
+        """Why a host cannot be waited for, or None while it lives; the hub itself always does."""
+        if name == HUB:
+            return None
+        host = self._hosts.get(name)
+        return Cause.NEVER_SEEN if host is None else host.lost
+
+    def lost(self, name: str) -> tuple[Cause, str] | None:
+        """Why a host that was seen is not there, with half a sentence; None while it lives or nobody has seen it."""
+        host = self._hosts.get(name)
+        return (host.lost, host.why) if host is not None and host.lost is not None else None
+
+    def silent(self, name: str, now: float) -> bool:
+        """Whether a host should be asked before anybody counts on it: nothing was heard of it for three seconds."""
+        host = self._hosts.get(name)
+        return host is not None and now - host.heard > RECENT
+
+    def word(self, name: str) -> str:
+        """What there is to say of a host that is not lost: ``never seen``, ``its line ... is down``, or nothing."""
+        if name == HUB:
+            return ""
+        host = self._hosts.get(name)
+        if host is None:
+            return str(Cause.NEVER_SEEN)
+        return host.line_in_words() if host.down is not None else ""
+
+    def published(self, name: str) -> Mapping[str, str]:
+        """What a host publishes; nothing for one that nobody has seen."""
+        host = self._hosts.get(name)
+        return host.published if host is not None else {}
+
+    def all_published(self) -> list[tuple[str, Mapping[str, str]]]:
+        """What each host publishes that was seen, lost ones included."""
+        return [(host.name, host.published) for host in self._hosts.values()]
+
+    def ask(self, name: str) -> None:
+        """Have a host asked whether it lives."""
+        self._asked[name] = None
+
+    def take_asked(self) -> list[str]:
+        """The hosts to ask since the last call."""
+        asked, self._asked = list(self._asked), {}
+        return asked
+
+    def next_timer(self) -> float | None:
+        """When to call :meth:`handle_timer`, or None; never later than the first lease that may run out."""
+        return self._leases.next_timer()
+
+    def handle_timer(self, now: float) -> list[HostEvent]:
+        """Tell which leases have run out."""
+        events: list[HostEvent] = []
+        for name in self._leases.pop_due(now):
+            host = self._hosts[name]
+            if host.lease_end > now:
+                self._leases.set(name, host.lease_end)
+                continue
+            silent = f"nothing heard on {host.line} for {seconds_in_words(now - host.heard)}"
+            why = silent if host.down is None else host.line_in_words()
+            events += self._lose(host, Cause.LINE_LOST, why, now)
+        return events
+
+    def status(self, now: float) -> list[dict[str, object]]:
+        """One JSON-able row for each host, by name.
+
+        ``state`` is up, quiet or lost; ``since`` is how many seconds ago it came up or was lost, ``heard``
+        how many since its last valid frame; ``cause`` and ``why`` are None and empty unless it is lost.
+        """
+        return [self._row(host, now) for _, host in sorted(self._hosts.items())]
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _speaking(self, name: str, session: str) -> _Host | None:
+        host = self._hosts.get(name)
+        return host if host is not None and host.session == session and not host.ended else None
+
+    def _refuse_twin(self, old: _Host, boot: str, line: str, now: float) -> None:
+        silenced = old.lost is not None or old.down is not None or old.line == line
+        if silenced or old.boot == boot:
+            return
+        raise NotAllowed(
+            f"the name '{old.name}' is taken by the agent on {old.line} (boot {old.boot[:BOOT_SHOWN]}…), "
+            f"heard {seconds_in_words(now - old.heard)} ago; "
+            "start this agent with another --name, or stop that one",
+            details={"host": old.name, "line": old.line, "boot": old.boot, "heard": now - old.heard},
+        )
+
+    def _make_room(self) -> None:
+        if len(self._hosts) < HOSTS_MAX:
+            return
+        lost = min((h for h in self._hosts.values() if h.lost), key=lambda h: h.since, default=None)
+        if lost is None:
+            raise LinesyncFailed(f"this hub already serves {HOSTS_MAX} hosts and takes no more; stop an agent first")
+        del self._hosts[lost.name]
+
+    def _lose(self, host: _Host, cause: Cause, why: str, now: float) -> list[HostEvent]:
+        host.lost = cause
+        host.why = why
+        host.since = now
+        self._leases.cancel(host.name)
+        return [HostLost(host=host.name, session=host.session, cause=cause, why=why)]
+
+    def _row(self, host: _Host, now: float) -> dict[str, object]:
+        quiet = host.down is not None or now - host.heard > QUIET * self._lease
+        return {
+            "name": host.name,
+            "state": "lost" if host.lost else "quiet" if quiet else "up",
+            "cause": str(host.lost) if host.lost else None,
+            "why": host.why or (host.line_in_words() if host.down is not None else ""),
+            "since": now - host.since,
+            "heard": now - host.heard,
+            "session": host.session,
+            "boot": host.boot,
+            "line": host.line,
+            "capabilities": list(host.capabilities),
+            "published": dict(host.published),
+        }
+
+
+def _check_values(capabilities: tuple[str, ...], published: Mapping[str, str]) -> None:
+    if len(capabilities) > CAPABILITIES_MAX or len(published) > PUBLISHED_MAX:
+        raise UsageError(
+            f"a host has at most {CAPABILITIES_MAX} capabilities and {PUBLISHED_MAX} published values; leave some out"
+        )
+    for capability in capabilities:
+        check_name("capability", capability)
+    for key, value in published.items():
+        check_name("published value's", key)
+        if len(value) > PUBLISHED_BYTES or len(value.encode(errors="surrogatepass")) > PUBLISHED_BYTES:
+            raise UsageError(f"the published value {key} is longer than {PUBLISHED_BYTES} bytes; publish less")

@@ -1,0 +1,1 @@
+"""The synchronisation services as pure state machines."""

@@ -1,0 +1,218 @@
+"""What the names of barriers are remembered for after their generations.
+
+1. The number of the last generation, so that no name repeats one. A name that falls out of the 10,000 used most recently
+   continues above every number that fell out.
+2. A release ``once``: whoever comes after is refused. A release that lingers: whoever comes in time passes.
+3. A failure (an abort, a lost member) for those who had not arrived: each is told once, for ten minutes.
+
+Of the last two those are remembered whose lists of members come to 200,000 names together, the youngest.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from ...errors import LinesyncError, Mismatch
+from ..decisions import Released
+from ..participants import names_in_words, seconds_in_words
+from .barrier_terms import Terms
+from .kept_results import RESULT_LIFE
+
+__all__ = ["Failure", "Past"]
+
+NAMES_REMEMBERED = 10_000  # names whose last generation is kept
+MEMBERS_REMEMBERED = 200_000  # members in the lists of all releases that linger and of all failures
+PARTIES_TOLD = 32  # parties of a past generation that are named
+
+
+@dataclass(slots=True)
+class Failure:
+    """A generation that failed before all had arrived.
+
+    :ivar absent: the members that have not been told.
+    :ivar others: by count, how many have not been told.
+    :ivar since: when it failed, monotonic seconds.
+    """
+
+    terms: Terms
+    error: LinesyncError
+    absent: set[str]
+    others: int
+    since: float
+
+    def tell(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
+        """What a newcomer is told of it, None when it does not concern it."""
+        if now >= self.since + RESULT_LIFE or terms != self.terms:
+            return None
+        if name in self.absent:
+            self.absent.discard(name)
+        elif self.others > 0:
+            self.others -= 1
+        else:
+            return None
+        return self.error
+
+    @property
+    def told(self) -> bool:
+        return not self.absent and self.others <= 0
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last generation of a name.
+
+    :ivar once: it was for one use.
+    :ivar lingers: the terms of a release that lingers.
+    :ivar parties: who was there, the first 32.
+    :ivar all_named: these are all.
+    :ivar came: how many came, latecomers included.
+    """
+
+    generation: int = 0
+    once: bool = False
+    lingers: Terms | None = None
+    parties: tuple[str, ...] = ()
+    all_named: bool = True
+    lost: tuple[str, ...] = ()
+    since: float = 0.0
+    came: int = 0
+    failure: Failure | None = None
+
+    def members(self) -> int:
+        """How many members' names it keeps."""
+        kept = [self.lingers, self.failure.terms if self.failure is not None else None]
+        return sum(len(terms.members) for terms in kept if terms is not None and terms.members is not None)
+
+
+class Past:
+    """The past of all names, by namespace and name."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
+        self._highest_forgotten = 0
+        self._members: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """How many members' names each name keeps, the oldest first, where it keeps any."""
+        self._kept = 0  # all of these
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def next_generation(self, key: tuple[str, str]) -> int:
+        """The number that the next generation of a name gets."""
+        last = self._last.get(key)
+        return (last.generation if last is not None else self._highest_forgotten) + 1
+
+    def released(
+        self,
+        key: tuple[str, str],
+        terms: Terms,
+        generation: int,
+        parties: tuple[str, ...],
+        lost: tuple[str, ...],
+        now: float,
+    ) -> None:
+        """A generation was released."""
+        last = self._touch(key)
+        last.generation, last.once, last.since, last.came = generation, terms.reuse.once, now, len(parties)
+        last.lingers = terms if terms.reuse.linger else None
+        last.all_named = len(parties) <= PARTIES_TOLD
+        last.parties = parties[:PARTIES_TOLD] if last.once or last.lingers is not None else ()
+        last.lost = lost if last.lingers is not None else ()
+        last.failure = None
+        self._weigh(key, last)
+
+    def failed(self, key: tuple[str, str], failure: Failure) -> None:
+        """A generation failed; its number is used again."""
+        last = self._touch(key)
+        last.failure = failure
+        self._weigh(key, last)
+
+    def used_up(self, key: tuple[str, str], title: str, now: float) -> Mismatch | None:
+        """Why a name that was for one use takes nobody any more; None when it is not."""
+        last = self._last.get(key)
+        if last is None or not last.once:
+            return None
+        there = names_in_words(last.parties, last.came)
+        return Mismatch(
+            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago, with {there}; "
+            "use another name, or 'linesync reset' it first",
+            details={"generation": last.generation, "arrived": list(last.parties), "released": now - last.since},
+        )
+
+    def late(
+        self, key: tuple[str, str], title: str, terms: Terms, name: str, now: float
+    ) -> Released | LinesyncError | None:
+        """What a newcomer meets: a generation that failed, or one that was released, or nothing."""
+        return self.failure(key, terms, name, now) or self.passed(key, title, terms, now)
+
+    def failure(self, key: tuple[str, str], terms: Terms, name: str, now: float) -> LinesyncError | None:
+        """Why a generation failed at which a newcomer had not arrived; it is told so once."""
+        last = self._last.get(key)
+        if last is None or last.failure is None:
+            return None
+        error = last.failure.tell(terms, name, now)
+        if last.failure.told:
+            last.failure = None
+            self._weigh(key, last)
+        return error
+
+    def passed(self, key: tuple[str, str], title: str, terms: Terms, now: float) -> Released | LinesyncError | None:
+        """What a newcomer meets after a release: the same release while it lingers, an error, or nothing."""
+        last = self._last.get(key)
+        if last is None:
+            return None
+        if last.once:
+            return self.used_up(key, title, now)
+        if last.lingers is None or now >= last.since + last.lingers.reuse.linger:
+            return None
+        if terms != last.lingers:
+            return Mismatch(
+                f"{title} stands {last.lingers}, and you came {terms}; use the same everywhere, or another name",
+                details={"stands": str(last.lingers), "yours": str(terms)},
+            )
+        last.came += 1
+        return Released(
+            generation=last.generation,
+            parties=last.parties if last.all_named else (),
+            position=last.came,
+            count=last.came,
+            lost=last.lost,
+        )
+
+    def forget(self, namespace: str, keys: list[tuple[str, str]] | None) -> int:
+        """Forget uses and failures of names (None: all of the namespace); their numbers go on. How many had any."""
+        found = 0
+        for key in list(self._last) if keys is None else keys:
+            last = self._last.get(key)
+            if last is None or key[0] != namespace:
+                continue
+            found += last.failure is not None or last.once
+            last.once = False
+            self._forget(key, last)
+        return found
+
+    def _touch(self, key: tuple[str, str]) -> _Last:
+        last = self._last.setdefault(key, _Last(generation=self._highest_forgotten))
+        self._last.move_to_end(key)
+        if len(self._last) > NAMES_REMEMBERED:
+            oldest, forgotten = self._last.popitem(last=False)
+            self._forget(oldest, forgotten)
+            self._highest_forgotten = max(self._highest_forgotten, forgotten.generation)
+        return last
+
+    def _weigh(self, key: tuple[str, str], last: _Last) -> None:
+        """Count the members that a name keeps; forget older lists where there are too many."""
+        self._kept -= self._members.pop(key, 0)
+        members = last.members()
+        if members:
+            self._members[key] = members
+            self._kept += members
+        while self._kept > MEMBERS_REMEMBERED:
+            oldest = next(iter(self._members))
+            self._forget(oldest, self._last[oldest])
+
+    def _forget(self, key: tuple[str, str], last: _Last) -> None:
+        last.lingers = last.failure = None
+        last.lost = ()
+        self._kept -= self._members.pop(key, 0)

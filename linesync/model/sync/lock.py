@@ -1,0 +1,203 @@
+"""Locks: one owner at a time, first come, first served, each with a fencing token larger than all before it.
+
+1. A free lock is granted at once; else the arrival queues up. A grant is provisional until its client confirms it, and
+   then held: by the client, or, with *keep*, by the client's host.
+2. It goes back when the owner gives it back, when its client is gone, and, kept, when its host is lost. The next in the
+   queue then has it, with a larger token: a resource that remembers the largest token it has seen turns away whoever
+   still believes to own the lock (Kleppmann, "How to do distributed locking").
+3. Tokens grow over all locks of a hub, from a first one that the hub chooses larger than what an earlier life of it
+   gave out.
+4. A lock that nobody has or waits for is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import takewhile
+
+from ...errors import LinesyncFailed, NotAllowed, TimedOut
+from ..decisions import ArrivalId, Outcome, Token
+from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
+from .waits import Acting, Edge, Hold, Place, Wait, Waits
+
+__all__ = ["Locks"]
+
+NAMES_MAX = 10_000  # locks that somebody has
+QUEUE_LISTED = 100  # waiting names in the details of one error
+
+
+class Locks:
+    """All locks of a hub, by namespace and name.
+
+    :param first_token: the first fencing token.
+    """
+
+    def __init__(self, waits: Waits, *, first_token: int = 1) -> None:
+        self.waits = waits
+        self._named: dict[tuple[str, str], _Lock] = {}
+        self._next = first_token
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def take(
+        self,
+        arrival: ArrivalId,
+        namespace: str,
+        name: str,
+        client: Client,
+        now: float,
+        timeout: float | None = None,
+        *,
+        keep: bool = False,
+        within: str = "",
+    ) -> list[Outcome]:
+        """Take a lock, or wait for it.
+
+        :param timeout: seconds; 0 polls, None waits for ever.
+        :param keep: the client's host owns it, over the client's end.
+        :returns: :class:`Token`, provisional; nothing while it waits; else its failure: UsageError (a bad name or
+            timeout), TimedOut (a poll of a lock that is taken), LinesyncFailed (too many locks or waits).
+        """
+
+        def join() -> list[Outcome]:
+            check_name("namespace", namespace)
+            check_name("lock", name)
+            check_timeout(timeout)
+            lock = self._named.get((namespace, name))
+            if lock is None:
+                if len(self._named) >= NAMES_MAX:
+                    raise LinesyncFailed(f"this hub already keeps {NAMES_MAX} locks; give some back, or reset them")
+                lock = _Lock(self, namespace, name)
+            if timeout == 0 and lock.owner is not None:
+                raise lock.taken(f"{lock.title} is taken")
+            wait = self.waits.open(arrival, client, lock, client.host, now, timeout, within)
+            self._named[lock.key] = lock
+            return lock.join(wait, keep, now)
+
+        return self.waits.admit(arrival, client, now, join)
+
+    def give_back(self, namespace: str, name: str, token: int, host: str, now: float) -> list[Outcome]:
+        """Give back a lock that a host, or a client on it, owns.
+
+        :raises NotAllowed: it does not own it, or under another token.
+        """
+        lock = self._named.get((namespace, name))
+        owner = lock.owner if lock is not None else None
+        if lock is None or owner is None or owner.client.host != host or lock.token != token:
+            whose = "nobody" if lock is None or owner is None else f"{owner.name} (token {lock.token})"
+            title = _Lock(self, namespace, name).title
+            raise NotAllowed(
+                f"{title} is not {host}'s under the token {token}: it belongs to {whose}; what it guards may have "
+                "changed hands, so start over with a new lock",
+                details={"owner": None if owner is None else owner.name, "token": lock.token if lock else None},
+            )
+        return self.waits.give_back(owner, now)
+
+    def next_token(self) -> int:
+        token, self._next = self._next, self._next + 1
+        return token
+
+    def remove(self, lock: _Lock) -> None:
+        """Forget a lock that nobody has or waits for."""
+        self._named.pop(lock.key, None)
+
+    def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
+        """Free locks of a namespace (None: all of them): how many, and the waits that are to fail, owners included."""
+        keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else list(self._named)
+        found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
+        return len(found), [wait for lock in found for wait in lock.everybody()]
+
+    def status(self, now: float) -> list[dict[str, object]]:
+        """One JSON-able row for each lock; ``waiting`` and ``since`` are in seconds."""
+        return [lock.status(now) for lock in self._named.values()]
+
+
+class _Lock(Place):
+    """One named lock."""
+
+    OWNED = True
+
+    def __init__(self, home: Locks, namespace: str, name: str) -> None:
+        super().__init__("lock", namespace, name)
+        self.owner: Wait | None = None
+        self.token = 0
+        """The owner's."""
+        self._since = 0.0
+        self._home = home
+        self._queue: OrderedDict[Wait, None] = OrderedDict()
+        self._kept: set[Wait] = set()
+
+    def everybody(self) -> list[Wait]:
+        return [*([self.owner] if self.owner is not None else []), *self._queue]
+
+    def join(self, wait: Wait, keep: bool, now: float) -> list[Outcome]:
+        """Queue up, and have it if it is free."""
+        self._queue[wait] = None
+        if keep:
+            self._kept.add(wait)
+        return self.settle(now)
+
+    def taken(self, headline: str, before: Wait | None = None) -> TimedOut:
+        """Word a timeout: who has it, and who waits before that one, or at all."""
+        owner = self.owner.name if self.owner is not None else "nobody"
+        ahead = list(takewhile(lambda wait: wait is not before, self._queue))
+        queue = [wait.name for wait in ahead[:QUEUE_LISTED]]
+        first = f"; waiting: {names_in_words(queue, len(ahead))}" if queue else ""
+        return TimedOut(
+            f"{headline}: {owner} has it (token {self.token}){first}",
+            details={"owner": owner, "token": self.token, "queue": queue},
+        )
+
+    def timed_out(self, wait: Wait) -> TimedOut:
+        return self.taken(f"timed out after {seconds_in_words(wait.timeout or 0)} at {self.title}", wait)
+
+    def leave(self, wait: Wait, cause: Cause) -> None:
+        self._kept.discard(wait)
+        if wait is self.owner:
+            self.owner = None
+        else:
+            del self._queue[wait]
+
+    def confirmed(self, wait: Wait) -> Hold:
+        return Hold.BY_HOST if wait in self._kept else Hold.BY_CLIENT
+
+    def settle(self, now: float) -> list[Outcome]:
+        if self.owner is not None:
+            return []
+        if not self._queue:
+            self._home.remove(self)
+            return []
+        self.owner, _ = self._queue.popitem(last=False)
+        self.token = self._home.next_token()
+        self._since = now
+        return [self._home.waits.grant(self.owner, Token(token=self.token), now, provisional=True)]
+
+    def could_proceed(self, wait: Wait, acting: Acting) -> bool:
+        return self.owner is None or acting.holder(self.owner)
+
+    def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
+        if self.owner is None or acting.holder(self.owner):
+            return []
+        return [Edge(tuple(acting.holder_waits(self.owner)), f"{self.title}, which {self.owner.name} has")]
+
+    def status(self, now: float) -> dict[str, object]:
+        namespace, name = self.key
+        owner = self.owner
+        return {
+            "namespace": namespace,
+            "name": name,
+            "token": self.token,
+            "owner": None
+            if owner is None
+            else {
+                "name": owner.name,
+                "client": None if owner in self._kept else owner.client.number,
+                "confirmed": owner.held is not None,
+                "since": now - self._since,
+            },
+            "queue": [
+                {"name": wait.name, "client": wait.client.number, "waiting": now - wait.since} for wait in self._queue
+            ],
+        }

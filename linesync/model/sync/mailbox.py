@@ -1,0 +1,437 @@
+"""Messages: topics that hosts write to, and that keep what was written for all who will read.
+
+1. A topic is a list of messages, numbered from 1, that only grows. Reading takes nothing away: whoever comes late reads
+   what whoever was early has read.
+2. To *receive* is to wait until the message of a number is there; later ones come with it, up to a number of messages and
+   of bytes. A reader may leave its own messages aside: it then counts, and gets, only those that others sent. Readers and
+   senders are members, and a member is somebody else than another one of its host.
+3. To *gather* (LAVA's wait-all) is to wait until every other host of the reader's group, or every one of a role, has sent;
+   see :mod:`.gathering`.
+4. A reset forgets a topic, and its numbers begin at 1 again.
+
+A wait for a number is filed under the number, and one that leaves a reader's own messages aside under the number that the
+message would have if the reader sent nothing more; it moves on by one with each message of its reader. So a message costs
+one step for each wait that it ends, whatever else is waiting.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from ...errors import LinesyncFailed, TimedOut, UsageError
+from ..decisions import ArrivalId, Message, Messages, Outcome, Posted
+from ..participants import Cause, Client, check_member, check_name, check_timeout, names_in_words, seconds_in_words
+from .gathering import ANSWER_ROOM, LISTED, Gathering, Group, Groups, Last, host_of
+from .waits import Place, Wait, Waits
+
+__all__ = ["Group", "Groups", "Mailbox"]
+
+ITEMS_MAX = 100  # items of one message
+TEXT_MAX = 64 << 10  # bytes of UTF-8 in the items of one message
+MESSAGES_MAX = 10_000  # messages of one topic
+TOPICS_MAX = 10_000  # topics that hold messages
+ROOM = 64 << 20  # bytes of all messages, as _room counts them
+MOST = 1000  # messages in one answer
+
+_MESSAGE_ROOM = 192  # bytes that a message takes beside its items: more than its sender and number, written out
+_ITEM_ROOM = 64  # bytes that an item takes beside its text
+_PLAIN = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))  # never written as an escape
+_CONTROLS = bytes(range(0x20)) + b"\x7f"
+
+
+class Mailbox:
+    """All topics of a hub, by namespace and name.
+
+    :param room: bytes that all messages together may take; each counts its items and a little for itself.
+    """
+
+    def __init__(self, waits: Waits, groups: Groups, *, room: int = ROOM) -> None:
+        self.waits = waits
+        self.groups = groups
+        self.gatherings: dict[Gathering, None] = {}
+        self._topics: dict[tuple[str, str], _Topic] = {}
+        self._written = 0  # topics that hold messages
+        self._room = room
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    # -- requests --------------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        arrival: ArrivalId,
+        namespace: str,
+        topic: str,
+        items: tuple[str, ...],
+        sender: str,
+        client: Client,
+        now: float,
+    ) -> list[Outcome]:
+        """Add a message to a topic: up to 100 items of together up to 64 KiB.
+
+        :param sender: the member that sends it.
+        :returns: :class:`Posted` for this arrival and :class:`Messages` for those who waited for it; else its failure:
+            UsageError (a bad name, or too large a message), LinesyncFailed (too many messages or topics).
+        """
+
+        def join() -> list[Outcome]:
+            check_member(sender)
+            found = self._find(namespace, topic)
+            room = _room(items)
+            self._refuse(found, room)
+            self._topics[found.key] = found
+            self._written += not found.messages
+            self._taken += room
+            number = found.add(sender, items, room)
+            done = self.waits.answer(arrival, client, Posted(number=number), now)
+            return [done, *found.serve(sender, now)]
+
+        return self.waits.admit(arrival, client, now, join)
+
+    def receive(
+        self,
+        arrival: ArrivalId,
+        namespace: str,
+        topic: str,
+        first: int,
+        most: int,
+        others: bool,
+        reader: str,
+        client: Client,
+        now: float,
+        timeout: float | None = None,
+        within: str = "",
+    ) -> list[Outcome]:
+        """Wait until a topic has its message number ``first`` (1 to 10,000), and read from there.
+
+        :param most: how many messages to read at most, 1 to 1,000; about 512 KiB of them, and always the first.
+        :param others: count only messages whose sender is not ``reader``.
+        :param timeout: seconds; 0 polls, None waits for ever.
+        :returns: :class:`Messages`; nothing while it waits; else its failure: UsageError (a bad name, number or timeout),
+            TimedOut (a poll that came too early), LinesyncFailed (too many waits).
+        """
+
+        def join() -> list[Outcome]:
+            check_member(reader)
+            check_timeout(timeout)
+            found = self._find(namespace, topic)
+            if not (1 <= first <= MESSAGES_MAX and 1 <= most <= MOST):
+                raise UsageError(
+                    f"messages have the numbers 1 to {MESSAGES_MAX}, and 1 to {MOST} are read at a time; "
+                    f"{most} from number {first} on is none of these"
+                )
+            reading = _Reading(first, most, reader if others else None)
+            if found.holds(reading):
+                return [self.waits.answer(arrival, client, found.read(reading), now)]
+            if timeout == 0:
+                raise found.missing(f"too early at {found.title}", reading)
+            wait = self.waits.open(arrival, client, found, reader, now, timeout, within)
+            self._topics[found.key] = found
+            found.enter(wait, reading)
+            return []
+
+        return self.waits.admit(arrival, client, now, join)
+
+    def receive_all(
+        self,
+        arrival: ArrivalId,
+        namespace: str,
+        topic: str,
+        reader: str,
+        role: str,
+        client: Client,
+        now: float,
+        timeout: float | None = None,
+        within: str = "",
+    ) -> list[Outcome]:
+        """Wait until every other host of the reader's group has sent to a topic.
+
+        :param role: only the hosts of this role; empty for all.
+        :param timeout: seconds; 0 polls, None waits for ever.
+        :returns: :class:`Messages`, the last one of each; nothing while it waits; else its failure: UsageError (a bad
+            name or timeout), MemberLost, Mismatch (nobody has the role), TimedOut (a poll that came too early),
+            LinesyncFailed (too many waits, or more messages than one answer holds).
+        """
+
+        def join() -> list[Outcome]:
+            check_member(reader)
+            check_timeout(timeout)
+            if role:
+                check_name("role", role)
+            found = self._find(namespace, topic)
+            gathering = found.gathering(self.groups.name_of(host_of(reader)), role)
+            gathering.refuse(reader)
+            if gathering.ready(reader):
+                return [self.waits.answer(arrival, client, gathering.read(reader), now)]
+            if timeout == 0:
+                raise gathering.missing(f"too early at {found.title}", reader)
+            wait = self.waits.open(arrival, client, gathering, reader, now, timeout, within)
+            self._topics[found.key] = found
+            found.gather(wait, gathering)
+            return []
+
+        return self.waits.admit(arrival, client, now, join)
+
+    def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
+        """Forget topics of a namespace (None: all of them).
+
+        :returns: how many of them held messages, and the waits at them, in order, which are to fail.
+        """
+        keys = list(self._topics) if names is None else [(namespace, name) for name in names]
+        found = [self._topics.pop(key) for key in keys if key[0] == namespace and key in self._topics]
+        written = [topic for topic in found if topic.messages]
+        self._written -= len(written)
+        self._taken -= sum(topic.room for topic in written)
+        return len(written), [wait for topic in found for wait in topic.everybody()]
+
+    def status(self, now: float) -> list[dict[str, object]]:
+        """One JSON-able row for each topic; ``waiting`` is in seconds."""
+        return [topic.status(now) for topic in self._topics.values()]
+
+    # -- hosts -------------------------------------------------------------------------------------------------------------
+
+    def hosts_changed(self, now: float) -> list[Outcome]:
+        """Who is in which group, or has which role, may have changed."""
+        return [outcome for gathering in list(self.gatherings) for outcome in gathering.look_again(now)]
+
+    def host_lost(self, host: str, now: float) -> list[Outcome]:
+        """A host was lost; its own waits are not this one's to end."""
+        needing = [gathering for gathering in self.gatherings if gathering.needs(host)]
+        return [outcome for gathering in needing for outcome in gathering.end_hopeless(now)]
+
+    # -- inside --------------------------------------------------------------------------------------------------------------
+
+    def _find(self, namespace: str, name: str) -> _Topic:
+        check_name("namespace", namespace)
+        check_name("topic", name)
+        return self._topics.get((namespace, name)) or _Topic(self, namespace, name)
+
+    def _refuse(self, topic: _Topic, room: int) -> None:
+        """Raise LinesyncFailed when a message of this size cannot be kept."""
+        if len(topic.messages) >= MESSAGES_MAX:
+            raise LinesyncFailed(f"{topic.title} already holds {MESSAGES_MAX} messages; use another one, or reset it")
+        if not topic.messages and self._written >= TOPICS_MAX:
+            raise LinesyncFailed(
+                f"{topic.title} cannot be created: this hub already keeps {TOPICS_MAX}; reset those no longer used"
+            )
+        if self._taken + room > self._room:
+            raise LinesyncFailed(
+                f"{topic.title} takes no more: the messages on this hub take {self._taken >> 10} KiB of "
+                f"{self._room >> 10}; reset topics that are no longer used"
+            )
+
+    def remove(self, topic: _Topic) -> None:
+        """Forget a topic that has no message and no wait; one that was reset is gone already."""
+        if self._topics.get(topic.key) is topic:
+            del self._topics[topic.key]
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """What one wait of a topic is for.
+
+    :ivar apart: whose messages do not count, None when all do.
+    :ivar due: the number of the message that will end it.
+    :ivar turn: its place in the order of arrival.
+    """
+
+    first: int
+    most: int
+    apart: str | None
+    due: int = 0
+    turn: int = 0
+
+
+class _Topic(Place):
+    """One topic: its messages, and who waits for more."""
+
+    def __init__(self, home: Mailbox, namespace: str, name: str) -> None:
+        super().__init__("topic", namespace, name)
+        self.messages: list[Message] = []
+        self.room = 0
+        """Bytes that all messages take."""
+        self._home = home
+        self._rooms: list[int] = []
+        self._of: dict[str, list[int]] = {}
+        """By sender: how many messages of others stood before each of its own."""
+        self._last: dict[str, Last] = {}
+        self._readings: dict[Wait, _Reading] = {}
+        self._due: dict[int, dict[Wait, _Reading]] = {}
+        self._apart: dict[str, dict[Wait, _Reading]] = {}
+        self._gatherings: dict[tuple[str, str], Gathering] = {}
+        self._turn = 0
+
+    # -- writing ---------------------------------------------------------------------------------------------------------------
+
+    def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
+        """Add a message; :meth:`serve` then serves those who waited for it."""
+        own = self._of.setdefault(sender, [])
+        own.append(len(self.messages) - len(own))
+        message = Message(number=len(self.messages) + 1, sender=sender, items=items)
+        self.messages.append(message)
+        self._rooms.append(room)
+        self.room += room
+        self._last[host_of(sender)] = Last(message, room)
+        return message.number
+
+    def serve(self, sender: str, now: float) -> list[Outcome]:
+        """Serve those who waited for the newest message, which is of that sender."""
+        number = len(self.messages)
+        for wait, reading in self._apart.get(sender, {}).items():
+            self._unfile(wait, reading)
+            reading.due += 1
+            self._due.setdefault(reading.due, {})[wait] = reading
+        ready = sorted(self._due.get(number, {}).items(), key=lambda entry: entry[1].turn)
+        for wait, _ in ready:
+            self._drop(wait)
+        outcomes = [self._home.waits.grant(wait, self.read(reading), now) for wait, reading in ready]
+        for gathering in list(self._gatherings.values()):
+            outcomes += gathering.sent(host_of(sender), now)
+        return outcomes
+
+    # -- reading ---------------------------------------------------------------------------------------------------------------
+
+    def holds(self, reading: _Reading) -> bool:
+        """Whether the first message that is asked for is there."""
+        return self._countable(reading) >= reading.first
+
+    def read(self, reading: _Reading) -> Messages:
+        """The messages that are asked for, as far as they are there and there is room in one answer."""
+        before: Sequence[int] = self._of.get(reading.apart, ()) if reading.apart is not None else ()
+        found: list[Message] = []
+        room = 0
+        for number in range(reading.first, min(reading.first + reading.most - 1, self._countable(reading)) + 1):
+            place = number + bisect_left(before, number) - 1  # past those of the reader's own that stand before it
+            room += self._rooms[place]
+            if found and room > ANSWER_ROOM:
+                break
+            message = self.messages[place]
+            found.append(message if reading.apart is None else replace(message, number=number))
+        return Messages(messages=tuple(found))
+
+    def _countable(self, reading: _Reading) -> int:
+        """How many messages count for a reader."""
+        return len(self.messages) - (len(self._of.get(reading.apart, ())) if reading.apart is not None else 0)
+
+    # -- coming and going ------------------------------------------------------------------------------------------------------
+
+    def everybody(self) -> list[Wait]:
+        return [*self._readings, *(wait for gathering in self._gatherings.values() for wait in gathering.everybody())]
+
+    def enter(self, wait: Wait, reading: _Reading) -> None:
+        """Add somebody whose first message is not there yet."""
+        self._turn += 1
+        reading.turn = self._turn
+        reading.due = reading.first + len(self.messages) - self._countable(reading)
+        self._readings[wait] = reading
+        self._due.setdefault(reading.due, {})[wait] = reading
+        if reading.apart is not None:
+            self._apart.setdefault(reading.apart, {})[wait] = reading
+
+    def gathering(self, group: str, role: str) -> Gathering:
+        """Those who wait for a group, or for a role in it: as they stand, or as they would begin."""
+        return self._gatherings.get((group, role)) or Gathering(
+            self._home.waits, self._home.groups, self.key, self._last, group, role, self._gathered
+        )
+
+    def gather(self, wait: Wait, gathering: Gathering) -> None:
+        """Add somebody to them."""
+        self._gatherings[gathering.whom] = gathering
+        self._home.gatherings[gathering] = None
+        gathering.enter(wait)
+
+    def _gathered(self, gathering: Gathering) -> None:
+        if self._gatherings.pop(gathering.whom, None) is not None:
+            del self._home.gatherings[gathering]
+            self._vanish_if_empty()
+
+    def leave(self, wait: Wait, cause: Cause) -> None:
+        self._drop(wait)
+
+    def settle(self, now: float) -> list[Outcome]:
+        self._vanish_if_empty()
+        return []
+
+    def _drop(self, wait: Wait) -> None:
+        reading = self._readings.pop(wait)
+        self._unfile(wait, reading)
+        if reading.apart is not None:
+            there = self._apart[reading.apart]
+            del there[wait]
+            if not there:
+                del self._apart[reading.apart]
+
+    def _unfile(self, wait: Wait, reading: _Reading) -> None:
+        there = self._due[reading.due]
+        del there[wait]
+        if not there:
+            del self._due[reading.due]
+
+    def _vanish_if_empty(self) -> None:
+        if not (self.messages or self._readings or self._gatherings):
+            self._home.remove(self)
+
+    # -- in words --------------------------------------------------------------------------------------------------------------
+
+    def missing(self, headline: str, reading: _Reading) -> TimedOut:
+        """Word a timeout: which message was waited for, how many are there, and from whom."""
+        senders = [sender for sender in self._of if sender != reading.apart]
+        there = self._countable(reading)
+        whose = "" if reading.apart is None else f" from others than {reading.apart}"
+        return TimedOut(
+            f"{headline}: message {reading.first}{whose} is not there; {there} are, "
+            f"from {names_in_words(senders, len(senders))}",
+            details={"first": reading.first, "messages": there, "senders": senders[:LISTED]},
+        )
+
+    def timed_out(self, wait: Wait) -> TimedOut:
+        after = seconds_in_words(wait.timeout or 0)
+        return self.missing(f"timed out after {after} at {self.title}", self._readings[wait])
+
+    def status(self, now: float) -> dict[str, object]:
+        namespace, name = self.key
+        waiting: list[dict[str, object]] = [
+            {
+                "name": wait.name,
+                "client": wait.client.number,
+                "waiting": now - wait.since,
+                "first": reading.first,
+                "others": reading.apart is not None,
+            }
+            for wait, reading in self._readings.items()
+        ]
+        for gathering in self._gatherings.values():
+            waiting += gathering.rows(now)
+        return {
+            "namespace": namespace,
+            "name": name,
+            "messages": len(self.messages),
+            "senders": list(islice(self._of, LISTED)),
+            "waiting": waiting,
+        }
+
+
+def _room(items: tuple[str, ...]) -> int:
+    """The bytes that a message of these items is counted as: no fewer than it takes in an answer, escapes included.
+
+    :raises UsageError: it is too large.
+    """
+    if len(items) > ITEMS_MAX or sum(map(len, items)) > TEXT_MAX:
+        raise _too_large()
+    text = "".join(items).encode(errors="surrogatepass")
+    if len(text) > TEXT_MAX:
+        raise _too_large()
+    escaped = len(text.translate(None, _PLAIN))
+    controls = len(text) - len(text.translate(None, _CONTROLS))
+    return _MESSAGE_ROOM + _ITEM_ROOM * len(items) + len(text) + 2 * escaped + 3 * controls
+
+
+def _too_large() -> UsageError:
+    return UsageError(
+        f"a message has at most {ITEMS_MAX} items, of {TEXT_MAX >> 10} KiB together; send several, or copy a file instead"
+    )

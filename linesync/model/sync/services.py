@@ -1,0 +1,206 @@
+"""The hub's whole synchronising side as one pure machine: hosts, and every service that keeps them in step.
+
+The hub calls the services, feeds this one deaths and the clock, sends each event that comes back to whom it concerns, asks
+the hosts that ``take_asked`` names, and calls ``handle_timer`` when ``next_timer`` says so. What ties the rooms together is
+here and only here:
+
+1. When a host is lost, restarted or stopped, what needs the host fails, and everything its clients wait for, hold or have
+   not confirmed ends, in the same call; the event that says so comes first, the outcomes after it.
+2. A host's lease is looked at before deadlines, so that a wait whose host is dead fails with that cause.
+3. Nothing is ever sent again by itself: a retry asks.
+
+Times are monotonic seconds and never run backwards. No call raises on what a peer may have sent, except
+``register``, ``unlock`` and ``reset``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ...errors import Aborted, LinesyncError, LinesyncFailed
+from ..decisions import ArrivalId, Event, HostEvent, HostLost, Outcome
+from ..hosts.membership import LEASE, Membership
+from ..hosts.published_groups import PublishedGroups
+from ..participants import Cause, Client, check_name
+from .barrier import Barriers
+from .deadlock import Activity, Deadlocks
+from .event import Events
+from .exchange import Exchanges
+from .lock import Locks
+from .mailbox import Mailbox
+from .semaphore import Semaphores
+from .waits import Wait, Waits
+
+__all__ = ["SyncServices"]
+
+
+class SyncServices:
+    """All services of one hub, in all namespaces.
+
+    :param lease: seconds without a valid frame after which a host is lost.
+    :param first_token: the first fencing token; larger than any that an earlier life of this hub gave out.
+    """
+
+    def __init__(self, *, lease: float = LEASE, first_token: int = 1) -> None:
+        self._waits = Waits()
+        self._hosts = Membership(lease=lease)
+        self._deadlocks = Deadlocks(self._waits, self._hosts)
+        self.barriers = Barriers(self._waits, self._hosts)
+        self.semaphores = Semaphores(self._waits)
+        self.locks = Locks(self._waits, first_token=first_token)
+        self.exchanges = Exchanges(self._waits, self._hosts)
+        self.events = Events(self._waits)
+        self.mailbox = Mailbox(self._waits, PublishedGroups(self._hosts))
+
+    # -- requests of all services ---------------------------------------------------------------------------------------
+
+    def confirm(self, arrival: ArrivalId, client: Client) -> bool:
+        """The client has its outcome; False when it was no grant, or one that went back."""
+        return self._waits.confirm(arrival, client)
+
+    def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
+        """The client gives up, or gives back what it holds. The answer is its failure, or what had become of the
+        arrival before."""
+        return self._waits.withdraw(arrival, client, now, cause)
+
+    def give_back(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+        """Give back what a client of this host holds under an arrival.
+
+        :raises LinesyncFailed: nobody there holds anything under it any more.
+        """
+        wait = self._waits.find(client.host, arrival)
+        if wait is None or wait.held is None:
+            raise LinesyncFailed(
+                f"nothing is held under {arrival} any more: it went back when its client, its host or its line was lost, "
+                "or by a reset; somebody else may have had it meanwhile",
+                details={"arrival": arrival},
+            )
+        return self._waits.give_back(wait, now)
+
+    def reset(
+        self, namespace: str, names: tuple[str, ...], by: str, now: float
+    ) -> tuple[int, list[Wait], list[Outcome]]:
+        """Forget what is left under these names of a namespace (all of them: none given), failing who still waits.
+
+        :param by: who does it, for the errors of the others.
+        :returns: how many things were forgotten, the waits that failed, and what all of that brings about.
+        :raises UsageError: a bad name.
+        """
+        check_name("namespace", namespace)
+        for name in names:
+            check_name("reset", name)
+        chosen = names or None
+        forgotten, waits = 0, []
+        for service in (self.barriers, self.semaphores, self.locks, self.exchanges, self.events, self.mailbox):
+            found, its = service.reset(namespace, chosen, now)
+            forgotten += found
+            waits += its
+        waiting = [wait for wait in waits if wait.held is None]
+        return forgotten, waiting, self._waits.fail([(wait, _reset(wait, by)) for wait in waits], Cause.RESET, now)
+
+    # -- life ------------------------------------------------------------------------------------------------------------
+
+    def client_gone(self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Outcome]:
+        """A client's connection ended: withdraw its waits, take back what it holds or has not confirmed."""
+        return self._waits.client_gone(client, now, cause, why)
+
+    def register(
+        self,
+        name: str,
+        session: str,
+        boot: str,
+        line: str,
+        now: float,
+        *,
+        capabilities: Iterable[str] = (),
+        published: Mapping[str, str] | None = None,
+    ) -> list[Event]:
+        """A host says who it is; raises as :meth:`Membership.register` does."""
+        events = self._hosts.register(name, session, boot, line, now, capabilities=capabilities, published=published)
+        return [*self._spread(events, now), *self.mailbox.hosts_changed(now)]
+
+    def heard(self, name: str, session: str, now: float) -> list[Event]:
+        """A valid frame came from a host; cheap enough to be called for each."""
+        return [*self._hosts.heard(name, session, now), *self.barriers.heard(name, now)]
+
+    def answered(self, name: str, activity: Activity, now: float) -> list[Event]:
+        """A host that was asked has told who is active there."""
+        return [*self.barriers.heard(name, now), *self._deadlocks.answered(name, activity, now)]
+
+    def line_lost(self, name: str, session: str, why: str = "") -> None:
+        """A host's line dropped; nothing fails before its lease runs out."""
+        self._hosts.line_lost(name, session, why)
+
+    def line_back(self, name: str, session: str, line: str, now: float) -> list[Event]:
+        """A host's session resumed, perhaps on another line."""
+        events = self._hosts.line_back(name, session, line, now)
+        return [*self._spread([*events], now), *self.barriers.heard(name, now)]
+
+    def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[Event]:
+        """A host's session is over for good: stopped, or restarted."""
+        return self._spread(self._hosts.ended(name, session, cause, why, now), now)
+
+    def extend_all(self, now: float) -> None:
+        """The hub itself was stalled: all leases begin anew."""
+        self._hosts.extend_all(now)
+
+    def absent(self, host: str) -> Cause | None:
+        """Why a host cannot be waited for, or None while it lives."""
+        return self._hosts.absent(host)
+
+    def take_asked(self) -> list[str]:
+        """The hosts that are to be asked who is active there; an answer goes to :meth:`answered`."""
+        return self._hosts.take_asked()
+
+    # -- time and sight ----------------------------------------------------------------------------------------------------
+
+    def next_timer(self) -> float | None:
+        """When to call :meth:`handle_timer`, or None; may be earlier than needed, never later."""
+        times = (
+            self._hosts.next_timer(),
+            self._waits.next_timer(),
+            self.exchanges.next_timer(),
+            self._deadlocks.next_timer(),
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timer(self, now: float) -> list[Event]:
+        """Do what is due: leases, then deadlines, then old results, then the search for deadlocks."""
+        events = self._spread(self._hosts.handle_timer(now), now)
+        events += self._waits.handle_timer(now)
+        self.exchanges.handle_timer(now)
+        self._deadlocks.handle_timer(now)
+        return events
+
+    def status(self, now: float) -> dict[str, object]:
+        """All there is, JSON-able: hosts, what each service holds, and how many waits and results are held."""
+        return {
+            "hosts": self._hosts.status(now),
+            "barriers": self.barriers.status(now),
+            "semaphores": self.semaphores.status(now),
+            "locks": self.locks.status(now),
+            "exchanges": self.exchanges.status(now),
+            "events": self.events.status(now),
+            "topics": self.mailbox.status(now),
+            "held": self._waits.sizes(),
+        }
+
+    def _spread(self, events: list[HostEvent], now: float) -> list[Event]:
+        spread: list[Event] = []
+        for event in events:
+            spread.append(event)
+            if isinstance(event, HostLost):
+                spread += self.barriers.host_lost(event.host, event.cause, event.why, now)
+                spread += self.exchanges.host_lost(event.host, event.cause, event.why, now)
+                spread += self.mailbox.host_lost(event.host, now)
+                spread += self._waits.host_gone(event.host, now, event.cause, event.why)
+                spread += self.barriers.recount(now)
+        return spread
+
+
+def _reset(wait: Wait, by: str) -> LinesyncError:
+    anew = "" if wait.held is not None else "; arrive anew, under a new id"
+    return Aborted(
+        f"{wait.place.title} was reset by {by}{anew}",
+        details={"cause": str(Cause.RESET), "by": by},
+    )

@@ -1,0 +1,205 @@
+"""How an operation stands as text: the rules are those of the package."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .. import limits
+from ..errors import LinesyncError, LinesyncFailed, UsageError, error_for
+from ..frozen_record import MISSING, Record
+from . import escaping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar
+
+    M = TypeVar("M", bound="Message")
+
+__all__ = [
+    "Message",
+    "Reply",
+    "decode",
+    "encode",
+    "encode_error",
+    "encode_ok",
+    "read_error",
+    "read_reply",
+    "text_of",
+]
+
+
+class Message(Record):
+    """Base of every operation; ``VERB`` is its first word."""
+
+    VERB: ClassVar[str]
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() itself would take blanks, underscores and the digits of all scripts
+_SHORT = 4096  # characters of a message that is worth keeping, in case it comes again
+_SEPARATOR = "\x1f"  # between the items of an optional tuple
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")  # seconds, to the microsecond
+    if isinstance(value, tuple):
+        return _SEPARATOR.join(value)
+    return str(value)
+
+
+def _read(kind: str, text: str) -> Any:
+    if kind == "int":
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(text)
+        return int(text)
+    if kind == "bool":
+        if text not in ("0", "1"):
+            raise ValueError(text)
+        return text == "1"
+    if kind == "float | None":
+        value = float(text)
+        if not 0 <= value < 1e12 or "_" in text:
+            raise ValueError(text)
+        return value
+    if kind.startswith("tuple"):
+        return tuple(text.split(_SEPARATOR)) if text else ()
+    return text
+
+
+def encode(message: Message) -> str:
+    """Write an operation as text."""
+    positional: list[str] = [message.VERB]
+    options: dict[str, str] = {}
+    for name, (_, default) in message.FIELDS.items():
+        value = getattr(message, name)
+        if default is not MISSING:
+            if value != default:
+                options[name] = _write(value)
+        elif isinstance(value, tuple):
+            positional += value
+        else:
+            positional.append(_write(value))
+    return escaping.join(positional, options)
+
+
+@lru_cache(maxsize=256, typed=True)
+def text_of(cls: type[Message], *values: Any) -> str:
+    """What :func:`encode` writes for ``cls(*values)``, from memory where the same was asked for lately."""
+    return encode(cls(*values))
+
+
+def decode(text: str, *classes: type[Message]) -> Message:
+    """Read an operation that is one of ``classes``.
+
+    :raises UsageError: it is malformed.
+    :raises LinesyncFailed: it is none of these, or insists on something this side does not know.
+    """
+    return (_decode_again if len(text) <= _SHORT else _decode)(text, classes)
+
+
+def _decode(text: str, classes: tuple[type[Message], ...]) -> Message:
+    try:
+        positional, options = escaping.split(text)
+    except ValueError as error:
+        raise UsageError(f"a malformed message came: {error}") from None
+    verb = positional.pop(0) if positional else ""
+    for cls in classes:
+        if verb == cls.VERB:
+            return _build(cls, positional, options)
+    raise LinesyncFailed(
+        f"the operation {verb!r} is not known here (protocol version {limits.VERSION}); update linesync on this side"
+    )
+
+
+_decode_again = lru_cache(maxsize=512)(_decode)  # scripts say the same again and again; a message never changes
+
+
+def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
+    values: dict[str, Any] = {}
+    try:
+        for name, (kind, default) in cls.FIELDS.items():
+            if default is not MISSING:
+                if name in options:
+                    values[name] = _read(kind, options.pop(name))
+            elif kind.startswith("tuple"):
+                values[name], positional = tuple(positional), []
+            else:
+                values[name] = _read(kind, positional.pop(0))
+    except (ValueError, IndexError):
+        raise UsageError(f"a malformed {cls.VERB} message came: a word is missing or is no number") from None
+    needed = [key for key in options if key[:1].isupper()]
+    if needed:
+        raise LinesyncFailed(
+            f"{cls.VERB} asks for {', '.join(needed)}, which this side (protocol version {limits.VERSION}) does not"
+            " know; update linesync on this side"
+        )
+    return cls(**values)
+
+
+def encode_ok(*reply: str, **options: str | int | tuple[str, ...]) -> str:
+    """The text of a good reply, without its id. Options that are 0 or empty are left out."""
+    if not options:
+        return " ".join(["ok", *map(escaping.quote, reply)])
+    return escaping.join(["ok", *reply], {key: _write(value) for key, value in options.items() if value})
+
+
+def encode_error(error: LinesyncError) -> str:
+    """The text of an error, for a reply (without its id) or as the last message of a channel."""
+    parts = ["err", error.code, error.message]
+    if error.details:
+        import json  # only for errors that tell more
+
+        parts.append(json.dumps(error.details, separators=(",", ":"), default=str))
+    return escaping.join(parts)
+
+
+def read_error(text: str) -> LinesyncError | None:
+    """The error that a text holds, None when it holds none."""
+    if not text.startswith("err "):
+        return None
+    try:
+        positional, _ = escaping.split(text)
+        import json
+
+        details = json.loads(positional[3]) if len(positional) > 3 else None
+        return error_for(positional[1], positional[2], details if isinstance(details, dict) else None)
+    except (ValueError, IndexError, RecursionError):  # the last from JSON that is nested a thousand deep
+        return LinesyncFailed("the other side reported an error that cannot be read; update linesync on one of them")
+
+
+class Reply(list[str]):
+    """The words of a good reply.
+
+    :ivar options: what stands after them as ``key=value``, which an older reader does not look at.
+    """
+
+    def __init__(self, positional: list[str], options: dict[str, str]) -> None:
+        super().__init__(positional)
+        self.options = options
+
+    def texts(self, option: str) -> tuple[str, ...]:
+        """An option that takes several texts."""
+        text = self.options.get(option)
+        return tuple(text.split(_SEPARATOR)) if text else ()
+
+
+def read_reply(text: str) -> Reply:
+    """The words of a good reply (its id taken off).
+
+    :raises LinesyncError: the error that it holds instead.
+    """
+    if text.startswith("ok ") and escaping.is_simple(text):
+        return Reply(text.split(" ")[1:], {})
+    error = read_error(text)
+    if error is not None:
+        raise error
+    try:
+        positional, options = escaping.split(text)
+    except ValueError:
+        positional, options = [], {}
+    if not positional or positional[0] != "ok":
+        raise LinesyncFailed("the other side sent a reply that cannot be read; update linesync on one of them")
+    return Reply(positional[1:], options)

@@ -1,0 +1,58 @@
+"""Facts about a peer's line for ``links``, as one JSON-able row."""
+
+from __future__ import annotations
+
+from ..wire.framing.frames import Lane
+from .peer import Peer
+
+__all__ = ["link_row"]
+
+
+def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
+    """One line: who is on it, how it does, what has passed.
+
+    :param name: the line's label.
+    :param owner: the process whose end this is (``hub`` or a host's name).
+    """
+    link, info = peer.link, peer.info
+    row: dict[str, object] = {
+        "line": name,
+        "end": owner,
+        "kind": info.kind if info else "",
+        "baud": (link.baud if link is not None and peer.line is not None else None) or (info.baud if info else None),
+        "state": _state(peer),
+        "trouble": _trouble(peer),
+    }
+    if link is None:
+        return row
+    row |= link.counters.as_dict()
+    session = link.session
+    if session is not None:
+        round_trip = session.round_trip.smoothed
+        row |= {
+            "peer_boot": session.peer.boot,
+            "frame": session.sizing.agreed,
+            "frame_now": session.sizing.length,
+            "form": session.form,
+            "mended": link.mended,
+            "round_trip_ms": None if round_trip is None else round(round_trip * 1000, 2),
+            "repeated": sum(session.senders[lane].repeated for lane in Lane),
+            "duplicates": sum(session.receivers[lane].duplicates for lane in Lane),
+            "channels": session.mux.open_count,
+        }
+    return row
+
+
+def _trouble(peer: Peer) -> str:
+    """What is wrong with the line, a sentence; empty while nothing is known to be."""
+    if peer.line is None:
+        return peer.lost_why.message if peer.lost_why is not None else ""
+    return peer.symptoms.sentence if peer.symptoms is not None else ""
+
+
+def _state(peer: Peer) -> str:
+    if peer.line is None:
+        return "down"
+    if not peer.up:
+        return "waiting"
+    return "quiet" if peer.link is not None and peer.link.quiet else "up"

@@ -1,0 +1,1 @@
+"""Agreeing on a faster rate for a serial line."""

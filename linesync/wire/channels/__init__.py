@@ -1,0 +1,1 @@
+"""Many flow-controlled channels in one session."""

@@ -1,0 +1,344 @@
+"""Saying the same in fewer bytes: what both ends have seen before is not said again.
+
+Data and texts (messages and the words that open channels) are treated apart, because they differ in kind.
+
+1. Each channel's data is one deflate stream in each direction, all of its streams together, flushed with every piece, so
+   that nothing waits. The sender gives up for a while on data that does not shrink.
+2. Texts of a lane share one deflate stream with a small window: a channel that is opened for one command has no past of
+   its own. A lane delivers in order, so the past is the same at both ends.
+3. Most texts are one that was said before, with other numbers in it: ``7.2 sem ready -1``, ``8.2 sem ready -1``. Texts
+   that went through the deflate stream are remembered with their numbers taken out, their *shape*. The next one of that
+   shape is a byte for the shape and half a byte for most numbers.
+
+Everything here dies with the session. Only :class:`Zipper` chooses; the others follow.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from ... import limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["PRESET", "TextReader", "TextWriter", "Unzipper", "Zipper", "ZstdUnzipper", "ZstdZipper"]
+
+_TAIL = b"\x00\x00\xff\xff"  # ends every flush of a text, and is not sent
+_ZSTD_LEVEL = 9
+_ZSTD_SLICE = 16  # bytes that are expanded at a time
+_SHAPES = 128
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # whatever it finds is written again just as it was
+_NIBBLE_FULL = 12  # differences below this are one nibble; from here on it says how long the whole number is
+
+PRESET = (
+    b" giveback  revoked  unlock  lock  gather  receive  send  await  event  withdraw  reset  exchange  member= arrival="
+    b" within= role= status hosts links concurrent done file get put  ns= cwd= env= stdin=1 kill  err lost  err timeout "
+    b" console  follow=1 activity register  capabilities= published= Members= Tolerate=1 Reuse= Any=1 Hold=1 timeout="
+    b"run  /bin/ exit - gone - confirm  ok  barrier  sem "
+)
+"""What a lane's texts are taken to have said before the session began (section 6.5 of docs/protocol.md)."""
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+class Zipper:
+    """The sender's side of one channel's data."""
+
+    __slots__ = ("_made", "_pause", "_skip", "_taken", "_zip", "out")
+
+    def __init__(self) -> None:
+        self.out = b""
+        """Compressed bytes that wait to be sent."""
+        self._zip: Any = None  # a compressing object, once there is something to compress
+        self._skip = 0  # bytes to come that are not tried
+        self._pause = limits.UNTRIED_LEAST
+        self._taken = 0  # of what is being judged: bytes in, bytes out
+        self._made = 0
+
+    @property
+    def resting(self) -> bool:
+        """The data that comes now does not shrink, as it seems."""
+        return self._skip > 0
+
+    def put(self, data: bytes) -> bool:
+        """Compress some data behind what waits; False, and nothing done, where that does not pay."""
+        if len(data) < (limits.ZIPPED_LEAST if self._zip is None else 8):
+            return False
+        context = self._zip
+        if context is None:
+            context = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, -limits.DATA_WINDOW, 8)
+        elif len(data) <= limits.ZIPPED_PIECE // 16:
+            context = context.copy()  # little data may be shorter as it is: the past must not have it then
+        text = context.compress(data) + context.flush(zlib.Z_SYNC_FLUSH)
+        if context is not self._zip and len(text) >= len(data):
+            return False
+        self._zip = context
+        self.out += text
+        self._judge(len(data), len(text))
+        return True
+
+    def _judge(self, taken: int, made: int) -> None:
+        self._taken += taken
+        self._made += made
+        if self._taken < limits.ZIPPED_PIECE // 2:
+            return
+        if self._made > self._taken * limits.ZIPPED_WORTH:
+            self._skip = self._pause
+            self._pause = min(2 * self._pause, limits.UNTRIED_MOST)
+        else:
+            self._pause = limits.UNTRIED_LEAST
+        self._taken = self._made = 0
+
+    def passed(self, size: int) -> None:
+        """So many bytes went as they were."""
+        self._skip = max(self._skip - size, 0)
+
+    def take(self, most: int) -> bytes:
+        """The next piece to send."""
+        piece, self.out = self.out[:most], self.out[most:]
+        return piece
+
+
+class Unzipper:
+    """The receiver's side."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self) -> None:
+        self._context = zlib.decompressobj(-limits.DATA_WINDOW)
+
+    def take(self, piece: bytes, most: int) -> bytes | None:
+        """What a piece says; None when it is malformed, or says more than ``most`` bytes."""
+        return _inflate(self._context, piece, most)
+
+
+def _inflate(context: zlib._Decompress, piece: bytes, most: int) -> bytes | None:
+    if most < 0:
+        return None
+    try:
+        data = context.decompress(piece, most + 1)  # one more, so that what is just enough is known to be all
+    except zlib.error:
+        return None
+    return None if len(data) > most or context.eof else data
+
+
+class ZstdZipper(Zipper):
+    """The same in Zstandard, where both ends have it: texts become a sixth shorter, for its window is eight times as
+    long."""
+
+    __slots__ = ()
+
+    def put(self, data: bytes) -> bool:
+        if len(data) < limits.ZIPPED_LEAST:
+            return False  # it may be shorter as it is, and this context cannot try
+        context = self._zip
+        if context is None:
+            from zstandard import ZstdCompressionParameters, ZstdCompressor
+
+            settings = ZstdCompressionParameters.from_level(_ZSTD_LEVEL, window_log=limits.ZSTD_WINDOW)
+            context = self._zip = ZstdCompressor(compression_params=settings).compressobj()
+        text = context.compress(data) + context.flush(1)  # COMPRESSOBJ_FLUSH_BLOCK
+        self.out += text
+        self._judge(len(data), len(text))
+        return True
+
+
+class ZstdUnzipper:
+    """The receiver's side of that."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self) -> None:
+        from zstandard import ZstdDecompressor
+
+        self._context = ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW).decompressobj()
+
+    def take(self, piece: bytes, most: int) -> bytes | None:
+        """As :meth:`Unzipper.take`."""
+        from zstandard import ZstdError
+
+        data = bytearray()
+        try:
+            # The library knows no limit to what comes out; a few bytes of a bomb make some blocks of 128 KiB.
+            for at in range(0, len(piece), _ZSTD_SLICE):
+                data += self._context.decompress(piece[at : at + _ZSTD_SLICE])
+                if len(data) > most:
+                    return None
+        except ZstdError:
+            return None
+        return bytes(data)
+
+
+# -- texts ------------------------------------------------------------------------------------------------------------
+
+
+class _Shapes:
+    """The texts of a lane that can be said by their number, and the numbers they last had in them.
+
+    Both ends enter the same texts in the same order.
+    """
+
+    __slots__ = ("_first", "_next", "_places", "_shapes")
+
+    def __init__(self) -> None:
+        self._shapes: list[tuple[bytes, list[int]]] = []
+        self._places: dict[bytes, int] = {}
+        self._next = 0  # the place that the next new shape takes
+        self._first = 0  # the first number in the last text: a request's id, mostly one more than the one before
+
+    @staticmethod
+    def _split(text: bytes) -> tuple[bytes, list[int]] | None:
+        """A text's shape and its numbers; None for one that has none."""
+        if len(text) > limits.SHAPE_MAX or b"\0" in text:
+            return None
+        numbers = [int(number) for number in _NUMBER.findall(text)]
+        if len(numbers) > limits.SHAPE_NUMBERS:
+            return None
+        return _NUMBER.sub(b"\0", text), numbers
+
+    def enter(self, text: bytes) -> None:
+        """Remember a text that was said in full."""
+        split = self._split(text)
+        if split is None:
+            return
+        shape, numbers = split
+        place = self._places.get(shape)
+        if place is None:
+            place = self._next
+            self._next = (place + 1) % _SHAPES
+            if place == len(self._shapes):
+                self._shapes.append(split)
+            else:
+                del self._places[self._shapes[place][0]]
+            self._places[shape] = place
+        self._note(place, shape, numbers)
+
+    def _note(self, place: int, shape: bytes, numbers: list[int]) -> None:
+        self._shapes[place] = (shape, numbers)
+        if numbers:
+            self._first = numbers[0]
+
+    def write(self, text: bytes, room: int) -> bytes | None:
+        """A text's short form; None when none like it was entered, or when it has more than ``room`` bytes."""
+        split = self._split(text)
+        place = self._places.get(split[0]) if split is not None else None
+        if split is None or place is None:
+            return None
+        shape, numbers = split
+        nibbles: list[int] = []
+        for number, before in zip(numbers, self._before(place), strict=True):
+            if 0 <= number - before < _NIBBLE_FULL:
+                nibbles.append(number - before)
+                continue
+            pairs = max((number.bit_length() + 7) // 8, 1)
+            nibbles.append(_NIBBLE_FULL + pairs - 1)
+            nibbles += [number >> 4 * at & 15 for at in range(2 * pairs - 1, -1, -1)]
+        nibbles += [0] * (len(nibbles) % 2)
+        if len(nibbles) // 2 >= room:
+            return None
+        self._note(place, shape, numbers)
+        return bytes((0x80 | place, *(high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True))))
+
+    def read(self, payload: bytes, at: int) -> tuple[bytes, int] | None:
+        """The text whose short form stands at an offset, and the offset after it; None when it is malformed."""
+        place = payload[at] - 0x80 if at < len(payload) else -1
+        if not 0 <= place < len(self._shapes):
+            return None
+        shape, _ = self._shapes[place]
+        numbers: list[int] = []
+        at = 2 * (at + 1)  # in nibbles from here on
+        for before in self._before(place):
+            number, at = self._read_number(payload, at, before)
+            numbers.append(number)
+        self._note(place, shape, numbers)
+        parts = iter(numbers)
+        text = b"".join(part if part != b"\0" else b"%d" % next(parts) for part in _NUL.split(shape))
+        return text, min((at + 1) // 2, len(payload))
+
+    @staticmethod
+    def _read_number(payload: bytes, at: int, before: int) -> tuple[int, int]:
+        first = _nibble(payload, at)
+        at += 1
+        if first < _NIBBLE_FULL:
+            return before + first, at
+        end = at + 2 * (first - _NIBBLE_FULL + 1)
+        number = 0
+        for place in range(at, end):
+            number = number << 4 | _nibble(payload, place)
+        return number, end
+
+    def _before(self, place: int) -> list[int]:
+        """What each number of a shape is told against: the first one against that of the last text of any shape."""
+        numbers = self._shapes[place][1]
+        return [self._first, *numbers[1:]] if numbers else []
+
+
+_NUL = re.compile(rb"(\0)")
+
+
+def _nibble(payload: bytes, at: int) -> int:
+    if at >= 2 * len(payload):
+        return 0  # a payload is sent without the zeros at its end
+    byte = payload[at // 2]
+    return byte & 15 if at % 2 else byte >> 4
+
+
+class TextWriter:
+    """The sender's side of one lane's texts."""
+
+    __slots__ = ("_shapes", "_zip")
+
+    def __init__(self) -> None:
+        self._shapes = _Shapes()
+        self._zip = zlib.compressobj(
+            zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, -limits.TEXT_WINDOW, 5, zlib.Z_DEFAULT_STRATEGY, PRESET
+        )
+
+    def recall(self, text: bytes, room: int) -> bytes | None:
+        """The short form of a whole text like one that was said before, in at most ``room`` bytes; None when there was none."""
+        return self._shapes.write(text, room)
+
+    def compress(self, text: bytes | memoryview, room: int, *, last: bool) -> bytes | None:
+        """A text, or a piece of one, in at most ``room`` bytes.
+
+        :param last: the last piece, mostly the only one; it is remembered, even where that costs a little more now.
+        :returns: None, and nothing is changed, where it does not fit or does not pay.
+        """
+        context = self._zip.copy()
+        out = context.compress(text) + context.flush(zlib.Z_SYNC_FLUSH)
+        if not out.endswith(_TAIL):
+            return None  # nothing to flush
+        out = out[: -len(_TAIL)]
+        remembered = last and len(text) <= limits.SHAPE_MAX
+        if len(out) > room or len(out) > len(text) + (4 if remembered else -1):
+            return None
+        self._zip = context
+        if last:
+            self._shapes.enter(bytes(text))
+        return out
+
+
+class TextReader:
+    """The receiver's side."""
+
+    __slots__ = ("_context", "_shapes")
+
+    def __init__(self) -> None:
+        self._shapes = _Shapes()
+        self._context = zlib.decompressobj(-limits.TEXT_WINDOW, PRESET)
+
+    def recall(self, payload: bytes, at: int) -> tuple[bytes, int] | None:
+        """The text whose short form stands at an offset of a payload, and the offset after it; None: it is malformed."""
+        return self._shapes.read(payload, at)
+
+    def expand(self, piece: bytes, most: int) -> bytes | None:
+        """What a piece says; None when it is malformed, or says more than ``most`` bytes."""
+        return _inflate(self._context, piece + _TAIL, most)
+
+    def remember(self, text: bytes) -> None:
+        """That was a text, or the last piece of one."""
+        self._shapes.enter(text)

@@ -1,0 +1,1 @@
+"""Bytes to frames and back: digits, payload forms, the check, repair of damaged frames."""

@@ -1,0 +1,422 @@
+"""Bytes to frames, and everything else to text. Never raises on input, holds a bounded part of it.
+
+How a stream is read:
+
+1. Outside a frame everything up to the next start character is foreign text.
+2. A start character, a letter and a length begin a *candidate*. When as many bytes have come as it says, and no start
+   character stands among them, its check decides.
+3. A start character inside a candidate begins an inner one. An inner control frame whose check is right is lifted out
+   and the outer candidate goes on as if it had come in one piece. An inner bulk frame never stands inside another one,
+   so its start ends the outer candidate as damaged. Anything else is part of some foreign text.
+4. A candidate whose check is wrong may have foreign lines inside: see :mod:`linesync.wire.framing.foreign_text`.
+5. A candidate that no byte has reached for a while is given up.
+
+A shared line is read through a seven-bit mask and without NUL, XON, XOFF and DEL, because it may set the eighth bit and
+insert those, until it has turned out to do neither; foreign text is reported as it came, but for these four.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ... import limits
+from ..events import Damaged, Echo, Event, ForeignText, FrameFound
+from . import digits
+from .bit_repair import mended
+from .frames import BULK_KINDS, HELLO, LONG, MENDED, PROBE, START, Frame, checks_out, read_data
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .foreign_text import Splicer
+
+__all__ = ["Decoder"]
+
+_MASK = bytes(byte & 0x7F for byte in range(256))
+_INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
+_MAY_START = re.compile(rb"\^(?:[A-Za-z][A-Za-z0-9_-]|[A-Za-z]?\Z)")  # a start character that may begin a frame
+_PRINTABLE = (b"d", PROBE)  # interruptible kinds that hold nothing but digits
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_CR, _LF = 0x0D, 0x0A
+_MORE, _NONE = -1, -2  # what reading a header may say instead of a length
+
+
+def _copy(buffer: bytearray, start: int, end: int) -> bytes:
+    """A span of a buffer, copied once."""
+    with memoryview(buffer) as view:
+        return bytes(view[start:end])
+
+
+class Decoder:
+    """Reads one direction of one line.
+
+    :ivar seeds: seeds under which a frame is meant for us (empty while no session stands).
+    :ivar echo_seeds: seeds of frames that we sent.
+    :ivar longest: longest frame accepted, newline not counted; anything longer is foreign text.
+    :ivar eight: bytes are taken as they are.
+    :param patience: seconds without a byte after which a half-read frame is given up.
+    """
+
+    def __init__(
+        self, *, longest: int = limits.BASIC_FRAME, eight: bool = False, patience: float = limits.FRAME_PATIENCE
+    ) -> None:
+        self.longest = longest
+        self._patience = patience
+        self.eight = eight
+        self.seeds: tuple[int, ...] = ()
+        self.echo_seeds: tuple[int, ...] = ()
+        self.framed = 0
+        """Bytes of good frames and of our echo, line ends included."""
+        self.inserted = 0
+        """Bytes left out by the seven-bit reading."""
+        self.mended = 0
+        """Frames in which one wrong bit was put right."""
+        self.altered = False
+        """The line has set the eighth bit somewhere in a good frame."""
+        self._view = bytearray()  # what frames are looked for in
+        self._raw = self._view if eight else bytearray()  # the same bytes as they came
+        self._scan = 1  # where inside the candidate the next start character is looked for
+        self._splicer: Splicer | None = None  # of a candidate that is complete by length, and its check wrong
+        self._eat_at: int | None = None  # a frame was accepted here and its newline is still to come
+        self._ate_cr = False
+        self._last_byte = 0.0
+        self._events: list[Event] = []
+
+    def read_as_they_come(self, eight: bool) -> None:
+        """Take bytes as they are from now on, or read seven bits."""
+        if eight != self.eight:
+            self.eight = eight
+            kept = bytes(self._raw) if eight else bytes(self._raw).translate(None, _INSERTED)
+            self._raw = bytearray(kept)
+            self._view = self._raw if eight else bytearray(kept.translate(_MASK))
+            self._eat_at = None if self._view else self._eat_at
+            self._next_candidate()
+
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
+        """Take bytes from the line; tell what they were."""
+        if self.eight:
+            self._view += data if self._view or self._eat_at is not None else self._whole_frames(bytes(data))
+        else:
+            kept = bytes(data).translate(None, _INSERTED)
+            self.inserted += len(data) - len(kept)
+            self._raw += kept
+            self._view += kept.translate(_MASK)
+        self._last_byte = now
+        if self._view:
+            self._run()
+        return self._take_events()
+
+    def _whole_frames(self, text: bytes) -> bytes:
+        """On a clean pipe nearly all that comes is whole frames with nothing between them: read those at the start without
+        the buffer.
+
+        :returns: the rest, for the buffer; nothing is half read before it.
+        """
+        at, end = 0, len(text)
+        while at < end and text[at : at + 1] == START:
+            length, body = digits.read_counted(text, at + 2)
+            stop = body + length + limits.CHECK_SIZE
+            if length < 0 or stop >= end or text[stop] != _LF or stop - at > self.longest:
+                break
+            if text.find(START, at + 1, stop) >= 0:
+                break
+            frame = self._read(text[at:stop], body - at)
+            if frame is None:
+                break
+            self._events.append(frame)
+            at = stop + 1
+        self.framed += at
+        return text[at:] if at else text
+
+    def next_timer(self) -> float | None:
+        """When :meth:`handle_timer` wants to be called, None while nothing is half read."""
+        return self._last_byte + self._patience if self._view else None
+
+    def handle_timer(self, now: float) -> list[Event]:
+        """Give up a candidate that has stood still for too long, so that text behind it is not held back."""
+        deadline = self.next_timer()
+        if deadline is not None and now >= deadline:
+            self._give_up(len(self._view))
+            self._run()
+        return self._take_events()
+
+    def receive_eof(self) -> list[Event]:
+        """The line has ended: what is half read will never be whole."""
+        if self._view:
+            self._give_up(len(self._view))
+        self._eat_at = None
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    # -- the buffer ---------------------------------------------------------------------------------------------------
+
+    def _cut(self, start: int, end: int) -> bytes:
+        """Remove a span from the buffer; return it as it came."""
+        if self._eat_at is not None and self._eat_at >= end:
+            self._eat_at -= end - start
+        out = _copy(self._raw, start, end)
+        del self._view[start:end]
+        if self._raw is not self._view:
+            del self._raw[start:end]
+        return out
+
+    def _text(self, length: int) -> None:
+        if length:
+            self._events.append(ForeignText(self._cut(0, length)))
+
+    def _give_up(self, length: int) -> None:
+        self._events.append(Damaged(self._cut(0, length)))
+        self._next_candidate()
+
+    def _next_candidate(self) -> None:
+        self._scan = 1
+        self._splicer = None
+
+    def _eat_newline(self) -> None:
+        """Remove the newline of an accepted frame, in whatever form the line gave it, as far as it has come."""
+        at = self._eat_at
+        assert at is not None
+        view = self._view
+        while at < len(view):
+            byte = view[at]
+            if byte == _LF:
+                self.framed += len(self._cut(at, at + 1))
+            elif byte == _CR and not self._ate_cr:
+                self.framed += len(self._cut(at, at + 1))
+                self._ate_cr = True
+                continue
+            elif byte in b" \t" and not self.eight and not self._ate_cr:
+                self.framed += len(self._cut(at, at + 1))
+                continue
+            self._eat_at = None
+            return
+
+    def _accepted(self, at: int) -> None:
+        """A frame was taken out at this offset: its newline is next."""
+        self._eat_at = at
+        self._ate_cr = False
+        self._eat_newline()
+
+    # -- candidates ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        if self._eat_at is not None:
+            self._eat_newline()
+        at = 0
+        while self._view:
+            start = self._find_start(at, len(self._view))
+            if start < 0:
+                self._text(len(self._view))
+                return
+            if self._header(start)[0] == _NONE:
+                at = start + 1
+                continue
+            at = 0
+            if start:
+                self._text(start)
+            if not self._candidate():
+                return
+
+    def _find_start(self, at: int, end: int) -> int:
+        """Where the next start character stands that may begin a frame, -1 for nowhere."""
+        first = self._view.find(START, at, end)  # in long frames there is none, which this sees ten times as fast
+        if first < 0:
+            return -1
+        match = _MAY_START.search(self._view, first, end)
+        return match.start() if match is not None else -1
+
+    def _find_inner(self, at: int, end: int) -> int:
+        """The same inside the candidate, where nothing is looked at twice."""
+        start = self._find_start(at, end)
+        self._scan = max(self._scan, start if start >= 0 else min(end, len(self._view)))
+        return start
+
+    def _header(self, at: int) -> tuple[int, int]:
+        """Read a header: (total length of the frame without newline, offset of its body), or a reason in the first."""
+        view = self._view
+        if at + 2 >= len(view):
+            return (_MORE if at + 1 >= len(view) or view[at + 1] in _LETTERS else _NONE), 0
+        if view[at + 1] not in _LETTERS:
+            return _NONE, 0
+        length, body = digits.read_counted(view, at + 2)
+        if length < 0:
+            return (_MORE if length == -1 else _NONE), 0
+        total = body - at + length + limits.CHECK_SIZE
+        return (total if total <= self.longest else _NONE), body
+
+    def _candidate(self) -> bool:
+        """Decide on the candidate at the start of the buffer; False when more bytes are needed."""
+        while True:
+            total, body = self._header(0)
+            if total == _NONE:
+                self._next_candidate()
+                self._text(1)
+                return True
+            inner = self._find_inner(self._scan, len(self._view) if total == _MORE else total)
+            if inner < 0:
+                break
+            what = self._inner(inner)
+            if what is None:
+                return False
+            if what:
+                self._give_up(inner)
+                return True
+        if total == _MORE or len(self._view) < total:
+            return False
+        if self._splicer is None:
+            if (self._view.find(START, 1, total) < 0 and self._take(0, total, body)) or self._mend(total, body):
+                self._next_candidate()
+                return True
+            from .foreign_text import Splicer  # the first frame that the line has harmed pays for it
+
+            self._splicer = Splicer(total, two_texts=self._view[1:2] == MENDED)
+        return self._wrong_candidate(self._splicer, total, body)
+
+    def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
+        """The candidate is complete by length and its check is wrong: try to repair it with what stands before each
+        further start character; False when more bytes are needed."""
+        while True:
+            following = self._find_inner(max(self._scan, total), len(self._view))
+            if self._repair(splicer, body, following if following >= 0 else len(self._view)):
+                return True
+            if following < 0:
+                return False
+            what = self._inner(following)
+            if what is None:
+                return False
+            if what:
+                self._give_up(following)
+                return True
+
+    def _inner(self, at: int) -> bool | None:
+        """Look at a start character inside the candidate: None: more bytes needed; True: the outer one is lost;
+        False: dealt with, go on."""
+        total, body = self._header(at)
+        if total == _MORE:
+            return None
+        if total == _NONE:
+            self._scan = at + 1
+            return False
+        if bytes(self._view[at + 1 : at + 2]) in BULK_KINDS and not self._quoted(at):
+            return True
+        again = self._view.find(START, at + 1, at + total)
+        if total > limits.CONTROL_FRAME or again >= 0:
+            self._scan = at + 1
+            return False
+        if len(self._view) < at + total:
+            return None
+        if not self._take(at, total, body):
+            self._scan = at + 1
+        return False
+
+    def _quoted(self, at: int) -> bool:
+        """A start character inside the candidate stands in the middle of some text: what comes before a sender's next
+        frame is a newline, or a digit of the check when the line has lost that."""
+        before, kind = self._view[at - 1 : at], self._view[1:2]
+        if kind == MENDED:  # digits are nothing special in it, and it has no newline
+            return before not in (b"\n", b"\r")
+        printable = not self.eight or kind in _PRINTABLE
+        return printable and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
+
+    def _take(self, at: int, total: int, body: int) -> bool:
+        """Accept the frame at an offset if its check is right: report it and cut it out."""
+        frame = self._read(_copy(self._view, at, at + total), body - at)
+        if frame is None:
+            return False
+        self._events.append(frame)
+        raw = self._cut(at, at + total)
+        if not self.eight and not raw.isascii():
+            self.altered = self.altered or sum(byte > 0x7F for byte in raw) > len(raw) // 8  # fewer are noise
+        self.framed += len(raw)
+        self._accepted(at)
+        return True
+
+    def _mend(self, total: int, body: int) -> bool:
+        """Accept the candidate at the start of the buffer if it is a frame with one wrong bit, of a kind that has a
+        second check."""
+        kind = bytes(self._view[1:2])
+        if kind != MENDED:
+            return False
+        text = bytes(self._view[1:total])
+        for seed in self.seeds:
+            covered = mended(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
+            if covered is not None and covered[: body - 1] == text[: body - 1]:
+                frame = Frame(kind, covered[body - 1 :], seed)
+                if read_data(kind, frame.body) is None:
+                    continue
+                self._events.append(FrameFound(frame, total + 1))
+                self.mended += 1
+                self.framed += len(self._cut(0, total))
+                self._accepted(0)
+                return True
+        return False
+
+    def _read(self, text: bytes, body: int) -> FrameFound | Echo | None:
+        """A frame, start character included and newline not; None when no seed makes its check right."""
+        kind = text[1:2]
+        covered: bytes | memoryview = (
+            text[1 : -limits.CHECK_SIZE] if len(text) < LONG else memoryview(text)[1 : -limits.CHECK_SIZE]
+        )
+        check = text[-limits.CHECK_SIZE :]
+        seed = checks_out(covered, check, (0,) if kind == HELLO else self.seeds)
+        if seed is not None:
+            return FrameFound(Frame(kind, text[body : -limits.CHECK_SIZE], seed), len(text) + 1)
+        if kind != HELLO and checks_out(covered, check, self.echo_seeds) is not None:
+            return Echo(len(text) + 1)
+        return None
+
+    def _repair(self, splicer: Splicer, body: int, end: int) -> bool:
+        """Look for foreign lines in the candidate, which reaches to ``end`` at most; True when it is dealt with."""
+        found: list[FrameFound | Echo] = []
+
+        def is_good(text: bytes) -> bool:
+            frame = self._read(text, body)
+            if isinstance(frame, FrameFound) and text[1:2] == MENDED and read_data(MENDED, frame.frame.body) is None:
+                frame = None
+            if frame is not None:
+                found.append(frame)
+            return frame is not None
+
+        verdict = splicer.look(self._view, end, is_good)
+        if verdict.frame is not None:
+            length = verdict.text_end - verdict.text_start
+            self._inside(verdict.text_start, verdict.text_end)
+            if verdict.second[1]:
+                length += verdict.second[1] - verdict.second[0]
+                self._inside(*verdict.second)
+            self._events.extend(found)
+            self.framed += len(self._cut(0, verdict.end)) - length
+            self._next_candidate()
+            return True
+        if verdict.hopeless:
+            self._give_up(verdict.end)
+            return True
+        return False
+
+    def _inside(self, start: int, end: int) -> None:
+        """Tell what stood inside a frame: foreign lines, and among them perhaps an inner control frame that they were
+        printed into. An inner frame that stays damaged is nothing that a person wrote."""
+        at = self._view.find(START, start, end)
+        total, body = self._header(at) if at >= 0 else (_NONE, 0)
+        if 0 <= total <= limits.CONTROL_FRAME:
+            found: list[FrameFound | Echo] = []
+
+            def is_good(text: bytes) -> bool:
+                frame = self._read(text, body - at)
+                if frame is not None:
+                    found.append(frame)
+                return frame is not None
+
+            from .foreign_text import Splicer
+
+            verdict = Splicer(total).look(self._view[at:end], end - at, is_good)
+            if verdict.frame is not None:
+                text = self._raw[start:at] + self._raw[at + verdict.text_start : at + verdict.text_end]
+                self._events.append(ForeignText(bytes(text + self._raw[at + verdict.end : end])))
+                self._events.extend(found)
+                self.framed += verdict.end - (verdict.text_end - verdict.text_start)
+                return
+        text = self._raw[start:end]
+        self._events.append(Damaged(bytes(text)) if text.startswith(START) else ForeignText(bytes(text)))

@@ -1,0 +1,54 @@
+"""A command whose client goes leaves nothing running, whenever that is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from linesync.jobs.command import serve_run
+from linesync.protocol import Run
+
+
+class _Silent:
+    """A channel on which nothing ever comes."""
+
+    async def receive(self) -> object:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(self, stream: int, data: bytes) -> None: ...
+    def send_message(self, text: str) -> None: ...
+    def end(self) -> None: ...
+
+
+def _running(mark: str) -> list[str]:
+    """The processes that have this among their arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_client_that_goes_while_its_command_is_started_leaves_nothing_running(turns: int) -> None:
+    mark = f"60.0{turns}"
+
+    async def main() -> None:
+        request = Run(to="here", argv=("sh", "-c", f"sleep {mark} & wait"))
+        serving = asyncio.create_task(serve_run(_Silent(), request, {}))  # type: ignore[arg-type]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.05)  # noqa: ASYNC251 - the command gets on while our loop stands still
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(main())
+    assert _running(mark) == []

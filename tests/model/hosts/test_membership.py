@@ -1,0 +1,306 @@
+"""Hosts: who has a name, who lives, and what is told of the dead; with a search against a reference model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from linesync.errors import LinesyncFailed, NotAllowed, UsageError
+from linesync.model.decisions import HostEvent, HostLost, HostUp
+from linesync.model.hosts import membership as membership_module
+from linesync.model.hosts.membership import LEASE, Membership
+from linesync.model.participants import Cause
+
+from ..helpers import profile
+
+
+def up(host: str, session: str, *, resumed: bool = False) -> HostUp:
+    return HostUp(host=host, session=session, resumed=resumed)
+
+
+def causes(events: list[HostEvent]) -> list[tuple[str, Cause]]:
+    return [(event.session, event.cause) for event in events if isinstance(event, HostLost)]
+
+
+@pytest.fixture
+def hosts() -> Membership:
+    return Membership()
+
+
+def test_a_host_is_up_once_registered_and_never_seen_before(hosts: Membership) -> None:
+    assert hosts.absent("sut1") is Cause.NEVER_SEEN
+    assert hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0) == [up("sut1", "s1")]
+    assert hosts.absent("sut1") is None
+    assert hosts.absent("hub") is None
+
+
+def test_a_lease_that_runs_out_is_told_once(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    assert hosts.next_timer() == LEASE
+    (event,) = hosts.handle_timer(20.0)
+    assert event == HostLost(host="sut1", session="s1", cause=Cause.LINE_LOST, why="nothing heard on ttyS0 for 20 s")
+    assert hosts.handle_timer(50.0) == [] and hosts.next_timer() is None
+    assert hosts.absent("sut1") is Cause.LINE_LOST
+
+
+def test_any_frame_renews_the_lease(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    assert hosts.heard("sut1", "s1", 15.0) == []
+    assert hosts.handle_timer(20.0) == []
+    assert hosts.next_timer() == 35.0
+    assert causes(hosts.handle_timer(35.0)) == [("s1", Cause.LINE_LOST)]
+
+
+def test_a_lost_line_fails_nothing_before_the_lease_and_is_named_then(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyUSB0", 0.0)
+    hosts.line_lost("sut1", "s1", "the device vanished")
+    assert hosts.absent("sut1") is None
+    (event,) = hosts.handle_timer(20.0)
+    assert isinstance(event, HostLost) and event.why == "its line ttyUSB0 is down (the device vanished)"
+
+
+def test_a_line_that_is_back_within_the_lease_was_never_lost(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyUSB0", 0.0)
+    hosts.line_lost("sut1", "s1")
+    assert hosts.line_back("sut1", "s1", "ttyUSB1", 10.0) == []
+    assert hosts.handle_timer(20.0) == []
+    assert hosts.status(20.0)[0]["line"] == "ttyUSB1"
+
+
+def test_a_session_may_resume_after_it_was_lost_and_be_lost_again(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    hosts.handle_timer(20.0)
+    assert hosts.heard("sut1", "s1", 100.0) == [up("sut1", "s1", resumed=True)]
+    assert hosts.absent("sut1") is None
+    assert causes(hosts.handle_timer(120.0)) == [("s1", Cause.LINE_LOST)]
+
+
+def test_a_name_that_a_live_host_has_is_refused_with_words_that_tell_what_to_do(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "ab12cd", "/dev/ttyS0", 0.0)
+    hosts.heard("sut1", "s1", 3.0)
+    with pytest.raises(NotAllowed) as caught:
+        hosts.register("sut1", "s2", "ff00ff", "/dev/ttyS1", 3.4)
+    assert str(caught.value) == (
+        "the name 'sut1' is taken by the agent on /dev/ttyS0 (boot ab12…), heard 0.4 s ago; "
+        "start this agent with another --name, or stop that one"
+    )
+    assert hosts.heard("sut1", "s2", 4.0) == [] and hosts.next_timer() == LEASE
+
+
+def test_the_same_life_on_a_new_session_takes_its_name_along(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    events = hosts.register("sut1", "s2", "boot1", "tcp", 1.0)
+    assert causes(events) == [("s1", Cause.RESTARTED)] and events[-1] == up("sut1", "s2")
+
+
+def test_another_life_on_the_same_line_is_a_restart(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    events = hosts.register("sut1", "s2", "boot2", "ttyS0", 1.0)
+    assert causes(events) == [("s1", Cause.RESTARTED)]
+
+
+def test_another_life_may_take_the_name_while_the_old_line_is_down(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "tcp1", 0.0)
+    hosts.line_lost("sut1", "s1")
+    assert causes(hosts.register("sut1", "s2", "boot2", "tcp2", 1.0)) == [("s1", Cause.RESTARTED)]
+
+
+def test_a_new_life_after_the_loss_is_no_second_loss(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    hosts.handle_timer(20.0)
+    assert hosts.register("sut1", "s2", "boot2", "ttyS1", 30.0) == [up("sut1", "s2")]
+
+
+def test_what_comes_in_the_name_of_an_old_session_is_ignored(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    hosts.register("sut1", "s2", "boot2", "ttyS0", 1.0)
+    hosts.line_lost("sut1", "s1")
+    assert hosts.heard("sut1", "s1", 15.0) == []
+    assert hosts.ended("sut1", "s1", Cause.STOPPED, "", 15.0) == []
+    assert hosts.line_back("sut1", "s1", "ttyS9", 15.0) == []
+    assert hosts.status(2.0)[0]["line"] == "ttyS0"
+    assert causes(hosts.handle_timer(21.0)) == [("s2", Cause.LINE_LOST)]
+
+
+def test_a_host_that_stops_is_lost_at_once_and_does_not_come_back_by_a_stale_frame(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    events = hosts.ended("sut1", "s1", Cause.STOPPED, "its agent was stopped", 1.0)
+    assert causes(events) == [("s1", Cause.STOPPED)]
+    assert hosts.heard("sut1", "s1", 1.1) == []
+    assert hosts.absent("sut1") is Cause.STOPPED and hosts.next_timer() is None
+
+
+def test_a_stalled_hub_gives_every_lease_one_period_more(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
+    hosts.extend_all(100.0)
+    assert hosts.handle_timer(100.0) == []
+    assert causes(hosts.handle_timer(120.0)) == [("s1", Cause.LINE_LOST)]
+
+
+def test_registering_again_in_the_same_session_renews_the_values(hosts: Membership) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0, capabilities=["run"], published={"ip": "1"})
+    assert hosts.register("sut1", "s1", "boot1", "ttyS0", 5.0, published={"ip": "2"}) == []
+    (row,) = hosts.status(5.0)
+    assert row["published"] == {"ip": "2"} and row["capabilities"] == [] and row["since"] == 5.0
+
+
+def test_status_tells_up_from_quiet_from_lost(hosts: Membership) -> None:
+    hosts.register("c", "s1", "boot1", "ttyS0", 0.0)
+    hosts.register("b", "s2", "boot2", "ttyS1", 0.0)
+    hosts.register("a", "s3", "boot3", "ttyS2", 0.0)
+    hosts.heard("b", "s2", 12.0)
+    hosts.heard("a", "s3", 12.0)
+    hosts.line_lost("a", "s3", "unplugged")
+    hosts.handle_timer(20.0)
+    rows = {row["name"]: row for row in hosts.status(15.0)}
+    assert list(rows) == ["a", "b", "c"]
+    assert [row["state"] for row in rows.values()] == ["quiet", "up", "lost"]
+    assert rows["a"]["why"] == "its line ttyS2 is down (unplugged)"
+    assert rows["c"]["cause"] == "line lost"
+    assert hosts.status(21.0)[1]["state"] == "quiet"
+
+
+def test_the_hubs_own_name_is_refused(hosts: Membership) -> None:
+    with pytest.raises(NotAllowed, match="--name"):
+        hosts.register("hub", "s1", "boot1", "ttyS0", 0.0)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a#b", "a,b", "a:b", "x" * 65, "a\n", "é"])
+def test_a_bad_host_name_is_refused(hosts: Membership, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a host"):
+        hosts.register(name, "s1", "boot1", "ttyS0", 0.0)
+
+
+def test_too_much_to_publish_is_refused(hosts: Membership) -> None:
+    for published in ({f"k{n}": "" for n in range(65)}, {"k": "x" * 1025}, {"": "x"}):
+        with pytest.raises(UsageError):
+            hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0, published=published)
+    with pytest.raises(UsageError):
+        hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0, capabilities=["x" * 201])
+    assert len(hosts) == 0
+
+
+def test_when_the_table_is_full_the_longest_lost_host_makes_room(
+    hosts: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership_module, "HOSTS_MAX", 2)
+    hosts.register("a", "s1", "boot1", "ttyS0", 0.0)
+    hosts.register("b", "s2", "boot2", "ttyS1", 0.0)
+    with pytest.raises(LinesyncFailed):
+        hosts.register("c", "s3", "boot3", "ttyS2", 0.0)
+    hosts.ended("a", "s1", Cause.STOPPED, "", 1.0)
+    hosts.register("c", "s3", "boot3", "ttyS2", 2.0)
+    assert hosts.absent("a") is Cause.NEVER_SEEN and len(hosts) == 2
+
+
+@dataclass
+class Life:
+    """The reference: one host, as plainly as it can be said."""
+
+    session: str
+    boot: str
+    line: str
+    end: float
+    down: bool = False
+    lost: Cause | None = None
+    over: bool = False
+
+
+HOSTS = st.sampled_from(["a", "b"])
+BOOTS = st.sampled_from(["boot1", "boot2"])
+LINES = st.sampled_from(["ttyS0", "ttyS1"])
+SESSIONS = st.integers(0, 2)  # how many sessions of the host ago
+
+
+class MembershipSearch(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.hosts = Membership()
+        self.lives: dict[str, Life] = {}
+        self.sessions: dict[str, list[str]] = {"a": ["none"], "b": ["none"]}
+
+    def speaking(self, host: str, ago: int) -> tuple[str, Life | None]:
+        session = self.sessions[host][-1 - min(ago, len(self.sessions[host]) - 1)]
+        life = self.lives.get(host)
+        return session, life if life and life.session == session and not life.over else None
+
+    def revive(self, host: str, life: Life | None) -> list[HostEvent]:
+        if life is None:
+            return []
+        was_lost, life.lost, life.end = life.lost, None, self.now + LEASE
+        return [up(host, life.session, resumed=True)] if was_lost else []
+
+    @rule(host=HOSTS, boot=BOOTS, line=LINES)
+    def register(self, host: str, boot: str, line: str) -> None:
+        session = f"s{len(self.sessions[host])}{host}"
+        old = self.lives.get(host)
+        taken = old and not old.lost and not old.down and old.boot != boot and old.line != line
+        if taken:
+            with pytest.raises(NotAllowed):
+                self.hosts.register(host, session, boot, line, self.now)
+            return
+        events = self.hosts.register(host, session, boot, line, self.now)
+        assert causes(events) == ([(old.session, Cause.RESTARTED)] if old and not old.lost else [])
+        assert events[-1] == up(host, session)
+        self.lives[host] = Life(session, boot, line, self.now + LEASE)
+        self.sessions[host].append(session)
+
+    @rule(host=HOSTS, ago=SESSIONS)
+    def heard(self, host: str, ago: int) -> None:
+        session, life = self.speaking(host, ago)
+        assert self.hosts.heard(host, session, self.now) == self.revive(host, life)
+
+    @rule(host=HOSTS, ago=SESSIONS)
+    def line_lost(self, host: str, ago: int) -> None:
+        session, life = self.speaking(host, ago)
+        self.hosts.line_lost(host, session, "unplugged")
+        if life:
+            life.down = True
+
+    @rule(host=HOSTS, ago=SESSIONS, line=LINES)
+    def line_back(self, host: str, ago: int, line: str) -> None:
+        session, life = self.speaking(host, ago)
+        assert self.hosts.line_back(host, session, line, self.now) == self.revive(host, life)
+        if life:
+            life.down, life.line = False, line
+
+    @rule(host=HOSTS, ago=SESSIONS)
+    def stop(self, host: str, ago: int) -> None:
+        session, life = self.speaking(host, ago)
+        told = causes(self.hosts.ended(host, session, Cause.STOPPED, "", self.now))
+        assert told == ([(session, Cause.STOPPED)] if life and not life.lost else [])
+        if life:
+            life.over, life.lost = True, life.lost or Cause.STOPPED
+
+    @rule(seconds=st.sampled_from([1.0, 7.0, 19.0, 20.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        told = sorted(causes(self.hosts.handle_timer(self.now)))
+        due = [life for life in self.lives.values() if not life.lost and life.end <= self.now]
+        assert told == sorted((life.session, Cause.LINE_LOST) for life in due)
+        for life in due:
+            life.lost = Cause.LINE_LOST
+
+    @rule()
+    def stall(self) -> None:
+        self.now += 30.0
+        self.hosts.extend_all(self.now)
+        for life in self.lives.values():
+            life.end = self.now + LEASE
+
+    @invariant()
+    def absence_and_timer_agree(self) -> None:
+        for host in "ab":
+            life = self.lives.get(host)
+            assert self.hosts.absent(host) == (life.lost if life else Cause.NEVER_SEEN)
+        ends = [life.end for life in self.lives.values() if not life.lost]
+        timer = self.hosts.next_timer()
+        assert (timer is not None and timer <= min(ends)) if ends else timer is None
+
+
+MembershipSearch.TestCase.settings = profile()
+TestMembershipSearch = MembershipSearch.TestCase

@@ -1,0 +1,82 @@
+"""What the search for deadlocks costs: nothing while nobody waits, little where thousands do."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from linesync.errors import DeadlockError
+from linesync.model.participants import Client
+from linesync.model.sync.services import SyncServices
+
+from ..hall import Hall
+from ..helpers import failed
+
+HOSTS = [f"h{number}" for number in range(8)]
+PARTIES = 5000
+
+
+def test_nothing_is_looked_for_while_nobody_waits() -> None:
+    services = SyncServices()
+    services.locks.take("x", "default", "flash", Client("hub", "1"), 0.0)
+    services.confirm("x", Client("hub", "1"))
+    services.handle_timer(5.0)
+    assert services.next_timer() is None
+
+
+def test_nothing_is_looked_for_where_nothing_has_an_owner() -> None:
+    hall = Hall()
+    hall.barrier("x", "hub/1", 2)
+    assert hall.services.next_timer() is None
+
+
+def test_a_long_chain_of_owners_in_any_order_is_followed_soon() -> None:
+    services = SyncServices()
+    order = [number * 7919 % PARTIES for number in range(PARTIES)]
+    for number in order:
+        client = Client("hub", str(number))
+        services.locks.take(f"own{number}", "default", f"n{number}", client, 0.0)
+        services.confirm(f"own{number}", client)
+    for number in order:
+        if number:
+            services.locks.take(f"want{number}", "default", f"n{number - 1}", Client("hub", str(number)), 0.0)
+    begun = time.process_time()
+    assert services.handle_timer(1.0) == []
+    assert time.process_time() - begun < 2.0
+    assert services.take_asked() == []
+
+
+@pytest.mark.parametrize("kind", ["barrier", "held units", "lock"])
+def test_thousands_who_wait_at_one_place_cost_little(kind: str) -> None:
+    hall = Hall(*HOSTS)
+    hall.sem("g", "hub", 1)
+    hall.sem("h", "hub/h", -1, hold=True)
+    hall.lock("l", "hub/h")
+    for number in range(PARTIES):
+        who = f"h{number % 8}/{number}"
+        if kind == "barrier":
+            hall.barrier(f"x{number}", who, "h[0-7]#[0-1240]", as_member=f"h{number % 8}#{number // 8}")
+        elif kind == "held units":
+            hall.sem(f"x{number}", who, -1, hold=True)
+        else:
+            hall.lock(f"x{number}", who)
+    begun = time.process_time()
+    assert failed(hall.pass_time(0.6)) == {}
+    assert time.process_time() - begun < 2.0
+    begun = time.process_time()
+    assert failed(hall.pass_time(20)) == {}
+    assert time.process_time() - begun < 1.0, "where nothing happens, nothing is looked at anew"
+
+
+def test_a_circle_among_thousands_is_found_and_told_soon() -> None:
+    hall = Hall(*HOSTS, "z")
+    hall.lock("owned", "h0/0")
+    for number in range(PARTIES):
+        member = f"h{number % 8}#{number // 8}"
+        hall.barrier(f"x{number}", f"h{number % 8}/{number}", "h[0-7]#[0-624],z", as_member=member)
+    hall.lock("wanted", "z")
+    begun = time.process_time()
+    faults = failed(hall.pass_time(4))
+    assert time.process_time() - begun < 3.0
+    assert sorted(faults) == ["wanted", "x0"] and isinstance(faults["x0"], DeadlockError)

@@ -1,0 +1,530 @@
+"""Exchanges: who gives, who gets, and what becomes of those who wait for the dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync.errors import Aborted, LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
+from linesync.model.decisions import Event, Exchanged, Outcome
+from linesync.model.hosts.membership import Membership
+from linesync.model.participants import Cause, Client
+from linesync.model.sync.barrier import Barriers
+from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.exchange import EXCHANGE_BYTES, Exchanges
+from linesync.model.sync.kept_results import RESULT_LIFE
+from linesync.model.sync.services import SyncServices
+from linesync.model.sync.waits import Acting, Place, Wait, Waits
+
+from ..helpers import assert_empty, client, failed, granted, only_error
+
+ALL = ("a", "b", "c")
+
+
+class FakeHosts:
+    """What is known of the hosts, as the test says."""
+
+    def __init__(self) -> None:
+        self.dead: dict[str, tuple[Cause, str]] = {}
+        self.words: dict[str, str] = {}
+
+    def lost(self, host: str) -> tuple[Cause, str] | None:
+        return self.dead.get(host)
+
+    def word(self, host: str) -> str:
+        return self.words.get(host, "")
+
+
+class Room:
+    """Exchanges, with what they dropped."""
+
+    def __init__(self) -> None:
+        self.waits = Waits()
+        self.hosts = FakeHosts()
+        self.exchanges = Exchanges(self.waits, self.hosts)
+        self.dropped: list[int] = []
+        self.exchanges.dropped = self.dropped.append
+
+    def open(
+        self,
+        host: str,
+        *,
+        members: tuple[str, ...] = ALL,
+        member: str = "",
+        size: int = 3,
+        name: str = "keys",
+        timeout: float | None = None,
+        now: float = 0.0,
+        arrival: str = "",
+        who: Client | None = None,
+    ) -> list[Outcome]:
+        arrival, who = arrival or f"{member or host}@{name}", who or client(host)
+        return self.exchanges.open(arrival, "default", name, members, member, size, who, now, timeout)
+
+    def given(self, host: str, key: int, *, name: str = "keys", arrival: str = "", now: float = 0.0) -> list[Outcome]:
+        return self.exchanges.given(arrival or f"{host}@{name}", client(host), key, now)
+
+    def give(self, host: str, key: int, *, timeout: float | None = None, now: float = 0.0) -> list[Outcome]:
+        """Come and give, both at once."""
+        return [*self.open(host, timeout=timeout, now=now), *self.given(host, key, now=now)]
+
+    def gone(self, host: str, cause: Cause = Cause.CLIENT_GONE, now: float = 0.0) -> list[Outcome]:
+        return self.waits.client_gone(client(host), now, cause)
+
+    def missing(self) -> object:
+        return self.exchanges.status(0.0)[0]["missing"]
+
+
+def everybody_has(events: list[Outcome], keys: tuple[int, ...], generation: int = 1) -> None:
+    values = list(granted(events).values())
+    assert values == [Exchanged(generation=generation, members=ALL, keys=keys)] * len(values)
+
+
+# -- the way it goes ---------------------------------------------------------------------------------------------------
+
+
+def test_the_last_to_give_sends_everybody_the_data_of_all() -> None:
+    room = Room()
+    assert room.give("b", 2) == room.give("a", 1) == []
+    outcomes = room.give("c", 3)
+    assert set(granted(outcomes)) == {"a@keys", "b@keys", "c@keys"}
+    everybody_has(outcomes, (1, 2, 3))
+    assert room.dropped == [], "they belong to those who got the outcome"
+    assert len(room.exchanges) == 0
+
+
+def test_members_are_sorted_whatever_the_order_of_the_lists() -> None:
+    room = Room()
+    room.open("b", members=("c", "b", "a"))
+    assert room.open("a", members=("b", "a", "c")) == []
+
+
+def test_it_is_the_data_that_counts_and_not_the_arrival() -> None:
+    room = Room()
+    for host in ALL:
+        assert room.open(host) == []
+    assert room.given("a", 1) == room.given("c", 3) == []
+    everybody_has(room.given("b", 2), (1, 2, 3))
+
+
+def test_each_use_of_a_name_is_a_generation_of_its_own() -> None:
+    room = Room()
+    for generation in (1, 2):
+        for host in ALL:
+            outcomes = room.exchanges.open(
+                f"{host}{generation}", "default", "keys", ALL, "", 1, client(host), 0.0
+            ) or room.given(host, 1, arrival=f"{host}{generation}")
+        everybody_has(outcomes, (1, 1, 1), generation)
+
+
+def test_names_and_namespaces_keep_exchanges_apart() -> None:
+    room = Room()
+    room.give("a", 1)
+    for host in ALL:
+        room.open(host, name="other")
+        outcomes = room.given(host, 9, name="other")
+    assert len(granted(outcomes)) == 3
+    assert len(room.exchanges) == 1 and room.exchanges.status(0.0)[0]["given"] == ["a"]
+    assert room.exchanges.open("x", "elsewhere", "keys", ("a", "z"), "", 1, client("a"), 0.0) == []
+
+
+def test_one_host_may_be_several_members() -> None:
+    room = Room()
+    members = ("a#1", "a#2")
+    for member in members:
+        room.open("a", member=member, members=members)
+    assert room.given("a", 1, arrival="a#1@keys") == []
+    assert len(granted(room.given("a", 2, arrival="a#2@keys"))) == 2
+
+
+def test_somebody_alone_gets_its_own_data() -> None:
+    room = Room()
+    room.open("a", members=("a",))
+    assert len(granted(room.given("a", 7))) == 1
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def test_other_members_are_a_mismatch_that_names_both_lists() -> None:
+    room = Room()
+    room.give("a", 1)
+    error = only_error(room.open("b", members=("a", "b")))
+    assert isinstance(error, Mismatch)
+    assert "a,b,c" in error.message and "for a,b;" in error.message
+    assert room.give("c", 3) == [], "those already there stay"
+
+
+def test_who_is_no_member_is_refused() -> None:
+    room = Room()
+    error = only_error(room.open("d"))
+    assert isinstance(error, Mismatch) and "d is no member" in error.message and len(room.exchanges) == 0
+
+
+def test_a_second_live_client_under_one_name_is_refused() -> None:
+    room = Room()
+    room.give("a", 1)
+    error = only_error(room.open("b", member="a", arrival="twin"))
+    assert isinstance(error, Mismatch) and "member a is already there" in error.message
+    assert room.dropped == []
+
+
+def test_too_much_data_is_refused_before_anything_is_opened() -> None:
+    room = Room()
+    assert room.open("a", size=EXCHANGE_BYTES) == []
+    error = only_error(room.open("b", size=EXCHANGE_BYTES + 1))
+    assert isinstance(error, UsageError) and "16,777,217" in error.message and "16,777,216" in error.message
+    assert room.missing() == {"a": "still giving", "b": "has not come", "c": "has not come"}
+
+
+@pytest.mark.parametrize("members", [(), ("a", "b c"), ("a", "b#"), tuple(f"h{n}" for n in range(10_001))])
+def test_bad_lists_of_members_are_refused(members: tuple[str, ...]) -> None:
+    room = Room()
+    assert isinstance(only_error(room.open("a", members=members)), UsageError) and len(room.exchanges) == 0
+
+
+def test_the_id_of_another_services_arrival_is_refused() -> None:
+    room = Room()
+    barriers = Barriers(room.waits, Membership())
+    barriers.arrive("same", "default", "gate", Terms(count=2), client("a"), 0.0)
+    error = only_error(room.open("a", arrival="same"))
+    assert isinstance(error, UsageError) and "barrier 'gate'" in error.message
+
+
+# -- death -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_that_dies_after_giving_hurts_nobody() -> None:
+    room = Room()
+    room.give("a", 1)
+    assert set(failed(room.gone("a"))) == {"a@keys"}
+    room.give("b", 2)
+    outcomes = room.give("c", 3)
+    assert set(granted(outcomes)) == {"b@keys", "c@keys"}
+    everybody_has(outcomes, (1, 2, 3))
+
+
+@pytest.mark.parametrize("cause", [Cause.LINE_LOST, Cause.STOPPED, Cause.RESTARTED])
+def test_so_does_a_host_that_dies_after_its_member_gave(cause: Cause) -> None:
+    room = Room()
+    room.give("a", 1)
+    room.give("b", 2)
+    assert room.exchanges.host_lost("a", cause, "why", 0.0) == []
+    room.waits.host_gone("a", 0.0, cause)
+    everybody_has(room.give("c", 3), (1, 2, 3))
+
+
+def test_a_client_that_dies_while_it_gives_fails_the_exchange_for_all() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.open("b")
+    errors = failed(room.gone("b"))
+    assert set(errors) == {"a@keys", "b@keys"}
+    error = errors["a@keys"]
+    assert isinstance(error, MemberLost) and error.exit_code == 4
+    assert "b is lost before its data was in (client gone)" in error.message and "had given: a" in error.message
+    assert error.details["lost"] == {"b": "client gone"}
+    assert room.dropped == [1] and len(room.exchanges) == 0
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("cause", [Cause.LINE_LOST, Cause.STOPPED])
+def test_a_host_that_is_lost_before_its_data_is_in_fails_it_for_all(opened: bool, cause: Cause) -> None:
+    room = Room()
+    room.give("a", 1)
+    if opened:
+        room.open("b")
+    errors = failed(room.exchanges.host_lost("b", cause, "nothing heard for 20 s", 5.0))
+    assert set(errors) == ({"a@keys", "b@keys"} if opened else {"a@keys"})
+    error = errors["a@keys"]
+    assert isinstance(error, MemberLost) and f"{cause}: nothing heard for 20 s" in error.message
+    assert room.dropped == [1] and len(room.exchanges) == 0
+
+
+def test_a_restart_fails_it_only_when_the_data_was_on_its_way() -> None:
+    room = Room()
+    room.give("a", 1)
+    assert room.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0) == []
+    room.open("b")
+    errors = failed(room.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0))
+    assert isinstance(errors["a@keys"], MemberLost) and "b is lost before its data was in (restarted)" in str(errors)
+
+
+def test_a_member_that_gives_from_another_host_does_not_need_its_own() -> None:
+    room = Room()
+    room.open("hub", member="b", arrival="for b")
+    room.give("a", 1)
+    assert room.exchanges.host_lost("b", Cause.LINE_LOST, "", 0.0) == []
+    assert room.given("hub", 2, arrival="for b") == []
+    assert len(failed(room.exchanges.host_lost("c", Cause.LINE_LOST, "", 0.0))) == 2
+
+
+def test_who_comes_while_another_members_host_is_lost_is_told_at_once() -> None:
+    room = Room()
+    room.hosts.dead["c"] = (Cause.LINE_LOST, "its line /dev/ttyS0 is down")
+    error = only_error(room.open("a"))
+    assert isinstance(error, MemberLost) and "c is lost" in error.message and "/dev/ttyS0" in error.message
+    assert room.open("c", name="again") == [], "the lost one itself may come: it speaks"
+
+
+def test_a_host_that_restarted_may_come() -> None:
+    room = Room()
+    room.hosts.dead["c"] = (Cause.RESTARTED, "")
+    assert room.open("a") == []
+
+
+def test_who_had_not_come_when_it_failed_is_told_once() -> None:
+    room = Room()
+    room.open("b")
+    room.gone("b")
+    error = only_error(room.open("a", now=1.0))
+    assert isinstance(error, MemberLost) and "b is lost" in error.message
+    assert room.open("a", now=2.0, arrival="anew") == []
+    assert room.open("b", now=2.0, arrival="back") == [], "the dead one itself begins anew"
+
+
+def test_a_member_that_comes_back_before_the_end_replaces_what_it_gave() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.gone("a")
+    assert room.open("a", arrival="anew") == [] and room.dropped == [1]
+    room.give("b", 2)
+    room.give("c", 3)
+    everybody_has(room.given("a", 4, arrival="anew"), (4, 2, 3))
+
+
+def test_data_that_nobody_waits_for_is_kept_for_ten_minutes() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.gone("a", now=10.0)
+    assert room.exchanges.next_timer() == 10.0 + RESULT_LIFE
+    room.exchanges.handle_timer(10.0 + RESULT_LIFE - 1)
+    assert room.dropped == []
+    room.exchanges.handle_timer(10.0 + RESULT_LIFE)
+    assert room.dropped == [1] and len(room.exchanges) == 0 and room.exchanges.next_timer() is None
+
+
+def test_data_is_kept_as_long_as_somebody_waits() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.gone("a")
+    room.give("b", 2, now=5.0)
+    assert room.exchanges.next_timer() is None
+    room.exchanges.handle_timer(RESULT_LIFE * 5)
+    everybody_has(room.give("c", 3, now=RESULT_LIFE * 5), (1, 2, 3))
+
+
+def test_data_that_cannot_be_kept_fails_it_for_all_with_the_reason() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.open("b")
+    errors = failed(room.exchanges.cannot_keep("b@keys", client("b"), "No space left on device", 0.0))
+    assert set(errors) == {"a@keys", "b@keys"}
+    for error in errors.values():
+        assert isinstance(error, LinesyncFailed) and "data of b: No space left" in error.message
+    assert room.dropped == [1]
+
+
+# -- time and will -----------------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_names_who_gave_and_why_each_of_the_others_did_not() -> None:
+    room = Room()
+    members = ("a", "b", "c", "d", "e", "f")
+    room.hosts.words = {"c": "never seen", "d": "its line /dev/ttyS1 is down"}
+    room.open("a", members=members, timeout=5.0)
+    room.given("a", 1)
+    room.open("b", members=members)
+    room.open("f", members=members)
+    room.waits.withdraw("f@keys", client("f"), 1.0, Cause.GAVE_UP)
+    room.hosts.dead["e"] = (Cause.LINE_LOST, "nothing heard")
+    error = only_error(room.waits.handle_timer(5.0))
+    assert isinstance(error, TimedOut)
+    assert error.message == (
+        "timed out after 5 s at exchange 'keys': 1 of 6 gave their data: a; missing: b (still giving), c (never seen),"
+        " d (its line /dev/ttyS1 is down), e (line lost: nothing heard), f (left: gave up)"
+    )
+    assert error.details["given"] == ["a"] and list(error.details["missing"]) == ["b", "c", "d", "e", "f"]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("how", ["time", "will"])
+def test_who_times_out_or_gives_up_takes_its_data_along_and_the_others_wait_on(how: str) -> None:
+    room = Room()
+    room.give("a", 1, timeout=5.0)
+    room.give("b", 2, timeout=9.0)
+    if how == "time":
+        (outcome,) = room.waits.handle_timer(5.0)
+    else:
+        (outcome,) = room.waits.withdraw("a@keys", client("a"), 5.0, Cause.GAVE_UP)
+    assert outcome.arrival == "a@keys" and room.dropped == [1]
+    assert room.open("c", now=6.0) == [] and room.given("c", 3, now=6.0) == [], "a's data is not there any more"
+    error = only_error(room.waits.handle_timer(9.0))
+    assert "a (left: timed out)" in error.message or "a (left: gave up)" in error.message
+
+
+def test_data_that_comes_after_the_end_is_dropped() -> None:
+    room = Room()
+    room.open("a", timeout=1.0)
+    room.waits.handle_timer(1.0)
+    assert room.given("a", 5) == [] and room.dropped == [5]
+    assert room.given("nobody", 6) == [] and room.dropped == [5, 6]
+
+
+def test_a_poll_succeeds_only_as_the_last() -> None:
+    room = Room()
+    error = only_error(room.open("a", timeout=0.0))
+    assert isinstance(error, TimedOut) and "missing: b (has not come), c (has not come)" in error.message
+    assert len(room.exchanges) == 0
+    room.give("b", 2)
+    room.give("c", 3)
+    assert room.open("a", timeout=0.0, arrival="last", now=5.0) == []
+    assert room.waits.handle_timer(500.0) == [], "its data takes the time that it takes"
+    everybody_has(room.given("a", 1, arrival="last", now=500.0), (1, 2, 3))
+
+
+def test_a_poll_fails_when_another_left_while_it_gave() -> None:
+    room = Room()
+    room.give("b", 2)
+    room.give("c", 3, timeout=5.0)
+    room.open("a", timeout=0.0)
+    room.waits.handle_timer(5.0)
+    error = only_error(room.given("a", 1, now=6.0))
+    assert isinstance(error, TimedOut) and "c (left: timed out)" in error.message
+    assert sorted(room.dropped) == [1, 3]
+
+
+def test_a_reset_forgets_data_and_fails_who_waits() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.gone("a")
+    room.give("b", 2)
+    room.open("a", name="other", members=("a", "b"))
+    found, waits = room.exchanges.reset("default", ["keys", "keys", "unknown"], 0.0)
+    assert found == 1 and [wait.name for wait in waits] == ["b"]
+    outcomes = room.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.ABORTED, 0.0)
+    assert isinstance(only_error(outcomes), Aborted)
+    assert sorted(room.dropped) == [1, 2] and len(room.exchanges) == 1
+    assert room.exchanges.reset("elsewhere", None, 0.0) == (0, [])
+    found, waits = room.exchanges.reset("default", None, 0.0)
+    assert found == 1 and len(waits) == 1
+
+
+def test_a_reset_forgets_data_that_nobody_waits_for() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.gone("a")
+    assert room.exchanges.reset("default", None, 0.0) == (1, [])
+    assert room.dropped == [1] and len(room.exchanges) == 0 and room.exchanges.next_timer() is None
+
+
+# -- asking again ------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_joins_once_and_goes_on_where_it_is() -> None:
+    room = Room()
+    room.open("a")
+    again = client("a", "2")
+    assert room.open("a", who=again) == []
+    assert not room.exchanges.has_given("a@keys", again)
+    assert room.exchanges.given("a@keys", client("a"), 1, 0.0) == [] and room.dropped == [1], "it gives no more"
+    assert room.exchanges.given("a@keys", again, 2, 0.0) == []
+    assert room.exchanges.has_given("a@keys", again)
+    assert room.exchanges.given("a@keys", again, 3, 0.0) == [] and room.dropped == [1, 3], "it has given"
+    assert room.waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE) == [], "the old connection owns nothing"
+
+
+def test_a_retry_after_the_end_gets_the_same_keys_for_ten_minutes() -> None:
+    room = Room()
+    room.give("a", 1)
+    room.give("b", 2)
+    outcomes = room.give("c", 3, now=7.0)
+    (again,) = room.open("a", now=8.0)
+    assert again == outcomes[0]
+    assert room.waits.confirm("a@keys", client("a"))
+    room.waits.handle_timer(7.0 + RESULT_LIFE)
+    assert room.open("b", now=7.0 + RESULT_LIFE) == [], "the result is forgotten: it is another arrival"
+
+
+# -- deadlocks, services, sizes ----------------------------------------------------------------------------------------
+
+
+class Stuck(Acting):
+    """Nobody may act but those named."""
+
+    def __init__(self, *acting: str) -> None:
+        self.acting = acting
+
+    def holder(self, wait: Wait) -> bool:
+        return False
+
+    def holder_waits(self, wait: Wait) -> list[Wait]:
+        return []
+
+    def member(self, name: str, at: Place | None = None) -> bool:
+        return name in self.acting
+
+    def waits_of(self, name: str) -> list[Wait]:
+        return []
+
+
+def test_a_wait_could_proceed_while_all_missing_members_may_act() -> None:
+    room = Room()
+    room.give("a", 1)
+    wait = room.waits.find("a", "a@keys")
+    assert wait is not None and wait.place.OWNED
+    assert wait.place.could_proceed(wait, Stuck("b", "c"))
+    assert not wait.place.could_proceed(wait, Stuck("b"))
+    (edge,) = wait.place.waits_for(wait, Stuck("b"))
+    assert edge.why == "exchange 'keys', to which c has not given"
+    room.open("c")
+    assert wait.place.could_proceed(wait, Stuck("b")), "who gives is on its way"
+
+
+def hosts_up(*names: str) -> SyncServices:
+    services = SyncServices(lease=20.0)
+    for name in names:
+        services.register(name, f"s-{name}", "boot", f"line-{name}", 0.0)
+    return services
+
+
+def test_the_services_fail_an_exchange_with_the_loss_of_a_host() -> None:
+    services = hosts_up("a", "b")
+    services.exchanges.open("x", "default", "keys", ("a", "b"), "", 1, client("a"), 0.0)
+    services.heard("a", "s-a", 15.0)
+    events: list[Event] = services.handle_timer(20.0)
+    errors = failed(events)
+    assert isinstance(errors["x"], MemberLost) and "line lost: nothing heard on line-b" in errors["x"].message
+    assert services.status(20.0)["exchanges"] == []
+
+
+def test_the_services_keep_an_exchange_whose_giver_is_lost() -> None:
+    services = hosts_up("a", "b")
+    for host in "ab":
+        services.exchanges.open(host, "default", "keys", ("a", "b"), "", 1, client(host), 0.0)
+    services.exchanges.given("a", client("a"), 1, 0.0)
+    events = services.ended("a", "s-a", Cause.STOPPED, "the agent was stopped", 1.0)
+    assert set(failed(events)) == {"a"}
+    assert granted(services.exchanges.given("b", client("b"), 2, 2.0)) == {
+        "b": Exchanged(generation=1, members=("a", "b"), keys=(1, 2))
+    }
+
+
+def test_a_name_with_no_member_and_no_data_leaves_nothing() -> None:
+    room = Room()
+    room.open("a", timeout=3.0)
+    room.waits.handle_timer(3.0)
+    room.waits.handle_timer(3.0 + RESULT_LIFE)
+    assert_empty(room.waits)
+    assert len(room.exchanges) == 0
+
+
+def test_ten_thousand_members_are_no_trouble_and_their_errors_stay_short() -> None:
+    room = Room()
+    members = tuple(f"h{n}" for n in range(10_000))
+    room.open("h0", members=members, timeout=1.0)
+    error = only_error(room.waits.handle_timer(1.0))
+    assert isinstance(error, LinesyncError) and len(error.message) < 1000 and "9988 more" in error.message
+    assert len(error.details["missing"]) == 100  # type: ignore[arg-type]
+    room.open("h0", members=members, arrival="anew")
+    for others in (members[:-1], tuple(f"h{n}x{n * 7 % 9973}" for n in range(10_000))):
+        error = only_error(room.open("h1", members=others, arrival=others[-1]))
+        assert isinstance(error, Mismatch) and len(error.message) < 1000

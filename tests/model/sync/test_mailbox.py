@@ -1,0 +1,596 @@
+"""Messages, in sentences; the search against a reference model is in test_mailbox_search.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from linesync import limits
+from linesync.errors import Aborted, LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
+from linesync.model.decisions import Message, Messages, Outcome, Posted
+from linesync.model.participants import Cause
+from linesync.model.sync import gathering as gathering_module
+from linesync.model.sync import mailbox as mailbox_module
+from linesync.model.sync import waits as waits_module
+from linesync.model.sync.mailbox import Group, Mailbox
+from linesync.model.sync.waits import Waits
+from linesync.protocol import escaping
+
+from ..helpers import assert_empty, client, failed, granted, only_error
+
+
+class Company:
+    """Who is in which group, told by the test."""
+
+    def __init__(self) -> None:
+        self.where: dict[str, tuple[str, str]] = {}  # host: its group and role
+        self.sizes: dict[str, int] = {}
+        self.dead: dict[str, str] = {}
+
+    def name_of(self, host: str) -> str:
+        return self.where.get(host, ("", ""))[0]
+
+    def group(self, name: str) -> Group:
+        members = {host: role for host, (group, role) in self.where.items() if group == name}
+        return Group(members=members, size=self.sizes.get(name))
+
+    def lost(self, host: str) -> str | None:
+        return self.dead.get(host)
+
+
+class Room:
+    """A mailbox with its waits and hosts, and short ways to write and read."""
+
+    def __init__(self, room: int = mailbox_module.ROOM) -> None:
+        self.waits = Waits()
+        self.hosts = Company()
+        self.mailbox = Mailbox(self.waits, self.hosts, room=room)
+        self.numbers: Iterator[int] = iter(range(100_000))
+
+    def join(self, *hosts: str, group: str = "", size: int | None = None) -> list[Outcome]:
+        """Hosts (``name`` or ``name=role``) are seen in a group."""
+        for host in hosts:
+            name, _, role = host.partition("=")
+            self.hosts.where[name] = (group, role)
+        if size is not None:
+            self.hosts.sizes[group] = size
+        return self.mailbox.hosts_changed(0.0)
+
+    def lose(self, host: str, why: str = "line lost") -> list[Outcome]:
+        self.hosts.dead[host] = why
+        return self.mailbox.host_lost(host, 1.0)
+
+    def send(self, sender: str, *items: str, arrival: str = "", topic: str = "boot") -> list[Outcome]:
+        who = client(sender.partition("#")[0])
+        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, who, 0.0)
+
+    def receive(
+        self,
+        arrival: str,
+        reader: str = "a",
+        first: int = 1,
+        *,
+        most: int = 100,
+        others: bool = False,
+        now: float = 0.0,
+        timeout: float | None = None,
+        topic: str = "boot",
+    ) -> list[Outcome]:
+        who = client(reader.partition("#")[0])
+        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, who, now, timeout)
+
+    def gather(
+        self,
+        arrival: str,
+        reader: str = "a",
+        role: str = "",
+        *,
+        now: float = 0.0,
+        timeout: float | None = None,
+        topic: str = "boot",
+    ) -> list[Outcome]:
+        who = client(reader.partition("#")[0])
+        return self.mailbox.receive_all(arrival, "default", topic, reader, role, who, now, timeout)
+
+    def reset(self, *topics: str) -> tuple[int, dict[str, LinesyncError]]:
+        """How many topics were forgotten, and who failed of it."""
+        forgotten, waits = self.mailbox.reset("default", topics or None, 0.0)
+        return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def read(outcomes: list[Outcome]) -> dict[str, list[str]]:
+    """What each arrival read: ``number sender: items`` of each message."""
+    return {
+        arrival: [f"{one.number} {one.sender}: {' '.join(one.items)}" for one in value.messages]
+        for arrival, value in granted(outcomes).items()
+        if isinstance(value, Messages)
+    }
+
+
+# -- send and receive ----------------------------------------------------------------------------------------------------
+
+
+def test_messages_are_numbered_from_one_in_each_topic(room: Room) -> None:
+    assert granted(room.send("a", "k=v", arrival="x")) == {"x": Posted(number=1)}
+    assert granted(room.send("b", arrival="y")) == {"y": Posted(number=2)}
+    assert granted(room.send("b", arrival="z", topic="other")) == {"z": Posted(number=1)}
+
+
+def test_a_retry_after_a_lost_reply_adds_nothing(room: Room) -> None:
+    first = room.send("a", "once", arrival="x")
+    assert room.send("a", "once", arrival="x") == first
+    assert read(room.receive("r")) == {"r": ["1 a: once"]}
+
+
+def test_reading_takes_nothing_away(room: Room) -> None:
+    room.send("a", "k=v")
+    for reader in ("b", "c", "b"):
+        assert read(room.receive(f"r{next(room.numbers)}", reader)).popitem()[1] == ["1 a: k=v"]
+
+
+def test_a_reader_waits_for_a_message_and_is_served_with_it(room: Room) -> None:
+    assert room.receive("r", "b", 2) == []
+    assert read(room.send("a", "one")) == {}
+    assert read(room.send("a", "two")) == {"r": ["2 a: two"]}
+
+
+def test_later_messages_come_along_up_to_the_number_asked_for(room: Room) -> None:
+    for word in ("one", "two", "three", "four"):
+        room.send("a", word)
+    assert read(room.receive("r", first=2, most=2)) == {"r": ["2 a: two", "3 a: three"]}
+    assert read(room.receive("q", first=4, most=1000)) == {"q": ["4 a: four"]}
+
+
+def test_readers_are_served_in_order_of_arrival(room: Room) -> None:
+    room.receive("x", "a", 2)
+    room.receive("y", "b", 1, others=True)
+    room.receive("z", "c", 2)
+    room.send("b", "own")  # y waits for the second message now, too
+    assert list(granted(room.send("c", arrival="s"))) == ["s", "x", "y", "z"]
+
+
+def test_a_reader_that_leaves_its_own_messages_aside_counts_those_of_others(room: Room) -> None:
+    room.send("a", "mine")
+    assert room.receive("r", "a", 2, others=True) == []
+    assert read(room.send("b", "one")) == {}
+    assert read(room.send("a", "mine")) == {}
+    assert read(room.send("c", "two")) == {"r": ["2 c: two"]}
+    assert read(room.receive("q", "a", 1, others=True)) == {"q": ["1 b: one", "2 c: two"]}
+    assert read(room.receive("p", "b", 1, others=True, most=2)) == {"p": ["1 a: mine", "2 a: mine"]}
+    assert read(room.receive("o", "d", 4, others=True)) == {"o": ["4 c: two"]}
+
+
+def test_another_member_of_ones_host_is_somebody_else(room: Room) -> None:
+    room.send("a#1", "one")
+    assert read(room.receive("r", "a", others=True)) == {"r": ["1 a#1: one"]}
+    assert room.receive("q", "a#1", others=True) == []
+
+
+def test_what_is_the_readers_own_goes_by_the_name_it_reads_under(room: Room) -> None:
+    room.receive("x", "a", others=True)
+    room.receive("y", "b", others=True)
+    assert list(read(room.send("a", "hello"))) == ["y"]
+    assert read(room.send("b", "hello")) == {"x": ["1 b: hello"]}
+
+
+def test_a_poll_answers_at_once(room: Room) -> None:
+    error = only_error(room.receive("r", timeout=0))
+    assert isinstance(error, TimedOut) and len(room.mailbox) == 0
+    room.send("b")
+    assert list(read(room.receive("q", timeout=0))) == ["q"]
+
+
+def test_a_timeout_says_which_message_was_waited_for_and_what_is_there(room: Room) -> None:
+    room.send("b")
+    room.send("a")
+    room.receive("x", "a", 2, others=True, timeout=5)
+    room.receive("y", "a", 3, timeout=5)
+    assert room.waits.next_timer() == 5.0
+    errors = failed(room.waits.handle_timer(5.0))
+    assert isinstance(errors["x"], TimedOut)
+    assert str(errors["x"]) == (
+        "timed out after 5 s at topic 'boot': message 2 from others than a is not there; 1 are, from b"
+    )
+    assert errors["x"].details == {"first": 2, "messages": 1, "senders": ["b"]}
+    assert "message 3 is not there; 2 are, from b, a" in str(errors["y"])
+
+
+def test_whoever_is_gone_is_not_served_and_leaves_nothing(room: Room) -> None:
+    room.receive("x", "a")
+    room.receive("y", "b", 2, others=True)
+    room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
+    room.waits.withdraw("y", client("b"), 1.0, Cause.GAVE_UP)
+    assert len(room.mailbox) == 0
+    assert read(room.send("c")) == {}
+
+
+def test_one_answer_holds_what_passes_in_one_reply_and_always_the_first(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(20):
+        room.send("a", "x" * 60_000)
+    (event,) = room.receive("r", most=1000)
+    (answer,) = granted([event]).values()
+    assert isinstance(answer, Messages) and len(answer.messages) == 8
+    monkeypatch.setattr(mailbox_module, "ANSWER_ROOM", 1)
+    assert len(read(room.receive("q", first=3))["q"]) == 1
+
+
+@pytest.mark.parametrize("char", ["x", " ", "%", "\0", "é", "漢", "🐙", "\udcff", '"', "\\", "\x7f"])
+def test_an_answer_of_any_text_passes_in_one_reply(room: Room, char: str) -> None:
+    sender = "h" * 64 + "#" + "t" * 64
+    size = len(char.encode(errors="surrogatepass"))
+    for items in ((char * (65_536 // size),), (char,) * 100):
+        for _ in range(500):
+            room.send(sender, *items)
+        (answer,) = granted(room.receive(f"r{len(items)}", most=1000)).values()
+        assert isinstance(answer, Messages)
+        for ascii_only in (True, False):
+            rows = [[one.number, one.sender, list(one.items)] for one in answer.messages]
+            text = escaping.quote(json.dumps(rows, ensure_ascii=ascii_only))
+            assert len(text) <= gathering_module.ANSWER_ROOM < limits.MESSAGE_MAX
+        room.reset()
+
+
+# -- gathering -----------------------------------------------------------------------------------------------------------
+
+
+def test_gathering_ends_when_every_other_host_of_the_group_has_sent(room: Room) -> None:
+    room.join("a", "b", "c", group="g", size=3)
+    room.join("d", group="elsewhere")
+    assert room.gather("x") == []
+    assert read(room.send("b", "one")) == {}
+    assert read(room.send("d", "not one of us")) == {}
+    assert read(room.send("c", "two")) == {"x": ["1 b: one", "3 c: two"]}
+    assert read(room.gather("y", "a")) == {"y": ["1 b: one", "3 c: two"]}
+
+
+def test_the_last_message_of_each_is_the_answer_in_order_of_their_numbers(room: Room) -> None:
+    room.join("a", "b", "c", group="g", size=3)
+    for sender, word in (("b", "old"), ("c", "only"), ("b", "new")):
+        room.send(sender, word)
+    assert read(room.gather("x")) == {"x": ["2 c: only", "3 b: new"]}
+
+
+def test_all_of_a_group_gather_while_each_sends(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.send("a", "from a")
+    assert room.gather("x", "a") == []
+    assert read(room.send("b", "from b")) == {"x": ["2 b: from b"]}
+    assert read(room.gather("y", "b")) == {"y": ["1 a: from a"]}
+
+
+def test_a_host_has_sent_when_one_of_its_members_has(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.gather("x", "a#1")
+    assert read(room.send("a#2", "my own host")) == {}
+    assert read(room.send("b#7", "hello")) == {"x": ["2 b#7: hello"]}
+
+
+def test_only_the_hosts_of_a_role_are_waited_for(room: Room) -> None:
+    room.join("a=client", "b=server", "c=client", "d=server", group="g", size=4)
+    room.gather("x", "a", "server")
+    room.gather("y", "b", "server")
+    assert read(room.send("b")) == {}
+    assert list(read(room.send("d"))) == ["x", "y"]
+
+
+def test_gathering_waits_until_the_group_is_complete(room: Room) -> None:
+    room.join("a", "b", group="g", size=3)
+    room.gather("x")
+    assert read(room.send("b")) == {}
+    assert room.join("c", group="g") == []
+    assert list(read(room.send("c"))) == ["x"]
+
+
+def test_a_host_that_sent_before_it_was_known_counts_once_it_is_known(room: Room) -> None:
+    room.join("a", group="g", size=2)
+    room.gather("x")
+    room.send("b", "early")
+    assert read(room.join("b", group="g")) == {"x": ["1 b: early"]}
+
+
+def test_a_group_without_a_size_is_those_that_are_known(room: Room) -> None:
+    room.join("a")
+    assert room.gather("x") == []  # nobody to wait for yet
+    assert room.join("b") == []
+    assert list(read(room.send("b"))) == ["x"]
+    room.join("c")
+    assert room.gather("y") == []
+
+
+def test_the_hub_gathers_from_the_hosts_without_a_group(room: Room) -> None:
+    room.join("a", "b")
+    room.send("a", "one")
+    room.gather("x", "hub")
+    assert read(room.send("b", "two")) == {"x": ["1 a: one", "2 b: two"]}
+
+
+def test_a_group_of_one_waits_for_nobody(room: Room) -> None:
+    room.join("a=only", group="g", size=1)
+    assert read(room.gather("x")) == {"x": []}
+    assert read(room.gather("y", "a", "only")) == {"y": []}
+
+
+def test_a_role_that_nobody_has_is_refused_once_the_group_is_complete(room: Room) -> None:
+    room.join("a=client", group="g", size=2)
+    assert room.gather("x", "a", "sever") == []
+    errors = failed(room.join("b=server", group="g"))
+    assert isinstance(errors["x"], Mismatch)
+    assert str(errors["x"]) == (
+        "topic 'boot' waits for nobody: group 'g', role 'sever': its 2 hosts are all known, and have other roles "
+        "(client, server); name one of these"
+    )
+    assert isinstance(only_error(room.gather("y", "a", "sever", timeout=0)), Mismatch)
+
+
+def test_a_role_that_nobody_has_yet_is_waited_for_without_a_size(room: Room) -> None:
+    room.join("a=client", "b=client")
+    assert room.gather("x", "a", "server") == []
+    room.join("c=server")
+    assert list(read(room.send("c"))) == ["x"]
+
+
+def test_a_host_that_is_lost_before_it_sent_fails_the_wait_at_once(room: Room) -> None:
+    room.join("a", "b", "c", group="g", size=3)
+    room.send("c")
+    room.gather("x", "a")
+    room.gather("y", "c")
+    room.gather("z", "b")
+    errors = failed(room.lose("b", "line lost: nothing heard on /dev/ttyS0 for 20 s"))
+    assert list(errors) == ["x", "y"] and isinstance(errors["x"], MemberLost)
+    assert str(errors["x"]) == (
+        "topic 'boot': b was lost before it had sent (line lost: nothing heard on /dev/ttyS0 for 20 s); have sent: c; "
+        "bring it back and wait again"
+    )
+    assert errors["x"].details["lost"] == {"b": "line lost: nothing heard on /dev/ttyS0 for 20 s"}
+    assert errors["x"].details["sent"] == ["c"]
+
+
+def test_whoever_comes_after_the_loss_is_told_at_once(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.lose("b")
+    assert isinstance(only_error(room.gather("x", timeout=0)), MemberLost)
+    assert isinstance(only_error(room.gather("y")), MemberLost)
+    assert len(room.mailbox) == 0
+
+
+def test_a_lost_host_that_has_sent_or_is_not_waited_for_hurts_nobody(room: Room) -> None:
+    room.join("a", "b=server", "c=client", "d=server", group="g", size=4)
+    room.send("b", "last words")
+    room.gather("x", "a", "server")
+    assert room.lose("b") == [] and room.lose("c") == []
+    assert read(room.send("d")) == {"x": ["1 b: last words", "2 d: "]}
+    assert isinstance(only_error(room.gather("y")), MemberLost)  # c, of whatever role
+
+
+def test_a_lost_host_that_becomes_needed_ends_the_wait(room: Room) -> None:
+    room.join("a", "b", group="g")
+    room.hosts.dead["c"] = "stopped"
+    room.gather("x")
+    assert isinstance(failed(room.join("c", group="g"))["x"], MemberLost)
+
+
+def test_a_reader_stays_in_the_group_it_began_to_wait_in(room: Room) -> None:
+    room.join("a", "b", group="g")
+    room.gather("x")
+    room.join("a", "c", group="h")
+    assert read(room.send("c")) == {}
+    assert list(read(room.send("b"))) == ["x"]
+
+
+def test_a_host_that_leaves_the_group_is_no_longer_waited_for(room: Room) -> None:
+    room.join("a", "b", "c", group="g")
+    room.gather("x")
+    room.send("b")
+    assert list(read(room.join("c", group="h"))) == ["x"]
+
+
+def test_a_gathering_that_times_out_says_who_sent_and_who_did_not(room: Room) -> None:
+    room.join("a", "b", "c", "d", group="g", size=6)
+    room.send("b")
+    room.gather("x", timeout=5)
+    room.hosts.dead["d"] = "restarted"
+    error = failed(room.waits.handle_timer(5.0))["x"]
+    assert isinstance(error, TimedOut)
+    assert str(error) == (
+        "timed out after 5 s at topic 'boot' (group 'g'): have sent: b; missing: c (has not sent), d (lost: restarted); "
+        "2 of 6 hosts never seen"
+    )
+    assert error.details == {
+        "sent": ["b"],
+        "missing": {"c": "has not sent", "d": "lost: restarted"},
+        "unseen": 2,
+        "group": "g",
+        "role": "",
+    }
+
+
+def test_a_poll_that_gathers_in_vain_leaves_nothing(room: Room) -> None:
+    room.join("a")
+    error = only_error(room.gather("x", "a", "server", timeout=0))
+    assert isinstance(error, TimedOut) and len(room.mailbox) == 0
+    assert str(error) == (
+        "too early at topic 'boot' (the hosts without a group, role 'server'): have sent: nobody; no other host is known"
+    )
+
+
+def test_a_retry_finds_its_wait_and_its_answer(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.gather("x")
+    assert room.gather("x") == []
+    room.send("b", "one")
+    room.send("b", "two")
+    assert read(room.gather("x")) == {"x": ["1 b: one"]}
+
+
+def test_whoever_gathers_and_is_gone_leaves_nothing(room: Room) -> None:
+    room.join("a", "b", "c")
+    room.gather("x", "a")
+    room.gather("y", "b")
+    room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
+    room.waits.withdraw("y", client("b"), 1.0, Cause.GAVE_UP)
+    assert len(room.mailbox) == 0 and not room.mailbox.gatherings
+    room.waits.handle_timer(1000.0)
+    assert_empty(room.waits)
+
+
+def test_more_than_one_answer_holds_is_refused_in_words(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "ANSWER_ROOM", 100_000)
+    room.join("a", "b", "c", group="g", size=3)
+    room.gather("x", "a")
+    room.gather("y", "b")
+    room.send("b", "x" * 60_000)
+    room.send("a")
+    outcomes = room.send("c", "x" * 60_000)
+    assert list(read(outcomes)) == ["y"]
+    assert isinstance(failed(outcomes)["x"], LinesyncFailed) and "117 KiB" in str(failed(outcomes)["x"])
+    assert isinstance(only_error(room.gather("z")), LinesyncFailed)
+
+
+# -- reset, bounds, status -----------------------------------------------------------------------------------------------
+
+
+def test_reset_forgets_topics_and_fails_who_waits_at_them(room: Room) -> None:
+    room.join("a", "b")
+    room.send("a", topic="boot")
+    room.send("a", topic="done")
+    room.receive("x", "b", 2, topic="boot")
+    room.gather("y", "a", topic="boot")
+    room.receive("z", "b", 2, topic="done")
+    forgotten, errors = room.reset("boot", "nobody's")
+    assert forgotten == 1 and list(errors) == ["x", "y"]
+    assert [row["name"] for row in room.mailbox.status(0.0)] == ["done"] and not room.mailbox.gatherings
+    assert granted(room.send("a", arrival="s")) == {"s": Posted(number=1)}
+    forgotten, errors = room.reset()
+    assert forgotten == 2 and list(errors) == ["z"] and len(room.mailbox) == 0
+
+
+def test_reset_of_a_namespace_leaves_the_others_alone(room: Room) -> None:
+    room.send("a")
+    room.mailbox.send("n", "night", "boot", (), "a", client("a"), 0.0)
+    assert room.reset()[0] == 1
+    assert [row["namespace"] for row in room.mailbox.status(0.0)] == ["night"]
+
+
+@pytest.mark.parametrize(
+    "items", [("x" * 65_537,), ("é" * 32_769,), ("x" * 40_000, "x" * 40_000), tuple("x" for _ in range(101))]
+)
+def test_a_message_that_is_too_large_is_refused(room: Room, items: tuple[str, ...]) -> None:
+    error = only_error(room.send("a", *items))
+    assert isinstance(error, UsageError) and len(room.mailbox) == 0
+
+
+def test_the_largest_message_passes(room: Room) -> None:
+    assert granted(room.send("a", "x" * 32_768, "é" * 16_384, arrival="s")) == {"s": Posted(number=1)}
+
+
+@pytest.mark.parametrize(("first", "most"), [(0, 1), (10_001, 1), (1, 0), (1, 1001)])
+def test_a_number_that_no_message_has_is_refused(room: Room, first: int, most: int) -> None:
+    assert isinstance(only_error(room.receive("r", first=first, most=most)), UsageError)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
+def test_bad_names_are_refused_and_change_nothing(room: Room, name: str) -> None:
+    assert isinstance(only_error(room.send("a", topic=name)), UsageError)
+    assert isinstance(only_error(room.send(f"a#{name}")), UsageError)
+    assert isinstance(only_error(room.receive("r1", topic=name)), UsageError)
+    assert isinstance(only_error(room.receive("r2", f"a#{name}")), UsageError)
+    assert isinstance(only_error(room.gather("g1", topic=name)), UsageError)
+    assert isinstance(only_error(room.gather("g2", f"a#{name}")), UsageError)
+    assert isinstance(only_error(room.gather("g3", timeout=-1)), UsageError)
+    assert isinstance(only_error(room.receive("r3", timeout=-1)), UsageError)
+    if name:
+        assert isinstance(only_error(room.gather("g4", role=name)), UsageError)
+    assert len(room.mailbox) == 0 and room.waits.sizes()["waits"] == 0
+
+
+def test_a_full_topic_says_to_reset_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_module, "MESSAGES_MAX", 2)
+    room.send("a")
+    room.send("a")
+    error = only_error(room.send("a"))
+    assert isinstance(error, LinesyncFailed) and "reset" in str(error)
+    room.reset("boot")
+    assert granted(room.send("a", arrival="s")) == {"s": Posted(number=1)}
+
+
+def test_too_many_topics_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_module, "TOPICS_MAX", 1)
+    room.receive("r", topic="waited for")
+    room.send("a", topic="one")
+    error = only_error(room.send("a", topic="waited for"))
+    assert isinstance(error, LinesyncFailed) and "reset" in str(error)
+    room.reset("one")
+    assert list(read(room.send("a", topic="waited for"))) == ["r"]
+
+
+def test_all_messages_together_have_a_bound() -> None:
+    room = Room(room=100_000)
+    room.send("a", "x" * 60_000)
+    error = only_error(room.send("b", "x" * 60_000, topic="other"))
+    assert isinstance(error, LinesyncFailed) and "reset" in str(error) and len(room.mailbox) == 1
+    room.reset()
+    room.send("b", "x" * 60_000, topic="other")
+    assert isinstance(only_error(room.send("a", "x" * 60_000)), LinesyncFailed)
+
+
+def test_messages_without_text_count_too() -> None:
+    room = Room(room=1000)
+    assert [len(granted(room.send("a"))) for _ in range(7)] == [1, 1, 1, 1, 1, 0, 0]
+
+
+def test_too_many_waits_leave_nothing_behind(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits_module, "WAITS_PER_HOST", 1)
+    room.receive("x", topic="one")
+    assert isinstance(only_error(room.receive("y")), LinesyncFailed)
+    assert isinstance(only_error(room.gather("z")), LinesyncFailed)
+    assert [row["name"] for row in room.mailbox.status(0.0)] == ["one"] and not room.mailbox.gatherings
+
+
+def test_status_tells_what_is_there_and_who_waits(room: Room) -> None:
+    room.join("a=client", "b=server", "c=server", group="g", size=3)
+    room.send("b#1")
+    room.receive("x", "a", 3, others=True, now=1.0)
+    room.gather("y", "b", "server", now=2.0)
+    assert room.mailbox.status(4.0) == [
+        {
+            "namespace": "default",
+            "name": "boot",
+            "messages": 1,
+            "senders": ["b#1"],
+            "waiting": [
+                {"name": "a", "client": "1", "waiting": 3.0, "first": 3, "others": True},
+                {"name": "b", "client": "1", "waiting": 2.0, "group": "g", "role": "server", "missing": ["c"]},
+            ],
+        }
+    ]
+
+
+def test_ten_thousand_readers_are_served_in_one_call(room: Room) -> None:
+    for number in range(10_000):
+        room.receive(f"r{number}", f"h{number % 10}", others=True)
+    assert len(room.send("h0")) == 9_001
+
+
+def test_five_hundred_hosts_gather_from_each_other(room: Room) -> None:
+    hosts = [f"h{number}" for number in range(500)]
+    room.join(*hosts, group="g", size=500)
+    served = 0
+    for host in hosts:
+        served += len(read(room.gather(f"x{host}", host))) + len(read(room.send(host)))
+    assert served == 500
+
+
+def test_the_message_of_a_reader_that_counts_all_is_the_topics_own() -> None:
+    room = Room()
+    room.send("a", "k=v")
+    (answer,) = granted(room.receive("r", "b")).values()
+    assert answer == Messages(messages=(Message(number=1, sender="a", items=("k=v",)),))

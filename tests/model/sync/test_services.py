@@ -1,0 +1,108 @@
+"""The whole machine: a host's death reaches its waits, and status tells all of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from linesync.model.decisions import Failed, Granted, HostLost, HostUp
+from linesync.model.participants import Cause
+from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.services import SyncServices
+
+from ..helpers import client, failed, granted
+
+
+@pytest.fixture
+def hub() -> SyncServices:
+    services = SyncServices()
+    for number, host in enumerate(["sut1", "sut2"]):
+        services.register(host, f"s{number}", f"boot{number}", f"/dev/ttyS{number}", 0.0)
+    return services
+
+
+def test_a_lost_host_fails_its_waits_at_once_and_only_its_own(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=3), client("sut1"), 0.0, timeout=3600)
+    hub.barriers.arrive("y", "default", "boot", Terms(count=3), client("sut2"), 0.0)
+    hub.heard("sut2", "s1", 10.0)
+    events = hub.handle_timer(20.0)
+    assert [type(event) for event in events] == [HostLost, Failed]
+    error = failed(events)["x"]
+    assert "line lost: nothing heard on /dev/ttyS0 for 20 s" in str(error) and error.exit_code == 125
+    assert hub.status(20.0)["barriers"][0]["gone"] == {"sut1": "line lost"}
+
+
+def test_a_failed_wait_does_not_revive_when_the_session_resumes(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
+    hub.handle_timer(20.0)
+    assert hub.heard("sut1", "s0", 25.0) == [HostUp(host="sut1", session="s0", resumed=True)]
+    assert list(failed(hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 25.0))) == ["x"]
+    assert hub.status(25.0)["barriers"] == []
+
+
+def test_a_restarted_host_frees_its_units_and_its_places(hub: SyncServices) -> None:
+    hub.semaphores.change("g", "default", "slots", 1, client("hub"), 0.0)
+    hub.semaphores.change("t", "default", "slots", -1, client("sut1"), 0.0)
+    hub.semaphores.change("u", "default", "slots", -1, client("sut2"), 0.0)
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0, as_member="sut1")
+    events = hub.register("sut1", "s9", "boot9", "/dev/ttyS0", 1.0)
+    assert [type(event) for event in events] == [HostLost, Failed, Failed, Granted, HostUp]
+    assert list(granted(events)) == ["u"]
+    assert (
+        hub.barriers.arrive("x2", "default", "boot", Terms(count=2), client("sut1", "2"), 1.0, as_member="sut1") == []
+    )
+
+
+def test_a_wait_whose_host_and_deadline_end_together_fails_by_the_host(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0, timeout=20)
+    hub.heard("sut2", "s1", 10.0)
+    assert "line lost" in str(failed(hub.handle_timer(20.0))["x"])
+
+
+def test_a_stalled_hub_blames_nobody(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
+    hub.extend_all(500.0)
+    assert hub.handle_timer(500.0) == []
+    assert hub.next_timer() == 520.0
+
+
+def test_a_host_that_stops_cleanly_leaves_at_once(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
+    events = hub.ended("sut1", "s0", Cause.STOPPED, "its agent was stopped", 1.0)
+    assert list(failed(events)) == ["x"] and hub.absent("sut1") is Cause.STOPPED
+
+
+def test_a_gone_client_takes_only_its_own_with_it(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=3), client("sut1", "1"), 0.0)
+    hub.barriers.arrive("y", "default", "boot", Terms(count=3), client("sut1", "2"), 0.0)
+    assert list(failed(hub.client_gone(client("sut1", "1"), 1.0))) == ["x"]
+    assert hub.status(1.0)["held"] == {"waits": 1, "deadlines": 0, "results": 1}
+
+
+def test_giving_up_and_confirming_go_through(hub: SyncServices) -> None:
+    hub.semaphores.change("g", "default", "slots", 1, client("hub"), 0.0)
+    assert hub.confirm("g", client("hub"))
+    hub.semaphores.change("t", "default", "slots", -2, client("sut1"), 0.0)
+    assert list(failed(hub.withdraw("t", client("sut1"), 0.0))) == ["t"]
+
+
+def test_a_line_that_drops_and_comes_back_fails_nothing(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
+    hub.line_lost("sut1", "s0", "unplugged")
+    assert hub.line_back("sut1", "s0", "/dev/ttyUSB0", 5.0) == []
+    hub.heard("sut2", "s1", 5.0)
+    assert hub.handle_timer(20.0) == []
+
+
+def test_status_is_json(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
+    hub.semaphores.change("t", "default", "slots", -2, client("sut1"), 0.0)
+    text = json.dumps(hub.status(1.0))
+    assert json.loads(text)["semaphores"][0]["queue"][0]["name"] == "sut1"
+
+
+def test_an_aborted_client_hears_the_reason_as_such(hub: SyncServices) -> None:
+    hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
+    error = failed(hub.client_gone(client("sut1"), 1.0, Cause.ABORTED, "the test was cancelled"))["x"]
+    assert error.exit_code == 3 and "the test was cancelled" in str(error)

@@ -1,0 +1,84 @@
+"""Requests and replies as text: what is written is read back, and bad text is refused, never more."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linesync import protocol
+from linesync.errors import LinesyncError, LinesyncFailed, TimedOut, UsageError, error_for
+
+OPERATIONS = [
+    cls
+    for cls in vars(protocol).values()
+    if isinstance(cls, type) and issubclass(cls, protocol.Message) and cls.__slots__
+]
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+_BY_TYPE = {
+    "str": _TEXT,
+    "int": st.integers(-(10**12), 10**12),
+    "bool": st.booleans(),
+    "float | None": st.none() | st.floats(0, 1e9).map(lambda seconds: round(seconds, 6)),
+    "tuple[str, ...]": st.lists(_TEXT, max_size=4).map(tuple),
+}
+
+
+@st.composite
+def operations(draw: st.DrawFn) -> protocol.Message:
+    cls = draw(st.sampled_from(OPERATIONS))
+    values = {name: draw(_BY_TYPE[kind]) for name, (kind, _) in cls.FIELDS.items()}
+    for name, value in values.items():
+        if cls.FIELDS[name][1] == ():  # lists that are options hold names and K=V, joined by a control character
+            values[name] = tuple(text.replace("\x1f", "") or "k=v" for text in value)
+    return cls(**values)
+
+
+@given(operations())
+def test_what_is_written_is_read_back(message: protocol.Message) -> None:
+    text = protocol.encode(message)
+    assert "\n" not in text
+    assert protocol.decode(text, type(message)) == message
+
+
+@given(st.text(max_size=200))
+def test_no_text_raises_anything_but_our_own_errors(text: str) -> None:
+    for read in (lambda: protocol.decode(text, *OPERATIONS), lambda: protocol.read_reply(text)):
+        try:
+            read()
+        except LinesyncError:
+            pass
+    error = protocol.read_error(text)
+    assert error is None or isinstance(error, LinesyncError)
+
+
+@given(st.sampled_from(["usage", "timeout", "denied", "lost", "unheard-of"]), _TEXT)
+def test_errors_keep_their_kind_their_words_and_their_details(code: str, words: str) -> None:
+    error = error_for(code, words, {"who": ["a", "b"]})
+    back = protocol.read_error(protocol.encode_error(error))
+    assert back is not None and type(back) is type(error)
+    assert (back.message, back.details) == (words, {"who": ["a", "b"]})
+    with pytest.raises(type(error)):
+        protocol.read_reply(protocol.encode_error(error))
+
+
+def test_unknown_options_are_ignored_unless_they_insist() -> None:
+    assert protocol.decode("sem x 1 colour=red", protocol.Semaphore) == protocol.Semaphore(name="x", delta=1)
+    with pytest.raises(LinesyncFailed, match="asks for Colour"):
+        protocol.decode("sem x 1 Colour=red", protocol.Semaphore)
+
+
+@pytest.mark.parametrize("text", ["", "sem", "sem x", "sem x many", "barrier x 2 timeout=soon"])
+def test_a_malformed_operation_is_wrong_usage_or_unknown(text: str) -> None:
+    with pytest.raises((UsageError, LinesyncFailed)):
+        protocol.decode(text, protocol.Semaphore, protocol.Barrier)
+
+
+def test_an_unknown_operation_names_the_version() -> None:
+    with pytest.raises(LinesyncFailed, match="protocol version"):
+        protocol.decode("teleport x", protocol.Semaphore)
+
+
+def test_a_good_reply_gives_its_words() -> None:
+    assert protocol.read_reply(protocol.encode_ok("a b", "", "c%d")) == ["a b", "", "c%d"]
+    assert isinstance(protocol.read_error(protocol.encode_error(TimedOut("late"))), TimedOut)

@@ -1,0 +1,303 @@
+"""Channels and their credit, held to a model: two muxes joined by lanes that carry payloads in order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from linesync import limits
+from linesync.wire.channels.channel import CLOSED, LIFE
+from linesync.wire.channels.mux import Mux
+from linesync.wire.events import (
+    ChannelClosed,
+    ChannelData,
+    ChannelEnded,
+    ChannelMessage,
+    ChannelOpened,
+    ChannelWritable,
+    Event,
+)
+from linesync.wire.framing.digits import counted
+from linesync.wire.framing.frames import Lane
+
+from ..profiles import examples
+
+_CREDIT = 300
+
+
+def _pair(credit: int = _CREDIT) -> tuple[Mux, Mux]:
+    return tuple(Mux(odd=odd, send_credit=credit, receive_window=credit) for odd in (True, False))  # type: ignore[return-value]
+
+
+def _carry(a: Mux, b: Mux, *, consume: bool = True, room: int = 80, most: int = 10_000) -> list[Event]:
+    """Carry payloads from a to b while there are any; what b says."""
+    events: list[Event] = []
+    for lane in Lane:
+        while most and a.wants(lane):
+            most -= 1
+            payload = a.next_payload(lane, room)
+            assert len(payload) <= room
+            if not payload:
+                assert not a.wants(lane), "a mux that wants to send gives nothing: its owner would spin"
+                break
+            assert b.receive(lane, payload)
+            events += b.events
+            b.events = []
+    if consume:
+        for event in events:
+            if isinstance(event, ChannelData | ChannelMessage):
+                b.consumed(event.channel, event.data)
+    return events
+
+
+def _shuttle(a: Mux, b: Mux, rounds: int = 60) -> tuple[list[Event], list[Event]]:
+    to_a: list[Event] = []
+    to_b: list[Event] = []
+    for _ in range(rounds):
+        to_b += _carry(a, b)
+        to_a += _carry(b, a)
+    return to_a, to_b
+
+
+class MuxMachine(RuleBasedStateMachine):
+    """What one side says on a channel is what the other hears, and no more than credit allows is on its way."""
+
+    credit = _CREDIT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.muxes = self.pair()
+        self.said: dict[tuple[int, int], list[tuple[object, bytes]]] = {}
+        self.heard: dict[tuple[int, int], list[tuple[object, bytes]]] = {}
+        self.unread: list[list[Event]] = [[], []]
+        self.over: set[int] = set()
+        self.open: list[list[int]] = [[0], [0]]
+
+    def pair(self) -> tuple[Mux, Mux]:
+        return _pair(self.credit)
+
+    def _say(self, side: int, number: int, what: object, data: bytes) -> None:
+        said = self.said.setdefault((side, number), [])
+        if what != "message" and said and said[-1][0] == what:
+            said[-1] = (what, said[-1][1] + data)
+        else:
+            said.append((what, data))
+
+    @rule(side=st.integers(0, 1), lane=st.sampled_from(Lane), words=st.binary(max_size=200))
+    def open_one(self, side: int, lane: Lane, words: bytes) -> None:
+        if len(self.open[side]) < 6:
+            number = self.muxes[side].open(lane, words)
+            self.open[side].append(number)
+            self._say(side, number, "open", words)
+
+    @rule(
+        side=st.integers(0, 1),
+        which=st.integers(0, 5),
+        stream=st.integers(0, 3),
+        data=st.binary(min_size=1, max_size=400),
+    )
+    def send(self, side: int, which: int, stream: int, data: bytes) -> None:
+        number = self.open[side][which % len(self.open[side])]
+        if number in self.over:
+            return
+        if number == 0 or len(data) % 2:
+            self.muxes[side].send_message(number, data)
+            self._say(side, number, "message", data)
+        else:
+            self.muxes[side].send(number, stream, data)
+            self._say(side, number, stream, data)
+
+    @rule(side=st.integers(0, 1), which=st.integers(1, 5))
+    def end(self, side: int, which: int) -> None:
+        if which < len(self.open[side]):
+            number = self.open[side].pop(which)
+            if number not in self.over:
+                self.muxes[side].end(number)
+                self._say(side, number, "end", b"")
+
+    @rule(side=st.integers(0, 1), which=st.integers(1, 5))
+    def reset(self, side: int, which: int) -> None:
+        if which < len(self.open[side]):
+            number = self.open[side].pop(which)
+            self.over.add(number)
+            self.muxes[side].reset(number, "enough")
+
+    @rule(side=st.integers(0, 1), room=st.integers(40, 400), most=st.integers(1, 40), consume=st.booleans())
+    def carry(self, side: int, room: int, most: int, consume: bool) -> None:
+        to = 1 - side
+        events = _carry(self.muxes[side], self.muxes[to], consume=False, room=room, most=most)
+        for event in events:
+            self._hear(side, to, event)
+        self.unread[to] += events
+        if consume:
+            for event in self.unread[to]:
+                if isinstance(event, ChannelData | ChannelMessage):
+                    self.muxes[to].consumed(event.channel, event.data)
+            self.unread[to] = []
+
+    def _hear(self, side: int, to: int, event: Event) -> None:
+        if isinstance(event, ChannelWritable):
+            return
+        heard = self.heard.setdefault((side, event.channel), [])  # type: ignore[attr-defined]
+        if isinstance(event, ChannelOpened):
+            heard.append(("open", event.words))
+            self.open[to].append(event.channel)
+        elif isinstance(event, ChannelData):
+            if heard and heard[-1][0] == event.stream:
+                heard[-1] = (event.stream, heard[-1][1] + event.data)
+            else:
+                heard.append((event.stream, event.data))
+        elif isinstance(event, ChannelMessage):
+            heard.append(("message", event.data))
+        elif isinstance(event, ChannelEnded):
+            heard.append(("end", b""))
+        elif isinstance(event, ChannelClosed) and event.reason:
+            self.over.add(event.channel)
+
+    @invariant()
+    def what_is_heard_was_said(self) -> None:
+        for key, heard in self.heard.items():
+            said = self.said.get(key, [])
+            if heard:
+                assert heard[:-1] == said[: len(heard) - 1]
+                what, data = said[len(heard) - 1]
+                assert heard[-1][0] == what and data.startswith(heard[-1][1])
+
+    @invariant()
+    def no_more_than_the_credit_is_unread(self) -> None:
+        for to in (0, 1):
+            by_channel: dict[int, int] = {}
+            for event in self.unread[to]:
+                if isinstance(event, ChannelData):
+                    by_channel[event.channel] = by_channel.get(event.channel, 0) + len(event.data)
+            assert all(size <= self.credit for size in by_channel.values())
+
+    def teardown(self) -> None:
+        """With everything read, everything comes."""
+        for _ in range(400):
+            for side in (0, 1):
+                self.carry(side, 100, 1000, True)
+        for key, said in self.said.items():
+            if key[1] not in self.over:
+                assert self.heard.get(key, []) == said, key
+        assert not any(mux.wants(lane) for mux in self.muxes for lane in Lane)
+
+
+TestMuxMachine = MuxMachine.TestCase
+TestMuxMachine.settings = examples(60, 3000, steps=40)
+
+
+def test_both_ended_closes_a_channel_at_both_sides() -> None:
+    a, b = _pair()
+    number = a.open(Lane.BULK, b"x")
+    a.send(number, 0, b"to b" * 200)
+    a.end(number)
+    to_a, to_b = _shuttle(a, b)
+    b.send(number, 1, b"to a" * 200)
+    b.end(number)
+    to_a2, to_b2 = _shuttle(a, b)
+    for events in (to_a + to_a2 + a.events, to_b + to_b2 + b.events):
+        assert [e.reason for e in events if isinstance(e, ChannelClosed)] == [""]
+    assert a.open_count == b.open_count == 0
+
+
+def test_a_reset_while_blocked_by_credit_ends_the_channel_at_both_sides() -> None:
+    a, b = _pair()
+    number = a.open(Lane.PROMPT, b"x")
+    a.send(number, 0, bytes(5000))
+    _carry(a, b, consume=False)
+    a.reset(number, "gave up")
+    assert [e.reason for e in _carry(a, b) if isinstance(e, ChannelClosed)] == ["gave up"]
+    assert a.open_count == b.open_count == 0
+    a.send_message(0, b"alive")
+    assert [e.data for e in _carry(a, b) if isinstance(e, ChannelMessage)] == [b"alive"]
+
+
+def test_a_peer_that_resets_while_our_end_waits_for_credit_closes_it_with_its_reason() -> None:
+    a, b = _pair()
+    number = a.open(Lane.PROMPT, b"x")
+    _carry(a, b)
+    b.end(number)
+    _carry(b, a)
+    a.send(number, 0, bytes(5000))
+    a.end(number)
+    _carry(a, b, consume=False)
+    b.reset(number, "enough")
+    assert [e.reason for e in _carry(b, a) if isinstance(e, ChannelClosed)] == ["enough"]
+    assert a.open_count == b.open_count == 0
+
+
+def test_an_end_without_credit_left_still_goes() -> None:
+    a, b = _pair(40)
+    number = a.open(Lane.BULK, b"x")
+    a.send(number, 0, bytes(36))
+    a.end(number)
+    events = _carry(a, b, consume=False)
+    assert [type(e) for e in events] == [ChannelOpened, ChannelData, ChannelEnded]
+
+
+def test_channels_of_a_lane_take_turns() -> None:
+    a, b = _pair(10_000)
+    numbers = [a.open(Lane.BULK, b"") for _ in range(3)]
+    _carry(a, b)
+    for number in numbers:
+        a.send(number, 0, bytes(900))
+    order = [e.channel for e in _carry(a, b, room=100) if isinstance(e, ChannelData)]
+    assert order[:6] == numbers * 2 or sorted(order[:3]) == numbers
+
+
+def test_late_records_of_a_channel_that_is_over_are_discarded_and_counted() -> None:
+    a, b = _pair()
+    number = a.open(Lane.BULK, b"x")
+    _carry(a, b)
+    b.reset(number, "no")
+    a.send(number, 0, b"late")
+    assert not [e for e in _carry(a, b) if isinstance(e, ChannelData)]
+    assert b.discarded == 4
+
+
+def _record(kind: bytes, number: int, body: bytes) -> bytes:
+    return kind + counted(number) + counted(len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"?AA", b"m", b"mA", b"mAE12", _record(b"o", 0, b""), _record(b"o", 1, b""), _record(b"x", 0, b"bye"),
+        _record(b"e", 0, b""), _record(b"m", 0, bytes(_CREDIT)), _record(b"o", 2, b"") * 2,
+        _record(b"o", 2, b"") + _record(b"e", 2, b"") * 2,
+    ],
+)  # fmt: skip
+def test_a_peer_that_breaks_the_rules_is_told_from_a_right_one(payload: bytes) -> None:
+    assert not _pair()[0].receive(Lane.PROMPT, payload)
+
+
+def test_the_life_of_a_channel_ends_and_never_goes_back() -> None:
+    states = {state for state, _ in LIFE} | set(LIFE.values())
+    assert all(state != CLOSED for state, _ in LIFE)
+    assert all((state, "reset") in LIFE for state in states - {CLOSED})
+
+
+def test_the_end_of_a_session_closes_every_channel_with_its_reason() -> None:
+    a, b = _pair()
+    numbers = [a.open(Lane.BULK, b"") for _ in range(3)]
+    _carry(a, b)
+    b.end(numbers[0])
+    _carry(b, a)
+    a.send(numbers[0], 0, bytes(5000))
+    a.end(numbers[0])
+    assert {(e.channel, e.reason) for e in a.close_all("over")} == {(n, "over") for n in numbers}  # type: ignore[attr-defined]
+
+
+def test_half_received_messages_of_all_channels_together_are_bounded() -> None:
+    mux = Mux(odd=True, send_credit=1 << 20, receive_window=1 << 20)
+    piece = b"f" * (1 << 16)
+    for number in range(2, 40, 2):
+        opened = b"o" + counted(number) + counted(1) + b"x"
+        assert mux.receive(Lane.BULK, opened)
+        for _ in range(8):
+            if not mux.receive(Lane.BULK, b"f" + counted(number) + counted(len(piece)) + piece):
+                assert number > 2 * (limits.PIECES_MAX // (8 * len(piece)))
+                return
+    pytest.fail("nothing stopped the peer")

@@ -1,0 +1,69 @@
+"""When an end speaks, asks and takes its line for quiet, by what it heard and said last."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync import limits
+from linesync.wire.framing.decoder import Decoder
+from linesync.wire.line import Counters, LineState
+from linesync.wire.reliability.liveness import Liveness
+
+
+def line(*, shared: bool, byte_rate: float | None = None) -> LineState:
+    decoder = Decoder(longest=127, eight=False)
+    return LineState(shared=shared, byte_rate=byte_rate, baud=0, rates=(), decoder=decoder, counters=Counters())
+
+
+def heard(at: float, *, caller: bool) -> Liveness:
+    life = Liveness(caller=caller)
+    life.heard_at = life.valid_at = life.spoke_at = at
+    return life
+
+
+def test_only_a_listener_on_a_shared_line_waits_until_somebody_speaks() -> None:
+    fresh = [(caller, shared) for caller in (True, False) for shared in (True, False)]
+    may = {key: Liveness(caller=key[0]).may_speak(line(shared=key[1]), 0.0) for key in fresh}
+    assert [key for key in fresh if not may[key]] == [(False, True)]
+
+
+def test_a_listener_falls_silent_again_and_later_on_a_slow_line() -> None:
+    life = heard(10.0, caller=False)
+    assert life.may_speak(line(shared=True), 10.0 + limits.SILENCE - 0.01)
+    assert not life.may_speak(line(shared=True), 10.0 + limits.SILENCE)
+    assert life.may_speak(line(shared=True, byte_rate=30.0), 10.0 + limits.SILENCE + 1)
+
+
+@pytest.mark.parametrize(
+    ("caller", "shared", "wait"),
+    [
+        (True, True, limits.KEEPALIVE_CALLER),
+        (False, True, limits.KEEPALIVE_LISTENER),
+        (True, False, limits.KEEPALIVE_PIPE),
+        (False, False, limits.KEEPALIVE_PIPE),
+    ],
+)
+def test_a_keepalive_is_due_so_long_after_the_last_word(caller: bool, shared: bool, wait: float) -> None:
+    assert heard(10.0, caller=caller).keepalive_at(line(shared=shared)) == 10.0 + wait
+
+
+def test_an_end_that_has_asked_does_not_ask_again_but_gives_up() -> None:
+    life = heard(10.0, caller=True)
+    assert life.ask_at(line(shared=True), None) == 10.0 + limits.POLL_IDLE
+    assert life.quiet_at(line(shared=True), None) is None
+    assert life.ask_at(line(shared=True), 17.5) is None
+    assert life.quiet_at(line(shared=True), 17.5) == 17.5 + limits.QUIET_AFTER
+    assert life.quiet_at(line(shared=False), 17.5) == 17.5 + limits.QUIET_AFTER_PIPE
+
+
+def test_a_listener_on_a_shared_line_asks_nobody_and_gives_up_by_itself() -> None:
+    life = heard(10.0, caller=False)
+    assert life.ask_at(line(shared=True), None) is None
+    assert life.quiet_at(line(shared=True), None) == 10.0 + limits.QUIET_LISTENER
+
+
+def test_a_quiet_peer_is_not_alive() -> None:
+    life = heard(10.0, caller=True)
+    assert life.alive(10.5) and not life.alive(10.0 + limits.SILENCE)
+    assert life.fall_quiet(12.0).silent_for == 2.0
+    assert not life.alive(10.5)
