@@ -26,6 +26,7 @@ __all__ = [
     "Mismatch",
     "NotAllowed",
     "TimedOut",
+    "Unanswered",
     "UsageError",
     "error_for",
 ]
@@ -78,7 +79,7 @@ class BusyError(LinesyncError):
     code = "busy"
 
 
-# -- operations: by what became of them (../shared/cli.md, "Exit codes") ---------------------------------------------
+# -- operations: by what became of them (docs/exit-codes.md) ---------------------------------------------
 
 
 class UsageError(LinesyncError):
@@ -135,6 +136,20 @@ class LinesyncFailed(LinesyncError):
 
     exit_code = 125
     code = "failed"
+
+
+class Unanswered(LinesyncFailed):
+    """The session ended before a request was answered.
+
+    Only the caller knows what the request would have changed: :func:`linesync.protocol.operations.unanswered` words the
+    error that a person or a script gets.
+
+    :ivar why: why the session ended, as half a sentence.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the request was not answered: {why}")
+        self.why = why
 
 
 class CannotExecute(LinesyncError):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 
 from .. import protocol
-from ..errors import LinesyncFailed
+from ..errors import LinesyncFailed, TimedOut
 from ..protocol import ExchangeOpen
 from ..runtime.peer import Peer
 from ..runtime.relay import splice
 from ..runtime.streams import MESSAGE, Item, Stream
-from .relayed import GRACE, Relayed, Script, no_answer
+from .relayed import GRACE, Relayed, Script, silence
 
 __all__ = ["relay_exchange"]
 
@@ -74,7 +74,10 @@ class _Relay:
             async with asyncio.timeout(timeout):
                 await self._relayed.ready.wait()
         except TimeoutError:
-            raise no_answer(timeout or 0.0) from None
+            why = silence(timeout or 0.0)
+            raise TimedOut(
+                f"timed out: exchange '{self._opening.name}' was not begun: {why}; nothing was given"
+            ) from None
         if timeout is None:
             return self._opening
         return self._opening.but(timeout=max(timeout - (self._loop.time() - self._start), 0.0))
@@ -92,7 +95,8 @@ class _Relay:
         else:
             # The hub may hear of the arrival only now, and it has timed out: nobody died, and nobody else is hurt.
             self._onward.reset(protocol.GIVEN_UP)
-            self._task.cancel(no_answer(round(self._loop.time() - self._start, 1)).message)
+            why = silence(round(self._loop.time() - self._start, 1))
+            self._task.cancel(f"{why}; the others may have been given the data, so check with 'linesync status' before you repeat it")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

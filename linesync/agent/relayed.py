@@ -12,37 +12,32 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from .. import protocol
-from ..errors import LinesyncError, LinesyncFailed
-from ..protocol import Concurrent, Confirm, Lock, Note, Revoked, Semaphore, Withdraw
+from ..errors import LinesyncError, LinesyncFailed, Unanswered
+from ..protocol import Commit, Concurrent, Confirm, Lock, Message, Note, Revoked, Semaphore, Withdraw
+from ..protocol.operations import decode_request, grant_goes_back, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
 
-__all__ = ["GRACE", "Relayed", "Script", "no_answer"]
+__all__ = ["GRACE", "Relayed", "Script", "silence"]
 
-_WAITING: tuple[type[protocol.Message], ...] = (
-    protocol.Barrier,
-    protocol.Semaphore,
-    protocol.Lock,
-    protocol.EventWait,
-    protocol.Receive,
-    protocol.ReceiveAll,
-)
-"""The requests that may wait for others, each with a timeout of its own."""
 GRACE = 2.0  # seconds beyond a request's deadline in which the hub's own answer may still come
 _PATIENCE = 10.0  # seconds for requests that do not wait for anybody
-_REMEMBERED = 1000  # answered requests of one script whose hub's number is kept, for their confirmation
+_GONE_BACK = "the session with the hub is over, and what was granted in it has gone back; nothing was taken, ask again"
+_REMEMBERED = 1000  # answered requests of one script whose hub's number is kept, for their commit or confirmation
 
 
 class _Request:
     """One request of a script."""
 
-    __slots__ = ("answered", "hub", "own", "script", "text", "timer")
+    __slots__ = ("answered", "hub", "message", "own", "script", "text", "timer")
 
     def __init__(self, script: Script, own: str, text: str) -> None:
         self.script = script
         self.own = own
         """The script's number."""
         self.text = text
+        self.message = decode_request(text)
+        """None for one that the hub will refuse."""
         self.hub = ""
         """The number in the hub's session, empty while it waits for one."""
         self.timer: asyncio.TimerHandle | None = None
@@ -62,30 +57,21 @@ class Script:
         self.holds = False
         """It was granted something that it keeps until it gives it back."""
         self.unsure: set[str] = set()
-        """Its requests that were granted what goes back unless it is confirmed, by the script's number."""
+        """Its requests that were granted what goes back unless it is committed, by the script's number."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.requests: dict[str, _Request] = {}
         """Those without an answer, by the script's number."""
         self.granted: OrderedDict[str, str] = OrderedDict()
-        """Those with a good one: the script's number to the hub's, until it is confirmed."""
+        """Those with a good one: the script's number to the hub's, until it is committed or confirmed."""
 
 
-def no_answer(waited: float) -> LinesyncFailed:
-    """What a script hears when its deadline has passed and the hub was silent."""
-    return LinesyncFailed(
-        f"no answer from the hub in {waited:g} s: the line is down or no hub is at its other end; check the cable and the hub"
-    )
+def silence(waited: float) -> str:
+    """Why a script gets no reply, as half a sentence."""
+    return f"no answer from the hub in {waited:g} s, so the line is down or no hub is at its other end"
 
 
-def _is_hold(request: str) -> bool:
-    verb = request.partition(" ")[0]
-    return verb == Lock.VERB or (verb == Semaphore.VERB and "Hold=1" in request.split(" "))
-
-
-def _takes(request: str) -> bool:
-    """Whether what it is granted goes back with its client, until that has confirmed it."""
-    verb, *words = request.split(" ", 3)
-    return verb == Lock.VERB or (verb == Semaphore.VERB and len(words) > 1 and words[1].startswith("-"))
+def _is_hold(message: Message | None) -> bool:
+    return isinstance(message, Lock) or (isinstance(message, Semaphore) and message.Hold)
 
 
 class Relayed:
@@ -156,8 +142,11 @@ class Relayed:
         if reply is not None:
             peer.answer(number, reply)
             return
+        if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
+            peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))
+            return
         script.requests[number] = request
-        patience = self._patience(text)
+        patience = self._patience(request.message)
         if patience is not None:
             request.timer = self._loop.call_later(patience, self._deadline, request, patience)
         if self.registered and self._uplink.up:
@@ -174,13 +163,22 @@ class Relayed:
         return self.registered and self._uplink.up and link is not None and not link.quiet
 
     @staticmethod
-    def _patience(text: str) -> float | None:
+    def _name_grant(request: _Request, commit: Commit) -> bool:
+        """Let a commit name the hub's number of what was granted; False when the session that granted it is over."""
+        number = request.script.granted.get(commit.request)
+        if number is None:
+            return False
+        request.text = protocol.encode(commit.but(request=number))
+        request.script.unsure.discard(commit.request)
+        return True
+
+    @staticmethod
+    def _patience(message: Message | None) -> float | None:
         """Seconds after which a request without a line is answered here, None for never."""
-        try:
-            timeout = protocol.decode(text, *_WAITING).timeout  # type: ignore[attr-defined]
-        except LinesyncError:
+        if message is None or not operation(message).waits:
             return _PATIENCE  # it asks for something that is there or not, or the hub refuses it in its own words
-        return None if timeout is None else float(timeout) + GRACE
+        timeout: float | None = message.timeout  # type: ignore[attr-defined]
+        return None if timeout is None else timeout + GRACE
 
     def say_waiting(self, script: Script) -> None:
         """Tell a script that the hub cannot be reached now."""
@@ -203,13 +201,18 @@ class Relayed:
         self._settle(request)
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
-            request.script.holds = request.script.holds or _is_hold(request.text)
-            if _takes(request.text):
+            request.script.holds = request.script.holds or _is_hold(request.message)
+            if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)
             granted = request.script.granted
-            granted[request.own] = request.hub
+            if isinstance(request.message, Commit):
+                granted.pop(request.message.request, None)
+            else:
+                granted[request.own] = request.hub
             if len(granted) > _REMEMBERED:
                 granted.popitem(last=False)
+        if isinstance(reply, Unanswered):
+            reply = unanswered(request.text, reply.why)
         text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.text, reply)
         request.script.peer.answer(request.own, text)
 
@@ -225,14 +228,17 @@ class Relayed:
         if self.works and request.hub:
             request.timer = self._loop.call_later(GRACE, self._deadline, request, waited + GRACE)
             return  # the hub decides; its answer is on the way
+        deadline = _timeout(request.message)
         if request in self._queue:
             self._queue.remove(request)
-        elif request.hub:
-            self._uplink.note(protocol.encode(Withdraw(request=request.hub, arrival=_arrival(request.text))))
-        self._answer(request, no_answer(waited))
+            self._answer(request, never_sent(request.text, silence(waited), deadline=deadline))
+            return
+        if request.hub:
+            self._uplink.note(protocol.encode(Withdraw(request=request.hub, arrival=_arrival(request.message))))
+        self._answer(request, unanswered(request.text, silence(waited), deadline=deadline))
 
     def _note(self, script: Script, text: str) -> None:
-        """A confirmation or a withdrawal, which names the script's own number."""
+        """A confirmation or a withdrawal, which names a request by the script's own number."""
         try:
             message = protocol.decode(text, Confirm, Withdraw, Concurrent)
         except LinesyncError:
@@ -248,7 +254,7 @@ class Relayed:
             number = f"-.{script.number}"
         if request is not None and request in self._queue:
             self._queue.remove(request)
-            self._answer(request, LinesyncFailed("the request was given up before a hub had it; ask again"))
+            self._answer(request, never_sent(request.text, "it was given up before a hub had it"))
         elif number:
             self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
 
@@ -287,9 +293,11 @@ class Relayed:
                 script.peer.note(gone)
 
 
-def _arrival(text: str) -> str:
-    """The id that a waiting request gave its arrival, empty for none."""
-    try:
-        return str(protocol.decode(text, *_WAITING).arrival)  # type: ignore[attr-defined]
-    except LinesyncError:
-        return ""
+def _arrival(message: Message | None) -> str:
+    """The id that a request gave its arrival, empty for none."""
+    return str(getattr(message, "arrival", ""))
+
+
+def _timeout(message: Message | None) -> float | None:
+    """The seconds that a request gives itself, None for none."""
+    return getattr(message, "timeout", None)

@@ -40,7 +40,7 @@ class _Notices(User):
 
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
         why = error.message if error is not None else "it was closed at the other end"
-        peer.abandon(f"the connection was lost ({why}); is the hub or agent there still running?")
+        peer.abandon(f"the connection was lost ({why})")
 
 
 class Client(FileOperations, ExchangeOperations):

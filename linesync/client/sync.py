@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import protocol
-from ..errors import LinesyncError, LinesyncFailed
+from ..errors import LinesyncError, LinesyncFailed, Unanswered
 from ..frozen_record import Record
 from ..protocol import Message
-from ..runtime.conversation import Conversation
+from ..protocol.operations import decode_request, unanswered
+from ..runtime.conversation import Conversation, Pending
 from ..runtime.identity import token
 
 __all__ = ["BarrierResult", "Held", "SyncOperations", "TopicMessage"]
@@ -236,7 +237,7 @@ class SyncOperations:
     async def _take(self, request: Message, arrival: str) -> Held:
         self._holding.add(arrival)  # before the reply: a revocation may come in the same breath
         try:
-            (value,) = await self._wait(request, arrival)
+            (value,) = await self._wait(request, arrival, takes=True)
         except BaseException:
             self._holding.discard(arrival)
             self.revoked.pop(arrival, None)
@@ -357,13 +358,21 @@ class SyncOperations:
     # -- asking -------------------------------------------------------------------------------------------------------
 
     async def _ask(self, message: Message) -> protocol.Reply:
-        _, pending = self.peer.ask(protocol.encode(message))
-        return protocol.read_reply(await self.peer.reply_to(pending))
+        request = protocol.encode(message)
+        _, pending = self.peer.ask(request)
+        return await self._reply(request, pending)
+
+    async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
+        """The reply to a request; its error says what a session that ended first has left undecided."""
+        try:
+            return protocol.read_reply(await self.peer.reply_to(pending))
+        except Unanswered as error:
+            raise unanswered(request, error.why) from None
 
     async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> protocol.Reply:
-        """A request that may wait: given up when the coroutine is, and confirmed when it is granted.
+        """A request that may wait: given up when the coroutine is.
 
-        :param takes: what is granted goes back unless it is confirmed.
+        :param takes: what is granted goes back unless it is committed; this returns once it is.
         """
         return await self._wait_for(protocol.encode(message), arrival, takes=takes)
 
@@ -371,15 +380,37 @@ class SyncOperations:
         """The same for a request's text."""
         number, pending = self.peer.ask(request)
         try:
-            reply = protocol.read_reply(await self.peer.reply_to(pending))
+            reply = await self._reply(request, pending)
         except LinesyncError:
             raise
         except BaseException:  # cancelled, interrupted: the hub must not wait for us
             self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             raise
-        if arrival or takes:
+        if takes:
+            await self._commit(request, number, arrival)
+        if arrival and arrival not in self._holding:  # what is held keeps its arrival until it is given back
             self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
         return reply
+
+    async def _commit(self, request: str, number: str, arrival: str) -> None:
+        """Make a grant final; it is ours once the hub says so."""
+        commit = protocol.encode(protocol.Commit(request=number, arrival=arrival))
+        _, pending = self.peer.ask(commit)
+        try:
+            await self._reply(commit, pending)
+        except LinesyncError:
+            raise
+        except BaseException:  # cancelled: what is ours by now goes back
+            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
+            taken = decode_request(request)
+            if isinstance(taken, protocol.Semaphore) and not taken.Hold and pending.reply is None:
+                pending.done = lambda reply: self._return_units(taken, reply)
+            raise
+
+    def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
+        """Give back what a cancelled call took for good: no withdrawal reaches what has left the semaphore."""
+        if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.up:
+            self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))
 
 
 def _folded(members: Iterable[str]) -> str:

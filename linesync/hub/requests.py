@@ -15,6 +15,7 @@ from ..model.sync.services import SyncServices
 from ..protocol import (
     Activity,
     ClientGone,
+    Commit,
     Concurrent,
     Confirm,
     GiveBack,
@@ -37,6 +38,7 @@ _ACCEPTED: tuple[type[Message], ...] = (
     GiveBack,
     Unlock,
     Reset,
+    Commit,
     Confirm,
     Withdraw,
     ClientGone,
@@ -121,6 +123,12 @@ class Requests:
             self._tell(outcomes)
             return None
         match message:
+            case Commit():
+                arrival, client = session.arrival(message.request, message.arrival), session.client(message.request)
+                services.commit(arrival, client, now)
+                if not message.arrival:  # nobody can ask again for it, so its result need not be kept
+                    services.confirm(arrival, client)
+                return protocol.encode_ok()
             case Confirm():
                 services.confirm(session.arrival(message.request, message.arrival), session.client(message.request))
             case Withdraw():

@@ -8,6 +8,7 @@ __all__ = [
     "BARRIER_REPLY",
     "GIVEN_UP",
     "Barrier",
+    "Commit",
     "Confirm",
     "EventSet",
     "EventWait",
@@ -181,8 +182,18 @@ class Reset(Message):
     ns: str = "default"
 
 
+class Commit(Message):
+    """Client to hub: the grant that answered this request has arrived; make it final. Reply: empty, or the reason why the
+    grant has gone back. The client reports success only after that reply."""
+
+    VERB = "commit"
+    request: str
+    """The id of the request."""
+    arrival: str = ""
+
+
 class Confirm(Message):
-    """Note, client to hub: the outcome that answered this request has arrived; a grant is final now."""
+    """Note, client to hub: the outcome that answered this request has arrived, so the hub can forget it."""
 
     VERB = "confirm"
     request: str

@@ -92,7 +92,11 @@ class BlockingPeer(Conversation):
         try:
             while True:
                 work.send(None)
-                self.turn(None)
+                try:
+                    self.turn(None)
+                except BrokenError:
+                    work.send(None)  # what waits has ended with the connection, and knows best what that means
+                    raise
         except StopIteration as stop:
             value: T = stop.value
             return value
@@ -181,7 +185,7 @@ class BlockingPeer(Conversation):
 
     def _lost(self, why: str) -> NoReturn:
         self._shut()
-        reason = f"the connection to {self.endpoint} was lost ({why}); is the hub or agent there still running?"
+        reason = f"the connection to {self.endpoint} was lost ({why})"
         self.abandon(reason)
         raise BrokenError(reason)
 

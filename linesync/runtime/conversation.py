@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ..errors import LinesyncError, LinesyncFailed
+from ..errors import LinesyncError, LinesyncFailed, Unanswered
 from ..wire.channels.mux import Mux
 from ..wire.events import (
     ChannelClosed,
@@ -139,7 +139,7 @@ class Conversation:
     async def reply_to(self, pending: Pending) -> str:
         """Wait for a reply's text.
 
-        :raises LinesyncError: the session ended first.
+        :raises Unanswered: the session ended first.
         """
         while pending.reply is None:
             await self.wait(pending)
@@ -281,7 +281,7 @@ class Conversation:
         self._known, self._over = None, f" ({reason})"
         pending, self._pending = self._pending, {}
         for request in pending.values():
-            self._settle(request, LinesyncFailed(f"the request was not answered: {reason}; ask again"))
+            self._settle(request, Unanswered(reason))
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.put_closed(reason)

@@ -41,6 +41,8 @@ class Try:
         self.local = False
         """Not the hub ended it: it was given up or killed, or its agent had no line."""
         self.heard: Outcome | None = None
+        self.by_agent = False
+        """Its agent answered, which had no line to the hub."""
         self.held: Held | None = None
         """What it was told that it holds."""
 
@@ -52,6 +54,7 @@ class Try:
                 raise AssertionError(f"a client raised {error!r}") from error
             if error is not None:
                 self.heard = (type(error).__name__,)
+                self.by_agent = "no answer from the hub" in str(error)
                 return
             value = self.task.result()
             self.held = value if isinstance(value, Held) else None
@@ -75,7 +78,7 @@ class Ask:
 
     @property
     def ok(self) -> bool:
-        """A script was told that it is granted, and so has confirmed it."""
+        """A script was told that it is granted: the hub had made that final before."""
         return any(one.heard is not None and one.heard[0] == "ok" for one in self.tries)
 
 
@@ -115,7 +118,11 @@ class Reference:
         """Serve who can be served."""
 
     def confirm(self, arrival: str) -> None:
-        """The client has what was granted."""
+        """The hub has made final what was granted."""
+
+    def give_again(self, arrival: str) -> None:
+        """What was granted and has left the service comes back: its call was cancelled while it was made final."""
+        raise NotImplementedError
 
     def lost(self, host: str, cause: str) -> None:
         """A host is lost; its own arrivals leave after this."""
@@ -163,7 +170,7 @@ class State:
         """A script was told of a grant that has gone back since."""
         self.queue: dict[str, list[tuple[str, Any, Any]]] = {host: [] for host in hosts}
         """What each host has said that has not come to the hub: ("ask", Ask, Script), ("end", Ask, Script) for what is
-        given up or given back, ("gone", Script, None)."""
+        given up or given back, ("gone", Script, None), ("return", Ask, Script) for what a cancelled call had taken."""
 
     def copy(self) -> State:
         other = State.__new__(type(self))
@@ -188,6 +195,12 @@ class State:
 
     def said(self, ask: Ask) -> Outcome | None:
         return self.reference.said.get(ask.name)
+
+    def may_commit(self, ask: Ask) -> bool:
+        """A grant was said that goes back, and the commit of it may come to the hub or not; the script knows nothing yet."""
+        said = self.said(ask)
+        granted = ask.name in self.owner and said is not None and said[0] == "ok"
+        return granted and ask.name not in self.confirmed and not ask.ok and self.reference.returns(ask.name)
 
     def over(self, ask: Ask) -> bool:
         """Nothing can change what becomes of it."""
@@ -218,7 +231,7 @@ class State:
 
     def give_back(self, ask: Ask, held: Ask) -> None:
         """Somebody gives back what he holds, or believes to hold."""
-        self.confirm(held)  # it was said before
+        self.confirm(held)  # the script was told after that
         if self.over(held):
             self.reference.no(ask.name, "LinesyncFailed")
         else:
@@ -238,7 +251,7 @@ class State:
         """The client ends these, or ends."""
         for ask in asks:
             if ask.ok:
-                self.confirm(ask)  # it was said before
+                self.confirm(ask)  # the script was told after that
                 if not self.over(ask):
                     self.returned.add(ask.name)
         self.end(asks, "LinesyncFailed")
@@ -254,13 +267,16 @@ class State:
     def lose(self, host: str, cause: str, asks: list[Ask]) -> None:
         """A host is lost."""
         self.reference.lost(host, cause)
+        for ask in asks:
+            if ask.host == host and ask.ok:
+                self.confirm(ask)  # the script was told after that
         mine = [ask for ask in asks if ask.host == host and not self.over(ask)]
         self.returned |= {ask.name for ask in mine if ask.ok}
         self.end(mine, "LinesyncFailed")
         self.reference.settle()
 
     def confirm(self, ask: Ask) -> None:
-        """The client's confirmation has come."""
+        """The client's commit or confirmation has come."""
         said = self.said(ask)
         if ask.name not in self.confirmed and said is not None and said[0] == "ok":
             self.confirmed.add(ask.name)

@@ -10,7 +10,8 @@ as a possible state of the hub, and the hub's own status must be that of one of 
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from itertools import combinations
 from typing import Any
 
 from hypothesis import settings
@@ -257,12 +258,14 @@ class Search(RuleBasedStateMachine):
         over = self.world.take_over()
         for ask in self.asks.values():
             for one in ask.tries:
-                if one.heard == ("LinesyncFailed",) and not (one.told or one.local):
-                    if ask.host in over:
-                        one.local = True
-                    elif self.ended_by_agent(ask, one):
-                        one.local = True
-                        self.say(ask.host, "end", ask, one.script)
+                if one.told or one.local:
+                    continue
+                if one.by_agent:
+                    one.local = True
+                    assert self.ended_by_agent(ask, one), f"{ask.name} was ended early\n{self.world.transcript()}"
+                    self.say(ask.host, "end", ask, one.script)
+                elif one.heard == ("LinesyncFailed",) and ask.host in over:
+                    one.local = True
         explaining = _Explaining(self, window, self.world.take_events(), over)
         for state in self.states:
             explaining.explore(state, 0)
@@ -435,11 +438,31 @@ class _Explaining:
             self.explore(other.copy(), event)  # an agent may keep to itself what was given up
         if kind == "ask":
             other.join(who, by, self._window)
+            self.explore(other, event)
+        elif kind == "return":
+            other.reference.give_again(who.name)
+            other.reference.settle()
+            self.explore(other, event)
         elif kind == "end":
-            other.withdraw([who])
+            for after in self._committed(other, [who]):
+                if who.name in after.confirmed and after.over(who) and by.alive and not who.ok:
+                    after.queue[host].append(("return", who, by))
+                after.withdraw([who])
+                self.explore(after, event)
         else:
-            other.gone(who, self._asks)
-        self.explore(other, event)
+            for after in self._committed(other, [ask for ask in self._asks if other.owner.get(ask.name) is who]):
+                after.gone(who, self._asks)
+                self.explore(after, event)
+
+    def _committed(self, state: State, asks: list[Ask]) -> Iterator[State]:
+        """The states in which the hub has heard the commits of some of these, of which their scripts were not told."""
+        open_ = [ask for ask in asks if state.may_commit(ask)]
+        for count in range(len(open_) + 1):
+            for some in combinations(open_, count):
+                other = state.copy()
+                for ask in some:
+                    other.confirm(ask)
+                yield other
 
     def _happen(self, state: State, event: int) -> None:
         """A host is lost or is back."""
@@ -449,11 +472,8 @@ class _Explaining:
             other.reference.up(host)
             self.explore(other, event + 1)
             return
-        for confirmed in (False, True) if host not in self._search.silent else (False,):
-            other = state.copy()
-            for ask in self._asks:
-                if confirmed and ask.host == host and ask.ok:
-                    other.confirm(ask)  # it came just before
+        mine = [ask for ask in self._asks if ask.host == host and host not in self._search.silent]
+        for other in self._committed(state, mine):
             other.lose(host, cause, self._asks)
             self.explore(other, event + 1)
 
@@ -488,12 +508,10 @@ class _Explaining:
             return
         if any(self._unheard(state, ask) for ask in self._asks):
             return
-        states = [state.copy()]
+        state = state.copy()
         for ask in self._asks:
-            if ask.ok and ask.name not in state.confirmed and ask.host not in self._search.silent:
-                confirmed = [other.copy() for other in states]
-                for other in confirmed:
-                    other.confirm(ask)
-                states = confirmed if reachable(ask.host) else [*states, *confirmed]
-        for other in states:
+            if ask.ok:
+                state.confirm(ask)  # the script was told after that
+        unsure = [ask for ask in self._asks if not reachable(ask.host) and ask.host not in self._search.silent]
+        for other in self._committed(state, unsure):
             self.found[other.key()] = other

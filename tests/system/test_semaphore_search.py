@@ -22,11 +22,12 @@ class Semaphores(Reference):
         self.lent: dict[str, int] = {}
         self.holds: set[str] = set()
         self.confirmed: set[str] = set()
+        self.units: dict[str, int] = {}
 
     def ask(self, arrival: str, host: str, what: tuple[int, bool]) -> None:
         delta, hold = what
         if delta < 0:
-            self.queue[arrival] = -delta
+            self.queue[arrival] = self.units[arrival] = -delta
             self.holds |= {arrival} if hold else set()
         else:
             self.value += delta
@@ -49,6 +50,9 @@ class Semaphores(Reference):
         self.confirmed.add(arrival)
         if arrival not in self.holds:
             self.lent.pop(arrival, None)
+
+    def give_again(self, arrival: str) -> None:
+        self.value += self.units[arrival]
 
     def returns(self, arrival: str) -> bool:
         return arrival in self.lent

@@ -58,6 +58,10 @@ class SyncServices:
         """The client has its outcome; False when it was no grant, or one that went back."""
         return self._waits.confirm(arrival, client)
 
+    def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
+        """The client takes what it was granted; raises as :meth:`Waits.commit` does."""
+        self._waits.commit(arrival, client, now)
+
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
         """The client gives up, or gives back what it holds. The answer is its failure, or what had become of the
         arrival before."""

@@ -296,6 +296,24 @@ class Waits:
                 self._unlink(wait)
         return True
 
+    def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
+        """Make a grant final that goes back otherwise. Its result is kept, so that whoever asks again under the same id
+        after a lost reply gets the same grant and not a second one.
+
+        :raises LinesyncError: it has gone back, with the reason where that is known; nothing is the client's.
+        """
+        wait = self._live.get((client.host, arrival))
+        if wait is not None and wait.granted is not None:
+            self.confirm(arrival, client)
+            if wait.held is None:
+                self._keep(replace(wait.granted, provisional=False), now)
+            return
+        ended = self._results.get(client.host, arrival)
+        if isinstance(ended, Failed):
+            raise ended.error
+        if ended is None:
+            raise LinesyncFailed("what was granted has gone back, and nothing was taken; ask again")
+
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause) -> list[Outcome]:
         """End an arrival early. One that has ended answers with what became of it, an unknown one not."""
         wait = self._live.get((client.host, arrival))
