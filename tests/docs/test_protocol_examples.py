@@ -273,7 +273,7 @@ def test_a_release_is_answered_as_the_page_says() -> None:
     client = Client("hub", "1")
     (parties,) = [text.partition(" ")[2] for (text,) in _rows("reply") if text.startswith("3 ")]
     assert granted(Granted(arrival="x", client=client, value=released)) == parties
-    (row,) = [row for row in _table("verb", "as", "sent by, to", "words", "options", "answer") if "barrier" in row[0]]
+    (row,) = [row for row in _table("verb", "as", "sent by, to", "fields", "options", "answer") if "barrier" in row[0]]
     assert row[5] == "ok: " + " ".join(messages.BARRIER_REPLY)
 
 
@@ -299,7 +299,7 @@ def _option(name: str, default: Any) -> str:
 
 
 def test_the_table_of_operations_is_the_codes() -> None:
-    rows = {row[0].strip("`"): row for row in _table("verb", "as", "sent by, to", "words", "options", "answer")}
+    rows = {row[0].strip("`"): row for row in _table("verb", "as", "sent by, to", "fields", "options", "answer")}
     assert rows.keys() == CLASSES.keys()
     for verb, cls in CLASSES.items():
         needed = [
