@@ -224,7 +224,7 @@ def frame_probe() -> str:
 def tried_groups() -> str:
     names = (
         "ask to read bytes unchanged",
-        "control characters without a special meaning",
+        "other control characters",
         "NUL and DEL",
         "XOFF, and immediately XON",
         "characters that a tty uses for signals and editing",
@@ -590,7 +590,7 @@ def explain(frame: bytes) -> str:
         hello = Hello.read(body)
         assert hello is not None
         who = "caller" if hello.role == "c" else "listener"
-        return f"hello of the {who} {hello.nonce}" + (f" to {hello.peer}" if hello.peer else ", which knows nobody yet")
+        return f"hello of the {who} {hello.nonce}" + (f" to {hello.peer}" if hello.peer else ", which has no peer yet")
     if kind == frames.ACK:
         ack = Ack.read(body)
         assert ack is not None
