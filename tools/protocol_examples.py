@@ -1,10 +1,10 @@
-"""What docs/protocol.md holds that is made by the code: its tables of states and errors, and every worked example.
+"""Generates parts of docs/protocol.md from the code: the tables of states and errors, and every worked example.
 
-    python -m tools.protocol_examples            says where the page and the code differ
-    python -m tools.protocol_examples --write    puts what the code says into the page
+    python -m tools.protocol_examples            shows where the page and the code differ
+    python -m tools.protocol_examples --write    writes the generated parts into the page
 
-A part of the page that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written
-by hand. The tests make every part anew, and also read the examples back as a stranger would.
+A generated part is between ``<!-- made: NAME -->`` and ``<!-- end -->``. The rest of the page is written by hand. The
+tests generate every part again. They also decode the examples, as a reader of the page would.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from linesync.wire.link import Link
 from linesync.wire.reliability import handshake
 from linesync.wire.reliability.handshake import Local
 
-__all__ = ["AGENT", "HUB", "PAGE", "PARTS", "TOLD", "differences", "filled", "read_records", "session", "stream"]
+__all__ = ["AGENT", "HUB", "PAGE", "PARTS", "SHORT_FORMS", "differences", "filled", "read_records", "session", "stream"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 AGENT, HUB = "kT4vWq0Z", "R9dLs3uE"  # the nonces of every example
@@ -60,8 +60,8 @@ def _columns(*rows: tuple[str, ...]) -> str:
 
 
 def shown(data: bytes) -> str:
-    """Bytes as the page writes them: printable ASCII but the backslash as it is, every other byte, and a blank at the
-    end, ``\\xNN``."""
+    """Bytes as the page writes them: printable ASCII except the backslash unchanged, every other byte and a space at
+    the end as ``\\xNN``."""
     text = "".join(chr(b) if 0x20 <= b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in data)
     return f"{text[:-1]}\\x20" if text.endswith(" ") else text
 
@@ -76,18 +76,18 @@ def handshake_table() -> str:
 
 
 def climbing_table() -> str:
-    """Every transition of the climbing."""
+    """Every transition of a change of rate."""
     rows = [(state, came, after, do) for (state, came), (after, do) in states.TRANSITIONS.items()]
     return _table(("at", "what happens", "goes to", "and does"), *rows)
 
 
 def life_table() -> str:
-    """Every step of a channel's life."""
+    """Every transition of a channel's state."""
     return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channel_records.LIFE.items()))
 
 
 def error_table() -> str:
-    """Every error that may cross a line."""
+    """Every error that a peer may send."""
     rows = []
     for cls in _error_classes():
         meaning = (cls.__doc__ or "").strip().split("\n")[0]
@@ -120,7 +120,7 @@ def counted_examples() -> str:
 
 
 def check_examples() -> str:
-    """The check value under seed 0, and what a seed makes of it."""
+    """The check value under seed 0, and the same text under other seeds."""
     rows = []
     for text, seed in ((b"123456789", 0), (b"123456789", TO_HUB), (b"KA", TO_HUB), (b"KA", TO_AGENT)):
         crc = frames.crc(text, seed)
@@ -228,18 +228,18 @@ def frame_probe() -> str:
 
 def tried_groups() -> str:
     names = (
-        "ask for bytes as they come",
-        "controls that nobody looks at",
+        "ask to read bytes unchanged",
+        "other control characters",
         "NUL and DEL",
-        "XOFF, and at once XON",
-        "what a tty takes for signals and editing",
-        "controls with the eighth bit",
+        "XOFF, and immediately XON",
+        "characters that a tty uses for signals and editing",
+        "control characters with the eighth bit",
         "XOFF and XON with the eighth bit",
         "all other bytes with the eighth bit",
-        "what a tty doubles, or marks parity errors with",
+        "the byte that a tty doubles, or marks parity errors with",
     )
     rows = [(str(group), _ranges(data), name) for group, (data, name) in enumerate(zip(_GROUPS, names, strict=True))]
-    return _table(("group", "bytes, in this order", "what they are"), *rows, ("31", "", "tell to read as before"))
+    return _table(("group", "bytes, in this order", "meaning"), *rows, ("31", "", "ask to read as before"))
 
 
 _GROUPS = (b"", *transparency.GROUPS)
@@ -361,7 +361,7 @@ def preset_text() -> str:
     return _fence("text", "\n".join(f'"{text[at : at + 100]}"' for at in range(0, len(text), 100)))
 
 
-TOLD = (  # payloads of one lane, in hex: another deflate may make them otherwise, and means the same
+SHORT_FORMS = (  # payloads of one lane, in hex; another deflate may produce other bytes with the same meaning
     "4d414e32049345a98929950aba860000",
     "8010",
     "80d012c1",
@@ -370,17 +370,17 @@ TOLD = (  # payloads of one lane, in hex: another deflate may make them otherwis
     "4d414842e83036300400",
     "8220",
 )
-"""Payloads of one lane that lean on each other."""
+"""Payloads of one lane, each of which needs those before it to be read."""
 
 
-def told_examples() -> str:
+def short_form_examples() -> str:
     mux = Mux(odd=True, send_credit=2048, receive_window=2048, expand=True)
     rows = []
-    for payload_ in TOLD:
+    for payload_ in SHORT_FORMS:
         assert mux.receive(Lane.PROMPT, bytes.fromhex(payload_)), payload_
         rows += [(payload_, shown(event.data)) for event in mux.events if isinstance(event, ChannelMessage)]
         mux.events = []
-    return _fence("told", _columns(*rows))
+    return _fence("short-form", _columns(*rows))
 
 
 def message_examples() -> str:
@@ -402,6 +402,7 @@ def message_examples() -> str:
         protocol.Reset(names=("up", "flash")),
         protocol.ExchangeOpen(name="keys", members="hub,sut[1-2]", size=11, arrival="x9"),
         protocol.ExchangePart(member="hub", size=11, total=40),
+        protocol.Commit(request="2"),
         protocol.Confirm(request="2"),
         protocol.Withdraw(request="2.7"),
         protocol.Revoked(client="7", arrival="x8", why="lock 'flash' was reset by hub"),
@@ -441,7 +442,7 @@ def reply_examples() -> str:
 
 
 FOLDED = ("hub", "sut[1-3]", "sut[1,3]#[1-2],hub", "n[08-11]", "rack[1-2]n[01-02]")
-"""Lists of members as a reader must take them."""
+"""Lists of members that a reader must accept."""
 
 
 def folded_examples() -> str:
@@ -452,7 +453,7 @@ def folded_examples() -> str:
 
 
 def stream(data: bytes, decoder: Decoder, chunk: int) -> tuple[list[str], bytes, bytes]:
-    """What a decoder makes of a stream that then ends: (frames and echoes, text, damaged pieces)."""
+    """What a decoder finds in a stream that then ends: (frames and echoes, text, damaged pieces)."""
     events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
     events += decoder.receive_eof()
     found: list[str] = []
@@ -470,7 +471,7 @@ def stream(data: bytes, decoder: Decoder, chunk: int) -> tuple[list[str], bytes,
 
 
 def stream_examples() -> str:
-    """Foreign text around and inside frames, and a frame inside a frame."""
+    """Foreign text around frames and inside them, and a frame inside a frame."""
     poll = frames.encode(frames.POLL, frames.poll_body(1), TO_AGENT)
     bulk = frames.encode(b"d", frames.data_body(0, 0, _record(b"1", 3, b"hi"), eight=False), TO_AGENT)
     own = frames.encode(frames.KEEP, b"", TO_HUB)
@@ -500,13 +501,13 @@ _RATE = 11520.0  # bytes a second: 115200 baud, 8N1
 
 
 class _Play:
-    """An agent and a hub on a serial line, and what each of them says when."""
+    """An agent and a hub on a serial line, and what each of them sends at which time."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._spoken = {"agent": bytearray(), "hub": bytearray()}
+        self._partial = {"agent": bytearray(), "hub": bytearray()}
         self.lines: list[tuple[float, str, bytes]] = []
-        self._begun = dict.fromkeys(self._spoken, 0.0)
+        self._begun = dict.fromkeys(self._partial, 0.0)
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
         nonces = {"agent": iter((AGENT, "unusedA1", "unusedA2")), "hub": iter((HUB, "unusedH1", "unusedH2"))}
         agent = Local(role="c", boot=AGENT_BOOT, frame=127, credit=2048, flags="")
@@ -535,24 +536,24 @@ class _Play:
             while self._plan and self._plan[0][0] <= self.now:
                 heappop(self._plan)[2]()
             for name, link in self.links.items():
-                self._told(name, link.handle_timer(self.now))
+                self._received(name, link.handle_timer(self.now))
 
     def _take(self, name: str, data: bytes) -> None:
         if not data:
             return
-        spoken = self._spoken[name]
-        if not spoken:
+        partial = self._partial[name]
+        if not partial:
             self._begun[name] = self.now
-        spoken += data
-        while b"\n" in spoken:
-            frame, _, rest = bytes(spoken).partition(b"\n")
+        partial += data
+        while b"\n" in partial:
+            frame, _, rest = bytes(partial).partition(b"\n")
             self.lines.append((self._begun[name], name, frame))
-            spoken[:] = rest
+            partial[:] = rest
             self._begun[name] = self.now
         other = "hub" if name == "agent" else "agent"
-        self.after(len(data) / _RATE, lambda: self._told(other, self.links[other].receive_data(data, self.now)))
+        self.after(len(data) / _RATE, lambda: self._received(other, self.links[other].receive_data(data, self.now)))
 
-    def _told(self, name: str, events: list[Event]) -> None:
+    def _received(self, name: str, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, SessionUp) and name == "agent":
                 self.say("agent", f"1 {protocol.encode(protocol.Register(name='sut', boot=AGENT_BOOT))}")
@@ -566,15 +567,17 @@ class _Play:
             self.say("hub", f"{number} {protocol.encode_ok(HUB_BOOT)}")
         elif rest.startswith("sem"):
             self.after(0.3, lambda: self.say("hub", f"{number} {protocol.encode_ok('0')}"))
+        elif rest.startswith("commit"):
+            self.say("hub", f"{number} {protocol.encode_ok()}")
         elif name == "agent" and number == "1":
             request = protocol.encode(protocol.Semaphore(name="ready", delta=-1, timeout=5.0))
             self.after(0.5, lambda: self.say("agent", f"2 {request}"))
         elif name == "agent" and number == "2":
-            self.say("agent", f"- {protocol.encode(protocol.Confirm(request='2'))}")
+            self.say("agent", f"3 {protocol.encode(protocol.Commit(request='2'))}")
 
 
 def session() -> list[tuple[float, str, bytes]]:
-    """(seconds, who speaks, frame without its newline) of a short session."""
+    """(seconds, sender, frame without its newline) of a short session."""
     play = _Play()
     play.run(5.0)
     play.links["agent"].close("the agent was stopped")
@@ -583,7 +586,7 @@ def session() -> list[tuple[float, str, bytes]]:
 
 
 def explain(frame: bytes) -> str:
-    """A frame of an example in words."""
+    """A description of a frame of an example."""
     length, at = digits.read_counted(frame, 2)
     kind, body = frame[1:2], frame[at : at + length]
     if kind in frames.DATA_KINDS:
@@ -595,7 +598,7 @@ def explain(frame: bytes) -> str:
         hello = Hello.read(body)
         assert hello is not None
         who = "caller" if hello.role == "c" else "listener"
-        return f"hello of the {who} {hello.nonce}" + (f" to {hello.peer}" if hello.peer else ", which knows nobody yet")
+        return f"hello of the {who} {hello.nonce}" + (f" to {hello.peer}" if hello.peer else ", which has no peer yet")
     if kind == frames.ACK:
         ack = Ack.read(body)
         assert ack is not None
@@ -651,7 +654,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "bulk-masked": frame_masked,
     "record": record_examples,
     "preset": preset_text,
-    "told": told_examples,
+    "short-forms": short_form_examples,
     "message": message_examples,
     "reply": reply_examples,
     "folded": folded_examples,
@@ -661,15 +664,15 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def filled(page: str) -> str:
-    """The page with all its made parts as the code says.
+    """The page with all its generated parts as the code generates them.
 
-    :raises KeyError: it asks for a part that does not exist.
+    :raises KeyError: the page names a part that does not exist.
     """
     return _MARK.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}{match[4]}", page)
 
 
 def differences(page: str) -> list[str]:
-    """Lines of a diff from the page to what it should be; none when it is right."""
+    """Lines of a diff from the page to the generated one; empty when they are equal."""
     return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "code", lineterm="", n=1))
 
 
@@ -679,7 +682,7 @@ def main() -> int:
         PAGE.write_text(filled(page))
         return 0
     found = differences(page)
-    print("\n".join(found) or "docs/protocol.md says what the code does")
+    print("\n".join(found) or "docs/protocol.md agrees with the code")
     return 1 if found else 0
 
 

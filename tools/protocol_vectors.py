@@ -1,10 +1,10 @@
-"""Good and bad encodings for other implementations of docs/protocol.md: tests/vectors/*.json.
+"""Generates tests/vectors/*.json: valid and invalid encodings for other implementations of docs/protocol.md.
 
-    python -m tools.protocol_vectors            says which files are not what the code makes
+    python -m tools.protocol_vectors            lists the files that differ from what the code generates
     python -m tools.protocol_vectors --write    writes them
 
-The cases are chosen here; what they give is worked out by the code and checked by tests that also run an endpoint of
-somebody else against it. tests/vectors/README.md tells what stands where.
+This file chooses the cases, and the code computes the results. The tests check the results, also against an endpoint
+that was written without this code. tests/vectors/README.md describes the files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from linesync.wire.framing import check, digits, frames, payload, transparency
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Ack, Hello, Lane
 from linesync.wire.framing.payload import Escapes
-from tools.protocol_examples import AGENT, HUB, TO_AGENT, TO_HUB, TOLD
+from tools.protocol_examples import AGENT, HUB, SHORT_FORMS, TO_AGENT, TO_HUB
 
 __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
 
@@ -55,17 +55,17 @@ def digits_file() -> dict[str, Any]:
     fixed = (0, 1, 25, 26, 51, 52, 61, 62, 63, 64, 127, 2048, 4094, 4095)
     counted = (0, 1, 31, 32, 33, 63, 64, 127, 256, 1023, 1024, 32767, 32768, 65536, 1_000_000, (1 << 20) - 1)
     bad = {
-        "": "nothing",
+        "": "empty",
         "g": "a leading zero, and the number does not end",
         "gA": "a leading zero",
         "h": "the number does not end",
         "hhhhA": "five digits",
-        "hh^A": "a byte that is no digit",
-        "=": "a byte that is no digit",
-        " B": "a blank",
+        "hh^A": "a byte that is not a digit",
+        "=": "a byte that is not a digit",
+        " B": "a space",
     }
     return {
-        "about": "1.2 and 1.3; texts with nothing behind the number",
+        "about": "1.2 and 1.3; texts that contain only the number",
         "fixed": [{"number": n, "text": digits.fixed(n).decode()} for n in fixed],
         "counted": [{"number": n, "text": digits.counted(n).decode()} for n in counted],
         "bad_fixed": [{"text": text} for text in ("", "A", "A=", "^A")],
@@ -77,7 +77,7 @@ def check_file() -> dict[str, Any]:
     pairs = ((AGENT, HUB), (HUB, AGENT), ("AAAAAAAA", "AAAAAAAA"), ("________", "--------"))
     covered = (b"123456789", b"KA", b"PBB", b"", b"\x00\xff\x80")
     return {
-        "about": "2.1 and 2.2; crc is a number in hex, check its six digits",
+        "about": "2.1 and 2.2; crc is a number in hex, check is its six digits",
         "seed": [{"speaker": a, "listener": b, "seed": f"{check.session_seed(a, b):08x}"} for a, b in pairs],
         "check": [
             {
@@ -95,24 +95,24 @@ def check_file() -> dict[str, Any]:
 def payload_file() -> dict[str, Any]:
     plain = (b"", b"\x00", b"f", b"fo", b"foo", b"\xfb\xff\xfe", bytes(range(84)))
     bad_base64 = {
-        "A": "one digit is no byte",
-        "AAAAA": "one digit is no byte",
-        "AA A": "a blank",
+        "A": "one digit does not make a byte",
+        "AAAAA": "one digit does not make a byte",
+        "AA A": "a space",
         "AA\n": "a newline",
-        "AA^A": "a byte that is no digit",
+        "AA^A": "a byte that is not a digit",
     }
     raw = (b"plain", b"\n", b"\r", b"^", b"=", b"=3", b"==^^\r\n", bytes(range(256)))
     bad_eight = {
         b"=": "ends within an escape",
         b"=3": "ends within an escape",
-        b"a==3D": "no escape",
-        b"=3G": "no escape",
+        b"a==3D": "an invalid escape",
+        b"=3G": "an invalid escape",
         b"=\n": "a newline",
         b"=3D\r": "a carriage return",
     }
     loose_eight = {"3d": "=3d", "41": "=41", "ff00": "=fF=00"}
     return {
-        "about": "2.3; data is hex, and so is the text of the eight form",
+        "about": "2.3; data is in hex, and so is the text of the eight form",
         "base64": [{"data": data.hex(), "text": payload.encode_base64(data).decode()} for data in plain],
         "loose_base64": [{"data": data, "text": text} for data, text in (("00", "AB"), ("0000", "AAB"))],
         "bad_base64": [{"text": text, "why": why} for text, why in bad_base64.items()],
@@ -143,7 +143,7 @@ def hellos_file() -> dict[str, Any]:
         body.replace("c.", "x.", 1): "a role that is neither c nor l",
         body.replace(AGENT, AGENT[:7]): "a nonce of seven digits",
         body.replace("..", ".A.", 1): "a peer of one digit",
-        body.replace("Bt7x", "Bt=x"): "a byte that is no digit",
+        body.replace("Bt7x", "Bt=x"): "a byte that is not a digit",
         texts + "CB" + numbers[2:]: "oldest above newest",
         texts + "BB" + digits.counted(126).decode() + numbers[4:]: "a frame below 127",
         texts + "BBjf": "no credit",
@@ -155,7 +155,7 @@ def hellos_file() -> dict[str, Any]:
     return {
         "about": "4.1; the bodies of H frames",
         "good": [{"body": Hello(**hello).body().decode(), **hello} for hello in good],
-        "later": [{"body": later, **_HELLO, "why": "what follows the four numbers is left unread"}],
+        "later": [{"body": later, **_HELLO, "why": "a reader ignores what follows the four numbers"}],
         "bad": [{"body": text, "why": why} for text, why in bad.items()],
     }
 
@@ -169,12 +169,12 @@ def acks_file() -> dict[str, Any]:
     bad = {
         "": "empty",
         "AAAAA": "ends before the bulk lane",
-        "AAAAAAAAA": "goes on after the bulk lane",
+        "AAAAAAAAA": "continues after the bulk lane",
         "AAAABAB": "ends within a range",
-        "AAAABAAAAA": "a range that misses nothing",
-        "AAAABBAAAA": "a range that received nothing",
+        "AAAABAAAAA": "a range with 0 missing payloads",
+        "AAAABBAAAA": "a range with 0 received payloads",
         "AAAAJ" + "BB" * 9 + "AAA": "nine ranges",
-        "=AAAAAAA": "a byte that is no digit",
+        "=AAAAAAA": "a byte that is not a digit",
         "gAAAAAAA": "a malformed age",
     }
     return {
@@ -202,9 +202,9 @@ def rates_file() -> dict[str, Any]:
     )
     bad = {
         "": "empty",
-        "a": "no number",
+        "a": "the number is missing",
         "aBoA": "no value",
-        "aB=AA": "a byte that is no digit",
+        "aB=AA": "a byte that is not a digit",
         "ahAoAA": "a number of two digits",
         "qBoAA": "an unknown step",
         "aBgAA": "a rate with a leading zero",
@@ -245,17 +245,17 @@ def frames_file() -> dict[str, Any]:
         frames.encode(b"K", b"", 0): "the check has seed 0",
         frames.encode(b"K", b"", TO_AGENT): "the other direction's seed",
         frames.encode(b"H", Hello(**_HELLO).body(), TO_HUB): "a hello has seed 0",
-        keep.replace(b"K", b"k"): "another kind than was checked",
-        keep[:-2] + b"x\n": "the last digit's low bits are not 0",
-        poll.replace(b"BB", b"BC"): "another body than was checked",
-        b"^3" + keep[2:]: "a kind that is no letter",
-        poll.replace(b"PB", b"PhB"): "a length that goes beyond what comes",
+        keep.replace(b"K", b"k"): "the check is for another kind",
+        keep[:-2] + b"x\n": "the low bits of the last digit are not 0",
+        poll.replace(b"BB", b"BC"): "the check is for another body",
+        b"^3" + keep[2:]: "a kind that is not a letter",
+        poll.replace(b"PB", b"PhB"): "a length beyond the end of the stream",
         poll.replace(b"PB", b"PgB"): "a length with a leading zero",
         frames.encode(b"d", b"A" * 130, TO_HUB): "longer than 127 bytes",
-        b"\n^\n^^^\n": "starts alone",
+        b"\n^\n^^^\n": "start characters alone",
     }
     return {
-        "about": "2; frames in hex as they stand on the line; a receiver with this seed, that announced 127 bytes",
+        "about": "2; frames in hex as they appear on the line; for a receiver that has this seed and announced 127 bytes",
         "seed": f"{TO_HUB:08x}",
         "good": [
             {
@@ -285,14 +285,14 @@ def data_file() -> dict[str, Any]:
     )
     bad = {
         (b"c", b""): "no numbers",
-        (b"c", b"AAA"): "one number and a half",
-        (b"c", b"AA=A"): "a byte that is no digit",
-        (b"d", b"AAAAA"): "one digit is no byte",
-        (b"d", b"AAAAA^"): "a byte that is no digit",
+        (b"c", b"AAA"): "one and a half numbers",
+        (b"c", b"AA=A"): "a byte that is not a digit",
+        (b"d", b"AAAAA"): "one digit does not make a byte",
+        (b"d", b"AAAAA^"): "a byte that is not a digit",
         (b"D", b"AAAA="): "ends within an escape",
         (b"b", b"AAAAAab}"): "ends within an escape",
-        (b"b", b"AAAA=ab"): "a mask that is no digit",
-        (b"b", b"AAAAA" + bytes(256) + b"=a"): "a second mask that is no digit",
+        (b"b", b"AAAA=ab"): "a mask that is not a digit",
+        (b"b", b"AAAAA" + bytes(256) + b"=a"): "a second mask that is not a digit",
         (b"B", b"AAAAAAAab"): "a wrong second check",
         (b"B", b"AAAAA"): "half a second check",
     }
@@ -343,10 +343,10 @@ def _event(event: Event) -> list[Any]:
 
 
 def mux_events(credit: int, payloads: Sequence[bytes], *, expand: bool = False) -> tuple[list[list[Any]], bool]:
-    """What an end that opens odd numbers and gave this credit makes of payloads of the bulk lane, and whether the last
-    of them is a fault of the peer.
+    """The events at an end that opens odd numbers and gave this credit, when it receives these payloads of the bulk
+    lane; and whether the last payload is a protocol violation.
 
-    :param expand: it takes compressed records.
+    :param expand: the end accepts compressed records.
     """
     mux = Mux(odd=True, send_credit=1000, receive_window=credit, expand=expand)
     right = all(mux.receive(Lane.BULK, data) for data in payloads)
@@ -359,35 +359,39 @@ def records_file() -> dict[str, Any]:
         "a message on channel 0": [_record(b"m", 0, b"1 hosts")],
         "an empty payload": [b""],
         "a message in three pieces": [_record(b"f", 0, b"1 h") + _record(b"f", 0, b"os"), _record(b"m", 0, b"ts")],
-        "a channel, its streams, its end": [opened, _record(b"0", 2, b"in") + _record(b"3", 2, b"x"), _record(b"e", 2)],
-        "an opening in two pieces, with something between": [
+        "a channel: opening, streams, end": [
+            opened,
+            _record(b"0", 2, b"in") + _record(b"3", 2, b"x"),
+            _record(b"e", 2),
+        ],
+        "an opening in two pieces, with another record between them": [
             _record(b"p", 2, b"run sut "),
             _record(b"m", 0, b"2 status") + _record(b"o", 2, b"true"),
         ],
         "a reset": [opened, _record(b"x", 2, b"gave up")],
         "a reset without a reason": [opened, _record(b"x", 2)],
-        "a reset of an opening that was not complete": [_record(b"p", 4, b"run"), _record(b"x", 4, b"gave up")],
+        "a reset of an incomplete opening": [_record(b"p", 4, b"run"), _record(b"x", 4, b"gave up")],
         "records of a channel that is over": [opened, _record(b"x", 2), _record(b"1", 2, b"late") + _record(b"e", 2)],
-        "records of a channel that never was": [_record(b"1", 6, b"a"), _record(b"w", 6, b"B"), _record(b"e", 7)],
+        "records of a channel that never existed": [_record(b"1", 6, b"a"), _record(b"w", 6, b"B"), _record(b"e", 7)],
         "credit": [opened, _record(b"w", 2, digits.counted(4096)) + _record(b"w", 0, digits.counted(33554432))],
         "malformed credit grants nothing": [_record(b"w", 0, b"") + _record(b"w", 0, b"^")],
-        "a message that uses the credit up": [_record(b"m", 0, bytes(96))],
+        "a message that uses all the credit": [_record(b"m", 0, bytes(96))],
         "an empty message": [_record(b"m", 0)],
-        "channels are numbered without gaps or with": [_record(b"o", 2046, b"a") + _record(b"o", 4, b"b")],
+        "channel numbers may have gaps": [_record(b"o", 2046, b"a") + _record(b"o", 4, b"b")],
     }
     faults: dict[str, Sequence[bytes]] = {
-        "a kind alone": [b"m"],
+        "a kind without the rest of the record": [b"m"],
         "a length beyond the payload": [b"mAH1 host"],
         "a malformed channel": [b"m^B1"],
         "a malformed length": [b"mAgA"],
         "an unknown kind": [_record(b"z", 0, b"a")],
         "a stream that does not exist": [_record(b"4", 0, b"a")],
         "channel 0 is opened": [_record(b"o", 0, b"a")],
-        "a number that is the receiver's to open": [_record(b"o", 3, b"a")],
+        "a number that only the receiver may open": [_record(b"o", 3, b"a")],
         "a channel is opened twice": [opened, opened],
         "channel 0 ends": [_record(b"e", 0)],
         "channel 0 is reset": [_record(b"x", 0, b"no")],
-        "an end twice": [opened, _record(b"e", 2), _record(b"e", 2)],
+        "a second end": [opened, _record(b"e", 2), _record(b"e", 2)],
         "one byte beyond the credit": [_record(b"m", 0, bytes(97))],
         "beyond the credit, by the cost of records": [_record(b"0", 0, b"a") * 21],
     }
@@ -399,8 +403,8 @@ def records_file() -> dict[str, Any]:
             assert fault is wanted, name
             folder.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
     return {
-        "about": "6; payloads in hex, of the bulk lane, as read by an end that opens odd numbers and gave 100 bytes of"
-        " credit; bad: the last payload ends the session",
+        "about": "6; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 100"
+        " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
         "good": good,
         "bad": bad,
     }
@@ -424,14 +428,14 @@ def words_file() -> dict[str, Any]:
     )
     bad = {
         "": "empty",
-        "%": "a broken escape",
-        "a%4": "a broken escape",
-        "%zz": "a broken escape",
-        "a%.": "the empty word within another",
-        "a b": "a blank",
+        "%": "a malformed escape",
+        "a%4": "a malformed escape",
+        "%zz": "a malformed escape",
+        "a%.": "the empty word inside another word",
+        "a b": "a space",
         "a=b": "an equals sign",
-        "\u00f6": "a byte that should have been escaped",
-        "\x7f": "a byte that should have been escaped",
+        "\u00f6": "a byte that a writer must escape",
+        "\x7f": "a byte that a writer must escape",
     }
     good = [{"bytes": data.hex(), "word": escaping.quote(data.decode("utf-8", "surrogateescape"))} for data in samples]
     return {"about": "8.1; bytes in hex", "good": good, "bad": [{"word": w, "why": why} for w, why in bad.items()]}
@@ -469,6 +473,8 @@ _MESSAGES = (
     "revoked - %. the%20session%20is%20over",
     "concurrent",
     "activity",
+    "commit 2",
+    "commit 2.7 arrival=x1",
     "confirm 2",
     "withdraw 2.7 arrival=x1",
     "gone 7",
@@ -491,34 +497,34 @@ _MESSAGES = (
     "done %.",
 )
 _LOOSE = {
-    "sem ready 1 colour=blue": "an option that is not known is ignored",
-    "sem ready 1 more words": "words beyond the last are ignored",
-    "sem ready 1 ns=default": "a default may stand",
-    "run sut true stdin=0": "a default may stand",
+    "sem ready 1 colour=blue": "a reader ignores an option that it does not know",
+    "sem ready 1 more words": "a reader ignores fields beyond the last one",
+    "sem ready 1 ns=default": "a writer may write a default",
+    "run sut true stdin=0": "a writer may write a default",
 }
 _BAD_MESSAGES = {
     "": "no verb",
     "frobnicate now": "an unknown verb",
-    "sem ready 1 Sure=1": "an option that must not be ignored",
-    "barrier up 2 Tolerate=yes": "no truth",
-    "lock flash Hold=1": "an option of another operation, which must not be ignored",
-    "unlock flash": "a word is missing",
-    "unlock flash first": "no number",
-    "exchange keys hub": "a word is missing",
-    "sem ready": "a word is missing",
-    "sem ready one": "no number",
-    "sem  ready 1": "two blanks",
-    " sem ready 1": "a blank in front",
-    "sem ready 1 ": "a blank at the end",
+    "sem ready 1 Sure=1": "an option that a reader must not ignore",
+    "barrier up 2 Tolerate=yes": "a malformed truth value",
+    "lock flash Hold=1": "an option of another operation, which a reader must not ignore",
+    "unlock flash": "a field is missing",
+    "unlock flash first": "a malformed number",
+    "exchange keys hub": "a field is missing",
+    "sem ready": "a field is missing",
+    "sem ready one": "a malformed number",
+    "sem  ready 1": "two spaces",
+    " sem ready 1": "a space at the start",
+    "sem ready 1 ": "a space at the end",
     "sem ready 1 ns=a ns=b": "an option twice",
-    "sem ns=a ready 1": "a word follows an option",
-    "sem re%4 1": "a broken escape",
-    "sem ready 1 timeout=soon": "no number",
+    "sem ns=a ready 1": "a field follows an option",
+    "sem re%4 1": "a malformed escape",
+    "sem ready 1 timeout=soon": "a malformed number",
 }
 
 
 def text_of(message: protocol.Message) -> dict[str, Any]:
-    """The fields of an operation, as JSON has them."""
+    """The fields and options of an operation, as JSON values."""
     fields = {name: getattr(message, name) for name in message.FIELDS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
@@ -536,7 +542,7 @@ def messages_file() -> dict[str, Any]:
         return ""
 
     return {
-        "about": "8; operations without their ids; bytes that are no UTF-8 are lone surrogates (\\udc80 to \\udcff)",
+        "about": "8; operations without their ids; a byte that is not valid UTF-8 is a lone surrogate (\\udc80 to \\udcff)",
         "good": [case(text) for text in _MESSAGES],
         "loose": [{**case(text), "why": why} for text, why in _LOOSE.items()],
         "bad": [{"text": text, "error": code(text), "why": why} for text, why in _BAD_MESSAGES.items()],
@@ -558,22 +564,22 @@ _FOLDED = (
     "7[1-2]",
 )
 _BAD_FOLDED = {
-    "": "no member",
-    "a,": "no member behind the comma",
-    "a[1-": "a bracket that does not close",
+    "": "a member is missing",
+    "a,": "a member is missing after the comma",
+    "a[1-": "a bracket that is not closed",
     "a]1[": "a bracket that was not opened",
     "a[1[2]]": "a bracket in a bracket",
-    "a[]": "no number",
-    "a[x]": "no number",
-    "a[1-2-3]": "no range",
-    "a[2-1]": "a range that counts down",
+    "a[]": "a number is missing",
+    "a[x]": "a malformed number",
+    "a[1-2-3]": "a malformed range",
+    "a[2-1]": "a range that counts downwards",
     "a[1-10001]": "more than 10000 members",
     "a[0-9][0-999][0-9]": "more than 10000 members",
     "a[1234567890]": "a number of more than nine digits",
-    "a b": "a blank",
+    "a b": "a space",
     "a#": "an empty tag",
     "a#1#2": "two tags",
-    "h\u00f6st": "no letter of a host's name",
+    "h\u00f6st": "a letter that a host name must not contain",
     "a" * 65: "a name of more than 64 characters",
 }
 
@@ -587,7 +593,7 @@ def members_file() -> dict[str, Any]:
         return ""
 
     return {
-        "about": "8.3, folded lists: a list, its members in the order written, and as this implementation folds them",
+        "about": "8.3, folded lists: a list, its members in the order written, and the list as this implementation folds it",
         "good": [
             {"list": text, "members": list(found := members.unfold(text)), "folded": members.fold(found)}
             for text in _FOLDED
@@ -600,7 +606,7 @@ def members_file() -> dict[str, Any]:
 
 
 def decoded(data: bytes, case: Mapping[str, Any], chunk: int) -> dict[str, Any]:
-    """What a receiver finds in a stream that comes in such pieces and then ends."""
+    """What a receiver finds in a stream that arrives in pieces of this size and then ends."""
     decoder = Decoder(longest=case["longest"], eight=case["eight"])
     decoder.seeds, decoder.echo_seeds = (int(case["seed"], 16),), (int(case["echo"], 16),)
     events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
@@ -626,8 +632,8 @@ def _streams() -> dict[str, bytes]:
         "line ends CR LF": poll[:-1] + b"\r\n" + keep[:-1] + b"\r\n",
         "line ends CR": poll[:-1] + b"\r" + keep[:-1] + b"\r",
         "no line ends": poll[:-1] + keep[:-1] + bulk[:-1] + keep,
-        "blanks before the line end": poll[:-1] + b"  \t\n" + keep,
-        "a prompt in front": b"sut login: " + poll,
+        "spaces before the line end": poll[:-1] + b"  \t\n" + keep,
+        "a prompt before a frame": b"sut login: " + poll,
         "text between, and at the end": b"U-Boot 2023.01\r\n" + poll + b"=> " + keep + b"boot\r\n",
         "a start character in text": b"ls^C\r\n^ ^^ a^b\r\n" + poll,
         "a kernel line inside a frame": bulk[:40] + printk + bulk[40:] + keep,
@@ -654,7 +660,7 @@ def _streams() -> dict[str, bytes]:
         "our own echo inside text": b"$ " + own + b"$ " + own,
         "the parity bit is set": parity,
         "NUL and XON after each byte": noisy,
-        "a stranger's frame": frames.encode(b"K", b"", 12345) + poll,
+        "a frame of another session": frames.encode(b"K", b"", 12345) + poll,
         "an unknown kind": frames.encode(b"Z", b"of a later version", TO_HUB) + keep,
         "longer than announced": frames.encode(b"d", b"A" * 140, TO_HUB) + poll,
         "binary": bytes(range(256)) + poll,
@@ -676,9 +682,9 @@ def streams_file() -> dict[str, Any]:
     }.items():
         cases.append({"name": name, "stream": data.hex(), **wide, **decoded(data, wide, len(data))})
     return {
-        "about": "3; streams in hex that then end; frames as [kind, body in hex], in order; echoes by length, newline"
-        " included; text and damaged pieces, each joined, in hex. A receiver that repairs nothing finds fewer frames in"
-        " the streams with a kernel line inside a frame, and what is damaged may be text to it",
+        "about": "3; each stream is in hex and then ends; frames are [kind, body in hex], in order; echoes are lengths,"
+        " newline included; text and damaged pieces are joined and in hex. A receiver without repair (3.2) finds fewer"
+        " frames in the streams with a kernel line inside a frame, and may report damaged pieces as text",
         "cases": cases,
     }
 
@@ -687,7 +693,7 @@ def streams_file() -> dict[str, Any]:
 
 # -- compressed records -----------------------------------------------------------------------------------------------
 
-# Made by zlib; another deflate may make them otherwise, and means the same.
+# Made by zlib. Another deflate may produce other bytes with the same meaning.
 _HELLO_THRICE = bytes.fromhex("ca48cdc9c957c840905c00000000ffff")  # data: "hello hello hello\n"
 _READY = bytes.fromhex("32049345a98929950aba860000")  # text: "1 sem ready -1"
 _RUN = bytes.fromhex("02692906ba14acaba4a8341500")  # text: "run sut /bin/true"
@@ -697,33 +703,33 @@ _ENDED = bytes.fromhex("4a04000000ffff0300")  # data: "a", and the end of the st
 
 def compressed_file() -> dict[str, Any]:
     opened = _record(b"o", 2, b"x")
-    told = [bytes.fromhex(text) for text in TOLD]
+    short_forms = [bytes.fromhex(text) for text in SHORT_FORMS]
     cases: dict[str, Sequence[bytes]] = {
         "data": [opened, _record(b"4", 2, _HELLO_THRICE)],
         "data in two pieces, on a stream each": [opened,
             _record(b"5", 2, _HELLO_THRICE[:6]) + _record(b"6", 2, _HELLO_THRICE[6:])],
-        "the same again leans on what was said": [opened, _record(b"4", 2, _HELLO_THRICE), _record(b"0", 2, b"raw"),
+        "data that repeats earlier data": [opened, _record(b"4", 2, _HELLO_THRICE), _record(b"0", 2, b"raw"),
             _record(b"4", 2, bytes.fromhex("cac01001000000ffff"))],
-        "data that says nothing yet": [opened, _record(b"7", 2, _HELLO_THRICE[:1])],
+        "the first byte of a piece gives no data yet": [opened, _record(b"7", 2, _HELLO_THRICE[:1])],
         "a message": [_record(b"M", 0, _READY)],
-        "texts told by their numbers": told,
-        "a message told by its number, on another channel": [_record(b"M", 0, _READY), opened + b"rC\x80\x10"],
-        "an opening, and another one told by its number": [_record(b"O", 2, _RUN), b"RE\x80"],
-        "numbers beyond the end of a payload are as before": [_record(b"M", 0, _READY), b"\x80"],
-        "a text of a channel that never was is remembered": [_record(b"M", 8, _READY), b"\x80\x10"],
+        "texts in short form": short_forms,
+        "a message in short form, on another channel": [_record(b"M", 0, _READY), opened + b"rC\x80\x10"],
+        "an opening, and another one in short form": [_record(b"O", 2, _RUN), b"RE\x80"],
+        "numbers beyond the end of a payload are unchanged": [_record(b"M", 0, _READY), b"\x80"],
+        "a text of a channel that never existed is stored": [_record(b"M", 8, _READY), b"\x80\x10"],
         "a number in full": [_record(b"M", 0, _READY), b"\x80\xf3\xb9\xac\x9f\xf0"],
     }  # fmt: skip
     faults: dict[str, Sequence[bytes]] = {
-        "data that is no deflate": [opened, _record(b"4", 2, b"\xff\xff\xff")],
-        "a text that is no deflate": [_record(b"M", 0, b"\xff\xff\xff")],
+        "data that is not valid deflate": [opened, _record(b"4", 2, b"\xff\xff\xff")],
+        "a text that is not valid deflate": [_record(b"M", 0, b"\xff\xff\xff")],
         "a data stream that ends": [opened, _record(b"4", 2, _ENDED)],
-        "data beyond the credit, once it is out": [opened, _record(b"4", 2, _THOUSAND)],
-        "a text beyond the credit, once it is out": [_record(b"F", 0, _THOUSAND[:-4])],
-        "a number that stands for nothing": [b"\x80"],
-        "a number that stands for nothing yet": [_record(b"M", 0, _READY), b"\x81"],
-        "a piece is not remembered": [_record(b"F", 0, _READY), b"\x80"],
-        "no number": [b"rA"],
-        "a number below 128": [_record(b"M", 0, _READY), b"rA\x00"],
+        "data beyond the credit after decompression": [opened, _record(b"4", 2, _THOUSAND)],
+        "a text beyond the credit after decompression": [_record(b"F", 0, _THOUSAND[:-4])],
+        "a short form before any shape is stored": [b"\x80"],
+        "a place that holds no shape yet": [_record(b"M", 0, _READY), b"\x81"],
+        "a piece is not stored as a shape": [_record(b"F", 0, _READY), b"\x80"],
+        "a short form without its place": [b"rA"],
+        "a place byte below 128": [_record(b"M", 0, _READY), b"rA\x00"],
         "an opening of a channel that is open": [_record(b"O", 2, _RUN), b"RC\x80"],
     }
     good: list[Case] = []
@@ -734,8 +740,8 @@ def compressed_file() -> dict[str, Any]:
             assert fault is wanted, name
             folder.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
     return {
-        "about": "6.5; payloads in hex, of the bulk lane, as read by an end that opens odd numbers and gave 600 bytes of"
-        " credit, and what it is told; under bad the last payload is a fault",
+        "about": "6.5; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 600"
+        " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
         "good": good,
         "bad": bad,
     }
@@ -760,7 +766,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """JSON with one case a line."""
+    """JSON with one case per line."""
     parts = []
     for key, value in content.items():
         if isinstance(value, list):
@@ -779,7 +785,7 @@ def main() -> int:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
             wrong.append(path.name)
-    print(f"not what the code makes: {', '.join(wrong)}" if wrong else "tests/vectors is what the code makes")
+    print(f"differ from the code: {', '.join(wrong)}" if wrong else "tests/vectors agrees with the code")
     return 1 if wrong else 0
 
 

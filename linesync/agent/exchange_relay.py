@@ -96,7 +96,9 @@ class _Relay:
             # The hub may hear of the arrival only now, and it has timed out: nobody died, and nobody else is hurt.
             self._onward.reset(protocol.GIVEN_UP)
             why = silence(round(self._loop.time() - self._start, 1))
-            self._task.cancel(f"{why}; the others may have been given the data, so check with 'linesync status' before you repeat it")
+            self._task.cancel(
+                f"{why}; the others may have been given the data, so check with 'linesync status' before you repeat it"
+            )
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

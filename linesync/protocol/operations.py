@@ -94,7 +94,9 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
     message = decode_request(text)
     changed = effect(message)
     if changed:
-        return LinesyncFailed(f"{_shown(text)} was not answered: {why}; {changed}, so check with 'linesync status' before you repeat it")
+        return LinesyncFailed(
+            f"{_shown(text)} was not answered: {why}; {changed}, so check with 'linesync status' before you repeat it"
+        )
     return _nothing_changed(f"{_shown(text)} was not answered: {why}", deadline)
 
 

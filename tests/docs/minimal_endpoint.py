@@ -1,13 +1,14 @@
-"""The least endpoint of docs/protocol.md, appendix A, written from that page alone: nothing of linesync is imported.
+"""The least endpoint of docs/protocol.md, appendix A. It was written from that page alone and imports no linesync code.
 
     minimal_endpoint.py PATH NAME REQUEST...
 
-PATH is a hub's socket (``*.sock``) or a tty. Registers as NAME, sends each REQUEST, prints each reply, says goodbye.
-Answers what the hub asks meanwhile.
+PATH is a hub's socket (``*.sock``) or a tty. The endpoint registers as NAME, sends each REQUEST, prints each reply and
+says goodbye. It answers the hub's requests in the meantime.
 """
 
 import binascii
 import os
+import re
 import select
 import socket
 import sys
@@ -40,7 +41,7 @@ def counted(*numbers):
 
 
 def read_counted(text, count, at=0, most=4):
-    """The numbers and the offset after them; ValueError when malformed, IndexError when the text ends too early."""
+    """The numbers and the offset after them. ValueError: malformed. IndexError: the text ends too early."""
     numbers = []
     for _ in range(count):
         value, digit, start = 0, 32, at
@@ -113,7 +114,7 @@ class Endpoint:
         self.send(b"c", fixed(self.seq) + fixed(self.expected[b"c"]) + base64(self.queue[0]), self.seed_out)
 
     def frames(self, data):
-        """The frames that are whole; foreign text and damaged frames are dropped."""
+        """Yield the complete frames; drop foreign text and damaged frames."""
         self.buffer += bytes(byte & 127 for byte in data if byte & 127 not in (0, 17, 19, 127))
         while b"^" in self.buffer:
             text = self.buffer = self.buffer[self.buffer.index(b"^") :]
@@ -122,7 +123,7 @@ class Endpoint:
                 end = at + length + 6
                 kind, body = text[1:2], text[at : at + length]
                 if not kind.isalpha() or end > FRAME or b"^" in text[1:end]:
-                    raise ValueError  # nobody puts frames inside frames for us
+                    raise ValueError  # without flag n, no frame is inside another one
                 if len(text) < end:
                     return
                 if text[:end] != frame(kind, body, 0 if kind == b"H" else self.seed_in)[:-1]:
@@ -160,7 +161,7 @@ class Endpoint:
             self.acknowledged(read_fixed(body, at))
             if poll == self.poll and self.polled_at is not None:
                 if self.sent_at is not None and self.sent_at <= self.polled_at:
-                    self.transmit()  # the poll came after it and it is not there: it was lost
+                    self.transmit()  # the poll came after it and the ack leaves it out: it was lost
                 self.polled_at = None
         elif kind in (b"c", b"d"):
             self.newest = time.monotonic()
@@ -201,7 +202,7 @@ class Endpoint:
         number, verb = text.split(" ")[:2]
         if verb in ("ok", "err"):
             self.messages.append(text)
-        elif number != "-":  # nobody but us acts on this host, and we do one thing at a time
+        elif number != "-":  # this host has no scripts, and does one thing at a time
             known = verb == "activity"
             self.send_message(f"{number} ok 0" if known else f"{number} err failed {verb}%20is%20not%20known%20here")
 
@@ -245,14 +246,22 @@ def main(path, name, *requests):
                 end.receive(os.read(line, 4096) or sys.exit("the line was closed"))
 
     turn_until(lambda: end.peer)
-    for number, request in enumerate([f"register {name} {end.boot}", *requests], start=1):
+
+    def ask(number, request):
         end.send_message(f"{number} {request}")
         turn_until(lambda: end.messages)
-        reply = end.messages.pop(0).removeprefix(f"{number} ")
-        print(reply, flush=True)
+        return end.messages.pop(0).removeprefix(f"{number} ")
+
+    for number, request in enumerate([f"register {name} {end.boot}", *requests], start=1):
+        reply = ask(2 * number, request)
         named = [word for word in request.split(" ") if word.startswith("arrival=")]
-        if reply.startswith("ok") and (named or request.startswith("sem")):
-            end.send_message(" ".join(["- confirm", str(number), *named]))
+        takes = request.startswith("lock ") or re.match(r"sem \S+ -", request)
+        if reply.startswith("ok") and takes:
+            committed = ask(2 * number + 1, " ".join(["commit", str(2 * number), *named]))
+            reply = reply if committed == "ok" else committed
+        elif reply.startswith("ok") and named:
+            end.send_message(" ".join(["- confirm", str(2 * number), *named]))
+        print(reply, flush=True)
     turn_until(lambda: not end.queue)
     end.send(b"X", base64(b"done"), end.seed_out)
 

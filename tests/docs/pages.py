@@ -1,9 +1,10 @@
-"""The examples of a page (README.md, docs/sync.md), run as they stand.
+"""Runs the examples of a page (README.md, docs/sync.md) exactly as they are written.
 
-A ```console block is commands after ``$ `` and the output they must give, with ``…`` for anything within a line; a
-line that is only ``…`` stands for any number of lines. A ```python block is a file, named in its first line, that a
-console block runs. A ```sh block needs hardware, root or another machine: of it, every line that calls linesync is
-parsed by the program. Times, boot ids and byte counters are real in the page and compared by their form.
+A ```console block contains commands after ``$ `` and their expected output. In the output, ``…`` stands for any text
+within a line, and a line that is only ``…`` stands for any number of lines. A ```python block is a file that a console
+block runs; its first line names the file. A ```sh block needs hardware, root or another machine. It is not run: the
+program only parses the lines that call linesync. The times, boot ids and byte counters of a page come from a real run;
+only their form is compared.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"console", "python", "sh", "text", "toml", "ini"}
-"""What a block of a page may be."""
-SECONDS = 120.0  # for everything; it takes some twenty-five on an idle machine
+"""The allowed languages of the blocks of a page."""
+SECONDS = 120.0  # for all examples together; about 25 on an idle machine
 MARK = "\x1e"
-# On a machine with other things to do everything takes longer, and so does the page's sleep: by as much as the start
-# of a Python takes longer than 0.15 s.
+# On a busy machine everything takes longer. The sleep of the page then takes longer in the same ratio. The measure is
+# how much longer than 0.15 s the start of Python takes.
 SHELL = f"""\
 mark() {{ local code=$?; printf '{MARK}'; return $code; }}
 sleep() {{
@@ -58,7 +59,7 @@ class Block:
     language: str
     text: str
     line: int
-    """Of its first line in the page, from 1."""
+    """The number of its first line in the page, from 1."""
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -69,7 +70,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class Example:
-    """One command, or one Python file to write."""
+    """One command to run, or one Python file to write."""
 
     command: str
     expected: str
@@ -77,7 +78,7 @@ class Example:
 
 
 def examples(page: str) -> Iterator[Example]:
-    """What is to be run of a page, in order."""
+    """The examples of a page that are run, in order."""
     for block in blocks(page):
         if block.language == "python":
             name = block.text.split("\n", 1)[0].removeprefix("# ")
@@ -99,7 +100,7 @@ def _commands(block: Block) -> Iterator[Example]:
 
 
 def in_form(text: str) -> str:
-    """What may differ from run to run, by its form alone."""
+    """Replace everything that differs from run to run with a placeholder."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "<clock>", text)
     text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} ", "<age> <boot> ", text)
     text = re.sub(r"\b\d+(\.\d+)?ms\b", "<ms>", text)
@@ -156,7 +157,7 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
         try:
             shell.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            pass  # the outputs that are missing tell where it stood
+            pass  # the missing outputs show where it stopped
         finally:
             try:
                 os.killpg(shell.pid, signal.SIGKILL)
@@ -168,16 +169,16 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
 
 
 def differences(name: str, page: str, directory: Path) -> list[str]:
-    """Run a page's examples; where their output is not what the page says."""
+    """Run the examples of a page; describe each difference between their output and the page."""
     steps = list(examples(page))
     outputs = run_all(steps, directory)
-    told = []
+    found = []
     for step, got in zip(steps, outputs, strict=False):
         if not agrees(got, step.expected):
-            told.append(f"{name}:{step.line}: $ {step.command}\n--- expected\n{step.expected}--- got\n{got}")
+            found.append(f"{name}:{step.line}: $ {step.command}\n--- expected\n{step.expected}--- got\n{got}")
     if len(outputs) <= len(steps):
-        told.append(f"{name}:{steps[len(outputs) - 1].line}: did not end: {steps[len(outputs) - 1].command}")
-    return told
+        found.append(f"{name}:{steps[len(outputs) - 1].line}: did not end: {steps[len(outputs) - 1].command}")
+    return found
 
 
 def check_python_is_run(page: str) -> None:
@@ -189,19 +190,19 @@ def check_python_is_run(page: str) -> None:
 
 
 def check_parse(page: str) -> None:
-    """Commands for other machines are at least commands."""
+    """Check that the program can parse the commands that are not run."""
     lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]
     calls = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("linesync ")]
     assert calls
     for words in calls:
-        if words != ["--version"]:  # it says what it has to say, and ends
+        if words != ["--version"]:  # the parser prints the version and exits
             program._parse(words)
 
 
 def check_links(page: str, place: Path) -> None:
-    """Links into this repository lead somewhere, to a heading too.
+    """Check that every link into this repository leads to an existing file and heading.
 
-    :param place: the directory that the page is in.
+    :param place: the directory of the page.
     """
     for target in re.findall(r"\]\(([^)]+)\)", page):
         if "://" in target:

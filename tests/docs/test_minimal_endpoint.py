@@ -1,4 +1,4 @@
-"""A stranger's endpoint, written from docs/protocol.md alone, works with a real hub."""
+"""An endpoint that was written from docs/protocol.md alone works with a real hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINESYNC = str(Path(sys.executable).parent / "linesync")
 
 
 def _script(path: Path, *words_: str) -> subprocess.Popen[str]:
-    """A command on the hub's machine, begun."""
+    """Start a linesync command on the hub's machine."""
     return subprocess.Popen(
         [LINESYNC, "--hub", f"unix:{path}", *words_], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -34,7 +34,7 @@ def _script(path: Path, *words_: str) -> subprocess.Popen[str]:
 
 @contextmanager
 def _hub(place: Path, *arguments: str) -> Iterator[Path]:
-    """A running hub; its socket."""
+    """Run a hub; yield the path of its socket."""
     path, log = place / "hub.sock", place / "hub.log"
     with open(log, "wb") as file:
         hub = subprocess.Popen([LINESYNC, "hub", "--socket", str(path), *arguments], stdout=file, stderr=file)
@@ -48,14 +48,14 @@ def _hub(place: Path, *arguments: str) -> Iterator[Path]:
 
 
 def _endpoint(path: object, *requests: str) -> list[list[str]]:
-    """Run the stranger's endpoint; the words of each reply."""
+    """Run the minimal endpoint; the words of each reply."""
     argv = [sys.executable, "-I", str(ENDPOINT), str(path), "stranger", *requests]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return [escaping.split(line)[0] for line in done.stdout.splitlines()]
 
 
-def test_the_endpoint_knows_nothing_of_linesync_and_is_short() -> None:
+def test_the_endpoint_imports_no_linesync_code_and_is_short() -> None:
     text = ENDPOINT.read_text()
     names: set[str] = set()
     for node in ast.walk(ast.parse(text)):
@@ -84,22 +84,22 @@ def test_it_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) ->
             timeout=10,
             check=True,
         )
-        assert done.stdout == "1\n", "what it took was confirmed and did not go back"
+        assert done.stdout == "1\n", "the unit that it took was committed and must not be returned"
 
 
-def test_it_meets_a_script_at_a_barrier_of_members_and_tells_the_hub_that_it_lives(tmp_path: Path) -> None:
+def test_it_meets_a_script_at_a_barrier_and_answers_the_hub(tmp_path: Path) -> None:
     with _hub(tmp_path) as path, ThreadPoolExecutor(1) as pool:
         waits = pool.submit(_endpoint, path, "barrier up 0 arrival=x1 Members=hub,stranger timeout=15")
-        wait_for(lambda: _rows(path, "barriers"), "the stranger at the barrier")
-        time.sleep(RECENT + 0.5)  # after which it is asked, for on a pipe it need not speak before
+        wait_for(lambda: _rows(path, "barriers"), "the endpoint at the barrier")
+        time.sleep(RECENT + 0.5)  # then the hub asks it, because on a pipe it sends nothing before that
         script = _script(path, "--json", "barrier", "up", "--members", "stranger,hub", "--timeout", "2")
-        told, said = script.communicate(timeout=10)
-        assert script.returncode == 0, said
-        assert json.loads(told)["parties"] == ["stranger", "hub"]
+        output, errors_ = script.communicate(timeout=10)
+        assert script.returncode == 0, errors_
+        assert json.loads(output)["parties"] == ["stranger", "hub"]
         assert waits.result(10)[1] == ["ok", "1", "1", "stranger", "hub"]
 
 
-def test_its_answer_to_who_may_act_lets_a_deadlock_be_found(tmp_path: Path) -> None:
+def test_its_answer_to_activity_lets_the_hub_find_a_deadlock(tmp_path: Path) -> None:
     with _hub(tmp_path) as path, ThreadPoolExecutor(1) as pool:
         meets = [LINESYNC, "--hub", f"unix:{path}", "barrier", "up", "--members", "hub,stranger", "--timeout", "10"]
         script = _script(path, "lock", "flash", "--", *meets)
@@ -125,7 +125,7 @@ def test_it_registers_and_uses_a_semaphore_over_a_serial_line(tmp_path: Path) ->
         assert (row["name"], row["line"]) == ("stranger", cable.left)
 
 
-def test_it_lives_through_bit_errors_lost_bytes_and_kernel_messages(tmp_path: Path) -> None:
+def test_it_works_despite_bit_errors_lost_bytes_and_kernel_messages(tmp_path: Path) -> None:
     faults = Faults(ber=3e-4, drop=3e-4, printk=5)
     with NullModem(faults=faults, seed=5) as cable, _hub(tmp_path, "--port", f"{cable.a},115200"):
         replies = _endpoint(cable.b, *(f"sem ready {delta}" for delta in (3, -1, -1, -1)))

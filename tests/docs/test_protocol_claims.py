@@ -1,4 +1,4 @@
-"""What docs/protocol.md says an end does, done to a real link by a peer that is written out by hand."""
+"""Checks rules of docs/protocol.md on a real link, with a peer whose frames the tests write by hand."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from linesync.wire.framing.frames import Ack, Frame, Hello, Lane
 from linesync.wire.link import Link
 from linesync.wire.reliability.handshake import Local
 
-OURS, THEIRS = "link-non", "hand-non"  # the nonces of the link under test and of the peer by hand
+OURS, THEIRS = "link-non", "hand-non"  # the nonces of the link under test and of the hand-written peer
 
 
 class Hand:
-    """A peer by hand, and the link it speaks with, on a clock that only :meth:`wait` moves."""
+    """A peer controlled by the test, and the link that it talks to, on a clock that only :meth:`wait` advances."""
 
     def __init__(self, role: str, *, shared: bool = True, flags: str = "") -> None:
         nonces = iter((OURS, "link-no2", "link-no3", "link-no4"))
@@ -65,7 +65,7 @@ class Hand:
         self.now = until
 
     def kinds(self) -> str:
-        """What the link said since the last question, by kind."""
+        """The kinds of the frames that the link has sent since the last call."""
         said, self.said = self.said, []
         return b"".join(frame.kind for _, frame in said).decode()
 
@@ -94,7 +94,7 @@ def _standing(role: str = "l", **how: object) -> Hand:
 # -- 4: calling, silence, keeping alive -------------------------------------------------------------------------------
 
 
-def test_4_2_a_caller_calls_at_once_then_fast_then_slowly() -> None:
+def test_4_2_a_caller_calls_immediately_then_fast_then_slowly() -> None:
     hand = Hand("c")
     hand.wait(8.0)
     times = [when for when, _ in hand.said]
@@ -105,7 +105,7 @@ def test_4_2_a_caller_calls_at_once_then_fast_then_slowly() -> None:
     assert gaps == [limits.CALL_FAST] * fast + [limits.CALL_SLOW] * (len(gaps) - fast)
 
 
-def test_4_3_a_listener_says_nothing_before_a_valid_frame_and_3_s_after_the_last() -> None:
+def test_4_3_a_listener_sends_nothing_before_a_valid_frame_or_3_s_after_the_last() -> None:
     hand = Hand("l")
     hand.raw(b"login: ^PBBAAAAAA\n")
     hand.wait(30)
@@ -118,7 +118,7 @@ def test_4_3_a_listener_says_nothing_before_a_valid_frame_and_3_s_after_the_last
     said, hand.said = hand.said, []
     assert said and all(when < hand.now for when, _ in said)
     hand.now += 3.1
-    hand.link.mux.send_message(0, b"whatever waits")
+    hand.link.mux.send_message(0, b"waiting data")
     hand.wait(5)
     assert hand.kinds() == ""
 
@@ -131,7 +131,7 @@ def test_4_3_a_listener_says_nothing_before_a_valid_frame_and_3_s_after_the_last
         ("c", False, limits.KEEPALIVE_PIPE),
     ],
 )
-def test_4_6_an_end_that_has_nothing_to_say_says_so_in_time(role: str, shared: bool, period: float) -> None:
+def test_4_6_an_idle_end_sends_a_keepalive_in_time(role: str, shared: bool, period: float) -> None:
     hand = _standing(role, shared=shared)
     start = hand.now
     hand.wait(period + 0.1)
@@ -151,7 +151,7 @@ def test_4_6_4_7_a_caller_polls_after_7_5_s_and_calls_1_s_later_with_both_nonces
     assert hello is not None and (hello.nonce, hello.peer) == (OURS, THEIRS)
 
 
-def test_4_7_a_listener_calls_its_line_quiet_after_8_s() -> None:
+def test_4_7_a_listener_considers_its_line_quiet_after_8_s() -> None:
     hand = _standing()
     hand.wait(limits.QUIET_LISTENER - 0.1)
     assert not hand.seen(LineQuiet)
@@ -165,7 +165,7 @@ def test_4_4_a_hello_that_names_both_nonces_is_answered_with_an_ack() -> None:
     assert hand.kinds() == "AP"
 
 
-def test_4_4_an_answer_without_proof_ends_no_session_and_a_frame_keyed_by_the_offer_does() -> None:
+def test_4_4_a_frame_keyed_by_the_offer_replaces_the_session_and_a_hello_alone_does_not() -> None:
     hand = _standing()
     hand.greet(hand.hello(nonce="hand-no2"))
     assert hand.kinds() == "H" and hand.seen(SessionUp) == 1
@@ -180,7 +180,7 @@ def test_4_4_a_second_listener_on_the_line_is_reported_and_not_answered() -> Non
 
 
 @pytest.mark.parametrize("changes", [{"oldest": 2, "newest": 3}, {"flags": "nZ"}])
-def test_4_8_a_hello_that_cannot_be_met_is_refused_and_answered_once(changes: dict[str, object]) -> None:
+def test_4_8_an_incompatible_hello_is_refused_and_answered_once(changes: dict[str, object]) -> None:
     hand = Hand("l")
     hand.greet(hand.hello(**changes))
     assert hand.seen(Refused) == 1 and hand.kinds() == "H" and not hand.up
@@ -188,7 +188,7 @@ def test_4_8_a_hello_that_cannot_be_met_is_refused_and_answered_once(changes: di
     assert hand.kinds() == "" and not hand.up
 
 
-def test_4_1_a_small_flag_that_nobody_knows_is_ignored() -> None:
+def test_4_1_an_unknown_lower_case_flag_is_ignored() -> None:
     hand = Hand("l")
     hand.greet(hand.hello(flags="qz"))
     hand.say(b"K")
@@ -211,7 +211,7 @@ def _data(seq: int, payload: bytes, kind: bytes = b"c", ack: int = 0) -> tuple[b
     return kind, frames.data_body(seq, ack, payload, eight=False)
 
 
-def test_5_3_a_poll_is_answered_at_once_and_a_data_frame_within_its_delay() -> None:
+def test_5_3_a_poll_is_answered_immediately_and_a_data_frame_within_its_delay() -> None:
     hand = _standing()
     hand.say(b"P", digits.counted(9))
     (ack,) = [Ack.read(frame.body) for _, frame in hand.said]
@@ -223,7 +223,7 @@ def test_5_3_a_poll_is_answered_at_once_and_a_data_frame_within_its_delay() -> N
     assert hand.kinds() == "A"
 
 
-def test_5_3_a_gap_is_told_at_once() -> None:
+def test_5_3_a_gap_is_reported_immediately() -> None:
     hand = _standing()
     hand.now += 0.01
     hand.say(*_data(2, b"mAH1 hosts"))
@@ -231,7 +231,7 @@ def test_5_3_a_gap_is_told_at_once() -> None:
     assert ack is not None and ack.prompt == (0, ((2, 1),))
 
 
-def test_5_4_what_a_polls_answer_leaves_out_is_sent_again_with_the_same_number() -> None:
+def test_5_4_a_payload_missing_in_a_polls_answer_is_retransmitted_unchanged() -> None:
     hand = _standing()
     hand.link.mux.send_message(0, b"1 hosts")
     hand.wait(0.001)
@@ -239,13 +239,13 @@ def test_5_4_what_a_polls_answer_leaves_out_is_sent_again_with_the_same_number()
     hand.kinds()
     hand.wait(1.5)
     asked = [frames.read_poll(frame.body) for _, frame in hand.said if frame.kind == b"P"]
-    assert asked and "c" not in hand.kinds(), "nothing is sent again on a timer alone"
+    assert asked and "c" not in hand.kinds(), "a timer alone never causes a retransmission"
     hand.say(b"A", Ack(age=0, poll=asked[-1] or 0, prompt=(0, ()), bulk=(0, ())).body())
     (again,) = [frame.body for _, frame in hand.said if frame.kind == b"c"]
     assert again == sent
 
 
-# -- 6.4 and 9: what each malformed thing does ------------------------------------------------------------------------
+# -- 6.4 and 9: the effect of each malformed input ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,8 @@ def test_9_a_malformed_hello_is_ignored() -> None:
 _FAULTS: dict[str, Callable[[Hand], None]] = {
     "payload": lambda hand: hand.say(b"c", b"AAAAA"),
     "numbers": lambda hand: hand.say(b"d", b"AA"),
-    "acknowledged in data what was never sent": lambda hand: hand.say(*_data(0, b"", ack=1)),
-    "acknowledged what was never sent": lambda hand: hand.say(
+    "acknowledgement in data of something never sent": lambda hand: hand.say(*_data(0, b"", ack=1)),
+    "acknowledgement of something never sent": lambda hand: hand.say(
         b"A", Ack(age=0, poll=0, prompt=(1, ()), bulk=(0, ())).body()
     ),
     "record": lambda hand: hand.say(*_data(0, b"mAZ1 hosts")),
@@ -281,7 +281,7 @@ _FAULTS: dict[str, Callable[[Hand], None]] = {
 
 
 @pytest.mark.parametrize("fault", _FAULTS)
-def test_6_4_a_fault_of_the_peer_ends_the_session_with_a_goodbye(fault: str) -> None:
+def test_6_4_a_protocol_violation_ends_the_session_with_a_bye(fault: str) -> None:
     hand = _standing()
     _FAULTS[fault](hand)
     assert not hand.up and hand.seen(SessionEnded) == 1
@@ -296,6 +296,6 @@ def test_7_a_probe_is_answered_with_its_length() -> None:
     assert (answer.kind, frames.read_probed(answer.body)) == (b"R", 120)
 
 
-def test_3_3_a_frame_without_n_in_the_peers_hello_is_never_interrupted() -> None:
+def test_3_3_frames_to_a_peer_without_flag_n_are_never_interrupted() -> None:
     hand = _standing()
     assert hand.link.session is not None and not hand.link.session.nest

@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does: every example is read back, every table compared with what it describes."""
+"""docs/protocol.md agrees with the code: decodes every example, and compares every table with what it describes."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ def _table(*head: str) -> list[list[str]]:
 
 
 def _bytes(text: str) -> bytes:
-    r"""Bytes as the page writes them: ``\xNN`` for what does not print, ``-`` alone for nothing."""
+    r"""Bytes as the page writes them: ``\xNN`` for a byte that does not print, ``-`` alone for nothing."""
     return b"" if text == "-" else re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), text).encode("latin-1")
 
 
-# -- made parts -------------------------------------------------------------------------------------------------------
+# -- generated parts -------------------------------------------------------------------------------------------------------
 
 
-def test_every_made_part_of_the_page_is_what_the_code_says() -> None:
+def test_every_generated_part_agrees_with_the_code() -> None:
     found = differences(PAGE_TEXT)
     assert not found, "\n".join(["run python -m tools.protocol_examples --write", *found])
 
 
-def test_every_part_that_is_made_stands_in_the_page_once() -> None:
+def test_every_generated_part_is_in_the_page_once() -> None:
     assert sorted(re.findall(r"<!-- made: ([a-z-]+) -->", PAGE_TEXT)) == sorted(PARTS)
 
 
 # -- small forms ------------------------------------------------------------------------------------------------------
 
 
-def test_numbers_are_written_and_read_as_in_the_page() -> None:
+def test_numbers_encode_and_decode_as_in_the_page() -> None:
     for number, text in _rows("fixed"):
         assert digits.fixed(int(number)) == text.encode()
         assert digits.read_fixed(text.encode(), 0) == int(number)
@@ -81,7 +81,7 @@ def test_numbers_are_written_and_read_as_in_the_page() -> None:
     assert digits.ALPHABET.decode() in PAGE_TEXT
 
 
-def test_checks_and_seeds_are_those_of_the_page() -> None:
+def test_checks_and_seeds_agree_with_the_page() -> None:
     for speaker, listener, seed in _rows("seed"):
         assert check.session_seed(speaker, listener) == int(seed, 16) == frames.crc((speaker + listener).encode(), 0)
     for text, seed, crc, shown in _rows("check"):
@@ -91,25 +91,25 @@ def test_checks_and_seeds_are_those_of_the_page() -> None:
 
 
 def test_the_crc_has_the_parameters_of_the_page() -> None:
-    told = {row[0]: row[1] for row in _table("parameter", "value")}
-    width, poly = int(told["width"]), int(told["poly"], 16)
-    register = int(told["init"], 16)
-    assert told["refin"] == told["refout"] == "true"
+    given = {row[0]: row[1] for row in _table("parameter", "value")}
+    width, poly = int(given["width"]), int(given["poly"], 16)
+    register = int(given["init"], 16)
+    assert given["refin"] == given["refout"] == "true"
     mirrored = int(f"{poly:0{width}b}"[::-1], 2)
     for byte in b"123456789":
         register ^= byte
         for _ in range(8):
             register = register >> 1 ^ (mirrored if register & 1 else 0)
-    crc = register ^ int(told["xorout"], 16)
-    assert crc == int(told["check value, of `123456789`"], 16) == frames.crc(b"123456789", 0)
+    crc = register ^ int(given["xorout"], 16)
+    assert crc == int(given["check value, of `123456789`"], 16) == frames.crc(b"123456789", 0)
     for byte in crc.to_bytes(4, "little"):
         register ^= byte
         for _ in range(8):
             register = register >> 1 ^ (mirrored if register & 1 else 0)
-    assert register == int(told["residue, before xorout"], 16)
+    assert register == int(given["residue, before xorout"], 16)
 
 
-def test_payloads_are_written_and_read_as_in_the_page() -> None:
+def test_payloads_encode_and_decode_as_in_the_page() -> None:
     for data, text in _rows("base64"):
         raw, shown = bytes.fromhex(data.strip("-")), b"" if data == "-" else text.encode()
         assert payload.encode_base64(raw) == shown
@@ -125,7 +125,7 @@ def test_payloads_are_written_and_read_as_in_the_page() -> None:
     assert payload.encode_eight(plain) == plain
 
 
-def test_words_are_written_and_read_as_in_the_page() -> None:
+def test_words_encode_and_decode_as_in_the_page() -> None:
     for row in _rows("word"):
         text = row[0].encode("ascii").decode("unicode_escape")
         assert escaping.quote(text) == row[1]
@@ -145,7 +145,7 @@ def _lane(text: str) -> tuple[int, tuple[tuple[int, int], ...]]:
 
 
 def _body(block: dict[str, str]) -> bytes:
-    """The body as the block's fields say."""
+    """The body, encoded from the fields of the block."""
     kind = block["kind"].encode()
     if kind == b"H":
         texts = {name: _bytes(block[f"{name}:"]).decode() for name in ("role", "nonce", "peer", "boot", "flags")}
@@ -184,13 +184,13 @@ def _body(block: dict[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize("block", _frame_blocks(), ids=lambda block: block["kind"])
-def test_a_frame_of_the_page_is_what_its_fields_say_and_decodes_to_them(block: dict[str, str]) -> None:
+def test_a_frame_of_the_page_encodes_and_decodes_to_its_fields(block: dict[str, str]) -> None:
     text, kind, seed = _bytes(block["frame"]), block["kind"].encode(), int(block["seed"][:8], 16)
     body = _body(block)
     assert body == _bytes(block["body"])
     assert frames.encode(kind, body, seed) == text + b"\n"
     for chunk in (1, 1000):
-        decoder = Decoder(eight=kind in b"CDbBV")  # which are only sent where bytes are read as they come
+        decoder = Decoder(eight=kind in b"CDbBV")  # these are only sent to a receiver that reads bytes unchanged
         decoder.seeds = (seed,)
         found, foreign, damaged = stream(text + b"\n", decoder, chunk)
         assert (found, foreign, damaged) == ([f"{kind.decode()} {block['body']}".removesuffix(" -")], b"", b"")
@@ -208,7 +208,7 @@ def test_the_page_shows_every_kind_of_frame() -> None:
     assert {block["kind"].encode() for block in _frame_blocks()} == frames.KINDS
 
 
-def test_the_table_of_kinds_is_the_codes() -> None:
+def test_the_table_of_kinds_agrees_with_the_code() -> None:
     rows = _table("kind", "name", "interruptible", "body")
     kinds = {row[0].strip("`").encode(): row for row in rows}
     assert kinds.keys() == frames.KINDS
@@ -220,7 +220,7 @@ def test_the_table_of_kinds_is_the_codes() -> None:
             assert frames.describe(kind, b"").split()[0] == row[1]
 
 
-def test_streams_give_the_frames_and_the_text_of_the_page() -> None:
+def test_streams_contain_the_frames_and_text_of_the_page() -> None:
     cases: list[dict[str, list[str]]] = []
     for line in (line for block in _blocks("stream") for line in block):
         key, _, value = line.partition(" ")
@@ -242,14 +242,14 @@ def test_streams_give_the_frames_and_the_text_of_the_page() -> None:
 # -- records, messages ------------------------------------------------------------------------------------------------
 
 
-def test_records_are_written_and_read_as_in_the_page() -> None:
+def test_records_encode_and_decode_as_in_the_page() -> None:
     for text, kind, channel, body in _rows("record"):
         data = kind.encode() + digits.counted(int(channel)) + digits.counted(len(_bytes(body))) + _bytes(body)
         assert data == _bytes(text)
         assert protocol_examples.read_records(data) == [(kind, int(channel), _bytes(body))]
 
 
-def test_messages_of_the_page_decode_and_encode_to_themselves() -> None:
+def test_messages_of_the_page_survive_decoding_and_encoding() -> None:
     seen = set()
     for (text,) in _rows("message"):
         message = protocol.decode(text, *CLASSES.values())
@@ -272,16 +272,16 @@ def test_replies_of_the_page_can_be_read() -> None:
     assert protocol.read_reply(empty) == []
 
 
-def test_a_release_is_answered_as_the_page_says() -> None:
+def test_the_reply_to_a_release_agrees_with_the_page() -> None:
     released = Released(generation=1, parties=("hub", "sut1"), position=2, count=2, lost=("sut2",))
     client = Client("hub", "1")
     (parties,) = [text.partition(" ")[2] for (text,) in _rows("reply") if text.startswith("3 ")]
     assert granted(Granted(arrival="x", client=client, value=released)) == parties
-    (row,) = [row for row in _table("verb", "as", "sent by, to", "words", "options", "answer") if "barrier" in row[0]]
+    (row,) = [row for row in _table("verb", "as", "sent by, to", "fields", "options", "answer") if "barrier" in row[0]]
     assert row[5] == "ok: " + " ".join(protocol.BARRIER_REPLY)
 
 
-def test_folded_lists_of_the_page_are_read_as_it_says() -> None:
+def test_folded_lists_of_the_page_decode_as_it_says() -> None:
     for text, names in _rows("folded"):
         members = names.split(" ")
         assert list(unfold(text)) == members
@@ -291,7 +291,7 @@ def test_folded_lists_of_the_page_are_read_as_it_says() -> None:
 @pytest.mark.parametrize(
     "text", ["a[1-", "a]1[", "a[2-1]", "a[x]", "a[]", "a,", "a#", "a[1-10001]", "a[0-9][0-999][0-9]"]
 )
-def test_what_the_page_calls_no_folded_list_is_refused(text: str) -> None:
+def test_malformed_folded_lists_are_refused(text: str) -> None:
     with pytest.raises(errors.UsageError):
         unfold(text)
 
@@ -302,8 +302,8 @@ def _option(name: str, default: Any) -> str:
     return f"{name}={'' if default in ('', ()) else int(default) if isinstance(default, bool) else default}"
 
 
-def test_the_table_of_operations_is_the_codes() -> None:
-    rows = {row[0].strip("`"): row for row in _table("verb", "as", "sent by, to", "words", "options", "answer")}
+def test_the_table_of_operations_agrees_with_the_code() -> None:
+    rows = {row[0].strip("`"): row for row in _table("verb", "as", "sent by, to", "fields", "options", "answer")}
     assert rows.keys() == CLASSES.keys()
     for verb, cls in CLASSES.items():
         needed = [
@@ -320,7 +320,7 @@ def test_the_table_of_operations_is_the_codes() -> None:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_handshake_of_the_page_is_the_codes() -> None:
+def test_the_table_of_the_handshake_agrees_with_the_code() -> None:
     rows = _table("state", "what came", "next state", "what to do")
     assert {(a, b): (c, d) for a, b, c, d in rows} == handshake.TRANSITIONS
     assert len(rows) == len(handshake.TRANSITIONS)
@@ -332,16 +332,16 @@ def test_the_handshake_of_the_page_is_the_codes() -> None:
         assert f"- *{do}*:" in PAGE_TEXT, do
 
 
-def test_the_life_of_a_channel_in_the_page_is_the_codes() -> None:
+def test_the_table_of_channel_states_agrees_with_the_code() -> None:
     assert {(a, b): c for a, b, c in _table("state", "event", "next state")} == channel_records.LIFE
 
 
-def test_the_climbing_of_the_page_is_the_codes() -> None:
+def test_the_table_of_rate_changes_agrees_with_the_code() -> None:
     rows = _table("at", "what happens", "goes to", "and does")
     assert {(a, b): (c, d) for a, b, c, d in rows} == states.TRANSITIONS
 
 
-def test_every_error_code_of_the_page_makes_its_class() -> None:
+def test_every_error_code_of_the_page_has_its_class() -> None:
     rows = _table("code", "exit code", "meaning")
     assert {row[0].strip("`") for row in rows} == set(errors._BY_CODE)
     for code, exit_code, _ in rows:
@@ -361,15 +361,15 @@ def test_every_constant_is_in_the_page_with_its_value_and_section() -> None:
         assert rows[name][3] in headings, name
 
 
-def test_every_constant_that_the_text_names_exists() -> None:
+def test_every_constant_named_in_the_text_exists() -> None:
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", PAGE_TEXT))
     assert named <= set(vars(limits)) and len(named) > 30
 
 
-def test_every_section_that_is_pointed_at_exists() -> None:
+def test_every_section_that_is_referenced_exists() -> None:
     headings = {heading.rstrip(".") for heading in re.findall(r"^#{2,3} ([\d.]+) ", PAGE_TEXT, re.MULTILINE)}
-    pointed = set(re.findall(r"\((\d{1,2}\.\d|[2-9]|10)[),;:]", PAGE_TEXT))
-    assert len(pointed) > 15 and pointed <= headings
+    referenced = set(re.findall(r"\((\d{1,2}\.\d|[2-9]|10)[),;:]", PAGE_TEXT))
+    assert len(referenced) > 15 and referenced <= headings
     in_code = {section for name in ("limits.py",) for section in re.findall(r"section (\d(?:\.\d)?)", _source(name))}
     assert in_code <= headings
     anchors = {
@@ -386,20 +386,20 @@ def _source(name: str) -> str:
 # -- a session --------------------------------------------------------------------------------------------------------
 
 
-def test_every_frame_of_the_session_in_the_page_has_the_right_check_and_place() -> None:
+def test_the_session_of_the_page_has_valid_frames_in_a_valid_order() -> None:
     (block,) = _blocks("session")
-    spoken: list[tuple[str, bytes]] = []
+    sent: list[tuple[str, bytes]] = []
     for line in block[::2]:
         _, who, text = line.split()
         decoder = Decoder()
         decoder.seeds = ((TO_HUB,), (TO_AGENT,))[who == "hub"]
         (found,) = [e.frame for e in decoder.receive(text.encode() + b"\n", 0.0) if isinstance(e, FrameFound)]
-        spoken.append((who, found.kind))
-    assert [pair for pair in spoken if pair[1] == b"H"] == [("agent", b"H"), ("hub", b"H")]
-    assert spoken[-1] == ("agent", b"X")
-    assert {kind for _, kind in spoken} == {b"H", b"P", b"A", b"c", b"K", b"X"}
+        sent.append((who, found.kind))
+    assert [pair for pair in sent if pair[1] == b"H"] == [("agent", b"H"), ("hub", b"H")]
+    assert sent[-1] == ("agent", b"X")
+    assert {kind for _, kind in sent} == {b"H", b"P", b"A", b"c", b"K", b"X"}
     said = "".join(block[1::2])
-    for part in ("register", "ok hUb4-Ee1", "sem ready -1", "2 ok 0", "confirm 2", "keepalive", AGENT, HUB):
+    for part in ("register", "ok hUb4-Ee1", "sem ready -1", "2 ok 0", "commit 2", "3 ok", "keepalive", AGENT, HUB):
         assert part in said
 
 

@@ -1,4 +1,4 @@
-"""What docs/protocol.md, 8.3 and 8.5, says of requests, said to a real hub by a script that writes them out by hand."""
+"""Checks rules of docs/protocol.md, 8.3 and 8.5, on a real hub, with a script whose requests the tests write by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.system.world import World
 
 
 class Script(User):
-    """A connection to the hub (or to a host's agent) that is spoken by hand."""
+    """A connection to the hub (or to a host's agent) on which the test writes every message by hand."""
 
     def __init__(self, world: World, host: str = "hub") -> None:
         self.world = world
@@ -35,7 +35,7 @@ class Script(User):
         self.notes.append(text)
 
     def begin(self, text: str) -> asyncio.Task[str]:
-        """Ask, and let it be known."""
+        """Send a request, and give the hub time to receive it."""
         number, pending = self.peer.ask(text)
         self.last = number
 
@@ -50,7 +50,7 @@ class Script(User):
         return task
 
     def ask(self, text: str) -> str:
-        """Ask; the reply without its id."""
+        """Send a request; the reply without its id."""
         task = self.begin(text)
         self.world.settle(task.done)
         return task.result()
@@ -119,16 +119,37 @@ def test_a_confirmed_result_is_forgotten(world: World) -> None:
     assert script.ask("sem s 1 arrival=x1") == "ok 2"
 
 
-def test_what_was_taken_and_not_confirmed_goes_back_and_what_was_confirmed_is_gone(world: World) -> None:
+def test_uncommitted_units_are_returned_and_committed_ones_are_consumed(world: World) -> None:
     script = Script(world)
-    assert script.ask("sem s 3") == "ok 3"
-    for confirms, left in ((False, "3"), (True, "2")):
+    assert script.ask("sem s 4") == "ok 4"
+    for makes_final, left in (("", "4"), ("commit", "3"), ("- confirm", "2")):
         other = Script(world)
-        assert other.ask("sem s -1") == "ok 2"
-        if confirms:
+        assert code(other.ask("sem s -1")) == "ok"
+        if makes_final == "commit":
+            assert other.ask(f"commit {other.last}") == "ok"
+        elif makes_final:
             other.note(f"confirm {other.last}")
         other.kill()
         assert script.ask("sem s 0") == f"ok {left}"
+
+
+def test_a_commit_fails_when_the_grant_has_returned_to_the_hub(world: World) -> None:
+    script, other = Script(world), Script(world)
+    assert other.ask("sem s 1") == "ok 1"
+    assert script.ask("sem s -1") == "ok 0"
+    taken = script.last
+    assert code(other.ask("reset s")) == "ok"
+    assert code(script.ask(f"commit {taken}")) == "aborted"
+    assert code(script.ask("commit 999")) == "failed"
+
+
+def test_a_committed_grant_is_given_again_to_who_asks_under_the_same_id(world: World) -> None:
+    script = Script(world)
+    assert script.ask("sem s 2") == "ok 2"
+    for _ in range(2):
+        assert script.ask("sem s -1 arrival=x1") == "ok 1"
+        assert script.ask(f"commit {script.last} arrival=x1") == "ok"
+    assert script.ask("sem s 0") == "ok 1"
 
 
 def test_a_withdrawn_wait_is_answered_with_failed(world: World) -> None:
@@ -138,7 +159,7 @@ def test_a_withdrawn_wait_is_answered_with_failed(world: World) -> None:
     assert code(waiting.result()) == "failed"
 
 
-def test_an_option_that_is_not_known_is_ignored_and_a_capital_one_refused(world: World) -> None:
+def test_an_unknown_option_is_ignored_and_a_capital_one_is_refused(world: World) -> None:
     script = Script(world)
     assert script.ask("sem s 1 colour=blue") == "ok 1"
     assert code(script.ask("sem s 1 Colour=blue")) == "failed"
@@ -148,7 +169,7 @@ def test_an_option_that_is_not_known_is_ignored_and_a_capital_one_refused(world:
 # -- barriers ---------------------------------------------------------------------------------------------------------
 
 
-def test_members_may_be_counted_or_not_and_must_be_as_many_as_said(world: World) -> None:
+def test_the_count_of_members_may_be_0_and_must_otherwise_be_right(world: World) -> None:
     script = Script(world)
     assert code(script.ask("barrier b 3 Members=a,b")) == "usage"
     waiting = script.begin("barrier b 2 Members=hub#[1-2] member=hub#1")
@@ -156,7 +177,7 @@ def test_members_may_be_counted_or_not_and_must_be_as_many_as_said(world: World)
     assert waiting.result() == "ok 1 1 hub#1 hub#2"
 
 
-def test_more_than_32_parties_are_named_only_to_who_asks(world: World) -> None:
+def test_more_than_32_parties_are_named_only_on_request(world: World) -> None:
     script = Script(world)
     waiting = script.begin("barrier b 33")
     curious = script.begin("barrier b 33 who=1")
@@ -166,7 +187,7 @@ def test_more_than_32_parties_are_named_only_to_who_asks(world: World) -> None:
     assert curious.result() == "ok 1 2" + " hub" * 33
 
 
-def test_lost_members_that_are_tolerated_are_named_apart(world: World) -> None:
+def test_tolerated_lost_members_are_named_separately(world: World) -> None:
     world.agent("a")
     world.deliver()
     world.kill_agent("a")
@@ -174,14 +195,14 @@ def test_lost_members_that_are_tolerated_are_named_apart(world: World) -> None:
     assert Script(world).ask("barrier b 0 Members=hub,a Tolerate=1") == "ok 1 1 hub lost=a"
 
 
-def test_an_abort_is_told_once_to_those_who_come_later(world: World) -> None:
+def test_an_abort_is_reported_once_to_later_arrivals(world: World) -> None:
     script = Script(world)
     assert code(script.ask("barrier b 0 Members=hub,hub#2 Abort=no%20power")) == "aborted"
     assert code(script.ask("barrier b 0 Members=hub,hub#2 member=hub#2")) == "aborted"
     assert not script.begin("barrier b 0 Members=hub,hub#2 member=hub#2").done()
 
 
-def test_a_name_for_one_use_lingers_or_is_used_up(world: World) -> None:
+def test_a_barrier_for_one_use_lingers_or_is_used_up(world: World) -> None:
     script = Script(world)
     assert script.ask("barrier b 1 Reuse=once") == "ok 1 1 hub"
     assert code(script.ask("barrier b 1 Reuse=once")) == "mismatch"
@@ -191,15 +212,15 @@ def test_a_name_for_one_use_lingers_or_is_used_up(world: World) -> None:
     assert escaping.split(script.ask("barrier c 1 Reuse=linger%3D5"))[0][1] == "2"
 
 
-# -- what is held -----------------------------------------------------------------------------------------------------
+# -- held objects -----------------------------------------------------------------------------------------------------
 
 
-def test_a_lock_goes_back_by_giveback_by_unlock_and_with_its_client(world: World) -> None:
+def test_a_lock_is_returned_by_giveback_by_unlock_and_when_its_client_ends(world: World) -> None:
     script, other = Script(world), Script(world)
     tokens = []
     for back in ("giveback x1", "unlock l {token}", ""):
         token = script.ask("lock l arrival=x1").removeprefix("ok ")
-        script.note(f"confirm {script.last} arrival=x1")
+        assert script.ask(f"commit {script.last} arrival=x1") == "ok"
         tokens.append(int(token))
         assert code(other.ask("lock l timeout=0")) == "timeout"
         if back:
@@ -211,22 +232,22 @@ def test_a_lock_goes_back_by_giveback_by_unlock_and_with_its_client(world: World
     assert tokens == sorted(set(tokens))
 
 
-def test_a_lock_of_another_host_is_denied_and_a_kept_one_outlives_its_client(world: World) -> None:
+def test_unlocking_for_another_host_is_denied_and_a_kept_lock_outlives_its_client(world: World) -> None:
     world.agent("a")
     world.deliver()
     script, other = Script(world, "a"), Script(world)
     token = script.ask("lock l arrival=x1 Keep=1").removeprefix("ok ")
-    script.note(f"confirm {script.last} arrival=x1")
+    assert script.ask(f"commit {script.last} arrival=x1") == "ok"
     script.kill()
     assert code(other.ask("lock l timeout=0")) == "timeout"
     assert code(other.ask(f"unlock l {token}")) == "denied"
     assert Script(world, "a").ask(f"unlock l {token}") == "ok"
 
 
-def test_a_reset_revokes_and_fails_and_says_how_many(world: World) -> None:
+def test_a_reset_revokes_locks_fails_waits_and_counts_both(world: World) -> None:
     script, other = Script(world), Script(world)
     script.ask("lock l arrival=x1")
-    script.note(f"confirm {script.last} arrival=x1")
+    assert script.ask(f"commit {script.last} arrival=x1") == "ok"
     waiting = other.begin("lock l")
     assert other.ask("reset l") == "ok 1 1"
     assert code(waiting.result()) == "aborted"
@@ -234,11 +255,11 @@ def test_a_reset_revokes_and_fails_and_says_how_many(world: World) -> None:
     assert escaping.split(note)[0][:3] == ["revoked", "-", "x1"]
 
 
-def test_units_are_bounded_with_what_is_held(world: World) -> None:
+def test_a_bound_includes_held_units(world: World) -> None:
     script = Script(world)
     assert script.ask("sem s 2 Bound=2") == "ok 2"
     assert script.ask("sem s -1 arrival=x1 Hold=1") == "ok 1"
-    script.note(f"confirm {script.last} arrival=x1")
+    assert script.ask(f"commit {script.last} arrival=x1") == "ok"
     assert code(script.ask("sem s 1")) == "mismatch"
     assert script.ask("giveback x1") == "ok" and script.ask("sem s 0") == "ok 2"
 
@@ -246,7 +267,7 @@ def test_units_are_bounded_with_what_is_held(world: World) -> None:
 # -- events, messages -------------------------------------------------------------------------------------------------
 
 
-def test_a_wait_for_events_names_those_that_are_set(world: World) -> None:
+def test_a_wait_for_events_names_the_events_that_are_set(world: World) -> None:
     script = Script(world)
     assert script.ask("event b") == "ok"
     assert script.ask("await a b Any=1") == "ok b"
@@ -256,7 +277,7 @@ def test_a_wait_for_events_names_those_that_are_set(world: World) -> None:
     assert code(script.ask("await a timeout=0")) == "timeout"
 
 
-def test_messages_are_read_from_a_number_on_with_or_without_our_own(world: World) -> None:
+def test_messages_are_read_from_a_number_with_or_without_our_own(world: World) -> None:
     script = Script(world)
     assert script.ask("send t mine") == "ok 1"
     assert script.ask("send t k%3Dv %. member=a") == "ok 2"
@@ -268,7 +289,7 @@ def test_messages_are_read_from_a_number_on_with_or_without_our_own(world: World
     assert len(json.loads(most)) == 1
 
 
-def test_gathering_waits_for_every_other_host_of_the_group(world: World) -> None:
+def test_gather_waits_for_every_other_host_of_the_group(world: World) -> None:
     for name in ("a", "b"):
         world.agent(name, ["group=g", "group_size=2", f"role=of-{name}"])
     world.deliver()
@@ -282,7 +303,7 @@ def test_gathering_waits_for_every_other_host_of_the_group(world: World) -> None
 # -- exchanges --------------------------------------------------------------------------------------------------------
 
 
-def test_an_exchange_goes_step_by_step_as_in_the_page(world: World) -> None:
+def test_an_exchange_follows_the_steps_of_the_page(world: World) -> None:
     script = Script(world)
     one = script.open("exchange e hub#[1-2] 5 member=hub#2 arrival=x1")
     assert one.message() == "ok give"
@@ -297,7 +318,7 @@ def test_an_exchange_goes_step_by_step_as_in_the_page(world: World) -> None:
         channel.stream.end()
 
 
-def test_a_repeated_exchange_has_its_bytes_there_already(world: World) -> None:
+def test_a_repeated_exchange_does_not_send_its_bytes_again(world: World) -> None:
     script = Script(world)
     opening = "exchange e hub#[1-2] 5 member=hub#2 arrival=x1"
     first = script.open(opening)
@@ -308,16 +329,16 @@ def test_a_repeated_exchange_has_its_bytes_there_already(world: World) -> None:
     assert code(first.message()) == "failed"
 
 
-@pytest.mark.parametrize(("reason", "told"), [("given up", "ok"), ("killed", "lost")])
-def test_a_channel_that_is_reset_is_a_withdrawal_or_a_death(world: World, reason: str, told: str) -> None:
+@pytest.mark.parametrize(("reason", "result"), [("given up", "ok"), ("killed", "lost")])
+def test_a_reset_exchange_channel_means_a_withdrawal_or_a_death(world: World, reason: str, result: str) -> None:
     script = Script(world)
     channel = script.open("exchange e hub#[1-2] 5 member=hub#1")
     assert channel.message() == "ok give"
     channel.stream.reset(reason)
     world.pass_time(0.5)
-    assert code(script.open("exchange e hub#[1-2] 5 member=hub#2").message()) == told
+    assert code(script.open("exchange e hub#[1-2] 5 member=hub#2").message()) == result
 
 
-def test_too_much_is_refused_before_anything_is_sent(world: World) -> None:
+def test_a_size_over_the_limit_is_refused_before_any_bytes_are_sent(world: World) -> None:
     channel = Script(world).open(f"exchange e hub,hub#2 {(16 << 20) + 1}")
     assert code(channel.message()) == "usage"
