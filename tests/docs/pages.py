@@ -1,9 +1,9 @@
-"""The examples of a page (README.md, docs/sync.md), run as they stand.
+"""Checks of the pages that people read, and the examples of README.md, docs/tour.md and docs/sync.md, run as they stand.
 
-A ```console block is commands after ``$ `` and the output they must give, with ``…`` for anything within a line; a
-line that is only ``…`` stands for any number of lines. A ```python block is a file, named in its first line, that a
-console block runs. A ```sh block needs hardware, root or another machine: of it, every line that calls linesync is
-parsed by the program. Times, boot ids and byte counters are real in the page and compared by their form.
+A ```console block contains commands after ``$ `` and the output they must give. ``…`` stands for anything within a line;
+a line that is only ``…`` stands for any number of lines. A ```python block is a file, named in its first line, that a
+console block runs. A ```sh block needs hardware, root or another machine: the program only parses each of its lines that
+calls linesync. Times, boot ids and byte counters on a page are from a real run, and only their form is compared.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from linesync.cli import main as program
 
 __all__ = [
     "LANGUAGES",
+    "PAGES",
     "ROOT",
     "Block",
     "Example",
@@ -34,12 +35,17 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-LANGUAGES = {"console", "python", "sh", "text", "toml", "ini"}
-"""What a block of a page may be."""
-SECONDS = 120.0  # for everything; it takes some twenty-five on an idle machine
+LANGUAGES = {"console", "python", "sh", "text", "toml", "ini", "{toctree}", "{eval-rst}"}
+"""What a block of a page may be; those in braces are for Sphinx."""
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+"""Every page that people read."""
+SECONDS = 120.0  # for all examples of a page; on an idle machine they take about 25
 MARK = "\x1e"
-# On a machine with other things to do everything takes longer, and so does the page's sleep: by as much as the start
-# of a Python takes longer than 0.15 s.
+# On a busy machine everything takes longer, so the page's sleep takes longer too: by the factor by which the start of a
+# Python takes longer than 0.15 s.
 SHELL = f"""\
 mark() {{ local code=$?; printf '{MARK}'; return $code; }}
 sleep() {{
@@ -63,7 +69,7 @@ class Block:
 
 def blocks(page: str) -> Iterator[Block]:
     """The fenced blocks of a page's text."""
-    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^```([\w{}-]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         yield Block(match[1], match[2], page.count("\n", 0, match.start()) + 2)
 
 
@@ -77,7 +83,7 @@ class Example:
 
 
 def examples(page: str) -> Iterator[Example]:
-    """What is to be run of a page, in order."""
+    """The commands to run of a page, in order."""
     for block in blocks(page):
         if block.language == "python":
             name = block.text.split("\n", 1)[0].removeprefix("# ")
@@ -99,7 +105,7 @@ def _commands(block: Block) -> Iterator[Example]:
 
 
 def in_form(text: str) -> str:
-    """What may differ from run to run, by its form alone."""
+    """The text with everything that differs from run to run replaced by the name of its form."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "<clock>", text)
     text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} ", "<age> <boot> ", text)
     text = re.sub(r"\b\d+(\.\d+)?ms\b", "<ms>", text)
@@ -156,7 +162,7 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
         try:
             shell.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            pass  # the outputs that are missing tell where it stood
+            pass  # the missing outputs show at which command it stopped
         finally:
             try:
                 os.killpg(shell.pid, signal.SIGKILL)
@@ -168,16 +174,16 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
 
 
 def differences(name: str, page: str, directory: Path) -> list[str]:
-    """Run a page's examples; where their output is not what the page says."""
+    """Run a page's examples; returns a report for each whose output differs from the page."""
     steps = list(examples(page))
     outputs = run_all(steps, directory)
-    told = []
+    found = []
     for step, got in zip(steps, outputs, strict=False):
         if not agrees(got, step.expected):
-            told.append(f"{name}:{step.line}: $ {step.command}\n--- expected\n{step.expected}--- got\n{got}")
+            found.append(f"{name}:{step.line}: $ {step.command}\n--- expected\n{step.expected}--- got\n{got}")
     if len(outputs) <= len(steps):
-        told.append(f"{name}:{steps[len(outputs) - 1].line}: did not end: {steps[len(outputs) - 1].command}")
-    return told
+        found.append(f"{name}:{steps[len(outputs) - 1].line}: did not end: {steps[len(outputs) - 1].command}")
+    return found
 
 
 def check_python_is_run(page: str) -> None:
@@ -189,17 +195,17 @@ def check_python_is_run(page: str) -> None:
 
 
 def check_parse(page: str) -> None:
-    """Commands for other machines are at least commands."""
+    """The program understands the commands for other machines."""
     lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]
-    calls = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("linesync ")]
-    assert calls
-    for words in calls:
-        if words != ["--version"]:  # it says what it has to say, and ends
-            program._parse(words)
+    for line in lines:
+        if line.startswith("linesync "):
+            words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
+            if words != ["--version"]:  # it prints and exits while the line is parsed
+                program._parse(words)
 
 
 def check_links(page: str, place: Path) -> None:
-    """Links into this repository lead somewhere, to a heading too.
+    """The target of each link into this repository exists, its heading included.
 
     :param place: the directory that the page is in.
     """
