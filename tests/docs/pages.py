@@ -1,9 +1,10 @@
-"""Checks of the pages that people read, and the examples of README.md, docs/tour.md and docs/sync.md, run as they stand.
+"""Runs the examples of a page (README.md, docs/sync.md) exactly as they are written.
 
-A ```console block contains commands after ``$ `` and the output they must give. ``…`` stands for anything within a line;
-a line that is only ``…`` stands for any number of lines. A ```python block is a file, named in its first line, that a
-console block runs. A ```sh block needs hardware, root or another machine: the program only parses each of its lines that
-calls linesync. Times, boot ids and byte counters on a page are from a real run, and only their form is compared.
+A ```console block contains commands after ``$ `` and their expected output. In the output, ``…`` stands for any text
+within a line, and a line that is only ``…`` stands for any number of lines. A ```python block is a file that a console
+block runs; its first line names the file. A ```sh block needs hardware, root or another machine. It is not run: the
+program only parses the lines that call linesync. The times, boot ids and byte counters of a page come from a real run;
+only their form is compared.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from linesync.cli import main as program
 
 __all__ = [
     "LANGUAGES",
-    "PAGES",
     "ROOT",
     "Block",
     "Example",
@@ -35,17 +35,12 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-LANGUAGES = {"console", "python", "sh", "text", "toml", "ini", "{toctree}", "{eval-rst}"}
-"""What a block of a page may be; those in braces are for Sphinx."""
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-]
-"""Every page that people read."""
-SECONDS = 120.0  # for all examples of a page; on an idle machine they take about 25
+LANGUAGES = {"console", "python", "sh", "text", "toml", "ini"}
+"""The allowed languages of the blocks of a page."""
+SECONDS = 120.0  # for all examples together; about 25 on an idle machine
 MARK = "\x1e"
-# On a busy machine everything takes longer, so the page's sleep takes longer too: by the factor by which the start of a
-# Python takes longer than 0.15 s.
+# On a busy machine everything takes longer. The sleep of the page then takes longer in the same ratio. The measure is
+# how much longer than 0.15 s the start of Python takes.
 SHELL = f"""\
 mark() {{ local code=$?; printf '{MARK}'; return $code; }}
 sleep() {{
@@ -64,7 +59,7 @@ class Block:
     language: str
     text: str
     line: int
-    """Of its first line in the page, from 1."""
+    """The number of its first line in the page, from 1."""
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -75,7 +70,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class Example:
-    """One command, or one Python file to write."""
+    """One command to run, or one Python file to write."""
 
     command: str
     expected: str
@@ -83,7 +78,7 @@ class Example:
 
 
 def examples(page: str) -> Iterator[Example]:
-    """The commands to run of a page, in order."""
+    """The examples of a page that are run, in order."""
     for block in blocks(page):
         if block.language == "python":
             name = block.text.split("\n", 1)[0].removeprefix("# ")
@@ -105,7 +100,7 @@ def _commands(block: Block) -> Iterator[Example]:
 
 
 def in_form(text: str) -> str:
-    """The text with everything that differs from run to run replaced by the name of its form."""
+    """Replace everything that differs from run to run with a placeholder."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "<clock>", text)
     text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} ", "<age> <boot> ", text)
     text = re.sub(r"\b\d+(\.\d+)?ms\b", "<ms>", text)
@@ -162,7 +157,7 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
         try:
             shell.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            pass  # the missing outputs show at which command it stopped
+            pass  # the missing outputs show where it stopped
         finally:
             try:
                 os.killpg(shell.pid, signal.SIGKILL)
@@ -174,7 +169,7 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
 
 
 def differences(name: str, page: str, directory: Path) -> list[str]:
-    """Run a page's examples; returns a report for each whose output differs from the page."""
+    """Run the examples of a page; describe each difference between their output and the page."""
     steps = list(examples(page))
     outputs = run_all(steps, directory)
     found = []
@@ -195,19 +190,19 @@ def check_python_is_run(page: str) -> None:
 
 
 def check_parse(page: str) -> None:
-    """The program understands the commands for other machines."""
+    """Check that the program can parse the commands that are not run."""
     lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]
-    for line in lines:
-        if line.startswith("linesync "):
-            words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
-            if words != ["--version"]:  # it prints and exits while the line is parsed
-                program._parse(words)
+    calls = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("linesync ")]
+    assert calls
+    for words in calls:
+        if words != ["--version"]:  # the parser prints the version and exits
+            program._parse(words)
 
 
 def check_links(page: str, place: Path) -> None:
-    """The target of each link into this repository exists, its heading included.
+    """Check that every link into this repository leads to an existing file and heading.
 
-    :param place: the directory that the page is in.
+    :param place: the directory of the page.
     """
     for target in re.findall(r"\]\(([^)]+)\)", page):
         if "://" in target:
