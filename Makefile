@@ -93,7 +93,7 @@ $(DOCS_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
-SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going
+SPHINX := $(BIN)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going
 docs: $(DOCS_STAMP)
 	$(SPHINX) -b html docs build/docs/html
 	$(SPHINX) -b man docs build/man

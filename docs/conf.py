@@ -22,6 +22,8 @@ version = release = linesync.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_heading_anchors = 4
+smartquotes = False  # they would turn the hyphens of an option into a dash
+highlight_language = "text"
 suppress_warnings = [
     "misc.highlighting_failure",  # fragments of TOML, INI and console text are not whole documents
 ]

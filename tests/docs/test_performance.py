@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import check_links
 from tools.bench.__main__ import PARTS
 from tools.bench.figures import FIGURES
 from tools.bench.page import PAGE, draw, filled, stale
@@ -61,11 +60,6 @@ def test_every_stored_table_is_on_the_page() -> None:
 def test_an_unknown_part_in_the_page_is_an_error() -> None:
     with pytest.raises(KeyError, match="does not make"):
         filled("<!-- made: nonsense -->\n<!-- end -->", sample())
-
-
-def test_links_resolve() -> None:
-    page = PAGE_TEXT if KEPT.exists() else PAGE_TEXT.replace("(performance.json)", "(performance.md)")
-    check_links(page, PAGE.parent)
 
 
 def test_the_commands_on_the_page_name_parts_that_exist() -> None:

@@ -69,7 +69,7 @@ def _part(name: str, found: Kept) -> str:
         return _PARTS[name](found)
     if name.startswith("table-"):
         return _saved(tables(found).get(name.removeprefix("table-")))
-    raise KeyError(f"docs/performance.md has a part {name}, which tools/bench/page.py does not make")
+    raise KeyError(f"docs/performance.md has a part {name}, which tools.bench does not make")
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
