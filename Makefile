@@ -1,26 +1,28 @@
-# Everything a fresh checkout needs: `make demo` to see it work, `make test` to check it.
+# Everything a new checkout needs: `make demo` shows it at work, `make test` checks it.
 #
-# make PYTHON=/path/to/python3.12 chooses the interpreter, make pytest ARGS="-k barrier" the tests.
+# make PYTHON=/path/to/python3.12 chooses the interpreter; make pytest ARGS="-k barrier" chooses the tests.
 PYTHON ?=
 ARGS   ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: all demo test lint format pytest compiled soak bench clean help
+.PHONY: all demo test lint format pytest compiled docs soak bench clean help
 all: demo
 
 help:
-	@echo "make demo     two agents on null modems on this machine, told step by step"
+	@echo "make demo     a hub and two agents on null modems on this machine, step by step"
 	@echo "make test     ruff, mypy, import-linter and pytest"
 	@echo "make lint     the first three;  make pytest ARGS=...  the last"
-	@echo "make compiled the core as machine code (gcc, python3-dev), and its tests on that; the wheel is in build/wheel"
+	@echo "make docs     the site in build/docs/html and the man pages in build/man"
+	@echo "make compiled the core as machine code (gcc, python3-dev), with its tests; the wheel is in build/wheel"
 	@echo "make soak     the searching tests with many more lives and examples, for a night"
 	@echo "make bench    an hour: speed and latency beside sz/rz, kermit and uucp, for docs/performance.md; ARGS=--quick"
-	@echo "make clean    forget .venv and all caches"
+	@echo "make clean    remove .venv, all builds and all caches"
 
-# The system's own Python comes before one from pyenv and the like; a venv without pip (Debian's python3 leaves one
-# behind when python3-venv is missing) is made anew.
+# The system's own Python comes before one from pyenv and the like. A venv without pip is made again: Debian's python3
+# leaves one behind when python3-venv is missing.
 $(STAMP): pyproject.toml
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
 	for python in $(or $(PYTHON),/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11); do \
@@ -52,8 +54,8 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What measures time runs alone; of the rest, files are dealt out to two processes, for most tests wait for lines and for each
-# other rather than for the processor.
+# Tests that measure time run alone. The other files are divided between two processes, because most tests wait for lines
+# and for each other rather than for the processor.
 ALONE := tests/bench tests/testing tests/e2e/test_thousand.py
 pytest: $(STAMP)
 ifeq ($(strip $(ARGS)),)
@@ -65,9 +67,9 @@ endif
 
 test: lint pytest
 
-# The hook builds in place and moves pyproject.toml out of the way meanwhile, so it gets a copy of the sources.
-# PYTHONSAFEPATH keeps the sources, which are in the current directory, from coming before what was built.
-# CI runs what takes a minute; COMPILED_TESTS="tests/wire tests/system" is all of it.
+# The hook builds in place and moves pyproject.toml away while it does, so it works on a copy of the sources.
+# PYTHONSAFEPATH: without it Python would import the sources in the current directory instead of the build.
+# CI runs the tests that take a minute; COMPILED_TESTS="tests/wire tests/system" runs all of them.
 COMPILED := build/compiled
 COMPILED_SLOW := tests/wire/autobaud/test_controller.py \
   $(addprefix tests/wire/test_,lives.py fairness.py goodput_optimum.py latency_under_bulk.py)
@@ -86,6 +88,17 @@ compiled: $(COMPILED)/.built
 	$(ON_COMPILED) tests/test_compiled.py
 	$(ON_COMPILED) -n 2 -m "not interpreted" $(COMPILED_TESTS)
 
+# Sphinx is not in the extra dev, so that `make test` installs quickly. A warning is an error.
+$(DOCS_STAMP): $(STAMP)
+	@echo "linesync: installing Sphinx into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+SPHINX := $(BIN)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going
+docs: $(DOCS_STAMP)
+	$(SPHINX) -b html docs build/docs/html
+	$(SPHINX) -b man docs build/man
+
 # The long searches: the same tests with many more lives and examples, for a night.
 soak: $(STAMP)
 	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not real" $(ARGS)
@@ -95,4 +108,4 @@ bench: $(STAMP)
 
 clean:
 	find linesync -name '*.so' -delete
-	rm -rf $(VENV) *__mypyc*.so build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) *__mypyc*.so build dist docs/commands .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -138,10 +138,9 @@ class Operations(SyncOperations):
         timeout: float | None = None,
         on_output: OutputCallback | None = None,
     ) -> CommandResult:
-        """Run a command on a host and wait for its end; any exit status is a result.
+        """Run a command on a host and wait for its end; any exit status is a result. Raises as :meth:`finish`.
 
         :param stdin: what it reads, None for nothing.
-        Raises as :meth:`finish`.
         """
         stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout)
         if stdin is not None:

@@ -64,7 +64,7 @@ class Block:
 
 def blocks(page: str) -> Iterator[Block]:
     """The fenced blocks of a page's text."""
-    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^```([\w{}-]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         yield Block(match[1], match[2], page.count("\n", 0, match.start()) + 2)
 
 

@@ -1,6 +1,6 @@
-"""How each service fails, for docs/sync.md: every row is a real run, and its sentence the one that a command prints.
+"""How each operation fails, for docs/sync.md. Every row is a real run, and its sentence is what a command prints.
 
-Hub, agents and scripts are those of the figures. Rounded is what depends on milliseconds.
+The hub, the agents and the scripts are those of the figures. Numbers that depend on milliseconds are rounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fails = Callable[[Play], Any]
 
 
 def failures(kind: str) -> list[tuple[str, int, str]]:
-    """(what happened, exit code, sentence) of each failure of a service."""
+    """(what happened, exit code, sentence) of each failure of one kind of operation."""
     rows = []
     for what, play in FAILURES[kind].items():
         with World(seed=1, compress=False) as world:
@@ -44,7 +44,7 @@ def _barrier(host: str, **how: Any) -> Fails:
 
 
 def _after(first: Fails, then: Fails) -> Fails:
-    """One after the other; the second's failure."""
+    """One after the other; returns the failure of the second."""
 
     def both(play: Play) -> Any:
         first(play)
@@ -59,7 +59,7 @@ def _waiting(host: str, **how: Any) -> Fails:
 
 
 def _told(first: Fails, then: Callable[[Play], Any]) -> Fails:
-    """Something happens to one who waits; its failure."""
+    """Something happens to a script that waits; returns its failure."""
 
     def both(play: Play) -> Any:
         task = first(play)
@@ -81,7 +81,7 @@ def _stop(play: Play, name: str = "b") -> None:
 
 
 def _goodbye(play: Play, peer: Peer, why: str) -> None:
-    """One end of a line stops, orderly."""
+    """One end of a line stops in an orderly way."""
     assert peer.link is not None
     peer.link.close(why)
     peer._flush()
@@ -101,17 +101,17 @@ BARRIER: dict[str, Fails] = {
     "a poll that does not complete it": _barrier("a", members=HOSTS, timeout=0),
     "a member's host is lost": _told(_waiting("a", members=HOSTS), _lose),
     "a member's agent was stopped": _told(_waiting("a", members=HOSTS), _stop),
-    "somebody arrives while another member is lost": _after(_lose, _barrier("a", members=HOSTS)),
+    "a member arrives while another one is lost": _after(_lose, _barrier("a", members=HOSTS)),
     "a member aborts it": _told(
         _waiting("a", members=HOSTS),
         lambda play: play.start(play.script("b").barrier("up", members=HOSTS, abort="no power")),
     ),
     "another count": _after(_waiting("a", count=3), _barrier("b", count=2)),
     "other members": _after(_waiting("a", members=HOSTS), _barrier("b", members=["a", "b", "hub"])),
-    "no member": _barrier("hub", members=HOSTS),
-    "a member is there already": _after(_waiting("a", members=HOSTS), _barrier("a", members=HOSTS)),
+    "not a member": _barrier("hub", members=HOSTS),
+    "the member has already arrived": _after(_waiting("a", members=HOSTS), _barrier("a", members=HOSTS)),
     "used up (`--reuse once`)": _after(_waiting("a", count=1, reuse="once"), _barrier("b", count=1, reuse="once")),
-    "a list that is none": _barrier("a", members=["a", "b c"]),
+    "an invalid list": _barrier("a", members=["a", "b c"]),
 }
 
 
@@ -121,10 +121,10 @@ def _sem(host: str, delta: int, **how: Any) -> Fails:
 
 SEMAPHORE: dict[str, Fails] = {
     "its timeout passes": _sem("a", -2, timeout=5),
-    "a poll of too few": _after(_sem("a", 1), _sem("a", -2, timeout=0)),
-    "more than its bound": _after(_sem("a", 2, bound=2), _sem("b", 1)),
+    "a poll finds too few units": _after(_sem("a", 1), _sem("a", -2, timeout=0)),
+    "giving more than the bound": _after(_sem("a", 2, bound=2), _sem("b", 1)),
     "another bound": _after(_sem("a", 2, bound=2), _sem("b", -1, bound=3)),
-    "more than there can ever be": _after(_sem("a", 2, bound=2), _sem("b", -3)),
+    "taking more than the bound": _after(_sem("a", 2, bound=2), _sem("b", -3)),
 }
 
 
@@ -141,8 +141,10 @@ def _given_back_late(play: Play) -> Any:
 
 LOCK: dict[str, Fails] = {
     "its timeout passes": _after(_lock("a"), lambda play: play.result(_lock("b", timeout=5)(play))),
-    "somebody else's": _after(_lock("a"), lambda play: play.result(play.start(play.script("b").unlock("flash", 1)))),
-    "what was held is lost": _given_back_late,
+    "a lock of another host": _after(
+        _lock("a"), lambda play: play.result(play.start(play.script("b").unlock("flash", 1)))
+    ),
+    "the lock was lost before": _given_back_late,
 }
 
 
@@ -164,7 +166,7 @@ MESSAGE: dict[str, Fails] = {
     ),
     "`wait-all`: its timeout passes": lambda play: play.result(_wait_all("a", timeout=5)(play)),
     "`wait-all`: a host is lost that has not sent": _told(_wait_all("a"), _lose),
-    "`wait-all`: nobody has the role": lambda play: play.result(_wait_all("a", role="router")(play)),
+    "`wait-all`: no host has the role": lambda play: play.result(_wait_all("a", role="router")(play)),
 }
 
 
@@ -180,9 +182,9 @@ EXCHANGE: dict[str, Fails] = {
     "its timeout passes": _alone(_exchange("a", timeout=5)),
     "a member is lost that has not given": _told(_exchange("a"), _lose),
     "other members": _after(_exchange("a"), _alone(_exchange("b", ("a", "b", "hub")))),
-    "no member": _alone(_exchange("hub")),
-    "a member is there already": _after(_exchange("a"), _alone(_exchange("a"))),
-    "too much": _alone(_exchange("a", data=bytes((16 << 20) + 1))),
+    "not a member": _alone(_exchange("hub")),
+    "the member has already arrived": _after(_exchange("a"), _alone(_exchange("a"))),
+    "too much data": _alone(_exchange("a", data=bytes((16 << 20) + 1))),
 }
 
 
@@ -206,7 +208,7 @@ def _at_barrier(play: Play) -> Any:
 DEADLOCK: dict[str, Fails] = {"two locks": _circle, "a lock and a barrier": _at_barrier}
 
 RESET: dict[str, Fails] = {
-    "it is reset while somebody waits": _told(
+    "a reset while a script waits": _told(
         _waiting("a", members=HOSTS), lambda play: play.start(play.script("b").reset("up"))
     )
 }
@@ -238,7 +240,7 @@ def _twin(play: Play) -> Any:
 LIFE: dict[str, Fails] = {
     "the line is silent, and the timeout passes": _silent,
     "the hub stops": _told(_waiting("a", count=2), _hub_stops),
-    "the agent between dies": _told(_waiting("a", count=2), _agent_dies),
+    "the agent on the host dies": _told(_waiting("a", count=2), _agent_dies),
     "two agents with one name": _twin,
 }
 

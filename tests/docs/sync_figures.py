@@ -1,7 +1,8 @@
-"""The figures of docs/sync.md: what a hub and the agents of two hosts say to each other on their serial lines.
+"""The figures of docs/sync.md: what a hub and the agents of two hosts send on their serial lines.
 
-Each is a real run on a clock that jumps: hub, agents and scripts are the program's own, and the figure shows the records
-of every data frame they sent, in order. Random ids are numbered; acknowledgements, polls and keepalives are left out.
+Each figure is a real run on virtual time. The hub, the agents and the scripts are the program's own, and the figure shows
+the records of every data frame they sent, in order. Random ids are numbered. Acknowledgements, polls and keepalives are
+left out.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ WIDTH = 49  # characters of what stands between two hosts in a figure
 class Said:
     """A record of a frame.
 
-    :ivar host: on whose line; empty for a remark of ours.
-    :ivar by_hub: it is the hub's, else the agent's.
+    :ivar host: the host on whose line it was; empty for a remark of the figure itself.
+    :ivar by_hub: the hub sent it; else the agent did.
     """
 
     time: float
@@ -74,7 +75,7 @@ class Play:
         return tap
 
     def script(self, host: str = "hub") -> Client:
-        """A script that does one thing at a time, as a command does."""
+        """A script that does one thing at a time, like a command."""
 
         async def connect() -> Client:
             notices = aio._Notices()
@@ -87,7 +88,7 @@ class Play:
         return client
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Begin something that waits, and let it be known everywhere. Its result may be an error."""
+        """Begin something that waits, and let it reach everybody. Its result may be an error."""
 
         async def attempt() -> Any:
             try:
@@ -100,7 +101,7 @@ class Play:
         return task
 
     def result(self, task: asyncio.Task[Any]) -> Any:
-        """What came of it."""
+        """Its result, or the error it ended with."""
         self.world.settle(task.done)
         return task.result()
 
@@ -124,7 +125,7 @@ def _in_words(kind: str, channel: int, body: bytes) -> str:
 
 
 def figure(play: Callable[[Play], None]) -> str:
-    """Have it played, and draw it."""
+    """Run a play, and draw it."""
     with World(seed=1, compress=False) as world:
         stage = Play(world)
         play(stage)
@@ -137,7 +138,8 @@ def figure(play: Callable[[Play], None]) -> str:
 
 
 def _settled(said: Sequence[Said]) -> list[Said]:
-    """What one side says on both lines at the same time in the order of the hosts: which line is first is chance."""
+    """The records in a fixed order: those that one side sends on both lines at the same time are sorted by host, because
+    which line comes first is chance."""
     runs: list[list[Said]] = []
     for one in said:
         last = runs[-1][-1] if runs else None
@@ -150,7 +152,7 @@ def _settled(said: Sequence[Said]) -> list[Said]:
 
 
 def _numbered(said: Sequence[Said]) -> list[Said]:
-    """Random ids of arrivals as x1, x2 ..., sentences and digests cut."""
+    """The records with random ids of arrivals as x1, x2 ..., and with sentences and digests cut."""
     names: dict[str, str] = {}
 
     def name(match: re.Match[str]) -> str:
@@ -179,7 +181,7 @@ def _drawn(said: Sequence[Said]) -> str:
     return "```text\n" + "\n".join(line.rstrip() for line in lines) + "\n```\n"
 
 
-# -- what is played ---------------------------------------------------------------------------------------------------
+# -- the plays ----------------------------------------------------------------------------------------------------
 
 
 def _barrier(play: Play) -> None:
@@ -206,7 +208,7 @@ def _abort(play: Play) -> None:
 def _again(play: Play) -> None:
     killed = play.script("a")
     play.start(killed.barrier("up", 2, arrival="x1"))
-    play.remark("another script on a asks again, with the same arrival; then the first one is killed")
+    play.remark("another script on a repeats the arrival, with the same id; then the first script is killed")
     second = play.start(play.script("a").barrier("up", 2, arrival="x1"))
     play.world.kill(killed)
     play.rest()

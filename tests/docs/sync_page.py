@@ -1,7 +1,7 @@
-"""What docs/sync.md holds that is made by running the program: tables of states, figures, sentences of errors.
+"""The parts of docs/sync.md that are made by running the program: tables of states, figures, and error messages.
 
-    python -m tests.docs.sync_page            says where the page and the program differ
-    python -m tests.docs.sync_page --write    puts what the program does into the page
+    python -m tests.docs.sync_page            shows where the page and the program differ
+    python -m tests.docs.sync_page --write    writes what the program does into the page
 
 A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
 """
@@ -34,7 +34,7 @@ def _table(*lines: tuple[str, ...]) -> str:
 def states(table: Table) -> str:
     """Each row of a table of states."""
     lines = [(row.state, row.event, row.after, row.told) for row in rows(table)]
-    return _table(("state", "event", "next state", "who is told"), *lines)
+    return _table(("state", "event", "next state", "who is notified"), *lines)
 
 
 def sentences(kind: str) -> str:
@@ -51,7 +51,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def filled(page: str) -> str:
-    """The page with all its made parts as the program does.
+    """The page with all its made parts replaced by what the program does.
 
     :raises KeyError: it asks for a part that does not exist.
     """
@@ -59,7 +59,7 @@ def filled(page: str) -> str:
 
 
 def differences(page: str) -> list[str]:
-    """Lines of a diff from the page to what it should be; none when it is right."""
+    """Lines of a diff from the page to what it should be; empty if the page is right."""
     return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "program", lineterm="", n=1))
 
 
@@ -69,7 +69,7 @@ def main() -> int:
         PAGE.write_text(filled(page), encoding="utf-8")
         return 0
     found = differences(page)
-    print("\n".join(found) or "docs/sync.md says what the program does")
+    print("\n".join(found) or "docs/sync.md agrees with the program")
     return 1 if found else 0
 
 

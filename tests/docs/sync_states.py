@@ -1,7 +1,7 @@
-"""The tables of states in docs/sync.md, each row of which is a life of the model.
+"""The tables of states in docs/sync.md. Each row is one run of the model.
 
-A table names its states, each with the events that lead there from nothing, and its events. Each event is tried in each
-state, on a model of its own: the table is what came of that. What changed nothing and told nobody anything has no row.
+A table names its states, each with the events that lead to it from the start, and its events. Each event is tried in each
+state, on a new model, and the table shows the results. An event that changes nothing and notifies nobody has no row.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ MINUTES_10 = 600.0
 
 
 class Stage(Hall):
-    """A hub with the hosts a, b and c, all heard just now, and what its tables ask for."""
+    """A hub with the hosts a, b and c, all heard just now, and the actions that the tables need."""
 
     def __init__(self) -> None:
         super().__init__("a", "b", "c")
 
     def row(self, kind: str) -> Mapping[str, Any] | None:
-        """What ``status`` tells of the only thing of this kind."""
+        """The row of ``status`` for the only thing of this kind."""
         found: Any = self.services.status(self.now)[kind]
         return found[0] if found else None
 
@@ -54,14 +54,14 @@ class Stage(Hall):
         return self.barrier(arrival, who or arrival[0], how.pop("party", "a,b"), timeout=timeout, **how)
 
     def exchange(self, arrival: str, *, members: str = "a,b", timeout: float | None = None) -> list[Event]:
-        """A member comes to an exchange, with data that is still to come."""
+        """A member joins an exchange; its data comes later."""
         open_ = self.services.exchanges.open
         return self.note(
             open_(arrival, "default", "keys", members.split(","), "", 5, self.client(arrival[0]), self.now, timeout)
         )
 
     def give(self, arrival: str) -> list[Event]:
-        """Its data is there."""
+        """The member's data has arrived."""
         client = self.client(arrival[0])
         return self.note(self.services.exchanges.given(arrival, client, ord(arrival[0]), self.now))
 
@@ -83,7 +83,7 @@ class Stage(Hall):
         return self.note(self.services.reset("default", (), "c", self.now)[2])
 
     def silence(self, host: str, seconds: float = 4.0) -> list[Event]:
-        """A host is not heard for a while; it does not answer before it is made to."""
+        """A host is silent for a while; it does not answer until the table lets it."""
         self.speaking.discard(host)
         self.answering.discard(host)
         return self.pass_time(seconds)
@@ -94,7 +94,7 @@ class NotHere(Exception):
 
 
 def when(may: Callable[[Stage], object], do: Do) -> Do:
-    """An event that not every state has."""
+    """An event that only some states have."""
 
     def attempt(stage: Stage) -> Sequence[Event]:
         if not may(stage):
@@ -108,9 +108,9 @@ def when(may: Callable[[Stage], object], do: Do) -> Do:
 class Table:
     """One table.
 
-    :ivar state: what the model's state is called.
+    :ivar state: gives the name of the model's state.
     :ivar paths: each state, and the events that lead to it.
-    :ivar events: what may happen; of several ways in which it may, all must come to the same.
+    :ivar events: the events; if an event can happen in several ways, all of them must have the same result.
     """
 
     state: Callable[[Stage], str]
@@ -133,7 +133,9 @@ def rows(table: Table) -> Iterator[Row]:
             found = {_tried(table, state, path, do) for do in _ways(table, event)} - {None}
             assert len(found) <= 1, f"{state!r}, {event!r} has several outcomes: {found}"
             for after, told in found:
-                assert after in table.paths, f"{state!r}, {event!r} leads to {after!r}, which is no state of the table"
+                assert after in table.paths, (
+                    f"{state!r}, {event!r} leads to {after!r}, which is not a state of the table"
+                )
                 if after != state or told:
                     yield Row(state, event, after, told)
 
@@ -144,7 +146,7 @@ def _ways(table: Table, event: str) -> tuple[Do, ...]:
 
 
 def _tried(table: Table, state: str, path: Sequence[str], do: Do) -> tuple[str, str] | None:
-    """The state after an event and who was told what; None where it cannot happen."""
+    """The state after an event, and who was notified of what; None if the event cannot happen."""
     stage = Stage()
     for step in path:
         _ways(table, step)[0](stage)
@@ -166,7 +168,7 @@ _WORDS: dict[type, str] = {
 
 
 def in_words(events: Sequence[Event]) -> str:
-    """Who is told what, in the table's words; what follows a ``~`` in an arrival's id is not shown."""
+    """Who is notified of what, in the table's words; the part of an arrival's id after a ``~`` is not shown."""
     told: dict[str, list[str]] = {}
     for event in events:
         if isinstance(event, Granted):
@@ -196,9 +198,9 @@ def failing(do: Do, arrival: str) -> Do:
     return attempt
 
 
-# -- what several tables have ------------------------------------------------------------------------------------------
+# -- what several tables use -------------------------------------------------------------------------------------------
 
-PATIENCE = 30.0  # seconds, of those whose timeout may pass
+PATIENCE = 30.0  # seconds: the timeout of waits that may time out
 
 
 def confirm(stage: Stage) -> Sequence[Event]:
@@ -207,17 +209,17 @@ def confirm(stage: Stage) -> Sequence[Event]:
 
 
 def waits(stage: Stage, arrival: str) -> bool:
-    """The arrival is live: it waits, or has what it may yet lose."""
+    """The arrival is open: it waits, or it has something that it may still lose."""
     return stage.services._waits.find(arrival[0], arrival) is not None
 
 
 def idle(arrival: str, do: Do) -> Do:
-    """What a client does that does not wait yet."""
+    """An event of a client that does not wait yet."""
     return when(lambda s: not waits(s, arrival), do)
 
 
 def busy(arrival: str, do: Do) -> Do:
-    """What becomes of one that does."""
+    """An event of a client that waits."""
     return when(lambda s: waits(s, arrival), do)
 
 
@@ -226,7 +228,7 @@ def pass_patience(stage: Stage) -> Sequence[Event]:
 
 
 def leaving(who: str, *, in_state: Any = None) -> tuple[Do, ...]:
-    """It gives up, its client is gone, its host is lost, or has a new life."""
+    """The four ways in which a client leaves: it gives up, it dies, its host is lost, or its host restarts."""
     here = in_state or (lambda stage: waits(stage, who))
     ways: tuple[Do, ...] = (
         lambda s: s.give_back(who, who),

@@ -1,4 +1,4 @@
-"""All tables of states in docs/sync.md, by their names there."""
+"""All tables of states in docs/sync.md, by their names on the page."""
 
 from __future__ import annotations
 

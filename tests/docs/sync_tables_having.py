@@ -1,4 +1,4 @@
-"""Tables of states of what can be had: an arrival's grant, semaphores, locks, and the circles they make."""
+"""Tables of states for what a client can own: an arrival's grant, semaphores, locks, and deadlocks between owners."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ ARRIVAL = Table(
     _arrival,
     {
         "unknown": (),
-        "waiting": ("it arrives, and somebody has what it wants",),
+        "waiting": ("it arrives, and another client has what it wants",),
         "granted": ("it arrives",),
         "held": ("it arrives", "its client confirms"),
-        "over": ("it arrives, and somebody has what it wants", "its client gives up"),
+        "over": ("it arrives, and another client has what it wants", "its client gives up"),
     },
     {
         "it arrives": lambda s: s.lock("a", "a", timeout=5.0, confirm=False),
-        "it arrives, and somebody has what it wants": when(
+        "it arrives, and another client has what it wants": when(
             lambda s: _arrival(s) == "unknown",
             lambda s: s.lock("b", "b") and s.lock("a", "a", timeout=5.0, confirm=False),
         ),
-        "what it waits for is there": when(
+        "what it waits for is available": when(
             lambda s: _arrival(s) == "waiting",
             lambda s: s.note(s.services.give_back("b", s.client("b"), s.now), confirm=False),
         ),
@@ -167,12 +167,12 @@ LOCK = Table(
 def _circle(stage: Stage) -> str:
     circles = list(stage.services._deadlocks._circles.values())
     if not circles:
-        return "believed" if stage.services._deadlocks._beliefs else "no circle"
+        return "dismissed for now" if stage.services._deadlocks._beliefs else "no circle"
     return "asked" if circles[0].asked is not None else "seen"
 
 
 def _close_circle(stage: Stage) -> Sequence[Event]:
-    """a has a lock and waits for b's, and b the other way round."""
+    """a has a lock and waits for b's lock, and b has the other lock and waits for a's."""
     stage.answering.clear()
     stage.lock("a1", "a", "x")
     stage.lock("b1", "b", "y")
@@ -195,10 +195,10 @@ CIRCLE = Table(
         "no circle": (),
         "seen": ("the last wait of a circle begins",),
         "asked": ("the last wait of a circle begins", "it has stood for 2 s"),
-        "believed": (
+        "dismissed for now": (
             "the last wait of a circle begins",
             "it has stood for 2 s",
-            "a's host: that client does several things",
+            "a's host answers: that client can act",
         ),
     },
     {
@@ -207,11 +207,11 @@ CIRCLE = Table(
             lambda s: _circle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
         ),
         "it has stood for 2 s": when(lambda s: _circle(s) == "seen", lambda s: s.pass_time(2.0)),
-        "all hosts: nobody else may act": _told(Activity(clients=frozenset("1"))),
-        "a's host: that client does several things": _told(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
+        "all hosts answer: no other client can act": _told(Activity(clients=frozenset("1"))),
+        "a's host answers: that client can act": _told(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
         "no answer for 4 s": when(lambda s: _circle(s) == "asked", lambda s: s.pass_time(4.0)),
-        "it is believed no longer (4 s, 8 s ... 60 s)": when(
-            lambda s: _circle(s) == "believed", lambda s: s.pass_time(5.0)
+        "that answer expires (after 4 s, 8 s ... 60 s)": when(
+            lambda s: _circle(s) == "dismissed for now", lambda s: s.pass_time(5.0)
         ),
     },
 )

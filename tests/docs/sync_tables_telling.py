@@ -1,4 +1,4 @@
-"""Tables of states of what is told: events, messages, and the life of a host."""
+"""Tables of states for events, messages, and the life of a host."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _topic(stage: Stage) -> str:
     if row is None:
         return "no message"
     waiting = ", ".join(f"{one['name']} waits" for one in row["waiting"])
-    there = f"{row['messages']} of b" if row["messages"] else "no message"
+    there = f"{row['messages']} from b" if row["messages"] else "no message"
     return f"{there}, {waiting}" if waiting else there
 
 
@@ -91,9 +91,9 @@ TOPIC = Table(
     {
         "no message": (),
         "no message, a waits": ("a waits for message 1",),
-        "1 of b": ("b sends",),
-        "1 of b, a waits": ("b sends", "a waits for message 2"),
-        "2 of b": ("b sends", "b sends"),
+        "1 from b": ("b sends",),
+        "1 from b, a waits": ("b sends", "a waits for message 2"),
+        "2 from b": ("b sends", "b sends"),
     },
     {
         "b sends": when(lambda s: "2" not in _topic(s), _send),
@@ -109,7 +109,7 @@ TOPIC = Table(
 def _gather_state(stage: Stage) -> str:
     row = stage.row("topics")
     senders = row["senders"] if row is not None else []
-    told = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "nobody has sent"]
+    told = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "no host has sent"]
     return ", ".join([*told, *(f"{one['name']} waits" for one in (row["waiting"] if row is not None else ()))])
 
 
@@ -129,8 +129,8 @@ def _gather(stage: Stage) -> Sequence[Event]:
 GATHER = Table(
     _gather_state,
     {
-        "nobody has sent": (),
-        "nobody has sent, a waits": ("a gathers",),
+        "no host has sent": (),
+        "no host has sent, a waits": ("a gathers",),
         "b has sent": ("b sends",),
         "b has sent, a waits": ("b sends", "a gathers"),
         "b and c have sent": ("b sends", "c sends"),
@@ -154,7 +154,7 @@ def _host(stage: Stage) -> str:
 
 
 def _wait_of(stage: Stage) -> Sequence[Event]:
-    """Whoever waits on the host."""
+    """A script on the host waits for something."""
     alive = _host(stage) in ("up", "quiet")
     return stage.sem("n", "n", -1, timeout=1000.0) if alive and not waits(stage, "n") else []
 
@@ -191,10 +191,10 @@ HOST = Table(
         "nothing is heard for 8 s": when(lambda s: _host(s) == "up", _known(lambda s: s.pass_time(8.5))),
         "nothing is heard for 20 s": when(lambda s: _host(s) in ("up", "quiet"), _known(lambda s: s.pass_time(20.5))),
         "its agent says goodbye": when(lambda s: _host(s) in ("up", "quiet"), _known(lambda s: s.stop("n"))),
-        "a new life of it registers": _known(lambda s: _register(s, 2)),
+        "its restarted agent registers": _known(lambda s: _register(s, 2)),
         "an agent on another line registers": when(
             lambda s: _host(s) in ("up", "quiet"),
-            _known(failing(lambda s: _register(s, 3, "another line"), "the twin")),
+            _known(failing(lambda s: _register(s, 3, "another line"), "the second agent")),
         ),
     },
 )

@@ -44,7 +44,7 @@ def goodput(found: Kept) -> str:
             Series(label="ZMODEM (sz -b)", points=measured("zmodem"), colour="orange"),
             Series(label="Kermit", points=measured("kermit"), colour="pink"),
             Series(
-                label="ideal selective repeat, frames\nwith one bad bit mended",
+                label="ideal selective repeat, frames\nwith one bad bit repaired",
                 points=limit(repair=True),
                 colour="dark",
                 drawn="limit",

@@ -72,12 +72,13 @@ def goodput(
     title = f"Goodput of {size // 1024} KiB at {baud} baud (payload over line rate)"
     table = report.table(f"goodput-{baud}", title)
     table.notes = [
-        "ideal: selective repeat, 12 bytes around a payload, no byte escaped, best frame length, no start-up (texts: zlib -9)",
-        "mended: the same when a frame with one flipped bit is repaired by its check",
-        "cp: from the command's start to its end; client: put_file on an open connection; faults work in both directions",
-        "zmodem: sz -b; kermit: the parameters that suit the line; uucp: 'i' ('j' where XON/XOFF are eaten), 256 bytes,"
-        " window 16, its 2 s of sleep at the end included (programs.py)",
-        f"cut: the cable is pulled after 1 s; a mean of {seeds} runs; licence texts are some 230 KiB",
+        "ideal: selective repeat, 12 bytes around each payload, no escapes, the best frame length, no start-up (texts: zlib -9)",
+        "one bit repaired: the same, if the check repairs a frame with one flipped bit",
+        "cp: from the start of the command to its end; client: put_file on an open connection; faults affect both directions",
+        "zmodem: sz -b; kermit: the parameters that suit the line; uucp: 'i' ('j' if XON/XOFF are removed), 256 bytes,"
+        " window 16, its sleep of 2 s at the end included (programs.py)",
+        f"cut: the cable is pulled after 1 s; each figure is the mean of {seeds} run{'s' if seeds > 1 else ''}; the licence"
+        " texts are about 230 KiB",
     ]
     pool = ThreadPoolExecutor(at_once)
     try:

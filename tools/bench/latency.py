@@ -86,8 +86,9 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
     local = asyncio.run(_local_trips(system, max(trips, 50)))
     table.add("at the hub, no line", p50=statistics.median(local) * 1000, p99=percentile(local, 0.99) * 1000)
     table.notes = [
-        "request, reply: bytes that the trip waits for; line time: theirs; all bytes: with confirmations and acknowledgements",
-        "bare ptys: as many bytes there and back over such a null modem by one process, without any protocol",
+        "request, reply: the bytes that the trip waits for; line time: of these bytes; all bytes: with confirmations and"
+        " acknowledgements",
+        "bare ptys: one process sends as many bytes there and back over the same null modem, without any protocol",
     ]
     return line_time, medians[0]
 

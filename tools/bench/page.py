@@ -1,6 +1,6 @@
-"""docs/performance.md and its figures, made from what was kept (docs/performance.json).
+"""docs/performance.md and its figures, made from the results in docs/performance.json.
 
-What is made stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
+A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEADS = {
     "zmodem": "ZMODEM",
     "kermit": "Kermit",
     "uucp": "UUCP 'i'",
-    "mended": "ideal, one bit mended",
+    "mended": "ideal, one bit repaired",
 }
 _NOTHING = "Not measured yet.\n"
 
@@ -33,7 +33,7 @@ Row = Mapping[str, Any]
 
 
 def filled(page: str, found: Kept) -> str:
-    """The page with all its made parts as the results say.
+    """The page with all its made parts replaced by what the results say.
 
     :raises KeyError: it asks for a part that does not exist.
     """
@@ -50,7 +50,7 @@ def draw(folder: Path = PAGE.parent) -> None:
 
 
 def stale(folder: Path = PAGE.parent) -> list[str]:
-    """Where the page or a figure is not what the results say: lines of a diff; none when all agree."""
+    """Lines of a diff where the page or a figure differs from the results; empty if all agree."""
     found = kept(folder / KEPT.name)
     told: list[str] = []
     page = (folder / PAGE.name).read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def _part(name: str, found: Kept) -> str:
         return _PARTS[name](found)
     if name.startswith("table-"):
         return _saved(tables(found).get(name.removeprefix("table-")))
-    raise KeyError(f"docs/performance.md asks for {name}, which nobody makes")
+    raise KeyError(f"docs/performance.md has a part {name}, which tools.bench does not make")
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _saved(table: Mapping[str, Any] | None) -> str:
-    """A table as it was kept, its title and notes around it."""
+    """A table as it was kept, with its title and notes."""
     if not table:
         return _NOTHING
     rows: Mapping[str, Row] = table["rows"]
@@ -147,7 +147,7 @@ def _arguments(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measured(found: Kept) -> str:
-    """When, on what, and how busy that was."""
+    """When each part was measured, on what machine, and how busy it was."""
     if not found:
         return _NOTHING
     rows = []
@@ -169,7 +169,7 @@ def _measured(found: Kept) -> str:
 
 
 def _noise(found: Kept) -> str:
-    """How far apart the runs of one transfer lie."""
+    """How much the runs of one transfer differ."""
     widest: dict[str, tuple[float, str, str]] = {}
     for name, table in tables(found).items():
         for work, by_whom in table.get("runs", {}).items():
@@ -180,7 +180,7 @@ def _noise(found: Kept) -> str:
     if not widest:
         return _NOTHING
     return "".join(
-        f"- {name}: runs of one transfer lie at most {apart:.3f} apart ({who}, {work}).\n"
+        f"- {name}: runs of one transfer differ by at most {apart:.3f} ({who}, {work}).\n"
         for name, (apart, work, who) in sorted(widest.items())
     )
 

@@ -153,7 +153,7 @@ def _requests(report: Report, system: TcpSystem, seconds: float) -> None:
     unix = asyncio.run(_hot(system.hub, 1, seconds)), asyncio.run(_hot(system.hub, _HOT, seconds))
     table.add("linesync, asyncio clients, unix", one_client=unix[0], **{f"{_HOT}_clients": unix[1]})
     table.add("linesync, blocking client, TCP", one_client=_blocking(system.tcp, seconds))
-    table.notes = ["beside redis and etcd: the part hub"]
+    table.notes = ["the part hub compares with redis and etcd"]
 
 
 async def _hot(endpoint: str, clients: int, seconds: float) -> float:

@@ -1,0 +1,76 @@
+"""How Sphinx builds the site (`make docs`) and the man pages from this folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from docutils import nodes  # noqa: E402
+
+import linesync  # noqa: E402
+from linesync.cli.main import COMMANDS  # noqa: E402
+from tools import command_pages  # noqa: E402
+
+project = "linesync"
+author = "the linesync contributors"
+project_copyright = "MIT licence"
+version = release = linesync.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 4
+smartquotes = False  # they would turn the hyphens of an option into a dash
+highlight_language = "text"
+suppress_warnings = [
+    "misc.highlighting_failure",  # fragments of TOML, INI and console text are not whole documents
+]
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+add_module_names = False
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = f"linesync {release}"
+html_copy_source = False
+html_show_copyright = False
+
+man_pages = [
+    (f"commands/{command_pages.man_name(name)}", command_pages.man_name(name), text, [author], 1)
+    for name, text in [("", linesync.__doc__.splitlines()[0].partition(": ")[2].rstrip(".")), *COMMANDS.items()]
+]
+
+
+def _make_command_pages(app: Any) -> None:
+    command_pages.write(Path(app.srcdir) / "commands")
+
+
+def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what says nothing of its own: a method that only passes its arguments on has no real signature."""
+    annotations = getattr(member, "__annotations__", {})
+    return True if "P.args" in map(str, annotations.values()) else None
+
+
+def _hide_constructor(
+    app: Any, what: str, name: str, member: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, str] | None:
+    """Clients and results are made by linesync, so how they are constructed is of no use to a reader."""
+    return ("", "") if what == "class" and name.startswith("linesync.client.") else None
+
+
+def _plain_references(app: Any, doctree: nodes.document, docname: str) -> None:
+    """A man page has no links: a reference to another page is its text alone."""
+    if app.builder.name == "man":
+        for reference in list(doctree.findall(nodes.reference)):
+            if reference.get("internal"):
+                reference.replace_self(reference.children)
+
+
+def setup(app: Any) -> None:
+    app.connect("builder-inited", _make_command_pages)
+    app.connect("autodoc-skip-member", _skip_member)
+    app.connect("autodoc-process-signature", _hide_constructor)
+    app.connect("doctree-resolved", _plain_references)

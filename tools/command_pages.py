@@ -1,0 +1,153 @@
+"""The reference page of each command, in reStructuredText, made from the program's own parsers.
+
+Sphinx turns the pages into a part of the site and into man pages (docs/conf.py). Nothing here needs Sphinx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from linesync.cli import main as program
+
+__all__ = ["MAIN", "man_name", "pages", "write"]
+
+MAIN = "linesync"
+"""The page about the program as a whole."""
+ROOT = Path(__file__).resolve().parents[1]
+_WIDTH = 78  # columns of a usage line
+
+_ENVIRONMENT = {
+    "LINESYNC_HUB": "The endpoint of the hub or agent to talk to, as in ``--hub``.",
+    "LINESYNC_NAMESPACE": "The namespace of names, as in ``--namespace``.",
+    "LINESYNC_NAME": "An option ``--name`` of any command that has a setting takes its default from the variable "
+    "``LINESYNC_NAME``, in capitals, with underscores for hyphens.",
+}
+_FILES = {
+    "./linesync.toml, ~/.config/linesync/linesync.toml, /etc/linesync/linesync.toml": "Settings. The first file that "
+    "exists is read. An option ``--name`` has the key ``name``, at the top or in the table of the command.",
+    "/run/linesync/linesync.sock, $XDG_RUNTIME_DIR/linesync.sock": "The socket of this machine's hub or agent: the "
+    "first for root, the second for other users.",
+}
+
+
+def man_name(command: str) -> str:
+    """The name of a command's man page; an empty command stands for the program."""
+    return f"linesync-{command}" if command else MAIN
+
+
+def pages() -> dict[str, str]:
+    """Each page's text by its name (``linesync``, ``linesync-barrier`` ...)."""
+    root = program.build_parser()
+    (commands,) = (action for action in root._actions if isinstance(action, argparse._SubParsersAction))
+    made = {MAIN: _page_of_program(root)}
+    for name, parser in commands.choices.items():
+        parser.prog = f"linesync {name}"
+        made[man_name(name)] = _page_of_command(name, parser)
+    return made
+
+
+def write(folder: Path) -> None:
+    """Write all pages into a folder; a page that already has its text is not touched, and no other page stays."""
+    folder.mkdir(exist_ok=True)
+    made = {f"{name}.rst": text for name, text in pages().items()}
+    for path in folder.glob("*.rst"):
+        if path.name not in made:
+            path.unlink()
+    for name, text in made.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+def _page_of_program(parser: argparse.ArgumentParser) -> str:
+    listed = {
+        f":doc:`{man_name(name)}(1) <{man_name(name)}>`": _escaped(text) for name, text in program.COMMANDS.items()
+    }
+    return _joined(
+        _title("linesync", "="),
+        _title("Synopsis"),
+        _literal(f"{program._USAGE}\nlinesync COMMAND --help"),
+        _title("Description"),
+        _escaped(parser.description or ""),
+        _title("Commands"),
+        _definitions(listed.items()),
+        _title("Options"),
+        _definitions(_options(parser)),
+        _title("Exit status"),
+        _definitions((f"**{code}**", text) for code, text in _exit_codes()),
+        _title("Environment"),
+        _definitions((f"``{name}``", text) for name, text in _ENVIRONMENT.items()),
+        _title("Files"),
+        _definitions((_escaped(name), text) for name, text in _FILES.items()),
+    )
+
+
+def _page_of_command(name: str, parser: argparse.ArgumentParser) -> str:
+    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=_WIDTH)
+    usage = re.sub(r"^usage: ", "", parser.format_usage()).rstrip()
+    head, _, examples = (parser.epilog or "").partition("examples:\n")
+    examples, _, more = examples.partition("\n\n")
+    return _joined(
+        _title(f"linesync {name}", "="),
+        _title("Synopsis"),
+        _literal(re.sub(r"\n {7}", "\n", usage)),
+        _title("Description"),
+        _escaped(parser.description or ""),
+        _escaped(head.strip()),
+        _escaped(more.strip()),
+        _title("Arguments and options"),
+        _definitions(_options(parser)),
+        *([_title("Examples"), _literal(examples)] if examples.strip() else []),
+        _title("See also"),
+        f":doc:`{MAIN}(1) <{MAIN}>` lists all commands, the exit codes, the environment and the files.",
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """What each argument is called, and its help."""
+    for action in parser._actions:
+        if action.help is argparse.SUPPRESS or isinstance(action, argparse._SubParsersAction):
+            continue
+        value = action.metavar if isinstance(action.metavar, str) else (action.dest or "").upper()
+        if not action.option_strings:
+            name = "|".join(map(str, action.choices)) if action.choices and action.metavar is None else value
+            yield f"``{name}``", _escaped(action.help or "")
+            continue
+        names = [f"{name} {value}" if action.nargs != 0 else name for name in action.option_strings]
+        yield ", ".join(f"``{name}``" for name in names), _escaped(action.help or "")
+
+
+def _exit_codes() -> Iterator[tuple[str, str]]:
+    """The rows of the table in docs/exit-codes.md."""
+    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    for code, meaning in re.findall(r"^\| ([0-9][^|]*|128\+N|any other) \| ([^|]+) \|", page, re.MULTILINE):
+        yield code.strip(), re.sub(r"`([^`]+)`", r"``\1``", meaning.strip())
+
+
+# -- reStructuredText -------------------------------------------------------------------------------------------------
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\*`|_])", r"\\\1", text).replace("://", "\\://")  # an endpoint is not a link
+
+
+def _title(text: str, line: str = "-") -> str:
+    return f"{text}\n{line * len(text)}"
+
+
+def _literal(text: str) -> str:
+    return "::\n\n" + "\n".join(f"   {line}".rstrip() for line in text.rstrip().splitlines())
+
+
+def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n\n".join(f"{term}\n   {text}" for term, text in pairs)
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part) + "\n"
