@@ -22,6 +22,7 @@ __all__ = [
     "Stage",
     "Table",
     "busy",
+    "commit",
     "confirm",
     "failing",
     "idle",
@@ -201,6 +202,11 @@ def failing(do: Do, arrival: str) -> Do:
 # -- what several tables use -------------------------------------------------------------------------------------------
 
 PATIENCE = 30.0  # seconds: the timeout of waits that may time out
+
+
+def commit(stage: Stage) -> Sequence[Event]:
+    stage.services.commit("a", stage.client("a"), stage.now)
+    return []
 
 
 def confirm(stage: Stage) -> Sequence[Event]:

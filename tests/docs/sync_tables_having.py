@@ -13,6 +13,7 @@ from tests.docs.sync_states import (
     Stage,
     Table,
     busy,
+    commit,
     confirm,
     failing,
     idle,
@@ -39,7 +40,7 @@ ARRIVAL = Table(
         "unknown": (),
         "waiting": ("it arrives, and another client has what it wants",),
         "granted": ("it arrives",),
-        "held": ("it arrives", "its client confirms"),
+        "held": ("it arrives", "its client commits"),
         "over": ("it arrives, and another client has what it wants", "its client gives up"),
     },
     {
@@ -52,7 +53,8 @@ ARRIVAL = Table(
             lambda s: _arrival(s) == "waiting",
             lambda s: s.note(s.services.give_back("b", s.client("b"), s.now), confirm=False),
         ),
-        "its client confirms": confirm,
+        "its client commits": when(lambda s: _arrival(s) in ("granted", "held"), commit),
+        "its client confirms": when(lambda s: _arrival(s) == "over", confirm),
         "its client gives up": lambda s: s.give_back("a", "a"),
         "its client gives back": when(
             lambda s: _arrival(s) in ("granted", "held"), failing(lambda s: s.held_back("a"), "a")
@@ -73,7 +75,7 @@ def _semaphore(stage: Stage) -> str:
     if row is None:
         return "empty"
     told = [f"{one['name']} holds 1" for one in row["holders"]]
-    told += [f"{one['name']} has 1, not confirmed" for one in row["unconfirmed"]]
+    told += [f"{one['name']} has 1, not committed" for one in row["unconfirmed"]]
     told += [f"{one['name']} waits" for one in row["queue"]]
     return ", ".join([*(["1 unit"] if row["value"] else []), *told])
 
@@ -88,16 +90,16 @@ SEMAPHORE = Table(
         "empty": (),
         "1 unit": ("c gives 1",),
         "b waits": ("b takes 1",),
-        "a has 1, not confirmed": ("c gives 1", "a takes 1"),
-        "a has 1, not confirmed, b waits": ("c gives 1", "a takes 1", "b takes 1"),
-        "a holds 1": ("c gives 1", "a takes 1 to hold, and confirms"),
-        "a holds 1, b waits": ("c gives 1", "a takes 1 to hold, and confirms", "b takes 1"),
+        "a has 1, not committed": ("c gives 1", "a takes 1"),
+        "a has 1, not committed, b waits": ("c gives 1", "a takes 1", "b takes 1"),
+        "a holds 1": ("c gives 1", "a takes 1 to hold, and commits"),
+        "a holds 1, b waits": ("c gives 1", "a takes 1 to hold, and commits", "b takes 1"),
     },
     {
         "c gives 1": when(lambda s: _semaphore(s) in ("empty", "b waits"), lambda s: s.sem("c~give", "c", 1)),
         "a takes 1": _with_unit(lambda s: s.sem("a", "a", -1, confirm=False)),
-        "a confirms": when(lambda s: "not confirmed" in _semaphore(s), confirm),
-        "a takes 1 to hold, and confirms": _with_unit(lambda s: s.sem("a", "a", -1, hold=True)),
+        "a commits": when(lambda s: "not committed" in _semaphore(s), commit),
+        "a takes 1 to hold, and commits": _with_unit(lambda s: s.sem("a", "a", -1, hold=True)),
         "a gives back": when(lambda s: "a holds" in _semaphore(s), lambda s: s.held_back("a")),
         "a's client is gone": busy("a", lambda s: s.end("a")),
         "a's host is lost, or has a new session": (
@@ -123,7 +125,7 @@ def _lock(stage: Stage) -> str:
     if row is None:
         return "free"
     owner = row["owner"]
-    how = "not confirmed" if not owner["confirmed"] else "kept" if owner["client"] is None else ""
+    how = "not committed" if not owner["confirmed"] else "kept" if owner["client"] is None else ""
     told = [f"{owner['name']} has it" + (f", {how}" if how else "")]
     return ", ".join([*told, *(f"{one['name']} waits" for one in row["queue"])])
 
@@ -136,16 +138,16 @@ LOCK = Table(
     _lock,
     {
         "free": (),
-        "a has it, not confirmed": ("a takes it",),
-        "a has it": ("a takes it", "a confirms"),
-        "a has it, kept": ("a takes it to keep, and confirms",),
-        "a has it, b waits": ("a takes it", "a confirms", "b takes it"),
-        "b has it": ("a takes it", "a confirms", "b takes it", "a's client is gone"),
+        "a has it, not committed": ("a takes it",),
+        "a has it": ("a takes it", "a commits"),
+        "a has it, kept": ("a takes it to keep, and commits",),
+        "a has it, b waits": ("a takes it", "a commits", "b takes it"),
+        "b has it": ("a takes it", "a commits", "b takes it", "a's client is gone"),
     },
     {
         "a takes it": when(lambda s: _lock(s) == "free", lambda s: s.lock("a", "a", confirm=False)),
-        "a takes it to keep, and confirms": when(lambda s: _lock(s) == "free", lambda s: s.lock("a", "a", keep=True)),
-        "a confirms": when(lambda s: "not confirmed" in _lock(s), confirm),
+        "a takes it to keep, and commits": when(lambda s: _lock(s) == "free", lambda s: s.lock("a", "a", keep=True)),
+        "a commits": when(lambda s: "not committed" in _lock(s), commit),
         "b takes it": when(lambda s: _lock(s) == "a has it", lambda s: s.lock("b", "b")),
         "c polls": when(lambda s: _lock(s) == "a has it", lambda s: s.lock("c", "c", timeout=0.0)),
         "a gives it back": _owned(lambda s: s.release_lock()),
