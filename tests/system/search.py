@@ -25,7 +25,7 @@ from tests.model import conftest  # registers the profile
 from .reference import Ask, GiveBack, Reference, Script, State, Try
 from .world import World
 
-__all__ = ["PLACES", "TIMEOUTS", "Search", "asking", "profile"]
+__all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profile"]
 
 assert conftest
 
@@ -65,9 +65,16 @@ _DEEDS = st.one_of(
     st.tuples(st.just("give_up"), _CHOICE),
     st.tuples(st.just("kill_script"), _CHOICE),
     st.tuples(st.just("kill_agent"), st.sampled_from(HOSTS)),
+    st.tuples(st.just("kill_hub")),
     st.tuples(st.just("cut_line"), st.sampled_from(HOSTS), st.booleans()),
 )
 _PAUSES = st.sampled_from([0.0, 0.0, 0.01, 0.03])
+MOMENTS = st.sampled_from([0.005 * step for step in range(1, 16)])
+"""Seconds after which a grant, its commit or the acknowledgement of that is on its way down or up a line."""
+KILLS = st.sampled_from(
+    [("kill_agent", "a"), ("kill_agent", "a"), ("cut_line", "a", False), ("kill_hub",), ("kill_script", 0)]
+)
+"""What may die meanwhile, where the taker is on host a."""
 
 
 class Search(RuleBasedStateMachine):
@@ -217,6 +224,28 @@ class Search(RuleBasedStateMachine):
                     self.dies(script)
             self.world.kill_agent(host)
 
+    def kill_hub(self) -> None:
+        """The hub is killed and started again: what it knew is gone, and so is what was on its way to it. What an agent had
+        not sent yet goes to the new one."""
+        self.listen()
+        waiting = self.unsent()
+        for script in self.scripts.values():
+            if script.host == "hub":
+                self.dies(script)
+        for ask, one in self.pending():
+            one.local = one.local or ask.name not in waiting
+        self.world.kill_hub()
+        fresh = self.STATE(self.REFERENCE(), EVERYWHERE)
+        for host in HOSTS:
+            said = self.states[0].queue[host]
+            fresh.queue[host] = [entry for entry in said if entry[0] == "ask" and entry[1].name in waiting]
+        self.states = [fresh]
+
+    def unsent(self) -> set[str]:
+        """The arrivals that agents have not passed on yet, by name."""
+        agents = [agent for host in HOSTS if (agent := self.world.hosts[host].agent) is not None]
+        return {getattr(request.message, "arrival", "") for agent in agents for request in agent.relayed._queue}
+
     def cut_line(self, host: str, vanish: bool) -> None:
         wire = self.world.hosts[host].wire
         if wire.plugged:
@@ -280,7 +309,8 @@ class Search(RuleBasedStateMachine):
         for ask in self.asks.values():
             for one in ask.tries:
                 one.told = one.told or one.task.done()
-                assert one.told or not one.local, f"{ask.name} waits for the dead\n{self.world.transcript()}"
+                dead = one.local and self.reachable(ask.host)  # else its agent cannot know yet that the hub has died
+                assert one.told or not dead, f"{ask.name} waits for the dead\n{self.world.transcript()}"
                 late = ask.timeout is not None and window[1] > one.since + 2 * ask.timeout + GRACE
                 assert one.told or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
+from hypothesis.stateful import rule
 
 from linesync.client.aio import Client
 
 from .reference import Ask, Reference
-from .search import Search, asking, profile
+from .search import KILLS, MOMENTS, Search, asking, profile
 
 
 class Take(NamedTuple):
@@ -94,6 +95,16 @@ class LockSearch(Search):
         if taken:
             ask = taken[choice % len(taken)]
             self.ask(host or ask.host, number, Unlock(ask.what.name, ask.name), None)
+
+    @rule(kill=KILLS, moment=MOMENTS, keep=st.booleans())
+    def something_dies_as_a_lock_is_handed_on(self, kill: tuple[Any, ...], moment: float, keep: bool) -> None:
+        if self.reachable("a"):
+            self.batch([("ask", "hub", 1, Take("k", False), None)])
+            self.batch([("ask", "a", 0, Take("k", keep), None)])
+            owner = self.scripts.get(("hub", 1))
+            if owner is not None and owner.alive:
+                self.batch([("kill", owner), kill], moment)
+                self.batch([("come_back", "a")])
 
     async def request(self, client: Client, ask: Ask) -> Any:
         if isinstance(ask.what, Take):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from hypothesis.stateful import rule
 
 from linesync.client.aio import Client
 
 from .reference import Ask, Reference
-from .search import Search, asking, profile
+from .search import KILLS, MOMENTS, Search, asking, profile
 
 
 class Semaphores(Reference):
@@ -69,6 +70,13 @@ class SemaphoreSearch(Search):
         asking(st.tuples(st.sampled_from([-2, -1, -1]), st.just(True))),
         st.tuples(st.just("give_back"), st.integers(0, 20)),
     )
+
+    @rule(kill=KILLS, moment=MOMENTS, hold=st.booleans())
+    def something_dies_as_a_taker_is_served(self, kill: tuple[Any, ...], moment: float, hold: bool) -> None:
+        if self.reachable("a"):
+            self.batch([("ask", "a", 0, (-1, hold), None)])
+            self.batch([("ask", "hub", 0, (1, False), None), kill], moment)
+            self.batch([("come_back", "a")])
 
     async def request(self, client: Client, ask: Ask) -> Any:
         delta, hold = ask.what

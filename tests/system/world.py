@@ -104,11 +104,14 @@ class World:
             self._patches.append(patch("linesync.runtime.peer.local_end", _plain_end))
         for change in self._patches:
             change.start()
-        self.hub = self.run(self._begin(lease))
+        self._lease = lease
+        self.hub = self.run(self._begin())
 
-    async def _begin(self, lease: float) -> Hub:
-        hub = Hub(lease=lease, report=self._report, boot=identity.token(), first_token=1)
+    async def _begin(self) -> Hub:
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), first_token=1)
         await hub.add_listener(_HUB)
+        for host in self.hosts.values():
+            hub.add_port(f"{host.port}@hub")
         return hub
 
     def _report(self, text: str) -> None:
@@ -197,6 +200,19 @@ class World:
             pipe.die()
         running.cancel()
         self.run(self._bury(agent, running))
+
+    def kill_hub(self) -> None:
+        """The hub is killed and started again at once: it remembers nothing, and the controller's scripts are cut off."""
+        self.note("the hub is killed, and another starts")
+        hub = self.hub
+        for peer in hub._peers:
+            if isinstance(peer.line, MemoryLine):
+                peer.line.die()
+        for pipe in self._board.hang_up(_HUB):
+            pipe.die()
+        self.run(hub.aclose())
+        self._events.clear()
+        self.hub = self.run(self._begin())
 
     @staticmethod
     async def _bury(agent: Agent, running: asyncio.Task[None]) -> None:
