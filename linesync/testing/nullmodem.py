@@ -1,6 +1,6 @@
 """A null-modem cable without hardware: the program ``tools/nullmodem``, and :class:`NullModem` for tests.
 
-The program joins two ptys (:mod:`linesync.testing.ptycable`) by a line with faults
+The program joins two ptys (:mod:`linesync.testing.pty_cable`) by a line with faults
 (:mod:`linesync.testing.faults`). Tests run it as a process of its own, so that their interpreter's lock does
 not disturb the pace.
 
@@ -26,9 +26,10 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from linesync.errors import BrokenError, ClosedError, LinesyncError, UsageError
-from linesync.testing.faults import GROUP_S, Cable, Faults
-from linesync.testing.ptycable import PtyCable
-from linesync.testing.rates import CableRates
+from linesync.testing.cable import GROUP_S, Cable
+from linesync.testing.cable_rates import CableRates
+from linesync.testing.faults import Faults
+from linesync.testing.pty_cable import PtyCable
 
 __all__ = ["NullModem", "main"]
 

@@ -67,7 +67,7 @@ async def connect(endpoint: str | Endpoint, factory: ReceiverFactory) -> Line:
 
             return await connect_exec(place, factory)
         case SerialEndpoint():
-            from .serial.line import connect_serial
+            from .serial.connect import connect_serial
 
             return await connect_serial(place, factory)
     raise UsageError(f"{place} is no endpoint that can be connected to")

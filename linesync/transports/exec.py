@@ -16,7 +16,7 @@ import signal
 from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from .base_line import CLOSE_SECONDS, reason
 from .endpoint import ExecEndpoint
-from .fds import End, FdLine, widen
+from .fd_line import FdEnd, FdLine, widen_pipe
 from .interface import LineInfo, LineReceiver, ReceiverFactory
 
 __all__ = ["ExecLine", "connect_exec"]
@@ -48,9 +48,9 @@ async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> Exec
         os.close(their_output)
     for descriptor in (our_input, our_output):
         os.set_blocking(descriptor, False)
-        widen(descriptor)
+        widen_pipe(descriptor)
     info = LineInfo(endpoint=endpoint.text, kind="exec", peer=shlex.join(endpoint.argv), eight_bit=True)
-    line = ExecLine(asyncio.get_running_loop(), info, factory(), End(our_input), End(our_output), process)
+    line = ExecLine(asyncio.get_running_loop(), info, factory(), FdEnd(our_input), FdEnd(our_output), process)
     line.start()
     return line
 
@@ -63,8 +63,8 @@ class ExecLine(FdLine):
         loop: asyncio.AbstractEventLoop,
         info: LineInfo,
         receiver: LineReceiver,
-        source: End,
-        sink: End,
+        source: FdEnd,
+        sink: FdEnd,
         process: asyncio.subprocess.Process,
     ) -> None:
         super().__init__(loop, info, receiver, source, sink)

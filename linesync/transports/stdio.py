@@ -17,7 +17,7 @@ import weakref
 
 from ..errors import BusyError, LinesyncFailed
 from .endpoint import StdioEndpoint
-from .fds import FdLine, open_end
+from .fd_line import FdLine, open_end
 from .interface import LineInfo, ReceiverFactory
 
 __all__ = ["StdioLine", "connect_stdio"]

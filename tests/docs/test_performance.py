@@ -13,10 +13,10 @@ import pytest
 
 from tests.docs.pages import check_links
 from tools.bench.__main__ import PARTS
-from tools.bench.figures import FIGURES
-from tools.bench.page import PAGE, draw, filled, stale
-from tools.bench.report import Report
-from tools.bench.results import KEPT, Kept, keep, kept, tables
+from tools.bench.page.figures import FIGURES
+from tools.bench.page.page import PAGE, draw, filled, stale
+from tools.bench.page.report import Report
+from tools.bench.page.results import KEPT, Kept, keep, kept, tables
 
 PAGE_TEXT = PAGE.read_text(encoding="utf-8")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import UsageError
-from linesync.testing.faults import Cable
-from linesync.testing.rates import CableRates
+from linesync.testing.cable import Cable
+from linesync.testing.cable_rates import CableRates
 
 TEXT = bytes(range(256)) * 4
 

@@ -238,7 +238,7 @@ def test_help_names_every_fault() -> None:
 
 def test_links_are_made_replaced_and_removed(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
-    a.symlink_to("/dev/null")
+    a.symlink_to("/no/such/device")
     with running("--link-a", str(a), "--link-b", str(b)) as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in "ab"] == [f"a: {a}\n", f"b: {b}\n"]

@@ -17,19 +17,19 @@ from types import FrameType
 
 from linesync.errors import LinesyncError
 
-from .bytecode import compiled
-from .goodput import WHO, goodput
-from .hub import hub
-from .latency import latency
-from .members import members
-from .page import draw, stale
-from .priority import ahead_of_others
-from .report import Report, progress
-from .results import keep
-from .sockets import sockets
-from .startup import startup
-from .system import BenchError
-from .works import FAST, WORKS
+from .measure.goodput import WHO, goodput
+from .measure.hub import hub
+from .measure.latency import latency
+from .measure.members import members
+from .measure.sockets import sockets
+from .measure.startup import startup
+from .measure.works import FAST, WORKS
+from .page.page import draw, stale
+from .page.report import Report, progress
+from .page.results import keep
+from .testbed.bytecode import compiled
+from .testbed.priority import ahead_of_others
+from .testbed.system import BenchError
 
 __all__ = ["main", "quick"]
 

@@ -1,0 +1,322 @@
+"""Two links on one simulated line, on a clock that jumps from event to event.
+
+A :class:`VirtualLine` joins two :class:`~linesync.wire.link.Link` ends by a :class:`~linesync.testing.cable.Cable`.
+Nothing in it waits, and everything random comes from one seed, so that a life of minutes runs in milliseconds and runs
+again exactly as it did::
+
+    line = VirtualLine(seed=7, byte_rate=11520, faults=Faults(ber=1e-5, printk=2))
+    line.run_until(lambda: line.a.up and line.b.up, 5)
+    line.a.link.mux.send_message(0, b"hello")
+    line.run(1.0)
+    assert line.b.messages(0) == [b"hello"], line.transcript()
+
+Of the ends, ``a`` calls and ``b`` listens, unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import inf
+from typing import Any
+
+from linesync.testing.cable import Cable, End
+from linesync.testing.cable_rates import CableRates
+from linesync.testing.faults import Faults
+from linesync.wire.events import ChannelData, ChannelMessage, Event, ForeignText, Noise, RateWanted, ResumeAsked
+from linesync.wire.framing.digits import ALPHABET
+from linesync.wire.link import Link
+from linesync.wire.reliability.handshake import Local
+
+__all__ = ["VirtualEnd", "VirtualLine", "tokens"]
+
+_STILL = 2000  # steps at one instant that count as spinning
+_TRANSCRIPT = 4000  # lines kept
+
+
+def tokens(rng: random.Random) -> Callable[[], str]:
+    """A source of tokens as a :class:`Link` wants it."""
+    alphabet = ALPHABET.decode()
+    return lambda: "".join(rng.choices(alphabet, k=8))
+
+
+class VirtualEnd:
+    """One end: its link and what the link has said."""
+
+    def __init__(self, line: VirtualLine, name: End, local: Mapping[str, Any], rng: random.Random) -> None:
+        self.name = name
+        self.on_event: Callable[[Event], None] | None = None
+        """Called with each event as it comes, console text included."""
+        self.events: list[tuple[float, Event]] = []
+        """(time, event) in order, console text and noise left out."""
+        self.text = bytearray()
+        """Console text so far."""
+        self.noise = bytearray()
+        """What was left of damaged frames."""
+        self.ahead = 0
+        """Most bytes that were ever handed over and had not left."""
+        self.consume = True
+        """Whether data and messages are taken (their credit given back) as they come."""
+        self.owns_all = True
+        """Whether this link is its owner's only one, so that a session it does not know is nobody's."""
+        self._line = line
+        self._local = dict(local)
+        self.takes: tuple[int, ...] = ()
+        """The rates that its port can be set to."""
+        self._token = tokens(rng)
+        self._connected = False
+        self.link = self._new_link()
+        self.timer: float | None = None
+        self.stale = True
+
+    def _new_link(self) -> Link:
+        link = Link(Local(boot=self._token(), **self._local), self._token)
+        link.trace = self._trace
+        return link
+
+    @property
+    def up(self) -> bool:
+        """A session stands and its line speaks."""
+        return self.link.session is not None and not self.link.quiet
+
+    def seen(self, kind: type[Event]) -> list[Any]:
+        """The events of this kind."""
+        return [event for _, event in self.events if isinstance(event, kind)]
+
+    def messages(self, channel: int) -> list[bytes]:
+        """The messages that arrived on a channel."""
+        return [event.data for event in self.seen(ChannelMessage) if event.channel == channel]
+
+    def data(self, channel: int, stream: int = 0) -> bytes:
+        """The bytes that arrived on a stream of a channel."""
+        return b"".join(e.data for e in self.seen(ChannelData) if e.channel == channel and e.stream == stream)
+
+    # -- faults of this end -------------------------------------------------------------------------------------------
+
+    def line_up(self) -> None:
+        """Open the line."""
+        self._connected = True
+        line = self._line
+        if line.rates is not None:
+            line.rates.set(self.name, line.baud, line.now)
+        self.link.line_up(line.now, byte_rate=line.nominal, shared=line.shared, baud=line.baud, rates=self.takes)
+        self._line.touch()
+
+    def line_down(self) -> None:
+        """Lose the line: what arrives is gone, the link is told."""
+        self._connected = False
+        self.take(self.link.line_down(self._line.now))
+
+    def restart(self) -> None:
+        """A new process takes this end's place."""
+        self._line.log(f"{self.name}  restarts")
+        self.link = self._new_link()
+        self.line_up()
+
+    # -- driven by the line -------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> None:
+        """Hand over what the link wants to send."""
+        if not self._connected:
+            return
+        data = self.link.data_to_send(now)
+        if data:
+            self._line.cable.feed(self.name, data, now)
+            self.ahead = max(self.ahead, self._line.cable.line_from(self.name).waiting)
+
+    def receive(self, data: bytes, now: float) -> None:
+        if self._connected:
+            self.take(self.link.receive_data(data, now))
+
+    def handle_timer(self, now: float) -> None:
+        self.take(self.link.handle_timer(now))
+
+    def take(self, events: list[Event]) -> None:
+        """Note what the link said and tell the test."""
+        self.stale = True
+        line = self._line
+        for event in events:
+            if isinstance(event, ForeignText):
+                self.text += event.data
+            elif isinstance(event, Noise):
+                self.noise += event.data
+            else:
+                self.events.append((line.now, event))
+                line.log(f"{self.name}  {event!r:.110}")
+            if self.consume and isinstance(event, ChannelData | ChannelMessage) and self.link.session:
+                self.link.session.mux.consumed(event.channel, event.data)
+            if self.on_event is not None:
+                self.on_event(event)
+                line.touch()
+            if isinstance(event, RateWanted):
+                line.at(line.now + line.port_time, partial(self._set_port, self.link, event.baud))
+            if isinstance(event, ResumeAsked) and self.owns_all:
+                self.link.start_anew(event.hello, line.now)
+
+    def _set_port(self, link: Link, baud: int) -> None:
+        """Set the port's rate, unless another process has it by now."""
+        if link is self.link and self._connected and self._line.rates is not None:
+            baud = baud if baud in self.takes or baud == self._line.baud else int(self._line.rates.baud[self.name])
+            self._line.rates.set(self.name, baud, self._line.now)
+            self._line.log(f"{self.name}  is at {baud}")
+            self.take(link.rate_changed(baud, self._line.now))
+
+    def _trace(self, way: str, kind: bytes, body: bytes, length: int) -> None:
+        self._line.log((self.name, way, kind, body, length))
+
+
+class VirtualLine:
+    """Two ends and the cable between them.
+
+    :param seed: decides everything random.
+    :param byte_rate: bytes a second that the cable really carries; None for one that takes no time.
+    :param nominal: what the ends believe that to be; the same if not given.
+    :param faults: see :class:`Cable`; so are ``faults_ba``, ``echo`` and ``capacity``.
+    :param shared: the ends keep silence on a line that nobody else speaks on.
+    :param local: fields of :class:`Local` for both ends (``frame``, ``credit``, ``flags``); ``local_a`` and ``local_b``
+        for one of them.
+    :param takes: the rates that the ports can be set to, in bits a second; ``takes_b`` for end b, if others. The line
+        then begins at ten times ``byte_rate``, and ``most_baud`` and ``noisy`` are as in :class:`CableRates`.
+    :param grain: an end looks at what has arrived every so many seconds, as a kernel lets it.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        byte_rate: float | None = 11520.0,
+        nominal: float | None = None,
+        faults: Faults | None = None,
+        faults_ba: Faults | None = None,
+        echo: bool = False,
+        shared: bool = True,
+        local: Mapping[str, Any] | None = None,
+        local_a: Mapping[str, Any] | None = None,
+        local_b: Mapping[str, Any] | None = None,
+        takes: tuple[int, ...] = (),
+        takes_b: tuple[int, ...] | None = None,
+        most_baud: float | None = None,
+        noisy: Mapping[float, float] | None = None,
+        grain: float = 0.001,
+    ) -> None:
+        self.seed = seed
+        self.now = 0.0
+        self.nominal = byte_rate if nominal is None else nominal
+        self.shared = shared
+        self.grain = grain
+        self.random = random.Random(seed)
+        """For the test's own choices."""
+        self.cable = Cable(faults, faults_ba, echo=echo, seed=seed, byte_rate=byte_rate)
+        self.baud = int((byte_rate or 0) * 10)
+        """Bits a second that the ports begin with."""
+        self.port_time = 0.001
+        """Seconds that setting a port takes."""
+        self.rates: CableRates | None = None
+        """Of the ports, where they can be set."""
+        if takes:
+            self.rates = CableRates(self.cable, baud=self.baud, most=most_baud, noisy=noisy, seed=seed)
+        self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
+        both = {"frame": 2048, "credit": 1 << 16, "flags": "n", **(local or {})}
+        self.a = VirtualEnd(self, "a", {"role": "c", **both, **(local_a or {})}, random.Random(f"{seed} a"))
+        self.b = VirtualEnd(self, "b", {"role": "l", **both, **(local_b or {})}, random.Random(f"{seed} b"))
+        self.a.takes, self.b.takes = takes, takes if takes_b is None else takes_b
+        self.ends = (self.a, self.b)
+        self._still = 0
+        self._looked = 0.0  # when the ends last looked at what has arrived
+        self._plan: list[tuple[float, int, Callable[[], None]]] = []
+        for end in self.ends:
+            end.line_up()
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        """Have something done at a time (seconds of the line's clock)."""
+        self._plan.append((when, len(self._plan), what))
+        self._plan.sort(key=lambda step: step[:2])
+
+    def inject(self, to: End, data: bytes) -> None:
+        """Bytes that nobody's link sent arrive at an end, at whatever place of the stream they fall."""
+        line = self.cable.line_to(to)
+        line.feed(data, self.now)
+
+    def touch(self) -> None:
+        """The ends' state was changed from outside."""
+        self.a.stale = self.b.stale = True
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self._run(None, self.now + seconds)
+
+    def run_until(self, predicate: Callable[[], bool], limit: float) -> bool:
+        """Let time pass until the predicate holds, at most ``limit`` seconds; whether it does."""
+        return self._run(predicate, self.now + limit)
+
+    def establish(self, limit: float = 10.0) -> None:
+        """Run until both ends have a session.
+
+        :raises AssertionError: they have none within ``limit`` seconds.
+        """
+        assert self.run_until(lambda: self.a.up and self.b.up, limit), self.transcript()
+
+    def _run(self, predicate: Callable[[], bool] | None, until: float) -> bool:
+        self.touch()
+        while predicate is None or not predicate():
+            if self.now >= until:
+                return False
+            self._step(until)
+        return True
+
+    def _step(self, until: float) -> None:
+        now, cable = self.now, self.cable
+        when = until
+        for end in self.ends:
+            if end.stale:
+                end.flush(now)
+                end.timer = end.link.next_timer(now)
+                end.stale = False
+            if end.timer is not None and end.timer < when:
+                when = end.timer
+        arrival = cable.next_time()
+        look = inf if arrival is None else max(arrival, self._looked + self.grain)
+        when = min(when, look)
+        if self._plan:
+            when = min(when, self._plan[0][0])
+        if when <= now:
+            when = now
+            self._still += 1
+            if self._still > _STILL:
+                raise AssertionError(f"the link spins at {now:.6f}\n{self.transcript()}")
+        else:
+            self._still = 0
+        self.now = when
+        while self._plan and self._plan[0][0] <= when:
+            self._plan.pop(0)[2]()
+            self.touch()
+        if look <= when:
+            self._looked = when
+            for end in self.ends:
+                data = cable.take(end.name, when)
+                if data:
+                    end.receive(data, when)
+        for end in self.ends:
+            if end.timer is not None and end.timer <= when:
+                end.handle_timer(when)
+
+    # -- the transcript -----------------------------------------------------------------------------------------------
+
+    def log(self, what: object) -> None:
+        """Add a line to the transcript."""
+        self._log.append((self.now, what))
+
+    def transcript(self, lines: int = 120) -> str:
+        """The last frames and events, one a line."""
+        out = [f"seed {self.seed}, the last {lines} frames and events of {self.now:.3f} s:"]
+        for now, what in list(self._log)[-lines:]:
+            if isinstance(what, tuple):
+                name, way, kind, body, length = what
+                arrow = "->" if way == "out" else "<-"
+                what = f"{name} {arrow} {kind.decode()} {length:5} {body[:60].decode('latin-1')}"
+            out.append(f"{now:10.4f} {what}")
+        return "\n".join(out)
