@@ -111,7 +111,7 @@ def test_another_count_is_refused_and_both_counts_are_named(room: Room) -> None:
     room.arrive("y", "b", 3)
     error = only_error(room.arrive("z", "c", 2))
     assert isinstance(error, Mismatch)
-    assert "count of 3" in str(error) and "(a, b)" in str(error) and "you came for a count of 2" in str(error)
+    assert "count of 3" in str(error) and "(arrived: a, b)" in str(error) and "is for a count of 2" in str(error)
     assert error.details == {
         "count": 3,
         "stands": "for a count of 3",
@@ -184,7 +184,7 @@ def test_giving_up_after_the_release_answers_with_the_release(room: Room) -> Non
 def test_a_second_live_arrival_of_one_member_is_refused(room: Room) -> None:
     room.arrive("x", client("a", "1"), 3, as_member="a#net")
     error = only_error(room.arrive("y", client("a", "2"), 3, as_member="a#net"))
-    assert isinstance(error, Mismatch) and "one too many" in str(error) and "a#net" in str(error)
+    assert isinstance(error, Mismatch) and "is already waiting at" in str(error) and "a#net" in str(error)
     assert room.arrive("z", client("a", "2"), 3, as_member="a#disk") == []
 
 

@@ -157,7 +157,8 @@ def test_an_arrival_at_what_was_for_one_use_is_an_error_that_says_so(hall: Hall,
     fault = error(hall.barrier("z", "a", party, reuse="once"), "z")
     assert isinstance(fault, Mismatch) and fault.exit_code == 5
     assert str(fault) == (
-        "barrier 'boot' was for one use and was released 7 s ago, with a, b; use another name, or 'linesync reset' it first"
+        "barrier 'boot' was for one use and was released 7 s ago (arrived: a, b); "
+        "use another name, or run 'linesync reset' first"
     )
     assert fault.details == {"generation": 1, "arrived": ["a", "b"], "released": 7.0}
 
@@ -238,7 +239,7 @@ def test_other_terms_while_it_lingers_are_refused_and_both_are_named(hall: Hall)
     hall.barrier("x", "a", 1, reuse="linger=5")
     fault = error(hall.barrier("y", "a", 2, reuse="linger=5"), "y")
     assert isinstance(fault, Mismatch)
-    assert "stands for a count of 1, lingering 5 s, and you came for a count of 2, lingering 5 s" in str(fault)
+    assert "is for a count of 1, lingering 5 s, but this arrival is for a count of 2, lingering 5 s" in str(fault)
 
 
 def test_those_who_come_during_the_check_of_what_lingers_pass_after_it(hall: Hall) -> None:
@@ -255,7 +256,7 @@ def test_those_who_come_during_the_check_of_what_lingers_pass_after_it(hall: Hal
 
 @pytest.mark.parametrize("text", ["twice", "linger", "linger=", "linger=x", "linger=0", "linger=-1", "linger=nan"])
 def test_what_is_no_reuse_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match="give cyclic, once or linger=S"):
+    with pytest.raises(UsageError, match="expected cyclic, once or linger=S"):
         Reuse.read(text)
 
 

@@ -164,7 +164,7 @@ def test_by_members_nobody_slips_in_during_the_check(hall: Hall) -> None:
     hall.now += 4
     hall.hear("b")
     hall.barrier("y", "b", "a,b")
-    assert "already there" in str(error(hall.barrier("z", "b/2", "a,b"), "z"))
+    assert "is already waiting at" in str(error(hall.barrier("z", "b/2", "a,b"), "z"))
     assert list(failed(hall.end("a/1"))) == ["x"]
     assert hall.barrier("x2", "a/2", "a,b") == []
     assert released(hall.hear("a")) == ["y", "x2"]
@@ -177,7 +177,7 @@ def test_a_timeout_during_the_check_says_from_whom_no_sign_came(hall: Hall) -> N
     hall.barrier("y", "b", 2, timeout=2)
     fault = error(hall.pass_time(2), "y")
     assert isinstance(fault, TimedOut)
-    assert str(fault).endswith("2 of 2 arrived: a, b; no sign of life from a yet")
+    assert str(fault).endswith("2 of 2 arrived: a, b; no answer yet from a")
     assert fault.details["unheard"] == ["a"] and fault.details["missing"] == 0
 
 
@@ -233,5 +233,5 @@ def test_a_named_member_that_comes_during_the_check_waits_for_the_next_generatio
     hall.barrier("y", "b/1", 2, as_member="n")
     assert hall.barrier("z", "b/2", 2, as_member="o") == []
     assert released(hall.hear("a")) == ["x", "y"]
-    assert "already there" in str(error(hall.barrier("w", "a", 2, as_member="o"), "w"))
+    assert "is already waiting at" in str(error(hall.barrier("w", "a", 2, as_member="o"), "w"))
     assert released(hall.barrier("v", "a", 2, as_member="m")) == ["z", "v"]

@@ -50,7 +50,7 @@ def test_two_members_on_one_host_are_two(hall: Hall) -> None:
 def test_who_is_no_member_is_told_who_is(hall: Hall) -> None:
     refusal = error(hall.barrier("x", "c", "a,b"), "x")
     assert isinstance(refusal, Mismatch) and refusal.details["members"] == ["a", "b"]
-    assert str(refusal).startswith("c is no member of barrier 'boot', which is for a,b;")
+    assert str(refusal).startswith("c is not a member of barrier 'boot', which is for a,b;")
     assert len(hall.services.barriers) == 0
 
 
@@ -58,7 +58,7 @@ def test_another_list_is_refused_and_both_are_named(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     refusal = error(hall.barrier("y", "b", "a,b,c"), "y")
     assert isinstance(refusal, Mismatch)
-    assert "stands for a,b," in str(refusal) and "(a)" in str(refusal) and "you came for a,b,c;" in str(refusal)
+    assert "is for a,b," in str(refusal) and "(arrived: a)" in str(refusal) and "this arrival is for a,b,c;" in str(refusal)
     assert refusal.details["stands"] == "for a,b" and refusal.details["yours"] == "for a,b,c"
     assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"]
 
@@ -96,7 +96,7 @@ def test_tolerance_without_members_is_wrong_usage(hall: Hall) -> None:
 def test_a_second_live_client_under_one_members_name_is_refused(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     refusal = error(hall.barrier("y", "a/2", "a,b"), "y")
-    assert isinstance(refusal, Mismatch) and "member a is already there and alive" in str(refusal)
+    assert isinstance(refusal, Mismatch) and "member a is already waiting at barrier 'boot'" in str(refusal)
     assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"], "the first one is not harmed"
 
 

@@ -43,7 +43,7 @@ def test_two_locks_taken_crosswise(hall: Hall) -> None:
     assert fault.exit_code == 6
     assert str(fault) == (
         "deadlock: a waits for lock '2', which b has; b waits for lock '1', which a has; "
-        "let all take them in the same order"
+        "take them in the same order everywhere"
     )
     assert fault.details["cycle"] == [
         {"name": "a", "host": "a", "waits_for": "lock '2', which b has"},

@@ -156,7 +156,7 @@ def test_namespaces_are_apart(room: Room) -> None:
 def test_a_poll_answers_at_once(room: Room) -> None:
     error = only_error(room.wait("x", "a", "b", timeout=0))
     assert isinstance(error, TimedOut) and len(room.events) == 0
-    assert str(error) == "too early at events 'a, b': missing: a, b"
+    assert str(error) == "poll failed at events 'a, b': missing: a, b"
     room.set("b")
     assert got(room.wait("y", "a", "b", any_=True, timeout=0)) == {"y": ("b",)}
 
@@ -175,7 +175,7 @@ def test_a_timeout_names_what_is_set_and_what_is_missing(room: Room) -> None:
 
 def test_an_error_names_the_namespace(room: Room) -> None:
     error = only_error(room.wait("x", "a", namespace="night", timeout=0))
-    assert str(error) == "too early at event 'a' of namespace 'night': missing: a"
+    assert str(error) == "poll failed at event 'a' of namespace 'night': missing: a"
 
 
 def test_whoever_is_gone_is_not_served(room: Room) -> None:

@@ -196,10 +196,10 @@ def test_a_timeout_says_which_message_was_waited_for_and_what_is_there(room: Roo
     errors = failed(room.waits.handle_timer(5.0))
     assert isinstance(errors["x"], TimedOut)
     assert str(errors["x"]) == (
-        "timed out after 5 s at topic 'boot': message 2 from others than a is not there; 1 are, from b"
+        "timed out after 5 s waiting for message 2 of topic 'boot' from a sender other than a: 1 so far, from b"
     )
     assert errors["x"].details == {"first": 2, "messages": 1, "senders": ["b"]}
-    assert "message 3 is not there; 2 are, from b, a" in str(errors["y"])
+    assert "message 3 of topic 'boot': 2 so far, from b, a" in str(errors["y"])
 
 
 def test_whoever_is_gone_is_not_served_and_leaves_nothing(room: Room) -> None:
@@ -325,8 +325,8 @@ def test_a_role_that_nobody_has_is_refused_once_the_group_is_complete(room: Room
     errors = failed(room.join("b=server", group="g"))
     assert isinstance(errors["x"], Mismatch)
     assert str(errors["x"]) == (
-        "topic 'boot' waits for nobody: group 'g', role 'sever': its 2 hosts are all known, and have other roles "
-        "(client, server); name one of these"
+        "topic 'boot': no host matches group 'g', role 'sever': all 2 hosts of the group are known, and their roles are: "
+        "client, server; name one of these roles"
     )
     assert isinstance(only_error(room.gather("y", "a", "sever", timeout=0)), Mismatch)
 
@@ -348,7 +348,7 @@ def test_a_host_that_is_lost_before_it_sent_fails_the_wait_at_once(room: Room) -
     assert list(errors) == ["x", "y"] and isinstance(errors["x"], MemberLost)
     assert str(errors["x"]) == (
         "topic 'boot': b was lost before it had sent (line lost: nothing heard on /dev/ttyS0 for 20 s); have sent: c; "
-        "bring it back and wait again"
+        "bring the host back and wait again"
     )
     assert errors["x"].details["lost"] == {"b": "line lost: nothing heard on /dev/ttyS0 for 20 s"}
     assert errors["x"].details["sent"] == ["c"]
@@ -418,7 +418,7 @@ def test_a_poll_that_gathers_in_vain_leaves_nothing(room: Room) -> None:
     error = only_error(room.gather("x", "a", "server", timeout=0))
     assert isinstance(error, TimedOut) and len(room.mailbox) == 0
     assert str(error) == (
-        "too early at topic 'boot' (the hosts without a group, role 'server'): have sent: nobody; no other host is known"
+        "poll failed at topic 'boot' (the hosts without a group, role 'server'): no host has sent; no other host is known"
     )
 
 

@@ -116,7 +116,7 @@ def test_giving_more_than_the_bound_is_refused_and_changes_nothing(hall: Hall) -
     hall.sem("g", "hub", 3, bound=4)
     fault = error(hall.sem("g2", "hub", 2), "g2")
     assert isinstance(fault, Mismatch)
-    assert str(fault).startswith("semaphore 'slots' holds 3 units, and 2 more would exceed its bound of 4")
+    assert str(fault).startswith("semaphore 'slots' has 3 units, and 2 more would exceed its bound of 4")
     assert fault.details == {"value": 3, "lent": 0, "given": 2, "bound": 4}
     assert got(hall.sem("g3", "hub", 1)) == {"g3": Level(value=4)}
 
@@ -134,7 +134,7 @@ def test_another_bound_is_refused_and_both_are_named(hall: Hall) -> None:
     for number, delta in enumerate([1, 0, -1]):
         fault = error(hall.sem(f"x{number}", "a", delta, bound=5), f"x{number}")
         assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "yours": 5}
-        assert "bounded by 4" in str(fault) and "you came with 5" in str(fault)
+        assert "has a bound of 4" in str(fault) and "this call sets 5" in str(fault)
     assert got(hall.sem("y", "a", 1, bound=4)) == {"y": Level(value=2)}
 
 
