@@ -1,19 +1,17 @@
 """A faulty serial line as a pure model: what a cable, two UARTs and two ttys do to bytes, and when.
 
-Tests drive it on virtual time, ``tools/nullmodem`` drives it on the clock; both pass ``now`` in, so a failure
-seen on one can be replayed on the other from its seed. One direction is a :class:`FaultyLine`; two make a
-:class:`Cable`.
+Tests run it on virtual time, ``tools/nullmodem`` runs it in real time. Both pass ``now`` as an argument, so a failure in
+one can be replayed in the other from its seed. A :class:`FaultyLine` is one direction; a :class:`Cable` has two.
 
-The way of a byte, in order:
+The path of a byte, in order:
 
-1. the sender's buffer (``capacity`` bytes), which it leaves at ``byte_rate``; a stuck XOFF stops it here;
-2. kernel messages (printk) of the sender take the line ahead of it, whole lines at any byte position;
-3. the wire: a cut swallows it; then bursts, bit flips, lost bytes and doubled bytes;
-4. the ttys: stripped to seven bits, XON/XOFF eaten, line ends rewritten, blanks cut or added, long lines cut;
+1. the sender's buffer (``capacity`` bytes), which empties at ``byte_rate`` and stops at a stuck XOFF;
+2. kernel messages (printk) of the sender, which go ahead of it, as whole lines at any byte position;
+3. the wire: a cut loses it; then come bursts, bit flips, lost bytes and doubled bytes;
+4. the ttys: the eighth bit cleared, XON/XOFF removed, line ends rewritten, blanks removed or added, long lines cut;
 5. the delay, and then :meth:`FaultyLine.take`.
 
-The same seed and the same feeds give the same bytes at the same times, however often the line is looked at
-meanwhile.
+The same seed and the same calls of ``feed`` give the same bytes at the same times, however often ``take`` is called.
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ End = Literal["a", "b"]
 """An end of a cable."""
 
 GROUP_S = 0.001
-"""A paced line hands bytes over in groups of at most so many seconds of line time, or a byte."""
+"""A line with a rate delivers bytes in groups of at most this many seconds of line time, or single bytes."""
 
-# An unpaced line is idle at every instant, so that a message would never fall inside anything.
-_PRINTK_HOLD_S = 0.5  # so long it waits there for bytes of the sender
-_PRINTK_SPREAD = 256  # and comes after up to this many of them
-_SLACK = 1e-3  # of a byte: float noise in (now - begin) / byte_time must not cost a whole byte
+# A line without a rate is idle at every instant. To fall between bytes, a kernel message waits on it for the sender's.
+_PRINTK_HOLD_S = 0.5  # the longest wait, in seconds
+_PRINTK_SPREAD = 256  # the message comes after fewer bytes than this
+_SLACK = 1e-3  # of a byte: a rounding error in (now - begin) / byte_time must not cost a whole byte
 
 _PRINTK = (
     "usb 1-1: new high-speed USB device number {} using xhci_hcd",
@@ -59,7 +57,7 @@ _PRINTK = (
 
 
 class _Windows:
-    """Spans of time, merged where they overlap; a span holds its start and not its end."""
+    """Spans of time, merged where they overlap. A span contains its start but not its end."""
 
     __slots__ = ("_edges",)
 
@@ -81,13 +79,13 @@ class _Windows:
         return self._edges[at] if at % 2 else t
 
     def edge(self, t: float) -> float:
-        """The next start or end after ``t``; infinity if there is none."""
+        """The next start or end of a span after ``t``; infinity if there is none."""
         at = bisect_right(self._edges, t)
         return self._edges[at] if at < len(self._edges) else inf
 
 
 class _Kernel:
-    """The sender's kernel: says when its next message is due, and what it is."""
+    """The sender's kernel: when its next message is due, and the message."""
 
     __slots__ = ("_origin", "_rate", "_rng", "due")
 
@@ -98,7 +96,7 @@ class _Kernel:
         self.due = origin + self._rng.expovariate(rate)
 
     def speak(self, spread: int) -> tuple[bytes, int]:
-        """The message that is due, and after how many bytes of the sender it comes (below ``spread``)."""
+        """The message that is due, and the number of the sender's bytes before it (below ``spread``)."""
         text = self._rng.choice(_PRINTK).format(self._rng.randint(1, 9))
         line = f"[{self.due - self._origin + 5:12.6f}] {text}\r\n".encode()
         after = self._rng.randrange(spread) if spread and self._rng.random() < 0.5 else 0
@@ -109,13 +107,13 @@ class _Kernel:
 class FaultyLine:
     """One direction of a serial line.
 
-    Times are seconds on any clock that does not run backwards; every call brings the line up to its ``now``.
+    Times are seconds on any clock that does not run backwards; every call advances the line to its ``now``.
 
-    :param faults: what is wrong with it.
+    :param faults: its faults; none by default.
     :param seed: decides every random choice.
-    :param byte_rate: bytes a second (baud / 10 for 8N1), or None for a line that takes no time.
-    :param capacity: bytes the sender's buffer holds (a UART: 16 to 256), or None for no bound.
-    :param start: the time at which the line comes to be; cuts and stuck XOFFs count from it.
+    :param byte_rate: bytes per second (baud / 10 for 8N1), or None for a line that takes no time.
+    :param capacity: the size of the sender's buffer in bytes (a UART: 16 to 256), or None for no limit.
+    :param start: the time at which the line starts; cuts and stuck XOFFs count from it.
     """
 
     def __init__(
@@ -128,7 +126,7 @@ class FaultyLine:
         start: float = 0.0,
     ) -> None:
         if byte_rate is not None and not 0 < byte_rate < inf:
-            raise UsageError(f"A line cannot run at {byte_rate} bytes a second; give more than 0, or None.")
+            raise UsageError(f"invalid byte_rate {byte_rate}: expected more than 0 bytes per second, or None")
         self.faults = faults or Faults()
         self.counters = Counters()
         self._byte_time = 1.0 / byte_rate if byte_rate else 0.0
@@ -139,44 +137,46 @@ class FaultyLine:
         self._stuck = _Windows(self.faults.stuck_xoff, start)
         self._windowed = bool(self.faults.cuts or self.faults.stuck_xoff)
         self._stages = stages(self.faults, seed * 16, self.counters)
-        self._harm: Stage | None = None  # what its ports' rates do to bytes
+        self._rate_fault: Stage | None = None  # what its ports' rates do to bytes
         self._kernel = _Kernel(self.faults.printk, seed * 16, start) if self.faults.printk else None
         self._pulled = False
         self._seen = start  # the latest `now`
-        self._settled = -inf  # the same, unless bytes that take no time were fed since
+        self._settled = -inf  # the same, unless bytes were fed since to a line that takes no time
         self._free = start  # when the wire can begin the next byte
         self._fifo = bytearray()
         self._message = b""  # a kernel message that is due ...
         self._message_after = 0  # ... after so many bytes of the fifo ...
-        self._message_by = inf  # ... or at this time, if they do not come
+        self._message_by = inf  # ... or at this time, if there are not as many
         self._travelling: deque[tuple[float, bytes]] = deque()
         self._travelling_bytes = 0
         self._ready = bytearray()
 
     @property
     def waiting(self) -> int:
-        """Bytes fed or added that are still on their way, or ready and not yet taken."""
+        """Bytes that were fed or added and were not taken yet."""
         on_the_way = len(self._fifo) + len(self._message) + self._travelling_bytes
         return on_the_way + self.counters.held + len(self._ready)
 
     @property
     def pulled(self) -> bool:
-        """Whether the cable is pulled by hand."""
+        """Whether :meth:`pull` has unplugged the cable."""
         return self._pulled
 
     def room(self, now: float) -> int:
-        """How many bytes :meth:`feed` takes at ``now``; a large number if the buffer has no bound."""
+        """How many bytes :meth:`feed` accepts at ``now``; a large number if the buffer has no limit."""
         self._advance(now)
         return (1 << 30) if self._capacity is None else max(self._capacity - len(self._fifo), 0)
 
     def feed(self, data: bytes, now: float) -> None:
         """Put ``data`` into the sender's buffer.
 
-        :raises UsageError: it is longer than :meth:`room`; nothing was taken.
+        :raises UsageError: it is longer than :meth:`room`; the line has accepted none of it.
         """
         self._advance(now)
         if self._capacity is not None and len(data) > self._capacity - len(self._fifo):
-            raise UsageError(f"{len(data)} bytes do not fit into the line's {self._capacity}; ask room().")
+            raise UsageError(
+                f"{len(data)} bytes do not fit into the line's buffer of {self._capacity}; call room() first"
+            )
         if not self._source():
             self._free = max(self._free, self._seen)
         self._fifo += data
@@ -185,7 +185,7 @@ class FaultyLine:
         self.counters.bytes_in += len(data)
 
     def take(self, now: float) -> bytes:
-        """What has arrived up to ``now`` and was not taken before."""
+        """The bytes that have arrived up to ``now`` and were not taken before."""
         self._advance(now)
         while self._travelling and self._travelling[0][0] <= self._seen:
             chunk = self._travelling.popleft()[1]
@@ -198,10 +198,10 @@ class FaultyLine:
         self.counters.bytes_out += len(out)
         return out
 
-    def set_rate(self, byte_rate: float, harm: Stage | None, now: float) -> None:
-        """From now on bytes leave at this rate.
+    def set_rate(self, byte_rate: float, rate_fault: Stage | None, now: float) -> None:
+        """Change the rate at which bytes leave.
 
-        :param harm: what becomes of them on the wire, before the line's own faults; None for nothing.
+        :param rate_fault: a stage for the bytes, before the line's own faults; None for none.
         """
         self._advance(now)
         if not self._source():
@@ -210,22 +210,22 @@ class FaultyLine:
         self._group = max(1, int(byte_rate * GROUP_S))
         if self._capacity is not None:
             self._capacity = max(16, ceil(byte_rate * 2 * GROUP_S))
-        self._harm = harm
+        self._rate_fault = rate_fault
 
     def pull(self, now: float) -> None:
-        """Pull the cable: from now on bytes vanish as in a cut, until :meth:`plug`."""
+        """Unplug the cable: bytes are lost as in a cut, until :meth:`plug`."""
         self._advance(now)
         self._pulled = True
 
     def plug(self, now: float) -> None:
-        """Put the cable back."""
+        """Plug the cable in again."""
         self._advance(now)
         self._pulled = False
 
     def next_time(self) -> float | None:
-        """When to look again (bytes arrive, room appears, a kernel message comes); None if nothing is due.
+        """The time of the next event (bytes arrive, the buffer has room, a kernel message comes); None if nothing is due.
 
-        The time lies in the past if :meth:`take` already has something.
+        The time is in the past if there are bytes for :meth:`take`.
         """
         if self._ready:
             return self._seen
@@ -237,7 +237,7 @@ class FaultyLine:
         return when if when < inf else None
 
     def _begin(self) -> float:
-        """When the next byte leaves the sender; infinity if it has none."""
+        """When the next byte leaves the sender; infinity if there is none."""
         if self._fifo or (self._message and not self._message_after):
             begin = self._free
         elif self._message:
@@ -275,7 +275,8 @@ class FaultyLine:
         self.counters.printk += len(self._message)
 
     def _sendable(self, begin: float, now: float) -> int:
-        """How many bytes of the source leave together from ``begin`` on: complete by ``now``, of one fate."""
+        """How many bytes of the source leave together from ``begin`` on. All are complete by ``now`` and meet the same
+        window."""
         source = self._source()
         count = len(source)
         if source is self._fifo and self._message:
@@ -289,7 +290,7 @@ class FaultyLine:
         if self._windowed:
             until = min(until, self._cuts.edge(begin), self._stuck.edge(begin))
         if until - begin < count * self._byte_time:
-            # A byte that has begun is sent to its end.
+            # A byte that has begun is sent completely.
             count = min(count, max(1, ceil((until - begin) / self._byte_time - _SLACK)))
         return count
 
@@ -305,8 +306,8 @@ class FaultyLine:
         if self._pulled or (self._windowed and self._cuts.covers(begin)):
             self.counters.cut += count
             return
-        if self._harm is not None:
-            chunk = self._harm(chunk)
+        if self._rate_fault is not None:
+            chunk = self._rate_fault(chunk)
         for stage in self._stages:
             chunk = stage(chunk)
         if not self._delay:
@@ -317,13 +318,13 @@ class FaultyLine:
 
 
 class Cable:
-    """Two lines, one each way, between the ends ``"a"`` and ``"b"``.
+    """Two lines, one in each direction, between the ends ``"a"`` and ``"b"``.
 
-    :param faults: of the direction a to b.
-    :param faults_ba: of the direction b to a; the same if None.
-    :param echo: what an end sends comes back to it too, as it arrives at the other (a two-wire bus).
-    :param seed: decides every random choice of both directions, which differ.
-    :param byte_rate: see :class:`FaultyLine`; so are ``capacity`` and ``start``.
+    :param faults: the faults of the direction a to b.
+    :param faults_ba: the faults of the direction b to a; None for the same faults.
+    :param echo: each end also receives what it sends, as it arrives at the other end (a two-wire bus).
+    :param seed: decides every random choice; the two directions get different ones.
+    :param byte_rate: as for :class:`FaultyLine`, like ``capacity`` and ``start``.
     """
 
     def __init__(
@@ -362,7 +363,7 @@ class Cable:
         self.line_from(end).feed(data, now)
 
     def take(self, end: End, now: float) -> bytes:
-        """What has arrived at ``end`` up to ``now``, echo included, and was not taken before."""
+        """The bytes that have arrived at ``end`` up to ``now``, including echoes, and were not taken before."""
         self._seen = max(self._seen, now)
         if not self.echo:
             return self.line_to(end).take(now)
@@ -374,17 +375,17 @@ class Cable:
         return out
 
     def pull(self, now: float) -> None:
-        """Pull the cable: what is sent vanishes, both ways, until :meth:`plug`."""
+        """Unplug the cable: bytes are lost in both directions, until :meth:`plug`."""
         self.ab.pull(now)
         self.ba.pull(now)
 
     def plug(self, now: float) -> None:
-        """Put the cable back."""
+        """Plug the cable in again."""
         self.ab.plug(now)
         self.ba.plug(now)
 
     def next_time(self) -> float | None:
-        """When to look again at either end; None if nothing is under way."""
+        """The time of the next event at either end; None if nothing is due."""
         if any(self._echoed.values()):
             return self._seen
         times = [when for line in (self.ab, self.ba) if (when := line.next_time()) is not None]

@@ -1,7 +1,7 @@
-"""What the rates of two ports make of the cable between them.
+"""The rates of a cable's two ports, and their effect on the bytes.
 
-Bytes go at the rate of the port that sends them. A port that listens at another rate samples them at wrong moments: it
-sees other bytes, and another number of them. And a cable may be too long for a rate, or its driver too weak.
+Bytes travel at the rate of the port that sends them. A port with another rate samples them at the wrong moments: it
+receives other bytes, and more or fewer of them. A cable may also be too long for a rate, or its driver too weak.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from linesync.testing.faults import Counters, Faults, Stage, stages
 
 __all__ = ["CableRates"]
 
-_TOLERANCE = 0.04  # of the rate: a UART still finds the bits
-_MOST = 3.0  # garbage bytes for each byte that was sent
+_TOLERANCE = 0.04  # of the rate: up to this difference a UART still finds the bits
+_MOST = 3.0  # the most garbage bytes for each byte that was sent
 _ENDS: tuple[End, End] = ("a", "b")
 
 
 class CableRates:
     """The rates of a cable's two ports.
 
-    :param cable: what it carries is paced by its sender's rate from now on.
-    :param baud: of both ports at first, bits a second; ten to a byte.
-    :param most: the fastest rate that the cable carries; what goes faster is garbage. None for any.
-    :param noisy: the probability that a bit flips, by the rate above which it holds; the highest rate that is exceeded
-        counts.
-    :raises UsageError: a rate is not above 0, a probability not between 0 and 1.
+    :param cable: the cable, whose lines get the rates of their senders.
+    :param baud: the rate of both ports at the start, in bits per second; a byte has ten bits.
+    :param most: the highest rate that the cable carries; bytes at a higher rate arrive as garbage. None for no limit.
+    :param noisy: for rates above each key, the probability that a bit flips; the highest key below the rate counts.
+    :raises UsageError: a rate is not above 0, or a probability is not between 0 and 1.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class CableRates:
         now: float = 0.0,
     ) -> None:
         if not all(0 < rate < inf for rate in (baud, *([] if most is None else [most]))):
-            raise UsageError(f"A line cannot run at {baud if most is None else most} bits a second; give more than 0.")
+            raise UsageError(f"invalid rate {baud if most is None else most}: expected more than 0 bits per second")
         self.baud: dict[End, float] = {"a": baud, "b": baud}
         self._most = inf if most is None else most
         self._cable = cable
@@ -52,13 +51,13 @@ class CableRates:
         self.set_noise(noisy or {}, now)
 
     def set(self, end: End, baud: float, now: float) -> None:
-        """The port at ``end`` has this rate from now on."""
+        """Set the rate of the port at ``end``."""
         if baud != self.baud[end] and baud > 0:
             self.baud[end] = baud
             self._apply(now)
 
     def set_noise(self, noisy: Mapping[float, float], now: float) -> None:
-        """Bits flip like this from now on; see ``noisy`` of the class."""
+        """Change how bits flip; see ``noisy`` of the class."""
         self.noisy = dict(sorted(noisy.items()))
         self._noise = {
             (end, above): stages(Faults(ber=ber), self._seed * 16 + 7 + number, self._cable.line_from(end).counters)
@@ -70,9 +69,9 @@ class CableRates:
     def _apply(self, now: float) -> None:
         for end, far in (_ENDS, _ENDS[::-1]):
             line = self._cable.line_from(end)
-            line.set_rate(self.baud[end] / 10, self._harm(end, far, line), now)
+            line.set_rate(self.baud[end] / 10, self._rate_fault(end, far, line), now)
 
-    def _harm(self, end: End, far: End, line: FaultyLine) -> Stage | None:
+    def _rate_fault(self, end: End, far: End, line: FaultyLine) -> Stage | None:
         rate, there = self.baud[end], self.baud[far]
         if abs(rate - there) > _TOLERANCE * rate:
             return _garbage(self._random[end], min(there / rate, _MOST), line.counters)
@@ -84,7 +83,7 @@ class CableRates:
 
 
 def _garbage(rng: random.Random, share: float, counters: Counters) -> Stage:
-    """Random bytes, so many for each one."""
+    """A stage that replaces each byte by ``share`` random bytes on average."""
     owed = 0.0
 
     def stage(data: bytes) -> bytes:

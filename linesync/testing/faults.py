@@ -1,9 +1,8 @@
-"""What harms a byte stream: the faults by name, the counters, and each fault as a stage from bytes to bytes.
+"""Faults of a byte stream: their names, their counters, and each fault as a stage from bytes to bytes.
 
-:mod:`linesync.testing.faults` puts the stages onto a line with time. Every kind of fault draws from a
-generator of its own and counts bytes, not calls, so the result does not depend on how the stream is chopped.
-Rare faults are drawn as the gap to the next one (geometric distribution), which costs nothing for the bytes
-in between.
+:mod:`linesync.testing.cable` applies the stages to a line with time. Each kind of fault has its own random generator and
+counts bytes, not calls, so the result does not depend on how the stream is split into calls. For a rare fault the distance
+to the next one is drawn (geometric distribution), so the bytes in between cost nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from linesync.errors import UsageError
 __all__ = ["Counters", "Faults", "Stage", "stages"]
 
 Stage = Callable[[bytes], bytes]
-"""Takes the next bytes of the stream, returns what is left of them; counts what it did."""
+"""Takes the next bytes of the stream, returns what becomes of them, and counts what it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What is wrong with one direction of a line; the default is a perfect one.
+    """The faults of one direction of a line; none by default.
 
-    :raises UsageError: a probability is outside 0..1, or a time, a rate or a length is negative.
+    :raises UsageError: a probability is outside 0..1, a time or a rate is negative, or a length is below 1.
     """
 
     ber: float = 0.0
@@ -34,52 +33,54 @@ class Faults:
     drop: float = 0.0
     """Probability that a byte is lost."""
     dup: float = 0.0
-    """Probability that a byte comes twice."""
+    """Probability that a byte arrives twice."""
     burst: float = 0.0
-    """Probability, at each byte, that a burst begins: random bytes in place of the line's own."""
+    """Probability, for each byte, that a burst begins: random bytes replace those on the line."""
     burst_max: int = 32
     """Longest burst in bytes; lengths are drawn evenly from 1 up to it."""
     cuts: tuple[tuple[float, float], ...] = ()
-    """(start, duration) in seconds from the line's start: bytes sent in that time vanish."""
+    """(start, duration) in seconds from the line's start: bytes sent in that time are lost."""
     stuck_xoff: tuple[tuple[float, float], ...] = ()
-    """(start, duration) in seconds from the line's start: nothing is sent and nothing lost."""
+    """(start, duration) in seconds from the line's start: bytes are not sent in that time, but not lost."""
     seven_bit: bool = False
     """The eighth bit of every byte is cleared."""
     eat_xonxoff: bool = False
-    """0x11 and 0x13 vanish."""
+    """0x11 and 0x13 are removed."""
     lf_to_crlf: bool = False
     """Every LF becomes CR LF (ONLCR)."""
     cr_to_lf: bool = False
-    """Every CR becomes LF (ICRNL); comes after ``lf_to_crlf``."""
+    """Every CR becomes LF (ICRNL); applied after ``lf_to_crlf``."""
     trim_blanks: bool = False
-    """Blanks and tabs before a CR or LF vanish; they are held until the next byte tells."""
+    """Blanks and tabs before a CR or LF are removed; they are held until the next byte arrives."""
     add_blanks: int = 0
     """Number of blanks added before every line end (LF, CR or CR LF)."""
     line_limit: int | None = None
-    """Longest line in bytes, LF included (4096: a canonical tty); the rest up to the LF vanishes."""
+    """Longest line in bytes, including the LF (4096: a canonical tty); the rest of a longer line is removed."""
     printk: float = 0.0
-    """Mean number of kernel messages a second (exponential gaps), each a whole line ending in CR LF."""
+    """Mean number of kernel messages per second (exponential gaps), each a whole line that ends with CR LF."""
     delay: float = 0.0
     """Seconds a byte travels after it has left the sender."""
 
     def __post_init__(self) -> None:
         for name in ("ber", "drop", "dup", "burst"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"{name} is {getattr(self, name)}; give a probability between 0 and 1.")
+                raise UsageError(f"invalid {name} {getattr(self, name)}: expected a probability between 0 and 1")
         for name in ("add_blanks", "printk", "delay"):
             if not 0 <= getattr(self, name) < inf:
-                raise UsageError(f"{name} is {getattr(self, name)}; give a number that is not negative.")
-        if self.burst_max < 1 or (self.line_limit is not None and self.line_limit < 1):
-            raise UsageError("burst_max and line_limit are lengths in bytes; give at least 1.")
-        if any(start < 0 or duration < 0 for start, duration in (*self.cuts, *self.stuck_xoff)):
-            raise UsageError("Windows are (start, duration) in seconds from the line's start; none is negative.")
+                raise UsageError(f"invalid {name} {getattr(self, name)}: expected a number of at least 0")
+        for name in ("burst_max", "line_limit"):
+            if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
+                raise UsageError(f"invalid {name} {getattr(self, name)}: expected a length of at least 1 byte")
+        for start, duration in (*self.cuts, *self.stuck_xoff):
+            if start < 0 or duration < 0:
+                raise UsageError(f"invalid window {start}:{duration}: expected a start and a duration of at least 0 s")
 
 
 @dataclass(slots=True)
 class Counters:
-    """What one direction has seen, in bytes unless named otherwise.
+    """What happened on one direction of a line, in bytes unless a name says otherwise.
 
-    Always: ``bytes_in + printk + doubled + added == bytes_out + dropped + eaten + cut + waiting``,
+    At any time ``bytes_in + printk + doubled + added == bytes_out + dropped + eaten + cut + waiting``,
     where ``waiting`` is :attr:`linesync.testing.cable.FaultyLine.waiting`.
     """
 
@@ -88,23 +89,23 @@ class Counters:
     bytes_out: int = 0
     """Taken by the receiver."""
     flipped_bits: int = 0
-    """Bits, not bytes."""
+    """Bits that were flipped."""
     garbled: int = 0
     """Replaced by a burst."""
     dropped: int = 0
     """Lost one by one."""
     doubled: int = 0
-    """Extra copies."""
+    """Extra copies of bytes that arrived twice."""
     eaten: int = 0
-    """Swallowed by a tty: XON/XOFF, blanks at line ends, the rest of a long line."""
+    """Removed by a tty: XON/XOFF, blanks at line ends, the rest of a long line."""
     added: int = 0
-    """Put in by a tty: CR before LF, blanks at line ends."""
+    """Added by a tty: CR before LF, blanks at line ends."""
     printk: int = 0
-    """Kernel messages put on the line."""
+    """Bytes of kernel messages."""
     cut: int = 0
     """Lost while the line was cut."""
     held: int = 0
-    """Held back at this moment by a tty that waits for the rest of the line; part of ``waiting``."""
+    """Currently held by a tty that waits for the rest of the line; part of ``waiting``."""
 
     def as_dict(self) -> dict[str, int]:
         """The counters by name, JSON-able."""
@@ -112,7 +113,7 @@ class Counters:
 
 
 class _Hits:
-    """Where rare events of probability ``p`` fall in a stream of trials."""
+    """The positions of rare events of probability ``p`` in a stream of trials."""
 
     __slots__ = ("_gap", "_log_miss", "_random")
 
@@ -185,7 +186,7 @@ def _doubles(rng: random.Random, p: float, counters: Counters) -> Stage:
 
 def _bursts(rng: random.Random, p: float, longest: int, counters: Counters) -> Stage:
     hits = _Hits(rng, p)
-    lengths = random.Random(rng.random())  # its own, or a burst's length would depend on the gaps drawn ahead
+    lengths = random.Random(rng.random())  # a separate generator, so that lengths do not depend on the gaps drawn ahead
     left = b""
 
     def stage(data: bytes) -> bytes:
@@ -263,7 +264,7 @@ def _blank_adder(count: int, counters: Counters) -> Stage:
 
     def stage(data: bytes) -> bytes:
         nonlocal after_cr
-        # A CR ends the line at once; its LF, in the next chunk perhaps, must not get blanks of its own.
+        # A CR ends the line immediately. An LF after it, perhaps in the next chunk, must not get blanks too.
         whole = after_cr and data[:1] == b"\n"
         after_cr = data[-1:] == b"\r"
         out = data[:whole] + _LINE_END.sub(lambda end: blanks + end.group(), data[whole:])
@@ -274,7 +275,7 @@ def _blank_adder(count: int, counters: Counters) -> Stage:
 
 
 def _line_limiter(limit: int, counters: Counters) -> Stage:
-    room = limit - 1  # the LF always has its place, as in a canonical tty
+    room = limit - 1  # one byte is reserved for the LF, as in a canonical tty
 
     def stage(data: bytes) -> bytes:
         nonlocal room
@@ -292,9 +293,9 @@ def _line_limiter(limit: int, counters: Counters) -> Stage:
 
 
 def stages(faults: Faults, seed: int, counters: Counters) -> list[Stage]:
-    """The stages that ``faults`` asks for, wire first, then ttys; an empty list for a perfect line.
+    """The stages for ``faults``: first those of the wire, then those of the ttys. Empty for a line without faults.
 
-    :param seed: the same seed on the same bytes gives the same harm, for each kind of fault by itself.
+    :param seed: the same seed and the same bytes give the same faults, for each kind of fault separately.
     """
     chosen: list[Stage] = []
     if faults.burst:

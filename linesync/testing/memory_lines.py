@@ -1,15 +1,14 @@
-"""Lines in memory, on the clock of the loop they are opened in: serial lines that do harm, and perfect pipes.
+"""Lines in memory, on the clock of their event loop: serial lines with faults, and perfect pipes.
 
-A :class:`Switchboard` knows them by endpoint and has the :func:`connect` and :func:`listen` of
-:mod:`linesync.transports`, so that a hub, an agent or a client that is given these two never touches the outside. A
-process that dies (:meth:`MemoryLine.die`) takes its end of a pipe with it, which the other side sees, and falls silent
-on a serial line, which nobody sees.
+A :class:`Switchboard` finds them by endpoint. It has the functions ``connect`` and ``listen`` of
+:mod:`linesync.transports`, so a hub, an agent or a client that gets these two needs no real line. A process that dies
+(:meth:`MemoryLine.die`) closes its end of a pipe, which the other side sees, and becomes silent on a serial line, which no
+one sees.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from ..errors import BusyError, LinesyncFailed
 from ..transports.base_line import BaseLine
@@ -19,16 +18,16 @@ from .faults import Faults
 
 __all__ = ["MemoryLine", "Pipe", "SerialWire", "Switchboard"]
 
-_GRAIN = 0.01  # seconds between looks at what has arrived on a serial line, as a UART's FIFO and a driver let it
+_GRAIN = 0.01  # seconds between deliveries on a serial line: a UART's FIFO and its driver collect bytes in the meantime
 
 
 class MemoryLine(BaseLine):
-    """One end, as its owner has it open."""
+    """One end of a line, opened by its owner."""
 
     dead = False
 
     def die(self) -> None:
-        """The process that has this end open is killed: nothing that it still does comes through."""
+        """The process that has this end open is killed: what it still writes has no effect."""
         self.dead = True
         self.abort()
 
@@ -38,7 +37,7 @@ class MemoryLine(BaseLine):
 
 
 class Pipe(MemoryLine):
-    """One end of a pipe, which carries everything at once."""
+    """One end of a pipe, which carries bytes without delay."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver) -> None:
         super().__init__(loop, info, receiver)
@@ -48,7 +47,7 @@ class Pipe(MemoryLine):
 
     @staticmethod
     def pair(endpoint: str, caller: ReceiverFactory, listener: ReceiverFactory) -> tuple[Pipe, Pipe]:
-        """The two ends: the caller's and the listener's."""
+        """A new pipe: the caller's end and the listener's end."""
         loop = asyncio.get_running_loop()
         info = LineInfo(endpoint=endpoint, kind="unix", eight_bit=True)
         ends = Pipe(loop, info, caller()), Pipe(loop, info, listener())
@@ -92,8 +91,8 @@ class Pipe(MemoryLine):
 class SerialWire:
     """A null-modem cable between two serial ports: end ``a`` and end ``b``.
 
-    :param byte_rate: bytes a second; the ports say ten times as many baud.
-    :param faults: of both directions.
+    :param byte_rate: bytes per second; the ports report ten times as many baud.
+    :param faults: the faults of both directions.
     """
 
     def __init__(
@@ -118,12 +117,13 @@ class SerialWire:
     def open(self, end: End, endpoint: str, factory: ReceiverFactory) -> Line:
         """Open the port at one end.
 
-        :raises LinesyncFailed: the adapter is not there (:meth:`vanish`), or somebody has it open.
+        :raises LinesyncFailed: the adapter is unplugged (:meth:`vanish`).
+        :raises BusyError: the port is already open.
         """
         if self._gone:
             raise LinesyncFailed(f"{endpoint} does not exist; plug the adapter in")
         if end in self.lines:
-            raise BusyError(f"{endpoint} is open already; close it there")
+            raise BusyError(f"{endpoint} is already open; close it first")
         info = LineInfo(
             endpoint=endpoint, kind="serial", baud=int(self._byte_rate * 10), byte_rate=self._byte_rate, shared=True
         )
@@ -134,29 +134,29 @@ class SerialWire:
         return line
 
     def pull(self) -> None:
-        """Pull the cable: what is sent vanishes, and neither end notices."""
+        """Unplug the cable: bytes are lost, and neither end notices."""
         self.plugged = False
         self.cable.pull(self._loop.time())
 
     def vanish(self) -> None:
-        """The adapters at both ends are unplugged: the ports are lost and cannot be opened."""
+        """Unplug the adapters at both ends: the ports are lost and cannot be opened."""
         self.pull()
         self._gone = True
         for line in list(self.lines.values()):
             line.abort()
 
     def plug(self) -> None:
-        """All is well again."""
+        """Plug the cable and both adapters in again."""
         self._gone = False
         self.plugged = True
         self.cable.plug(self._loop.time())
 
     def drained(self) -> bool:
-        """Nothing is on its way that anybody will hear."""
+        """Whether no bytes are on their way to an open port."""
         return not any(self.cable.line_to(end).waiting for end in self.lines)
 
-    def hush(self) -> None:
-        """What is on its way is lost, and nothing is wrong with the line from now on."""
+    def remove_faults(self) -> None:
+        """Lose the bytes that are on their way, and let the line work without faults."""
         self.cable = Cable(byte_rate=self._byte_rate, start=self._loop.time())
         if not self.plugged:
             self.cable.pull(self._loop.time())
@@ -185,7 +185,7 @@ class SerialWire:
         for end in ends:
             data = self.cable.take(end, now)
             line = self.lines.get(end)
-            if data and line is not None:  # what comes while nobody has the port open is lost
+            if data and line is not None:  # bytes that arrive while the port is not open are lost
                 line._deliver(data)
         if self.lines:
             self._plan()
@@ -228,15 +228,14 @@ class _Listening:
 
 
 class Switchboard:
-    """Where endpoints lead."""
+    """The lines by endpoint."""
 
     def __init__(self) -> None:
         self._ports: dict[str, tuple[SerialWire, End]] = {}
         self._listening: dict[str, _Listening] = {}
-        self.calling: Callable[[Pipe], None] | None = None
 
     def add(self, wire: SerialWire, a: str, b: str) -> None:
-        """The endpoints that name a wire's two ends."""
+        """Give the two ends of a wire the endpoints ``a`` and ``b``."""
         self._ports[a], self._ports[b] = (wire, "a"), (wire, "b")
 
     async def connect(self, endpoint: str, factory: ReceiverFactory) -> Line:
@@ -246,7 +245,7 @@ class Switchboard:
             return wire.open(end, endpoint, factory)
         listening = self._listening.get(endpoint)
         if listening is None:
-            raise LinesyncFailed(f"nobody listens on {endpoint}; start a hub or an agent there")
+            raise LinesyncFailed(f"no process listens on {endpoint}; start a hub or an agent there")
         ours, theirs = Pipe.pair(endpoint, factory, listening.factory)
         listening.accepted = [*(pipe for pipe in listening.accepted if pipe.other is not None), theirs]
         return ours
@@ -256,11 +255,11 @@ class Switchboard:
     ) -> _Listening:
         """As :func:`linesync.transports.listen`."""
         if endpoint in self._listening:
-            raise BusyError(f"somebody else listens on {endpoint}; choose another socket")
+            raise BusyError(f"another process already listens on {endpoint}; choose another socket")
         self._listening[endpoint] = _Listening(self, endpoint, factory)
         return self._listening[endpoint]
 
     def hang_up(self, endpoint: str) -> list[Pipe]:
-        """Nobody listens there any more; the lines that were accepted and are open."""
+        """Stop listening at an endpoint; returns the accepted lines that are still open."""
         listening = self._listening.pop(endpoint, None)
         return [] if listening is None else [pipe for pipe in listening.accepted if pipe.other is not None]

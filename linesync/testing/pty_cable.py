@@ -1,15 +1,13 @@
-"""Two ptys joined by a :class:`~linesync.testing.cable.Cable`, run on the clock.
+"""Two ptys joined by a :class:`~linesync.testing.cable.Cable`, in real time.
 
-A pty has no speed: the kernel swallows some 12 KB of a writer's bytes at once and shows them to the reader at
-once. So we read from each pty only what the cable's small buffer has room for, at the line's pace. What a
-writer has queued in the kernel's own pty buffer cannot be bounded from here: back-pressure reaches a writer
-only when that buffer is full too, and ``tcdrain`` returns at once. A sender that wants to be prompt must pace
-itself.
+A pty has no speed: the kernel accepts about 12 KB from a writer immediately and passes them to the reader immediately. So
+this module reads from each pty only as much as fits into the cable's small buffer, at the line's rate. It cannot limit what
+a writer has queued in the kernel's pty buffer: a writer is stopped only when that buffer is full too, and ``tcdrain``
+returns immediately. A sender that needs short delays must pace itself.
 
-This process wakes late at times, on a busy machine by milliseconds, and a UART would not have idled
-meanwhile. So we remember how many bytes were waiting in the pty at the last look and feed them at the
-instants, in the past, at which the buffer had room for them; only bytes that came since then are fed at the
-present.
+This process sometimes wakes up late, by milliseconds on a busy machine, and a UART would not have been idle in the
+meantime. So it remembers how many bytes were waiting in the pty at the last call, and feeds them at the past times at which
+the buffer had room for them. Only bytes that arrived since then are fed at the present time.
 """
 
 from __future__ import annotations
@@ -28,14 +26,13 @@ from linesync.testing.cable_rates import CableRates
 
 __all__ = ["PtyCable"]
 
-_SPEED_LOOK = 0.05  # seconds between looks at the ptys' speeds while nothing else happens
+_SPEED_LOOK = 0.05  # seconds between checks of the ptys' speeds while nothing else happens
 _WAYS: tuple[tuple[End, End], ...] = (("a", "b"), ("b", "a"))
 
 
 class _Pty:
-    """One pty: we hold the master, and the slave too, lest the master fail while nobody else has that open.
-
-    The slave stays open here also because its termios are read through it: a pty keeps what was set last.
+    """One pty. We keep the master open, and also the slave, for two reasons: the master would fail while no process has the
+    slave open, and we read the slave's termios through it.
     """
 
     def __init__(self, link: str | None) -> None:
@@ -51,10 +48,10 @@ class _Pty:
             os.close(self.master)
             os.close(self._slave)
             raise
-        self._speed = -1  # the termios' constant of the last look
+        self._speed = -1  # the termios constant at the last check
         self._bauds = {number: int(name[1:]) for name, number in vars(termios).items() if name[1:].isdigit()}
-        self.queued = 0  # bytes known to wait in the kernel for us
-        self.overrun = 0  # bytes the kernel had no room for: nobody reads the slave
+        self.queued = 0  # bytes that were waiting in the kernel for us at the last call of look()
+        self.overrun = 0  # bytes that the kernel had no room for, since no process reads the slave
 
     @property
     def name(self) -> str:
@@ -62,15 +59,15 @@ class _Pty:
 
     def _make_link(self, link: Path) -> None:
         if link.exists() and not link.is_symlink():
-            raise UsageError(f"{link} exists and is not a symbolic link; choose another path.")
+            raise UsageError(f"{link} exists and is not a symbolic link; choose another path")
         try:
             link.unlink(missing_ok=True)
             link.symlink_to(self.path)
         except OSError as error:
-            raise UsageError(f"Cannot make the link {link}: {error.strerror}; choose another path.") from None
+            raise UsageError(f"cannot make the link {link}: {error.strerror}; choose another path") from None
 
     def baud(self) -> int | None:
-        """The speed that its user has set, if that is another one than at the last look; bits a second."""
+        """The speed that the pty's user has set, in bits per second, if it has changed since the last call; else None."""
         speed = termios.tcgetattr(self._slave)[5]
         if speed == self._speed:
             return None
@@ -78,7 +75,7 @@ class _Pty:
         return self._bauds.get(speed)
 
     def set_baud(self, baud: float) -> None:
-        """Begin at this speed, where termios have a name for it."""
+        """Start at this speed if termios has a constant for it, else at 115200."""
         settings = termios.tcgetattr(self._slave)
         settings[4] = settings[5] = getattr(termios, f"B{int(baud)}", termios.B115200)
         termios.tcsetattr(self._slave, termios.TCSANOW, settings)
@@ -91,7 +88,7 @@ class _Pty:
         try:
             data = os.read(self.master, count)
         except BlockingIOError:
-            data = b""  # its writer has flushed them
+            data = b""  # the pty's user has flushed them
         self.queued = self.queued - len(data) if data else 0
         return data
 
@@ -110,12 +107,11 @@ class _Pty:
 
 
 class PtyCable:
-    """Two raw ptys and the cable between them; time is seconds since it was made.
+    """Two raw ptys and the cable between them; times are seconds since it was made.
 
-    :param cable: made with ``start=0``.
-    :param rates: of the cable, where it follows what the ptys' users set; None where it keeps its own.
-    :param link_a: where to make a symbolic link to the pty of end a, in place of an old one; ``link_b``
-        likewise.
+    :param cable: a cable that was made with ``start=0``.
+    :param rates: the cable's rates, which then follow the speeds that the ptys' users set; None for a fixed rate.
+    :param link_a: where to make a symbolic link to the pty of end a; replaces an old link. ``link_b`` likewise.
     :raises UsageError: a link cannot be made.
     """
 
@@ -142,14 +138,14 @@ class PtyCable:
         return time.monotonic() - self._origin
 
     def name(self, end: End) -> str:
-        """What to open at ``end``: the link, or the pty itself."""
+        """The path to open at ``end``: the link, or the pty itself."""
         return self._ptys[end].name
 
     def turn(self) -> tuple[list[int], float | None]:
-        """Bring both directions up to the present.
+        """Advance both directions to the present time.
 
-        :returns: the descriptors that call for the next turn when they are readable, and in how many seconds
-            it is due in any case (None: never).
+        :returns: the descriptors to watch: the next call is due when one is readable; and the seconds until it is due in
+            any case, or None.
         """
         now = self.now()
         watch = []
@@ -169,7 +165,7 @@ class PtyCable:
         return watch, max(0.0, due - self.now())
 
     def _look_at_speeds(self, now: float) -> None:
-        """What is on the wire goes at the speed that it was sent at."""
+        """Apply the speeds that the ptys' users have set to the bytes from now on."""
         if self.rates is None:
             return
         for end, pty in self._ptys.items():
@@ -193,23 +189,23 @@ class PtyCable:
             line.feed(pty.read(count), when)
 
     def pull(self) -> None:
-        """Pull the cable: bytes vanish both ways until :meth:`plug`."""
+        """Unplug the cable: bytes are lost in both directions until :meth:`plug`."""
         self._pulled = True
         self.cable.pull(self.now())
 
     def plug(self) -> None:
-        """Put the cable back."""
+        """Plug the cable in again."""
         self._pulled = False
         self.cable.plug(self.now())
 
     @property
     def pulled(self) -> bool:
-        """Whether the cable is pulled by hand."""
+        """Whether :meth:`pull` has unplugged the cable."""
         return self._pulled
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Counters by direction, ``"ab"`` and ``"ba"``; ``overrun``: bytes a full pty has lost; ``baud``: of the
-        sender, where the ptys' speeds are followed."""
+        """The counters of each direction, ``"ab"`` and ``"ba"``. ``overrun`` counts the bytes that a full pty has lost;
+        ``baud`` is the sender's rate, if the cable follows the ptys' speeds."""
         self._look_at_speeds(self.now())
         found = {}
         for end, far in _WAYS:

@@ -1,8 +1,8 @@
-"""Two links on one simulated line, on a clock that jumps from event to event.
+"""Two links on one simulated line, on virtual time.
 
-A :class:`VirtualLine` joins two :class:`~linesync.wire.link.Link` ends by a :class:`~linesync.testing.cable.Cable`.
-Nothing in it waits, and everything random comes from one seed, so that a life of minutes runs in milliseconds and runs
-again exactly as it did::
+A :class:`VirtualLine` joins two :class:`~linesync.wire.link.Link` ends by a :class:`~linesync.testing.cable.Cable`. Its
+clock jumps from event to event, and one seed decides every random choice. So minutes of a line's life run in milliseconds,
+and run the same way each time::
 
     line = VirtualLine(seed=7, byte_rate=11520, faults=Faults(ber=1e-5, printk=2))
     line.run_until(lambda: line.a.up and line.b.up, 5)
@@ -10,7 +10,7 @@ again exactly as it did::
     line.run(1.0)
     assert line.b.messages(0) == [b"hello"], line.transcript()
 
-Of the ends, ``a`` calls and ``b`` listens, unless told otherwise.
+End ``a`` is the caller and end ``b`` the listener by default.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ from linesync.wire.reliability.handshake import Local
 
 __all__ = ["VirtualEnd", "VirtualLine", "tokens"]
 
-_STILL = 2000  # steps at one instant that count as spinning
-_TRANSCRIPT = 4000  # lines kept
+_SPINNING = 2000  # steps at one instant after which the links are considered to spin
+_TRANSCRIPT = 4000  # lines of the transcript that are kept
 
 
 def tokens(rng: random.Random) -> Callable[[], str]:
-    """A source of tokens as a :class:`Link` wants it."""
+    """A source of random tokens for a :class:`Link`."""
     alphabet = ALPHABET.decode()
     return lambda: "".join(rng.choices(alphabet, k=8))
 
 
 class VirtualEnd:
-    """One end: its link and what the link has said."""
+    """One end: its link, and the events of the link."""
 
     def __init__(self, line: VirtualLine, name: End, local: Mapping[str, Any], rng: random.Random) -> None:
         self.name = name
         self.on_event: Callable[[Event], None] | None = None
-        """Called with each event as it comes, console text included."""
+        """Called with each event, including console text."""
         self.events: list[tuple[float, Event]] = []
-        """(time, event) in order, console text and noise left out."""
+        """(time, event) in order, without console text and noise."""
         self.text = bytearray()
-        """Console text so far."""
+        """The console text so far."""
         self.noise = bytearray()
-        """What was left of damaged frames."""
+        """The remains of damaged frames so far."""
         self.ahead = 0
-        """Most bytes that were ever handed over and had not left."""
+        """The most bytes that were on the line and had not arrived, at any time."""
         self.consume = True
-        """Whether data and messages are taken (their credit given back) as they come."""
+        """Whether data and messages are consumed when they arrive, which returns their credit."""
         self.owns_all = True
-        """Whether this link is its owner's only one, so that a session it does not know is nobody's."""
+        """Whether this link is its owner's only one, so that a session unknown to it is known to no other link."""
         self._line = line
         self._local = dict(local)
         self.takes: tuple[int, ...] = ()
-        """The rates that its port can be set to."""
+        """The rates that its port supports."""
         self._token = tokens(rng)
         self._connected = False
         self.link = self._new_link()
@@ -78,7 +78,7 @@ class VirtualEnd:
 
     @property
     def up(self) -> bool:
-        """A session stands and its line speaks."""
+        """Whether the link has a session and its line is not quiet."""
         return self.link.session is not None and not self.link.quiet
 
     def seen(self, kind: type[Event]) -> list[Any]:
@@ -105,12 +105,12 @@ class VirtualEnd:
         self._line.touch()
 
     def line_down(self) -> None:
-        """Lose the line: what arrives is gone, the link is told."""
+        """Lose the line: bytes that arrive are lost, and the link is notified."""
         self._connected = False
         self.take(self.link.line_down(self._line.now))
 
     def restart(self) -> None:
-        """A new process takes this end's place."""
+        """Replace this end by a new process."""
         self._line.log(f"{self.name}  restarts")
         self.link = self._new_link()
         self.line_up()
@@ -118,7 +118,7 @@ class VirtualEnd:
     # -- driven by the line -------------------------------------------------------------------------------------------
 
     def flush(self, now: float) -> None:
-        """Hand over what the link wants to send."""
+        """Put the link's bytes on the line."""
         if not self._connected:
             return
         data = self.link.data_to_send(now)
@@ -134,7 +134,7 @@ class VirtualEnd:
         self.take(self.link.handle_timer(now))
 
     def take(self, events: list[Event]) -> None:
-        """Note what the link said and tell the test."""
+        """Record the link's events and pass them to the test."""
         self.stale = True
         line = self._line
         for event in events:
@@ -156,7 +156,7 @@ class VirtualEnd:
                 self.link.start_anew(event.hello, line.now)
 
     def _set_port(self, link: Link, baud: int) -> None:
-        """Set the port's rate, unless another process has it by now."""
+        """Set the port's rate, unless another process has replaced this one."""
         if link is self.link and self._connected and self._line.rates is not None:
             baud = baud if baud in self.takes or baud == self._line.baud else int(self._line.rates.baud[self.name])
             self._line.rates.set(self.name, baud, self._line.now)
@@ -170,16 +170,16 @@ class VirtualEnd:
 class VirtualLine:
     """Two ends and the cable between them.
 
-    :param seed: decides everything random.
-    :param byte_rate: bytes a second that the cable really carries; None for one that takes no time.
-    :param nominal: what the ends believe that to be; the same if not given.
-    :param faults: see :class:`Cable`; so are ``faults_ba``, ``echo`` and ``capacity``.
-    :param shared: the ends keep silence on a line that nobody else speaks on.
+    :param seed: decides every random choice.
+    :param byte_rate: the cable's real rate in bytes per second; None for a cable that takes no time.
+    :param nominal: the rate that the ends assume; by default the real one.
+    :param faults: as for :class:`Cable`, like ``faults_ba`` and ``echo``.
+    :param shared: the line is shared with other stations, so the ends follow the rules of silence.
     :param local: fields of :class:`Local` for both ends (``frame``, ``credit``, ``flags``); ``local_a`` and ``local_b``
-        for one of them.
-    :param takes: the rates that the ports can be set to, in bits a second; ``takes_b`` for end b, if others. The line
-        then begins at ten times ``byte_rate``, and ``most_baud`` and ``noisy`` are as in :class:`CableRates`.
-    :param grain: an end looks at what has arrived every so many seconds, as a kernel lets it.
+        are for one end.
+    :param takes: the rates that the ports support, in bits per second; ``takes_b`` if those of end b differ. The line
+        then starts at ten times ``byte_rate``, and ``most_baud`` and ``noisy`` are as for :class:`CableRates`.
+    :param grain: the seconds between two reads of an end, as with a kernel that collects bytes.
     """
 
     def __init__(
@@ -210,11 +210,11 @@ class VirtualLine:
         """For the test's own choices."""
         self.cable = Cable(faults, faults_ba, echo=echo, seed=seed, byte_rate=byte_rate)
         self.baud = int((byte_rate or 0) * 10)
-        """Bits a second that the ports begin with."""
+        """The ports' rate at the start, in bits per second."""
         self.port_time = 0.001
-        """Seconds that setting a port takes."""
+        """Seconds that it takes to set a port's rate."""
         self.rates: CableRates | None = None
-        """Of the ports, where they can be set."""
+        """The ports' rates; None if they are fixed."""
         if takes:
             self.rates = CableRates(self.cable, baud=self.baud, most=most_baud, noisy=noisy, seed=seed)
         self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
@@ -224,39 +224,39 @@ class VirtualLine:
         self.a.takes, self.b.takes = takes, takes if takes_b is None else takes_b
         self.ends = (self.a, self.b)
         self._still = 0
-        self._looked = 0.0  # when the ends last looked at what has arrived
+        self._looked = 0.0  # when the ends last read what had arrived
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
         for end in self.ends:
             end.line_up()
 
     def at(self, when: float, what: Callable[[], None]) -> None:
-        """Have something done at a time (seconds of the line's clock)."""
+        """Schedule a call (a time in seconds of the line's clock)."""
         self._plan.append((when, len(self._plan), what))
         self._plan.sort(key=lambda step: step[:2])
 
     def inject(self, to: End, data: bytes) -> None:
-        """Bytes that nobody's link sent arrive at an end, at whatever place of the stream they fall."""
+        """Send bytes to an end that come from neither link, at the current position of the stream."""
         line = self.cable.line_to(to)
         line.feed(data, self.now)
 
     def touch(self) -> None:
-        """The ends' state was changed from outside."""
+        """Note that a test has changed the state of an end."""
         self.a.stale = self.b.stale = True
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def run(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let this much time pass."""
         self._run(None, self.now + seconds)
 
     def run_until(self, predicate: Callable[[], bool], limit: float) -> bool:
-        """Let time pass until the predicate holds, at most ``limit`` seconds; whether it does."""
+        """Let time pass until the predicate is true, at most ``limit`` seconds; returns whether it is."""
         return self._run(predicate, self.now + limit)
 
     def establish(self, limit: float = 10.0) -> None:
         """Run until both ends have a session.
 
-        :raises AssertionError: they have none within ``limit`` seconds.
+        :raises AssertionError: they have none after ``limit`` seconds.
         """
         assert self.run_until(lambda: self.a.up and self.b.up, limit), self.transcript()
 
@@ -286,7 +286,7 @@ class VirtualLine:
         if when <= now:
             when = now
             self._still += 1
-            if self._still > _STILL:
+            if self._still > _SPINNING:
                 raise AssertionError(f"the link spins at {now:.6f}\n{self.transcript()}")
         else:
             self._still = 0
@@ -311,7 +311,7 @@ class VirtualLine:
         self._log.append((self.now, what))
 
     def transcript(self, lines: int = 120) -> str:
-        """The last frames and events, one a line."""
+        """The seed, and the last frames and events, one on each line."""
         out = [f"seed {self.seed}, the last {lines} frames and events of {self.now:.3f} s:"]
         for now, what in list(self._log)[-lines:]:
             if isinstance(what, tuple):

@@ -1,8 +1,8 @@
-"""An asyncio event loop whose clock jumps: nothing in it waits, and an hour passes as fast as what happens in it.
+"""An asyncio event loop on virtual time: it never waits, so an idle hour takes no time.
 
-``time()`` stands still while there is something to do and then moves straight to the next scheduled call. What runs on
-it must not touch sockets, files that block, threads or processes: the loop has no selector, and a future that only the
-outside could complete would never be.
+``time()`` does not change while there is something to do, and then jumps to the time of the next scheduled call. Code on
+this loop must not use sockets, files that block, threads or processes: the loop has no selector, so a future that waits for
+them would never complete.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 __all__ = ["VirtualLoop"]
 
-_STILL = 100_000  # rounds at one instant that count as spinning
+_SPINNING = 100_000  # iterations at one instant after which the loop is considered to spin
 
 
 class _Clock:
-    """Stands where a loop expects its selector, which is asked to wait when there is nothing else to do."""
+    """Takes the place of the loop's selector. The loop calls it to wait, which here advances the clock."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -27,7 +27,7 @@ class _Clock:
     def select(self, timeout: float | None) -> list[Any]:
         if timeout == 0:
             self._rounds += 1
-            if self._rounds > _STILL:
+            if self._rounds > _SPINNING:
                 self._rounds = 0
                 raise RuntimeError(f"the loop spins at {self._loop.time():.6f}")
         else:
@@ -37,9 +37,9 @@ class _Clock:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. Use :func:`asyncio.set_event_loop` only where code asks for a loop without running in one.
+    """The loop. Use :func:`asyncio.set_event_loop` only for code that asks for a loop without running in one.
 
-    :param start: seconds on its clock.
+    :param start: the first time on its clock, in seconds.
     """
 
     _scheduled: list[asyncio.TimerHandle]
@@ -58,9 +58,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- for the test -------------------------------------------------------------------------------------------------
 
     def run_until(self, predicate: Callable[[], bool] | None, limit: float) -> bool:
-        """Let time pass until the predicate holds, or ``limit`` (a time on this clock) is reached; whether it holds.
+        """Let time pass until the predicate is true or ``limit`` (a time on this clock) is reached.
 
-        It is asked when everything that happens at an instant has happened.
+        The predicate is checked when everything that happens at an instant has happened.
+
+        :returns: whether the predicate is true.
         """
         self._until, self._limit = predicate, limit
         try:
@@ -70,31 +72,31 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return predicate is None or predicate()
 
     def skip(self, seconds: float) -> None:
-        """The machine was asleep: so much time is over, and what was due in it is late."""
+        """Advance the clock without running what was due in the meantime, as when the machine was asleep."""
         self._now += seconds
 
     def jump(self) -> None:
-        """Nothing is left to do at this instant: go to the next one."""
+        """Nothing is left to do at this instant: advance the clock to the next one."""
         until, limit = self._until, self._limit
         if until is not None and until():
             self.stop()
             return
         when = self._scheduled[0].when() if self._scheduled else limit
         if when == inf:
-            raise RuntimeError("nothing that this loop waits for can ever happen")
+            raise RuntimeError("the loop waits for something that can never happen: no call is scheduled")
         if when >= limit:
             self._now = max(self._now, limit)
             self.stop()
         elif when > self._now:
             self._now = when
 
-    # -- what a loop has ----------------------------------------------------------------------------------------------
+    # -- required by BaseEventLoop ------------------------------------------------------------------------------------
 
     def _process_events(self, event_list: list[Any]) -> None:
-        """There are none."""
+        """Do nothing: there are no events without a selector."""
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps in a selector."""
+        """Do nothing: no thread waits in a selector."""
 
     def close(self) -> None:
         if not self.is_closed():

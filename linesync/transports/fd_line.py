@@ -1,11 +1,10 @@
-"""Lines over a pair of file descriptors, one to read and one to write; ``stdio`` and ``exec`` are built on
-it.
+"""Lines over two file descriptors, one to read and one to write; the base of ``stdio`` and ``exec``.
 
-asyncio's own pipe transports take neither regular files nor ``/dev/null`` and set O_NONBLOCK on whatever they
-are given. That flag belongs to the open file, which a descriptor inherited from a shell or from sshd shares
-with other processes: setting it breaks their writes. So each end here gets its own way of not blocking: a
-pipe or a tty is opened anew through ``/proc``, a socket is used with MSG_DONTWAIT, and only where neither
-works (no ``/proc``, a pipe of another user) is the flag set, and put back when the end is closed.
+asyncio's own pipe transports accept neither regular files nor ``/dev/null``, and they set O_NONBLOCK on their descriptors.
+That flag belongs to the open file, which a descriptor inherited from a shell or from sshd shares with other processes:
+setting it breaks their writes. So this module avoids blocking in another way for each kind. It opens a pipe or a tty again
+through ``/proc``, and uses MSG_DONTWAIT with a socket. Only if neither works (no ``/proc``, a pipe of another user) does it
+set the flag, and clear it at the close.
 """
 
 from __future__ import annotations
@@ -22,13 +21,16 @@ from .interface import LineInfo, LineReceiver
 
 __all__ = ["FdEnd", "FdLine", "open_end", "widen_pipe"]
 
-_PIPE_BYTES = (
-    1 << 18
-)  # of a pipe that carries a line: a frame and the next; 64 KiB hold one, and two processes that wait
+_PIPE_BYTES = 1 << 18
+"""The size for a pipe that carries a line: room for a frame and the next one. The usual 64 KiB hold only one frame, and
+then each of the two processes waits for the other."""
 
 
 class FdEnd:
-    """One descriptor that is read or written without blocking, and owned."""
+    """Owns one descriptor, which it reads or writes without blocking.
+
+    :param restore: make the open file blocking again at the close.
+    """
 
     def __init__(self, descriptor: int, *, restore: bool = False) -> None:
         self.descriptor = descriptor
@@ -66,7 +68,7 @@ class _SocketFdEnd(FdEnd):
 
 
 def widen_pipe(descriptor: int) -> None:
-    """Let a pipe hold more; it stays as it is where the system does not want that, or for what is no pipe."""
+    """Enlarge a pipe's buffer. Does nothing if the system refuses or the descriptor is not a pipe."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     except (OSError, AttributeError):
@@ -74,9 +76,9 @@ def widen_pipe(descriptor: int) -> None:
 
 
 def open_end(descriptor: int, flags: int) -> FdEnd:
-    """Take over ``descriptor`` for reading (``os.O_RDONLY``) or writing (``os.O_WRONLY``) without blocking.
+    """Take over ``descriptor`` to read (``os.O_RDONLY``) or write (``os.O_WRONLY``) it without blocking.
 
-    The end owns a descriptor of its own afterwards; the one given is closed.
+    The end may own a new descriptor instead; ``descriptor`` is then closed.
     """
     kind = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(kind):
@@ -108,7 +110,7 @@ class FdLine(BaseLine):
         self._writing = False
 
     def start(self) -> None:
-        """Tell ``line_made``, then read."""
+        """Call ``line_made``, then start to read."""
         self._made()
         if not self._dropped:
             self._watch_source()
@@ -116,7 +118,7 @@ class FdLine(BaseLine):
     def _watch_source(self) -> None:
         try:
             self._loop.add_reader(self._source.descriptor, self._readable)
-        except PermissionError:  # a regular file or /dev/null: always ready, so the selector does not take it
+        except PermissionError:  # a regular file or /dev/null: always ready, so the selector does not accept it
             self._polling = self._loop.call_soon(self._poll)
 
     def _poll(self) -> None:
@@ -166,7 +168,7 @@ class FdLine(BaseLine):
         self._writing = True
         try:
             self._loop.add_writer(self._sink.descriptor, self._writable)
-        except PermissionError:  # a regular file that took less than it was given
+        except PermissionError:  # a regular file that accepted only a part
             self._writing = False
             self._loop.call_soon(self._writable)
 
@@ -216,14 +218,14 @@ class FdLine(BaseLine):
             self._writing = False
             self._loop.remove_writer(self._sink.descriptor)
 
-    # -- what a kind of line does otherwise ------------------------------------------------------------------
+    # -- a subclass may define these differently -------------------------------------------------------------
 
     def _source_ended(self) -> None:
         """The source has no more bytes."""
         self._eof()
 
     def _sent(self) -> None:
-        """The line is closing and all that was written is sent."""
+        """The line is closing, and all bytes are sent."""
         self._break(None)
 
     def _failed(self, error: OSError) -> None:

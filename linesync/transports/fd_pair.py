@@ -1,7 +1,7 @@
-"""A line without an event loop: a connected pair of descriptors, for commands that must start at once.
+"""A connection without an event loop: a pair of descriptors, for commands that must start quickly.
 
-Only what a small command calls: unix sockets, TCP, and a command's pipes. Errors are worded where the asyncio
-transports word them, which is imported only when there is one.
+It supports what such a command needs: unix sockets, TCP, and a command's pipes. The error messages are those of the asyncio
+transports, whose module is imported only when there is an error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ _CONNECT_SECONDS = 10.0
 
 
 class FdPair:
-    """Two non-blocking descriptors, which may be the same, and what keeps them open."""
+    """A non-blocking descriptor to read and one to write, which may be the same.
+
+    :param keeper: the socket that owns the descriptors; None if the pair owns them itself.
+    :param child: the process id of the command behind the descriptors; 0 for none.
+    """
 
     def __init__(
         self, endpoint: str, reader: int, writer: int, keeper: socket.socket | None = None, child: int = 0
@@ -30,7 +34,7 @@ class FdPair:
         self._child = child
 
     def close(self) -> None:
-        """Close it; a command gets its end of input, and is waited for."""
+        """Close the descriptors. A command then reads the end of its input; wait for it to end."""
         if self._keeper is not None:
             self._keeper.close()
             return
@@ -46,15 +50,15 @@ class FdPair:
 def open_fd_pair(text: str) -> FdPair:
     """Connect to an endpoint.
 
-    :raises UsageError: the endpoint is not written right, or is of a kind that only a hub or an agent opens.
-    :raises LinesyncFailed: it cannot be reached; the sentence says why and what to do.
+    :raises UsageError: the endpoint is not valid, or only a hub or an agent can open its kind.
+    :raises LinesyncFailed: it cannot be reached; the message says why and what to do.
     """
     endpoint = parse_endpoint(text)
     if isinstance(endpoint, ExecEndpoint):
         return _open_exec(endpoint)
     if not isinstance(endpoint, TcpEndpoint | UnixEndpoint):
         raise UsageError(
-            f"{text} is no way to reach a hub from a script; name its socket (unix:/path) or its address (tcp://host:port)"
+            f"a script cannot reach a hub through {text}; name the hub's socket (unix:/path) or address (tcp://host:port)"
         )
     try:
         if isinstance(endpoint, UnixEndpoint):
@@ -84,5 +88,5 @@ def _open_exec(endpoint: ExecEndpoint) -> FdPair:
     child.stdout.close()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
-    child.returncode = 0  # we wait for it ourselves
+    child.returncode = 0  # close() waits for it, not subprocess
     return FdPair(endpoint.text, reader, writer, None, child.pid)

@@ -272,7 +272,7 @@ class World:
     def skip(self, seconds: float) -> None:
         """The machine that the world is on was asleep for so long, and its lines were quiet."""
         for host in self.hosts.values():
-            host.wire.hush()
+            host.wire.remove_faults()
         self.loop.skip(seconds)
         self.pass_time(2.0)
 

@@ -1,4 +1,4 @@
-"""The model of a faulty line keeps its promises: pace, statistics, sums, and the same harm from the same
+"""The model of a faulty line: its rate, the statistics of its faults, its counters, and the same faults from the same
 seed."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def assert_sums_up(line: FaultyLine) -> None:
 
 
 def through(line: FaultyLine, data: bytes, *, until: float = 1e6) -> bytes:
-    """All that comes out when ``data`` is fed at time 0 and the line is left alone up to ``until``."""
+    """All that arrives until ``until`` when ``data`` is fed at time 0."""
     line.feed(data, 0.0)
     out = line.take(until)
     assert_sums_up(line)
@@ -51,7 +51,7 @@ def through(line: FaultyLine, data: bytes, *, until: float = 1e6) -> bytes:
 
 
 def arrivals(line: FaultyLine, until: float = 100.0) -> Iterator[tuple[float, bytes]]:
-    """(time, bytes) as a receiver sees them that looks whenever the line says so."""
+    """(time, bytes) for a receiver that takes bytes at each time that the line names."""
     while (when := line.next_time()) is not None and when <= until:
         yield when, line.take(when)
 
@@ -82,7 +82,7 @@ def test_bytes_leave_one_by_one_at_the_byte_rate() -> None:
     assert line.take(10.0061) == b"def"
 
 
-def test_an_idle_line_saves_up_no_time() -> None:
+def test_an_idle_line_does_not_send_faster_later() -> None:
     line = FaultyLine(byte_rate=1000.0)
     assert line.take(50.0) == b""
     line.feed(b"xy", 50.0)
@@ -101,7 +101,7 @@ def test_groups_last_a_millisecond_or_a_byte(rate: float) -> None:
     assert seen[-1][0] == pytest.approx(2000 / rate, rel=1e-6)
 
 
-def test_the_buffer_has_room_again_as_the_line_drains_it() -> None:
+def test_the_buffer_has_room_again_when_bytes_have_left() -> None:
     line = FaultyLine(byte_rate=1000.0, capacity=16)
     line.feed(b"x" * 16, 0.0)
     assert line.room(0.0) == 0
@@ -143,7 +143,7 @@ def test_bits_flip_at_the_bit_error_rate(ber: float) -> None:
     assert abs(flipped - expected) < 4 * expected**0.5
 
 
-def test_certain_faults_are_certain() -> None:
+def test_a_fault_with_probability_1_hits_every_byte() -> None:
     assert through(FaultyLine(Faults(ber=1.0)), b"\x00\xff\x55") == b"\xff\x00\xaa"
     assert through(FaultyLine(Faults(drop=1.0)), b"abc") == b""
     assert through(FaultyLine(Faults(dup=1.0)), b"abc") == b"aabbcc"
@@ -186,7 +186,7 @@ def test_windows_count_from_the_start_of_the_line() -> None:
     assert line.take(102.0) == b"ac"
 
 
-def test_a_pulled_cable_swallows_until_it_is_plugged_in() -> None:
+def test_a_pulled_cable_loses_bytes_until_it_is_plugged_in() -> None:
     cable = Cable(byte_rate=1000.0)
     cable.feed("a", b"abcdef", 0.0)
     cable.pull(0.0025)
@@ -195,7 +195,7 @@ def test_a_pulled_cable_swallows_until_it_is_plugged_in() -> None:
     assert cable.ab.counters.cut == 2
 
 
-def test_seven_bit_lines_and_xonxoff() -> None:
+def test_seven_bit_lines_clear_a_bit_and_ttys_remove_xonxoff() -> None:
     assert through(FaultyLine(Faults(seven_bit=True)), bytes([0x41, 0xC1, 0xFF])) == b"AA\x7f"
     line = FaultyLine(Faults(eat_xonxoff=True))
     assert through(line, b"a\x11b\x13c") == b"abc"
@@ -213,9 +213,7 @@ def test_seven_bit_lines_and_xonxoff() -> None:
         (Faults(line_limit=5), b"123456789\n12\n1234\n12345", b"1234\n12\n1234\n1234"),
     ],
 )
-def test_line_ends_and_lines_are_rewritten_however_the_stream_is_chopped(
-    faults: Faults, sent: bytes, seen: bytes
-) -> None:
+def test_line_ends_are_rewritten_however_the_stream_is_split(faults: Faults, sent: bytes, seen: bytes) -> None:
     assert through(FaultyLine(faults), sent) == seen
     line = FaultyLine(faults)
     by_byte = b""
@@ -226,7 +224,7 @@ def test_line_ends_and_lines_are_rewritten_however_the_stream_is_chopped(
     assert by_byte == seen
 
 
-def test_trailing_blanks_are_held_and_not_lost() -> None:
+def test_trailing_blanks_are_held_but_not_lost() -> None:
     line = FaultyLine(Faults(trim_blanks=True))
     line.feed(b"a  ", 0.0)
     assert (line.take(0.0), line.waiting) == (b"a", 2)
@@ -240,7 +238,7 @@ _MESSAGE = re.compile(rb"\[ *\d+\.\d{6}\] [^\r\n]+\r\n")
 
 
 @pytest.mark.parametrize("rate", [RATE, None], ids=["paced", "unpaced"])
-def test_kernel_messages_are_whole_lines_among_unharmed_bytes(rate: float | None) -> None:
+def test_kernel_messages_are_whole_lines_and_change_no_other_bytes(rate: float | None) -> None:
     line = FaultyLine(Faults(printk=5.0), seed=2, byte_rate=rate)
     frame = b"+" * 40 + b"|"
     out = b""
@@ -257,7 +255,7 @@ def test_kernel_messages_are_whole_lines_among_unharmed_bytes(rate: float | None
     assert inside > 20
 
 
-def test_kernel_messages_come_on_an_idle_line_and_take_its_time() -> None:
+def test_kernel_messages_arrive_on_an_idle_line_at_its_rate() -> None:
     line = FaultyLine(Faults(printk=2.0), seed=4, byte_rate=RATE)
     seen = [data for _, data in arrivals(line, until=20.0)]
     assert max(map(len, seen)) <= 11
@@ -271,14 +269,14 @@ def test_kernel_messages_come_on_an_idle_line_and_take_its_time() -> None:
 
 
 @pytest.mark.parametrize("rate", [RATE, None], ids=["paced", "unpaced"])
-def test_the_same_seed_does_the_same_harm_and_another_does_another(rate: float | None) -> None:
+def test_the_same_seed_gives_the_same_faults_and_another_seed_others(rate: float | None) -> None:
     data = blob(30_000)
     outs = [through(FaultyLine(EVERYTHING, seed=seed, byte_rate=rate), data, until=60) for seed in (1, 1, 2)]
     assert outs[0] == outs[1] != outs[2]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_harm_does_not_depend_on_how_the_stream_is_fed(seed: int) -> None:
+def test_the_faults_do_not_depend_on_how_the_stream_is_split(seed: int) -> None:
     data = blob(30_000)
     whole = through(FaultyLine(EVERYTHING, seed=seed), data, until=0.4)
     line = FaultyLine(EVERYTHING, seed=seed)
@@ -289,7 +287,7 @@ def test_the_harm_does_not_depend_on_how_the_stream_is_fed(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_harm_does_not_depend_on_how_often_the_line_is_looked_at(seed: int) -> None:
+def test_the_faults_do_not_depend_on_how_often_bytes_are_taken(seed: int) -> None:
     data = blob(30_000)
     whole = through(FaultyLine(EVERYTHING, seed=seed, byte_rate=RATE), data, until=10.0)
     line = FaultyLine(EVERYTHING, seed=seed, byte_rate=RATE)
@@ -302,7 +300,7 @@ def test_the_harm_does_not_depend_on_how_often_the_line_is_looked_at(seed: int) 
     assert out + line.take(10.0) == whole
 
 
-def test_kinds_of_faults_do_not_disturb_each_other() -> None:
+def test_one_kind_of_fault_does_not_change_another() -> None:
     data = blob(50_000)
     flips_only = through(FaultyLine(Faults(ber=1e-4), seed=9), data)
     both = through(FaultyLine(Faults(ber=1e-4, eat_xonxoff=True, printk=0.0, dup=1e-9), seed=9), data)
@@ -312,7 +310,7 @@ def test_kinds_of_faults_do_not_disturb_each_other() -> None:
 # -- the cable -----------------------------------------------------------------------------------------------
 
 
-def test_a_cable_carries_both_ways_with_faults_of_their_own() -> None:
+def test_each_direction_of_a_cable_has_its_own_faults() -> None:
     cable = Cable(Faults(seven_bit=True), Faults(), byte_rate=RATE)
     cable.feed("a", b"\xc1", 0.0)
     cable.feed("b", b"\xc2", 0.0)
@@ -321,14 +319,14 @@ def test_a_cable_carries_both_ways_with_faults_of_their_own() -> None:
     assert cable.next_time() is None
 
 
-def test_the_two_directions_are_harmed_independently() -> None:
+def test_faults_in_the_two_directions_are_independent() -> None:
     cable = Cable(Faults(ber=1e-3), seed=1)
     for end in ("a", "b"):
         cable.feed(end, bytes(10_000), 0.0)
     assert cable.take("a", 0.0) != cable.take("b", 0.0)
 
 
-def test_echo_brings_back_what_an_end_sent_as_it_arrives_at_the_other() -> None:
+def test_with_echo_an_end_receives_what_it_sent_as_the_other_end_does() -> None:
     cable = Cable(Faults(ber=1e-2), echo=True, byte_rate=RATE, seed=3)
     cable.feed("a", b"x" * 200, 0.0)
     at_b = cable.take("b", 1.0)
@@ -355,19 +353,19 @@ def test_echo_brings_back_what_an_end_sent_as_it_arrives_at_the_other() -> None:
         {"stuck_xoff": ((1.0, -1.0),)},
     ],
 )
-def test_impossible_faults_are_refused_in_one_sentence(wrong: dict[str, object]) -> None:
+def test_invalid_faults_are_refused_in_one_sentence(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError) as caught:
         Faults(**wrong)  # type: ignore[arg-type]
-    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith("invalid ") and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
-def test_an_impossible_rate_is_refused(rate: float) -> None:
-    with pytest.raises(UsageError, match="bytes a second"):
+def test_an_invalid_rate_is_refused(rate: float) -> None:
+    with pytest.raises(UsageError, match="bytes per second"):
         FaultyLine(byte_rate=rate)
 
 
-def test_megabytes_with_rare_errors_cost_little() -> None:
+def test_rare_errors_cost_little_time() -> None:
     began = time.process_time()
     for seed in range(8):
         through(FaultyLine(Faults(ber=1e-4, drop=1e-5, dup=1e-5), seed=seed), bytes(1_000_000))

@@ -1,4 +1,4 @@
-"""The conformance check finds what is wrong: each of these transports breaks one rule and is caught at it."""
+"""The conformance check finds errors: each of these transports breaks one rule, and the check reports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.transports.pairs import tcp_pair
 
 
 class Honest:
-    """Hands everything on; the others do one thing differently."""
+    """Passes every call on; each subclass does one thing wrong."""
 
     def __init__(self, receiver: LineReceiver) -> None:
         self.receiver = receiver
@@ -61,12 +61,12 @@ class DropsAByteOfMany(Honest):
         super().data_received(data[:-1] if len(data) > 10_000 else data)
 
 
-class TellsAnErrorAfterClose(Honest):
+class ReportsAnErrorAfterClose(Honest):
     def line_lost(self, error: LinesyncError | None) -> None:
         super().line_lost(LinesyncFailed("something happened"))
 
 
-class TellsNoEnd(Honest):
+class ReportsNoEnd(Honest):
     def eof_received(self) -> None:
         pass
 
@@ -77,7 +77,7 @@ class PausesTwice(Honest):
         super().pause_writing()
 
 
-class TalksAfterTheEnd(Honest):
+class DeliversAfterTheEnd(Honest):
     def line_lost(self, error: LinesyncError | None) -> None:
         super().line_lost(error)
         self.receiver.data_received(b"late")
@@ -88,7 +88,7 @@ class HidesACut(Honest):
         super().line_lost(None)
 
 
-class SwallowsFailures(Honest):
+class HidesFailures(Honest):
     def data_received(self, data: bytes | bytearray | memoryview) -> None:
         try:
             super().data_received(data)
@@ -100,18 +100,18 @@ class SwallowsFailures(Honest):
     ("liar", "sentence"),
     [
         (LosesTwice, "lost came after line_lost"),
-        (MakesTwice, "line_made came again|58 bytes came"),
+        (MakesTwice, "line_made came again|58 bytes arrived"),
         (FlipsABit, "at byte 127 of 256 it was 0x00 and not 0x80"),
-        (DropsAByteOfMany, "received other bytes|should have received"),
-        (TellsAnErrorAfterClose, "although we had closed the line|told something happened"),
-        (TellsNoEnd, "eof_received should precede line_lost"),
+        (DropsAByteOfMany, "received bytes that differ|should have received"),
+        (ReportsAnErrorAfterClose, "although we had closed the line|reported something happened"),
+        (ReportsNoEnd, "eof_received should precede line_lost"),
         (PausesTwice, "pause_writing came twice in a row"),
-        (TalksAfterTheEnd, "data came after line_lost"),
-        (HidesACut, "a cut was told as None"),
-        (SwallowsFailures, "a receiver that failed in data was told None"),
+        (DeliversAfterTheEnd, "data came after line_lost"),
+        (HidesACut, "a cut was reported as None"),
+        (HidesFailures, "a receiver that failed in data got None"),
     ],
 )
-def test_a_transport_that_breaks_a_rule_is_caught(
+def test_a_transport_that_breaks_a_rule_fails_the_check(
     liar: type[Honest], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linesync.testing.recorder._PATIENCE_SECONDS", 0.5)

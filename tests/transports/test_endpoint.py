@@ -1,4 +1,4 @@
-"""Endpoints as people type them, and the sentences for those that are wrong."""
+"""Parsing endpoints, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def test_an_endpoint_is_parsed(text: str, expected: Endpoint) -> None:
         ("unix:a\0b", "has a NUL byte in its path"),
         ("exec:", "names no command; write for example exec:ssh"),
         ("exec:sh -c 'x", "cannot be split into words (No closing quotation); check its quotes"),
-        ("stdio:x", "says too much; write stdio:"),
-        ("/dev/ttyS0,fast", "has the unknown option 'fast'; known are a baud rate, auto, 8N1, rtscts"),
+        ("stdio:x", "write stdio: with nothing after the colon"),
+        ("/dev/ttyS0,fast", "has the unknown option 'fast'; expected a baud rate, auto, 8N1, rtscts"),
         ("/dev/ttyS0,parity=X", "has the unknown option 'parity=X'"),
         ("/dev/ttyS0,", "has the unknown option ''"),
         ("/dev/ttyS0,9k6", "has the baud rate '9k6', which is not a number; write one such as 115200"),

@@ -1,11 +1,10 @@
-"""The thread bridge: a line over any pyserial object, for those that an event loop cannot watch.
+"""A line over any pyserial port, served by two threads; for ports that an event loop cannot watch.
 
-``loop://`` and ``rfc2217://`` have no descriptor at all, ``socket://`` and ``spy://`` have one but do more in
-their own ``read`` and ``write`` than a descriptor shows. A reader thread and a writer thread use the port in
-pyserial's own, blocking way. Both queues are bounded: the writer's by the water marks that pause the
-receiver, the reader's by the number of chunks that the event loop has not delivered yet. The reader thread
-outlives the writer and closes the port, because closing takes up to 0.3 s (pyserial sleeps in it) and is what
-frees a writer that is stuck.
+``loop://`` and ``rfc2217://`` have no descriptor. ``socket://`` and ``spy://`` have one, but their own ``read`` and
+``write`` do more than the descriptor shows. So a reader thread and a writer thread use the port with pyserial's blocking
+calls. Both queues are bounded: the writer's by the water marks that pause the receiver, the reader's by the number of
+chunks that the event loop has not delivered yet. The reader thread outlives the writer and closes the port: the close takes
+up to 0.3 s, because pyserial sleeps in it, and it is what frees a stuck writer.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["READ_SECONDS", "ThreadLine"]
 
 READ_SECONDS = 0.2
-"""How long a read of a port without a descriptor lasts; it bounds how long closing takes to be noticed."""
+"""The timeout of a read of a port without a descriptor. The reader thread notices a close within this time."""
 _CHUNK = 4096
-"""Bytes that a read takes at once, and a write at most."""
+"""The most bytes of one read, and of one write."""
 _WRITE_SECONDS = 0.5
-"""What a write takes at its line's rate, at most: ``rfc2217://`` gives up on one that lasts 5 s."""
+"""The most seconds of line time for one write: ``rfc2217://`` gives up on a write that lasts 5 s."""
 _UNDELIVERED = 16
-"""Chunks that the reader thread may be ahead of the event loop."""
+"""The most chunks that the reader thread may be ahead of the event loop."""
 _FREE_SECONDS = 3.0
-"""How long a stuck writer is tried to be freed; then its thread, a daemon, is left behind."""
+"""Seconds for which the reader thread tries to free a stuck writer. Then it leaves the writer's daemon thread behind."""
 
 
 class ThreadLine(BaseLine):
@@ -50,12 +49,12 @@ class ThreadLine(BaseLine):
         self._port = port
         self._descriptor = _descriptor(port)
         if self._descriptor is not None:
-            port.timeout = 0  # the waiting is done on the descriptor
+            port.timeout = 0  # we wait on the descriptor instead
         self._wake_read, self._wake_write = os.pipe()
         self._lock = threading.Condition()
         self._buffer = bytearray()
         self._in_writer = 0
-        self._to_set: tuple[int, Callable[[int], None]] | None = None  # the port's next rate, once all is written
+        self._to_set: tuple[int, Callable[[int], None]] | None = None  # the rate to set when the buffer is empty
         self._finishing = False
         self._stop = threading.Event()
         self._write_size = min(_CHUNK, max(64, int((info.byte_rate or _CHUNK) * _WRITE_SECONDS)))
@@ -65,7 +64,7 @@ class ThreadLine(BaseLine):
         self._writer = threading.Thread(target=self._write_loop, name=f"{name} writer", daemon=True)
 
     def start(self) -> None:
-        """Tell ``line_made``, then read."""
+        """Call ``line_made``, then start the threads."""
         self._made()
         self._reader.start()
         self._writer.start()
@@ -126,7 +125,7 @@ class ThreadLine(BaseLine):
     def _tell(self, method: Callable[..., None], *arguments: object) -> None:
         try:
             self._loop.call_soon_threadsafe(method, *arguments)
-        except RuntimeError:  # the loop was closed before the line: nobody is left to be told
+        except RuntimeError:  # the event loop was closed before the line
             self._stop.set()
 
     def _read_loop(self) -> None:
@@ -135,8 +134,8 @@ class ThreadLine(BaseLine):
                 continue
             try:
                 data = self._read()
-            except Exception as error:  # pyserial's ports raise what they please when they break
-                if "socket disconnected" in str(error):  # how socket:// tells a clean end
+            except Exception as error:  # pyserial's ports raise errors of many classes
+                if "socket disconnected" in str(error):  # this is how socket:// reports a clean end
                     self._tell(self._eof)
                 else:
                     self._tell(self._failed, error)
@@ -149,7 +148,7 @@ class ThreadLine(BaseLine):
         self._free_writer()
         try:
             self._port.close()
-        except Exception:  # a broken port need not close well
+        except Exception:  # closing a broken port may fail
             pass
         self._tell(self._closed)
 
@@ -181,8 +180,8 @@ class ThreadLine(BaseLine):
             try:
                 self._port.flush()
                 if self._info.rates and self._info.baud:
-                    set_rate(self._port, self._info.baud)  # a console or a getty behind us expects it
-            except Exception:  # it broke in its last moment
+                    set_rate(self._port, self._info.baud)  # a console or a getty behind the line expects it
+            except Exception:  # the port broke while it was closing
                 pass
             self._tell(self._break, None)
 
@@ -194,7 +193,7 @@ class ThreadLine(BaseLine):
             self._tell(to_set[1], set_rate(self._port, to_set[0]))
 
     def _next_chunk(self) -> bytes | None:
-        """The next bytes to write; none when the port is to be set; None when the line ends."""
+        """The next bytes to write; empty to set the port's rate; None when the line ends."""
         with self._lock:
             while not (self._buffer or self._to_set or self._finishing or self._stop.is_set()):
                 self._lock.wait()
@@ -210,9 +209,9 @@ class ThreadLine(BaseLine):
     def _free_writer(self) -> None:
         """Get the writer out of a write that does not end.
 
-        ``spy://`` and ``loop://`` can cancel a write, and emptying the output frees it for good; the others
-        (sockets) are freed by closing the port, and purging ``rfc2217://`` would wait for the very write that
-        is stuck.
+        ``spy://`` and ``loop://`` can cancel a write, and emptying the output buffer keeps the next write from blocking.
+        For the others (sockets), closing the port ends the write. Emptying the output of ``rfc2217://`` would wait for the
+        write that is stuck.
         """
         port: Any = self._port
         deadline = time.monotonic() + _FREE_SECONDS
@@ -223,7 +222,7 @@ class ThreadLine(BaseLine):
                     port.reset_output_buffer()
                 else:
                     port.close()
-            except Exception:  # it is broken already, or the writer was quicker
+            except Exception:  # the port is already broken, or the writer has ended meanwhile
                 pass
             self._writer.join(0.05)
 
@@ -231,5 +230,5 @@ class ThreadLine(BaseLine):
 def _descriptor(port: serial.SerialBase) -> int | None:
     try:
         return port.fileno()
-    except Exception:  # UnsupportedOperation, AttributeError ...: it has none
+    except Exception:  # UnsupportedOperation, AttributeError ...: it has no descriptor
         return None

@@ -58,7 +58,11 @@ def test_another_list_is_refused_and_both_are_named(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     refusal = error(hall.barrier("y", "b", "a,b,c"), "y")
     assert isinstance(refusal, Mismatch)
-    assert "is for a,b," in str(refusal) and "(arrived: a)" in str(refusal) and "this arrival is for a,b,c;" in str(refusal)
+    assert (
+        "is for a,b," in str(refusal)
+        and "(arrived: a)" in str(refusal)
+        and "this arrival is for a,b,c;" in str(refusal)
+    )
     assert refusal.details["stands"] == "for a,b" and refusal.details["yours"] == "for a,b,c"
     assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"]
 
