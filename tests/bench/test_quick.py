@@ -1,7 +1,7 @@
-"""The quick form of the benchmarks runs, and what it measures on a paced line is of the size it should be.
+"""The quick form of the benchmarks runs, and its figures for a line are not far from their targets.
 
-This measures real time on a machine that others use too, so that only gross misses fail here: a figure beyond its target
-by half, twice. The targets themselves are printed, met or missed, by ``make bench``.
+It measures real time on a machine that other processes use too. So a test fails only if a figure misses its target by far
+in two runs. ``make bench`` prints which targets are met and which are missed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(autouse=True)
 def rivals() -> None:
-    """The quick form measures ZMODEM beside us."""
+    """Skip without ZMODEM, which the quick form also measures."""
     why = why_missing("zmodem")
     if why and os.environ.get("LINESYNC_REQUIRE_ALL") != "1":
         pytest.skip(why)
 
 
 def missed(part: str, wanted: set[str]) -> list[str]:
-    """Measure a part, and say which of the wanted targets it missed."""
+    """Measure a part; returns the wanted targets that it missed by far."""
     report = Report()
     quick(report, (part,))
     assert not report.failures, f"{report.failures}\n{report.text()}"
@@ -49,7 +49,7 @@ def check(part: str, *wanted: str) -> None:
         assert not second, f"missed twice: {first}, then {second}"
 
 
-def test_control_is_quick_on_an_idle_line_and_under_bulk() -> None:
+def test_control_latency_meets_its_targets_idle_and_under_bulk() -> None:
     check(
         "latency",
         "semaphore round trip beyond its own bytes, asyncio client, median",
@@ -58,7 +58,7 @@ def test_control_is_quick_on_an_idle_line_and_under_bulk() -> None:
     )
 
 
-def test_goodput_of_random_bytes_reaches_its_share_of_the_line() -> None:
+def test_goodput_of_random_bytes_meets_its_targets() -> None:
     check("goodput", "goodput at 115200, clean, client", "goodput at 115200, BER 1e-5, client")
 
 

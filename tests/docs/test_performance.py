@@ -28,7 +28,7 @@ def sample() -> Kept:
     goodput = Report()
     table = goodput.table("goodput-115200", "Goodput of 256 KiB at 115200 baud (payload over line rate)")
     for work, cp, rival in (("clean", 0.98, 0.96), ("BER 1e-6", 0.97, 0.9), ("BER 1e-4", 0.6, "fails")):
-        table.add(work, cp=cp, zmodem=rival, kermit=rival, uucp="absent", ideal=0.99, mended=0.99, target=0.95)
+        table.add(work, cp=cp, zmodem=rival, kermit=rival, uucp="absent", ideal=0.99, repaired=0.99, target=0.95)
         goodput.target(f"goodput at 115200, {work}, cp", cp, ">=", 0.95)
     table.add("cut 3 s", cp=0.6, zmodem=0.5, ideal=0.65, resumes_after_s=0.4)
     table.extra["runs"] = {"clean": {"cp": [0.97, 0.99]}}
@@ -131,7 +131,7 @@ def test_a_figure_is_a_whole_picture_with_units_and_both_colour_schemes(name: st
 
 def test_the_figures_show_us_the_rivals_and_the_limits() -> None:
     goodput, latency = (FIGURES[name](sample()) for name in ("goodput.svg", "latency.svg"))
-    for wanted in ("linesync cp", "ZMODEM", "Kermit", "ideal selective repeat", "one bad bit mended"):
+    for wanted in ("linesync cp", "ZMODEM", "Kermit", "ideal selective repeat", "one bad bit repaired"):
         assert wanted in goodput
     assert "UUCP" not in goodput, "it was absent: no line, and no entry in the legend"
     for wanted in ("under two-way bulk, p99", "median", "line time of its own", "qemu-ga and labgrid", "4000 bytes"):

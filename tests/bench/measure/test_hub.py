@@ -1,4 +1,4 @@
-"""The benchmarks of the hub run, in little, and measure what they say; the figures themselves are for ``make bench``."""
+"""A small run of the hub's benchmarks fills all its tables; real figures come from ``make bench``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_table_of_the_hub_is_filled() -> None:
     there = {"linesync", *(name for name in STORES if not why_no_store(name))}
     there |= set() if why_not_compiled() else {"linesync, compiled"}
     hot = report.tables["hub-hot"].rows
-    assert hot.keys() == there, "rivals that are not installed are left out, and nothing else"
+    assert hot.keys() == there, "only rivals that are not installed may be missing"
     assert all(isinstance(row["20_clients_per_s"], float) and row["20_clients_per_s"] > 10 for row in hot.values())
     missing = [name for name in STORES if name not in there]
     assert all(any(name in remark for remark in report.remarks) for name in missing), report.remarks
@@ -28,7 +28,7 @@ def test_every_table_of_the_hub_is_filled() -> None:
     assert ("hub-ssh" in report.tables) is (why_no_ssh() == "")
 
 
-def test_a_rival_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_rival_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert "apt-get install redis-server" in why_no_store("redis")
     assert "apt-get install etcd-server" in why_no_store("etcd")

@@ -1,4 +1,4 @@
-"""The programs linesync is measured against really run on the null modem, and their results are checked."""
+"""The rivals really run on the null modem, and their results are checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def need(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["zmodem", "kermit", "kermit-tight"])
-def test_a_rival_carries_a_file_over_a_clean_line(name: str, file: Path) -> None:
+def test_a_rival_transfers_a_file_over_a_clean_line(name: str, file: Path) -> None:
     need(name)
     outcome = transfer(name, file, baud=921600, timeout=15)
     assert outcome.ok, outcome.why
@@ -39,23 +39,23 @@ def test_a_rival_carries_a_file_over_a_clean_line(name: str, file: Path) -> None
 
 
 @pytest.mark.parametrize(("name", "faults"), [("uucp", Faults()), ("uucp-j", Faults(eat_xonxoff=True))])
-def test_uucp_carries_a_file_where_it_is_installed(name: str, faults: Faults, file: Path) -> None:
+def test_uucp_transfers_a_file_if_it_is_installed(name: str, faults: Faults, file: Path) -> None:
     missing = why_missing(name)
-    if missing:  # the short form of the benchmarks does without, so that it need not be there
+    if missing:  # the quick form of the benchmarks does not use UUCP, so it may be missing
         pytest.skip(missing)
     outcome = transfer(name, file, baud=921600, faults=faults, timeout=15)
     assert outcome.ok, outcome.why
     assert outcome.seconds > 2, "uucico sleeps before it closes its port"
 
 
-def test_a_cut_in_the_middle_costs_at_least_its_own_time(file: Path) -> None:
+def test_a_cut_lengthens_a_transfer_by_at_least_its_duration(file: Path) -> None:
     need("zmodem")
     outcome = transfer("zmodem", file, timeout=30, cut=Cut(0.5, 1.0))
     assert outcome.ok, outcome.why
     assert outcome.seconds > 16384 / 11520 + 1.0
 
 
-def test_a_rival_that_cannot_get_through_is_ended_and_says_so(file: Path) -> None:
+def test_a_rival_that_makes_no_progress_is_killed_and_reported(file: Path) -> None:
     need("zmodem")
     outcome = transfer("zmodem", file, faults=Faults(cuts=((0.0, 60.0),)), timeout=1)
     assert not outcome.ok and outcome.rate == 0.0

@@ -1,9 +1,10 @@
-"""Goodput of files on a paced line with faults: `linesync cp`, a connected client, ZMODEM, Kermit and UUCP, each on a
-line of its own with the same faults, and what an ideal protocol would reach.
+"""Goodput of files on a line with a rate and faults: `linesync cp`, a connected client, ZMODEM, Kermit and UUCP, each on
+its own line with the same faults, and the limit of an ideal protocol.
 
-A figure is payload over the line's physical rate, by the wall clock. `linesync cp` counts from the command's start to
-its end; the client from the call to its return; the session is up and the line probed before. The rivals count from
-the first program's start to the last one's end, since they have no session. What arrived must be what was sent.
+A figure is the payload divided by the line's physical rate and by the time taken. For `linesync cp` the time is from the
+command's start to its end; for the client from the call to its return; in both cases the session is up and the line is
+probed before. For the rivals, which have no session, it is from the first program's start to the last one's end. A transfer
+counts only if the received file is the sent one.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from ..rivals.transfer import Outcome, transfer, why_missing
 from ..testbed.cable_cut import CutOff, growing
 from ..testbed.process_time import timed
 from ..testbed.system import HOST, BenchError, LineSystem, linesync_command
-from .works import WORKS, Work, content, ideal
+from .workloads import WORKLOADS, Workload, content, ideal
 
 __all__ = ["WHO", "goodput"]
 
 WHO = ("cp", "zmodem", "kermit", "uucp")
 _OURS = ("cp", "client")
-_PATIENCE = 6  # times the ideal time (and 30 s) after which a transfer is given up
-_FAILS, _ABSENT = "fails", "absent"  # what a table shows in place of a figure
+_PATIENCE = 6  # a transfer is aborted after this many times the ideal time, plus 30 s
+_FAILS, _ABSENT = "fails", "absent"  # shown in a table instead of a figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,14 @@ class _Found:
     """One transfer."""
 
     rate: float
-    """Payload over line rate, 0 when it failed."""
+    """Payload over line rate; 0 if the transfer failed."""
     why: str = ""
+    """Why it failed; empty if it did not."""
     detail: str = ""
     resumed: float | None = None
-    """Seconds from the line's return until the file went on, where it was cut."""
+    """After a cut: seconds from the line's return until the transfer went on."""
     absent: bool = False
-    """It failed because it is not installed."""
+    """Whether it failed because the program is not installed."""
 
 
 def goodput(
@@ -57,27 +59,27 @@ def goodput(
     *,
     baud: int,
     size: int,
-    works: Sequence[Work] = WORKS,
+    works: Sequence[Workload] = WORKLOADS,
     seeds: int = 1,
     who: Sequence[str] = WHO,
     at_once: int = 1,
 ) -> None:
     """Fill the table.
 
-    :param size: bytes of the file.
-    :param seeds: runs that are averaged, each with its own faults and file.
-    :param who: ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
-    :param at_once: lines in use at the same time; they share this machine's processors.
+    :param size: the bytes of the file.
+    :param seeds: the number of runs, which are averaged; each has its own faults and file.
+    :param who: some of ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
+    :param at_once: the number of lines in use at the same time; they share this machine's processors.
     """
     title = f"Goodput of {size // 1024} KiB at {baud} baud (payload over line rate)"
     table = report.table(f"goodput-{baud}", title)
     table.notes = [
         "ideal: selective repeat, 12 bytes around a payload, no byte escaped, best frame length, no start-up (texts: zlib -9)",
-        "mended: the same when a frame with one flipped bit is repaired by its check",
-        "cp: from the command's start to its end; client: put_file on an open connection; faults work in both directions",
-        "zmodem: sz -b; kermit: the parameters that suit the line; uucp: 'i' ('j' where XON/XOFF are eaten), 256 bytes,"
-        " window 16, its 2 s of sleep at the end included (programs.py)",
-        f"cut: the cable is pulled after 1 s; a mean of {seeds} runs; licence texts are some 230 KiB",
+        "repaired: the same, but the check repairs a frame with one flipped bit",
+        "cp: from the command's start to its end; client: put_file on an open connection; faults apply to both directions",
+        "zmodem: sz -b; kermit: the parameters that suit the line; uucp: 'i' ('j' where XON/XOFF are removed), 256 bytes,"
+        " window 16, including the 2 s that it sleeps at the end (rivals/programs.py)",
+        f"cut: the cable is unplugged after 1 s; runs averaged: {seeds}; the licence texts have about 230 KiB",
     ]
     pool = ThreadPoolExecutor(at_once)
     try:
@@ -94,7 +96,7 @@ def goodput(
                 _note(report, table, work, name, found)
             _compare(report, table, work, baud, size)
     finally:
-        pool.shutdown(cancel_futures=True)  # after an interrupt no further transfer begins
+        pool.shutdown(cancel_futures=True)  # so that no further transfer begins after an interrupt
 
 
 def _mean(found: Sequence[_Found]) -> Cell:
@@ -104,8 +106,8 @@ def _mean(found: Sequence[_Found]) -> Cell:
     return _ABSENT if found[0].absent else _FAILS
 
 
-def _note(report: Report, table: Table, work: Work, name: str, found: Sequence[_Found]) -> None:
-    """Keep the single runs, and say what went wrong."""
+def _note(report: Report, table: Table, work: Workload, name: str, found: Sequence[_Found]) -> None:
+    """Record the single runs, and report failures."""
     runs = table.extra.setdefault("runs", {})
     runs.setdefault(work.name, {})[name] = [round(each.rate, 5) for each in found if not each.why]
     shown = table.rows[work.name][name]
@@ -121,13 +123,13 @@ def _note(report: Report, table: Table, work: Work, name: str, found: Sequence[_
         sentences.append(f"goodput, {work.name}, {name} {many}: {failed[0]}")
 
 
-def _compare(report: Report, table: Table, work: Work, baud: int, size: int) -> None:
+def _compare(report: Report, table: Table, work: Workload, baud: int, size: int) -> None:
     cells, file, byte_rate = table.rows[work.name], content(work, size, 1), baud / 10
     target = work.targets.get(baud)
     table.add(
         work.name,
         ideal=ideal(work, repair=False, content=file, byte_rate=byte_rate),
-        mended=ideal(work, repair=True, content=file, byte_rate=byte_rate),
+        repaired=ideal(work, repair=True, content=file, byte_rate=byte_rate),
         target=target,
     )
     for name in _OURS:
@@ -143,7 +145,7 @@ def _compare(report: Report, table: Table, work: Work, baud: int, size: int) -> 
 # -- one transfer -----------------------------------------------------------------------------------------------------
 
 
-def _one(name: str, work: Work, baud: int, size: int, seed: int) -> _Found:
+def _one(name: str, work: Workload, baud: int, size: int, seed: int) -> _Found:
     with tempfile.TemporaryDirectory(prefix="linesync-bench-") as folder:
         file = Path(folder, "blob")
         try:
@@ -158,7 +160,7 @@ def _one(name: str, work: Work, baud: int, size: int, seed: int) -> _Found:
         return _rival(rival, file, work, baud, seed, 30 + 4 * ideal_time)
 
 
-def _rival(name: str, file: Path, work: Work, baud: int, seed: int, patience: float) -> _Found:
+def _rival(name: str, file: Path, work: Workload, baud: int, seed: int, patience: float) -> _Found:
     missing = why_missing(name)
     if missing:
         return _Found(0.0, missing, absent=True)
@@ -168,7 +170,7 @@ def _rival(name: str, file: Path, work: Work, baud: int, seed: int, patience: fl
 
     outcome = attempt()
     stuck = outcome.why.startswith("not done") and name.startswith("kermit") and work.faults.ber < 1e-5
-    if stuck:  # perhaps a file that it never ends with: see RIVALS
+    if stuck:  # perhaps because of the length of the file's last packet, see RIVALS
         file.write_bytes(file.read_bytes()[:-100])
         outcome = attempt()
     return _Found(outcome.rate, " ".join(outcome.why.split())[:160], f"({name}, {outcome.seconds:.1f} s)")
@@ -177,7 +179,7 @@ def _rival(name: str, file: Path, work: Work, baud: int, seed: int, patience: fl
 Copy = Callable[[LineSystem, Path, Path, float], None]
 
 
-def _ours(copy: Copy, file: Path, work: Work, baud: int, seed: int, patience: float) -> _Found:
+def _ours(copy: Copy, file: Path, work: Workload, baud: int, seed: int, patience: float) -> _Found:
     try:
         with LineSystem(baud=baud, faults=work.faults, seed=seed) as system:
             assert system.cable is not None
@@ -191,7 +193,7 @@ def _ours(copy: Copy, file: Path, work: Work, baud: int, seed: int, patience: fl
             sent = system.passed()["ab"]["bytes_in"] - before
             again = max((int(row.get("repeated", 0)) for row in system.links()), default=0)
             if _digest(arrived) != _digest(file):
-                return _Found(0.0, "what arrived is not what was sent")
+                return _Found(0.0, "the received file differs from the sent one")
     except (BenchError, LinesyncError, OSError, subprocess.SubprocessError) as error:
         return _Found(0.0, " ".join(str(error).split())[:300])
     detail = (

@@ -1,6 +1,7 @@
-"""The hub: a hot semaphore beside redis and etcd, a barrier of ten thousand, ten thousand idle clients, files over ssh.
+"""The hub: a busy semaphore compared with redis and etcd, a barrier of 10,000, 10,000 idle clients, files through ssh.
 
-All clients of one figure live in one process beside the server's, ours and the rivals' alike, on asyncio's own loop.
+All clients of one figure run in one process, next to the server's process, on asyncio's own event loop. This is the same
+for linesync and its rivals.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ __all__ = ["hub"]
 
 _HOT = 20  # clients on one semaphore
 _COMPILED = "linesync, compiled"
-_AT_ONCE = 50  # connections that are made at a time
-_LIMIT = 120.0  # seconds that one barrier may take
-_SPARE = 100  # descriptors that a process needs beside its clients'
-_ROUNDS = 3  # each store is measured so often, in turn; the median counts
+_AT_ONCE = 50  # connections that are opened at the same time
+_LIMIT = 120.0  # most seconds for one barrier
+_SPARE = 100  # descriptors that a process needs besides its clients'
+_ROUNDS = 3  # measurements of each store, alternating between the stores; the median counts
 _REDIS_TARGET, _ETCD_TARGET = 1.5, 100.0
 _SSH_TARGET = 0.6
 _BARRIER_TARGET = 2.0  # seconds
@@ -50,10 +51,10 @@ def hub(
 ) -> None:
     """Fill the tables.
 
-    :param seconds: that each store serves each number of clients.
-    :param parties: of the barrier, a multiple of ``lines``.
-    :param idle: clients whose memory is measured.
-    :param file_size: bytes of the file that is copied through ssh.
+    :param seconds: the duration of each measurement of a store.
+    :param parties: the parties of the barrier, a multiple of ``lines``.
+    :param idle: the number of idle clients for the hub's memory.
+    :param file_size: the bytes of the file that is copied through ssh.
     """
     with Processes() as processes:
         _stores(report, processes, seconds)
@@ -71,7 +72,7 @@ def hub(
 
 
 def _stores(report: Report, processes: Processes, seconds: float) -> None:
-    progress("a hot semaphore")
+    progress("a busy semaphore")
     table = report.table("hub-hot", f"One semaphore of {UNITS} units over TCP loopback: take 1, give 1 back, in turn")
     stores: dict[str, Store] = {"linesync": Linesync(processes)}
     why = why_not_compiled()
@@ -89,7 +90,7 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
     trips: dict[str, list[float]] = {name: [] for name in stores}
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in stores}
     for _ in range(_ROUNDS):
-        for name, store in stores.items():  # in turn, so that all see the same machine
+        for name, store in stores.items():  # alternating, so that the machine's load affects all of them
             trips[name].append(_measured(store, 1, seconds)["trip"])
             server = cpu_seconds(store.process.pid)
             found = _measured(store, _HOT, seconds)
@@ -99,7 +100,7 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
     for name in stores:
         rate, trip = statistics.median(rates[name]), statistics.median(trips[name])
         table.add(name, **{f"{_HOT}_clients_per_s": rate, "one_client_ms": trip * 1000})
-        # What another process holds up costs no processor time: on a busy machine these tell more than the rates.
+        # Waiting for other processes costs no processor time, so on a busy machine these figures say more than the rates.
         server, clients = (statistics.median(cost) for cost in zip(*costs[name], strict=True))
         table.add(name, server_us_an_operation=server * 1e6, client_us_an_operation=clients * 1e6)
     for ours in [name for name in ("linesync", _COMPILED) if name in stores]:
@@ -121,7 +122,7 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
 
 
 def _measured(store: Store, count: int, seconds: float) -> dict[str, float]:
-    """What :func:`turns` found; a build of its own measures itself."""
+    """The result of :func:`turns`; the compiled build runs it in its own process."""
     return store.turns(count, seconds) if isinstance(store, Compiled) else asyncio.run(turns(store, count, seconds))
 
 
@@ -151,7 +152,7 @@ async def _rounds(server: Linesync, parties: int, share: int) -> dict[str, Cell]
                 results = await asyncio.gather(*arriving)
             times.append(perf_counter() - began)
             if any(result.count != parties for result in results):
-                raise BenchError("a barrier was released before all had arrived")
+                raise BenchError("a barrier was released before all parties had arrived")
     finally:
         await asyncio.gather(*(client.aclose() for client in clients))
     return {"seconds": statistics.median(times), "least_s": min(times), "us_a_party": min(times) / parties * 1e6}
@@ -244,7 +245,7 @@ def _through_ssh(report: Report, size: int) -> None:
                         told = error.stderr.decode(errors="replace").strip()
                         raise BenchError(f"{name} through ssh, {way}: {told}") from None
                     if hashlib.sha256(target.read_bytes()).digest() != digest:
-                        raise BenchError(f"{name} through ssh, {way}: what arrived is not what was sent")
+                        raise BenchError(f"{name} through ssh, {way}: the received file differs from the sent one")
                     rates[name].append(size / took / 1e6)
             median = {name: statistics.median(found) for name, found in rates.items()}
             share = median["linesync"] / median["scp"]

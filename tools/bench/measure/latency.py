@@ -1,9 +1,9 @@
-"""Latency of control on a paced line: a semaphore's round trip from the agent's side, and a command's from the hub's.
+"""Latency of control messages on a line: a semaphore's round trip from the agent's side, a command's from the hub's side.
 
-A semaphore round trip must take the line time of its own bytes: the request frame one way and the reply frame the
-other. The frames' lengths are read from a trace of the line; the confirmation and the acknowledgements that follow
-later cost bytes, which the cable counts, but nobody waits for them. Trips are spaced so that none waits for what
-another left behind, except under bulk, which is what that table is about.
+A semaphore round trip takes at least the line time of its own bytes: the request frame in one direction and the reply frame
+in the other. Their lengths come from a trace of the line. The confirmation and the acknowledgements that follow cost bytes,
+which the cable counts, but the client does not wait for them. There is a pause between trips, so that none waits for the
+bytes of the trip before; only the trips under bulk have to wait for other bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .physics import bare_trips, own_bytes
 
 __all__ = ["latency"]
 
-_GAP = (0.06, 0.13)  # seconds between two idle trips: longer than any acknowledgement is held back
+_GAP = (0.06, 0.13)  # seconds between two idle trips: longer than an acknowledgement is ever delayed
 _SEMAPHORE = "bench"
 _COMMAND_TARGET = (120, 0.013)  # bytes in both directions and seconds of `run /bin/true` at 115200
 _EXCESS_TARGET = 0.003  # seconds beyond its own bytes that a trip may take
@@ -86,8 +86,9 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
     local = asyncio.run(_local_trips(system, max(trips, 50)))
     table.add("at the hub, no line", p50=statistics.median(local) * 1000, p99=percentile(local, 0.99) * 1000)
     table.notes = [
-        "request, reply: bytes that the trip waits for; line time: theirs; all bytes: with confirmations and acknowledgements",
-        "bare ptys: as many bytes there and back over such a null modem by one process, without any protocol",
+        "request, reply: bytes that the trip waits for; line time: the time of these bytes on the line; all bytes: including"
+        " confirmations and acknowledgements",
+        "bare ptys: one process sends as many bytes there and back over such a null modem, without a protocol",
     ]
     return line_time, medians[0]
 
@@ -191,7 +192,7 @@ async def _commands(system: LineSystem, runs: int) -> list[float]:
 
 @contextlib.asynccontextmanager
 async def _two_way_bulk(system: LineSystem) -> AsyncIterator[None]:
-    """Files of random bytes on their way in both directions, by processes of their own, until the block ends."""
+    """While the block runs, separate processes copy files of random bytes in both directions."""
     size = int(system.byte_rate * 120)
     copies: list[subprocess.Popen[bytes]] = []
     blob = Path(system.folder, "bulk")
@@ -211,7 +212,10 @@ async def _two_way_bulk(system: LineSystem) -> AsyncIterator[None]:
 
 
 async def _bulk_trips(system: LineSystem, seconds: float) -> tuple[list[float], list[float], dict[str, float]]:
-    """Trips by the asyncio client for a while, the shares of the line in use each way, processor shares."""
+    """Trips of the asyncio client under bulk.
+
+    :returns: the times of the trips; the used share of the line in each direction; the processor share of each process.
+    """
     rng, times = random.Random(4), []
     async with _two_way_bulk(system), await linesync.connect(system.agent) as client:
         await client.semaphore(_SEMAPHORE, 1)

@@ -1,7 +1,7 @@
-"""A thousand members at one barrier: one hub, eight agents on serial lines of their own, many scripts on each.
+"""A thousand members at one barrier: one hub, eight agents on separate serial lines, many scripts on each host.
 
-Every member arrives as ``sut1#1`` ... by a connection of its own to its host's agent, all at once; what is measured is the
-time until the last of them is released, and what that costs on the lines.
+Every member (``sut1#1`` ...) has its own connection to its host's agent, and all arrive at the same time. The benchmark
+measures the time until the last one is released, and the bytes on the lines.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..testbed.system import BenchError, Processes, resident
 
 __all__ = ["members"]
 
-_UP = 40.0  # seconds in which all lines must be up
-_LIMIT = 120.0  # seconds that one barrier may take
-_STILL = 0.6  # seconds after which what was said last is acknowledged
-_AT_ONCE = 50  # connections that are made at a time
+_UP = 40.0  # seconds within which all lines must be up
+_LIMIT = 120.0  # most seconds for one barrier
+_STILL = 0.6  # seconds after which the last frames are acknowledged
+_AT_ONCE = 50  # connections that are opened at the same time
 
 
 def members(report: Report, *, count: int, lines: int, rounds: int, baud: int = 115200) -> None:
     """Fill the table.
 
-    :param count: members in all, a multiple of ``lines``.
-    :param rounds: barriers by members, and as many by count.
+    :param count: the number of members, a multiple of ``lines``.
+    :param rounds: the number of barriers by members, and also of barriers by count.
     """
     table = report.table(
         "members", f"One barrier of {count} members on one hub over {lines} lines of {baud} baud, all arriving at once"
@@ -83,7 +83,7 @@ class _Lines(Processes):
         raise BenchError(f"{lines} lines did not come up in {_UP:g} s: {self.log('hub').strip()}")
 
     def passed(self) -> tuple[int, int]:
-        """Bytes up (to the hub) and down on all lines so far."""
+        """The bytes so far on all lines: up (to the hub) and down."""
         counters = [cable.counters() for cable in self.cables]
         return sum(c["ba"]["bytes_in"] for c in counters), sum(c["ab"]["bytes_in"] for c in counters)
 

@@ -1,4 +1,4 @@
-"""What a round trip must take: the line time of its own bytes, and what the null modem and this machine add to them."""
+"""The limits of a round trip: the line time of its own bytes, and the time that the null modem and this machine add."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ Trip = Callable[[], Awaitable[object]]
 
 
 async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
-    """Mean lengths of the request's frame and of the reply's, newline included, in trips of the client whose trips were
-    measured just before: the ids in the frames grow with use."""
+    """The mean lengths of the request's frame and of the reply's frame, including the newline.
+
+    :param trip: a trip of the client that was measured just before, since the ids in the frames grow with use.
+    """
     async with await linesync.connect(system.hub) as watcher:
         stream = watcher.trace(HOST)
         await asyncio.sleep(0.2)
@@ -39,20 +41,22 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
             while (item := stream.receive_nowait()) is not None:
                 lines += item.data.decode().splitlines()
         stream.end()
-    frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]  # what is said has none
+    frames = [
+        found for found in map(_TRACE.match, lines) if found and found["length"] != "0"
+    ]  # a line about an event has length 0
     there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
     back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
-    if not there or not back:  # the trace shows payloads in another way now: count every prompt frame
+    if not there or not back:  # if the trace shows payloads in another way now, count every prompt frame
         prompt = [found for found in frames if found["rest"].startswith("prompt")]
         there = [int(found["length"]) for found in prompt if found["way"] == "<"]
         back = [int(found["length"]) for found in prompt if found["way"] == ">"]
     if not there or not back:
-        raise BenchError("the trace of the line shows no request or no reply: " + " | ".join(lines[:6]))
+        raise BenchError("the trace of the line lacks a request or a reply: " + " | ".join(lines[:6]))
     return statistics.fmean(there), statistics.fmean(back)
 
 
 def bare_trips(baud: int, there: int, back: int, trips: int) -> list[float]:
-    """The same bytes without linesync: what the null modem and this machine cost."""
+    """The times of trips with the same bytes without linesync: the cost of the null modem and this machine."""
     rng, times = random.Random(5), []
     with NullModem(baud=baud) as cable:
         a, b = (os.open(path, os.O_RDWR | os.O_NOCTTY) for path in (cable.a, cable.b))

@@ -1,8 +1,8 @@
 """The far process of the socket benchmarks: ``python -m tools.bench.measure.sink linesync|bare PORT``.
 
-``linesync`` takes channels, throws away what comes on them, and answers the end of each with a message that says how
-much came. ``bare`` is an asyncio protocol without any of linesync: it sends small pieces back and throws large ones
-away, which is the limit that this machine and asyncio set.
+``linesync`` accepts channels and discards what arrives on them; at the end of each it sends a message with the number of
+items and bytes. ``bare`` is an asyncio protocol without linesync, to find the limit of this machine and asyncio: it sends
+small pieces back and discards large ones.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from linesync.transports import listen
 
 __all__ = ["ECHOED"]
 
-ECHOED = 1024  # bytes up to which the bare sink echoes
-_LIFE = 300  # seconds
+ECHOED = 1024  # the largest piece in bytes that the bare sink sends back
+_LIFE = 300  # seconds after which the process ends itself
 
 
 class _Sink(User):

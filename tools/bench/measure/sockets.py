@@ -1,7 +1,7 @@
-"""Speed over TCP on loopback: frames and bytes between two processes, requests at a hub, files, memory of clients.
+"""Speed over loopback TCP: frames and bytes between two processes, requests at a hub, files, memory of clients.
 
-Beside each figure stands what a bare asyncio protocol reaches between the same two processes: the limit that this
-machine, its kernel and asyncio set.
+The tables also show what a bare asyncio protocol reaches between the same two processes, which is the limit of this
+machine, its kernel and asyncio.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..testbed.system import HOST, BenchError, Processes, TcpSystem, free_port, 
 __all__ = ["sockets"]
 
 _CHUNK = 1 << 16
-_SMALL = 32  # bytes of a small message, about a request's
+_SMALL = 32  # bytes of a small message, about as many as a request has
 _HOT = 20  # clients on one semaphore
 _SEMAPHORE = "hot"
 _ROOT = Path(__file__).resolve().parents[3]
@@ -39,9 +39,9 @@ _ROOT = Path(__file__).resolve().parents[3]
 def sockets(report: Report, *, seconds: float, file_size: int, clients: int) -> None:
     """Fill the tables.
 
-    :param seconds: that each figure is measured for.
-    :param file_size: bytes of the file that is copied.
-    :param clients: idle ones, whose memory is measured.
+    :param seconds: the duration of the measurement of each figure.
+    :param file_size: the bytes of the file that is copied.
+    :param clients: the number of idle clients for the hub's memory.
     """
     with Processes() as processes:
         _pipes(report, processes, seconds)
@@ -67,7 +67,7 @@ def _pipes(report: Report, processes: Processes, seconds: float) -> None:
     one = asyncio.run(_bare_echo(ports["bare"], 1, seconds))
     many = asyncio.run(_bare_echo(ports["bare"], _HOT, seconds))
     hot = report.table(
-        "tcp-requests", "Requests a second at a hub over TCP loopback (one semaphore, +1 and -1 in turn)"
+        "tcp-requests", "Requests per second at a hub over TCP loopback (one semaphore, alternating +1 and -1)"
     )
     hot.add("bare asyncio echo", one_client=one, **{f"{_HOT}_clients": many})
 
@@ -153,7 +153,7 @@ def _requests(report: Report, system: TcpSystem, seconds: float) -> None:
     unix = asyncio.run(_hot(system.hub, 1, seconds)), asyncio.run(_hot(system.hub, _HOT, seconds))
     table.add("linesync, asyncio clients, unix", one_client=unix[0], **{f"{_HOT}_clients": unix[1]})
     table.add("linesync, blocking client, TCP", one_client=_blocking(system.tcp, seconds))
-    table.notes = ["beside redis and etcd: the part hub"]
+    table.notes = ["the part hub compares this with redis and etcd"]
 
 
 async def _hot(endpoint: str, clients: int, seconds: float) -> float:
@@ -205,7 +205,7 @@ def _file(report: Report, system: TcpSystem, size: int) -> None:
             report.failures.append(f"cp over TCP, {way}: {error.stderr.decode(errors='replace').strip()}")
             continue
         if hashlib.sha256(target.read_bytes()).digest() != digest:
-            report.failures.append(f"cp over TCP, {way}: what arrived is not what was sent")
+            report.failures.append(f"cp over TCP, {way}: the received file differs from the sent one")
             continue
         table.add(way, MB_per_s=size / took / 1e6, seconds=took, sha256_alone_MB_per_s=hashing)
         report.target(f"cp over TCP loopback, {way}", size / took / 1e6, ">=", 80, "MB/s")

@@ -1,4 +1,4 @@
-"""Clients that take a unit of one semaphore and give it back, in turn, as fast as they can.
+"""Clients that alternately take a unit of one semaphore and give it back, as fast as they can.
 
 ``python -m tools.bench.measure.turns ENDPOINT COUNT SECONDS`` does it in a separate process, to measure a build of
 linesync other than the one that runs the benchmark; it prints what it found as JSON.
@@ -19,8 +19,11 @@ __all__ = ["turns"]
 
 
 async def turns(store: Store, count: int, seconds: float) -> dict[str, float]:
-    """Operations a second of all clients together (``rate``), the median time of one, seconds (``trip``), and what one
-    cost the clients' process, seconds of processor time (``cost``)."""
+    """Run the clients for ``seconds``.
+
+    :returns: ``rate``: operations per second of all clients together; ``trip``: the median seconds of one operation;
+        ``cost``: the processor seconds of the clients' process for one operation.
+    """
     await store.fill(UNITS)
     clients = [await store.client() for _ in range(count)]
     times: list[float] = []

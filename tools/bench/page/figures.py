@@ -1,18 +1,18 @@
-"""The two figures of docs/performance.md, drawn from what was kept (docs/performance.json)."""
+"""The two figures of docs/performance.md, drawn from the kept results (docs/performance.json)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..measure.works import WORKS, selective_repeat
+from ..measure.workloads import WORKLOADS, selective_repeat
 from .results import Kept, tables
 from .svg import Axis, Series, chart
 
 __all__ = ["FIGURES", "FRAME_OF_OTHERS"]
 
-FRAME_OF_OTHERS = 4000  # bytes: a Kermit packet, for what control waits for where it goes between packets
-_RATES = [10 ** (-7 + step / 12) for step in range(37)]  # of the limits' curves: 1e-7 to 1e-4
+FRAME_OF_OTHERS = 4000  # bytes of a Kermit packet: without priority, a control message waits for a whole packet
+_RATES = [10 ** (-7 + step / 12) for step in range(37)]  # bit error rates of the limits' curves: 1e-7 to 1e-4
 _BAUDS = (9600, 19200, 57600, 115200, 230400, 460800, 921600)
 
 
@@ -20,7 +20,7 @@ def goodput(found: Kept) -> str:
     """Goodput against bit error rate, at 115200 baud."""
     rows = tables(found).get("goodput-115200", {}).get("rows", {})
     by_rate = [
-        (work.faults.ber, rows[work.name]) for work in WORKS if work.name in rows and work.name.startswith("BER")
+        (work.faults.ber, rows[work.name]) for work in WORKLOADS if work.name in rows and work.name.startswith("BER")
     ]
 
     def measured(who: str) -> list[tuple[float, float]]:
@@ -44,7 +44,7 @@ def goodput(found: Kept) -> str:
             Series(label="ZMODEM (sz -b)", points=measured("zmodem"), colour="orange"),
             Series(label="Kermit", points=measured("kermit"), colour="pink"),
             Series(
-                label="ideal selective repeat, frames\nwith one bad bit mended",
+                label="ideal selective repeat, frames\nwith one bad bit repaired",
                 points=limit(repair=True),
                 colour="dark",
                 drawn="limit",
@@ -85,7 +85,7 @@ def latency(found: Kept) -> str:
                 drawn="limit",
             ),
             Series(
-                label=f"others' bulk: behind one packet\nof {FRAME_OF_OTHERS} bytes (reckoned)",
+                label=f"others' bulk: behind one packet\nof {FRAME_OF_OTHERS} bytes (calculated)",
                 points=[(baud, value + FRAME_OF_OTHERS * 1e4 / baud) for baud, value in own],
                 colour="grey",
                 drawn="limit",
@@ -108,4 +108,4 @@ def _short(baud: int) -> str:
 
 
 FIGURES: dict[str, Callable[[Kept], str]] = {"goodput.svg": goodput, "latency.svg": latency}
-"""By file name, beside the page."""
+"""The figures by file name; the files are in the page's directory."""

@@ -25,7 +25,7 @@ _HEADS = {
     "zmodem": "ZMODEM",
     "kermit": "Kermit",
     "uucp": "UUCP 'i'",
-    "mended": "ideal, one bit mended",
+    "repaired": "ideal, one bit repaired",
 }
 _NOTHING = "Not measured yet.\n"
 
@@ -99,7 +99,7 @@ def _goodput(found: Kept, baud: int) -> str:
     table = tables(found).get(f"goodput-{baud}")
     if not table:
         return _NOTHING
-    columns = ["cp", "client", "zmodem", "kermit", "uucp", "ideal", "mended"]
+    columns = ["cp", "client", "zmodem", "kermit", "uucp", "ideal", "repaired"]
     columns = [name for name in columns if any(name in row for row in table["rows"].values())]
     head = ["work", *(_HEADS.get(name, name) for name in columns), "target"]
     lines = []

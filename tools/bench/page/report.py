@@ -1,4 +1,4 @@
-"""What a run of the benchmarks found: tables for people, JSON for programs, and the targets that were met or missed."""
+"""The results of a run: tables for people, JSON for programs, and the targets that were met or missed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any, Literal
 __all__ = ["Cell", "Report", "Table", "Target", "percentile", "progress", "shown"]
 
 Cell = float | int | str | None
-"""A number, a word, or None where nothing was measured."""
+"""A number, a word, or None if nothing was measured."""
 
 
 def progress(sentence: str) -> None:
-    """Tell whoever waits what is being measured; stderr, so that tables can be piped."""
+    """Report on stderr what is being measured; stdout is for the tables."""
     print(f"bench: {sentence}", file=sys.stderr, flush=True)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that ``share`` of the values are at or below (nearest rank); not a number for no values."""
+    """The smallest value such that ``share`` of the values are not above it (nearest rank); NaN if there are no values."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -32,7 +32,7 @@ def percentile(values: list[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A figure that is asked for."""
+    """A measured figure and the bound that it should meet."""
 
     what: str
     value: float
@@ -51,13 +51,13 @@ class Target:
 
 @dataclass(slots=True)
 class Table:
-    """Rows by label, columns in the order in which they first came."""
+    """Rows by label. The columns are in the order in which they were first added."""
 
     title: str
     rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
-    """What is saved and not shown: single runs."""
+    """Data that is saved but not shown: the results of single runs."""
 
     def add(self, label: str, **cells: Cell) -> None:
         """Add cells to a row; an underscore in a column's name is shown as a blank."""
@@ -77,7 +77,7 @@ class Table:
 
 
 def shown(cell: Cell) -> str:
-    """A cell as people read it."""
+    """A cell as text for people."""
     if cell is None:
         return "-"
     if isinstance(cell, float):
@@ -88,32 +88,32 @@ def shown(cell: Cell) -> str:
 
 
 class Report:
-    """Everything one run found."""
+    """All results of one run."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Table] = {}
         self.targets: list[Target] = []
         self.failures: list[str] = []
-        """Sentences: what could not be measured."""
+        """Sentences about what could not be measured."""
         self.remarks: list[str] = []
-        """Sentences: rivals that failed at what they were asked, and what else a reader should know."""
+        """Sentences about rivals that failed, and other things that a reader should know."""
         self.parts: dict[str, dict[str, Any]] = {}
-        """What each part of the run found by itself, as :meth:`as_dict` gives it."""
+        """The results of each part, as from :meth:`as_dict`."""
         self.ahead: bool | None = None
-        """Whether what was measured on a line did not wait for other processes of this machine."""
+        """Whether the processes on a line were scheduled before others; None if no line was measured."""
         self._began = time.time()
         self._load = os.getloadavg()[0]
 
     def table(self, name: str, title: str) -> Table:
-        """The table of this name, made when it is new."""
+        """The table of this name; a new one if there is none."""
         return self.tables.setdefault(name, Table(title))
 
     def target(self, what: str, value: float, sense: Literal["<=", ">="], bound: float, unit: str = "") -> None:
-        """Hold a figure to what is asked for."""
+        """Add a figure with its target."""
         self.targets.append(Target(what=what, value=value, sense=sense, bound=bound, unit=unit))
 
     def text(self) -> str:
-        """All of it, for people."""
+        """The report as text for people."""
         parts = [table.text() for table in self.tables.values() if table.rows]
         if self.targets:
             missed = [target for target in self.targets if not target.met]
@@ -124,11 +124,11 @@ class Report:
             if sentences:
                 parts.append("\n".join([head, "-" * len(head), *(f"  {each}" for each in sentences)]))
         load = f"load average {self._load:.2f} before and {os.getloadavg()[0]:.2f} after, {os.cpu_count()} processors"
-        others = {None: "", True: "; lines: ahead of other processes", False: "; lines: in competition with others"}
+        others = {None: "", True: "; lines: scheduled before others", False: "; lines: scheduled among others"}
         return "\n\n".join([*parts, f"({time.time() - self._began:.0f} s; {load}{others[self.ahead]})"])
 
     def absorb(self, part: str, found: Report) -> None:
-        """Take in what a part of the run found."""
+        """Add the results of a part."""
         self.parts[part] = found.as_dict()
         self.tables |= found.tables
         self.targets += found.targets
@@ -137,7 +137,7 @@ class Report:
         self.ahead = found.ahead if found.ahead is not None else self.ahead
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, JSON-able."""
+        """The report as a JSON-able dictionary."""
         return {
             "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
             "began": round(self._began),
@@ -158,5 +158,5 @@ class Report:
         }
 
     def save(self, path: Path) -> None:
-        """Write all of it as JSON."""
+        """Write the report as JSON."""
         path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""The results that are kept beside the page: docs/performance.json, by part of the benchmarks.
+"""The kept results: docs/performance.json, by part of the benchmarks.
 
-A part that is measured anew replaces what was kept of it; the others stay. The figures and the tables of the page are
-made from this file alone, so that they can be drawn again without measuring.
+When a part is measured again, its results replace the old ones; the results of the other parts stay. The figures and the
+tables of the page are made from this file alone, so they can be made again without measuring.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["KEPT", "Kept", "keep", "kept", "tables"]
 KEPT = Path(__file__).resolve().parents[3] / "docs" / "performance.json"
 
 Kept = dict[str, Any]
-"""By part, what :meth:`tools.bench.page.report.Report.as_dict` gave."""
+"""For each part, the result of :meth:`tools.bench.page.report.Report.as_dict`."""
 
 
 def kept(path: Path = KEPT) -> Kept:
-    """What was kept; nothing where nothing was."""
+    """The kept results; empty if there are none."""
     if not path.exists():
         return {}
     found: Kept = json.loads(path.read_text(encoding="utf-8"))
@@ -28,14 +28,14 @@ def kept(path: Path = KEPT) -> Kept:
 
 
 def keep(part: str, found: Mapping[str, Any], path: Path = KEPT) -> None:
-    """Put a part in the place of what was kept of it; numbers are cut to what they are worth."""
+    """Replace the kept results of a part; numbers are rounded to five digits."""
     everything = kept(path) | {part: _rounded(dict(found))}
     text = json.dumps({name: everything[name] for name in sorted(everything)}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def tables(found: Kept) -> dict[str, dict[str, Any]]:
-    """All tables by name, whichever part they are of."""
+    """The tables of all parts by name."""
     return {name: table for _, part in sorted(found.items()) for name, table in part["tables"].items()}
 
 

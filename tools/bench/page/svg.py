@@ -1,7 +1,7 @@
-"""A chart as SVG text: lines over a logarithmic axis, readable on light and on dark pages.
+"""A chart as SVG text: lines over a logarithmic axis, readable on light and dark pages.
 
-Small on purpose: what two figures need. The same values give the same text, to the byte. Colours are set by a style
-sheet that follows the reader's own choice of light or dark, background included.
+It has only what the two figures need. The same values always give the same bytes. A style sheet sets the colours, including
+the background, and follows the reader's choice of a light or dark theme.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 __all__ = ["Axis", "Series", "chart"]
 
 _WIDTH, _HEIGHT = 900, 470
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 280, 56, 62  # margins; the legend stands in the right one
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 280, 56, 62  # margins; the legend is in the right one
 _STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 16px; font-weight: 600 }
@@ -43,8 +43,8 @@ Colour = Literal["blue", "orange", "green", "pink", "grey", "dark"]
 class Axis:
     """One axis.
 
-    :ivar title: what it shows, with its unit.
-    :ivar ticks: values, with the text that stands at each; the first and the last are its ends.
+    :ivar title: what it shows, with the unit.
+    :ivar ticks: values, each with its text; the first and the last value are the ends of the axis.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Axis:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies between the axis' ends, 0 to 1; what lies outside is put on the end."""
+        """The position of a value between the axis's ends, 0 to 1; a value outside counts as the nearer end."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
         value = min(max(value, low), high)
         if self.log:
@@ -62,11 +62,11 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What was found, or a limit.
+    """A line of the chart: measured values or a limit.
 
-    :ivar label: in the legend; a newline begins a second line.
+    :ivar label: the text in the legend; a newline starts a second line.
     :ivar points: x and y in the units of the axes.
-    :ivar drawn: ``marks`` are joined by a line; a ``limit`` is a dashed line without marks, ``points`` are marks alone.
+    :ivar drawn: ``marks``: marks joined by a line; ``limit``: a dashed line without marks; ``points``: marks only.
     """
 
     label: str
@@ -76,7 +76,7 @@ class Series:
 
 
 def chart(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
-    """The whole figure as the text of an SVG file."""
+    """The text of an SVG file with the whole figure."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
         f' height="{_HEIGHT}" role="img">',
@@ -140,7 +140,7 @@ def _mark(series: Series, across: float, down: float) -> str:
 
 
 def _key(series: Series, top: float) -> tuple[list[str], float]:
-    """The legend's entry, and where the next one begins."""
+    """The legend's entry, and the position of the next entry."""
     left = _WIDTH - _RIGHT + 18
     parts = _drawn(series, [(left + 14, top)] if series.drawn == "points" else [(left, top), (left + 28, top)])
     for line in series.label.split("\n"):

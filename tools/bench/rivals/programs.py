@@ -1,4 +1,4 @@
-"""The rivals: which programs they are and how each is told to carry one file from end a to end b of a null modem."""
+"""The rivals: which programs they are, and how each of them is run to send one file from end a to end b of a null modem."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from linesync.testing.nullmodem import NullModem
 __all__ = ["RIVALS", "Job", "Rival"]
 
 _UUCICO = "/usr/lib/uucp/uucico"
-_UUCP_WINDOW = 16  # packets: the most that Taylor UUCP takes ("Illegal protocol 'i' window size; using 16")
-_UUCP_PACKET = 256  # bytes: what suits a line with errors; a packet that is lost costs itself alone
+_UUCP_WINDOW = 16  # packets: the most that Taylor UUCP accepts ("Illegal protocol 'i' window size; using 16")
+_UUCP_PACKET = 256  # bytes: short, since on a line with errors each lost packet is sent again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One transfer to be run."""
+    """One transfer to run."""
 
     file: Path
-    """What to send; its name is ``received``, in another directory than ``directory``."""
+    """The file to send; its name is ``received``, and it is not in ``directory``."""
     directory: Path
-    """Where it must arrive, and where scripts may be put."""
+    """Where the file must arrive, and where scripts may be written."""
     cable: NullModem
     baud: float
 
 
 def _nothing(job: Job) -> None:
-    """Most need no preparation."""
+    """Prepare nothing; most rivals need no preparation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +39,17 @@ class Rival:
     """How to run one program at both ends."""
 
     programs: tuple[str, ...]
-    """What must be there, by name or by path."""
+    """The programs that must be installed, by name or by path."""
     package: str
-    """The Debian package that has them."""
+    """The Debian package of these programs."""
     send: Callable[[Job], list[str]]
     """The sender's argv, run in the job's directory; the file must arrive there as ``received``."""
     receive: Callable[[Job], list[str]]
     """The receiver's argv, run in the job's directory."""
     on_stdio: frozenset[str] = frozenset()
-    """Which of ``sender`` and ``receiver`` speaks on stdin and stdout; else it opens the device itself."""
+    """Which of ``sender`` and ``receiver`` use stdin and stdout; the others open the device themselves."""
     prepare: Callable[[Job], None] = _nothing
-    """Called before, off the clock."""
+    """Called before the transfer; its time does not count."""
 
 
 def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -> Rival:
@@ -90,10 +90,10 @@ def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -
 
 
 def _uucp_prepare(job: Job, protocol: str) -> None:
-    """A directory for each end with all that it reads and writes, and the file in the sender's queue.
+    """Make a directory for each end with all that it reads and writes, and put the file into the sender's queue.
 
-    The installed programs are setuid, which keeps a preloaded shim out; copies are not. Started by root they give
-    themselves the user uucp all the same, so that everybody must be able to write here.
+    The installed programs are setuid and therefore ignore a preloaded shim; copies of them do not. When root starts a copy,
+    it still changes to the user uucp, so all users must be able to write here.
     """
     root = job.directory
     for program in (_UUCICO, shutil.which("uucp") or "uucp"):
@@ -135,7 +135,7 @@ def _uucp(protocol: str) -> Rival:
         programs=("uucp", _UUCICO),
         package="uucp",
         prepare=lambda job: _uucp_prepare(job, protocol),
-        on_stdio=frozenset({"receiver"}),  # as a getty would have started it, without a login
+        on_stdio=frozenset({"receiver"}),  # as started by a getty, but without a login
         send=lambda job: ["./uucico", "-I", "near/config", "-s", "far", "-D"],
         receive=lambda job: ["./uucico", "-I", "far/config", "-q"],
     )
@@ -156,9 +156,12 @@ RIVALS: dict[str, Rival] = {
     "uucp": _uucp("i"),
     "uucp-j": _uucp("j"),
 }
-"""By name. ``kermit`` prefixes what may harm on a line nobody knows; ``kermit-tight`` only what harms Kermit
-itself, and is its best on a clean 8-bit line; ``kermit-cautious`` is C-Kermit's own CAUTIOUS set for doubtful
-lines; ``kermit-7bit`` shifts the eighth bit. C-Kermit 10 never ends when a file's last packet comes to
-exactly 95 bytes (its length byte is then no printable character): such a run ends by the timeout, and another
-file or length avoids it. ``uucp`` is protocol 'i', ``uucp-j`` the same with XON and XOFF avoided; uucico sleeps 2 s
-before it closes its port, and that is part of its time."""
+"""The rivals by name.
+
+``kermit`` escapes every byte that may do harm on an unknown line. ``kermit-tight`` escapes only what Kermit itself
+reserves, which is its best setting for a clean 8-bit line. ``kermit-cautious`` has C-Kermit's own CAUTIOUS parameters, for
+poor lines. ``kermit-7bit`` shifts the eighth bit. C-Kermit 10 never ends when the last packet of a file has exactly 95
+bytes, since its length byte is then not a printable character; such a run ends with the timeout, and another file or length
+avoids it. ``uucp`` is protocol 'i'; ``uucp-j`` is the same without the bytes XON and XOFF. uucico sleeps for 2 s before it
+closes its port, which is part of its time.
+"""

@@ -1,4 +1,4 @@
-"""A real sshd on loopback, with keys and a configuration of its own, for as long as a measurement takes."""
+"""A real sshd on loopback with its own keys and configuration, for one measurement."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLeve
 
 
 def why_no_ssh() -> str:
-    """What is missing, a sentence; empty when all is there."""
+    """Why ssh cannot be measured here, in a sentence; empty if it can."""
     missing = [name for name in ("sshd", "ssh", "scp", "ssh-keygen") if shutil.which(name, path=_PATH) is None]
     if missing:
         return f"{', '.join(missing)} not installed; on Debian: apt-get install openssh-server openssh-client"
-    return "" if os.geteuid() == 0 else "an sshd that lets root in has to be started by root"
+    return "" if os.geteuid() == 0 else "only root can start an sshd that root can log in to; run this as root"
 
 
 class Sshd:
-    """The server, and the argv with which it is called.
+    """The server, and the beginnings of the commands that connect to it.
 
-    :ivar ssh: up to and with the destination.
-    :ivar scp: up to the files; the destination is :attr:`host`.
+    :ivar ssh: the ssh command up to the destination, which it includes.
+    :ivar scp: the scp command up to the files; a remote file begins with :attr:`host`.
     """
 
     def __init__(self, processes: Processes) -> None:
@@ -70,7 +70,7 @@ class Sshd:
 
 
 class SshSystem(System):
-    """A hub, and an agent that it calls through ssh."""
+    """A hub, and an agent that it starts through ssh."""
 
     def __init__(self) -> None:
         super().__init__()

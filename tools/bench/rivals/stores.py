@@ -1,8 +1,9 @@
-"""Who else keeps a semaphore for many clients: redis and etcd, each with the client and the recipe that people use.
+"""Servers that keep a semaphore for many clients: linesync, redis and etcd, with the usual client and recipe of each.
 
-redis is started with an append-only file that is synced each second; a semaphore is a list of tokens, taken with BLPOP and
-given back with RPUSH, through redis-py's asyncio client. etcd keeps a number under one key; who takes reads it and puts one
-less by a transaction that compares the key's revision, again and again until that succeeds, over etcd's own HTTP and JSON.
+redis is started with an append-only file that it syncs each second. A semaphore is a list of tokens; a client takes one with
+BLPOP and gives it back with RPUSH, through redis-py's asyncio client. etcd keeps a number under one key. A client reads it
+and writes the changed number in a transaction that compares the key's revision, and repeats this until it succeeds, over
+etcd's HTTP and JSON interface.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ __all__ = [
 ]
 
 COMPILED = Path(__file__).resolve().parents[3] / "build" / "compiled"
-"""Where ``make compiled`` puts linesync with its core compiled."""
+"""Where ``make compiled`` puts linesync with a compiled core."""
 UNITS = 10
-"""That the semaphore has."""
+"""The units of the semaphore."""
 
 _NAME = "hot"
-_UP = 10.0  # seconds in which a server must answer
-_POLL = 0.002  # seconds between looks at a semaphore of etcd's that has no units
+_UP = 10.0  # seconds within which a server must answer
+_POLL = 0.002  # seconds between two reads of an etcd semaphore that has no units
 
 
 class Taker(Protocol):
@@ -67,11 +68,11 @@ class Store(Protocol):
 
     async def client(self) -> Taker: ...
     async def fill(self, units: int) -> None:
-        """Let the semaphore have so many units, whatever it had."""
+        """Set the number of units, whatever it was."""
 
 
 def why_no_store(name: str) -> str:
-    """What is missing for a rival, a sentence; empty when all is there."""
+    """What a rival lacks to run here, in a sentence; empty if nothing."""
     program, package, module = {
         "redis": ("redis-server", "redis-server", "redis"),
         "etcd": ("etcd", "etcd-server", None),
@@ -84,12 +85,12 @@ def why_no_store(name: str) -> str:
 
 
 def why_not_compiled() -> str:
-    """Why linesync with its core compiled is not measured, a sentence; empty when it is there."""
+    """Why linesync with a compiled core is not measured, in a sentence; empty if it can be."""
     stamp = COMPILED / ".built"
     if not stamp.exists():
-        return "the core is not compiled; run make compiled before"
+        return "the core is not compiled; run make compiled first"
     newest = max(source.stat().st_mtime for source in (COMPILED.parents[1] / "linesync").rglob("*.py"))
-    return "" if stamp.stat().st_mtime >= newest else "what is compiled is older than the sources; run make compiled"
+    return "" if stamp.stat().st_mtime >= newest else "the compiled core is older than the sources; run make compiled"
 
 
 def _wait_port(port: int, log: Callable[[], str]) -> None:
@@ -110,11 +111,12 @@ def _wait_port(port: int, log: Callable[[], str]) -> None:
 class Linesync:
     """A hub that listens on loopback.
 
-    :param endpoint: the one to use; else a hub is started.
+    :param processes: where to start the hub; None to use a running one.
+    :param endpoint: the endpoint of the running hub.
     """
 
     env: ClassVar[dict[str, str]] = {}
-    """What the hub's environment has beside ours."""
+    """Variables to add to the hub's environment."""
 
     def __init__(self, processes: Processes | None, endpoint: str = "") -> None:
         self.endpoint = endpoint
@@ -139,7 +141,7 @@ class Linesync:
 
 
 class Compiled(Linesync):
-    """The same of ``make compiled``; its clients are, too, in a process of their own."""
+    """The hub of ``make compiled``. Its clients also use the compiled core, in a separate process."""
 
     env: ClassVar[dict[str, str]] = {"PYTHONPATH": str(COMPILED)}
 
@@ -234,10 +236,10 @@ class Etcd:
 
     async def fill(self, units: int) -> None:
         client = await self.client()
-        deadline = time.monotonic() + _UP  # it listens before it has elected itself
+        deadline = time.monotonic() + _UP  # etcd listens before it has elected itself
         while "error" in await client.ask("kv/put", key=_key(_NAME), value=_key(str(units))):
             if time.monotonic() > deadline:
-                raise BenchError("etcd did not take a value")
+                raise BenchError(f"etcd did not store a value within {_UP:g} s")
             await asyncio.sleep(0.1)
         await client.aclose()
 
@@ -247,7 +249,7 @@ def _key(text: str) -> str:
 
 
 class _EtcdTaker:
-    """One kept connection; as little HTTP as etcd needs."""
+    """One persistent connection, with as much of HTTP as etcd needs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -289,4 +291,4 @@ class _EtcdTaker:
 
 
 STORES: dict[str, Callable[[Processes], Store]] = {"redis": Redis, "etcd": Etcd}
-"""The rivals."""
+"""The rivals by name."""

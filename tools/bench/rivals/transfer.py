@@ -1,10 +1,10 @@
-"""ZMODEM, Kermit and UUCP on the same paced line: what linesync's goodput is measured against.
+"""Transfers by ZMODEM, Kermit and UUCP on a line of the same rate, to compare linesync's goodput with.
 
-Each run makes a null modem, starts the receiver at end b and the sender at end a, and takes the wall clock
-from the first start to the last exit: start-up, negotiation and closing are part of a transfer. A transfer
-counts only if the file that arrived has the SHA-256 of the one that was sent.
+Each run makes a null modem, starts the receiver at end b and the sender at end a, and measures the time from the first
+start to the last exit. So start-up, negotiation and closing are part of a transfer. A transfer counts only if the received
+file has the SHA-256 of the sent one.
 
-On a pty the programs need ``tools/shims/notcflush.c`` preloaded; the reason stands there.
+On a pty these programs need the preloaded shim ``tools/shims/notcflush.c``, which explains the reason.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Outcome:
     """One transfer."""
 
     seconds: float
-    """Wall clock from the first program's start to the last one's exit (or to the timeout)."""
+    """The time from the first program's start to the last one's exit, or to the timeout."""
     ok: bool
-    """The file arrived, with the SHA-256 of the original."""
+    """Whether the file arrived with the SHA-256 of the original."""
     rate: float
-    """Payload over the line's physical rate, 0 to 1; 0 if not ok."""
+    """Payload divided by the line's physical rate, 0 to 1; 0 if not ok."""
     why: str
-    """Why it is not ok; empty if it is."""
+    """Why the transfer failed; empty if it is ok."""
 
 
 def why_missing(name: str) -> str | None:
@@ -52,14 +52,14 @@ def why_missing(name: str) -> str | None:
     rival = RIVALS[name]
     for program in rival.programs:
         if not (os.access(program, os.R_OK) if program.startswith("/") else shutil.which(program)):
-            return f"{name} needs {program}; install the package {rival.package}."
+            return f"{name} needs {program}; install the package {rival.package}"
     if not shutil.which("gcc"):
-        return f"{name} needs a shim on a pty, and gcc to build it; install the package gcc."
+        return f"{name} needs a shim on a pty, and gcc to build the shim; install the package gcc"
     return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and all it has started; each runs in a group of its own."""
+    """Kill the process and all that it has started; each process has its own group."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -68,7 +68,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _run(rival: Rival, job: Job, timeout: float, cut: Cut | None) -> tuple[float, str]:
-    """Seconds, and what went wrong as far as the programs themselves show (else empty)."""
+    """Returns the seconds, and what went wrong according to the programs; empty if nothing."""
     shim = job.directory / "notcflush.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, _SHIM], check=True, timeout=60)
     rival.prepare(job)
@@ -126,7 +126,7 @@ def transfer(
     :param name: one of :data:`RIVALS`; it must not be missing (:func:`why_missing`).
     :param baud: of the line; ``faults``, ``faults_ba`` and ``seed`` as in :class:`NullModem`.
     :param timeout: seconds after which both programs are killed; 30 s and four times the ideal time if None.
-    :param cut: pull the cable so long after the start, and put it back.
+    :param cut: when to unplug the cable, and for how long.
     """
     ideal = file.stat().st_size / (baud / 10)
     limit = 30 + 4 * ideal if timeout is None else timeout
@@ -143,7 +143,7 @@ def transfer(
         if not why and not arrived.exists():
             why = "nothing arrived"
         elif not why and _digest(arrived) != _digest(file):
-            why = f"{arrived.stat().st_size} bytes arrived, and not the right ones"
+            why = f"{arrived.stat().st_size} bytes arrived, but not those that were sent"
         if why:
             logs = [(directory / f"{role}.log").read_bytes()[-_LOG_TAIL:] for role in ("sender", "receiver")]
             why = f"{why} {b' / '.join(logs).decode(errors='replace')}".strip(" /\n")

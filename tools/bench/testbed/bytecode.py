@@ -1,7 +1,7 @@
-"""Compiled modules, as an installed program has them.
+"""Bytecode of all modules, as an installed program has it.
 
-A checkout in use is edited, and some shells set PYTHONDONTWRITEBYTECODE: each start would then compile half of linesync
-again, which tells nothing about linesync.
+In a checkout, modules are often edited, and some shells set PYTHONDONTWRITEBYTECODE. Each start would then compile half of
+linesync again, and the figures would say nothing about an installed linesync.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ for found in pkgutil.walk_packages(linesync.__path__, "linesync."):
 
 @contextmanager
 def compiled() -> Iterator[None]:
-    """Until the block ends, processes started from here find all of linesync, and what it imports, compiled."""
+    """While the block runs, processes started in it find the bytecode of all of linesync and of what it imports."""
     kept = {name: os.environ.get(name) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
     with tempfile.TemporaryDirectory(prefix="linesync-bench-") as folder:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

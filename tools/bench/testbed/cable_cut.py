@@ -1,5 +1,8 @@
-"""A cable that is pulled in the middle of a transfer and put back: by hand, as it were, since it must happen at a time
-that counts from the transfer's start."""
+"""A cable that is unplugged in the middle of a transfer, and plugged in again.
+
+The times count from the start of the transfer, so a thread pulls the cable; the faults of a line count from the line's
+start.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +16,31 @@ from linesync.testing.nullmodem import NullModem
 
 __all__ = ["Cut", "CutOff", "growing"]
 
-_LOOK = 0.002  # seconds between two looks at the file that grows
+_LOOK = 0.002  # seconds between checks of the growing file
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """When, both in seconds from the transfer's start."""
+    """When the cable is unplugged, and for how long."""
 
     at: float
+    """Seconds from the start of the transfer."""
     duration: float
+    """Seconds."""
 
 
 @dataclass(slots=True)
 class CutOff:
-    """Pulls and plugs a cable in a thread of its own, from ``with`` on.
+    """Unplugs a cable and plugs it in again, in a thread that starts with the ``with`` block.
 
-    :ivar resumed: seconds from the line's return until more of the file had arrived; None if nobody looked, or none did.
+    :ivar resumed: seconds from the line's return until more of the file had arrived; None without ``arrived``, or if
+        nothing arrived.
     """
 
     cable: NullModem
     cut: Cut
     arrived: Callable[[], int] | None = None
-    """Bytes of the file that are there."""
+    """Returns how many bytes of the file have arrived."""
     resumed: float | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -64,7 +70,8 @@ class CutOff:
 
 
 def growing(target: Path) -> Callable[[], int]:
-    """The size of what is on its way to ``target``: linesync writes beside it, unbuffered, and renames at the end."""
+    """Returns the size of a file that is being copied to ``target``: linesync writes a part file next to it, unbuffered,
+    and renames it at the end."""
 
     def size() -> int:
         found = [target, *target.parent.glob(f".{target.name}.*.linesync")]
@@ -73,7 +80,7 @@ def growing(target: Path) -> Callable[[], int]:
             try:
                 sizes.append(path.stat().st_size)
             except OSError:
-                pass  # not there yet, or not any more
+                pass  # the file does not exist yet, or was renamed
         return max(sizes, default=0)
 
     return size

@@ -1,9 +1,8 @@
-"""Measuring on a machine that others use.
+"""Measuring on a machine that other processes use.
 
-On a line every byte has its time, and what is measured is some milliseconds: a process of somebody else's that holds
-the processor for its slice would be most of the figure. Where it is allowed (root), the parts that measure a line
-therefore run under the round-robin policy: the cable, linesync and its rivals alike, and whatever they start. They use
-a fraction of a processor.
+The times measured on a line are a few milliseconds. Another process that holds the processor for its time slice would be
+most of such a time. So, if it is permitted (to root), the parts that measure a line run under the real-time round-robin
+policy: the cable, linesync and its rivals, and all that they start. They need only a fraction of a processor.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["ahead_of_others"]
 
 @contextmanager
 def ahead_of_others() -> Iterator[bool]:
-    """Until the block ends, this process and those it starts do not wait for others; gives whether that is so."""
+    """While the block runs, schedule this process and those that it starts before others; yields whether that worked."""
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))

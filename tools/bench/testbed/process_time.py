@@ -1,7 +1,7 @@
-"""Waiting for a process to the microsecond.
+"""How long a process takes, to the microsecond.
 
-``Popen.wait(timeout)`` looks every 0.5 ms at first and every 50 ms in the end, so that every time taken with it is one
-of 16, 32, 65, 115, 165 ... ms. A pidfd tells at once.
+``Popen.wait(timeout)`` polls, every 0.5 ms at first and every 50 ms later. So every time measured with it is one of 16, 32,
+65, 115, 165 ... ms. A pidfd reports the end immediately.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ["timed", "wait_exactly"]
 
 
 def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """Wait until a process ends; its exit status.
+    """Wait until a process ends; returns its exit status.
 
-    :raises subprocess.TimeoutExpired: it has not in so many seconds; it still runs.
+    :raises subprocess.TimeoutExpired: it has not ended after ``seconds``, and still runs.
     """
     descriptor = os.pidfd_open(process.pid)
     try:
@@ -32,10 +32,10 @@ def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 
 def timed(argv: Sequence[str], seconds: float) -> float:
-    """Run a command whose output nobody wants, and tell how long it took.
+    """Run a command and drop its output; returns the seconds that it took.
 
-    :raises subprocess.CalledProcessError: it failed.
-    :raises subprocess.TimeoutExpired: it took too long, and was killed.
+    :raises subprocess.CalledProcessError: it failed; has its stderr.
+    :raises subprocess.TimeoutExpired: it took too long and was killed.
     """
     began = perf_counter()
     with subprocess.Popen(

@@ -1,6 +1,6 @@
-"""A hub and an agent as processes of their own, joined by a null modem or by TCP, for as long as a measurement takes.
+"""A hub and an agent as separate processes, joined by a null modem or by TCP, for one measurement.
 
-Each process carries an alarm of its own, so that nothing outlives a benchmark that was killed.
+Each process has its own alarm, so that none outlives a benchmark that was killed.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ __all__ = [
 
 HOST = "sut"
 _LIFE = 1800  # seconds after which a process ends itself
-_UP = 20.0  # seconds in which a system must be up
-_PROBED = 12.0  # seconds that probing for longer frames may take before we go on with what there is
+_UP = 20.0  # seconds within which a system must be up
+_PROBED = 12.0  # seconds after which we do not wait any longer for the probing of longer frames
 _MAIN = "import signal; signal.alarm({life}); from linesync.cli.main import main; raise SystemExit(main())"
 
 
 class BenchError(Exception):
-    """Something could not be measured; a sentence."""
+    """Something could not be measured; the message is a sentence."""
 
 
 def linesync_command() -> list[str]:
-    """The argv of the installed program, or of this checkout's where it is not installed."""
+    """The argv of the installed program, or of this checkout's program if it is not installed."""
     program = Path(sys.executable).parent / "linesync"
     return [str(program)] if program.exists() else [sys.executable, "-m", "linesync"]
 
@@ -61,14 +61,14 @@ def resident(pid: int) -> float:
 
 
 def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
+    """A loopback TCP port that was free a moment ago."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 class Processes:
-    """Processes in a directory of their own; close it, or use it as a context manager."""
+    """Processes in their own directory; close it, or use it as a context manager."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="linesync-bench-")
@@ -78,7 +78,7 @@ class Processes:
     def start(self, name: str, argv: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a process whose output goes to a log.
 
-        :param env: what it has in its environment beside ours.
+        :param env: variables to add to its environment.
         """
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -103,7 +103,7 @@ class Processes:
         return path.read_text(errors="replace")[-600:] if path.exists() else ""
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """End one process: asked first, then killed."""
+        """End one process: terminate it, and kill it after 3 s."""
         process.terminate()
         try:
             process.wait(3)
@@ -112,7 +112,7 @@ class Processes:
             process.wait()
 
     def close(self) -> None:
-        """End everything, and forget the directory."""
+        """End all processes and remove the directory."""
         for process in self._started:
             if process.poll() is None:
                 process.terminate()
@@ -141,7 +141,7 @@ class System(Processes):
     agent_process: subprocess.Popen[bytes]
 
     def _start(self, hub_words: list[str], agent_words: list[str] | None = None) -> None:
-        """Start both and wait for the host; without ``agent_words`` the hub itself has its agent started."""
+        """Start both and wait for the host. Without ``agent_words``, the hub starts its agent itself."""
         self.hub, self.agent = f"unix:{self.folder}/hub.sock", f"unix:{self.folder}/agent.sock"
         self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *hub_words)
         self._wait(lambda: (self.folder / "hub.sock").exists(), "the hub's socket")
@@ -156,7 +156,7 @@ class System(Processes):
         while not condition():
             if time.monotonic() > deadline or any(process.poll() is not None for process in self._started):
                 logs = " / ".join(self.log(name).strip() for name in ("hub", "agent"))
-                raise BenchError(f"{what} did not come up in {_UP:g} s: {logs}")
+                raise BenchError(f"{what} did not come up within {_UP:g} s: {logs}")
             time.sleep(0.02)
 
     def _registered(self) -> bool:
@@ -187,7 +187,7 @@ class LineSystem(System):
             raise
 
     def _probe(self) -> None:
-        """Wait until both ends send the longest frames that they will."""
+        """Wait until both ends send the longest frames that they will ever send."""
         most = min(limits.SERIAL_FRAME, max(limits.BASIC_FRAME, int(self.byte_rate * limits.BULK_TIME)))
         longest = max([limits.BASIC_FRAME, *(size for size in limits.PROBE_SIZES if size <= most)])
         deadline = time.monotonic() + _PROBED
@@ -196,14 +196,14 @@ class LineSystem(System):
             if len(frames) == 2 and min(frames) >= longest:
                 break
             time.sleep(0.2)
-        time.sleep(0.3)  # what was said last is acknowledged
+        time.sleep(0.3)  # until the last frames are acknowledged
 
     def frames(self) -> list[int]:
         """The agreed frame length at each end."""
         return [int(row.get("frame", 0)) for row in self.links()]
 
     def links(self) -> list[dict[str, Any]]:
-        """The two ends of the line, the hub's first."""
+        """The rows of ``links`` for the two ends of the line, the hub's end first."""
         found: list[dict[str, Any]] = []
         with connect_blocking(self.hub) as client:
             found += [row for row in client.links() if row["kind"] == "serial"]
@@ -212,7 +212,7 @@ class LineSystem(System):
         return found
 
     def passed(self) -> dict[str, dict[str, int]]:
-        """The cable's own counters; ``ab`` is from the hub to the agent."""
+        """The cable's counters; ``ab`` is the direction from the hub to the agent."""
         assert self.cable is not None
         return self.cable.counters()
 
@@ -236,6 +236,6 @@ class TcpSystem(System):
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
+    """The processor time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,15 +1,15 @@
-"""What the benchmarks measure is what the issue asks for, and the limits beside it are what arithmetic says."""
+"""The workloads of goodput and their targets, and the limits that are calculated for them."""
 
 from __future__ import annotations
 
 import pytest
 
 from linesync.testing.faults import Faults
-from tools.bench.measure.works import AROUND, FAST, LICENCES, WORKS, content, ideal, selective_repeat
+from tools.bench.measure.workloads import AROUND, FAST, LICENCES, WORKLOADS, content, ideal, selective_repeat
 from tools.bench.rivals.transfer import RIVALS
 from tools.bench.testbed.system import BenchError
 
-BY_NAME = {work.name: work for work in WORKS}
+BY_NAME = {work.name: work for work in WORKLOADS}
 ASKED = {
     "clean": 0.97,
     "BER 1e-6": 0.955,
@@ -21,26 +21,26 @@ ASKED = {
     "100 ms delay": 0.93,
     "XON/XOFF eaten": 0.95,
 }
-"""Of `linesync cp` at 115200 baud."""
+"""The targets of `linesync cp` at 115200 baud."""
 
 
-def test_every_row_that_the_issue_asks_for_is_measured_against_its_target() -> None:
+def test_every_workload_has_its_target() -> None:
     assert {name: work.targets[115200] for name, work in BY_NAME.items() if 115200 in work.targets} == ASKED
     assert {name: BY_NAME[name].targets[921600] for name in FAST} == {"clean": 0.96, "BER 1e-6": 0.94, "BER 1e-5": 0.90}
     cut = BY_NAME["cut 3 s"]
     assert cut.cut is not None and (cut.cut.at, cut.cut.duration, cut.most, cut.resumes) == (1.0, 3.0, 65536, 0.3)
 
 
-def test_every_work_names_rivals_that_exist() -> None:
-    assert {name for work in WORKS for name in (work.kermit, work.uucp)} <= set(RIVALS)
+def test_every_workload_names_rivals_that_exist() -> None:
+    assert {name for work in WORKLOADS for name in (work.kermit, work.uucp)} <= set(RIVALS)
 
 
-def test_rows_without_a_target_are_error_rates_for_the_figure() -> None:
-    bare = [work for work in WORKS if not work.targets and work.resumes is None]
+def test_workloads_without_a_target_are_error_rates_for_the_figure() -> None:
+    bare = [work for work in WORKLOADS if not work.targets and work.resumes is None]
     assert [work.faults for work in bare] == [Faults(ber=rate) for rate in (1e-7, 3e-6, 3e-5)]
 
 
-def test_files_are_the_same_each_time_and_texts_are_never_repeated() -> None:
+def test_files_are_reproducible_and_texts_are_never_repeated() -> None:
     clean, texts = BY_NAME["clean"], BY_NAME["licence texts"]
     assert content(clean, 5000, 1) == content(clean, 5000, 1) != content(clean, 5000, 2)
     assert len(content(BY_NAME["cut 3 s"], 1 << 20, 1)) == 65536
@@ -53,19 +53,19 @@ def test_files_are_the_same_each_time_and_texts_are_never_repeated() -> None:
     assert whole.count(whole[:2000]) == 1
 
 
-def test_the_ideal_of_selective_repeat_is_the_best_of_all_lengths() -> None:
+def test_the_limit_of_selective_repeat_uses_the_best_frame_length() -> None:
     lengths = range(64, 2049, 16)
     assert selective_repeat(0.0, repair=False) == 1 - AROUND / 2048
     for ber in (1e-6, 1e-5, 1e-4):
         best = max((1 - AROUND / n) * (1 - ber) ** (8 * n) for n in lengths)
-        mended = max(
+        repaired = max(
             (1 - AROUND / n) * ((1 - ber) ** (8 * n) + 8 * n * ber * (1 - ber) ** (8 * n - 1)) for n in lengths
         )
         assert selective_repeat(ber, repair=False) == pytest.approx(best)
-        assert selective_repeat(ber, repair=True) == pytest.approx(mended)
+        assert selective_repeat(ber, repair=True) == pytest.approx(repaired)
 
 
-def test_the_limits_of_the_rows() -> None:
+def test_the_limits_of_the_workloads() -> None:
     def limit(name: str) -> float:
         work = BY_NAME[name]
         return ideal(work, repair=True, content=content(work, 256 << 10, 1), byte_rate=11520)
@@ -79,7 +79,7 @@ def test_the_limits_of_the_rows() -> None:
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_no_target_lies_above_its_limit(name: str) -> None:
+def test_no_target_is_above_its_limit(name: str) -> None:
     work = BY_NAME[name]
     if work.kind == "texts" and not LICENCES.exists():
         pytest.skip("no licence texts here")
