@@ -100,7 +100,7 @@ def test_where_losses_are_tolerated_the_silent_host_is_left_behind_at_the_end_of
     assert got(events)["y"] == Released(generation=1, parties=("b",), position=1, count=1, lost=("a",))
 
 
-def test_who_comes_during_the_check_is_the_first_of_the_next_generation(hall: Hall) -> None:
+def test_an_arrival_during_the_check_opens_the_next_generation(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -112,7 +112,7 @@ def test_who_comes_during_the_check_is_the_first_of_the_next_generation(hall: Ha
     assert value == Released(generation=2, parties=("c", "hub"), position=1, count=2)
 
 
-def test_enough_who_come_during_the_check_make_the_next_generation_whole(hall: Hall) -> None:
+def test_enough_arrivals_during_the_check_complete_the_next_generation(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -125,7 +125,7 @@ def test_enough_who_come_during_the_check_make_the_next_generation_whole(hall: H
     assert row["generation"] == 3 and [who["name"] for who in row["arrived"]] == ["hub"]  # type: ignore[attr-defined]
 
 
-def test_who_comes_during_the_check_takes_the_place_of_one_who_died(hall: Hall) -> None:
+def test_an_arrival_during_the_check_takes_the_place_of_a_dead_party(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -149,7 +149,7 @@ def test_a_party_that_leaves_during_the_check_makes_it_incomplete_again(hall: Ha
     assert [host for _, host in hall.asked] == ["a", "a"], "it is asked anew"
 
 
-def test_who_came_during_the_check_may_leave_again(hall: Hall) -> None:
+def test_an_arrival_during_the_check_may_leave_again(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -159,7 +159,7 @@ def test_who_came_during_the_check_may_leave_again(hall: Hall) -> None:
     assert released(hall.hear("a")) == ["x", "y"] and len(hall.services.barriers) == 0
 
 
-def test_by_members_nobody_slips_in_during_the_check(hall: Hall) -> None:
+def test_by_members_a_second_arrival_is_refused_during_the_check(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     hall.now += 4
     hall.hear("b")
@@ -170,7 +170,7 @@ def test_by_members_nobody_slips_in_during_the_check(hall: Hall) -> None:
     assert released(hall.hear("a")) == ["y", "x2"]
 
 
-def test_a_timeout_during_the_check_says_from_whom_no_sign_came(hall: Hall) -> None:
+def test_a_timeout_during_the_check_names_the_silent_hosts(hall: Hall) -> None:
     hall.speaking = {"b"}
     hall.barrier("x", "a", 2)
     hall.pass_time(5)
@@ -211,7 +211,7 @@ def test_one_host_in_two_complete_barriers_frees_both(hall: Hall) -> None:
     assert hall.services.barriers._asking == {}
 
 
-def test_thousands_who_come_during_the_check_make_generations_of_the_right_size_and_ask_once(hall: Hall) -> None:
+def test_thousands_of_arrivals_during_the_check_make_correct_generations(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b")

@@ -199,7 +199,7 @@ class LegalHistory:
 
 @profile()
 @given(SEEDS)
-def test_whoever_keeps_to_an_order_is_never_told_of_a_deadlock(seed: int) -> None:
+def test_clients_that_keep_to_an_order_never_deadlock(seed: int) -> None:
     LegalHistory(seed).play()
 
 
@@ -389,7 +389,7 @@ class Future:
 
 @profile()
 @given(SEEDS)
-def test_exactly_those_who_can_never_go_on_are_told_until_nobody_is_left(seed: int) -> None:
+def test_exactly_the_clients_in_deadlocks_get_the_error(seed: int) -> None:
     hall = AnyHistory(seed).hall
     stuck = Future(hall).never()
     quiet = 0.0

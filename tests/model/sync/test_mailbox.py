@@ -156,7 +156,7 @@ def test_readers_are_served_in_order_of_arrival(room: Room) -> None:
     assert list(granted(room.send("c", arrival="s"))) == ["s", "x", "y", "z"]
 
 
-def test_a_reader_that_leaves_its_own_messages_aside_counts_those_of_others(room: Room) -> None:
+def test_a_reader_may_count_only_the_messages_of_others(room: Room) -> None:
     room.send("a", "mine")
     assert room.receive("r", "a", 2, others=True) == []
     assert read(room.send("b", "one")) == {}
@@ -167,27 +167,27 @@ def test_a_reader_that_leaves_its_own_messages_aside_counts_those_of_others(room
     assert read(room.receive("o", "d", 4, others=True)) == {"o": ["4 c: two"]}
 
 
-def test_another_member_of_ones_host_is_somebody_else(room: Room) -> None:
+def test_another_member_of_the_same_host_is_another_sender(room: Room) -> None:
     room.send("a#1", "one")
     assert read(room.receive("r", "a", others=True)) == {"r": ["1 a#1: one"]}
     assert room.receive("q", "a#1", others=True) == []
 
 
-def test_what_is_the_readers_own_goes_by_the_name_it_reads_under(room: Room) -> None:
+def test_a_readers_own_messages_are_those_of_its_member_name(room: Room) -> None:
     room.receive("x", "a", others=True)
     room.receive("y", "b", others=True)
     assert list(read(room.send("a", "hello"))) == ["y"]
     assert read(room.send("b", "hello")) == {"x": ["1 b: hello"]}
 
 
-def test_a_poll_answers_at_once(room: Room) -> None:
+def test_a_poll_answers_immediately(room: Room) -> None:
     error = only_error(room.receive("r", timeout=0))
     assert isinstance(error, TimedOut) and len(room.mailbox) == 0
     room.send("b")
     assert list(read(room.receive("q", timeout=0))) == ["q"]
 
 
-def test_a_timeout_says_which_message_was_waited_for_and_what_is_there(room: Room) -> None:
+def test_a_timeout_names_the_missing_message_and_those_that_exist(room: Room) -> None:
     room.send("b")
     room.send("a")
     room.receive("x", "a", 2, others=True, timeout=5)
@@ -202,7 +202,7 @@ def test_a_timeout_says_which_message_was_waited_for_and_what_is_there(room: Roo
     assert "message 3 of topic 'boot': 2 so far, from b, a" in str(errors["y"])
 
 
-def test_whoever_is_gone_is_not_served_and_leaves_nothing(room: Room) -> None:
+def test_a_reader_that_goes_away_is_not_served_and_leaves_nothing(room: Room) -> None:
     room.receive("x", "a")
     room.receive("y", "b", 2, others=True)
     room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
@@ -211,9 +211,7 @@ def test_whoever_is_gone_is_not_served_and_leaves_nothing(room: Room) -> None:
     assert read(room.send("c")) == {}
 
 
-def test_one_answer_holds_what_passes_in_one_reply_and_always_the_first(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_limited_but_always_has_the_first_message(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         room.send("a", "x" * 60_000)
     (event,) = room.receive("r", most=1000)
@@ -297,7 +295,7 @@ def test_a_host_that_sent_before_it_was_known_counts_once_it_is_known(room: Room
     assert read(room.join("b", group="g")) == {"x": ["1 b: early"]}
 
 
-def test_a_group_without_a_size_is_those_that_are_known(room: Room) -> None:
+def test_a_group_without_a_size_consists_of_its_known_hosts(room: Room) -> None:
     room.join("a")
     assert room.gather("x") == []  # nobody to wait for yet
     assert room.join("b") == []
@@ -313,13 +311,13 @@ def test_the_hub_gathers_from_the_hosts_without_a_group(room: Room) -> None:
     assert read(room.send("b", "two")) == {"x": ["1 a: one", "2 b: two"]}
 
 
-def test_a_group_of_one_waits_for_nobody(room: Room) -> None:
+def test_a_group_of_one_host_does_not_wait(room: Room) -> None:
     room.join("a=only", group="g", size=1)
     assert read(room.gather("x")) == {"x": []}
     assert read(room.gather("y", "a", "only")) == {"y": []}
 
 
-def test_a_role_that_nobody_has_is_refused_once_the_group_is_complete(room: Room) -> None:
+def test_a_role_without_hosts_is_refused_when_the_group_is_complete(room: Room) -> None:
     room.join("a=client", group="g", size=2)
     assert room.gather("x", "a", "sever") == []
     errors = failed(room.join("b=server", group="g"))
@@ -331,14 +329,14 @@ def test_a_role_that_nobody_has_is_refused_once_the_group_is_complete(room: Room
     assert isinstance(only_error(room.gather("y", "a", "sever", timeout=0)), Mismatch)
 
 
-def test_a_role_that_nobody_has_yet_is_waited_for_without_a_size(room: Room) -> None:
+def test_without_a_size_a_reader_waits_for_a_role_that_no_host_has_yet(room: Room) -> None:
     room.join("a=client", "b=client")
     assert room.gather("x", "a", "server") == []
     room.join("c=server")
     assert list(read(room.send("c"))) == ["x"]
 
 
-def test_a_host_that_is_lost_before_it_sent_fails_the_wait_at_once(room: Room) -> None:
+def test_the_loss_of_a_host_that_has_not_sent_fails_the_wait(room: Room) -> None:
     room.join("a", "b", "c", group="g", size=3)
     room.send("c")
     room.gather("x", "a")
@@ -354,7 +352,7 @@ def test_a_host_that_is_lost_before_it_sent_fails_the_wait_at_once(room: Room) -
     assert errors["x"].details["sent"] == ["c"]
 
 
-def test_whoever_comes_after_the_loss_is_told_at_once(room: Room) -> None:
+def test_a_gathering_after_the_loss_fails_immediately(room: Room) -> None:
     room.join("a", "b", group="g", size=2)
     room.lose("b")
     assert isinstance(only_error(room.gather("x", timeout=0)), MemberLost)
@@ -362,7 +360,7 @@ def test_whoever_comes_after_the_loss_is_told_at_once(room: Room) -> None:
     assert len(room.mailbox) == 0
 
 
-def test_a_lost_host_that_has_sent_or_is_not_waited_for_hurts_nobody(room: Room) -> None:
+def test_the_loss_of_a_host_that_has_sent_or_is_not_needed_does_no_harm(room: Room) -> None:
     room.join("a", "b=server", "c=client", "d=server", group="g", size=4)
     room.send("b", "last words")
     room.gather("x", "a", "server")
@@ -413,7 +411,7 @@ def test_a_gathering_that_times_out_says_who_sent_and_who_did_not(room: Room) ->
     }
 
 
-def test_a_poll_that_gathers_in_vain_leaves_nothing(room: Room) -> None:
+def test_a_failed_gathering_poll_leaves_nothing(room: Room) -> None:
     room.join("a")
     error = only_error(room.gather("x", "a", "server", timeout=0))
     assert isinstance(error, TimedOut) and len(room.mailbox) == 0
@@ -431,7 +429,7 @@ def test_a_retry_finds_its_wait_and_its_answer(room: Room) -> None:
     assert read(room.gather("x")) == {"x": ["1 b: one"]}
 
 
-def test_whoever_gathers_and_is_gone_leaves_nothing(room: Room) -> None:
+def test_a_gathering_reader_that_goes_away_leaves_nothing(room: Room) -> None:
     room.join("a", "b", "c")
     room.gather("x", "a")
     room.gather("y", "b")
@@ -442,7 +440,7 @@ def test_whoever_gathers_and_is_gone_leaves_nothing(room: Room) -> None:
     assert_empty(room.waits)
 
 
-def test_more_than_one_answer_holds_is_refused_in_words(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_too_large_for_one_answer_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering_module, "ANSWER_ROOM", 100_000)
     room.join("a", "b", "c", group="g", size=3)
     room.gather("x", "a")
@@ -458,7 +456,7 @@ def test_more_than_one_answer_holds_is_refused_in_words(room: Room, monkeypatch:
 # -- reset, bounds, status -----------------------------------------------------------------------------------------------
 
 
-def test_reset_forgets_topics_and_fails_who_waits_at_them(room: Room) -> None:
+def test_a_reset_forgets_topics_and_fails_their_waits(room: Room) -> None:
     room.join("a", "b")
     room.send("a", topic="boot")
     room.send("a", topic="done")
@@ -493,7 +491,7 @@ def test_the_largest_message_passes(room: Room) -> None:
 
 
 @pytest.mark.parametrize(("first", "most"), [(0, 1), (10_001, 1), (1, 0), (1, 1001)])
-def test_a_number_that_no_message_has_is_refused(room: Room, first: int, most: int) -> None:
+def test_an_invalid_message_number_is_refused(room: Room, first: int, most: int) -> None:
     assert isinstance(only_error(room.receive("r", first=first, most=most)), UsageError)
 
 
@@ -555,7 +553,7 @@ def test_too_many_waits_leave_nothing_behind(room: Room, monkeypatch: pytest.Mon
     assert [row["name"] for row in room.mailbox.status(0.0)] == ["one"] and not room.mailbox.gatherings
 
 
-def test_status_tells_what_is_there_and_who_waits(room: Room) -> None:
+def test_status_shows_messages_and_waits(room: Room) -> None:
     room.join("a=client", "b=server", "c=server", group="g", size=3)
     room.send("b#1")
     room.receive("x", "a", 3, others=True, now=1.0)

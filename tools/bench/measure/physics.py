@@ -41,9 +41,8 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
             while (item := stream.receive_nowait()) is not None:
                 lines += item.data.decode().splitlines()
         stream.end()
-    frames = [
-        found for found in map(_TRACE.match, lines) if found and found["length"] != "0"
-    ]  # a line about an event has length 0
+    # A line of the trace about an event has the length 0.
+    frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]
     there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
     back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
     if not there or not back:  # if the trace shows payloads in another way now, count every prompt frame
