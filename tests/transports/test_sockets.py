@@ -70,7 +70,7 @@ def test_a_socket_without_a_listener_is_named(tmp_path: Path) -> None:
 
 def test_a_socket_without_permission_says_what_to_do(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
 
     async def scenario() -> str:
         os.chmod(tmp_path, 0o755)

@@ -42,7 +42,7 @@ class Failure:
     others: int
     since: float
 
-    def tell(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
+    def error_for(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
         """The error for an arrival, or None if this failure does not concern it."""
         if now >= self.since + RESULT_LIFE or terms != self.terms:
             return None
@@ -55,7 +55,7 @@ class Failure:
         return self.error
 
     @property
-    def told(self) -> bool:
+    def delivered(self) -> bool:
         return not self.absent and self.others <= 0
 
 
@@ -152,8 +152,8 @@ class Past:
         last = self._last.get(key)
         if last is None or last.failure is None:
             return None
-        error = last.failure.tell(terms, name, now)
-        if last.failure.told:
+        error = last.failure.error_for(terms, name, now)
+        if last.failure.delivered:
             last.failure = None
             self._weigh(key, last)
         return error

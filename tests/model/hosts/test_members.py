@@ -1,4 +1,4 @@
-"""Folded lists of members: what is folded is read back, and no text takes long or much memory."""
+"""Folded lists of members: unfolding gives the same names back, and no text takes much time or memory."""
 
 from __future__ import annotations
 

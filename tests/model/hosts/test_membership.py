@@ -1,4 +1,4 @@
-"""Hosts: who has a name, who lives, and what is told of the dead; with a search against a reference model."""
+"""Membership: which host has a name, which hosts are alive, and why others are lost; with a search against a reference model."""
 
 from __future__ import annotations
 

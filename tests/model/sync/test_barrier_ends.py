@@ -1,4 +1,4 @@
-"""How barriers end and how their names are used again: aborts, one use, lingering, reset; in sentences."""
+"""How barriers end and how their names are used again: aborts, one use, lingering, resets."""
 
 from __future__ import annotations
 

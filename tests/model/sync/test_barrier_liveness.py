@@ -1,4 +1,4 @@
-"""Before a barrier lets all go, every host that was silent is asked whether it lives; in sentences."""
+"""Before a barrier releases its parties, each silent host is asked for a sign of life."""
 
 from __future__ import annotations
 

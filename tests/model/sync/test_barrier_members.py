@@ -1,4 +1,4 @@
-"""Barriers of named members: who may arrive, who may not, and what a lost host does to all; in sentences."""
+"""Barriers of named members: which arrivals are accepted, and the effect of a lost host."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Barriers of members and counts, aborted, used once or lingering, with hosts that fall silent, die and return, against a
-reference model of one name."""
+"""Barriers by members and by count against a reference model of one name: aborts, one use, lingering, and hosts that become
+silent, die and return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deadlocks: who waits in a circle is told so after two seconds and an answer, and nobody else ever; in sentences."""
+"""Deadlocks: clients that wait in a circle get an error after two seconds and an answer, and no other client does."""
 
 from __future__ import annotations
 

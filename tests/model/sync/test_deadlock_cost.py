@@ -1,4 +1,4 @@
-"""What the search for deadlocks costs: nothing while nobody waits, little where thousands do."""
+"""The cost of the search for deadlocks: nothing without waits, and little with thousands of waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The search for deadlocks, searched: no false alarm in legal histories, and in others exactly those who can never go on.
+"""The search for deadlocks against a reference model: no false alarm in legal histories, and in others exactly the clients
+that can never go on.
 
 *Legal* are histories whose clients keep to one order: all locks, pools of units and barriers have a level, and whoever waits
 for something owes others only what has a higher one (a lock or units it holds, an arrival at a barrier of members). All of

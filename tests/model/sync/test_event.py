@@ -1,4 +1,4 @@
-"""Events, in sentences; the search against a reference model is in test_events_search.py."""
+"""Events, by example; the search against a reference model is in test_event_search.py."""
 
 from __future__ import annotations
 

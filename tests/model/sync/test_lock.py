@@ -1,4 +1,4 @@
-"""Locks: one owner, first come first served, tokens that only grow; in sentences."""
+"""Locks: one owner at a time, in order of arrival, with tokens that only grow."""
 
 from __future__ import annotations
 

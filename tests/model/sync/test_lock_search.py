@@ -1,4 +1,4 @@
-"""Locks against a reference model: owners and those who wait die, retry, keep, unlock, give up and time out, in any order."""
+"""Locks against a reference model: owners and waiting clients die, retry, keep, unlock, give up and time out, in any order."""
 
 from __future__ import annotations
 

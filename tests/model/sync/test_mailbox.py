@@ -1,4 +1,4 @@
-"""Messages, in sentences; the search against a reference model is in test_mailbox_search.py."""
+"""Messages, by example; the search against a reference model is in test_mailbox_search.py."""
 
 from __future__ import annotations
 

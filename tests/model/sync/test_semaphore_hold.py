@@ -1,4 +1,4 @@
-"""Semaphores whose units are lent, and semaphores with a bound; in sentences."""
+"""Semaphores with held units, and semaphores with a bound."""
 
 from __future__ import annotations
 

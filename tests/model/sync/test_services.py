@@ -1,4 +1,4 @@
-"""The whole machine: a host's death reaches its waits, and status tells all of it."""
+"""All services together: the loss of a host ends its waits, and status shows everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all services share: timers, kept results, arrival ids, and the words for names."""
+"""What all services share: timers, kept results, arrival ids, and how errors list names."""
 
 from __future__ import annotations
 
