@@ -1,4 +1,4 @@
-"""Barriers by count, by example; the search against a reference model is in test_barrier_search.py."""
+"""Barriers by count, by example; the search against a reference model is in search/test_barrier_search.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events, by example; the search against a reference model is in test_event_search.py."""
+"""Events, by example; the search against a reference model is in search/test_event_search.py."""
 
 from __future__ import annotations
 

@@ -1,117 +1,27 @@
-"""Messages, by example; the search against a reference model is in test_mailbox_search.py."""
+"""Messages, by example; the search against a reference model is in search/test_mailbox_search.py."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from linesync import limits
-from linesync.errors import Aborted, LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
-from linesync.model.decisions import Message, Messages, Outcome, Posted
+from linesync.errors import LinesyncFailed, TimedOut, UsageError
+from linesync.model.decisions import Message, Messages, Posted
 from linesync.model.participants import Cause
 from linesync.model.sync import gathering as gathering_module
 from linesync.model.sync import mailbox as mailbox_module
 from linesync.model.sync import waits as waits_module
-from linesync.model.sync.mailbox import Group, Mailbox
-from linesync.model.sync.waits import Waits
 from linesync.protocol import escaping
 
-from ..helpers import assert_empty, client, failed, granted, only_error
-
-
-class Company:
-    """Who is in which group, told by the test."""
-
-    def __init__(self) -> None:
-        self.where: dict[str, tuple[str, str]] = {}  # host: its group and role
-        self.sizes: dict[str, int] = {}
-        self.dead: dict[str, str] = {}
-
-    def name_of(self, host: str) -> str:
-        return self.where.get(host, ("", ""))[0]
-
-    def group(self, name: str) -> Group:
-        members = {host: role for host, (group, role) in self.where.items() if group == name}
-        return Group(members=members, size=self.sizes.get(name))
-
-    def lost(self, host: str) -> str | None:
-        return self.dead.get(host)
-
-
-class Room:
-    """A mailbox with its waits and hosts, and short ways to write and read."""
-
-    def __init__(self, room: int = mailbox_module.ROOM) -> None:
-        self.waits = Waits()
-        self.hosts = Company()
-        self.mailbox = Mailbox(self.waits, self.hosts, room=room)
-        self.numbers: Iterator[int] = iter(range(100_000))
-
-    def join(self, *hosts: str, group: str = "", size: int | None = None) -> list[Outcome]:
-        """Hosts (``name`` or ``name=role``) are seen in a group."""
-        for host in hosts:
-            name, _, role = host.partition("=")
-            self.hosts.where[name] = (group, role)
-        if size is not None:
-            self.hosts.sizes[group] = size
-        return self.mailbox.hosts_changed(0.0)
-
-    def lose(self, host: str, why: str = "line lost") -> list[Outcome]:
-        self.hosts.dead[host] = why
-        return self.mailbox.host_lost(host, 1.0)
-
-    def send(self, sender: str, *items: str, arrival: str = "", topic: str = "boot") -> list[Outcome]:
-        who = client(sender.partition("#")[0])
-        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, who, 0.0)
-
-    def receive(
-        self,
-        arrival: str,
-        reader: str = "a",
-        first: int = 1,
-        *,
-        most: int = 100,
-        others: bool = False,
-        now: float = 0.0,
-        timeout: float | None = None,
-        topic: str = "boot",
-    ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, who, now, timeout)
-
-    def gather(
-        self,
-        arrival: str,
-        reader: str = "a",
-        role: str = "",
-        *,
-        now: float = 0.0,
-        timeout: float | None = None,
-        topic: str = "boot",
-    ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive_all(arrival, "default", topic, reader, role, who, now, timeout)
-
-    def reset(self, *topics: str) -> tuple[int, dict[str, LinesyncError]]:
-        """How many topics were forgotten, and who failed of it."""
-        forgotten, waits = self.mailbox.reset("default", topics or None, 0.0)
-        return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
+from ..helpers import client, failed, granted, only_error
+from ..mailbox_room import Room, read
 
 
 @pytest.fixture
 def room() -> Room:
     return Room()
-
-
-def read(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """What each arrival read: ``number sender: items`` of each message."""
-    return {
-        arrival: [f"{one.number} {one.sender}: {' '.join(one.items)}" for one in value.messages]
-        for arrival, value in granted(outcomes).items()
-        if isinstance(value, Messages)
-    }
 
 
 # -- send and receive ----------------------------------------------------------------------------------------------------
@@ -235,222 +145,6 @@ def test_an_answer_of_any_text_passes_in_one_reply(room: Room, char: str) -> Non
             text = escaping.quote(json.dumps(rows, ensure_ascii=ascii_only))
             assert len(text) <= gathering_module.ANSWER_ROOM < limits.MESSAGE_MAX
         room.reset()
-
-
-# -- gathering -----------------------------------------------------------------------------------------------------------
-
-
-def test_gathering_ends_when_every_other_host_of_the_group_has_sent(room: Room) -> None:
-    room.join("a", "b", "c", group="g", size=3)
-    room.join("d", group="elsewhere")
-    assert room.gather("x") == []
-    assert read(room.send("b", "one")) == {}
-    assert read(room.send("d", "not one of us")) == {}
-    assert read(room.send("c", "two")) == {"x": ["1 b: one", "3 c: two"]}
-    assert read(room.gather("y", "a")) == {"y": ["1 b: one", "3 c: two"]}
-
-
-def test_the_last_message_of_each_is_the_answer_in_order_of_their_numbers(room: Room) -> None:
-    room.join("a", "b", "c", group="g", size=3)
-    for sender, word in (("b", "old"), ("c", "only"), ("b", "new")):
-        room.send(sender, word)
-    assert read(room.gather("x")) == {"x": ["2 c: only", "3 b: new"]}
-
-
-def test_all_of_a_group_gather_while_each_sends(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.send("a", "from a")
-    assert room.gather("x", "a") == []
-    assert read(room.send("b", "from b")) == {"x": ["2 b: from b"]}
-    assert read(room.gather("y", "b")) == {"y": ["1 a: from a"]}
-
-
-def test_a_host_has_sent_when_one_of_its_members_has(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.gather("x", "a#1")
-    assert read(room.send("a#2", "my own host")) == {}
-    assert read(room.send("b#7", "hello")) == {"x": ["2 b#7: hello"]}
-
-
-def test_only_the_hosts_of_a_role_are_waited_for(room: Room) -> None:
-    room.join("a=client", "b=server", "c=client", "d=server", group="g", size=4)
-    room.gather("x", "a", "server")
-    room.gather("y", "b", "server")
-    assert read(room.send("b")) == {}
-    assert list(read(room.send("d"))) == ["x", "y"]
-
-
-def test_gathering_waits_until_the_group_is_complete(room: Room) -> None:
-    room.join("a", "b", group="g", size=3)
-    room.gather("x")
-    assert read(room.send("b")) == {}
-    assert room.join("c", group="g") == []
-    assert list(read(room.send("c"))) == ["x"]
-
-
-def test_a_host_that_sent_before_it_was_known_counts_once_it_is_known(room: Room) -> None:
-    room.join("a", group="g", size=2)
-    room.gather("x")
-    room.send("b", "early")
-    assert read(room.join("b", group="g")) == {"x": ["1 b: early"]}
-
-
-def test_a_group_without_a_size_consists_of_its_known_hosts(room: Room) -> None:
-    room.join("a")
-    assert room.gather("x") == []  # nobody to wait for yet
-    assert room.join("b") == []
-    assert list(read(room.send("b"))) == ["x"]
-    room.join("c")
-    assert room.gather("y") == []
-
-
-def test_the_hub_gathers_from_the_hosts_without_a_group(room: Room) -> None:
-    room.join("a", "b")
-    room.send("a", "one")
-    room.gather("x", "hub")
-    assert read(room.send("b", "two")) == {"x": ["1 a: one", "2 b: two"]}
-
-
-def test_a_group_of_one_host_does_not_wait(room: Room) -> None:
-    room.join("a=only", group="g", size=1)
-    assert read(room.gather("x")) == {"x": []}
-    assert read(room.gather("y", "a", "only")) == {"y": []}
-
-
-def test_a_role_without_hosts_is_refused_when_the_group_is_complete(room: Room) -> None:
-    room.join("a=client", group="g", size=2)
-    assert room.gather("x", "a", "sever") == []
-    errors = failed(room.join("b=server", group="g"))
-    assert isinstance(errors["x"], Mismatch)
-    assert str(errors["x"]) == (
-        "topic 'boot': no host matches group 'g', role 'sever': all 2 hosts of the group are known, and their roles are: "
-        "client, server; name one of these roles"
-    )
-    assert isinstance(only_error(room.gather("y", "a", "sever", timeout=0)), Mismatch)
-
-
-def test_without_a_size_a_reader_waits_for_a_role_that_no_host_has_yet(room: Room) -> None:
-    room.join("a=client", "b=client")
-    assert room.gather("x", "a", "server") == []
-    room.join("c=server")
-    assert list(read(room.send("c"))) == ["x"]
-
-
-def test_the_loss_of_a_host_that_has_not_sent_fails_the_wait(room: Room) -> None:
-    room.join("a", "b", "c", group="g", size=3)
-    room.send("c")
-    room.gather("x", "a")
-    room.gather("y", "c")
-    room.gather("z", "b")
-    errors = failed(room.lose("b", "line lost: nothing heard on /dev/ttyS0 for 20 s"))
-    assert list(errors) == ["x", "y"] and isinstance(errors["x"], MemberLost)
-    assert str(errors["x"]) == (
-        "topic 'boot': b was lost before it had sent (line lost: nothing heard on /dev/ttyS0 for 20 s); have sent: c; "
-        "bring the host back and wait again"
-    )
-    assert errors["x"].details["lost"] == {"b": "line lost: nothing heard on /dev/ttyS0 for 20 s"}
-    assert errors["x"].details["sent"] == ["c"]
-
-
-def test_a_gathering_after_the_loss_fails_immediately(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.lose("b")
-    assert isinstance(only_error(room.gather("x", timeout=0)), MemberLost)
-    assert isinstance(only_error(room.gather("y")), MemberLost)
-    assert len(room.mailbox) == 0
-
-
-def test_the_loss_of_a_host_that_has_sent_or_is_not_needed_does_no_harm(room: Room) -> None:
-    room.join("a", "b=server", "c=client", "d=server", group="g", size=4)
-    room.send("b", "last words")
-    room.gather("x", "a", "server")
-    assert room.lose("b") == [] and room.lose("c") == []
-    assert read(room.send("d")) == {"x": ["1 b: last words", "2 d: "]}
-    assert isinstance(only_error(room.gather("y")), MemberLost)  # c, of whatever role
-
-
-def test_a_lost_host_that_becomes_needed_ends_the_wait(room: Room) -> None:
-    room.join("a", "b", group="g")
-    room.hosts.dead["c"] = "stopped"
-    room.gather("x")
-    assert isinstance(failed(room.join("c", group="g"))["x"], MemberLost)
-
-
-def test_a_reader_stays_in_the_group_it_began_to_wait_in(room: Room) -> None:
-    room.join("a", "b", group="g")
-    room.gather("x")
-    room.join("a", "c", group="h")
-    assert read(room.send("c")) == {}
-    assert list(read(room.send("b"))) == ["x"]
-
-
-def test_a_host_that_leaves_the_group_is_no_longer_waited_for(room: Room) -> None:
-    room.join("a", "b", "c", group="g")
-    room.gather("x")
-    room.send("b")
-    assert list(read(room.join("c", group="h"))) == ["x"]
-
-
-def test_a_gathering_that_times_out_says_who_sent_and_who_did_not(room: Room) -> None:
-    room.join("a", "b", "c", "d", group="g", size=6)
-    room.send("b")
-    room.gather("x", timeout=5)
-    room.hosts.dead["d"] = "restarted"
-    error = failed(room.waits.handle_timer(5.0))["x"]
-    assert isinstance(error, TimedOut)
-    assert str(error) == (
-        "timed out after 5 s at topic 'boot' (group 'g'): have sent: b; missing: c (has not sent), d (lost: restarted); "
-        "2 of 6 hosts never seen"
-    )
-    assert error.details == {
-        "sent": ["b"],
-        "missing": {"c": "has not sent", "d": "lost: restarted"},
-        "unseen": 2,
-        "group": "g",
-        "role": "",
-    }
-
-
-def test_a_failed_gathering_poll_leaves_nothing(room: Room) -> None:
-    room.join("a")
-    error = only_error(room.gather("x", "a", "server", timeout=0))
-    assert isinstance(error, TimedOut) and len(room.mailbox) == 0
-    assert str(error) == (
-        "poll failed at topic 'boot' (the hosts without a group, role 'server'): no host has sent; no other host is known"
-    )
-
-
-def test_a_retry_finds_its_wait_and_its_answer(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.gather("x")
-    assert room.gather("x") == []
-    room.send("b", "one")
-    room.send("b", "two")
-    assert read(room.gather("x")) == {"x": ["1 b: one"]}
-
-
-def test_a_gathering_reader_that_goes_away_leaves_nothing(room: Room) -> None:
-    room.join("a", "b", "c")
-    room.gather("x", "a")
-    room.gather("y", "b")
-    room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
-    room.waits.withdraw("y", client("b"), 1.0, Cause.GAVE_UP)
-    assert len(room.mailbox) == 0 and not room.mailbox.gatherings
-    room.waits.handle_timer(1000.0)
-    assert_empty(room.waits)
-
-
-def test_messages_too_large_for_one_answer_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering_module, "ANSWER_ROOM", 100_000)
-    room.join("a", "b", "c", group="g", size=3)
-    room.gather("x", "a")
-    room.gather("y", "b")
-    room.send("b", "x" * 60_000)
-    room.send("a")
-    outcomes = room.send("c", "x" * 60_000)
-    assert list(read(outcomes)) == ["y"]
-    assert isinstance(failed(outcomes)["x"], LinesyncFailed) and "117 KiB" in str(failed(outcomes)["x"])
-    assert isinstance(only_error(room.gather("z")), LinesyncFailed)
 
 
 # -- reset, bounds, status -----------------------------------------------------------------------------------------------

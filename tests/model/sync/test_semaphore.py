@@ -1,4 +1,4 @@
-"""Semaphores, by example; the search against a reference model is in test_semaphore_search.py."""
+"""Semaphores, by example; the search against a reference model is in search/test_semaphore_search.py."""
 
 from __future__ import annotations
 

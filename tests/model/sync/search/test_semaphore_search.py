@@ -12,7 +12,7 @@ from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.semaphore import Semaphores
 from linesync.model.sync.waits import Waits
 
-from ..helpers import assert_empty, profile
+from ...helpers import assert_empty, profile
 
 CLIENTS = st.builds(Client, st.sampled_from(["a", "b"]), st.sampled_from(["1", "2"]))
 DELTAS = st.sampled_from([-3, -2, -1, -1, 0, 1, 2, 4])

@@ -12,7 +12,7 @@ from linesync.model.sync.exchange import Exchanges
 from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.waits import Waits
 
-from ..helpers import assert_empty, profile
+from ...helpers import assert_empty, profile
 
 HOSTS = ("a", "b", "c")
 CLIENTS = st.builds(Client, st.sampled_from(HOSTS), st.sampled_from(["1", "2"]))

@@ -12,7 +12,7 @@ from linesync.model.sync.event import Events
 from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.waits import Waits
 
-from ..helpers import assert_empty, profile
+from ...helpers import assert_empty, profile
 
 CLIENTS = st.builds(Client, st.sampled_from(["a", "b"]), st.sampled_from(["1", "2"]))
 NAMES = st.lists(st.sampled_from("pqr"), min_size=1, max_size=3).map(tuple)

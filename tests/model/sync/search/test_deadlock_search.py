@@ -26,8 +26,8 @@ from linesync.model.sync.deadlock import Activity
 from linesync.model.sync.semaphore import _Semaphore
 from linesync.model.sync.waits import Hold, Wait
 
-from ..hall import Hall
-from ..helpers import profile
+from ...hall import Hall
+from ...helpers import profile
 
 SEEDS = st.integers(0, 2**48)
 

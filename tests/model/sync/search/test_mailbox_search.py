@@ -12,7 +12,7 @@ from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.mailbox import Group, Mailbox
 from linesync.model.sync.waits import Waits
 
-from ..helpers import assert_empty, profile
+from ...helpers import assert_empty, profile
 
 HOSTS = st.sampled_from(["a", "b", "c", "d"])
 MEMBERS = st.sampled_from(["a", "a", "a#1", "b", "b", "c", "d#2"])

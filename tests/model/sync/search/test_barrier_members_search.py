@@ -16,7 +16,7 @@ from linesync.model.sync.barrier_terms import Reuse, Terms
 from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.services import SyncServices
 
-from ..helpers import assert_empty, profile
+from ...helpers import assert_empty, profile
 
 MEMBERS = frozenset({"a", "b#1", "hub"})
 REUSES = [Reuse(), Reuse(), Reuse(once=True), Reuse(linger=2.5)]

@@ -13,7 +13,7 @@ from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.lock import Locks
 from linesync.model.sync.waits import Waits
 
-from ..helpers import assert_empty, profile
+from ...helpers import assert_empty, profile
 
 CLIENTS = st.builds(Client, st.sampled_from(["a", "b"]), st.sampled_from(["1", "2"]))
 NAMES = st.sampled_from(["flash", "flash", "power"])
