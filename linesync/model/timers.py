@@ -1,10 +1,9 @@
-"""Deadlines by key: at most one a key, the nearest always at hand.
+"""Deadlines by key: at most one for each key, with quick access to the nearest.
 
-1. A heap holds (due, serial, key); the dictionary holds which entry of a key counts. Setting anew or
-   cancelling only changes the dictionary; the heap's stale entry is skipped when it comes up.
-2. Stale entries never outnumber the live ones by much: past twice as many, the heap is built anew, so that a
-   service that sets and cancels long deadlines all day stays small, at a constant cost for each call on
-   average.
+1. A heap holds (due, serial, key) and a dictionary holds the current entry of each key. Setting a deadline again or
+   cancelling it changes only the dictionary; the heap's stale entry is skipped when it reaches the top.
+2. When the heap has more than twice as many entries as there are deadlines, it is rebuilt. So a service that sets and
+   cancels long deadlines all day stays small, and the average cost of a call is constant.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ __all__ = ["Timers"]
 
 _Key = TypeVar("_Key", bound=Hashable)
 
-_SLACK = 64  # stale entries that are not worth a rebuild
+_SLACK = 64  # stale entries that do not justify a rebuild
 
 
 class Timers(Generic[_Key]):
-    """At most one deadline a key, in monotonic seconds. Equal deadlines come due in the order set."""
+    """At most one deadline for each key, in monotonic seconds. Equal deadlines are due in the order in which they were
+    set."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, _Key]] = []
@@ -32,7 +32,7 @@ class Timers(Generic[_Key]):
         return len(self._live)
 
     def set(self, key: _Key, due: float) -> None:
-        """Let ``key`` come due at ``due``, in place of any earlier deadline of it."""
+        """Set the deadline of ``key``, in place of any earlier one."""
         self._serial += 1
         self._live[key] = (due, self._serial)
         heapq.heappush(self._heap, (due, self._serial, key))
@@ -51,7 +51,7 @@ class Timers(Generic[_Key]):
         return heap[0][0] if heap else None
 
     def pop_due(self, now: float) -> list[_Key]:
-        """Remove and return every key that is due at ``now`` or before, the earliest first."""
+        """Remove and return each key that is due at ``now`` or before, the earliest first."""
         keys: list[_Key] = []
         while (due := self.next_timer()) is not None and due <= now:
             key = heapq.heappop(self._heap)[2]

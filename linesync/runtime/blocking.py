@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 
 from ..errors import BrokenError, LinesyncFailed
-from ..transports.blocking_line import PlainLine, open_plain
+from ..transports.fd_pair import FdPair, open_fd_pair
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
 from .conversation import Conversation, Pending, User
@@ -48,12 +48,12 @@ _turn = _Turn()
 class BlockingPeer(Conversation):
     """The calling end of a session.
 
-    :raises UsageError, LinesyncFailed: as :func:`~linesync.transports.blocking_line.open_plain`.
+    :raises UsageError, LinesyncFailed: as :func:`~linesync.transports.fd_pair.open_fd_pair`.
     """
 
     def __init__(self, user: User, endpoint: str) -> None:
         super().__init__(user)
-        self._line: PlainLine | None = open_plain(endpoint)
+        self._line: FdPair | None = open_fd_pair(endpoint)
         self.endpoint = endpoint
         self._unsent = b""
         self._strange = False  # something came that is no frame
@@ -156,7 +156,7 @@ class BlockingPeer(Conversation):
             self.handle(link.handle_timer(self.now()))
         self._after_turns = [callback for callback in self._after_turns if not callback()]
 
-    def _send(self, line: PlainLine, link: Link) -> None:
+    def _send(self, line: FdPair, link: Link) -> None:
         while True:
             if not self._unsent:
                 self._unsent = link.data_to_send(self.now())
@@ -172,7 +172,7 @@ class BlockingPeer(Conversation):
                 self._lost(error.strerror or str(error))
             self._unsent = self._unsent[sent:]
 
-    def _receive(self, line: PlainLine, link: Link) -> None:
+    def _receive(self, line: FdPair, link: Link) -> None:
         try:
             data = os.read(line.reader, _READ_SIZE)
         except BlockingIOError:
@@ -205,7 +205,7 @@ class BlockingPeer(Conversation):
                 pass
             self._shut()
 
-    def _send_all(self, line: PlainLine, link: Link) -> None:
+    def _send_all(self, line: FdPair, link: Link) -> None:
         """Hand over all there is, to an end that takes it."""
         deadline = self.now() + _LEAVING
         self._send(line, link)

@@ -1,1 +1,6 @@
-"""The public test kit: lines with faults, on a virtual clock and on real ptys, and the conformance check."""
+"""The public test kit: lines with faults, on virtual time and on real ptys, and a conformance check for transports.
+
+``faults`` and ``cable`` are the model of a faulty serial line; ``cable_rates`` adds ports with different rates.
+``virtual_line`` runs two links on it in virtual time; ``virtual_loop`` and ``memory_lines`` run whole hubs and agents so.
+``pty_cable`` and ``nullmodem`` run it between real ptys. ``conformance`` checks a transport, with ``recorder`` on top.
+"""

@@ -1,9 +1,9 @@
 """The conformance check that every transport passes, in the spirit of trio's ``check_two_way_stream``.
 
-A transport's test gives :func:`check_transport` a function that makes a pair of joined lines; everything else
-is asked here, once for all of them: the order of the calls, every byte in order in small and large pieces and
-both ways at once, pauses that come in pairs, and each of the ways in which a line can end. A failing check
-raises AssertionError with a sentence and the transcript of the line.
+A transport's test gives :func:`check_transport` a function that makes a pair of joined lines. The check then covers the
+order of the calls, the order of the bytes in small and large pieces and in both directions at the same time, the
+alternation of pauses, and all the ways in which a line can end. A failed check raises AssertionError with a sentence and
+the transcript of the line.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from .recorder import Recorder
 __all__ = ["MakePair", "Pair", "Recorder", "check_transport"]
 
 Hook = Callable[[], object]
-"""Something to do to a pair; a coroutine function is awaited."""
+"""An action on a pair; a coroutine function is awaited."""
 
 _SETTLE_SECONDS = 0.05
-"""How long a late or doubled call is waited for."""
+"""How long to wait for a late or repeated call."""
 _CLOSE_SECONDS = 3.0
-"""A line that cannot send what is left must be lost by then after close(): a second and its clean-up."""
+"""The most seconds from close() to line_lost for a line that cannot send the rest: one second, and time to clean up."""
 _FLOOD = 64 << 20
-"""Bytes that no transport may take without asking for a pause."""
+"""Bytes that no transport may accept without asking for a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What a test can do to two joined lines from outside; leave out what cannot be done to a transport."""
+    """What a test can do to two joined lines from outside; None for what a transport does not support."""
 
     stall: Hook | None = None
-    """Let the second end stop taking bytes, so that the first one's pile up."""
+    """Stop the second end from reading, so that the bytes of the first end queue up."""
     resume: Hook | None = None
-    """The opposite of ``stall``."""
+    """Let the second end read again."""
     cut: Hook | None = None
-    """Break the first line as the outside would: pull its plug, kill its peer."""
+    """Break the first line from outside: unplug it, or kill its peer."""
 
 
 MakePair = Callable[[ReceiverFactory, ReceiverFactory], AbstractAsyncContextManager[Pair]]
-"""Opens two lines, joined to each other, and makes the receiver of the first and of the second one."""
+"""Opens two joined lines; the arguments make the receivers of the first and of the second line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +59,12 @@ class _Case:
 
     @asynccontextmanager
     async def ends(self, first: Recorder | None = None) -> AsyncIterator[tuple[Recorder, Recorder, Pair]]:
-        """Two recorders on a fresh pair; whatever the check leaves open is aborted, and the rules are
-        verified."""
+        """Two recorders on a new pair. At the end, abort the lines that are still open, and verify the rules."""
         left, right = first or Recorder("first"), Recorder("second")
         async with self.make_pair(lambda: left, lambda: right) as pair:
             try:
-                await left.until(lambda: left.made, "the first line should tell line_made")
-                await right.until(lambda: right.made or left.lost, "the second line should tell line_made")
+                await left.until(lambda: left.made, "the first line should call line_made")
+                await right.until(lambda: right.made or left.lost, "the second line should call line_made")
                 yield left, right, pair
             finally:
                 for end in (left, right):
@@ -79,7 +78,7 @@ class _Case:
         right.verify()
 
     def noise(self, size: int, seed: int) -> bytes:
-        """Bytes of every value that the transport carries, the same ones each time."""
+        """Random bytes of all values that the transport carries; the same for the same seed."""
         if self.eight_bit:
             return random.Random(seed).randbytes(size)
         return bytes(random.Random(seed).choices(range(32, 127), k=size))
@@ -93,15 +92,14 @@ async def check_transport(
     bulk: int = 1 << 20,
     together: bool = False,
 ) -> None:
-    """Hold a transport to every rule of :mod:`linesync.transports.interface`, each on a fresh pair of lines.
+    """Check every rule of :mod:`linesync.transports.interface` on a transport, each on a new pair of lines.
 
-    :param make_pair: opens a pair; only the first line is put to the test where the two are of different
-        kinds.
-    :param eight_bit: False where only printable ASCII passes unharmed.
-    :param half_close: False for a line without an end, as a cable: nobody learns that the other side closed.
-    :param bulk: bytes of the largest transfer, each way.
-    :param together: run all checks at the same time, for transports whose opening and closing mostly waits.
-    :raises AssertionError: a sentence about the first rule that is broken, with the line's transcript.
+    :param make_pair: opens a pair; if its lines are of different kinds, the first is the one under test.
+    :param eight_bit: False if only printable ASCII passes unchanged.
+    :param half_close: False for a line such as a cable, on which an end does not learn that the other has closed.
+    :param bulk: the bytes of the largest transfer in each direction.
+    :param together: run all checks at the same time; for transports that mostly wait while they open and close.
+    :raises AssertionError: names the first broken rule, with the line's transcript.
     """
     loop = asyncio.get_running_loop()
     reports: list[dict[str, Any]] = []
@@ -116,8 +114,8 @@ async def check_transport(
                 await _run(check, case)
     finally:
         loop.set_exception_handler(before)
-    unexpected = [report for report in reports if "as it was told to" not in str(report.get("exception"))]
-    assert not unexpected, f"the event loop was told of failures that are not the receiver's: {unexpected}"
+    unexpected = [report for report in reports if "on purpose" not in str(report.get("exception"))]
+    assert not unexpected, f"the event loop got failures that are not the receiver's: {unexpected}"
 
 
 async def _run(check: Callable[[_Case], Awaitable[None]], case: _Case) -> None:
@@ -143,7 +141,7 @@ async def _made_first_and_writable_at_once(case: _Case) -> None:
         await second.until_received(greeting)
         info = first.line.info
         assert info.endpoint and info.kind, f"the line's info names neither endpoint nor kind: {info}"
-        assert info is not None and (info.baud is None) == (info.byte_rate is None), f"half a rate in {info}"
+        assert (info.baud is None) == (info.byte_rate is None), f"only one of baud and byte_rate is set in {info}"
         assert first.line.unsent() >= 0, "unsent() is negative"
 
 
@@ -219,7 +217,7 @@ async def _closing_on_a_stalled_peer_ends(case: _Case) -> None:
 
 
 async def _flood(case: _Case, first: Recorder) -> bytes:
-    """Write until the line asks for a pause that lasts: buffers on the way may still have room at first."""
+    """Write until the line asks for a pause that lasts: a first pause may end when other buffers take the bytes."""
     piece = case.noise(32 << 10, 7)
     written = bytearray()
     while not first.paused:
@@ -245,7 +243,7 @@ async def _close_sends_what_was_written_and_no_more(case: _Case) -> None:
         first.write(b"written after line_lost")
         assert first.line.unsent() == 0, "a closed line has nothing unsent"
         assert not first.line.send_break(), "a closed line sends no BREAK"
-        assert first.error is None, f"closing told {first.error}"
+        assert first.error is None, f"closing reported {first.error}"
         await second.until_received(last)
         await _see_end(case, second, of=first)
         assert second.data == last, "bytes written after close() were sent"
@@ -264,11 +262,11 @@ async def _the_peers_clean_end_is_no_error(case: _Case) -> None:
 async def _see_end(case: _Case, end: Recorder, *, of: Recorder) -> None:
     if case.half_close:
         await end.until_lost()
-        assert end.error is None, f"the {of.name} line's clean end was told to the other as {end.error}"
+        assert end.error is None, f"the other line reported the {of.name} line's clean end as {end.error}"
         assert "eof" in end.calls, f"eof_received should precede line_lost: {end.transcript()}"
     else:
         await asyncio.sleep(_SETTLE_SECONDS)
-        assert not end.lost, f"the {of.name} line's end ended the other, which has no such thing: {end.error}"
+        assert not end.lost, f"the end of the {of.name} line ended the other, which cannot notice it: {end.error}"
 
 
 async def _abort_drops_and_ends_at_once(case: _Case) -> None:
@@ -277,7 +275,7 @@ async def _abort_drops_and_ends_at_once(case: _Case) -> None:
         first.abort()
         first.write(b"written after abort")
         await first.until_lost()
-        assert first.error is None, f"aborting told {first.error}"
+        assert first.error is None, f"aborting reported {first.error}"
 
 
 async def _ending_twice_is_ending_once(case: _Case) -> None:
@@ -300,10 +298,10 @@ async def _closing_from_within_data_received_works(case: _Case) -> None:
         async with case.ends(Recorder("first", on_data=end)) as (first, second, _pair):
             second.write(b"the first piece")
             await first.until_lost()
-            assert first.error is None, f"closing from within data_received told {first.error}"
+            assert first.error is None, f"closing from within data_received reported {first.error}"
 
 
-async def _a_cut_is_told_once_as_broken(case: _Case) -> None:
+async def _a_cut_is_reported_once_as_broken(case: _Case) -> None:
     async with case.ends() as (first, second, pair):
         if pair.cut is None:
             return
@@ -311,20 +309,20 @@ async def _a_cut_is_told_once_as_broken(case: _Case) -> None:
         await second.until_received(b"x")
         await _do(pair.cut)
         await first.until_lost()
-        assert isinstance(first.error, BrokenError), f"a cut was told as {first.error!r} and not as BrokenError"
+        assert isinstance(first.error, BrokenError), f"a cut was reported as {first.error!r} and not as BrokenError"
 
 
 async def _a_failing_receiver_is_reported_and_ends_the_line(case: _Case) -> None:
     for call in ("data", "made"):
         async with case.ends(Recorder("first", fail_in=call)) as (first, second, _pair):
             if call == "data":
-                second.write(b"the piece that is not taken")
+                second.write(b"the data that makes the receiver fail")
             await first.until_lost()
             assert isinstance(first.error, BrokenError), (
-                f"a receiver that failed in {call} was told {first.error!r} and not BrokenError"
+                f"a receiver that failed in {call} got {first.error!r} and not BrokenError"
             )
-            told = [str(report.get("exception")) for report in case.reports]
-            assert any(f"fails in {call}" in text for text in told), (
+            reported = [str(report.get("exception")) for report in case.reports]
+            assert any(f"fails in {call}" in text for text in reported), (
                 f"the failure of a receiver in {call} did not reach the event loop's exception handler"
             )
 
@@ -342,6 +340,6 @@ _CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
     _abort_drops_and_ends_at_once,
     _ending_twice_is_ending_once,
     _closing_from_within_data_received_works,
-    _a_cut_is_told_once_as_broken,
+    _a_cut_is_reported_once_as_broken,
     _a_failing_receiver_is_reported_and_ends_the_line,
 )

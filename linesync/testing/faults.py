@@ -1,391 +1,320 @@
-"""A faulty serial line as a pure model: what a cable, two UARTs and two ttys do to bytes, and when.
+"""Faults of a byte stream: their names, their counters, and each fault as a stage from bytes to bytes.
 
-Tests drive it on virtual time, ``tools/nullmodem`` drives it on the clock; both pass ``now`` in, so a failure
-seen on one can be replayed on the other from its seed. One direction is a :class:`FaultyLine`; two make a
-:class:`Cable`.
-
-The way of a byte, in order:
-
-1. the sender's buffer (``capacity`` bytes), which it leaves at ``byte_rate``; a stuck XOFF stops it here;
-2. kernel messages (printk) of the sender take the line ahead of it, whole lines at any byte position;
-3. the wire: a cut swallows it; then bursts, bit flips, lost bytes and doubled bytes;
-4. the ttys: stripped to seven bits, XON/XOFF eaten, line ends rewritten, blanks cut or added, long lines cut;
-5. the delay, and then :meth:`FaultyLine.take`.
-
-The same seed and the same feeds give the same bytes at the same times, however often the line is looked at
-meanwhile.
+:mod:`linesync.testing.cable` applies the stages to a line with time. Each kind of fault has its own random generator and
+counts bytes, not calls, so the result does not depend on how the stream is split into calls. For a rare fault the distance
+to the next one is drawn (geometric distribution), so the bytes in between cost nothing.
 """
 
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
-from collections import deque
-from math import ceil, inf
-from typing import Literal
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import inf, log, log1p
 
 from linesync.errors import UsageError
-from linesync.testing.fault_stages import Counters, Faults, Stage, stages
 
-__all__ = ["GROUP_S", "Cable", "Counters", "End", "Faults", "FaultyLine"]
+__all__ = ["Counters", "Faults", "Stage", "stages"]
 
-End = Literal["a", "b"]
-"""An end of a cable."""
-
-GROUP_S = 0.001
-"""A paced line hands bytes over in groups of at most so many seconds of line time, or a byte."""
-
-# An unpaced line is idle at every instant, so that a message would never fall inside anything.
-_PRINTK_HOLD_S = 0.5  # so long it waits there for bytes of the sender
-_PRINTK_SPREAD = 256  # and comes after up to this many of them
-_SLACK = 1e-3  # of a byte: float noise in (now - begin) / byte_time must not cost a whole byte
-
-_PRINTK = (
-    "usb 1-1: new high-speed USB device number {} using xhci_hcd",
-    "usb 1-1: USB disconnect, device number {}",
-    "e1000e 0000:00:1f.6 eth0: NIC Link is Up 1000 Mbps Full Duplex, Flow Control: Rx/Tx",
-    "EXT4-fs (sda{}): mounted filesystem with ordered data mode. Quota mode: none.",
-    "random: crng init done",
-    "systemd[1]: Started Session {} of User root.",
-    'audit: type=1400 audit(1700000000.{}:29): apparmor="STATUS" operation="profile_load"',
-    "nvme nvme0: I/O {} QID 3 timeout, completion polled",
-    "CPU{}: Core temperature above threshold, cpu clock throttled (total events = 1)",
-    "rcu: INFO: rcu_sched self-detected stall on CPU {}",
-    "WARNING: CPU: {} PID: 77 at kernel/sched/core.c:3141 ttwu_queue+0x1c/0x60",
-    " ? __do_softirq+0x{}/0x2a0",
-    "---[ end trace 0000000000000000 ]---",
-    "md/raid1:md0: Disk failure on sdb{}, disabling device.",
-)
+Stage = Callable[[bytes], bytes]
+"""Takes the next bytes of the stream, returns what becomes of them, and counts what it did."""
 
 
-class _Windows:
-    """Spans of time, merged where they overlap; a span holds its start and not its end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """The faults of one direction of a line; none by default.
 
-    __slots__ = ("_edges",)
-
-    def __init__(self, spans: tuple[tuple[float, float], ...], origin: float) -> None:
-        self._edges: list[float] = []
-        for start, duration in sorted(spans):
-            begin, end = origin + start, origin + start + duration
-            if self._edges and begin <= self._edges[-1]:
-                self._edges[-1] = max(self._edges[-1], end)
-            elif duration > 0:
-                self._edges += (begin, end)
-
-    def covers(self, t: float) -> bool:
-        return bisect_right(self._edges, t) % 2 == 1
-
-    def past(self, t: float) -> float:
-        """``t``, or the end of the span that covers it."""
-        at = bisect_right(self._edges, t)
-        return self._edges[at] if at % 2 else t
-
-    def edge(self, t: float) -> float:
-        """The next start or end after ``t``; infinity if there is none."""
-        at = bisect_right(self._edges, t)
-        return self._edges[at] if at < len(self._edges) else inf
-
-
-class _Kernel:
-    """The sender's kernel: says when its next message is due, and what it is."""
-
-    __slots__ = ("_origin", "_rate", "_rng", "due")
-
-    def __init__(self, rate: float, seed: int, origin: float) -> None:
-        self._rng = random.Random(seed)
-        self._rate = rate
-        self._origin = origin
-        self.due = origin + self._rng.expovariate(rate)
-
-    def speak(self, spread: int) -> tuple[bytes, int]:
-        """The message that is due, and after how many bytes of the sender it comes (below ``spread``)."""
-        text = self._rng.choice(_PRINTK).format(self._rng.randint(1, 9))
-        line = f"[{self.due - self._origin + 5:12.6f}] {text}\r\n".encode()
-        after = self._rng.randrange(spread) if spread and self._rng.random() < 0.5 else 0
-        self.due += self._rng.expovariate(self._rate)
-        return line, after
-
-
-class FaultyLine:
-    """One direction of a serial line.
-
-    Times are seconds on any clock that does not run backwards; every call brings the line up to its ``now``.
-
-    :param faults: what is wrong with it.
-    :param seed: decides every random choice.
-    :param byte_rate: bytes a second (baud / 10 for 8N1), or None for a line that takes no time.
-    :param capacity: bytes the sender's buffer holds (a UART: 16 to 256), or None for no bound.
-    :param start: the time at which the line comes to be; cuts and stuck XOFFs count from it.
+    :raises UsageError: a probability is outside 0..1, a time or a rate is negative, or a length is below 1.
     """
 
-    def __init__(
-        self,
-        faults: Faults | None = None,
-        *,
-        seed: int = 0,
-        byte_rate: float | None = None,
-        capacity: int | None = None,
-        start: float = 0.0,
-    ) -> None:
-        if byte_rate is not None and not 0 < byte_rate < inf:
-            raise UsageError(f"A line cannot run at {byte_rate} bytes a second; give more than 0, or None.")
-        self.faults = faults or Faults()
-        self.counters = Counters()
-        self._byte_time = 1.0 / byte_rate if byte_rate else 0.0
-        self._group = max(1, int(byte_rate * GROUP_S)) if byte_rate else None
-        self._capacity = capacity
-        self._delay = self.faults.delay
-        self._cuts = _Windows(self.faults.cuts, start)
-        self._stuck = _Windows(self.faults.stuck_xoff, start)
-        self._windowed = bool(self.faults.cuts or self.faults.stuck_xoff)
-        self._stages = stages(self.faults, seed * 16, self.counters)
-        self._harm: Stage | None = None  # what its ports' rates do to bytes
-        self._kernel = _Kernel(self.faults.printk, seed * 16, start) if self.faults.printk else None
-        self._pulled = False
-        self._seen = start  # the latest `now`
-        self._settled = -inf  # the same, unless bytes that take no time were fed since
-        self._free = start  # when the wire can begin the next byte
-        self._fifo = bytearray()
-        self._message = b""  # a kernel message that is due ...
-        self._message_after = 0  # ... after so many bytes of the fifo ...
-        self._message_by = inf  # ... or at this time, if they do not come
-        self._travelling: deque[tuple[float, bytes]] = deque()
-        self._travelling_bytes = 0
-        self._ready = bytearray()
+    ber: float = 0.0
+    """Probability that a data bit flips (eight of them a byte)."""
+    drop: float = 0.0
+    """Probability that a byte is lost."""
+    dup: float = 0.0
+    """Probability that a byte arrives twice."""
+    burst: float = 0.0
+    """Probability, for each byte, that a burst begins: random bytes replace those on the line."""
+    burst_max: int = 32
+    """Longest burst in bytes; lengths are drawn evenly from 1 up to it."""
+    cuts: tuple[tuple[float, float], ...] = ()
+    """(start, duration) in seconds from the line's start: bytes sent in that time are lost."""
+    stuck_xoff: tuple[tuple[float, float], ...] = ()
+    """(start, duration) in seconds from the line's start: bytes are not sent in that time, but not lost."""
+    seven_bit: bool = False
+    """The eighth bit of every byte is cleared."""
+    eat_xonxoff: bool = False
+    """0x11 and 0x13 are removed."""
+    lf_to_crlf: bool = False
+    """Every LF becomes CR LF (ONLCR)."""
+    cr_to_lf: bool = False
+    """Every CR becomes LF (ICRNL); applied after ``lf_to_crlf``."""
+    trim_blanks: bool = False
+    """Blanks and tabs before a CR or LF are removed; they are held until the next byte arrives."""
+    add_blanks: int = 0
+    """Number of blanks added before every line end (LF, CR or CR LF)."""
+    line_limit: int | None = None
+    """Longest line in bytes, including the LF (4096: a canonical tty); the rest of a longer line is removed."""
+    printk: float = 0.0
+    """Mean number of kernel messages per second (exponential gaps), each a whole line that ends with CR LF."""
+    delay: float = 0.0
+    """Seconds a byte travels after it has left the sender."""
 
-    @property
-    def waiting(self) -> int:
-        """Bytes fed or added that are still on their way, or ready and not yet taken."""
-        on_the_way = len(self._fifo) + len(self._message) + self._travelling_bytes
-        return on_the_way + self.counters.held + len(self._ready)
-
-    @property
-    def pulled(self) -> bool:
-        """Whether the cable is pulled by hand."""
-        return self._pulled
-
-    def room(self, now: float) -> int:
-        """How many bytes :meth:`feed` takes at ``now``; a large number if the buffer has no bound."""
-        self._advance(now)
-        return (1 << 30) if self._capacity is None else max(self._capacity - len(self._fifo), 0)
-
-    def feed(self, data: bytes, now: float) -> None:
-        """Put ``data`` into the sender's buffer.
-
-        :raises UsageError: it is longer than :meth:`room`; nothing was taken.
-        """
-        self._advance(now)
-        if self._capacity is not None and len(data) > self._capacity - len(self._fifo):
-            raise UsageError(f"{len(data)} bytes do not fit into the line's {self._capacity}; ask room().")
-        if not self._source():
-            self._free = max(self._free, self._seen)
-        self._fifo += data
-        if not self._byte_time:
-            self._settled = -inf
-        self.counters.bytes_in += len(data)
-
-    def take(self, now: float) -> bytes:
-        """What has arrived up to ``now`` and was not taken before."""
-        self._advance(now)
-        while self._travelling and self._travelling[0][0] <= self._seen:
-            chunk = self._travelling.popleft()[1]
-            self._travelling_bytes -= len(chunk)
-            self._ready += chunk
-        if not self._ready:
-            return b""
-        out = bytes(self._ready)
-        self._ready.clear()
-        self.counters.bytes_out += len(out)
-        return out
-
-    def set_rate(self, byte_rate: float, harm: Stage | None, now: float) -> None:
-        """From now on bytes leave at this rate.
-
-        :param harm: what becomes of them on the wire, before the line's own faults; None for nothing.
-        """
-        self._advance(now)
-        if not self._source():
-            self._free = max(self._free, self._seen)
-        self._byte_time = 1.0 / byte_rate
-        self._group = max(1, int(byte_rate * GROUP_S))
-        if self._capacity is not None:
-            self._capacity = max(16, ceil(byte_rate * 2 * GROUP_S))
-        self._harm = harm
-
-    def pull(self, now: float) -> None:
-        """Pull the cable: from now on bytes vanish as in a cut, until :meth:`plug`."""
-        self._advance(now)
-        self._pulled = True
-
-    def plug(self, now: float) -> None:
-        """Put the cable back."""
-        self._advance(now)
-        self._pulled = False
-
-    def next_time(self) -> float | None:
-        """When to look again (bytes arrive, room appears, a kernel message comes); None if nothing is due.
-
-        The time lies in the past if :meth:`take` already has something.
-        """
-        if self._ready:
-            return self._seen
-        when = self._begin()
-        if self._group and when < inf:
-            when += min(self._group, len(self._source()) or 1) * self._byte_time
-        if self._travelling and self._travelling[0][0] < when:
-            return self._travelling[0][0]
-        return when if when < inf else None
-
-    def _begin(self) -> float:
-        """When the next byte leaves the sender; infinity if it has none."""
-        if self._fifo or (self._message and not self._message_after):
-            begin = self._free
-        elif self._message:
-            begin = max(self._free, self._message_by)
-        elif self._kernel:
-            begin = max(self._free, self._kernel.due)
-        else:
-            return inf
-        return self._stuck.past(begin) if self._windowed else begin
-
-    def _source(self) -> bytes | bytearray:
-        return self._message if self._message and not self._message_after else self._fifo
-
-    def _advance(self, now: float) -> None:
-        if now <= self._settled:
-            return
-        self._settled = self._seen = now = max(now, self._seen)
-        while (begin := self._begin()) <= now:
-            if self._message and not self._fifo:
-                self._message_after = 0
-            elif self._kernel and not self._message and self._kernel.due <= begin:
-                self._speak(self._kernel)
-                continue
-            self._free = begin
-            count = self._sendable(begin, now)
-            if not count:
-                return
-            self._depart(count, begin)
-
-    def _speak(self, kernel: _Kernel) -> None:
-        self._message_by = kernel.due + _PRINTK_HOLD_S
-        if not self._fifo:
-            self._free = max(self._free, kernel.due)
-        self._message, self._message_after = kernel.speak(0 if self._byte_time else _PRINTK_SPREAD)
-        self.counters.printk += len(self._message)
-
-    def _sendable(self, begin: float, now: float) -> int:
-        """How many bytes of the source leave together from ``begin`` on: complete by ``now``, of one fate."""
-        source = self._source()
-        count = len(source)
-        if source is self._fifo and self._message:
-            count = min(count, self._message_after)
-        if not self._byte_time:
-            return count
-        if self._delay and self._group:
-            count = min(count, self._group)
-        count = min(count, int((now - begin) / self._byte_time + _SLACK))
-        until = self._kernel.due if self._kernel and not self._message else inf
-        if self._windowed:
-            until = min(until, self._cuts.edge(begin), self._stuck.edge(begin))
-        if until - begin < count * self._byte_time:
-            # A byte that has begun is sent to its end.
-            count = min(count, max(1, ceil((until - begin) / self._byte_time - _SLACK)))
-        return count
-
-    def _depart(self, count: int, begin: float) -> None:
-        if self._source() is self._fifo:
-            chunk = bytes(self._fifo[:count])
-            del self._fifo[:count]
-            if self._message:
-                self._message_after -= count
-        else:
-            chunk, self._message = self._message[:count], self._message[count:]
-        self._free = begin + count * self._byte_time
-        if self._pulled or (self._windowed and self._cuts.covers(begin)):
-            self.counters.cut += count
-            return
-        if self._harm is not None:
-            chunk = self._harm(chunk)
-        for stage in self._stages:
-            chunk = stage(chunk)
-        if not self._delay:
-            self._ready += chunk
-        elif chunk:
-            self._travelling.append((self._free + self._delay, chunk))
-            self._travelling_bytes += len(chunk)
+    def __post_init__(self) -> None:
+        for name in ("ber", "drop", "dup", "burst"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"invalid {name} {getattr(self, name)}: expected a probability between 0 and 1")
+        for name in ("add_blanks", "printk", "delay"):
+            if not 0 <= getattr(self, name) < inf:
+                raise UsageError(f"invalid {name} {getattr(self, name)}: expected a number of at least 0")
+        for name in ("burst_max", "line_limit"):
+            if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
+                raise UsageError(f"invalid {name} {getattr(self, name)}: expected a length of at least 1 byte")
+        for start, duration in (*self.cuts, *self.stuck_xoff):
+            if start < 0 or duration < 0:
+                raise UsageError(f"invalid window {start}:{duration}: expected a start and a duration of at least 0 s")
 
 
-class Cable:
-    """Two lines, one each way, between the ends ``"a"`` and ``"b"``.
+@dataclass(slots=True)
+class Counters:
+    """What happened on one direction of a line, in bytes unless a name says otherwise.
 
-    :param faults: of the direction a to b.
-    :param faults_ba: of the direction b to a; the same if None.
-    :param echo: what an end sends comes back to it too, as it arrives at the other (a two-wire bus).
-    :param seed: decides every random choice of both directions, which differ.
-    :param byte_rate: see :class:`FaultyLine`; so are ``capacity`` and ``start``.
+    At any time ``bytes_in + printk + doubled + added == bytes_out + dropped + eaten + cut + waiting``,
+    where ``waiting`` is :attr:`linesync.testing.cable.FaultyLine.waiting`.
     """
 
-    def __init__(
-        self,
-        faults: Faults | None = None,
-        faults_ba: Faults | None = None,
-        *,
-        echo: bool = False,
-        seed: int = 0,
-        byte_rate: float | None = None,
-        capacity: int | None = None,
-        start: float = 0.0,
-    ) -> None:
-        self.echo = echo
-        self.ab = FaultyLine(faults, seed=2 * seed, byte_rate=byte_rate, capacity=capacity, start=start)
-        self.ba = FaultyLine(
-            faults_ba or faults, seed=2 * seed + 1, byte_rate=byte_rate, capacity=capacity, start=start
-        )
-        self._echoed = {"a": bytearray(), "b": bytearray()}
-        self._seen = start
+    bytes_in: int = 0
+    """Fed by the sender."""
+    bytes_out: int = 0
+    """Taken by the receiver."""
+    flipped_bits: int = 0
+    """Bits that were flipped."""
+    garbled: int = 0
+    """Replaced by a burst."""
+    dropped: int = 0
+    """Lost one by one."""
+    doubled: int = 0
+    """Extra copies of bytes that arrived twice."""
+    eaten: int = 0
+    """Removed by a tty: XON/XOFF, blanks at line ends, the rest of a long line."""
+    added: int = 0
+    """Added by a tty: CR before LF, blanks at line ends."""
+    printk: int = 0
+    """Bytes of kernel messages."""
+    cut: int = 0
+    """Lost while the line was cut."""
+    held: int = 0
+    """Currently held by a tty that waits for the rest of the line; part of ``waiting``."""
 
-    def line_from(self, end: End) -> FaultyLine:
-        """The direction that begins at ``end``."""
-        return self.ab if end == "a" else self.ba
+    def as_dict(self) -> dict[str, int]:
+        """The counters by name, JSON-able."""
+        return asdict(self)
 
-    def line_to(self, end: End) -> FaultyLine:
-        """The direction that leads to ``end``."""
-        return self.ba if end == "a" else self.ab
 
-    def room(self, end: End, now: float) -> int:
-        """How many bytes ``end`` may feed at ``now``."""
-        return self.line_from(end).room(now)
+class _Hits:
+    """The positions of rare events of probability ``p`` in a stream of trials."""
 
-    def feed(self, end: End, data: bytes, now: float) -> None:
-        """``end`` sends ``data``; see :meth:`FaultyLine.feed`."""
-        self.line_from(end).feed(data, now)
+    __slots__ = ("_gap", "_log_miss", "_random")
 
-    def take(self, end: End, now: float) -> bytes:
-        """What has arrived at ``end`` up to ``now``, echo included, and was not taken before."""
-        self._seen = max(self._seen, now)
-        if not self.echo:
-            return self.line_to(end).take(now)
-        ab, ba = self.ab.take(now), self.ba.take(now)
-        for inbox in self._echoed.values():
-            inbox += ba + ab
-        out = bytes(self._echoed[end])
-        self._echoed[end].clear()
+    def __init__(self, rng: random.Random, p: float) -> None:
+        self._random = rng.random
+        self._log_miss = log1p(-p) if p < 1.0 else -inf
+        self._gap = self._draw()
+
+    def _draw(self) -> int:
+        return int(log(1.0 - self._random()) / self._log_miss)
+
+    def within(self, trials: int) -> Sequence[int]:
+        """Positions of the events among the next ``trials`` trials, ascending."""
+        gap = self._gap
+        found: list[int] = []
+        while gap < trials:
+            found.append(gap)
+            gap += 1 + self._draw()
+        self._gap = gap - trials
+        return found
+
+
+def _flips(rng: random.Random, p: float, counters: Counters) -> Stage:
+    hits = _Hits(rng, p)
+
+    def stage(data: bytes) -> bytes:
+        found = hits.within(8 * len(data))
+        if not found:
+            return data
+        out = bytearray(data)
+        for bit in found:
+            out[bit >> 3] ^= 1 << (bit & 7)
+        counters.flipped_bits += len(found)
+        return bytes(out)
+
+    return stage
+
+
+def _drops(rng: random.Random, p: float, counters: Counters) -> Stage:
+    hits = _Hits(rng, p)
+
+    def stage(data: bytes) -> bytes:
+        found = hits.within(len(data))
+        if not found:
+            return data
+        out = bytearray(data)
+        for at in reversed(found):
+            del out[at]
+        counters.dropped += len(found)
+        return bytes(out)
+
+    return stage
+
+
+def _doubles(rng: random.Random, p: float, counters: Counters) -> Stage:
+    hits = _Hits(rng, p)
+
+    def stage(data: bytes) -> bytes:
+        found = hits.within(len(data))
+        if not found:
+            return data
+        out = bytearray(data)
+        for at in reversed(found):
+            out.insert(at, out[at])
+        counters.doubled += len(found)
+        return bytes(out)
+
+    return stage
+
+
+def _bursts(rng: random.Random, p: float, longest: int, counters: Counters) -> Stage:
+    hits = _Hits(rng, p)
+    lengths = random.Random(rng.random())  # a separate generator, so that lengths do not depend on the gaps drawn ahead
+    left = b""
+
+    def stage(data: bytes) -> bytes:
+        nonlocal left
+        found = hits.within(len(data))
+        if not (found or left):
+            return data
+        out = bytearray(data)
+        at = 0
+        for begin in (0, *found) if left else found:
+            if begin < at:
+                continue  # a burst inside a burst is the same burst
+            noise = left if left and begin == 0 else lengths.randbytes(lengths.randint(1, longest))
+            at = min(len(out), begin + len(noise))
+            out[begin:at] = noise[: at - begin]
+            left = noise[at - begin :]
+            counters.garbled += at - begin
+        return bytes(out)
+
+    return stage
+
+
+def _seven_bit(data: bytes) -> bytes:
+    return data.translate(_LOW_SEVEN)
+
+
+_LOW_SEVEN = bytes(code & 0x7F for code in range(256))
+
+
+def _xonxoff_eater(counters: Counters) -> Stage:
+    def stage(data: bytes) -> bytes:
+        out = data.translate(None, b"\x11\x13")
+        counters.eaten += len(data) - len(out)
         return out
 
-    def pull(self, now: float) -> None:
-        """Pull the cable: what is sent vanishes, both ways, until :meth:`plug`."""
-        self.ab.pull(now)
-        self.ba.pull(now)
+    return stage
 
-    def plug(self, now: float) -> None:
-        """Put the cable back."""
-        self.ab.plug(now)
-        self.ba.plug(now)
 
-    def next_time(self) -> float | None:
-        """When to look again at either end; None if nothing is under way."""
-        if any(self._echoed.values()):
-            return self._seen
-        times = [when for line in (self.ab, self.ba) if (when := line.next_time()) is not None]
-        return min(times, default=None)
+def _lf_to_crlf(counters: Counters) -> Stage:
+    def stage(data: bytes) -> bytes:
+        out = data.replace(b"\n", b"\r\n")
+        counters.added += len(out) - len(data)
+        return out
+
+    return stage
+
+
+def _cr_to_lf(data: bytes) -> bytes:
+    return data.replace(b"\r", b"\n")
+
+
+_BLANKS_BEFORE_END = re.compile(rb"[ \t]+(?=[\r\n])")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+def _blank_trimmer(counters: Counters) -> Stage:
+    held = b""
+
+    def stage(data: bytes) -> bytes:
+        nonlocal held
+        data = held + data
+        kept = data.rstrip(b" \t")
+        held = data[len(kept) :]
+        out = _BLANKS_BEFORE_END.sub(b"", kept)
+        counters.eaten += len(kept) - len(out)
+        counters.held = len(held)
+        return out
+
+    return stage
+
+
+def _blank_adder(count: int, counters: Counters) -> Stage:
+    blanks = b" " * count
+    after_cr = False
+
+    def stage(data: bytes) -> bytes:
+        nonlocal after_cr
+        # A CR ends the line immediately. An LF after it, perhaps in the next chunk, must not get blanks too.
+        whole = after_cr and data[:1] == b"\n"
+        after_cr = data[-1:] == b"\r"
+        out = data[:whole] + _LINE_END.sub(lambda end: blanks + end.group(), data[whole:])
+        counters.added += len(out) - len(data)
+        return out
+
+    return stage
+
+
+def _line_limiter(limit: int, counters: Counters) -> Stage:
+    room = limit - 1  # one byte is reserved for the LF, as in a canonical tty
+
+    def stage(data: bytes) -> bytes:
+        nonlocal room
+        parts = data.split(b"\n")
+        for at, part in enumerate(parts):
+            if at:
+                room = limit - 1
+            parts[at] = part[:room]
+            room -= len(parts[at])
+        out = b"\n".join(parts)
+        counters.eaten += len(data) - len(out)
+        return out
+
+    return stage
+
+
+def stages(faults: Faults, seed: int, counters: Counters) -> list[Stage]:
+    """The stages for ``faults``: first those of the wire, then those of the ttys. Empty for a line without faults.
+
+    :param seed: the same seed and the same bytes give the same faults, for each kind of fault separately.
+    """
+    chosen: list[Stage] = []
+    if faults.burst:
+        chosen.append(_bursts(random.Random(seed + 1), faults.burst, faults.burst_max, counters))
+    for number, p, make in ((2, faults.ber, _flips), (3, faults.drop, _drops), (4, faults.dup, _doubles)):
+        if p:
+            chosen.append(make(random.Random(seed + number), p, counters))
+    if faults.seven_bit:
+        chosen.append(_seven_bit)
+    if faults.eat_xonxoff:
+        chosen.append(_xonxoff_eater(counters))
+    if faults.lf_to_crlf:
+        chosen.append(_lf_to_crlf(counters))
+    if faults.cr_to_lf:
+        chosen.append(_cr_to_lf)
+    if faults.trim_blanks:
+        chosen.append(_blank_trimmer(counters))
+    if faults.add_blanks:
+        chosen.append(_blank_adder(faults.add_blanks, counters))
+    if faults.line_limit is not None:
+        chosen.append(_line_limiter(faults.line_limit, counters))
+    return chosen

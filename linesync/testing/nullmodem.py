@@ -1,12 +1,11 @@
 """A null-modem cable without hardware: the program ``tools/nullmodem``, and :class:`NullModem` for tests.
 
-The program joins two ptys (:mod:`linesync.testing.ptycable`) by a line with faults
-(:mod:`linesync.testing.faults`). Tests run it as a process of its own, so that their interpreter's lock does
-not disturb the pace.
+The program joins two ptys (:mod:`linesync.testing.pty_cable`) by a line with faults (:mod:`linesync.testing.cable`). Tests
+run it as a separate process, so that their interpreter's lock does not disturb its timing.
 
-The ptys begin raw, without echo. The cable runs at the speed it was given, whatever their termios say; or, without
-one, as two UARTs would: each end sends at the speed that its pty is set to, and the other sees garbage if it is set to
-another one.
+The ptys are raw at the start, without echo. With a speed, the cable runs at this speed, whatever the ptys are set to.
+Without one, it behaves like two UARTs: each end sends at the speed that its pty is set to, and the other end receives
+garbage if its pty has another speed.
 """
 
 from __future__ import annotations
@@ -26,24 +25,25 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from linesync.errors import BrokenError, ClosedError, LinesyncError, UsageError
-from linesync.testing.faults import GROUP_S, Cable, Faults
-from linesync.testing.ptycable import PtyCable
-from linesync.testing.rates import CableRates
+from linesync.testing.cable import GROUP_S, Cable
+from linesync.testing.cable_rates import CableRates
+from linesync.testing.faults import Faults
+from linesync.testing.pty_cable import PtyCable
 
 __all__ = ["NullModem", "main"]
 
 _PROGRAM = "nullmodem"
 _EPILOG = """\
-Every fault works in both directions; with -ab or -ba appended (--ber-ab 1e-5) it works in that one only.
-SIGUSR1 prints the counters to stderr, SIGUSR2 pulls the cable and puts it back, SIGINT and SIGTERM end the
-program with a table of the counters. With --control, the lines "pull", "plug" and "counters" on stdin do the
-same, each is answered by one line of JSON, and the end of stdin ends the program.
+A fault applies to both directions. Append -ab or -ba to its option (--ber-ab 1e-5) to apply it to one direction only.
+SIGUSR1 prints the counters on stderr. SIGUSR2 unplugs the cable, or plugs it in again. SIGINT and SIGTERM end the program
+and print the counters. With --control, the program reads the lines "pull", "plug" and "counters" on stdin, answers each
+with one line of JSON, and ends when stdin ends.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """A fault as the command line spells it: how to read its text, how to write its value."""
+    """The command-line option for a fault: how to read its text, and how to write its value."""
 
     flag: str
     field: str
@@ -58,7 +58,7 @@ def _window(text: str) -> tuple[float, float]:
     return float(start), float(duration)
 
 
-_window.__name__ = "START:DURATION"  # argparse names the type in its error
+_window.__name__ = "START:DURATION"  # argparse shows this name in its error
 
 
 def _noisy(text: str) -> tuple[float, float]:
@@ -76,24 +76,26 @@ def _milliseconds(text: str) -> float:
 _OPTIONS = (
     _Option("--ber", "ber", "P", "probability that a bit flips"),
     _Option("--drop", "drop", "P", "probability that a byte is lost"),
-    _Option("--dup", "dup", "P", "probability that a byte comes twice"),
-    _Option("--burst", "burst", "P", "probability, at each byte, that a burst of garbage begins"),
+    _Option("--dup", "dup", "P", "probability that a byte arrives twice"),
+    _Option("--burst", "burst", "P", "probability, for each byte, that a burst of garbage begins"),
     _Option("--burst-max", "burst_max", "N", "longest burst in bytes", int),
-    _Option("--cut", "cuts", "START:DURATION", "seconds in which bytes vanish; repeatable", _window),
-    _Option("--stuck-xoff", "stuck_xoff", "START:DURATION", "seconds in which nothing flows; repeatable", _window),
+    _Option("--cut", "cuts", "START:DURATION", "lose all bytes for a time, in seconds; repeatable", _window),
+    _Option(
+        "--stuck-xoff", "stuck_xoff", "START:DURATION", "stop the flow for a time, in seconds; repeatable", _window
+    ),
     _Option("--seven-bit", "seven_bit", None, "clear the eighth bit"),
-    _Option("--eat-xonxoff", "eat_xonxoff", None, "swallow XON and XOFF"),
+    _Option("--eat-xonxoff", "eat_xonxoff", None, "remove XON and XOFF"),
     _Option("--crlf", "lf_to_crlf", None, "turn LF into CR LF"),
     _Option("--cr-to-lf", "cr_to_lf", None, "turn CR into LF"),
-    _Option("--trim-blanks", "trim_blanks", None, "cut blanks at line ends"),
+    _Option("--trim-blanks", "trim_blanks", None, "remove blanks at line ends"),
     _Option("--add-blanks", "add_blanks", "N", "add N blanks at line ends", int),
     _Option("--line-limit", "line_limit", "N", "cut lines at N bytes (4096: a canonical tty)", int),
-    _Option("--printk", "printk", "RATE", "kernel messages a second, on average"),
+    _Option("--printk", "printk", "RATE", "kernel messages per second, on average"),
     _Option(
         "--delay",
         "delay",
         "MS",
-        "milliseconds a byte travels",
+        "milliseconds that a byte travels",
         _milliseconds,
         lambda s: str(float(str(s)) * 1000),
     ),
@@ -103,7 +105,7 @@ _DIRECTIONS = ("", "-ab", "-ba")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; {_PROGRAM} --help lists the options.")
+        raise UsageError(f"{message}; {_PROGRAM} --help lists the options")
 
 
 def _dest(option: _Option, direction: str) -> str:
@@ -114,33 +116,34 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_PROGRAM,
         allow_abbrev=False,
-        description="Join two ptys like a serial cable with a speed and faults, until a signal ends it.",
+        description="Join two ptys by a serial cable with a speed and faults, until a signal ends the program.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--baud",
         type=float,
-        help="bits a second, ten a byte, whatever the ptys are set to; without it each end has the speed that its pty is"
-        " set to (115200 at first), and what is sent between two speeds is garbage",
+        help="the cable's speed in bits per second (ten for each byte), whatever the ptys are set to; without this option"
+        " each end has the speed that its pty is set to (115200 at the start), and bytes between different speeds arrive"
+        " as garbage",
     )
-    parser.add_argument("--max-baud", type=float, metavar="N", help="what is sent above this speed is garbage")
+    parser.add_argument("--max-baud", type=float, metavar="N", help="bytes at a higher speed arrive as garbage")
     parser.add_argument(
         "--noisy-above",
         type=_noisy,
         action="append",
         metavar="N:P",
-        help="above this speed bits flip with this probability; repeatable",
+        help="above speed N, bits flip with probability P; repeatable",
     )
     parser.add_argument("--link-a", metavar="PATH", help="make PATH a symbolic link to the first pty")
     parser.add_argument("--link-b", metavar="PATH", help="make PATH a symbolic link to the second pty")
     parser.add_argument("--json", action="store_true", help="print names and counters as one JSON object each")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (0)")
-    parser.add_argument("--echo", action="store_true", help="what an end sends comes back to it too")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default 0)")
+    parser.add_argument("--echo", action="store_true", help="each end also receives what it sends")
     parser.add_argument(
-        "--exec", metavar="CMD", help="run CMD with {a} and {b} replaced by the names; exit with its status"
+        "--exec", metavar="CMD", help="run CMD with {a} and {b} replaced by the ptys' names; exit with its status"
     )
-    parser.add_argument("--control", action="store_true", help="take commands on stdin; see below")
+    parser.add_argument("--control", action="store_true", help="read commands on stdin; see below")
     faults = parser.add_argument_group("faults")
     for option in _OPTIONS:
         for direction in _DIRECTIONS:
@@ -168,7 +171,7 @@ def _faults(options: argparse.Namespace, direction: str) -> Faults:
 
 
 def _arguments(faults: Faults, direction: str) -> list[str]:
-    """The options that make :func:`_faults` give ``faults`` back."""
+    """The options from which :func:`_faults` makes ``faults``."""
     found = []
     for option in _OPTIONS:
         value = getattr(faults, option.field)
@@ -190,7 +193,7 @@ def _table(counters: Mapping[str, Mapping[str, int]]) -> str:
 
 
 class _Program:
-    """The running program: the cable, and what signals, stdin and the command ask of it."""
+    """The running program: the cable, signals, commands on stdin, and the child process of ``--exec``."""
 
     def __init__(self, cable: PtyCable, options: argparse.Namespace) -> None:
         self._cable = cable
@@ -262,7 +265,7 @@ class _Program:
             elif word == "counters":
                 answer = dict(self._cable.counters())
             else:
-                answer = {"error": "usage", "message": f"{word!r} is none of pull, plug and counters."}
+                answer = {"error": "usage", "message": f"invalid command {word!r}: expected pull, plug or counters"}
             print(json.dumps(answer), flush=True)
 
     def _finish(self) -> int:
@@ -273,17 +276,17 @@ class _Program:
         try:
             print(self._counters(), file=self._report, flush=True)
         except BrokenPipeError:
-            pass  # who started us is gone: nobody is left to tell
+            pass  # the process that started this one is gone
         return status if status >= 0 else 128 - status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status (2 for wrong usage, said in one sentence on stderr)."""
+    """Run the program; returns its exit status (2 for wrong usage, with one sentence on stderr)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         options = _parser().parse_args(arguments)
         if options.baud is not None and (options.max_baud is not None or options.noisy_above):
-            raise UsageError("--baud keeps one speed; leave it out, or --max-baud and --noisy-above.")
+            raise UsageError("--baud sets a fixed speed; leave it out, or leave --max-baud and --noisy-above out")
         baud = 115200 if options.baud is None else options.baud
         byte_rate = baud / 10
         cable = Cable(
@@ -310,15 +313,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class NullModem:
-    """A null-modem cable in a process of its own; close it, or use it as a context manager.
+    """A null-modem cable in a separate process; close it, or use it as a context manager.
 
-    :param baud: bits a second, ten to a byte; None to follow what the ptys are set to.
-    :param max_baud: with ``baud=None``: what is sent above this speed is garbage.
-    :param noisy_above: likewise: (speed, probability that a bit flips above it).
-    :param faults: of the direction a to b, and of the other one too unless ``faults_ba`` is given.
-    :param echo: what an end sends comes back to it too.
+    :param baud: bits per second, ten for each byte; None to follow the speeds that the ptys are set to.
+    :param max_baud: with ``baud=None``: bytes at a higher speed arrive as garbage.
+    :param noisy_above: with ``baud=None``: (speed, probability that a bit flips above it).
+    :param faults: the faults of the direction a to b, and of the other one unless ``faults_ba`` is given.
+    :param echo: each end also receives what it sends.
     :param seed: decides every random choice.
-    :param link_a: path of a symbolic link to make to end a; ``link_b`` likewise.
+    :param link_a: the path of a symbolic link to end a, which is made; ``link_b`` likewise.
     :ivar a: device path of end a.
     :ivar b: device path of end b.
     :raises UsageError: the program refuses the parameters.
@@ -347,8 +350,7 @@ class NullModem:
         command += [f"--link-a={link_a}"] if link_a else []
         command += [f"--link-b={link_b}"] if link_b else []
         command += _arguments(there, "-ab") + _arguments(faults_ba or there, "-ba")
-        # A session of its own: Ctrl-C at a test's terminal ends the test first, and its end of our stdin ends
-        # us.
+        # In its own session, so that Ctrl-C at a test's terminal ends only the test. The end of its stdin then ends it.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -370,21 +372,21 @@ class NullModem:
         self.close()
 
     def pull(self) -> None:
-        """Pull the cable: bytes vanish both ways until :meth:`plug`."""
+        """Unplug the cable: bytes are lost in both directions until :meth:`plug`."""
         self._ask("pull")
 
     def plug(self) -> None:
-        """Put the cable back."""
+        """Plug the cable in again."""
         self._ask("plug")
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Counters by direction (``"ab"``, ``"ba"``) and name: those of
+        """The counters of each direction (``"ab"``, ``"ba"``) by name: those of
         :class:`~linesync.testing.faults.Counters`, ``waiting`` and ``overrun``.
         """
         return self._ask("counters")
 
     def close(self) -> None:
-        """End the process; once is enough, twice does no harm."""
+        """End the process. A second call does nothing."""
         if self._process.returncode is not None:
             return
         try:
@@ -395,13 +397,13 @@ class NullModem:
 
     def _ask(self, word: str) -> dict[str, dict[str, int]]:
         if self._process.returncode is not None:
-            raise ClosedError("This null modem is closed; make a new one.")
+            raise ClosedError("this null modem is closed; make a new one")
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(word + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer, or its absence, tells
+            pass  # reading the answer finds out why
         return self._answer()
 
     def _answer(self) -> dict[str, dict[str, int]]:
@@ -413,7 +415,7 @@ class NullModem:
         _, told = self._process.communicate()
         if self._process.returncode == UsageError.exit_code:
             raise UsageError(str(json.loads(told)["message"]))
-        raise BrokenError(f"The null modem has died: {told.strip()[-500:]}")
+        raise BrokenError(f"the null modem's process has ended: {told.strip()[-500:]}")
 
 
 if __name__ == "__main__":

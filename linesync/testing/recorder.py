@@ -1,7 +1,7 @@
-"""A line receiver that writes down what a transport tells it and notices every breach of the rules.
+"""A line receiver that records the calls of a transport and notices every broken rule.
 
-The rules are those of :mod:`linesync.transports.interface`. A receiver cannot raise to its test, because the
-transport would catch it, so breaches are collected and :meth:`Recorder.verify` raises them afterwards.
+The rules are those of :mod:`linesync.transports.interface`. A receiver cannot raise an error for its test, since the
+transport would catch it. So it collects the broken rules, and :meth:`Recorder.verify` raises them later.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ class Recorder:
     """The upper side of one line under test.
 
     :ivar data: every byte received, in order.
-    :ivar calls: what the transport called, in order: ``made``, ``data``, ``eof``, ``pause``, ``resume``,
-        ``lost``.
-    :ivar error: what ``line_lost`` told.
-    :ivar kept: the buffers as they were handed over, when ``keep`` is set.
+    :ivar calls: the transport's calls, in order: ``made``, ``data``, ``eof``, ``pause``, ``resume``, ``lost``.
+    :ivar error: the error of ``line_lost``.
+    :ivar kept: with ``keep``: the buffers of all calls of ``data_received``.
     """
 
     def __init__(
@@ -38,10 +37,10 @@ class Recorder:
         on_data: Callable[[Recorder], None] | None = None,
     ) -> None:
         """
-        :param name: for the sentences.
+        :param name: the line's name in failures.
         :param greeting: bytes to write from within ``line_made``.
-        :param keep: hold on to every buffer that is handed over.
-        :param fail_in: the call that shall raise a ValueError.
+        :param keep: keep a reference to every received buffer.
+        :param fail_in: the call that raises a ValueError on purpose.
         :param on_data: called after each piece of data.
         """
         self.name = name
@@ -91,11 +90,10 @@ class Recorder:
         self._use(lambda line: line.abort())
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until ``condition`` holds; raise AssertionError with ``what`` and the transcript if it never
-        does.
+        """Wait until ``condition`` is true. If it stays false, raise AssertionError with ``what`` and the transcript.
 
-        It is looked at after every call of the transport, and at times, since it may ask about something
-        else.
+        The condition is checked after every call of the transport, and also at intervals, since it may depend on
+        something else.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + _PATIENCE_SECONDS
@@ -110,25 +108,25 @@ class Recorder:
                 pass
 
     async def until_lost(self) -> None:
-        await self.until(lambda: self.lost, f"the {self.name} line should have told line_lost")
+        await self.until(lambda: self.lost, f"the {self.name} line should have called line_lost")
 
     async def until_received(self, expected: bytes) -> None:
-        """Wait for exactly these bytes."""
+        """Wait until exactly these bytes have arrived."""
         await self.until(
             lambda: len(self.data) >= len(expected) or self.lost,
             f"the {self.name} line should have received {len(expected)} bytes",
         )
         if self.data != expected:
-            what = f"the {self.name} line received other bytes than were written"
+            what = f"the {self.name} line received bytes that differ from those written"
             raise AssertionError(f"{what}: {_difference(self.data, expected)}; {self.transcript()}")
 
     def verify(self) -> None:
-        """Raise AssertionError with every breach of the rules so far."""
+        """Raise AssertionError if a rule was broken; its message names each broken rule."""
         if self._faults:
             raise AssertionError(f"{'; '.join(self._faults)}: {self.transcript()}")
 
     def transcript(self) -> str:
-        """What was called, runs of equal calls counted, in one line."""
+        """The calls so far in one line of text; repeated calls are counted."""
         shown: list[list[object]] = []
         for call in self.calls:
             if shown and shown[-1][0] == call:
@@ -151,7 +149,7 @@ class Recorder:
 
     def data_received(self, data: bytes | bytearray | memoryview) -> None:
         if not isinstance(data, bytes | bytearray | memoryview) or not data:
-            self._fault(f"data_received came with {data!r}, which is not a filled buffer")
+            self._fault(f"data_received got {data!r} and not a buffer with bytes")
         if self._closed:
             self._fault("data_received came after we had closed the line")
         if "eof" in self.calls:
@@ -184,11 +182,11 @@ class Recorder:
         if self._inside:
             self._fault("line_lost came from within a call of the line")
         if error is not None and not isinstance(error, LinesyncError):
-            self._fault(f"line_lost told {error!r}, which is not one of linesync's errors")
+            self._fault(f"line_lost got {error!r}, which is not one of linesync's errors")
         elif error is not None and (not str(error) or "\n" in str(error)):
-            self._fault(f"line_lost told {str(error)!r}, which is not a sentence")
+            self._fault(f"line_lost got {str(error)!r}, which is not a sentence")
         if self._closed and error is not None and not self.lost:
-            self._fault(f"line_lost told {error} although we had closed the line")
+            self._fault(f"line_lost got {error} although we had closed the line")
         self.error = error
         self._note("lost")
 
@@ -209,7 +207,7 @@ class Recorder:
         self.calls.append(call)
         self._changed.set()
         if self._fail_in == call:
-            raise ValueError(f"the receiver fails in {call}, as it was told to")
+            raise ValueError(f"the receiver fails in {call} on purpose")
 
     def _fault(self, sentence: str) -> None:
         self._faults.append(f"on the {self.name} line, {sentence}")
@@ -219,4 +217,4 @@ def _difference(received: bytes | bytearray, expected: bytes) -> str:
     for place, (got, want) in enumerate(zip(received, expected, strict=False)):
         if got != want:
             return f"at byte {place} of {len(expected)} it was {got:#04x} and not {want:#04x}"
-    return f"{len(received)} bytes came, and {len(expected)} were written"
+    return f"{len(received)} bytes arrived, but {len(expected)} were written"

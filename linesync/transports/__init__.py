@@ -1,8 +1,8 @@
-"""The transports: byte pipes that know no frames.
+"""The transports: byte pipes that know nothing of frames.
 
-:func:`connect` opens the line an endpoint names and :func:`listen` accepts lines on one. Each kind lives in a
-    module of its own that is imported when the first endpoint of its kind is opened, so that a command that
-    only talks to a local socket never pays for pyserial.
+:func:`connect` opens the line that an endpoint names, and :func:`listen` accepts lines on an endpoint. Each kind of
+endpoint has its own module, which is imported when the first endpoint of this kind is opened. So a command that only uses
+a local socket does not import pyserial.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ __all__ = [
 async def connect(endpoint: str | Endpoint, factory: ReceiverFactory) -> Line:
     """Open the line that ``endpoint`` names.
 
-    ``factory`` is called once the line is open, and ``line_made`` has been called when this returns.
+    Calls ``factory`` when the line is open, and returns after ``line_made``.
 
-    :raises UsageError: the endpoint is not written right.
-    :raises BusyError: somebody else holds it.
-    :raises LinesyncFailed: it cannot be opened; the sentence says why and what to do.
+    :raises UsageError: the endpoint is not valid.
+    :raises BusyError: another process uses it.
+    :raises LinesyncFailed: it cannot be opened; the message says why and what to do.
     """
     place = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     match place:
@@ -67,10 +67,10 @@ async def connect(endpoint: str | Endpoint, factory: ReceiverFactory) -> Line:
 
             return await connect_exec(place, factory)
         case SerialEndpoint():
-            from .serial.line import connect_serial
+            from .serial.connect import connect_serial
 
             return await connect_serial(place, factory)
-    raise UsageError(f"{place} is no endpoint that can be connected to")
+    raise UsageError(f"cannot connect to {place}: it is not an endpoint of a known kind")
 
 
 async def listen(
@@ -82,11 +82,11 @@ async def listen(
 ) -> Listener:
     """Accept lines on a ``tcp://`` or ``unix:`` endpoint; ``factory`` makes one receiver for each.
 
-    :param mode: permissions of a unix socket.
-    :param group: a group that may use the unix socket as well; the mode is then 0660.
-    :raises UsageError: the endpoint is not written right or is of a kind that nobody can call.
-    :raises BusyError: somebody else listens there.
-    :raises LinesyncFailed: it cannot be opened; the sentence says why and what to do.
+    :param mode: the permissions of a unix socket.
+    :param group: a group that may also use the unix socket; the mode is then 0660.
+    :raises UsageError: the endpoint is not valid, or its kind cannot accept lines.
+    :raises BusyError: another process listens there.
+    :raises LinesyncFailed: it cannot be opened; the message says why and what to do.
     """
     place = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     match place:
@@ -98,4 +98,6 @@ async def listen(
             from .listeners import listen_unix
 
             return await listen_unix(place, factory, mode=mode, group=group)
-    raise UsageError(f"nobody can call {place}, so it cannot be listened on; listen on tcp://host:port or unix:/path")
+    raise UsageError(
+        f"cannot listen on {place}: its kind accepts no connections; listen on tcp://host:port or unix:/path"
+    )

@@ -1,19 +1,17 @@
 """What all lines share: the order of calls to the receiver, and how a line ends.
 
-Every transport derives its line from :class:`BaseLine` and adds only how bytes travel. What holds for all of
-them is kept here, once:
+Every transport derives its line from :class:`BaseLine` and adds only how bytes travel. These rules hold for all lines:
 
-- The order is ``line_made``, then data, then perhaps ``eof_received``, then ``line_lost``; the first and the
-  last come exactly once, and ``line_lost`` never from within a call of the line's own methods.
-- The first cause decides what ``line_lost`` says. Once we closed the line, whatever breaks afterwards is no
-  error.
-- Nothing is delivered after ``close`` or ``abort``. ``pause_writing`` and ``resume_writing`` alternate;
-  ``line_lost`` ends a pause as well.
-- When the peer ends its direction, what was written until ``eof_received`` returns is still sent, as by
-  ``close``.
-- An exception in the receiver is a bug above us. It goes to the event loop's exception handler with its
-  traceback, and the line is aborted: ``line_lost`` tells a :class:`~linesync.errors.BrokenError`. A receiver
-  in an unknown state is not fed any further, and nobody waits for ever on a line that has silently stopped.
+- The receiver gets ``line_made``, then data, then perhaps ``eof_received``, then ``line_lost``. The first and the last
+  come exactly once. ``line_lost`` never comes from within a call of the line's own methods.
+- The first cause decides the error of ``line_lost``. After we have closed the line, a failure is not an error.
+- Nothing is delivered after ``close`` or ``abort``. ``pause_writing`` and ``resume_writing`` alternate; ``line_lost`` also
+  ends a pause.
+- When the peer ends its direction, the line still sends what was written before ``eof_received`` returned, as ``close``
+  does.
+- An exception in the receiver is a bug above this layer. It goes to the event loop's exception handler with its traceback,
+  and the line is aborted: ``line_lost`` gets a :class:`~linesync.errors.BrokenError`. So a receiver in an unknown state
+  gets no more data, and no one waits forever on a line that has silently stopped.
 """
 
 from __future__ import annotations
@@ -28,18 +26,18 @@ from .interface import LineInfo, LineReceiver
 __all__ = ["CLOSE_SECONDS", "HIGH_WATER", "LOW_WATER", "READ_SIZE", "BaseLine", "reason"]
 
 CLOSE_SECONDS = 1.0
-"""Seconds that ``close`` gives to what was written."""
+"""Seconds that ``close`` waits for unsent bytes."""
 HIGH_WATER = 64 * 1024
-"""Bytes in a line's own buffer above which the receiver is asked to pause."""
+"""Bytes in a line's own buffer above which the receiver must pause."""
 LOW_WATER = 16 * 1024
-"""Bytes in a line's own buffer at or below which the receiver may go on."""
+"""Bytes in a line's own buffer at or below which the receiver may write again."""
 READ_SIZE = 128 * 1024
-"""Bytes taken from the system at once, at most."""
+"""The most bytes of one read."""
 
 
 class BaseLine:
-    """A line without its byte pipe. A subclass gives ``_send`` to ``_drop``, and calls the
-    others."""
+    """A line without its byte pipe. A subclass defines ``_send``, ``_count_unsent``, ``_finish`` and ``_drop``, and calls
+    ``_made``, ``_deliver``, ``_eof``, ``_pause``, ``_resume``, ``_break`` and ``_lost``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver) -> None:
         self._loop = loop
@@ -49,7 +47,7 @@ class BaseLine:
         self._paused = False
         self._closing = False
         self._dropped = False
-        self._lost_told = False
+        self._lost_reported = False
         self._deadline: asyncio.TimerHandle | None = None
 
     # -- the Line protocol -----------------------------------------------------------------------------------
@@ -63,7 +61,7 @@ class BaseLine:
             self._send(data)
 
     def unsent(self) -> int:
-        return 0 if self._lost_told else self._count_unsent()
+        return 0 if self._lost_reported else self._count_unsent()
 
     def send_break(self) -> bool:
         return False
@@ -80,25 +78,25 @@ class BaseLine:
     def abort(self) -> None:
         self._break(None)
 
-    # -- what a subclass gives -------------------------------------------------------------------------------
+    # -- defined by a subclass -------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        """Queue bytes; the line is open."""
+        """Queue bytes. The line is open."""
         raise NotImplementedError
 
     def _count_unsent(self) -> int:
-        """Bytes that were written and are still here."""
+        """The number of bytes that were written and have not left this machine."""
         raise NotImplementedError
 
     def _finish(self) -> None:
-        """Start to send what is left, then call ``_lost``. A deadline is running; it ends in ``_drop``."""
+        """Start to send the rest, then call ``_lost``. If this takes too long, ``_drop`` is called."""
         raise NotImplementedError
 
     def _drop(self) -> None:
-        """Let go of everything at once and call ``_lost`` when that is done. Called once at most."""
+        """Release everything immediately, then call ``_lost``. Called at most once."""
         raise NotImplementedError
 
-    # -- what a subclass calls -------------------------------------------------------------------------------
+    # -- called by a subclass --------------------------------------------------------------------------------
 
     def _made(self) -> None:
         self._call(self._receiver.line_made, self)
@@ -108,24 +106,24 @@ class BaseLine:
             self._call(self._receiver.data_received, data)
 
     def _eof(self) -> None:
-        """The peer will send no more: tell it, and close."""
+        """The peer will send no more: report this, and close."""
         if not self._closing:
             self._call(self._receiver.eof_received)
             self.close()
 
     def _pause(self) -> None:
-        if not self._paused and not self._lost_told:
+        if not self._paused and not self._lost_reported:
             self._paused = True
             self._call(self._receiver.pause_writing)
 
     def _resume(self) -> None:
-        if self._paused and not self._lost_told:
+        if self._paused and not self._lost_reported:
             self._paused = False
             self._call(self._receiver.resume_writing)
 
     def _break(self, error: LinesyncError | None) -> None:
-        """End the line at once; ``error`` is told unless the line was already closing."""
-        if self._dropped or self._lost_told:
+        """End the line immediately, with ``error`` unless the line was already closing."""
+        if self._dropped or self._lost_reported:
             return
         if not self._closing:
             self._error = error
@@ -133,12 +131,12 @@ class BaseLine:
         self._drop()
 
     def _lost(self, error: LinesyncError | None = None) -> None:
-        """Everything is closed: tell it in a later turn of the loop, once."""
-        if self._lost_told:
+        """Everything is closed: report this once, in a later iteration of the event loop."""
+        if self._lost_reported:
             return
         if not self._closing:
             self._error = error
-        self._closing = self._lost_told = True
+        self._closing = self._lost_reported = True
         if self._deadline is not None:
             self._deadline.cancel()
         self._loop.call_soon(self._call, self._receiver.line_lost, self._error)
@@ -153,13 +151,13 @@ class BaseLine:
             self._break(
                 BrokenError(
                     f"the line {self._info.endpoint} was closed because its receiver failed with "
-                    f"{type(failure).__name__}: {failure}; this is a bug, its traceback is in the log"
+                    f"{type(failure).__name__}: {failure}; this is a bug in linesync, please report the traceback in the log"
                 )
             )
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in a few words: the operating system's, where it has a number of that."""
+    """An error in a few words, to be used inside a sentence: the operating system's words if it has an errno."""
     number = error.errno if isinstance(error, OSError) else None
     text = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
     return text[0].lower() + text[1:]

@@ -1,8 +1,7 @@
 """Endpoints: what ``--port`` and ``--listen`` name, as text and as small frozen values.
 
-Parsing needs no other module of linesync than its errors and imports no transport, so that a command can
-judge what its user typed before anything is opened. A bad endpoint raises
-:class:`~linesync.errors.UsageError` with a sentence that says what would have been right.
+Parsing imports no transport, so a command can check its user's endpoint before it opens anything. A bad endpoint raises
+:class:`~linesync.errors.UsageError` with a message that says what was expected.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 DEFAULT_BAUD = 115200
-"""Bits a second of a serial line whose endpoint names no rate."""
+"""Bits per second of a serial line whose endpoint names no rate."""
 
 _SERIAL_SCHEMES = ("alt", "cp2110", "hwgrep", "loop", "rfc2217", "socket", "spy")
 _KNOWN = "/dev/ttyS0, tcp://host:port, unix:/path, exec:command, stdio: or a pyserial URL such as rfc2217://host:port"
@@ -34,7 +33,7 @@ _FRAMING = re.compile(r"([5-8])([NEOMS])(1\.5|1|2)", re.IGNORECASE)
 
 
 class Endpoint(Record):
-    """One place a line can lead to."""
+    """What a line can be opened or accepted on."""
 
     text: str
     """The endpoint as the user wrote it."""
@@ -44,12 +43,12 @@ class Endpoint(Record):
 
 
 class TcpEndpoint(Endpoint):
-    """``tcp://host:port``; an IPv6 address stands in brackets."""
+    """``tcp://host:port``; an IPv6 address has brackets around it."""
 
     host: str
     """A name or an address, without brackets."""
     port: int
-    """0 to 65535; 0 lets the system choose, for listening only."""
+    """0 to 65535; 0 is for listening only and lets the system choose."""
 
 
 class UnixEndpoint(Endpoint):
@@ -63,7 +62,7 @@ class ExecEndpoint(Endpoint):
     """``exec:command arguments``: the line is the command's stdin and stdout; no shell is involved."""
 
     argv: tuple[str, ...]
-    """The command and its arguments, split as a shell would."""
+    """The command and its arguments, split as a shell does."""
 
 
 class StdioEndpoint(Endpoint):
@@ -76,9 +75,9 @@ class SerialEndpoint(Endpoint):
     url: str
     """What pyserial opens: a device's path or a URL with its own query."""
     baud: int = DEFAULT_BAUD
-    """Bits a second; where it climbs, those at which it begins."""
+    """Bits per second; with ``climbs``, the rate at the start."""
     climbs: bool = False
-    """The rate is to grow as far as both ends and the line allow."""
+    """The option ``auto``: raise the rate as far as both ends and the line allow."""
     data_bits: int = 8
     """5 to 8."""
     parity: str = "N"
@@ -97,14 +96,14 @@ class SerialEndpoint(Endpoint):
 
     @property
     def byte_rate(self) -> float:
-        """Bytes a second: baud over the bits of one character, start bit included."""
+        """Bytes per second: baud divided by the bits of one character, including the start bit."""
         return self.baud / (1 + self.data_bits + (self.parity != "N") + self.stop_bits)
 
 
 def parse_endpoint(text: str) -> Endpoint:
     """Turn an endpoint's text into its value.
 
-    :raises UsageError: with what is wrong and what would be right.
+    :raises UsageError: says what is wrong and what was expected.
     """
     if not text.strip():
         raise UsageError(f"the endpoint is empty; write {_KNOWN}")
@@ -129,7 +128,7 @@ def parse_endpoint(text: str) -> Endpoint:
             return ExecEndpoint(text=text, argv=_argv(text, rest))
         case "stdio":
             if rest:
-                raise UsageError(f"{text!r} says too much; write stdio: and nothing after the colon")
+                raise UsageError(f"invalid endpoint {text!r}: write stdio: with nothing after the colon")
             return StdioEndpoint(text=text)
     if scheme in _SERIAL_SCHEMES and rest.startswith("//"):
         return _serial_url(text, scheme)
@@ -137,8 +136,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def is_loopback(endpoint: str | Endpoint) -> bool:
-    """True where nobody beyond this machine can reach the endpoint: a unix socket, a loopback address,
-    ``loop://``."""
+    """Whether only this machine can reach the endpoint: a unix socket, a loopback address, ``loop://``."""
     if isinstance(endpoint, str):
         endpoint = parse_endpoint(endpoint)
     match endpoint:
@@ -147,7 +145,7 @@ def is_loopback(endpoint: str | Endpoint) -> bool:
         case SerialEndpoint(url=url):
             return url.startswith("loop://")
         case TcpEndpoint(host=host):
-            import ipaddress  # only those who listen need it
+            import ipaddress  # imported here since only a listening process needs it
 
             try:
                 address = ipaddress.ip_address(host.partition("%")[0])
@@ -187,7 +185,7 @@ def _unix_path(text: str, rest: str) -> str:
 
 
 def _argv(text: str, rest: str) -> tuple[str, ...]:
-    import shlex  # only here: most processes never see an exec endpoint
+    import shlex  # imported here since most processes never use an exec endpoint
 
     try:
         argv = tuple(shlex.split(rest))
@@ -199,8 +197,7 @@ def _argv(text: str, rest: str) -> tuple[str, ...]:
 
 
 def _serial_url(text: str, scheme: str) -> SerialEndpoint:
-    """Split our options from a pyserial URL: a comma in its query or in a pattern may belong to the URL
-    itself."""
+    """Separate linesync's options from a pyserial URL, which may contain commas itself, in its query or in a pattern."""
     parts = text.split(",")
     if scheme in ("rfc2217", "socket", "loop") and "?" not in parts[0]:
         url, options = parts[0], parts[1:]
@@ -235,12 +232,12 @@ def _serial(text: str, url: str, options: list[str]) -> SerialEndpoint:
                 raise UsageError(f"endpoint {text!r} sets {what} twice; leave one of them out")
             chosen[name] = value
     if chosen.get("climbs") and url.startswith(("socket://", "loop://")):
-        raise UsageError(f"endpoint {text!r} leads to a line that has no rate; leave auto out")
+        raise UsageError(f"endpoint {text!r} names a line that has no rate; leave auto out")
     return SerialEndpoint(text=text, url=url, **chosen)  # type: ignore[arg-type]  # _option makes the types
 
 
 def _option(text: str, word: str) -> dict[str, object]:
-    """The fields that one word after a comma sets."""
+    """The fields that one option sets."""
     name, equals, value = word.strip().partition("=")
     if not equals:
         if name.lower() in ("rtscts", "xonxoff"):
@@ -262,7 +259,7 @@ def _option(text: str, word: str) -> dict[str, object]:
         return {"parity": value.upper()}
     elif name == "stop" and value in ("1", "1.5", "2"):
         return {"stop_bits": float(value)}
-    raise UsageError(f"endpoint {text!r} has the unknown option {word!r}; known are {_OPTIONS}")
+    raise UsageError(f"endpoint {text!r} has the unknown option {word!r}; expected {_OPTIONS}")
 
 
 def _baud(text: str, value: str) -> int:

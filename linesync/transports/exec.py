@@ -1,9 +1,9 @@
 """A line over a command's stdin and stdout: ``exec:ssh sut linesync agent --stdio``.
 
-The command runs in a session of its own: Ctrl-C at our terminal is ours to handle, and a command that wants
-to ask for a password fails at once with its own words on stderr, instead of stopping in the background. Its
-end ends the line, with a sentence about its exit status. When the line has told its loss, the command is
-gone: first its stdin is closed, after a second it is terminated, then killed.
+The command runs in its own session. So Ctrl-C at our terminal does not reach it, and a command that wants to ask for a
+password fails immediately with its own message on stderr, instead of stopping in the background. When the command ends,
+the line ends, with an error about its exit status. The command has ended before ``line_lost`` is called: the line closes
+its stdin, terminates it after a second, and then kills it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from .base_line import CLOSE_SECONDS, reason
 from .endpoint import ExecEndpoint
-from .fds import End, FdLine, widen
+from .fd_line import FdEnd, FdLine, widen_pipe
 from .interface import LineInfo, LineReceiver, ReceiverFactory
 
 __all__ = ["ExecLine", "connect_exec"]
@@ -26,8 +26,7 @@ _TERMINATE_SECONDS = 0.5
 
 
 async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> ExecLine:
-    """Start the command. That it runs does not mean that it reaches anything: ssh tells its failure by its
-    end.
+    """Start the command. A command that has started may still fail to reach its target: ssh then ends with an error.
 
     :raises LinesyncFailed: the command cannot be started.
     """
@@ -48,9 +47,9 @@ async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> Exec
         os.close(their_output)
     for descriptor in (our_input, our_output):
         os.set_blocking(descriptor, False)
-        widen(descriptor)
+        widen_pipe(descriptor)
     info = LineInfo(endpoint=endpoint.text, kind="exec", peer=shlex.join(endpoint.argv), eight_bit=True)
-    line = ExecLine(asyncio.get_running_loop(), info, factory(), End(our_input), End(our_output), process)
+    line = ExecLine(asyncio.get_running_loop(), info, factory(), FdEnd(our_input), FdEnd(our_output), process)
     line.start()
     return line
 
@@ -63,8 +62,8 @@ class ExecLine(FdLine):
         loop: asyncio.AbstractEventLoop,
         info: LineInfo,
         receiver: LineReceiver,
-        source: End,
-        sink: End,
+        source: FdEnd,
+        sink: FdEnd,
         process: asyncio.subprocess.Process,
     ) -> None:
         super().__init__(loop, info, receiver, source, sink)
@@ -76,7 +75,7 @@ class ExecLine(FdLine):
     async def _watch(self) -> None:
         try:
             status = await self._process.wait()
-        except asyncio.CancelledError:  # the loop ends before the line did
+        except asyncio.CancelledError:  # the event loop ends before the line
             self._signal(signal.SIGKILL)
             self._close_ends()
             raise
@@ -85,7 +84,7 @@ class ExecLine(FdLine):
     def _exited(self, status: int) -> None:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
-        self._signal(signal.SIGTERM)  # what it may have left in its session
+        self._signal(signal.SIGTERM)  # for processes that it left in its session
         if not self._closing:
             self._read_rest()
         if not self._closing:
@@ -98,8 +97,8 @@ class ExecLine(FdLine):
         self._lost()
 
     def _read_rest(self) -> None:
-        """Deliver what the command wrote before its end; a child it left behind may hold the pipe open for
-        ever."""
+        """Deliver what the command wrote before its end. Do not read to the end of the pipe: a child that the command
+        left behind may keep it open forever."""
         for _ in range(64):
             try:
                 data = self._source.read(65536) if self._source.descriptor >= 0 else b""
@@ -110,7 +109,7 @@ class ExecLine(FdLine):
             self._deliver(data)
 
     def _source_ended(self) -> None:
-        """The command closed its stdout; its exit status, which follows, says why."""
+        """The command closed its stdout. Its exit status, which follows, says why."""
         if self._closing:
             return
         self._call(self._receiver.eof_received)
@@ -122,8 +121,7 @@ class ExecLine(FdLine):
         self._close_sink()
 
     def _failed(self, error: OSError) -> None:
-        """A command that has just died breaks the pipe first; wait a little for its status, which says
-        more."""
+        """The pipe broke. If the command has just died, its exit status follows and says more, so wait for it."""
         self._buffer.clear()
         self._close_sink()
         self._loop.call_later(
@@ -131,7 +129,7 @@ class ExecLine(FdLine):
             self._break,
             BrokenError(
                 f"the command of line {self._info.endpoint} closed its stdin ({reason(error)}); "
-                "it must read stdin and write stdout for as long as the line lives"
+                "use a command that reads stdin and writes stdout until it ends"
             ),
         )
 
@@ -161,13 +159,13 @@ def _ended(info: LineInfo, status: int) -> LinesyncError | None:
         return BrokenError(f"the command of line {info.endpoint} was killed by {name}; start the line again")
     if status == 255 and os.path.basename(command) == "ssh":
         return BrokenError(
-            f"{start}ssh could not connect or lost its connection; its own message is on stderr, "
-            "and the command must work by hand without asking anything (keys, known host)"
+            f"{start}ssh could not connect or lost its connection; see its message on stderr, "
+            "and check that the command runs by hand without a question (password, unknown host)"
         )
     if status == 127:
-        return BrokenError(f"{start}a program in it was not found, here or on the other machine; check its name")
+        return BrokenError(f"{start}it did not find a program, here or on the other machine; check the program's name")
     if status == 126:
-        return BrokenError(f"{start}a program in it may not be executed; check its permissions")
+        return BrokenError(f"{start}it could not execute a program; check the program's permissions")
     return BrokenError(f"{start}see its message on stderr, or run it by hand")
 
 
@@ -177,7 +175,7 @@ def _not_started(endpoint: ExecEndpoint, error: OSError) -> LinesyncError:
         case FileNotFoundError():
             what = f"there is no program {command!r} on this machine; install it or write its full path"
         case PermissionError():
-            what = f"{command!r} may not be executed; check its permissions"
+            what = f"{command!r} is not executable; check its permissions"
         case _:
             what = f"{reason(error)}; run the command by hand to see more"
     return LinesyncFailed(f"cannot start {endpoint}: {what}")

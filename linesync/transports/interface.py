@@ -1,7 +1,7 @@
-"""What a transport is: a named, bidirectional byte pipe that knows nothing of frames.
+"""The interface of a transport: a named, bidirectional byte pipe that knows nothing of frames.
 
-A transport turns an endpoint into a :class:`Line` and tells a :class:`LineReceiver` what comes out of it. It is the
-only place that knows how bytes reach the other side; everything above sees only these two shapes.
+A transport turns an endpoint into a :class:`Line` and calls a :class:`LineReceiver` with what arrives. Only the transport
+knows how bytes reach the other side; the layers above use these two interfaces.
 """
 
 from __future__ import annotations
@@ -21,25 +21,24 @@ __all__ = ["Line", "LineInfo", "LineReceiver", "Listener", "ReceiverFactory"]
 
 
 class LineInfo(Record):
-    """What is known of a line once it is open."""
+    """What is known about an open line."""
 
     endpoint: str
-    """The endpoint as the user wrote it, for messages."""
+    """The endpoint as the user wrote it, for error messages."""
     kind: str
     """``tcp``, ``unix``, ``stdio``, ``exec`` or ``serial``."""
     peer: str = ""
-    """Where the bytes go, for people: an address, a device, a command."""
+    """The other side, for people: an address, a device, a command."""
     baud: int | None = None
-    """Bits a second on the wire, None where the line has no rate of its own."""
+    """Bits per second on the wire; None if the line has no rate."""
     byte_rate: float | None = None
-    """Bytes a second that the wire can carry (baud over bits a character), None where there is no such rate."""
+    """Bytes per second that the wire can carry (baud divided by the bits of a character); None if the line has no rate."""
     rates: tuple[int, ...] = ()
-    """Rates in bits a second that it can be set to while it is open (:meth:`Line.set_baud`); none where it keeps its
-    own."""
+    """The other rates, in bits per second, that :meth:`Line.set_baud` can set; empty if the rate is fixed."""
     shared: bool = False
-    """True where others may speak or listen (a serial line): foreign text, echo and silence rules apply."""
+    """True if other stations may send or listen (a serial line): foreign text, echoes and rules of silence apply."""
     eight_bit: bool = False
-    """True where every byte value passes unharmed by construction (sockets and pipes)."""
+    """True if every byte value is certain to pass unchanged (sockets and pipes)."""
 
 
 class Line(Protocol):
@@ -49,25 +48,25 @@ class Line(Protocol):
     def info(self) -> LineInfo: ...
 
     def write(self, data: bytes) -> None:
-        """Queue bytes for the wire, in order. After the line was lost or closed this does nothing."""
+        """Queue bytes for the wire, in order. Does nothing after the line was lost or closed."""
 
     def unsent(self) -> int:
-        """How many bytes were written but have not left this machine, as far as it can be known (the transport's
-        own buffer plus the kernel's, TIOCOUTQ); a lower bound."""
+        """A lower bound for the bytes that were written but have not left this machine: the transport's own buffer plus
+        the kernel's (TIOCOUTQ)."""
 
     def send_break(self) -> bool:
-        """Send a serial BREAK; False where the line has none."""
+        """Send a serial BREAK; returns False if the line cannot."""
 
     def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
-        """Give the line another rate as soon as all that was written has left this machine, and call ``done`` with the
-        rate that it then has: the old one where the port does not take the new. Nothing is to be written until then.
-        A line that is lost first does not call."""
+        """Change the rate after all bytes that were written have left this machine, then call ``done`` with the rate that
+        the line has: the old one if the port does not accept the new one. Write nothing until then. ``done`` is not called
+        if the line is lost first."""
 
     def close(self) -> None:
         """Send what was written, for at most a second, then close; ``line_lost(None)`` follows exactly once."""
 
     def abort(self) -> None:
-        """Close at once, dropping what was not sent; ``line_lost(None)`` follows exactly once."""
+        """Close immediately and drop unsent bytes; ``line_lost(None)`` follows exactly once."""
 
 
 class LineReceiver(Protocol):
@@ -77,10 +76,10 @@ class LineReceiver(Protocol):
         """Called once, first."""
 
     def data_received(self, data: bytes | bytearray | memoryview) -> None:
-        """Bytes arrived. The buffer may be reused after the call: copy what is kept."""
+        """Bytes arrived. The buffer may be reused after the call: copy what you keep."""
 
     def eof_received(self) -> None:
-        """The peer will send no more (a closed socket half, a finished process); ``line_lost`` follows."""
+        """The peer will send no more (it closed its half of a socket, or a process ended); ``line_lost`` follows."""
 
     def pause_writing(self) -> None:
         """The transport's own buffer is above its high-water mark."""
@@ -89,7 +88,7 @@ class LineReceiver(Protocol):
         """The transport's own buffer has drained."""
 
     def line_lost(self, error: LinesyncError | None) -> None:
-        """Called once, last. None when we closed it or the peer ended it cleanly; else what broke, as a sentence."""
+        """Called once, last. The error is None if we closed the line or the peer ended it cleanly."""
 
 
 class ReceiverFactory(Protocol):
@@ -103,7 +102,7 @@ class Listener(Protocol):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint with what the system chose filled in (``tcp://127.0.0.1:41234``)."""
+        """The endpoint, with the port that the system chose (``tcp://127.0.0.1:41234``)."""
 
     async def aclose(self) -> None:
-        """Stop accepting; open lines stay. A unix socket's path is removed."""
+        """Stop accepting lines and remove the path of a unix socket. Open lines stay open."""

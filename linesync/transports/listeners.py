@@ -1,8 +1,8 @@
 """Accepting lines on TCP and unix sockets.
 
-A unix socket is its owner's alone unless a group is named. Its permissions are set between bind and listen,
-when nobody can connect yet, so that there is no moment at which it stands open and no process-wide umask to
-juggle. A file left by a process that died is replaced; a socket on which somebody answers never is.
+Only its owner can use a unix socket, unless a group is named. The permissions are set between bind and listen, when no
+process can connect yet, so the socket is never open to others and the process's umask need not change. A socket file that a
+dead process left behind is replaced; a socket that a process listens on is never replaced.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from .sockets import SocketLine, address_text
 __all__ = ["SocketListener", "listen_tcp", "listen_unix"]
 
 _BACKLOG = 1024
-"""Callers that may wait; asyncio takes a unix socket whose backlog is full for a connected one."""
+"""Connections that may wait to be accepted. Large, since asyncio believes that it is connected to a unix socket whose
+backlog is full."""
 _LOCK_SECONDS = 1.0
-"""Seconds to wait for another process that is just replacing a stale socket in the same directory."""
+"""Seconds to wait for another process that is replacing a stale socket in the same directory."""
 
 
 class SocketListener:
-    """A listening socket, or several of one endpoint (a name with more than one address)."""
+    """One listening socket, or several if the endpoint's name has more than one address.
+
+    :param owned: path, device and inode of the unix socket to remove at the close.
+    """
 
     def __init__(self, endpoint: str, server: asyncio.Server, owned: tuple[str, int, int] | None = None) -> None:
         self._endpoint = endpoint
@@ -49,17 +53,16 @@ class SocketListener:
                 found = os.stat(path)
                 if (found.st_dev, found.st_ino) == (device, inode):
                     os.unlink(path)
-            except OSError:  # somebody else has removed it
+            except OSError:  # another process has removed it
                 pass
         self._server.close()
 
 
 async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketListener:
-    """Listen on every address of the endpoint's host; with port 0, on the first address and a port of its
-    own.
+    """Listen on all addresses of the endpoint's host. With port 0, listen only on the first address, on a free port.
 
-    :raises BusyError: the port is taken.
-    :raises LinesyncFailed: unknown host, not an address of this machine, no permission.
+    :raises BusyError: the port is in use.
+    :raises LinesyncFailed: the host is unknown or not this machine, or the port is not permitted.
     """
     loop = asyncio.get_running_loop()
     hosts: str | list[str] = endpoint.host
@@ -80,24 +83,24 @@ def _not_listening(endpoint: TcpEndpoint, error: Exception) -> LinesyncError:
     start = f"cannot listen on {endpoint}: "
     match error:
         case OSError(errno=errno.EADDRINUSE):
-            return BusyError(f"{start}the port {endpoint.port} is in use by another process; choose another port")
+            return BusyError(f"{start}another process uses the port {endpoint.port}; choose another port")
         case OSError(errno=errno.EADDRNOTAVAIL):
             return LinesyncFailed(f"{start}{endpoint.host} is not an address of this machine; name one that is")
         case PermissionError():
-            return LinesyncFailed(f"{start}ports below 1024 are for root; choose a higher port")
+            return LinesyncFailed(f"{start}only root may use ports below 1024; choose a higher port")
         case socket.gaierror() | UnicodeError():
-            return LinesyncFailed(f"{start}the host {endpoint.host!r} is not known; name an address of this machine")
+            return LinesyncFailed(f"{start}the host {endpoint.host!r} is unknown; name an address of this machine")
     return LinesyncFailed(f"{start}{reason(error)}; choose another address")
 
 
 async def listen_unix(
     endpoint: UnixEndpoint, factory: ReceiverFactory, *, mode: int = 0o600, group: str | None = None
 ) -> SocketListener:
-    """Listen on a unix socket with the given permissions (with a group: 0660), replacing a stale one.
+    """Listen on a unix socket with the given permissions (with a group: 0660); replace a stale socket.
 
-    :raises BusyError: somebody answers on it.
-    :raises LinesyncFailed: its directory is missing or not writable, the path is another kind of file or too
-        long, or there is no such group.
+    :raises BusyError: another process listens on it.
+    :raises LinesyncFailed: its directory is missing or not writable, the path is too long or names another kind of file,
+        or the group does not exist.
     """
     loop = asyncio.get_running_loop()
     gid = -1 if group is None else _group_id(endpoint, group)
@@ -129,8 +132,10 @@ async def listen_unix(
 
 
 async def _lock_directory(path: str) -> int:
-    """Lock the socket's directory, so that two newcomers do not take each other for stale; the lock is
-    advisory and is not waited for longer than a second, since any reader of the directory could hold it."""
+    """Lock the socket's directory, so that two processes that start together do not take each other's socket for stale.
+
+    The lock is advisory. Any process that can read the directory could hold it, so the wait ends after a second.
+    """
     descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
     deadline = time.monotonic() + _LOCK_SECONDS
     while time.monotonic() < deadline:
@@ -158,7 +163,7 @@ def _remove_stale(endpoint: UnixEndpoint) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             os.unlink(endpoint.path)
             return
-        except BlockingIOError:  # somebody listens, and more callers than it takes are waiting
+        except BlockingIOError:  # a process listens, and its backlog is full
             pass
     raise BusyError(
         f"cannot listen on {endpoint}: another process already listens there; stop it or choose another path"

@@ -1,9 +1,9 @@
-"""Lines over TCP and unix sockets: the line itself and the calling side; ``listeners`` holds the other.
+"""Lines over TCP and unix sockets: the line and the connecting side. The accepting side is in ``listeners``.
 
-Both kinds are one class on asyncio's buffered protocol: the loop reads straight into one buffer that all
-lines of a thread share, because bytes are handed up before the next read. Closing says so to the peer first
-(a half close) and reads on until the peer has closed as well: a socket closed over unread bytes resets the
-connection, and the reset may overtake what was written last.
+Both kinds are one class on asyncio's buffered protocol. The event loop reads into one buffer that all lines of a thread
+share, since each line delivers its bytes before the next read. To close, a line first ends its own direction (a half
+close), and then reads until the peer has closed too. Closing a socket with unread bytes would reset the connection, and the
+reset may overtake the last bytes written.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from .interface import LineInfo, LineReceiver, ReceiverFactory
 __all__ = ["CONNECT_SECONDS", "SocketLine", "address_text", "connect_tcp", "connect_unix", "not_connected"]
 
 CONNECT_SECONDS = 10.0
-"""Seconds until a host that does not answer at all counts as unreachable."""
+"""Seconds after which a host that does not answer counts as unreachable."""
 _UNSENT_IN_KERNEL = 128 * 1024
-"""Bytes the kernel takes beyond what the peer's window lets it send; more would only wait there, before
-control."""
+"""The most bytes that the kernel accepts beyond the peer's window. More would only wait there, ahead of control frames."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""A peer that vanished without a word ends the line within a minute, even if nothing above asks."""
+"""A peer that vanishes silently ends the line within a minute, even if the layers above send nothing."""
 _SIOCOUTQNSD = 0x894B
-"""Linux: bytes of a TCP socket's send queue that were not sent yet."""
+"""Linux: the number of bytes in a TCP socket's send queue that were not sent yet."""
 
 
 class _Shared(threading.local):
@@ -62,7 +61,7 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size() + self._unsent_in_kernel()
 
     def _unsent_in_kernel(self) -> int:
-        """0 for a unix socket: what its kernel counts is the peer's unread bytes with their bookkeeping."""
+        """0 for a unix socket: its kernel counts the peer's unread bytes and their overhead instead."""
         assert self._transport is not None
         sock = self._transport.get_extra_info("socket")
         if self._info.kind != "tcp" or sock.fileno() < 0:
@@ -78,7 +77,7 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
             return
         try:
             self._transport.write_eof()
-        except OSError:  # the peer has already gone
+        except OSError:  # the peer is already gone
             self._transport.close()
 
     def _drop(self) -> None:
@@ -104,7 +103,7 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._eof()
-        return False  # asyncio then sends what is left and closes
+        return False  # asyncio then sends the rest and closes
 
     def pause_writing(self) -> None:
         self._pause()
@@ -117,14 +116,13 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
 
 
 def _tune(sock: socket.socket) -> None:
-    """A frame leaves when it is written, a vanished peer is noticed, and bulk does not pile up in the
-    kernel."""
+    """Set the socket's options: send each frame immediately, notice a vanished peer, and limit what waits in the kernel."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (*_KEEPALIVE, (socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_KERNEL)):
         try:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-        except OSError:  # a refinement that this kernel lacks
+        except OSError:  # this kernel does not have the option
             pass
 
 
@@ -132,7 +130,7 @@ def _peer_text(sock: socket.socket) -> str:
     if sock.family != socket.AF_UNIX:
         try:
             return address_text(sock.getpeername())
-        except OSError:  # it has gone again already
+        except OSError:  # the peer is already gone
             return ""
     pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return f"pid {pid}, uid {uid}"
@@ -147,21 +145,22 @@ def address_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
 def _broken(info: LineInfo, error: Exception) -> BrokenError:
     match error:
         case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
-            what = "was cut by the other side; look whether its linesync is still running"
+            what = "was reset by the other side; check whether linesync is still running there"
         case TimeoutError():
-            what = "went silent: nothing was acknowledged for too long; check the network and the other machine"
+            what = "timed out: the peer acknowledged nothing; check the network and the other machine"
         case _:
             what = f"failed ({reason(error)}); check the network and the other machine"
     return BrokenError(f"the line {info.endpoint} to {info.peer or 'its peer'} {what}")
 
 
 async def connect_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketLine:
-    """Call a TCP endpoint.
+    """Connect to a TCP endpoint.
 
-    :raises LinesyncFailed: refused, unreachable, unknown host or no answer within 10 s.
+    :raises LinesyncFailed: the connection was refused, the host is unreachable or unknown, or it did not answer within
+        10 s.
     """
     if endpoint.port == 0:
-        raise UsageError(f"{endpoint} has the port 0, which is only for listening; name the port to call")
+        raise UsageError(f"cannot connect to {endpoint}: port 0 is only for listening; name the hub's or agent's port")
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -177,9 +176,9 @@ async def connect_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> Socket
 
 
 async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> SocketLine:
-    """Call a unix socket.
+    """Connect to a unix socket.
 
-    :raises LinesyncFailed: no such socket, nobody listens, no permission.
+    :raises LinesyncFailed: there is no such socket, no process listens on it, or this user may not use it.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -192,7 +191,7 @@ async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> Sock
 
 
 def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> LinesyncError:
-    """The sentence for a connection that could not be made, with what to do about it."""
+    """The error for a failed connection; its message says why and what to do."""
     start = f"cannot connect to {endpoint}: "
     if isinstance(endpoint, UnixEndpoint):
         path = endpoint.path
@@ -205,10 +204,10 @@ def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> Lin
             case errno.ECONNREFUSED if os.path.exists(path) and not _is_socket(path):
                 return LinesyncFailed(f"{start}{path} is not a socket; name the socket of a hub or agent")
             case errno.ECONNREFUSED:
-                return LinesyncFailed(f"{start}nobody listens on {path} any more; start its hub or agent again")
+                return LinesyncFailed(f"{start}no process listens on {path}; start its hub or agent again")
             case errno.EACCES | errno.EPERM:
                 return LinesyncFailed(
-                    f"{start}you may not use {path}; be its owner, or have it opened with --socket-group"
+                    f"{start}you may not use {path}; run as its owner, or start its hub or agent with --socket-group"
                 )
         return LinesyncFailed(f"{start}{reason(error)}; check the path")
     host, port = endpoint.host, endpoint.port
@@ -216,16 +215,16 @@ def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> Lin
         case ConnectionRefusedError():
             what = f"the connection was refused; start linesync on {host} or check the port {port}"
         case socket.gaierror() | UnicodeError():
-            what = f"the host {host!r} is not known; check its name or write its address"
+            what = f"the host {host!r} is unknown; check its name or write its address"
         case TimeoutError():
-            what = f"{host} did not answer within {CONNECT_SECONDS:g} s; check that it is up and not filtered"
+            what = f"{host} did not answer within {CONNECT_SECONDS:g} s; check that it is up and that no firewall blocks it"
         case _:
             what = f"{reason(error)}; check the network and the address"
     return LinesyncFailed(start + what)
 
 
 def _one_of(error: Exception) -> Exception:
-    """asyncio packs the failures of a name with several addresses into the text of one error."""
+    """The first failure, for a name with several addresses: asyncio puts all of them into the text of one error."""
     numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if type(error) is OSError else []
     return OSError(int(numbers[0]), os.strerror(int(numbers[0]))) if numbers else error
 

@@ -1,9 +1,9 @@
-"""A line over this process's own stdin and stdout, as ssh, inetd or ``exec:`` give them.
+"""A line over this process's own stdin and stdout, as ssh, inetd or ``exec:`` provide them.
 
-The line takes the two descriptors away from the rest of the process: they move to private ones, descriptor 0
-becomes ``/dev/null`` and descriptor 1 becomes stderr, so that a stray ``print``, a library's warning or a
-child's output can never reach the wire. They are not put back when the line closes: the peer must see its end
-then. A terminal is put into raw mode and restored at the close, or at the process's exit at the latest.
+The line takes the two descriptors away from the rest of the process. They move to private ones; descriptor 0 becomes
+``/dev/null`` and descriptor 1 becomes stderr. So a stray ``print``, a library's warning or a child's output never reaches
+the wire. The descriptors do not move back when the line closes, since the peer must then see the end of the line. A
+terminal is put into raw mode, and restored at the close or at the latest when the process exits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import weakref
 
 from ..errors import BusyError, LinesyncFailed
 from .endpoint import StdioEndpoint
-from .fds import FdLine, open_end
+from .fd_line import FdLine, open_end
 from .interface import LineInfo, ReceiverFactory
 
 __all__ = ["StdioLine", "connect_stdio"]
@@ -26,7 +26,7 @@ _taken = False
 
 
 class StdioLine(FdLine):
-    """The line; it restores the terminal, if there was one."""
+    """The line. It restores the terminal, if there is one."""
 
     restore: weakref.finalize[[int, list[object]], StdioLine] | None = None
 
@@ -37,16 +37,19 @@ class StdioLine(FdLine):
 
 
 async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> StdioLine:
-    """Make a line of stdin and stdout. A process can do this once.
+    """Make a line of stdin and stdout. A process can do this only once.
 
-    :raises BusyError: it was done before.
+    :raises BusyError: the process has done this before.
     :raises LinesyncFailed: stdin or stdout is closed.
     """
     global _taken
     if _taken:
-        raise BusyError("stdin and stdout already serve a line of this process; give the other line another endpoint")
-    if sys.__stdin__ is None or sys.__stdout__ is None:  # closed at our start: 0 or 1 may be anything by now
-        raise LinesyncFailed("stdio: needs an open stdin and stdout, but one of them is closed; do not close it")
+        raise BusyError(
+            "this process already uses stdin and stdout for a line; choose another endpoint for the second line"
+        )
+    # If Python found one of them closed at its start, descriptor 0 or 1 may be some other file now.
+    if sys.__stdin__ is None or sys.__stdout__ is None:
+        raise LinesyncFailed("stdio: needs stdin and stdout, but one of them is closed; start linesync with both open")
     source = open_end(os.dup(0), os.O_RDONLY)
     sink = open_end(os.dup(1), os.O_WRONLY)
     _taken = True
@@ -61,8 +64,7 @@ async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> St
 
 
 def _divert() -> None:
-    """Leave ``/dev/null`` as stdin and stderr as stdout to everybody else in this process and to its
-    children."""
+    """Give the rest of this process and its children ``/dev/null`` as stdin and stderr as stdout."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     try:
@@ -71,7 +73,7 @@ def _divert() -> None:
         os.dup2(null, 1)
     os.close(null)
     if sys.stdout is not None:
-        sys.stdout.flush()  # what an earlier print left in it belongs to stderr now as well
+        sys.stdout.flush()  # what an earlier print left in the buffer goes to stderr too
     sys.stdout = sys.stderr
 
 

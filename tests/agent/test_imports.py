@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-_AGENT = "linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.line"
+_AGENT = "linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.connect"
 _OF_OTHERS = ("linesync.hub", "linesync.model", "linesync.testing", "linesync.compat", "linesync.store")
 _OWN = 72  # modules and packages of linesync; there were 69 when this was written
 _RESIDENT = 22 << 10  # KiB, of which a bare interpreter with asyncio takes 18 MiB

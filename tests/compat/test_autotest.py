@@ -211,7 +211,7 @@ def test_a_second_client_under_one_name_is_refused(hub: kit.Site, request: pytes
 
 
 def test_who_is_not_among_the_hosts_is_refused() -> None:
-    with pytest.raises(error.BarrierError, match="c is no member"):
+    with pytest.raises(error.BarrierError, match="c is not a member"):
         barrier.barrier("c", "closed", 20).rendezvous("a", "b")
 
 
@@ -219,7 +219,7 @@ def test_other_lists_of_hosts_are_refused_at_once(hub: kit.Site, request: pytest
     _in_thread("a", "lists", "a", "b")
     _await_arrivals(hub, "lists", 1, request)
     begin = time.monotonic()
-    with pytest.raises(error.BarrierError, match="use the same everywhere"):
+    with pytest.raises(error.BarrierError, match="use the same terms everywhere"):
         barrier.barrier("c", "lists", 20).rendezvous("a", "b", "c")
     assert time.monotonic() - begin < 5
     barrier.barrier("b", "lists", 20).rendezvous("a", "b")

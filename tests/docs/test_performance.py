@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tools.bench.__main__ import PARTS
-from tools.bench.figures import FIGURES
-from tools.bench.page import PAGE, draw, filled, stale
-from tools.bench.report import Report
-from tools.bench.results import KEPT, Kept, keep, kept, tables
+from tools.bench.page.figures import FIGURES
+from tools.bench.page.page import PAGE, draw, filled, stale
+from tools.bench.page.report import Report
+from tools.bench.page.results import KEPT, Kept, keep, kept, tables
 
 PAGE_TEXT = PAGE.read_text(encoding="utf-8")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,7 +27,7 @@ def sample() -> Kept:
     goodput = Report()
     table = goodput.table("goodput-115200", "Goodput of 256 KiB at 115200 baud (payload over line rate)")
     for work, cp, rival in (("clean", 0.98, 0.96), ("BER 1e-6", 0.97, 0.9), ("BER 1e-4", 0.6, "fails")):
-        table.add(work, cp=cp, zmodem=rival, kermit=rival, uucp="absent", ideal=0.99, mended=0.99, target=0.95)
+        table.add(work, cp=cp, zmodem=rival, kermit=rival, uucp="absent", ideal=0.99, repaired=0.99, target=0.95)
         goodput.target(f"goodput at 115200, {work}, cp", cp, ">=", 0.95)
     table.add("cut 3 s", cp=0.6, zmodem=0.5, ideal=0.65, resumes_after_s=0.4)
     table.extra["runs"] = {"clean": {"cp": [0.97, 0.99]}}

@@ -122,7 +122,7 @@ def test_a_second_live_script_of_one_member_is_refused(trio: SerialSite) -> None
     first = arrive(trio, "c1", "twins")
     trio.await_waiting("barriers", "twins", 1)
     done = arrive(trio, "c1", "twins").wait()
-    assert done.code == 5 and "member c1 is already there and alive" in done.err, done
+    assert done.code == 5 and "member c1 is already waiting at" in done.err, done
     first.kill()
 
 

@@ -180,7 +180,7 @@ def test_a_bounded_semaphore_never_has_more_units(duo: SerialSite) -> None:
     over = duo.type("c1", "sem", "bound", "+1")
     assert over.code == 5 and "exceed its bound of 2" in over.err, over
     other = duo.type("c2", "sem", "bound", "+1", "--bound", "3")
-    assert other.code == 5 and "bounded by 2 units" in other.err, other
+    assert other.code == 5 and "has a bound of 2 units" in other.err, other
     many = duo.type("c1", "sem", "bound", "-3")
     assert many.code == 5 and "never has more than 2 units" in many.err, many
     go = duo.folder / "bound-go"

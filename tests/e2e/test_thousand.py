@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.bench.members import members
-from tools.bench.report import Report
+from tools.bench.measure.members import members
+from tools.bench.page.report import Report
 
 
 @pytest.mark.real

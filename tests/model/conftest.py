@@ -1,4 +1,4 @@
-"""How long the searches run: 200 lives, with LINESYNC_SOAK=1 10,000, else as many as it says."""
+"""How long the searches run: 200 lives; 10,000 with LINESYNC_SOAK=1, or as many as LINESYNC_SOAK says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hub's services with a clock, hosts that speak and answer, and short words for what their clients do."""
+"""A hub's services with a clock, hosts that send frames and answer, and short methods for what their clients do."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def members_of(text: str) -> frozenset[str]:
 
 
 class Hall:
-    """Clients are written ``host`` or ``host/number``; every call returns the events it brought about.
+    """Clients are written ``host`` or ``host/number``; every call returns the events that it causes.
 
-    :ivar speaking: the hosts that are heard whenever time passes.
-    :ivar answering: the hosts that answer at once when they are asked.
-    :ivar asked: who was asked, and when.
+    :ivar speaking: the hosts that send frames whenever time passes.
+    :ivar answering: the hosts that answer immediately when they are asked.
+    :ivar asked: the times at which hosts were asked.
     """
 
     def __init__(self, *hosts: str, now: float = 100.0) -> None:
@@ -98,7 +98,7 @@ class Hall:
         within: str = "",
         confirm: bool = True,
     ) -> list[Event]:
-        """What is taken is confirmed at once, as a good client does."""
+        """Units that are taken are confirmed immediately, as a correct client does."""
         client = self.client(who)
         events: list[Event] = [
             *self.services.semaphores.change(
@@ -128,7 +128,7 @@ class Hall:
         return self.note(self.services.withdraw(arrival, self.client(who), self.now))
 
     def end(self, who: str, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Event]:
-        """A client is gone."""
+        """A client goes away."""
         client = self.client(who)
         self.clients[client.host].discard(client.number)
         return self.note(self.services.client_gone(client, self.now, cause, why))
@@ -145,7 +145,7 @@ class Hall:
         return self.note(events)
 
     def lose(self, host: str) -> list[Event]:
-        """Let a host be silent until its lease runs out; the others speak meanwhile."""
+        """Let a host be silent until its lease ends; the others send frames in the meantime."""
         self.speaking.discard(host)
         self.answering.discard(host)
         self.clients[host].clear()
@@ -159,7 +159,7 @@ class Hall:
         )
 
     def restart(self, host: str) -> list[Event]:
-        """A host's agent starts anew on the same line."""
+        """A host's agent restarts on the same line."""
         self.clients[host].clear()
         self.lives[host] = self.lives.get(host, 0) + 1
         self.speaking.add(host)
@@ -178,7 +178,7 @@ class Hall:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def note(self, events: Sequence[Event], *, confirm: bool = True) -> list[Event]:
-        """Ask whom the services want asked; confirm what was granted."""
+        """Confirm grants, and ask the hosts that the services want to be asked."""
         events = list(events)
         if confirm:
             for event in events:
@@ -191,7 +191,7 @@ class Hall:
         return events
 
     def pass_time(self, seconds: float) -> list[Event]:
-        """Let time pass; the timers run when they are due, and each host that speaks is heard each half second."""
+        """Let time pass. Timers run when they are due, and each speaking host sends a frame every half second."""
         until = self.now + seconds
         events: list[Event] = []
         while True:
@@ -200,7 +200,7 @@ class Hall:
             events += self.hear(*sorted(self.speaking))
             events += self.note(self.services.handle_timer(self.now))
             timer = self.services.next_timer()
-            assert timer is None or timer > self.now, "a timer that was handled is due no more"
+            assert timer is None or timer > self.now, "a timer that was handled must not be due again"
             if self.now >= until:
                 return events
 

@@ -1,4 +1,4 @@
-"""Short words for the tests of the model."""
+"""Helpers for the tests of the model."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def failed(events: Iterable[Event]) -> dict[str, LinesyncError]:
 
 
 def only_error(events: Iterable[Event]) -> LinesyncError:
-    """The one thing that happened, which is a failure."""
+    """The error of the only event, which must be a failure."""
     (event,) = events
     assert isinstance(event, Failed)
     return event.error
 
 
 def assert_empty(waits: Waits) -> None:
-    """Nothing is left of anybody, in no table of ours."""
+    """Check that no table of the waits and the results has an entry left."""
     for room in (waits, waits._results):
         assert {name: len(table) for name, table in vars(room).items() if isinstance(table, Sized) and len(table)} == {}
     assert waits.next_timer() is None
 
 
 def profile() -> settings:
-    """The profile of conftest.py, for one machine; the other tests' settings stay as they are."""
+    """The profile of conftest.py, for one state machine; it does not change the settings of other tests."""
     return settings.get_profile("model")

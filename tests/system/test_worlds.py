@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from linesync.errors import LinesyncFailed, TimedOut
-from linesync.testing.clock import JumpingLoop
 from linesync.testing.faults import Faults
+from linesync.testing.virtual_loop import VirtualLoop
 
 from .world import World
 
@@ -32,7 +32,7 @@ def pair(make: Make, *arguments: object, **options: object) -> World:
 
 
 def test_an_hour_of_sleep_takes_no_time() -> None:
-    loop = JumpingLoop(start=5.0)
+    loop = VirtualLoop(start=5.0)
     began = time.monotonic()
     loop.run_until_complete(asyncio.sleep(3600.0))
     assert loop.time() == pytest.approx(3605.0)
@@ -41,7 +41,7 @@ def test_an_hour_of_sleep_takes_no_time() -> None:
 
 
 def test_time_stands_still_while_there_is_something_to_do() -> None:
-    loop = JumpingLoop()
+    loop = VirtualLoop()
     seen = []
 
     async def work() -> None:
@@ -55,7 +55,7 @@ def test_time_stands_still_while_there_is_something_to_do() -> None:
 
 
 def test_the_loop_stops_at_the_limit_and_goes_on_from_there() -> None:
-    loop = JumpingLoop(start=0.0)
+    loop = VirtualLoop(start=0.0)
     seen = []
     loop.call_at(1.0, seen.append, 1)
     loop.call_at(2.0, seen.append, 2)
@@ -67,7 +67,7 @@ def test_the_loop_stops_at_the_limit_and_goes_on_from_there() -> None:
 
 
 def test_a_loop_that_spins_is_an_error() -> None:
-    loop = JumpingLoop()
+    loop = VirtualLoop()
 
     def again() -> None:
         loop.call_soon(again)

@@ -27,9 +27,9 @@ from linesync.client import aio
 from linesync.client.aio import Client
 from linesync.hub.hub import Hub
 from linesync.runtime import identity
-from linesync.testing.clock import JumpingLoop
 from linesync.testing.faults import Faults
-from linesync.testing.lines import MemoryLine, SerialWire, Switchboard
+from linesync.testing.memory_lines import MemoryLine, SerialWire, Switchboard
+from linesync.testing.virtual_loop import VirtualLoop
 from linesync.wire.framing.frames import Lane, describe
 from linesync.wire.reliability.handshake import Local
 
@@ -79,7 +79,7 @@ class World:
         compress: bool = True,
     ) -> None:
         self.seed = seed
-        self.loop = JumpingLoop()
+        self.loop = VirtualLoop()
         self.random = random.Random(seed)
         self.hosts: dict[str, Host] = {}
         self._faults = faults
@@ -288,7 +288,7 @@ class World:
     def skip(self, seconds: float) -> None:
         """The machine that the world is on was asleep for so long, and its lines were quiet."""
         for host in self.hosts.values():
-            host.wire.hush()
+            host.wire.remove_faults()
         self.loop.skip(seconds)
         self.pass_time(2.0)
 

@@ -1,18 +1,18 @@
-"""What two ports' rates make of a cable."""
+"""The rates of a cable's two ports, and their effect on the bytes."""
 
 from __future__ import annotations
 
 import pytest
 
 from linesync.errors import UsageError
-from linesync.testing.faults import Cable
-from linesync.testing.rates import CableRates
+from linesync.testing.cable import Cable
+from linesync.testing.cable_rates import CableRates
 
 TEXT = bytes(range(256)) * 4
 
 
 def carried(rates: CableRates, cable: Cable, begin: float, data: bytes = TEXT) -> tuple[bytes, float]:
-    """What comes of ``data`` from a to b, and how long it took."""
+    """What arrives of ``data`` that a sends to b, and after how many seconds the last of it arrives."""
     cable.feed("a", data, begin)
     now, out, came = begin, b"", begin
     while now < begin + 3:
@@ -23,7 +23,7 @@ def carried(rates: CableRates, cable: Cable, begin: float, data: bytes = TEXT) -
     return out, came - begin
 
 
-def test_bytes_go_at_the_rate_of_their_sender() -> None:
+def test_bytes_travel_at_the_rate_of_their_sender() -> None:
     cable = Cable(byte_rate=11520)
     rates = CableRates(cable)
     data, slow = carried(rates, cable, 0)
@@ -35,7 +35,7 @@ def test_bytes_go_at_the_rate_of_their_sender() -> None:
 
 
 @pytest.mark.parametrize(("sender", "receiver"), [(115200, 230400), (230400, 115200), (921600, 9600)])
-def test_between_two_rates_there_is_garbage_of_another_length(sender: int, receiver: int) -> None:
+def test_between_different_rates_garbage_of_another_length_arrives(sender: int, receiver: int) -> None:
     cable = Cable(byte_rate=11520)
     rates = CableRates(cable, seed=4)
     rates.set("a", sender, 0)
@@ -47,14 +47,14 @@ def test_between_two_rates_there_is_garbage_of_another_length(sender: int, recei
     assert found.bytes_in + found.doubled == found.bytes_out + found.dropped
 
 
-def test_rates_that_a_uart_cannot_tell_apart_are_the_same() -> None:
+def test_rates_within_a_uarts_tolerance_count_as_equal() -> None:
     cable = Cable(byte_rate=11520)
     rates = CableRates(cable)
     rates.set("a", 117000, 0)
     assert carried(rates, cable, 0)[0] == TEXT
 
 
-def test_above_its_best_rate_a_cable_carries_garbage() -> None:
+def test_above_its_highest_rate_a_cable_carries_garbage() -> None:
     cable = Cable(byte_rate=11520)
     rates = CableRates(cable, most=230400)
     for end in ("a", "b"):
@@ -80,6 +80,6 @@ def test_errors_may_begin_above_a_rate() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"baud": 0}, {"most": -1}, {"noisy": {1: 2.0}}])
-def test_what_is_no_rate_is_refused(wrong: dict[str, object]) -> None:
+def test_an_invalid_rate_or_probability_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         CableRates(Cable(byte_rate=11520), **wrong)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""Pairs of joined lines for the conformance check, one maker for each transport.
+"""Pairs of joined lines for the conformance check, one function for each transport.
 
-On a cable the second line is opened first: opening a serial device drops what had come before.
+On a cable the second line is opened first, because opening a serial device discards bytes that arrived before.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _transport(line: Line) -> Any:
 
 
 def _reset(line: Line) -> None:
-    """End a TCP line with a reset, as a machine does that has forgotten it."""
+    """End a TCP line with a reset, as a machine that has lost the connection does."""
     sock = _transport(line).get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     line.abort()
@@ -48,7 +48,7 @@ def _reset(line: Line) -> None:
 
 @asynccontextmanager
 async def _accepted(endpoint: str, second: ReceiverFactory) -> AsyncIterator[tuple[str, list[Recorder]]]:
-    """Listen for the second line; the endpoint to call, and the list it will appear in."""
+    """Listen for the second line. Yields the endpoint to call, and the list to which the line is added."""
     accepted: list[Recorder] = []
 
     def factory() -> LineReceiver:
@@ -82,7 +82,7 @@ async def unix_pair(first: ReceiverFactory, second: ReceiverFactory) -> AsyncIte
 
             def cut() -> None:
                 _transport(accepted[0].line).pause_reading()
-                line.write(b"never read, so that the kernel tells us of it")
+                line.write(b"never read, so that the kernel reports the cut")
                 accepted[0].line.abort()
 
             yield Pair(
@@ -107,7 +107,7 @@ def _relay_pair(command: Callable[[str], list[str]]) -> MakePair:
                     peer = accepted[0].line.info.peer
                     try:
                         os.kill(int(peer.split(",")[0].removeprefix("pid ")), number)
-                    except ProcessLookupError:  # the line's end has ended the command
+                    except ProcessLookupError:  # the command ended together with the line
                         pass
 
                 yield Pair(
@@ -123,7 +123,7 @@ exec_pair = _relay_pair(lambda path: ["socat", "-", f"UNIX-CONNECT:{path}"])
 
 
 def stdio_pair(prefix: list[str] | None = None) -> MakePair:
-    """The command is a process that runs our own ``stdio:`` line, perhaps behind ssh."""
+    """The command is a process that runs our own ``stdio:`` line, behind ssh if ``prefix`` says so."""
 
     def command(path: str) -> list[str]:
         bridge = [*BRIDGE, path]
@@ -142,9 +142,9 @@ async def serial_pair(first: ReceiverFactory, second: ReceiverFactory) -> AsyncI
 
 @asynccontextmanager
 async def spy_pair(first: ReceiverFactory, second: ReceiverFactory) -> AsyncIterator[Pair]:
-    with pty_pair() as pair:
+    with pty_pair() as pair, tempfile.TemporaryDirectory() as directory:
         await connect(pair.right, second)
-        await connect(f"spy://{pair.left}?file=/dev/null", first)
+        await connect(f"spy://{pair.left}?file={directory}/spy", first)
         yield Pair(stall=pair.stall, resume=pair.resume, cut=pair.cut)
 
 

@@ -12,7 +12,7 @@ import serial.rfc2217
 
 
 class _Port(serial.Serial):
-    """A pty has no modem lines; it need not say so."""
+    """A port on a pty, which has no modem lines: pretend that they are set."""
 
     cts = dsr = cd = True
     ri = False
@@ -25,7 +25,7 @@ class _Port(serial.Serial):
 
 
 class Rfc2217Server:
-    """Serves ``device`` on a free port of loopback, within a ``with`` block."""
+    """Serves ``device`` on a free loopback port while its ``with`` block runs."""
 
     def __init__(self, device: str) -> None:
         self._serial: Any = _Port(device, timeout=0.1)
@@ -51,7 +51,7 @@ class Rfc2217Server:
         self._serial.close()
 
     def hang_up(self) -> None:
-        """Drop the client."""
+        """Disconnect the client."""
         if self._client is not None:
             try:
                 self._client.shutdown(socket.SHUT_RDWR)
@@ -59,7 +59,7 @@ class Rfc2217Server:
                 pass
 
     def write(self, data: bytes) -> None:
-        """What the PortManager answers."""
+        """Called by the PortManager to send its answers."""
         assert self._client is not None
         self._client.sendall(data)
 
@@ -74,7 +74,7 @@ class Rfc2217Server:
         try:
             while not self._over.is_set() and (data := client.recv(4096)):
                 self._serial.write(b"".join(manager.filter(data)))
-        except (OSError, TypeError):  # the client or the pty has gone
+        except (OSError, TypeError):  # the client or the pty is gone
             pass
         self._over.set()
         client.close()

@@ -1,4 +1,4 @@
-"""A process for tests that joins its ``stdio:`` line to the unix socket named by its argument."""
+"""A program for tests: joins its ``stdio:`` line to the unix socket that its argument names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linesync.transports import Line, connect
 
 
 class Relay:
-    """Writes to the other relay's line what comes from its own."""
+    """Writes what arrives on its own line to the other relay's line."""
 
     def __init__(self) -> None:
         self.line: Line | None = None

@@ -38,10 +38,10 @@ def test_a_serial_device_conforms() -> None:
 
 @pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
 @pytest.mark.parametrize("make_pair", [pairs.spy_pair, pairs.rfc2217_pair])
-def test_the_thread_bridge_conforms_on_a_cable(make_pair: MakePair) -> None:
+def test_a_thread_line_conforms_on_a_cable(make_pair: MakePair) -> None:
     require("socat")
     asyncio.run(check_transport(make_pair, half_close=False, bulk=256 << 10, together=True))
 
 
-def test_the_thread_bridge_conforms_on_a_socket() -> None:
+def test_a_thread_line_conforms_on_a_socket() -> None:
     asyncio.run(check_transport(pairs.socket_url_pair, together=True))

@@ -1,4 +1,4 @@
-"""Endpoints as people type them, and the sentences for those that are wrong."""
+"""Parsing endpoints, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ from linesync.transports import (
         ),
     ],
 )
-def test_an_endpoint_is_read(text: str, expected: Endpoint) -> None:
+def test_an_endpoint_is_parsed(text: str, expected: Endpoint) -> None:
     found = parse_endpoint(text)
     assert type(found) is type(expected)
     assert found.text == text == str(found)
@@ -93,8 +93,8 @@ def test_an_endpoint_is_read(text: str, expected: Endpoint) -> None:
         ("unix:a\0b", "has a NUL byte in its path"),
         ("exec:", "names no command; write for example exec:ssh"),
         ("exec:sh -c 'x", "cannot be split into words (No closing quotation); check its quotes"),
-        ("stdio:x", "says too much; write stdio:"),
-        ("/dev/ttyS0,fast", "has the unknown option 'fast'; known are a baud rate, auto, 8N1, rtscts"),
+        ("stdio:x", "write stdio: with nothing after the colon"),
+        ("/dev/ttyS0,fast", "has the unknown option 'fast'; expected a baud rate, auto, 8N1, rtscts"),
         ("/dev/ttyS0,parity=X", "has the unknown option 'parity=X'"),
         ("/dev/ttyS0,", "has the unknown option ''"),
         ("/dev/ttyS0,9k6", "has the baud rate '9k6', which is not a number; write one such as 115200"),
@@ -106,7 +106,7 @@ def test_an_endpoint_is_read(text: str, expected: Endpoint) -> None:
         ("socket://sut:1,fast", "has the unknown option 'fast'"),
     ],
 )
-def test_a_bad_endpoint_is_told_in_a_sentence(text: str, sentence: str) -> None:
+def test_a_bad_endpoint_is_refused_in_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_endpoint(text)
     assert sentence in str(caught.value)
@@ -132,11 +132,11 @@ def test_a_bad_endpoint_is_told_in_a_sentence(text: str, sentence: str) -> None:
         ("stdio:", False),
     ],
 )
-def test_loopback_is_what_nobody_else_can_reach(text: str, expected: bool) -> None:
+def test_is_loopback_is_true_only_where_no_other_machine_can_connect(text: str, expected: bool) -> None:
     assert is_loopback(text) is expected
 
 
-def test_a_byte_takes_its_start_parity_and_stop_bits_as_well() -> None:
+def test_the_byte_rate_counts_start_parity_and_stop_bits() -> None:
     rates = [
         endpoint.byte_rate
         for endpoint in map(parse_endpoint, ("/dev/ttyS0", "/dev/ttyS0,9600,7E2", "/dev/ttyS0,9600,8E1"))
@@ -145,7 +145,7 @@ def test_a_byte_takes_its_start_parity_and_stop_bits_as_well() -> None:
     assert rates == [11520, 9600 / 11, 9600 / 11]
 
 
-def test_importing_the_transports_loads_none_of_them() -> None:
+def test_importing_the_package_loads_no_transport() -> None:
     script = (
         "import sys, linesync.transports as t; t.parse_endpoint('/dev/ttyS0,9600'); "
         "others = ('serial', 'serial_asyncio', 'subprocess', 'asyncio'); "
@@ -156,10 +156,31 @@ def test_importing_the_transports_loads_none_of_them() -> None:
     assert shown.strip() == "['linesync.transports.endpoint', 'linesync.transports.interface']"
 
 
-def test_a_unix_socket_user_never_pays_for_pyserial() -> None:
+def test_sockets_do_not_import_pyserial() -> None:
     script = (
         "import sys, linesync.transports.sockets, linesync.transports.listeners; "
         "print([n for n in sys.modules if n.partition('.')[0] in ('serial', 'serial_asyncio', 'termios')])"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"
+
+
+def test_auto_accepts_a_rate_to_start_with() -> None:
+    for text in ("/dev/ttyS0,auto,38400", "/dev/ttyS0,baud=38400,baud=auto"):
+        found = parse_endpoint(text)
+        assert isinstance(found, SerialEndpoint) and found.climbs and found.baud == 38400
+    plain = parse_endpoint("/dev/ttyS0,AUTO")
+    assert isinstance(plain, SerialEndpoint) and plain.climbs and plain.baud == 115200
+    url = parse_endpoint("spy:///dev/ttyS0?file=a,auto")
+    assert isinstance(url, SerialEndpoint) and url.climbs and url.url == "spy:///dev/ttyS0?file=a"
+
+
+@pytest.mark.parametrize("text", ["socket://h:1,auto", "loop://,auto"])
+def test_auto_on_a_line_without_a_rate_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="has no rate"):
+        parse_endpoint(text)
+
+
+def test_auto_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="baud=auto twice"):
+        parse_endpoint("/dev/ttyS0,auto,baud=auto")

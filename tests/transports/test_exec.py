@@ -1,4 +1,4 @@
-"""A command as a line: its end is told with its exit status, and nothing of it is left behind."""
+"""A command as a line: its exit status is reported, and none of its processes is left behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.real import free_port, require
 
 
 def run(command: str) -> Recorder:
-    """The command's line, after its own end."""
+    """The command's line, after the command has ended."""
 
     async def scenario() -> Recorder:
         line = Recorder("command's")
@@ -30,7 +30,7 @@ def run(command: str) -> Recorder:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there, zombies not counted."""
+    """Whether a process exists and is not a zombie."""
     try:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -41,13 +41,13 @@ def alive(pid: int) -> bool:
     ("command", "sentence"),
     [
         ("sh -c 'exit 3'", "ended with exit status 3: see its message on stderr, or run it by hand"),
-        ("sh -c 'exit 127'", "a program in it was not found, here or on the other machine"),
-        ("sh -c 'exit 126'", "a program in it may not be executed"),
+        ("sh -c 'exit 127'", "it did not find a program, here or on the other machine"),
+        ("sh -c 'exit 126'", "it could not execute a program"),
         ("sh -c 'kill -9 $$'", "was killed by SIGKILL; start the line again"),
         ("sh -c 'kill -50 $$'", "was killed by"),
     ],
 )
-def test_a_failed_command_says_how_it_ended(command: str, sentence: str) -> None:
+def test_a_failed_command_is_reported_with_its_exit_status(command: str, sentence: str) -> None:
     line = run(command)
     assert isinstance(line.error, BrokenError)
     assert sentence in str(line.error) and "sh -c" in str(line.error)
@@ -57,17 +57,17 @@ def test_ssh_that_cannot_connect_is_explained() -> None:
     require("ssh")
     line = run(f"ssh -F /dev/null -o BatchMode=yes -o LogLevel=QUIET -p {free_port()} root@127.0.0.1 true")
     assert isinstance(line.error, BrokenError)
-    assert "ssh could not connect or lost its connection; its own message is on stderr" in str(line.error)
+    assert "ssh could not connect or lost its connection; see its message on stderr" in str(line.error)
 
 
-def test_a_command_that_ends_well_is_a_clean_end_with_all_it_wrote() -> None:
+def test_a_successful_command_ends_the_line_cleanly_after_all_its_output() -> None:
     line = run("sh -c 'head -c 100000 /dev/zero'")
     assert line.error is None
     assert bytes(line.data) == bytes(100000)
     assert line.calls[-2:] == ["eof", "lost"]
 
 
-def test_what_was_written_last_arrives_although_a_child_keeps_the_pipe() -> None:
+def test_the_last_output_arrives_although_a_child_keeps_the_pipe_open() -> None:
     started = time.monotonic()
     line = run("sh -c 'setsid sleep 3 & echo last words'")
     assert bytes(line.data) == b"last words\n"
@@ -99,10 +99,10 @@ def test_a_command_that_closes_its_stdin_breaks_the_line() -> None:
     ("command", "sentence"),
     [
         ("/no/such/program", "there is no program '/no/such/program' on this machine"),
-        ("/etc/passwd", "'/etc/passwd' may not be executed; check its permissions"),
+        ("/etc/passwd", "'/etc/passwd' is not executable; check its permissions"),
     ],
 )
-def test_a_command_that_cannot_start_is_told_at_once(command: str, sentence: str) -> None:
+def test_a_command_that_cannot_start_fails_immediately(command: str, sentence: str) -> None:
     async def scenario() -> None:
         with pytest.raises(LinesyncFailed, match=sentence):
             await connect(f"exec:{command}", lambda: Recorder("never"))
@@ -117,9 +117,9 @@ def test_a_stubborn_command_is_killed_with_its_children(ending: object) -> None:
     async def scenario() -> list[int]:
         line = Recorder("command's")
         await connect(f"exec:sh -c {shlex.quote(script)}", lambda: line)
-        await line.until(lambda: b"\n" in line.data, "the command should tell its processes")
+        await line.until(lambda: b"\n" in line.data, "the command should print its process ids")
         pids = [int(word) for word in line.data.split()]
-        assert os.getsid(pids[0]) == pids[0] != os.getsid(0), "the command needs a session of its own"
+        assert os.getsid(pids[0]) == pids[0] != os.getsid(0), "the command should run in its own session"
         ending(line)  # type: ignore[operator]
         await line.until_lost()
         line.verify()
@@ -132,11 +132,11 @@ def test_a_stubborn_command_is_killed_with_its_children(ending: object) -> None:
     assert not [pid for pid in pids if alive(pid)]
 
 
-def test_a_loop_that_ends_before_its_line_takes_the_command_along() -> None:
+def test_an_event_loop_that_ends_before_its_line_kills_the_command() -> None:
     async def scenario() -> int:
         line = Recorder("command's")
         await connect("exec:sh -c 'echo $$; exec sleep 100'", lambda: line)
-        await line.until(lambda: b"\n" in line.data, "the command should tell its process")
+        await line.until(lambda: b"\n" in line.data, "the command should print its process id")
         return int(line.data)
 
     pid = asyncio.run(scenario())

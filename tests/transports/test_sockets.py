@@ -1,4 +1,4 @@
-"""TCP and unix sockets: who may use them, what stands in the way, and the sentences about it."""
+"""TCP and unix sockets: permissions, stale sockets, and the errors that name each problem."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.real import free_port
 
 
 def failure(endpoint: str, *, listening: bool = False, **options: str) -> LinesyncError:
-    """What opening the endpoint raises."""
+    """The error that opening the endpoint raises."""
 
     async def attempt() -> None:
         if listening:
@@ -42,9 +42,9 @@ def test_a_refused_connection_says_where_to_look() -> None:
 
 
 def test_an_unknown_host_is_named() -> None:
-    assert "the host 'nowhere.invalid' is not known" in str(failure("tcp://nowhere.invalid:1"))
-    assert "is not known" in str(failure(f"tcp://{'x' * 70}.invalid:1"))
-    assert "is not known" in str(failure("tcp://nowhere.invalid:1", listening=True))
+    assert "the host 'nowhere.invalid' is unknown" in str(failure("tcp://nowhere.invalid:1"))
+    assert "is unknown" in str(failure(f"tcp://{'x' * 70}.invalid:1"))
+    assert "is unknown" in str(failure("tcp://nowhere.invalid:1", listening=True))
 
 
 def test_port_0_is_for_listening_only() -> None:
@@ -56,21 +56,21 @@ def test_a_missing_socket_is_named(tmp_path: Path) -> None:
     assert f"there is no socket {tmp_path}/s" in str(failure(f"unix:{tmp_path}/s"))
 
 
-def test_a_file_that_is_no_socket_is_said_to_be_none(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_socket_is_named(tmp_path: Path) -> None:
     (tmp_path / "s").touch()
     assert "is not a socket; name the socket of a hub" in str(failure(f"unix:{tmp_path}/s"))
     assert "exists and is not a socket; remove it" in str(failure(f"unix:{tmp_path}/s", listening=True))
     assert (tmp_path / "s").exists()
 
 
-def test_a_socket_nobody_listens_on_is_said_to_be_stale(tmp_path: Path) -> None:
+def test_a_socket_without_a_listener_is_named(tmp_path: Path) -> None:
     leave_stale(tmp_path / "s")
-    assert "nobody listens on" in str(failure(f"unix:{tmp_path}/s"))
+    assert "no process listens on" in str(failure(f"unix:{tmp_path}/s"))
 
 
-def test_a_socket_that_is_not_ours_says_what_to_ask_for(tmp_path: Path) -> None:
+def test_a_socket_without_permission_says_what_to_do(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
 
     async def scenario() -> str:
         os.chmod(tmp_path, 0o755)
@@ -92,7 +92,7 @@ def test_a_socket_that_is_not_ours_says_what_to_ask_for(tmp_path: Path) -> None:
     assert "you may not use" in asyncio.run(scenario())
 
 
-def test_too_long_a_path_says_how_long_it_may_be(tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_is_refused_with_the_limit(tmp_path: Path) -> None:
     long = f"unix:{tmp_path}/{'x' * 110}"
     assert "at most 107 bytes" in str(failure(long))
     assert "at most 107 bytes" in str(failure(long, listening=True))
@@ -107,16 +107,16 @@ def test_an_unknown_group_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["/dev/ttyS0", "stdio:", "exec:true", "loop://"])
-def test_what_nobody_can_call_cannot_be_listened_on(endpoint: str) -> None:
+def test_only_tcp_and_unix_endpoints_can_be_listened_on(endpoint: str) -> None:
     error = failure(endpoint, listening=True)
     assert isinstance(error, UsageError) and "listen on tcp://host:port or unix:/path" in str(error)
 
 
-def test_a_taken_port_and_a_foreign_address_are_told_apart() -> None:
+def test_a_port_in_use_and_a_foreign_address_have_different_errors() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = failure(f"tcp://127.0.0.1:{port}", listening=True)
-    assert isinstance(error, BusyError) and f"the port {port} is in use" in str(error)
+    assert isinstance(error, BusyError) and f"another process uses the port {port}" in str(error)
     assert "is not an address of this machine" in str(failure("tcp://192.0.2.1:0", listening=True))
 
 
@@ -125,7 +125,7 @@ def leave_stale(path: Path) -> None:
         sock.bind(str(path))
 
 
-def test_a_unix_socket_is_its_owners_alone_unless_a_group_is_named(tmp_path: Path) -> None:
+def test_only_the_owner_may_use_a_unix_socket_unless_a_group_is_named(tmp_path: Path) -> None:
     async def scenario() -> None:
         old = os.umask(0)
         try:
@@ -144,7 +144,7 @@ def test_a_unix_socket_is_its_owners_alone_unless_a_group_is_named(tmp_path: Pat
     asyncio.run(scenario())
 
 
-def test_a_stale_socket_is_replaced_and_a_living_one_is_not(tmp_path: Path) -> None:
+def test_a_stale_socket_is_replaced_but_a_live_one_is_not(tmp_path: Path) -> None:
     leave_stale(tmp_path / "s")
 
     async def scenario() -> None:
@@ -162,12 +162,12 @@ def test_a_stale_socket_is_replaced_and_a_living_one_is_not(tmp_path: Path) -> N
         assert not called.lost
         line.abort()
         await called.until_lost()
-        await asyncio.sleep(0.05)  # the accepted ends
+        await asyncio.sleep(0.05)  # until the accepting ends are open
 
     asyncio.run(scenario())
 
 
-def test_of_many_who_replace_a_stale_socket_at_once_one_gets_it(tmp_path: Path) -> None:
+def test_one_of_many_processes_replaces_a_stale_socket(tmp_path: Path) -> None:
     leave_stale(tmp_path / "s")
 
     async def scenario() -> None:
@@ -181,7 +181,7 @@ def test_of_many_who_replace_a_stale_socket_at_once_one_gets_it(tmp_path: Path) 
     asyncio.run(scenario())
 
 
-def test_a_path_that_became_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_closing_does_not_remove_a_path_that_another_process_took(tmp_path: Path) -> None:
     async def scenario() -> None:
         listener = await listen(f"unix:{tmp_path}/s", lambda: Recorder("x"))
         (tmp_path / "s").unlink()
@@ -192,7 +192,7 @@ def test_a_path_that_became_somebody_elses_is_left_alone(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_a_listener_tells_the_port_the_system_chose_and_lines_tell_their_peer() -> None:
+def test_a_listener_knows_its_port_and_a_line_knows_its_peer() -> None:
     async def scenario() -> None:
         accepted = Recorder("accepted")
         listener = await listen("tcp://localhost:0", lambda: accepted)

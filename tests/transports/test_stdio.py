@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.real import wait_for
 
-# A child that echoes its stdio line in upper case until the line's end, then says on stderr how it ended.
+# A child that echoes its stdio line in upper case until the line ends, then reports on stderr how it ended.
 ECHO = textwrap.dedent(
     """
     import asyncio, os, subprocess, sys
@@ -51,7 +51,7 @@ ECHO = textwrap.dedent(
 
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-"""So that what was printed before the line was made is still on its way then."""
+"""Without PYTHONUNBUFFERED, so that text printed before the line opens is still in a buffer at that time."""
 
 
 def start(**descriptors: Any) -> subprocess.Popen[bytes]:
@@ -59,7 +59,7 @@ def start(**descriptors: Any) -> subprocess.Popen[bytes]:
 
 
 def strays(shown: bytes) -> None:
-    """What does not belong on the wire came out on stderr."""
+    """Everything that does not belong on the wire was printed on stderr."""
     for word in (b"printed before", b"a stray print", b"a stray write", b"a stray child", b"BusyError"):
         assert word in shown, shown.decode()
     assert b"ended 1 None" in shown, shown.decode()
@@ -72,7 +72,7 @@ def test_pipes_carry_the_line_and_nothing_else() -> None:
     strays(shown)
 
 
-def test_the_flags_of_shared_descriptors_are_left_alone() -> None:
+def test_the_flags_of_shared_descriptors_do_not_change() -> None:
     their_input, our_output = os.pipe()
     our_input, their_output = os.pipe()
     child = start(stdin=their_input, stdout=their_output)
@@ -84,7 +84,7 @@ def test_the_flags_of_shared_descriptors_are_left_alone() -> None:
         os.close(descriptor)
 
 
-def test_one_socket_serves_both_ways_and_stays_blocking_for_others() -> None:
+def test_one_socket_carries_both_directions_and_stays_blocking_for_others() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         child = start(stdin=theirs, stdout=theirs)
@@ -108,7 +108,7 @@ def _send_all(sock: socket.socket, data: bytes) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
-def test_output_may_be_a_regular_file_and_input_too(tmp_path: Path) -> None:
+def test_input_and_output_may_be_regular_files(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"from a file")
     with open(tmp_path / "in", "rb") as source, open(tmp_path / "out", "wb") as sink:
         child = start(stdin=source, stdout=sink)
@@ -117,20 +117,20 @@ def test_output_may_be_a_regular_file_and_input_too(tmp_path: Path) -> None:
     assert b"Error" not in shown.replace(b"BusyError", b""), shown.decode()
 
 
-def test_an_empty_stdin_is_an_end_at_once() -> None:
+def test_an_empty_stdin_ends_the_line_immediately() -> None:
     child = start(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     _out, shown = child.communicate()
     assert b"ended 1 None" in shown, shown.decode()
 
 
-def test_a_closed_stdin_is_told() -> None:
+def test_a_closed_stdin_is_an_error() -> None:
     script = f'exec <&-; exec {sys.executable} -c "$1"'
     child = subprocess.run(["sh", "-c", script, "sh", ECHO], capture_output=True, check=False)
-    assert b"needs an open stdin and stdout, but one of them is closed" in child.stderr
+    assert b"needs stdin and stdout, but one of them is closed" in child.stderr
     assert child.returncode == 1
 
 
-def test_a_terminal_is_raw_while_the_line_lives_and_restored_afterwards() -> None:
+def test_a_terminal_is_raw_while_the_line_is_open_and_restored_afterwards() -> None:
     for ending in (b"abort", None):
         master, slave = pty.openpty()
         before = termios.tcgetattr(slave)
@@ -157,6 +157,6 @@ def test_a_terminal_is_restored_even_if_the_line_was_never_closed() -> None:
     script = ECHO.replace("await line.until_lost()", "raise SystemExit(5)")
     child = subprocess.Popen([sys.executable, "-c", script], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
     assert child.wait() == 5
-    wait_for(lambda: termios.tcgetattr(slave) == before, "the terminal's restoring")
+    wait_for(lambda: termios.tcgetattr(slave) == before, "the terminal to be restored")
     os.close(master)
     os.close(slave)

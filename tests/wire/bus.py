@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from linesync.testing.virtual import tokens
+from linesync.testing.virtual_line import tokens
 from linesync.wire.events import Event
 from linesync.wire.link import Link
 from linesync.wire.reliability.handshake import Local

@@ -10,8 +10,8 @@ import random
 from collections import defaultdict
 
 from linesync import limits
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualEnd, VirtualLine
 from linesync.wire.events import (
     ChannelClosed,
     ChannelData,

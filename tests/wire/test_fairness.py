@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from linesync.runtime.identity import local_end
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 

@@ -14,7 +14,7 @@ import pytest
 
 from linesync import limits
 from linesync.runtime.identity import local_end
-from linesync.testing.fault_stages import Faults
+from linesync.testing.faults import Faults
 from linesync.wire.reliability import frame_size
 
 from .traffic import endless_bulk, ready, received

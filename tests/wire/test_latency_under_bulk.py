@@ -7,8 +7,8 @@ import pytest
 
 from linesync import limits
 from linesync.runtime.identity import local_end
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync import limits
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualLine
 from linesync.wire.events import Damaged, Event, ForeignText, FrameFound
 from linesync.wire.framing import frames, payload
 from linesync.wire.framing.bit_repair import mended

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.runtime.identity import local_end
-from linesync.testing.fault_stages import Faults
+from linesync.testing.faults import Faults
 from linesync.wire.events import ChannelData
 
 from .traffic import endless_bulk, ready

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync import limits
-from linesync.testing.fault_stages import Faults
+from linesync.testing.faults import Faults
 from linesync.wire.events import ChannelData
 from linesync.wire.reliability.frame_size import Sizing
 from linesync.wire.reliability.pacing import Pacer

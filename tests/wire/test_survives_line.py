@@ -9,8 +9,8 @@ import crcmod
 import pytest
 
 from linesync import limits
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualLine
 from linesync.wire.events import Damaged, Echo, ForeignText, FrameFound, LineBack, LineQuiet
 from linesync.wire.framing import check, frames
 from linesync.wire.framing.decoder import Decoder

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from linesync import limits
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualLine
 from linesync.wire.events import (
     ChannelClosed,
     ChannelData,

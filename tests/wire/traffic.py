@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from linesync.testing.fault_stages import Faults
-from linesync.testing.virtual import VirtualEnd, VirtualLine
+from linesync.testing.faults import Faults
+from linesync.testing.virtual_line import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 

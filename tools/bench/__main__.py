@@ -1,8 +1,8 @@
 """``python -m tools.bench``: measure, print the tables, keep them, draw the figures.
 
-A part that was measured in full is kept in docs/performance.json, from which the figures and tables of
-docs/performance.md are made; what ``--quick`` and the options for less of something measure is only printed. Exits 0
-whether targets are met or missed, 1 when something could not be measured at all.
+The results of a part that was measured completely are kept in docs/performance.json, from which the figures and tables of
+docs/performance.md are made. The results of ``--quick`` and of a reduced goodput are only printed. The exit status is 0
+whether targets are met or missed, and 1 if something could not be measured.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from types import FrameType
 
 from linesync.errors import LinesyncError
 
-from .bytecode import compiled
-from .goodput import WHO, goodput
-from .hub import hub
-from .latency import latency
-from .members import members
-from .page import draw, stale
-from .priority import ahead_of_others
-from .report import Report, progress
-from .results import keep
-from .sockets import sockets
-from .startup import startup
-from .system import BenchError
-from .works import FAST, WORKS
+from .measure.goodput import WHO, goodput
+from .measure.hub import hub
+from .measure.latency import latency
+from .measure.members import members
+from .measure.sockets import sockets
+from .measure.startup import startup
+from .measure.workloads import FAST, WORKLOADS
+from .page.page import draw, stale
+from .page.report import Report, progress
+from .page.results import keep
+from .testbed.bytecode import compiled
+from .testbed.priority import ahead_of_others
+from .testbed.system import BenchError
 
 __all__ = ["main", "quick"]
 
 PARTS = ("latency", "goodput", "fast", "members", "tcp", "hub", "startup")
 _ON_A_LINE = ("latency", "goodput", "fast", "members")
-_QUICK = ("latency", "goodput", "members", "tcp", "startup")  # what the quick form measures
+_QUICK = ("latency", "goodput", "members", "tcp", "startup")  # the parts of the quick form
 _BAUDS = (115200, 9600, 19200, 57600, 230400, 460800, 921600)
-_QUICK_LIMIT = 100  # seconds after which even the quick form is ended, what it found is printed
+_QUICK_LIMIT = 100  # seconds after which the quick form ends and prints what it found
 _LIMIT = 4 * 3600
 _EPILOG = """\
-parts: latency (control on a line, idle and under bulk), goodput (files at 115200 baud beside the rivals), fast (the
-same at 921600), members (a thousand at a barrier), tcp and hub (in memory), startup; all of them when none is named.
-figures: draw docs/*.svg and fill docs/performance.md from what was kept, without measuring (--check: only say whether
-they agree with it).
+parts: latency (control messages on a line, idle and under bulk), goodput (files at 115200 baud, and the rivals), fast (the
+same at 921600), members (a thousand at a barrier), tcp and hub (without a serial line), startup; all parts by default.
+figures: draw docs/*.svg and fill in docs/performance.md from the kept results, without measuring (with --check: only report
+whether they agree).
 """
 
 Plan = dict[str, Callable[[Report], None]]
@@ -52,27 +52,31 @@ Plan = dict[str, Callable[[Report], None]]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
-        description="Measure linesync beside its rivals and the limits set by physics, in one run.",
+        description="Measure linesync, its rivals and the physical limits in one run.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all), or figures")
-    parser.add_argument("--quick", action="store_true", help="less of everything: below a minute, for CI")
-    parser.add_argument("--check", action="store_true", help="with figures: do they agree with what was kept?")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="save the figures of this run here too")
-    less = parser.add_argument_group("less of goodput (then only printed)")
-    less.add_argument("--size", type=int, metavar="KIB", help="of the file (256; fast: 1024)")
-    less.add_argument("--works", help=f"kinds of line, by commas: {', '.join(w.name for w in WORKS)} (all)")
-    less.add_argument("--who", help="whose, by commas: client and the default, cp,zmodem,kermit,uucp")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each transfer that are averaged (2)")
-    parser.add_argument("--at-once", type=int, default=2, help="lines in use at a time for goodput at 115200 (2)")
+    parser.add_argument("--quick", action="store_true", help="a short run of less than a minute, for CI")
+    parser.add_argument("--check", action="store_true", help="with figures: report whether they agree with the results")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also save the results of this run in FILE")
+    less = parser.add_argument_group("a reduced goodput, whose results are only printed")
+    less.add_argument("--size", type=int, metavar="KIB", help="size of the file (256; fast: 1024)")
+    less.add_argument(
+        "--workloads", help=f"workloads, with commas between: {', '.join(w.name for w in WORKLOADS)} (all)"
+    )
+    less.add_argument("--who", help="programs, with commas between: client, and the default cp,zmodem,kermit,uucp")
+    parser.add_argument("--seeds", type=int, default=2, help="number of runs of each transfer, which are averaged (2)")
+    parser.add_argument(
+        "--at-once", type=int, default=2, help="lines in use at the same time for goodput at 115200 (2)"
+    )
     return parser
 
 
 def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
-    """The quick form: latency alone on the machine, then goodput on three lines at a time (more
-    would keep two processors too busy), then the rest."""
-    works = [work for work in WORKS if work.name in ("clean", "BER 1e-5")]
+    """The quick form: first latency, with nothing else running; then goodput on three lines at the same time (more would
+    keep two processors too busy); then the other parts."""
+    works = [work for work in WORKLOADS if work.name in ("clean", "BER 1e-5")]
     who = ("client", "zmodem")
     plan: Plan = {
         "latency": lambda found: latency(found, bauds=(115200,), trips=20, bulk_seconds=4.0),
@@ -85,31 +89,31 @@ def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
 
 
 def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> None:
-    names = args.works.split(",") if args.works else [work.name for work in WORKS]
+    names = args.workloads.split(",") if args.workloads else [work.name for work in WORKLOADS]
     who = args.who.split(",") if args.who else WHO
 
     def files(found: Report, baud: int, size: int, wanted: tuple[str, ...], at_once: int) -> None:
-        works = [work for work in WORKS if work.name in names and work.name in wanted]
+        works = [work for work in WORKLOADS if work.name in names and work.name in wanted]
         size = (args.size or size) << 10
         goodput(found, baud=baud, size=size, works=works, seeds=args.seeds, who=who, at_once=at_once)
 
     plan: Plan = {
         "latency": lambda found: latency(found, bauds=_BAUDS, trips=60, bulk_seconds=30.0),
-        "goodput": lambda found: files(found, 115200, 256, tuple(work.name for work in WORKS), args.at_once),
+        "goodput": lambda found: files(found, 115200, 256, tuple(work.name for work in WORKLOADS), args.at_once),
         "fast": lambda found: files(found, 921600, 1024, FAST, 1),
         "members": lambda found: members(found, count=1000, lines=8, rounds=3),
         "tcp": lambda found: sockets(found, seconds=3.0, file_size=128 << 20, clients=1000),
         "hub": hub,
         "startup": lambda found: startup(found, runs=25),
     }
-    less = any((args.size, args.works, args.who))
+    less = any((args.size, args.workloads, args.who))
     _carry_out(report, {part: plan[part] for part in parts}, kept=not less)
     if not less:
         draw()
 
 
 def _carry_out(report: Report, plan: Plan, *, kept: bool) -> None:
-    """Measure the parts one after the other; with ``kept`` each is kept as soon as it is done."""
+    """Measure the parts one after the other. With ``kept``, keep the results of each as soon as it is done."""
     with compiled():
         for part, work in plan.items():
             found = Report()
@@ -130,7 +134,7 @@ def _carry_out(report: Report, plan: Plan, *, kept: bool) -> None:
 
 
 class _TooLong(BaseException):
-    """The hard limit: nothing below may take it for an error of its own."""
+    """The run takes too long. A BaseException, so that no code below catches it as an ordinary error."""
 
 
 def _give_up(number: int, frame: FrameType | None) -> None:
@@ -140,15 +144,15 @@ def _give_up(number: int, frame: FrameType | None) -> None:
 def main() -> int:
     args = _parser().parse_args()
     unknown = [part for part in args.parts if part not in (*PARTS, "figures")]
-    names = [work.name for work in WORKS]
-    unknown += [work for work in (args.works or "").split(",") if work and work not in names]
+    names = [work.name for work in WORKLOADS]
+    unknown += [work for work in (args.workloads or "").split(",") if work and work not in names]
     unknown += [who for who in (args.who or "").split(",") if who and who not in (*WHO, "client")]
     without = [part for part in args.parts if args.quick and part in PARTS and part not in _QUICK]
     if without:
-        print(f"bench: {', '.join(without)} has no quick form; leave --quick away", file=sys.stderr)
+        print(f"bench: no quick form of {', '.join(without)}; leave --quick out", file=sys.stderr)
         return 2
     if unknown:
-        print(f"bench: there is no {', '.join(unknown)}; see --help", file=sys.stderr)
+        print(f"bench: unknown part, workload or program {', '.join(unknown)}; see --help", file=sys.stderr)
         return 2
     if args.check:
         differences = stale()
@@ -171,7 +175,7 @@ def _measure(args: argparse.Namespace, parts: tuple[str, ...]) -> int:
         else:
             _full(report, args, parts)
     except (_TooLong, KeyboardInterrupt) as why:
-        report.failures.append("the rest: " + ("the hard limit" if isinstance(why, _TooLong) else "interrupted"))
+        report.failures.append("the rest: " + ("the time limit" if isinstance(why, _TooLong) else "interrupted"))
     finally:
         signal.alarm(0)
         print(report.text())

@@ -1,8 +1,9 @@
-"""Lists of members in little room: ``sut[1-8]#[1-125]`` is a thousand names.
+"""Folded lists of members: ``sut[1-8]#[1-125]`` means a thousand names.
 
-A folded list is names parted by commas, where numbers in square brackets stand for one name each: ``a[1-3,7]``. A range
-whose first number begins with 0 keeps its width: ``n[08-10]`` is n08, n09, n10. People write it after ``--members``; on
-the line it makes a large barrier cheap. The form is that of clustershell's and slurm's host lists.
+A folded list is a list of names with commas between them. Square brackets in a name hold numbers and ranges; each number
+makes one name: ``a[1-3,7]``. A range whose first number begins with 0 keeps its width: ``n[08-10]`` means n08, n09, n10.
+Users write such lists after ``--members``, and on the line they keep a large barrier short. The form is that of
+clustershell's and slurm's host lists.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from ..participants import WORD_CHARS, check_member
 
 __all__ = ["MEMBERS_MAX", "fold", "unfold"]
 
-MEMBERS_MAX = 10_000  # members of one list
+MEMBERS_MAX = 10_000  # most members of one list
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
-_DIGITS = 9  # of a number that is folded
-_FOLDED = 4  # numbers of one name that are folded, the last ones: a name may be all numbers
-_NAME_CHARS = 2 * WORD_CHARS + 1  # of the longest name
+_DIGITS = 9  # most digits of a number that is folded
+_FOLDED = 4  # only the last numbers of a name are folded, at most this many: a name may consist of numbers
+_NAME_CHARS = 2 * WORD_CHARS + 1  # characters of the longest name
 
 
 def unfold(text: str) -> tuple[str, ...]:
-    """The names of a folded list, each once, in the order written.
+    """The names of a folded list, each once, in the order of the list.
 
-    :raises UsageError: it is not written right, a name is none, or more than 10,000 are written.
+    :raises UsageError: the list or a name in it is not valid, or it holds more than 10,000 names.
     """
     names: dict[str, None] = {}
     written = 0
@@ -42,7 +43,7 @@ def unfold(text: str) -> tuple[str, ...]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """A folded list of these names, sorted. The same names give the same text."""
+    """The folded list of these names, sorted. The same names always give the same text."""
     keys = {_parts(name) for name in names}
     groups: list[tuple[list[str], ...]] = [tuple([part] for part in key) for key in sorted(keys)]
     for position in range(max((len(group) for group in groups), default=0) - 2, 0, -2):
@@ -51,14 +52,14 @@ def fold(names: Iterable[str]) -> str:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Text, number, text, number ... text."""
+    """A name split into text, number, text, number ... text."""
     parts = _NUMBERS.split(name)
     last = 2 * _FOLDED
     return ("".join(parts[:-last]), *parts[-last:]) if len(parts) > last + 1 else tuple(parts)
 
 
 def _merged(groups: list[tuple[list[str], ...]], position: int) -> list[tuple[list[str], ...]]:
-    """Join the groups that differ in one number only."""
+    """Join the groups that differ only in the number at this position."""
     found: dict[tuple[object, ...], tuple[list[str], ...]] = {}
     for group in groups:
         if len(group) <= position or len(group[position][0]) > _DIGITS:
@@ -95,10 +96,10 @@ def _items(text: str) -> list[str]:
             continue
         depth += (char == "[") - (char == "]")
         if depth not in (0, 1):
-            raise UsageError(f"{text[:64]!a} is no list of members: its brackets do not match")
+            raise UsageError(f"invalid list of members {text[:64]!a}: its brackets do not match")
         item += char
     if depth:
-        raise UsageError(f"{text[:64]!a} is no list of members: its brackets do not match")
+        raise UsageError(f"invalid list of members {text[:64]!a}: its brackets do not match")
     return [*items, item]
 
 
@@ -111,7 +112,7 @@ def _expand(item: str) -> list[str]:
         if count > MEMBERS_MAX:
             raise UsageError(f"a list of members holds at most {MEMBERS_MAX} names; this one holds more")
         if chars > _NAME_CHARS:
-            raise UsageError(f"{item[:WORD_CHARS]!a}... names no member: it has more than {_NAME_CHARS} characters")
+            raise UsageError(f"invalid member {item[:WORD_CHARS]!a}...: a name has at most {_NAME_CHARS} characters")
         parts.append(choices)
     return ["".join(chosen) for chosen in product(*parts)]
 
@@ -121,10 +122,10 @@ def _range(text: str) -> list[str]:
     for piece in text.split(","):
         found = re.fullmatch(rf"(\d{{1,{_DIGITS}}})(?:-(\d{{1,{_DIGITS}}}))?", piece, re.ASCII)
         if found is None:
-            raise UsageError(f"{text[:64]!a} is no range of numbers; write it as [1-8] or [1-4,7]")
+            raise UsageError(f"invalid range {text[:64]!a}: expected numbers such as [1-8] or [1-4,7]")
         first, last = found[1], found[2] or found[1]
         if not 0 <= int(last) - int(first) < MEMBERS_MAX:
-            raise UsageError(f"the range {first}-{last} holds no number, or more than {MEMBERS_MAX}")
+            raise UsageError(f"invalid range {first}-{last}: it is empty or holds more than {MEMBERS_MAX} numbers")
         width = len(first) if first.startswith("0") else 0
         choices += [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
         if len(choices) > MEMBERS_MAX:

@@ -1,20 +1,19 @@
-"""Which hosts there are, and whether they live.
+"""The registry of hosts, and whether each of them is alive.
 
-1. An agent registers its host's name under a session, a boot id (one for each life of the agent) and a line.
-2. Any valid frame renews the host's lease (20 s unless chosen). A line that is lost costs nothing by itself:
-   the session resumes when a line is back within the lease. When the lease runs out the host is lost, which
-   is told once; the session may still come back, and then the host is up again, but what failed stays failed.
-3. A name belongs to one life at a time. Another session takes it over when it is the same life on a new
-   session (same boot id), when the old one is lost or ended, or when the old one cannot be speaking any more:
-   its line is down, or it is the very line on which the new one calls. Each take-over ends the old life as
-   *restarted*, unless its loss was told before. Anybody else is refused, with the words that tell which of
-   the two to stop.
-4. A hub that was itself stalled has heard nobody and cannot blame them: ``extend_all`` gives each lease one
-   period more.
-5. Lost hosts stay in the table, for ``status`` to say who is dead and why, until their room is needed.
+1. An agent registers its host's name with a session, a boot id (one for each life of the agent) and a line.
+2. Any valid frame renews the host's lease (20 s by default). The loss of a line alone does no harm: the session resumes
+   when a line is back within the lease. When the lease ends, the host is lost, which is reported once. If the session
+   comes back later, the host is up again, but what failed in the meantime stays failed.
+3. A name belongs to one life at a time. A new session takes over the name in three cases: it has the same boot id, so it
+   is the same life; the old session is lost or has ended; or the old session cannot be speaking any more, because its line
+   is down or is the line on which the new session calls. A take-over ends the old life as *restarted*, unless its loss was
+   already reported. Any other session is refused, with an error that says which of the two agents to stop.
+4. A hub that was itself stalled heard no host, and that is not the hosts' fault: ``extend_all`` gives each host a full
+   lease.
+5. Lost hosts stay in the table until their room is needed, so that ``status`` can show who is lost and why.
 
-Whatever comes in the name of a session that no longer speaks for its host is ignored. A host heard renews its
-lease without touching the timers; the timer that then comes too early only sets itself anew, once a lease.
+Calls for a session that no longer speaks for its host are ignored. A valid frame moves the end of the lease but not the
+timer. The timer that then comes too early sets itself again, which happens about once for each lease.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from ..timers import Timers
 __all__ = ["LEASE", "Membership"]
 
 LEASE = 20.0  # seconds without a valid frame after which a host is lost
-RECENT = 3.0  # seconds in which a host must have been heard to count as alive without being asked
-QUIET = 0.4  # of a lease without a frame, after which status calls a host quiet: 8 s of 20
-HOSTS_MAX = 4096  # hosts known at once, lost ones included
-CAPABILITIES_MAX = 64  # capabilities of one host, each a name of up to 200 bytes
-PUBLISHED_MAX = 64  # values that one host publishes; keys are names, too
-PUBLISHED_BYTES = 1024  # of UTF-8 in one published value
-BOOT_SHOWN = 4  # characters of a boot id in messages
+RECENT = 3.0  # a host that was heard within this many seconds counts as alive without being asked
+QUIET = 0.4  # share of a lease without a frame after which status calls a host quiet: 8 s of 20
+HOSTS_MAX = 4096  # most hosts in the table, including lost ones
+CAPABILITIES_MAX = 64  # most capabilities of one host, each a name of up to 200 bytes
+PUBLISHED_MAX = 64  # most values that one host publishes; their keys are names too
+PUBLISHED_BYTES = 1024  # most bytes of UTF-8 in one published value
+BOOT_SHOWN = 4  # characters of a boot id in errors
 
 
 @dataclass(slots=True, eq=False)
@@ -50,9 +49,9 @@ class _Host:
     lease_end: float
     capabilities: tuple[str, ...] = ()
     published: dict[str, str] = field(default_factory=dict)
-    down: str | None = None  # why its line is down, or None while it is up
+    down: str | None = None  # why its line is down; None while it is up
     lost: Cause | None = None
-    ended: bool = False  # this session will not speak again
+    ended: bool = False  # the session is over
     why: str = ""
 
     def line_in_words(self) -> str:
@@ -85,17 +84,17 @@ class Membership:
         capabilities: Iterable[str] = (),
         published: Mapping[str, str] | None = None,
     ) -> list[HostEvent]:
-        """A host says who it is; the same session may say it again with other values.
+        """Register a host. The same session may register again with other values.
 
-        :param line: the label of the line it calls on, one for each byte pipe.
-        :returns: what changed: HostLost for the life whose place it takes, HostUp.
+        :param line: the label of the line on which the host calls, different for each byte pipe.
+        :returns: the changes: HostLost for a life that this one replaces, and HostUp.
         :raises UsageError: a bad name, capability or published value.
-        :raises NotAllowed: the name is the hub's own, or a host that lives elsewhere has it.
-        :raises LinesyncFailed: too many hosts live.
+        :raises NotAllowed: the name is the hub's own, or another live agent has it.
+        :raises LinesyncFailed: there are too many live hosts.
         """
         check_host(name)
         if name == HUB:
-            raise NotAllowed("the name 'hub' is the controller's own; start this agent with another --name")
+            raise NotAllowed("the name 'hub' is reserved for the controller; start this agent with another --name")
         offers = tuple(capabilities)
         values = dict(published or {})
         _check_values(offers, values)
@@ -109,14 +108,14 @@ class Membership:
             self._make_room()
         events: list[HostEvent] = []
         if old is not None and old.lost is None:
-            events += self._lose(old, Cause.RESTARTED, f"its agent started anew on {line}", now)
+            events += self._lose(old, Cause.RESTARTED, f"its agent started again on {line}", now)
         host = _Host(name, session, boot, line, now, now, now + self._lease, offers, values)
         self._hosts[name] = host
         self._leases.set(name, host.lease_end)
         return [*events, HostUp(host=name, session=session, resumed=False)]
 
     def heard(self, name: str, session: str, now: float) -> list[HostEvent]:
-        """A valid frame came from the host: renew its lease. Returns HostUp when it was lost."""
+        """A valid frame came from the host: renew its lease. Returns HostUp if the host was lost."""
         host = self._speaking(name, session)
         if host is None:
             return []
@@ -131,13 +130,13 @@ class Membership:
         return [HostUp(host=name, session=session, resumed=True)]
 
     def line_lost(self, name: str, session: str, why: str = "") -> None:
-        """The host's line dropped; its lease runs on."""
+        """The host's line was lost; its lease goes on."""
         host = self._speaking(name, session)
         if host is not None:
             host.down = why
 
     def line_back(self, name: str, session: str, line: str, now: float) -> list[HostEvent]:
-        """The session resumed, perhaps on another line. Returns HostUp when the host was lost."""
+        """The session resumed, perhaps on another line. Returns HostUp if the host was lost."""
         host = self._speaking(name, session)
         if host is None:
             return []
@@ -146,7 +145,7 @@ class Membership:
         return self.heard(name, session, now)
 
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[HostEvent]:
-        """The session is over for good: stopped, or restarted. Returns HostLost unless told before."""
+        """The session has ended: the agent stopped or restarted. Returns HostLost unless it was already reported."""
         host = self._speaking(name, session)
         if host is None:
             return []
@@ -154,29 +153,29 @@ class Membership:
         return [] if host.lost else self._lose(host, cause, why, now)
 
     def extend_all(self, now: float) -> None:
-        """The hub itself was stalled: every host that is not lost has a full lease from now."""
+        """The hub itself was stalled: give every host a full lease from now."""
         for host in self._hosts.values():
             host.lease_end = now + self._lease
 
     def absent(self, name: str) -> Cause | None:
-        """Why a host cannot be waited for, or None while it lives; the hub itself always does."""
+        """Why a host is absent; None while it is alive. The hub itself is always alive."""
         if name == HUB:
             return None
         host = self._hosts.get(name)
         return Cause.NEVER_SEEN if host is None else host.lost
 
     def lost(self, name: str) -> tuple[Cause, str] | None:
-        """Why a host that was seen is not there, with half a sentence; None while it lives or nobody has seen it."""
+        """The cause and the reason for the loss of a host; None while it is alive or if it was never seen."""
         host = self._hosts.get(name)
         return (host.lost, host.why) if host is not None and host.lost is not None else None
 
     def silent(self, name: str, now: float) -> bool:
-        """Whether a host should be asked before anybody counts on it: nothing was heard of it for three seconds."""
+        """Whether nothing was heard from a host for three seconds, so that it must be asked before anyone relies on it."""
         host = self._hosts.get(name)
         return host is not None and now - host.heard > RECENT
 
     def word(self, name: str) -> str:
-        """What there is to say of a host that is not lost: ``never seen``, ``its line ... is down``, or nothing."""
+        """A remark about a host that is not lost: ``never seen``, ``its line ... is down``, or an empty text."""
         if name == HUB:
             return ""
         host = self._hosts.get(name)
@@ -185,29 +184,29 @@ class Membership:
         return host.line_in_words() if host.down is not None else ""
 
     def published(self, name: str) -> Mapping[str, str]:
-        """What a host publishes; nothing for one that nobody has seen."""
+        """The values that a host publishes; empty for a host that was never seen."""
         host = self._hosts.get(name)
         return host.published if host is not None else {}
 
     def all_published(self) -> list[tuple[str, Mapping[str, str]]]:
-        """What each host publishes that was seen, lost ones included."""
+        """The published values of each host that was seen, including lost ones."""
         return [(host.name, host.published) for host in self._hosts.values()]
 
     def ask(self, name: str) -> None:
-        """Have a host asked whether it lives."""
+        """Note that a host must be asked for a sign of life."""
         self._asked[name] = None
 
     def take_asked(self) -> list[str]:
-        """The hosts to ask since the last call."""
+        """The hosts that must be asked, as noted since the last call."""
         asked, self._asked = list(self._asked), {}
         return asked
 
     def next_timer(self) -> float | None:
-        """When to call :meth:`handle_timer`, or None; never later than the first lease that may run out."""
+        """When to call :meth:`handle_timer`, or None; never later than the end of the first lease."""
         return self._leases.next_timer()
 
     def handle_timer(self, now: float) -> list[HostEvent]:
-        """Tell which leases have run out."""
+        """Returns HostLost for each lease that has ended."""
         events: list[HostEvent] = []
         for name in self._leases.pop_due(now):
             host = self._hosts[name]
@@ -220,10 +219,10 @@ class Membership:
         return events
 
     def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each host, by name.
+        """One JSON-able row for each host, sorted by name.
 
-        ``state`` is up, quiet or lost; ``since`` is how many seconds ago it came up or was lost, ``heard``
-        how many since its last valid frame; ``cause`` and ``why`` are None and empty unless it is lost.
+        ``state`` is up, quiet or lost. ``since`` is the seconds since the host came up or was lost, ``heard`` the seconds
+        since its last valid frame. ``cause`` is None unless it is lost; ``why`` says why it is lost or its line is down.
         """
         return [self._row(host, now) for _, host in sorted(self._hosts.items())]
 
@@ -249,7 +248,7 @@ class Membership:
             return
         lost = min((h for h in self._hosts.values() if h.lost), key=lambda h: h.since, default=None)
         if lost is None:
-            raise LinesyncFailed(f"this hub already serves {HOSTS_MAX} hosts and takes no more; stop an agent first")
+            raise LinesyncFailed(f"this hub already serves {HOSTS_MAX} hosts, which is the limit; stop an agent first")
         del self._hosts[lost.name]
 
     def _lose(self, host: _Host, cause: Cause, why: str, now: float) -> list[HostEvent]:

@@ -1,7 +1,7 @@
 """Groups and roles, as hosts publish them: ``group=...``, ``role=...``, ``group_size=N``.
 
-Hosts that publish no group are one, of an empty name. The controller's own scripts are in it as readers, and nobody waits
-for them. Where nobody has said how many a group has, a host that was stopped is in it no more.
+Hosts that publish no group form the group with the empty name. The controller's own scripts read as part of it, but no
+host waits for them. If no host has published the size of a group, a host that was stopped is no longer part of it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class PublishedGroups:
         self._hosts = hosts
 
     def name_of(self, host: str) -> str:
-        """The group that a host is in."""
+        """The group of a host."""
         return self._hosts.published(host).get(_GROUP, "")
 
     def group(self, name: str) -> Group:
-        """Who is in a group; its size is the largest that one of them published."""
+        """The hosts of a group; its size is the largest that any of them publishes."""
         published = {host: values for host, values in self._hosts.all_published() if values.get(_GROUP, "") == name}
         texts = [values.get(_SIZE, "") for values in published.values()]
         size = max((int(text) for text in texts if _NUMBER.fullmatch(text)), default=None)
@@ -42,6 +42,6 @@ class PublishedGroups:
         return lost is not None and lost[0] is Cause.STOPPED
 
     def lost(self, host: str) -> str | None:
-        """Why a host is lost, as half a sentence."""
+        """Why a host is lost, as a phrase for an error; None if it is not."""
         lost = self._hosts.lost(host)
         return None if lost is None else f"{lost[0]}: {lost[1]}" if lost[1] else str(lost[0])

@@ -1,23 +1,25 @@
-"""Barriers: those who arrive at a name wait until all are there, and go on together.
+"""Barriers: arrivals at a name wait until all parties have arrived, and are then released together.
 
-1. The first arrival opens a generation of its name and fixes its :class:`Terms`: how many parties, or which members, and
-   how the name is used again. Later ones join it if they came with the same terms, and are refused with both if not.
-2. By count, parties are invocations: three arrivals from one host are three; an arrival *as* a member is that one member.
-   By members, each arrives once. A second live client under one name is refused; once the first is gone its place is
-   free, so a member that died and came back replaces its dead self.
-3. The arrival that completes it releases everybody at once, in order of arrival, if the host of each was heard from
-   within three seconds. The hosts that were not are asked through their lines first: each answers, or its lease runs out.
-   Who arrives meanwhile waits for the next generation, or takes the place of one who is dead.
-4. An arrival that times out, gives up or whose client dies is taken out again; those that stay remember why, so that
-   their own errors can say who left.
-5. By members, a member whose host is lost fails the generation for all at once, and a newcomer while it is lost; with
-   *tolerate*, lost members are not waited for. A member may abort the generation with a reason. Those who had not
-   arrived yet are told the same when they do, once, for ten minutes.
-6. Released ``once``, a name refuses whoever comes after; ``linger=S`` lets them pass for S seconds; else the next arrival
-   opens the next generation. A generation that everybody left is forgotten, and its number used again.
+1. The first arrival opens a generation of its name and sets its :class:`Terms`: the number of parties or the members,
+   and how the name is used again. A later arrival joins if it has the same terms. Otherwise it is refused, and the error
+   shows both.
+2. By count, each invocation is a party: three arrivals from one host are three parties, and an arrival *as* a member is
+   that member. By members, each member arrives once. A second arrival of a member is refused while the first one's client
+   is alive. When that client is gone the place is free, so a member that died can come back.
+3. The arrival that completes the barrier releases all parties in order of arrival, if each party's host was heard from in
+   the last three seconds. The hub first asks the hosts that were not: each of them answers, or its lease ends. An arrival
+   in the meantime waits for the next generation, or takes the place of a party that died.
+4. An arrival leaves the barrier when it times out, gives up or its client dies. The barrier remembers the cause, so that
+   the errors of the others can name it.
+5. By members, the loss of a member's host fails the generation for all parties immediately, and fails new arrivals until
+   the host is back; with *tolerate*, lost members are not waited for. A member may abort the generation with a reason.
+   A member that had not arrived gets the same error when it arrives, once, within ten minutes.
+6. After a release, ``once`` refuses every later arrival, ``linger=S`` lets later arrivals pass for S seconds, and
+   otherwise the next arrival opens the next generation. A generation that all parties left is forgotten, and the next
+   one gets its number.
 
-A poll (timeout 0) that does not complete it leaves no trace. Whoever waits counts as arrived in the messages sent to it.
-What a name is remembered for after its generations, for the 10,000 names used most recently, is in :mod:`.past`.
+A poll (timeout 0) that does not complete the barrier changes nothing. In an error, the arrival that gets it counts as
+arrived. :mod:`.barrier_history` keeps what must be remembered of past generations.
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ from .waits import Acting, Edge, Place, Wait, Waits
 
 __all__ = ["Barriers"]
 
-GONE_REMEMBERED = 32  # parties that left one generation and are still named with their cause
-ARRIVED_LISTED = 100  # names that one error goes through, whatever the count
-PARTIES_TOLD = 32  # parties that a result names without being asked to: a name for each of a thousand is a megabyte
-REASON_BYTES = 1024  # of UTF-8 in the reason of an abort
-CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for hosts that were asked whether they live
-_FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost like this cannot arrive; one that restarted can
+GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
+ARRIVED_LISTED = 100  # most names that one error lists, whatever the count
+PARTIES_TOLD = 32  # a result lists more parties only on request: a thousand names for each of a thousand are a megabyte
+REASON_BYTES = 1024  # most bytes of UTF-8 in the reason of an abort
+CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for the answers of silent hosts
+_FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for this cause cannot arrive; one that restarted can
 
 
 class Barriers:
@@ -61,7 +63,7 @@ class Barriers:
         self.past = Past()
         self._open: dict[tuple[str, str], _Barrier] = {}
         self._asking: dict[str, dict[_Barrier, None]] = {}
-        """Host to the complete barriers that wait to hear from it."""
+        """For each host that was asked for a sign of life: the complete barriers that wait for its answer."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -83,14 +85,16 @@ class Barriers:
     ) -> list[Outcome]:
         """Arrive at a barrier, or abort it.
 
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :param as_member: the member (``host`` or ``host#tag``) that arrives; None for the client's host, which is one
-            of the members or, by count, a party without a name of its own.
-        :param abort: the reason why it fails for all.
-        :param all_parties: the result names the parties even when they are more than 32.
-        :returns: :class:`Released` for everybody when this arrival completes it; nothing while it waits; else its
-            failure: UsageError (a bad name, count or timeout), Mismatch (other terms, one too many), MemberLost,
-            Aborted, TimedOut (a poll that came too early), LinesyncFailed (too many waits).
+        :param timeout: seconds; 0 polls, None waits without limit.
+        :param as_member: the member (``host`` or ``host#tag``) that arrives. None for the client's host: by members it
+            is that member, by count a party without a name.
+        :param abort: the reason for failing the barrier for all parties; empty to arrive.
+        :param all_parties: list the parties in the result even if there are more than 32.
+        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Released` for each party if this arrival completes the barrier; an empty list while it waits;
+            else the failure of this arrival: UsageError (a bad name, count or timeout), Mismatch (other terms, not a
+            member, a member that has already arrived, a name that is used up), MemberLost, Aborted, TimedOut (a poll of
+            an incomplete barrier), LinesyncFailed (too many waits).
         """
 
         def join() -> list[Outcome]:
@@ -99,7 +103,7 @@ class Barriers:
             check_timeout(timeout)
             terms.check()
             if len(abort.encode(errors="surrogatepass")) > REASON_BYTES:
-                raise UsageError(f"the reason of an abort has at most {REASON_BYTES} bytes; make it shorter")
+                raise UsageError(f"the reason of an abort is longer than {REASON_BYTES} bytes; make it shorter")
             member = client.host if as_member is None and terms.members is not None else as_member
             if member is not None:
                 check_member(member)
@@ -107,7 +111,8 @@ class Barriers:
             barrier = self._open.get((namespace, name)) or _Barrier(self, namespace, name, terms)
             barrier.refuse(terms, member, aborts=bool(abort))
             failure = self.past.failure(barrier.key, terms, shown, now)
-            if abort and not (isinstance(failure, Aborted) and not barrier.everybody()):  # two may abort one generation
+            # Two members may abort the same generation: the second one then gets the first one's error.
+            if abort and not (isinstance(failure, Aborted) and not barrier.everybody()):
                 used_up = self.past.used_up(barrier.key, barrier.title, now)
                 if used_up is not None:
                     raise used_up
@@ -133,14 +138,14 @@ class Barriers:
         return self.waits.admit(arrival, client, now, join)
 
     def heard(self, host: str, now: float) -> list[Outcome]:
-        """A host was heard from; barriers may have waited for that."""
+        """A host was heard from: settle the barriers that waited for its answer."""
         outcomes: list[Outcome] = []
         for barrier in list(self._asking.get(host, ())):
             outcomes += barrier.settle(now)
         return outcomes
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """A host is lost: fail the barriers that need it. Its clients' own waits are still in place."""
+        """A host is lost: fail the barriers that need it. Call this before its clients' own waits are withdrawn."""
         if cause not in _FATAL:
             return []
         outcomes: list[Outcome] = []
@@ -149,16 +154,16 @@ class Barriers:
         return outcomes
 
     def recount(self, now: float) -> list[Outcome]:
-        """A host was lost and its waits are withdrawn: barriers that tolerate it may be complete now."""
+        """A host was lost and its waits are withdrawn: release the barriers that tolerate this and are now complete."""
         outcomes: list[Outcome] = []
         for barrier in [barrier for barrier in self._open.values() if barrier.terms.tolerate]:
             outcomes += barrier.settle(now)
         return outcomes
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Forget what names of a namespace are remembered for (None: of all).
+        """Forget the history of names of a namespace (None: all its names).
 
-        :returns: how many were forgotten, and the waits that are to fail.
+        :returns: how many names had a history or an open generation, and the waits that the caller must fail.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else None
         forgotten = self.past.forget(namespace, keys)
@@ -170,12 +175,12 @@ class Barriers:
         return [barrier.status(now) for barrier in self._open.values()]
 
     def close(self, barrier: _Barrier) -> None:
-        """A generation is over."""
+        """Forget a generation that has ended."""
         if self._open.get(barrier.key) is barrier:
             del self._open[barrier.key]
 
     def ask(self, barrier: _Barrier, hosts: Iterable[str], now: float) -> None:
-        """Ask these hosts whether they live, each once, for this barrier, and for it no others any more."""
+        """Ask these hosts, each once, for a sign of life for this barrier; it no longer waits for any other host."""
         for host in barrier.asked - set(hosts):
             waiting = self._asking[host]
             del waiting[barrier]
@@ -194,15 +199,15 @@ class _Barrier(Place):
         super().__init__("barrier", namespace, name)
         self.terms = terms
         self.asked: set[str] = set()
-        """The hosts that were asked whether they live; not empty only while the generation is complete."""
+        """The hosts that were asked for a sign of life. Empty unless the generation is complete."""
         self._home = home
         self._generation = home.past.next_generation(self.key)
-        self._parties: dict[Wait, str | None] = {}  # in order of arrival; the member it arrived as
-        self._later: dict[Wait, str | None] = {}  # who came while it was complete
+        self._parties: dict[Wait, str | None] = {}  # wait to the member that arrived, in order of arrival
+        self._later: dict[Wait, str | None] = {}  # the same for arrivals at a complete generation
         self._members: set[str] = set()
         self._absent_sorted: tuple[str, ...] | None = None
         self._hosts = {_host_of(member) for member in terms.members or ()}
-        self._all_parties: set[Wait] = set()  # those whose result names all parties
+        self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
         self._gone: dict[str, Cause] = {}
 
     def owned(self) -> bool:
@@ -211,21 +216,21 @@ class _Barrier(Place):
     def everybody(self) -> list[Wait]:
         return [*self._parties, *self._later]
 
-    # -- who is there and who is not ------------------------------------------------------------------------------------
+    # -- present and absent parties -------------------------------------------------------------------------------------
 
     def _absent(self) -> tuple[str, ...]:
-        """The members that are not there, sorted."""
+        """The members that have not arrived, sorted."""
         if self._absent_sorted is None:
             self._absent_sorted = tuple(sorted((self.terms.members or frozenset()) - self._members))
         return self._absent_sorted
 
     def _lost(self, member: str) -> str | None:
-        """Why a member's host is lost, None while it is not."""
+        """Why a member's host is lost; None if it is not."""
         lost = self._home.hosts.lost(_host_of(member))
         return None if lost is None or lost[0] not in _FATAL else f"{lost[0]}: {lost[1]}" if lost[1] else str(lost[0])
 
     def _missing(self) -> int:
-        """How many arrivals it still lacks."""
+        """How many arrivals are still missing."""
         if self.terms.members is None:
             return self.terms.count - len(self._parties)
         if self.terms.tolerate and self._any_lost():
@@ -233,48 +238,48 @@ class _Barrier(Place):
         return len(self.terms.members) - len(self._members)
 
     def _any_lost(self) -> bool:
-        """Whether any member's host is lost; there are fewer hosts than members."""
+        """Whether any member's host is lost. Asks by host, since there are often fewer hosts than members."""
         return any(self._lost(host) is not None for host in self._hosts)
 
     def _listed(self) -> list[str]:
-        """The names of those who are there, in order of arrival; the first 100 of them."""
+        """The names of the first 100 parties, in order of arrival."""
         return [wait.name for wait in islice(self._parties, ARRIVED_LISTED)]
 
     # -- refusals ---------------------------------------------------------------------------------------------------------
 
     def refuse(self, terms: Terms, member: str | None, *, aborts: bool) -> None:
-        """Raise Mismatch for a newcomer who does not fit to those already there."""
+        """Raise Mismatch for an arrival that does not fit this generation."""
         there = self._listed()
         if terms != self.terms:
             raise Mismatch(
-                f"{self.title} stands {self.terms}, set by those already there "
-                f"({names_in_words(there, len(self._parties))}), and you came {terms}; "
-                "use the same everywhere, or another name",
+                f"{self.title} is {self.terms}, as its first arrival said (arrived: "
+                f"{names_in_words(there, len(self._parties))}), but this arrival is {terms}; "
+                "use the same terms everywhere, or another name",
                 details={"stands": str(self.terms), "yours": str(terms), "count": self.terms.count, "arrived": there},
             )
         if terms.members is not None and member not in terms.members:
             raise Mismatch(
-                f"{member} is no member of {self.title}, which is {terms}; arrive as one of these (--as), or name all",
+                f"{member} is not a member of {self.title}, which is {terms}; "
+                "arrive as one of its members (--as), or name all members everywhere",
                 details={"member": member, "members": sorted(terms.members)[:ARRIVED_LISTED]},
             )
         if member in self._members and not aborts:
             raise Mismatch(
-                f"one too many at {self.title}: member {member} is already there and alive; "
-                "end that one first, or arrive as another member",
+                f"member {member} is already waiting at {self.title}; end that wait first, or arrive as another member",
                 details={"count": self.terms.count, "member": member, "arrived": there},
             )
 
     def refuse_lost(self, newcomer: str | None) -> None:
-        """Raise MemberLost for a newcomer while another member is lost."""
+        """Raise MemberLost for an arrival while another member is lost."""
         if self.terms.members is None or self.terms.tolerate or not self._any_lost():
             return
         lost = {member: why for member in self._absent() if (why := self._lost(member)) is not None}
-        lost.pop(newcomer or "", None)  # it speaks
+        lost.pop(newcomer or "", None)  # it has just arrived, so it is back
         if lost:
             raise self._member_lost(lost)
 
     def refuse_poll(self, shown: str) -> None:
-        """Raise TimedOut for a poll that does not complete it."""
+        """Raise TimedOut for a poll that does not complete the barrier."""
         missing = self._missing()
         others = missing if shown in self._lost_names() else missing - 1
         if others > 0 or self.asked:
@@ -299,7 +304,7 @@ class _Barrier(Place):
         )
 
     def _incomplete(self, headline: str, poller: str | None = None) -> TimedOut:
-        """Word a timeout: who arrived (a poller among them), how many or who are missing, who left and why."""
+        """The error for a timeout: who arrived (including a poller), how many or who are missing, who left and why."""
         arrived = self._listed() if poller is None else [*self._listed(), poller]
         there = len(self._parties) + (poller is not None)
         details: dict[str, object] = {
@@ -309,7 +314,7 @@ class _Barrier(Place):
             "gone": {name: str(cause) for name, cause in self._gone.items()},
         }
         if self.asked:
-            missing = f"no sign of life from {names_in_words(sorted(self.asked), len(self.asked))} yet"
+            missing = f"no answer yet from {names_in_words(sorted(self.asked), len(self.asked))}"
             details |= {"missing": 0, "unheard": sorted(self.asked)}
         elif self.terms.members is None:
             missing = f"{self.terms.count - there} missing"
@@ -333,10 +338,10 @@ class _Barrier(Place):
             return f"left: {left}"
         return self._lost(member) or self._home.hosts.word(_host_of(member)) or "has not arrived"
 
-    # -- coming and going ---------------------------------------------------------------------------------------------------
+    # -- arrivals, departures and releases ----------------------------------------------------------------------------------
 
     def join(self, wait: Wait, member: str | None, all_parties: bool) -> None:
-        """Add an arrival that fits."""
+        """Add an arrival that was not refused."""
         if self.asked and self.terms.members is None:
             self._later[wait] = member
         else:
@@ -364,7 +369,10 @@ class _Barrier(Place):
         self._gone[wait.name] = cause
 
     def abort(self, shown: str, reason: str, now: float) -> tuple[LinesyncError, list[Outcome]]:
-        """Fail it for all, those included who have not arrived; the error is also for the one who does it."""
+        """Fail the generation for all parties, including those that have not arrived.
+
+        :returns: the error, which the party that aborts also gets, and the outcomes.
+        """
         error = Aborted(
             f"{self.title} was aborted by {shown}: {reason}",
             details={"by": shown, "reason": reason, "arrived": self._listed(), "generation": self._generation},
@@ -372,7 +380,7 @@ class _Barrier(Place):
         return error, self._fail(error, {shown}, Cause.ABORTED, now)
 
     def host_lost(self, host: str, why: str, now: float) -> list[Outcome]:
-        """Fail it for all if it needs the host."""
+        """Fail the generation for all parties if it needs the host."""
         if self.terms.members is None or self.terms.tolerate:
             return []
         dead = {wait.name for wait in self._parties if wait.client.host == host}
@@ -382,7 +390,10 @@ class _Barrier(Place):
         return self._fail(self._member_lost(dict.fromkeys(sorted(dead), why)), dead, Cause.LINE_LOST, now)
 
     def _fail(self, error: LinesyncError, told: set[str], cause: Cause, now: float) -> list[Outcome]:
-        """Fail everybody here, and remember it for those who have not come."""
+        """Fail all waits here, and remember the error for parties that have not arrived.
+
+        :param told: members that do not get the error again when they arrive.
+        """
         everybody = self.everybody()
         absent = set(self._absent()) - told
         came = len(everybody) + len(told - self._members)
@@ -398,7 +409,8 @@ class _Barrier(Place):
         return outcomes
 
     def _ready(self, now: float) -> bool:
-        """Whether it is complete and all of them live; asks those that were silent, and closes when nobody is there."""
+        """Whether the generation is complete and each host was heard from. Asks the silent hosts of a complete one, and
+        closes an empty one."""
         while self._later and self._missing() > 0:
             wait = next(iter(self._later))
             self._parties[wait] = self._later.pop(wait)
@@ -411,7 +423,7 @@ class _Barrier(Place):
         return complete and not silent
 
     def _release(self, now: float) -> list[Outcome]:
-        """Let all go. Those who came while it was complete are the first of the next generation, or late."""
+        """Release all parties. Arrivals that came while the generation was complete open the next one, or are late."""
         home = self._home
         parties = tuple(wait.name for wait in self._parties)
         lost = tuple(member for member in self._absent() if self.terms.tolerate)

@@ -1,11 +1,12 @@
-"""What the names of barriers are remembered for after their generations.
+"""What is remembered of past generations, for the 10,000 names that were used most recently.
 
-1. The number of the last generation, so that no name repeats one. A name that falls out of the 10,000 used most recently
-   continues above every number that fell out.
-2. A release ``once``: whoever comes after is refused. A release that lingers: whoever comes in time passes.
-3. A failure (an abort, a lost member) for those who had not arrived: each is told once, for ten minutes.
+1. The number of the last generation, so that no name repeats a number. A name that was forgotten continues above the
+   highest number that was ever forgotten.
+2. A release ``once``, so that later arrivals are refused, and a release that lingers, so that later arrivals pass.
+3. A failure (an abort, a lost member), for the parties that had not arrived: each of them gets the error once, within ten
+   minutes.
 
-Of the last two those are remembered whose lists of members come to 200,000 names together, the youngest.
+Lingering releases and failures keep lists of members. Together these hold at most 200,000 names; the oldest go first.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from .kept_results import RESULT_LIFE
 
 __all__ = ["Failure", "Past"]
 
-NAMES_REMEMBERED = 10_000  # names whose last generation is kept
-MEMBERS_REMEMBERED = 200_000  # members in the lists of all releases that linger and of all failures
-PARTIES_TOLD = 32  # parties of a past generation that are named
+NAMES_REMEMBERED = 10_000  # most names whose last generation is kept
+MEMBERS_REMEMBERED = 200_000  # most members in the lists of all lingering releases and all failures
+PARTIES_TOLD = 32  # most parties of a past generation that are listed
 
 
 @dataclass(slots=True)
 class Failure:
-    """A generation that failed before all had arrived.
+    """A generation that failed before all its parties had arrived.
 
-    :ivar absent: the members that have not been told.
-    :ivar others: by count, how many have not been told.
-    :ivar since: when it failed, monotonic seconds.
+    :ivar absent: the members that have not got the error yet.
+    :ivar others: by count, how many parties have not got the error yet.
+    :ivar since: when it failed, in monotonic seconds.
     """
 
     terms: Terms
@@ -41,8 +42,8 @@ class Failure:
     others: int
     since: float
 
-    def tell(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
-        """What a newcomer is told of it, None when it does not concern it."""
+    def error_for(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
+        """The error for an arrival, or None if this failure does not concern it."""
         if now >= self.since + RESULT_LIFE or terms != self.terms:
             return None
         if name in self.absent:
@@ -54,7 +55,7 @@ class Failure:
         return self.error
 
     @property
-    def told(self) -> bool:
+    def delivered(self) -> bool:
         return not self.absent and self.others <= 0
 
 
@@ -62,11 +63,11 @@ class Failure:
 class _Last:
     """The last generation of a name.
 
-    :ivar once: it was for one use.
+    :ivar once: the name was for one use.
     :ivar lingers: the terms of a release that lingers.
-    :ivar parties: who was there, the first 32.
-    :ivar all_named: these are all.
-    :ivar came: how many came, latecomers included.
+    :ivar parties: the first 32 parties.
+    :ivar all_named: ``parties`` lists all parties.
+    :ivar came: how many parties arrived, including late ones.
     """
 
     generation: int = 0
@@ -80,26 +81,26 @@ class _Last:
     failure: Failure | None = None
 
     def members(self) -> int:
-        """How many members' names it keeps."""
+        """How many members' names this record keeps."""
         kept = [self.lingers, self.failure.terms if self.failure is not None else None]
         return sum(len(terms.members) for terms in kept if terms is not None and terms.members is not None)
 
 
 class Past:
-    """The past of all names, by namespace and name."""
+    """The history of all names, by namespace and name."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
         self._highest_forgotten = 0
         self._members: OrderedDict[tuple[str, str], int] = OrderedDict()
-        """How many members' names each name keeps, the oldest first, where it keeps any."""
-        self._kept = 0  # all of these
+        """How many members' names each record keeps, the oldest record first; without those that keep none."""
+        self._kept = 0  # the sum of these
 
     def __len__(self) -> int:
         return len(self._last)
 
     def next_generation(self, key: tuple[str, str]) -> int:
-        """The number that the next generation of a name gets."""
+        """The number for the next generation of a name."""
         last = self._last.get(key)
         return (last.generation if last is not None else self._highest_forgotten) + 1
 
@@ -112,7 +113,7 @@ class Past:
         lost: tuple[str, ...],
         now: float,
     ) -> None:
-        """A generation was released."""
+        """Record that a generation was released."""
         last = self._touch(key)
         last.generation, last.once, last.since, last.came = generation, terms.reuse.once, now, len(parties)
         last.lingers = terms if terms.reuse.linger else None
@@ -123,42 +124,42 @@ class Past:
         self._weigh(key, last)
 
     def failed(self, key: tuple[str, str], failure: Failure) -> None:
-        """A generation failed; its number is used again."""
+        """Record that a generation failed; the next one gets its number."""
         last = self._touch(key)
         last.failure = failure
         self._weigh(key, last)
 
     def used_up(self, key: tuple[str, str], title: str, now: float) -> Mismatch | None:
-        """Why a name that was for one use takes nobody any more; None when it is not."""
+        """The error for an arrival at a name that was for one use and is used up; None if it is not."""
         last = self._last.get(key)
         if last is None or not last.once:
             return None
         there = names_in_words(last.parties, last.came)
         return Mismatch(
-            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago, with {there}; "
-            "use another name, or 'linesync reset' it first",
+            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago (arrived: {there}); "
+            "use another name, or run 'linesync reset' first",
             details={"generation": last.generation, "arrived": list(last.parties), "released": now - last.since},
         )
 
     def late(
         self, key: tuple[str, str], title: str, terms: Terms, name: str, now: float
     ) -> Released | LinesyncError | None:
-        """What a newcomer meets: a generation that failed, or one that was released, or nothing."""
+        """The outcome for an arrival after a generation that failed or was released; None if it is not late."""
         return self.failure(key, terms, name, now) or self.passed(key, title, terms, now)
 
     def failure(self, key: tuple[str, str], terms: Terms, name: str, now: float) -> LinesyncError | None:
-        """Why a generation failed at which a newcomer had not arrived; it is told so once."""
+        """The error of a failed generation, once for each party that had not arrived; else None."""
         last = self._last.get(key)
         if last is None or last.failure is None:
             return None
-        error = last.failure.tell(terms, name, now)
-        if last.failure.told:
+        error = last.failure.error_for(terms, name, now)
+        if last.failure.delivered:
             last.failure = None
             self._weigh(key, last)
         return error
 
     def passed(self, key: tuple[str, str], title: str, terms: Terms, now: float) -> Released | LinesyncError | None:
-        """What a newcomer meets after a release: the same release while it lingers, an error, or nothing."""
+        """The outcome for an arrival after a release: the same release while it lingers, an error, or None."""
         last = self._last.get(key)
         if last is None:
             return None
@@ -168,7 +169,7 @@ class Past:
             return None
         if terms != last.lingers:
             return Mismatch(
-                f"{title} stands {last.lingers}, and you came {terms}; use the same everywhere, or another name",
+                f"{title} is {last.lingers}, but this arrival is {terms}; use the same terms everywhere, or another name",
                 details={"stands": str(last.lingers), "yours": str(terms)},
             )
         last.came += 1
@@ -181,7 +182,10 @@ class Past:
         )
 
     def forget(self, namespace: str, keys: list[tuple[str, str]] | None) -> int:
-        """Forget uses and failures of names (None: all of the namespace); their numbers go on. How many had any."""
+        """Forget releases and failures of names (None: all of the namespace), but not their numbers.
+
+        :returns: how many names had a failure or a use to forget.
+        """
         found = 0
         for key in list(self._last) if keys is None else keys:
             last = self._last.get(key)
@@ -202,7 +206,7 @@ class Past:
         return last
 
     def _weigh(self, key: tuple[str, str], last: _Last) -> None:
-        """Count the members that a name keeps; forget older lists where there are too many."""
+        """Count the members that a record keeps; forget the oldest lists if there are too many."""
         self._kept -= self._members.pop(key, 0)
         members = last.members()
         if members:

@@ -1,4 +1,4 @@
-"""What those who meet at a barrier have to agree on: for how many or for whom it is, and how its name is used again."""
+"""The terms that all arrivals at a barrier must agree on: the parties, and how the name is used again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..participants import check_timeout, seconds_in_words
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 
 PARTIES_MAX = 10_000  # the highest count
-MEMBERS_TOLD = 300  # characters of a list of members in a message
+MEMBERS_TOLD = 300  # most characters of a list of members in an error
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """What becomes of a barrier's name once it is released.
+    """How a barrier's name is used again after a release.
 
-    :ivar once: another arrival is an error.
-    :ivar linger: seconds in which further arrivals pass at once, in the same generation.
+    :ivar once: every later arrival is an error.
+    :ivar linger: seconds in which later arrivals pass immediately, as part of the same generation.
 
-    With neither, the next arrival opens the next generation.
+    With neither (``cyclic``), the next arrival opens the next generation.
     """
 
     once: bool = False
@@ -29,9 +29,9 @@ class Reuse:
 
     @classmethod
     def read(cls, text: str) -> Reuse:
-        """Read ``cyclic`` (or nothing), ``once`` or ``linger=S``.
+        """Parse ``cyclic`` (or an empty text), ``once`` or ``linger=S``.
 
-        :raises UsageError: it is none of these.
+        :raises UsageError: the text is something else.
         """
         if text in ("", "cyclic"):
             return cls()
@@ -44,7 +44,9 @@ class Reuse:
         except (ValueError, UsageError):
             linger = 0.0
         if word != "linger" or not equals or not linger:
-            raise UsageError(f"{text[:32]!a} is no reuse of a barrier; give cyclic, once or linger=S with S in seconds")
+            raise UsageError(
+                f"invalid reuse mode {text[:32]!a}: expected cyclic, once or linger=S, with S in seconds above 0"
+            )
         return cls(linger=linger)
 
     def __str__(self) -> str:
@@ -58,12 +60,12 @@ CYCLIC = Reuse()
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What all arrivals of one generation have in common.
+    """The terms of one generation; the same for all its arrivals.
 
-    :ivar count: how many parties it takes, 1 to 10,000.
-    :ivar members: who takes part, None for any parties.
-    :ivar reuse: what becomes of the name afterwards.
-    :ivar tolerate: lost members are not waited for.
+    :ivar count: the number of parties, 1 to 10,000.
+    :ivar members: the members that take part; None if any parties may.
+    :ivar reuse: how the name is used again after a release.
+    :ivar tolerate: do not wait for lost members.
     """
 
     count: int
@@ -72,18 +74,16 @@ class Terms:
     tolerate: bool = False
 
     def check(self) -> None:
-        """Raise UsageError for what cannot be."""
+        """Raise UsageError if these terms are not valid."""
         if not 1 <= self.count <= PARTIES_MAX:
-            raise UsageError(f"a barrier is for 1 to {PARTIES_MAX} parties, not for {self.count}")
+            raise UsageError(f"invalid count {self.count}: a barrier is for 1 to {PARTIES_MAX} parties")
         if self.members is None and self.tolerate:
-            raise UsageError("a barrier for a count of parties knows no members to lose; name the members")
+            raise UsageError("a barrier by count has no members whose loss it could tolerate; name the members")
         if self.members is not None and self.count != len(self.members):
-            raise UsageError(
-                f"the count is {self.count} and {len(self.members)} members are named; leave the count out"
-            )
+            raise UsageError(f"the count is {self.count}, but {len(self.members)} members are named; omit the count")
 
     def __str__(self) -> str:
-        """In words, as the end of ``it stands ...``."""
+        """In words, as the end of the sentence ``the barrier is ...``."""
         words = f"for a count of {self.count}" if self.members is None else f"for {_short(self.members)}"
         if self.reuse != CYCLIC:
             words += f", {self.reuse}"

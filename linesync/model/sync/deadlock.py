@@ -1,20 +1,20 @@
-"""Deadlocks: those who wait for each other in a circle.
+"""Deadlocks: clients that wait for each other in a circle.
 
-1. Only what has an owner can be waited for in a circle: a lock, held units, a member's arrival at a barrier or exchange.
-   Anybody may give units, set an event or send a message, so who waits for that is never stuck: who wants more units than
-   there are, held ones included, waits for a giver and not for the holders, unless a bound leaves no room for his gift.
-2. Who is stuck is found by reduction (Holt, "Some Deadlock Properties of Computer Systems", 1972): at first every client
-   that waits; then, until nothing changes, each whose wait could end well if all the others did what they can is taken
-   out. Whoever is left can only be helped by others who are left.
-3. A client is no part of it while it does several things at once. A holder that does not wait itself is stuck when
-   everything that waits *within* what it holds is: a command under ``linesync lock NAME -- CMD`` waits for its holder. A
-   member is stuck when all clients of its host are; a host with another client, or with a running command, may act. So
-   may one whose clients all wait at the very barrier, as other members: it may be that the next has yet to be started.
-4. A circle that has stood for two seconds has the hosts asked who else is active there: those in it, and those of all who
-   are stuck and whom they wait for, since one of these may free them too. It is an error for everybody in it as soon as
-   the answers rule out that it ends, whatever the others will answer.
-5. Where the answers tell that it may end, they are believed for a while: four seconds, then twice as long each time, a
-   minute at most. Meanwhile other circles of the same waits are seen, which do not lead past whoever is active.
+1. Only something with an owner can be part of a circle: a lock, held units, a member's arrival at a barrier or exchange.
+   Any client may give units, set an event or send a message, so a wait for these is never stuck. A client that wants more
+   units than there are, including held ones, waits for a giver and not for the holders, unless a bound forbids the gift.
+2. Stuck clients are found by reduction (Holt, "Some Deadlock Properties of Computer Systems", 1972). All waiting clients
+   are stuck at first. A client is removed if its wait could end when all others did what they can; this repeats until
+   nothing changes. Only a stuck client could help another one that is left.
+3. A client that does several things at the same time is never stuck. A holder that does not wait itself is stuck when
+   every wait *within* its grant is stuck: a command under ``linesync lock NAME -- CMD`` waits on behalf of the lock's
+   holder. A member is stuck when all clients of its host are stuck. A host with another client or a running command may
+   act. So may a host whose clients all wait at the same barrier as other members: the next client may start later.
+4. When a circle has existed for two seconds, the hub asks hosts who else is active there: the hosts in the circle, and the
+   hosts of all stuck clients that the circle waits for, since one of these may break it. The circle becomes an error for
+   all its clients as soon as the answers so far prove that no other answer can break it.
+5. If the answers say that the circle may be broken, they are believed for four seconds, then for twice as long each time,
+   up to a minute. Meanwhile the search finds other circles of the same waits, without the clients that may act.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from .waits import Acting, Edge, Hold, Place, Wait, Waits
 __all__ = ["STANDING", "Activity", "Deadlocks"]
 
 _Key: TypeAlias = frozenset[tuple[str, str]]
-"""The (host, arrival) of all in a circle."""
+"""The (host, arrival) of each wait in a circle."""
 
-STANDING = 2.0  # seconds that a circle stands before it is an error
-LOOK = 0.5  # seconds between looks while somebody waits for what has an owner
-UNANSWERED = 4.0  # seconds before hosts are asked again that did not all answer
-BELIEVED = 4.0  # seconds for which an answer is believed, at first
-BELIEVED_MOST = 60.0
+STANDING = 2.0  # seconds that a circle exists before the hosts are asked
+LOOK = 0.5  # seconds between searches while there is a wait for something with an owner
+UNANSWERED = 4.0  # seconds after which the hosts are asked again if not all have answered
+BELIEVED = 4.0  # seconds for which an answer is believed the first time
+BELIEVED_MOST = 60.0  # most seconds for which an answer is believed
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Who may act on a host.
+    """What is active on a host.
 
-    :ivar commands: how many commands run there for others.
+    :ivar commands: how many commands run there for other hosts.
     :ivar clients: the numbers of all clients there.
-    :ivar concurrent: those of them that do several things at once.
+    :ivar concurrent: the numbers of the clients that do several things at the same time.
     """
 
     commands: int = 0
@@ -58,11 +58,11 @@ class Activity:
 
 @dataclass(slots=True)
 class _Circle:
-    """A circle that stands.
+    """A circle that was found.
 
-    :ivar ask_at: when its hosts are to be asked.
-    :ivar hosts: those whose answers may tell that it ends.
-    :ivar asked: when they were asked last.
+    :ivar ask_at: when to ask the hosts.
+    :ivar hosts: the hosts whose answers may show that the circle can be broken.
+    :ivar asked: when they were last asked; None before.
     """
 
     ask_at: float
@@ -81,7 +81,7 @@ class _Belief:
 
 
 class Deadlocks:
-    """The search for circles, and what is known of each. Times are monotonic seconds."""
+    """The search for circles, and the state of each circle. Times are monotonic seconds."""
 
     def __init__(self, waits: Waits, hosts: Membership) -> None:
         self._waits = waits
@@ -90,7 +90,7 @@ class Deadlocks:
         self._beliefs: dict[str, _Belief] = {}
         self._look_at: float | None = None
         self._seen = -1
-        """Where the waits stood when they were last looked at."""
+        """The waits' change counter at the last search."""
 
     def __len__(self) -> int:
         return len(self._circles)
@@ -103,7 +103,7 @@ class Deadlocks:
         return None if opened is None else opened + LOOK
 
     def handle_timer(self, now: float) -> None:
-        """Look for circles; have hosts asked about those that stand."""
+        """Search for circles, and have the hosts asked about those that have existed long enough."""
         due = self.next_timer()
         if due is None or now < due:
             return
@@ -119,7 +119,7 @@ class Deadlocks:
                     self._hosts.ask(host)
 
     def answered(self, host: str, activity: Activity, now: float) -> list[Outcome]:
-        """A host told who is active there."""
+        """A host has answered who is active there."""
         outcomes: list[Outcome] = []
         for key, circle in list(self._circles.items()):
             if circle.asked is not None and host in circle.hosts:
@@ -130,7 +130,7 @@ class Deadlocks:
     # -- inside ---------------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
-        """Find the circles that stand as far as is known."""
+        """Find the circles that exist according to the answers that are believed."""
         self._seen = self._waits.changes
         self._waits.owned_opened_at = None
         owned = any(wait.granted is None and wait.place.owned() for wait in self._waits.all())
@@ -147,14 +147,14 @@ class Deadlocks:
             self._circles[key] = circle
 
     def _forget_beliefs(self, now: float) -> bool:
-        """Whether an answer is no longer believed since the last look."""
+        """Drop old answers; returns whether one has expired since the last search."""
         look_at = self._look_at or now
         ended = any(look_at - LOOK < belief.until <= now for belief in self._beliefs.values())
         self._beliefs = {host: belief for host, belief in self._beliefs.items() if now < belief.until + BELIEVED_MOST}
         return ended
 
     def _judge(self, key: _Key, circle: _Circle, now: float) -> list[Outcome]:
-        """End the circle once nobody can break it, whatever those say who have not answered."""
+        """Fail the circle once no missing answer could break it; believe the answers if all are there and it may break."""
         if not _hosts(key) <= circle.answers.keys():
             return []
         found = _circles(_View(self._waits, self._hosts, circle.answers, others_act=True)).get(key)
@@ -179,10 +179,10 @@ class Deadlocks:
 
 
 class _View(Acting):
-    """Who is stuck, as far as is known.
+    """The stuck clients, according to the known answers.
 
-    :param known: what hosts told.
-    :param others_act: on all other hosts everybody may act; else nobody but those who do not wait.
+    :param known: the answers of hosts.
+    :param others_act: assume that on all other hosts every client may act; else that only clients that do not wait may.
     """
 
     def __init__(
@@ -206,9 +206,9 @@ class _View(Acting):
         self._members: dict[str, bool] = {}
         self._apart: dict[tuple[str, Place], bool] = {}
         self._edges: dict[Place, list[Edge]] = {}
-        self._place: Place | None = None  # that is being asked
+        self._place: Place | None = None  # the place that is being asked
         self._readers: dict[Client | str, dict[Place, None]] = defaultdict(dict)
-        """Client, or host, to the places that were told that it is stuck."""
+        """For each client or host: the places that relied on its being stuck."""
         self._reduce()
         self._stuck_of: dict[str, list[Wait]] = defaultdict(list)
         for wait in self.open_waits():
@@ -219,7 +219,7 @@ class _View(Acting):
         return self._others_act if known is None else client.number in known.concurrent
 
     def _reduce(self) -> None:
-        """Take out whoever may go on. Each place is asked again only when one has that it was told to be stuck."""
+        """Remove the clients that may go on. A place is asked again only after a client that it relied on was removed."""
         waiting: dict[Place, list[Wait]] = defaultdict(list)
         for wait in self.open_waits():
             waiting[wait.place].append(wait)
@@ -237,21 +237,21 @@ class _View(Acting):
         self._place = None
 
     def _free(self, client: Client) -> dict[Place, None]:
-        """It may go on: the places that relied on the contrary."""
+        """Remove a client that may go on; returns the places that relied on its being stuck."""
         del self.stuck[client]
         self._members.pop(client.host, None)
         return self._readers.pop(client, {}) | self._readers.pop(client.host, {})
 
     def open_waits(self) -> list[Wait]:
-        """The waits of those who are stuck."""
+        """The open waits of all stuck clients."""
         return [wait for client in self.stuck for wait in self._open[client]]
 
     def edges(self, wait: Wait) -> list[Edge]:
-        """What a stuck wait waits for; the same for all who are stuck at its place."""
+        """What a stuck wait waits for; the same for all stuck waits at its place."""
         place = wait.place
         if place not in self._edges:
             found = place.waits_for(wait, self) if place.owned() else []
-            # A member is kept away by what its host's clients wait for elsewhere, rather than by those who are there.
+            # A member is absent because of what its host's clients wait for elsewhere, so those waits come first.
             self._edges[place] = [
                 Edge(tuple(sorted(edge.waits, key=lambda one: one.place is place)), edge.why)
                 for edge in found
@@ -259,7 +259,7 @@ class _View(Acting):
             ]
         return self._edges[place]
 
-    # -- what places ask ------------------------------------------------------------------------------------------------
+    # -- questions of the places ----------------------------------------------------------------------------------------
 
     def holder(self, wait: Wait) -> bool:
         if wait.held is Hold.BY_HOST:
@@ -321,7 +321,7 @@ class _View(Acting):
         return all(self.holder(wait) for wait in holds)
 
     def _all_there(self, host: str, place: Place) -> bool:
-        """Whether all clients of a host wait at one place, by themselves or for those who act within what they hold."""
+        """Whether all clients of a host wait at one place, themselves or through a wait within what they hold."""
         if (host, place) not in self._apart:
             self._apart[host, place] = any(self._is_apart(client, place) for client in self._clients[host])
         return not self._apart[host, place]
@@ -335,7 +335,7 @@ class _View(Acting):
 
 
 def _circles(view: _View) -> dict[_Key, list[tuple[Wait, str]]]:
-    """Circles of stuck waits, each wait with what it waits for. No wait is in two of them."""
+    """The circles of stuck waits, each wait with what it waits for. No wait is in two circles."""
     circles: dict[_Key, list[tuple[Wait, str]]] = {}
     seen: set[Wait] = set()
     for start in view.open_waits():
@@ -358,7 +358,7 @@ def _hosts(key: _Key) -> set[str]:
 
 
 def _behind(circle: list[tuple[Wait, str]], view: _View) -> set[str]:
-    """The hosts of a circle, and of all who are stuck and whom it waits for in any way."""
+    """The hosts of a circle and of all stuck clients that it waits for, directly or through others."""
     hosts: set[str] = set()
     places: set[Place] = set()
     todo = [wait for wait, _ in circle]
@@ -375,6 +375,6 @@ def _behind(circle: list[tuple[Wait, str]], view: _View) -> set[str]:
 def _error(circle: list[tuple[Wait, str]]) -> LinesyncError:
     told = "; ".join(f"{wait.name} waits for {why}" for wait, why in circle)
     return DeadlockError(
-        f"deadlock: {told}; let all take them in the same order",
+        f"deadlock: {told}; take them in the same order everywhere",
         details={"cycle": [{"name": wait.name, "host": wait.client.host, "waits_for": why} for wait, why in circle]},
     )

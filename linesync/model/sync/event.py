@@ -1,16 +1,16 @@
-"""Events: names that are set or not, and stay as they are until somebody changes them.
+"""Events: named flags that are set or not set, until a client changes them.
 
-1. An event that nobody has set is not set; there is nothing to create, and waiting first is normal. Setting what is set
-   and clearing what is not change nothing.
-2. A wait asks for *all* of its events or for *any* of them, and goes by their level: it ends as soon as they are set at
-   one and the same moment, or at once where they are. An event that was set and cleared again while another one was still
-   missing has not counted. A short pulse does serve whoever needed just that.
-3. The events of one request are set, or cleared, at once: whoever waits sees all of them changed, or none. Waits are
-   served in order of arrival, and take nothing away from each other.
-4. The answer to a wait names those of its events that are set, in the order in which it asked for them.
+1. Nothing needs to be created: every event is at first not set, and a client may wait for it before another sets it.
+   Setting a set event and clearing a cleared one change nothing.
+2. A wait asks for *all* of its events or for *any* of them, by their level. It ends as soon as they are set at the same
+   moment, or immediately if they already are. An event that is set and cleared while another one is still missing does not
+   count. A short pulse does end a wait that lacks only this event.
+3. One request sets or clears its events together: a wait sees all of them changed, or none. Waits are served in order of
+   arrival, and a served wait consumes nothing.
+4. The answer to a wait names its events that are set, in the order in which the wait named them.
 
-Each wait counts how many of its events are not set, so that a change costs one step for each wait at each event that
-changed, however many events they wait for.
+Each wait counts its events that are not set. So a change costs one step for each wait at each changed event, however many
+events the waits name.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .waits import Place, Wait, Waits
 
 __all__ = ["Events"]
 
-SET_MAX = 10_000  # events of a hub that are set
-NAMES_MAX = 100  # events of one request
-AWAITED_MAX = 100_000  # names that all waits together ask for
+SET_MAX = 10_000  # most events of a hub that are set
+NAMES_MAX = 100  # most events of one request
+AWAITED_MAX = 100_000  # most events that all waits together name
 
 _Key = tuple[str, str]
 
@@ -37,7 +37,7 @@ class Events:
     def __init__(self, waits: Waits) -> None:
         self.waits = waits
         self.is_set: dict[_Key, None] = {}
-        """In the order in which they were set."""
+        """The events that are set, in the order in which they were set."""
         self._at: dict[_Key, dict[_Question, None]] = {}
         self._awaited = 0
         self._serial = 0
@@ -51,18 +51,18 @@ class Events:
     def set(
         self, arrival: ArrivalId, namespace: str, names: tuple[str, ...], client: Client, now: float
     ) -> list[Outcome]:
-        """Set events, 1 to 100 at once.
+        """Set 1 to 100 events together.
 
-        :returns: :class:`Names` without names for this arrival, with names for those it served; else its failure:
-            UsageError (a bad name, none or too many), LinesyncFailed (too many events are set).
+        :returns: :class:`Names` without names for this arrival, and with names for each wait that it ends; else its
+            failure: UsageError (a bad name, no name or too many), LinesyncFailed (too many events are set).
         """
 
         def join() -> list[Outcome]:
             new = [key for key in _keys(namespace, names) if key not in self.is_set]
             if len(self.is_set) + len(new) > SET_MAX:
                 raise LinesyncFailed(
-                    f"event '{new[0][1]}' cannot be set: {len(self.is_set)} events are set on this hub, and more than "
-                    f"{SET_MAX} are not kept; clear or reset those no longer used"
+                    f"event '{new[0][1]}' cannot be set: {len(self.is_set)} events are set on this hub, and the limit "
+                    f"is {SET_MAX}; clear or reset those that are no longer used"
                 )
             for key in new:
                 self.is_set[key] = None
@@ -74,9 +74,9 @@ class Events:
     def clear(
         self, arrival: ArrivalId, namespace: str, names: tuple[str, ...], client: Client, now: float
     ) -> list[Outcome]:
-        """Clear events, 1 to 100 at once.
+        """Clear 1 to 100 events together.
 
-        :returns: :class:`Names` without names, or UsageError (a bad name, none or too many).
+        :returns: :class:`Names` without names, or the failure UsageError (a bad name, no name or too many).
         """
 
         def join() -> list[Outcome]:
@@ -99,9 +99,12 @@ class Events:
     ) -> list[Outcome]:
         """Wait until all of 1 to 100 events are set at the same moment, or any of them.
 
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :returns: :class:`Names`, those that are set; nothing while it waits; else its failure: UsageError (a bad name or
-            timeout, no name or too many), TimedOut (a poll that came too early), LinesyncFailed (too many waits).
+        :param any_: one of the events is enough.
+        :param timeout: seconds; 0 polls, None waits without limit.
+        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Names` of the events that are set; an empty list while it waits; else its failure: UsageError (a
+            bad name or timeout, no name or too many), TimedOut (a poll of events that are not set), LinesyncFailed (too
+            many waits).
         """
 
         def join() -> list[Outcome]:
@@ -111,11 +114,11 @@ class Events:
             if question.answered:
                 return [self.waits.answer(arrival, client, Names(names=question.present()), now)]
             if timeout == 0:
-                raise question.unanswered(f"too early at {question.title}")
+                raise question.unanswered(f"poll failed at {question.title}")
             if self._awaited + len(keys) > AWAITED_MAX:
                 raise LinesyncFailed(
-                    f"{question.title} cannot be waited for: the waits on this hub ask for {self._awaited} events, and "
-                    f"more than {AWAITED_MAX} are too many; end some of them first"
+                    f"{question.title} cannot be waited for: the waits on this hub name {self._awaited} events, and the "
+                    f"limit is {AWAITED_MAX}; end some of these waits first"
                 )
             question.wait = self.waits.open(arrival, client, question, client.host, now, timeout, within)
             self._file(question)
@@ -124,9 +127,9 @@ class Events:
         return self.waits.admit(arrival, client, now, join)
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Forget the set events of these names of a namespace (None: all of them).
+        """Clear these events of a namespace (None: all of them).
 
-        :returns: how many there were, and the waits that ask for any of the names, in order, which are to fail.
+        :returns: how many were set, and the waits that name any of them, in order, which the caller must fail.
         """
         keys = (
             [key for key in [*self.is_set, *self._at] if key[0] == namespace]
@@ -137,7 +140,7 @@ class Events:
         return forgotten, [question.wait for question in self._at_any(keys)]
 
     def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each event that is set or waited for; ``waiting`` is in seconds."""
+        """One JSON-able row for each event that is set or has waits; ``waiting`` is in seconds."""
         return [
             {
                 "namespace": key[0],
@@ -159,7 +162,7 @@ class Events:
         return True
 
     def _serve(self, new: list[_Key], now: float) -> list[Outcome]:
-        """Grant what these events were all that was missing of."""
+        """End the waits that lacked only these events."""
         for key in new:
             for question in self._at.get(key, ()):
                 question.lacks -= 1
@@ -169,7 +172,7 @@ class Events:
         return [self.waits.grant(question.wait, Names(names=question.present()), now) for question in ready]
 
     def _at_any(self, keys: Iterable[_Key]) -> list[_Question]:
-        """Who waits at any of these events, in order of arrival."""
+        """The waits at any of these events, in order of arrival."""
         found = {question: None for key in keys for question in self._at.get(key, ())}
         return sorted(found, key=lambda question: question.serial)
 
@@ -181,7 +184,7 @@ class Events:
             self._at.setdefault(key, {})[question] = None
 
     def remove(self, question: _Question) -> None:
-        """Forget what somebody waited for."""
+        """Forget a wait that has ended."""
         self._awaited -= len(question.keys)
         for key in question.keys:
             there = self._at[key]
@@ -191,7 +194,7 @@ class Events:
 
 
 class _Question(Place):
-    """What one wait asks for: it is its own place, for it may stand at many events."""
+    """The events that one wait asks for. It is the wait's place, since a wait may be at many events."""
 
     wait: Wait
     serial: int
@@ -210,11 +213,11 @@ class _Question(Place):
         return self.lacks < len(self.keys) if self._any else self.lacks == 0
 
     def present(self) -> tuple[str, ...]:
-        """Those that are set, in the order asked for."""
+        """The events that are set, in the order of the request."""
         return tuple(key[1] for key in self.keys if key in self._home.is_set)
 
     def unanswered(self, headline: str) -> TimedOut:
-        """Word a timeout: which are set and which are missing."""
+        """The error for a timeout: the events that are set, and those that are missing."""
         there = self.present()
         missing = [key[1] for key in self.keys if key not in self._home.is_set]
         told = [f"missing: {names_in_words(missing, len(missing))}"]
@@ -233,7 +236,7 @@ class _Question(Place):
         self._home.remove(self)
 
     def settle(self, now: float) -> list[Outcome]:
-        return []  # whoever leaves was in nobody's way
+        return []  # a wait that leaves did not block any other
 
     def row(self, now: float) -> dict[str, object]:
         wait = self.wait
@@ -241,10 +244,10 @@ class _Question(Place):
 
 
 def _keys(namespace: str, names: tuple[str, ...]) -> list[_Key]:
-    """Each event once, in the order named; raises UsageError."""
+    """The key of each event once, in the order of the request; raises UsageError."""
     check_name("namespace", namespace)
     if not 1 <= len(names) <= NAMES_MAX:
-        raise UsageError(f"one request is about 1 to {NAMES_MAX} events, not {len(names)}; split it up")
+        raise UsageError(f"a request must name 1 to {NAMES_MAX} events, not {len(names)}; split it")
     for name in names:
         check_name("event", name)
     return [(namespace, name) for name in dict.fromkeys(names)]

@@ -1,15 +1,15 @@
-"""Gathering: to wait until every other host of a group, or of one role in it, has sent to a topic (LAVA's wait-all).
+"""Gathering: waiting until every other host of a group, or of one role in it, has sent to a topic (LAVA's wait-all).
 
-1. Here hosts count: one has sent when it, or any of its members (``host#tag``), has; and none waits for itself.
-2. A group is complete when as many hosts are known to be in it as its size says. Without a size those that are known are
-   all; while there is no other one to wait for, the wait goes on. The reader's group is the one that it is in when it
-   begins to wait.
-3. A host that is lost before it has sent ends the waits that need it at once; so does a role that nobody in a complete
-   group of known size has. A host that has sent may be lost: its message is there.
-4. The answer is the last message of each, in order of their numbers.
+1. Hosts count here, not members: a host has sent when it or any of its members (``host#tag``) has. A reader does not wait
+   for its own host.
+2. A group is complete when as many hosts are known as its size says. Without a size, the known hosts are the group; while
+   there is no other host to wait for, the wait goes on. The reader's group is its group at the start of the wait.
+3. The waits that need a host fail immediately when it is lost before it has sent. So do waits for a role that no host has
+   in a complete group of known size. The loss of a host that has sent does no harm: its message is there.
+4. The answer is the last message of each host, in order of their numbers.
 
-All who gather at the same topic for the same group and role share one list of the hosts that have not sent, so that a message
-costs one step for all of them together.
+All readers that wait at the same topic for the same group and role share one list of the hosts that have not sent. So a
+message costs one step for all of them together.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from .waits import Place, Wait, Waits
 
 __all__ = ["Gathering", "Group", "Groups", "Last", "host_of"]
 
-ANSWER_ROOM = 512 << 10  # bytes of one answer, counted as those of all messages are
-LISTED = 100  # names in the details of one error, and in one row of status
+ANSWER_ROOM = 512 << 10  # most bytes of one answer, counted as the mailbox counts its messages
+LISTED = 100  # most names in the details of one error, and in one row of status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Who is in a group, as far as is known.
+    """The known hosts of a group.
 
-    :ivar members: the hosts that were seen, lost ones included, with their roles (empty for none).
-    :ivar size: how many hosts it will have, or None when nobody has said so.
+    :ivar members: for each host that was seen, including lost ones, its role (empty for none).
+    :ivar size: how many hosts the group will have; None if no host has published that.
     """
 
     members: Mapping[str, str]
@@ -43,23 +43,24 @@ class Group:
 
 
 class Groups(Protocol):
-    """What gathering has to know of hosts. When any of it changes, the mailbox is told (``hosts_changed``, ``host_lost``)."""
+    """What a gathering asks about hosts. The hub calls the mailbox's ``hosts_changed`` and ``host_lost`` when an answer
+    changes."""
 
     def name_of(self, host: str) -> str:
-        """The group that a host is in; all who say nothing, and whoever is unknown, are in the group of an empty name."""
+        """The group of a host. Unknown hosts and hosts that publish no group are in the group with the empty name."""
 
     def group(self, name: str) -> Group:
-        """Who is in a group."""
+        """The hosts of a group."""
 
     def lost(self, host: str) -> str | None:
-        """Why a host is lost, as half a sentence; None while it lives or if it was never seen."""
+        """Why a host is lost, as a phrase for an error; None while it is alive or if it was never seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
     """The last message of a host at a topic.
 
-    :ivar room: the bytes it takes in an answer.
+    :ivar room: the bytes counted for it.
     """
 
     message: Message
@@ -67,13 +68,13 @@ class Last:
 
 
 class Gathering(Place):
-    """Those who wait for the same hosts at one topic.
+    """The waits for the same hosts at one topic.
 
     :param key: the topic's namespace and name.
-    :param last: the last message of each host that has sent to it; a live view.
+    :param last: the last message of each host that has sent to the topic; the topic keeps this up to date.
     :param group: the group's name.
-    :param role: the role in it, empty for all.
-    :param ended: called when nobody waits here any more.
+    :param role: the role in the group; empty for all roles.
+    :param ended: called when the last wait has left.
     """
 
     def __init__(
@@ -104,42 +105,42 @@ class Gathering(Place):
     # -- what a reader needs -----------------------------------------------------------------------------------------------
 
     def needs(self, host: str) -> bool:
-        """Whether somebody here may wait for that host."""
+        """Whether a wait here may need this host."""
         return host in self._missing
 
     def ready(self, reader: str) -> bool:
-        """Whether everybody has sent whom the reader waits for, and does not wait for in vain."""
+        """Whether every host that the reader waits for has sent."""
         host = host_of(reader)
         if self._unseen() or len(self._missing) > (host in self._missing):
             return False
         return self._group.size is not None or any(other != host for other in self._expected)
 
     def refuse(self, reader: str) -> None:
-        """Raise MemberLost or Mismatch when the reader would wait in vain."""
+        """Raise MemberLost or Mismatch if the reader's wait could never end well."""
         error = self._hopeless(reader, self._lost())
         if error is not None:
             raise error
 
     def read(self, reader: str) -> Messages:
-        """What a reader gets who is ready.
+        """The answer for a reader that is ready.
 
-        :raises LinesyncFailed: it is too much for one answer.
+        :raises LinesyncFailed: the messages are too large for one answer.
         """
         return self._read(reader, self._collected())
 
     def _unseen(self) -> int:
-        """How many hosts of the group nobody has seen."""
+        """How many hosts of the group were never seen."""
         return max((self._group.size or 0) - len(self._group.members), 0)
 
     def _nobody_has_the_role(self) -> bool:
         return bool(self._group.size is not None and self.whom[1] and not self._expected and not self._unseen())
 
     def _lost(self) -> dict[str, str]:
-        """The lost hosts that have not sent, and why they are lost."""
+        """The lost hosts that have not sent, each with the reason for its loss."""
         return {host: why for host in self._missing if (why := self._groups.lost(host)) is not None}
 
     def _collected(self) -> list[tuple[str, Last]]:
-        """The last message of each that is waited for, in order."""
+        """The last message of each expected host that has sent, in order."""
         found = [(host, self._last[host]) for host in self._expected if host in self._last]
         return sorted(found, key=lambda entry: entry[1].message.number)
 
@@ -149,34 +150,34 @@ class Gathering(Place):
         room = sum(last.room for last in others)
         if room > ANSWER_ROOM:
             raise LinesyncFailed(
-                f"{self.title}: the last messages of {len(others)} hosts take {room >> 10} KiB together, and one answer "
-                f"holds {ANSWER_ROOM >> 10}; read them one by one, or send less"
+                f"{self.title}: the last messages of {len(others)} hosts have {room >> 10} KiB together, but an answer "
+                f"has at most {ANSWER_ROOM >> 10} KiB; read them one by one, or send less"
             )
         return Messages(messages=tuple(last.message for last in others))
 
-    # -- coming and going --------------------------------------------------------------------------------------------------
+    # -- waits -------------------------------------------------------------------------------------------------------------
 
     def everybody(self) -> list[Wait]:
         return list(self._here)
 
     def enter(self, wait: Wait) -> None:
-        """Add a reader that is not ready."""
+        """Add the wait of a reader that is not ready."""
         self._here[wait] = None
 
     def sent(self, host: str, now: float) -> list[Outcome]:
-        """A host has sent: serve those who waited for it alone."""
+        """A host has sent: serve the readers that are ready now."""
         if host not in self._missing:
             return []
         del self._missing[host]
         return self._serve(now)
 
     def look_again(self, now: float) -> list[Outcome]:
-        """The group may have changed."""
+        """The group may have changed: look again, and end the waits that this ends."""
         self._look()
         return [*self.end_hopeless(now), *self._serve(now)]
 
     def end_hopeless(self, now: float) -> list[Outcome]:
-        """Fail those who wait in vain."""
+        """Fail the waits that could never end well."""
         lost = self._lost()
         ending = [(wait, error) for wait in self._here if (error := self._hopeless(wait.name, lost)) is not None]
         return self._waits.fail(ending, Cause.LINE_LOST, now)
@@ -212,16 +213,20 @@ class Gathering(Place):
         return (f"group '{group}'" if group else "the hosts without a group") + (f", role '{role}'" if role else "")
 
     def _sent(self, reader: str) -> list[str]:
-        """Who is waited for and has sent."""
+        """The hosts that the reader waits for and that have sent."""
         own = host_of(reader)
         return [host for host in self._expected if host in self._last and host != own]
+
+    @staticmethod
+    def _sent_in_words(sent: list[str]) -> str:
+        return f"have sent: {names_in_words(sent, len(sent))}" if sent else "no host has sent"
 
     def _hopeless(self, reader: str, lost: dict[str, str]) -> LinesyncError | None:
         if self._nobody_has_the_role():
             roles = dict.fromkeys(role for role in self._group.members.values() if role)
             return Mismatch(
-                f"{self.title} waits for nobody: {self._whom_in_words()}: its {self._group.size} hosts are all known, and "
-                f"have other roles ({', '.join(islice(roles, NAMES_TOLD)) or 'none'}); name one of these",
+                f"{self.title}: no host matches {self._whom_in_words()}: all {self._group.size} hosts of the group are "
+                f"known, and their roles are: {', '.join(islice(roles, NAMES_TOLD)) or 'none'}; name one of these roles",
                 details={"role": self.whom[1], "roles": list(islice(roles, LISTED)), "group": self.whom[0]},
             )
         gone = {host: why for host, why in lost.items() if host != host_of(reader)}
@@ -232,19 +237,19 @@ class Gathering(Place):
         )
         sent = self._sent(reader)
         return MemberLost(
-            f"{self.title}: {told}; have sent: {names_in_words(sent, len(sent))}; bring it back and wait again",
+            f"{self.title}: {told}; {self._sent_in_words(sent)}; bring the host back and wait again",
             details={"lost": dict(islice(gone.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
         )
 
     def missing(self, headline: str, reader: str) -> TimedOut:
-        """Word a timeout: who has sent, who has not and why, how many were never seen."""
+        """The error for a timeout: who has sent, who has not and why, and how many hosts were never seen."""
         sent = self._sent(reader)
         absent = {
             host: f"lost: {why}" if (why := self._groups.lost(host)) is not None else "has not sent"
             for host in self._missing
             if host != host_of(reader)
         }
-        told = [f"have sent: {names_in_words(sent, len(sent))}"]
+        told = [self._sent_in_words(sent)]
         if absent:
             told.append("missing: " + names_in_words([f"{host} ({why})" for host, why in absent.items()], len(absent)))
         if self._unseen():
@@ -267,7 +272,7 @@ class Gathering(Place):
         return self.missing(f"timed out after {after} at {self.title}", wait.name)
 
     def rows(self, now: float) -> list[dict[str, object]]:
-        """Who waits here, for ``status``."""
+        """The rows of ``status`` for the waits here."""
         missing = list(islice(self._missing, LISTED))
         return [
             {

@@ -1,8 +1,8 @@
-"""Ended arrivals, kept a while so that a reply lost on the line is asked again safely.
+"""Results of ended arrivals, kept for a while so that a client whose reply was lost can safely ask again.
 
-1. A result stays until its client confirms it, for ten minutes at most, and as one of the 1,000 youngest of
-   its host at most: a host that never confirms pushes out its own results and nobody else's.
-2. All results live equally long, so the order of storing is the order of expiry and no heap is needed.
+1. A result stays until its client confirms it, for at most ten minutes, and only while it is one of the 1,000 youngest of
+   its host. So a host that never confirms loses only its own results.
+2. All results have the same lifetime, so they expire in the order in which they were stored, and no heap is needed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ..decisions import ArrivalId, Outcome
 
 __all__ = ["Results"]
 
-RESULT_LIFE = 600.0  # seconds a result waits for its confirmation
-RESULTS_PER_HOST = 1000  # results of one host that wait for theirs
+RESULT_LIFE = 600.0  # seconds that an unconfirmed result is kept
+RESULTS_PER_HOST = 1000  # most unconfirmed results of one host
 
 
 class Results:
@@ -28,7 +28,7 @@ class Results:
         return len(self._all)
 
     def put(self, outcome: Outcome, now: float) -> None:
-        """Keep the final outcome of an arrival that has none kept yet."""
+        """Keep the final outcome of an arrival that has no kept outcome yet."""
         host, arrival = outcome.client.host, outcome.arrival
         kept = self._hosts.setdefault(host, OrderedDict())
         kept[arrival] = None
@@ -42,7 +42,7 @@ class Results:
         return found[1] if found else None
 
     def drop(self, host: str, arrival: ArrivalId) -> Outcome | None:
-        """Forget the outcome of an arrival and return it, or None when there is none."""
+        """Forget the outcome of an arrival and return it; None if there is none."""
         found = self._all.pop((host, arrival), None)
         if found is None:
             return None
@@ -57,6 +57,6 @@ class Results:
         return next(iter(self._all.values()))[0] if self._all else None
 
     def handle_timer(self, now: float) -> None:
-        """Forget what has expired."""
+        """Forget the results that have expired."""
         while (due := self.next_timer()) is not None and due <= now:
             self.drop(*next(iter(self._all)))

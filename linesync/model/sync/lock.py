@@ -1,13 +1,13 @@
-"""Locks: one owner at a time, first come, first served, each with a fencing token larger than all before it.
+"""Locks: one owner at a time, in order of arrival, each owner with a larger fencing token than all owners before it.
 
-1. A free lock is granted at once; else the arrival queues up. A grant is provisional until its client confirms it, and
-   then held: by the client, or, with *keep*, by the client's host.
-2. It goes back when the owner gives it back, when its client is gone, and, kept, when its host is lost. The next in the
-   queue then has it, with a larger token: a resource that remembers the largest token it has seen turns away whoever
-   still believes to own the lock (Kleppmann, "How to do distributed locking").
-3. Tokens grow over all locks of a hub, from a first one that the hub chooses larger than what an earlier life of it
-   gave out.
-4. A lock that nobody has or waits for is forgotten.
+1. A free lock is granted immediately; otherwise the arrival is queued. A grant is provisional until its client confirms
+   it. It is then held by the client or, with *keep*, by the client's host.
+2. The lock is released when its owner gives it back, when the owner's client goes away, or, with *keep*, when the host is
+   lost. The next arrival in the queue then gets it, with a larger token. A resource that remembers the largest token it
+   has seen can refuse a client that still believes it owns the lock (Kleppmann, "How to do distributed locking").
+3. The tokens of all locks of a hub come from one counter. The hub chooses the first token, larger than any that an earlier
+   life of the hub gave out.
+4. A lock without an owner and without waits is forgotten.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .waits import Acting, Edge, Hold, Place, Wait, Waits
 
 __all__ = ["Locks"]
 
-NAMES_MAX = 10_000  # locks that somebody has
-QUEUE_LISTED = 100  # waiting names in the details of one error
+NAMES_MAX = 10_000  # most locks that have an owner
+QUEUE_LISTED = 100  # most waiting names in the details of one error
 
 
 class Locks:
@@ -55,9 +55,10 @@ class Locks:
     ) -> list[Outcome]:
         """Take a lock, or wait for it.
 
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :param keep: the client's host owns it, over the client's end.
-        :returns: :class:`Token`, provisional; nothing while it waits; else its failure: UsageError (a bad name or
+        :param timeout: seconds; 0 polls, None waits without limit.
+        :param keep: the client's host owns the lock, also after the client has ended.
+        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Token`, provisional; an empty list while it waits; else its failure: UsageError (a bad name or
             timeout), TimedOut (a poll of a lock that is taken), LinesyncFailed (too many locks or waits).
         """
 
@@ -68,7 +69,10 @@ class Locks:
             lock = self._named.get((namespace, name))
             if lock is None:
                 if len(self._named) >= NAMES_MAX:
-                    raise LinesyncFailed(f"this hub already keeps {NAMES_MAX} locks; give some back, or reset them")
+                    raise LinesyncFailed(
+                        f"lock '{name}' cannot be taken: {NAMES_MAX} locks of this hub have owners already; "
+                        "give some back, or reset them"
+                    )
                 lock = _Lock(self, namespace, name)
             if timeout == 0 and lock.owner is not None:
                 raise lock.taken(f"{lock.title} is taken")
@@ -79,18 +83,18 @@ class Locks:
         return self.waits.admit(arrival, client, now, join)
 
     def give_back(self, namespace: str, name: str, token: int, host: str, now: float) -> list[Outcome]:
-        """Give back a lock that a host, or a client on it, owns.
+        """Give back a lock that a host or a client on it owns.
 
-        :raises NotAllowed: it does not own it, or under another token.
+        :raises NotAllowed: the host does not own the lock, or owns it under another token.
         """
         lock = self._named.get((namespace, name))
         owner = lock.owner if lock is not None else None
         if lock is None or owner is None or owner.client.host != host or lock.token != token:
-            whose = "nobody" if lock is None or owner is None else f"{owner.name} (token {lock.token})"
+            whose = "it has no owner" if lock is None or owner is None else f"{owner.name} has it (token {lock.token})"
             title = _Lock(self, namespace, name).title
             raise NotAllowed(
-                f"{title} is not {host}'s under the token {token}: it belongs to {whose}; what it guards may have "
-                "changed hands, so start over with a new lock",
+                f"{host} does not own {title} under token {token}: {whose}; another host may have changed what the "
+                "lock guards, so take the lock again and start over",
                 details={"owner": None if owner is None else owner.name, "token": lock.token if lock else None},
             )
         return self.waits.give_back(owner, now)
@@ -100,11 +104,14 @@ class Locks:
         return token
 
     def remove(self, lock: _Lock) -> None:
-        """Forget a lock that nobody has or waits for."""
+        """Forget a lock without an owner and without waits."""
         self._named.pop(lock.key, None)
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Free locks of a namespace (None: all of them): how many, and the waits that are to fail, owners included."""
+        """Free locks of a namespace (None: all of them).
+
+        :returns: how many locks, and the waits that the caller must fail, including the owners'.
+        """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else list(self._named)
         found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
         return len(found), [wait for lock in found for wait in lock.everybody()]
@@ -123,7 +130,7 @@ class _Lock(Place):
         super().__init__("lock", namespace, name)
         self.owner: Wait | None = None
         self.token = 0
-        """The owner's."""
+        """The owner's token."""
         self._since = 0.0
         self._home = home
         self._queue: OrderedDict[Wait, None] = OrderedDict()
@@ -133,14 +140,14 @@ class _Lock(Place):
         return [*([self.owner] if self.owner is not None else []), *self._queue]
 
     def join(self, wait: Wait, keep: bool, now: float) -> list[Outcome]:
-        """Queue up, and have it if it is free."""
+        """Queue an arrival, and grant the lock if it is free."""
         self._queue[wait] = None
         if keep:
             self._kept.add(wait)
         return self.settle(now)
 
     def taken(self, headline: str, before: Wait | None = None) -> TimedOut:
-        """Word a timeout: who has it, and who waits before that one, or at all."""
+        """The error for a timeout: the owner, and the arrivals that wait before ``before`` (None: all that wait)."""
         owner = self.owner.name if self.owner is not None else "nobody"
         ahead = list(takewhile(lambda wait: wait is not before, self._queue))
         queue = [wait.name for wait in ahead[:QUEUE_LISTED]]

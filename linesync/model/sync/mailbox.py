@@ -1,17 +1,17 @@
-"""Messages: topics that hosts write to, and that keep what was written for all who will read.
+"""Messages: topics that hosts send to, and that keep each message for all readers.
 
-1. A topic is a list of messages, numbered from 1, that only grows. Reading takes nothing away: whoever comes late reads
-   what whoever was early has read.
-2. To *receive* is to wait until the message of a number is there; later ones come with it, up to a number of messages and
-   of bytes. A reader may leave its own messages aside: it then counts, and gets, only those that others sent. Readers and
-   senders are members, and a member is somebody else than another one of its host.
-3. To *gather* (LAVA's wait-all) is to wait until every other host of the reader's group, or every one of a role, has sent;
-   see :mod:`.gathering`.
-4. A reset forgets a topic, and its numbers begin at 1 again.
+1. A topic is a list of messages, numbered from 1, that only grows. Reading consumes nothing: a late reader gets the same
+   messages as an early one.
+2. A reader *receives*: it waits for the message with a given number, and also gets the messages after it, up to a limit of
+   messages and of bytes. It may ask for the messages of others only: its own messages then do not count and are not in
+   the answer. Readers and senders are members; two members of one host are different senders.
+3. A reader *gathers* (LAVA's wait-all): it waits until every other host of its group, or every other host with a role, has
+   sent; see :mod:`.gathering`.
+4. A reset forgets a topic; its numbers start at 1 again.
 
-A wait for a number is filed under the number, and one that leaves a reader's own messages aside under the number that the
-message would have if the reader sent nothing more; it moves on by one with each message of its reader. So a message costs
-one step for each wait that it ends, whatever else is waiting.
+A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, that is
+the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
+for each wait that it ends and for each such wait of its sender, however many others wait.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from .waits import Place, Wait, Waits
 
 __all__ = ["Group", "Groups", "Mailbox"]
 
-ITEMS_MAX = 100  # items of one message
-TEXT_MAX = 64 << 10  # bytes of UTF-8 in the items of one message
-MESSAGES_MAX = 10_000  # messages of one topic
-TOPICS_MAX = 10_000  # topics that hold messages
-ROOM = 64 << 20  # bytes of all messages, as _room counts them
-MOST = 1000  # messages in one answer
+ITEMS_MAX = 100  # most items of one message
+TEXT_MAX = 64 << 10  # most bytes of UTF-8 in the items of one message
+MESSAGES_MAX = 10_000  # most messages of one topic
+TOPICS_MAX = 10_000  # most topics that have messages
+ROOM = 64 << 20  # most bytes of all messages, as _room counts them
+MOST = 1000  # most messages in one answer
 
-_MESSAGE_ROOM = 192  # bytes that a message takes beside its items: more than its sender and number, written out
-_ITEM_ROOM = 64  # bytes that an item takes beside its text
-_PLAIN = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))  # never written as an escape
+_MESSAGE_ROOM = 192  # bytes counted for a message besides its items; its sender and number take less
+_ITEM_ROOM = 64  # bytes counted for an item besides its text
+_PLAIN = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))  # bytes that are never escaped
 _CONTROLS = bytes(range(0x20)) + b"\x7f"
 
 
 class Mailbox:
     """All topics of a hub, by namespace and name.
 
-    :param room: bytes that all messages together may take; each counts its items and a little for itself.
+    :param room: the most bytes that all messages together may use, as :func:`_room` counts them.
     """
 
     def __init__(self, waits: Waits, groups: Groups, *, room: int = ROOM) -> None:
@@ -53,7 +53,7 @@ class Mailbox:
         self.groups = groups
         self.gatherings: dict[Gathering, None] = {}
         self._topics: dict[tuple[str, str], _Topic] = {}
-        self._written = 0  # topics that hold messages
+        self._written = 0  # topics that have messages
         self._room = room
         self._taken = 0
 
@@ -72,11 +72,11 @@ class Mailbox:
         client: Client,
         now: float,
     ) -> list[Outcome]:
-        """Add a message to a topic: up to 100 items of together up to 64 KiB.
+        """Add a message to a topic: at most 100 items, at most 64 KiB together.
 
         :param sender: the member that sends it.
-        :returns: :class:`Posted` for this arrival and :class:`Messages` for those who waited for it; else its failure:
-            UsageError (a bad name, or too large a message), LinesyncFailed (too many messages or topics).
+        :returns: :class:`Posted` for this arrival and :class:`Messages` for each wait that it ends; else its failure:
+            UsageError (a bad name, or a message that is too large), LinesyncFailed (too many messages or topics).
         """
 
         def join() -> list[Outcome]:
@@ -109,11 +109,12 @@ class Mailbox:
     ) -> list[Outcome]:
         """Wait until a topic has its message number ``first`` (1 to 10,000), and read from there.
 
-        :param most: how many messages to read at most, 1 to 1,000; about 512 KiB of them, and always the first.
+        :param most: the most messages to read, 1 to 1,000. The answer has the first one, and more up to about 512 KiB.
         :param others: count only messages whose sender is not ``reader``.
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :returns: :class:`Messages`; nothing while it waits; else its failure: UsageError (a bad name, number or timeout),
-            TimedOut (a poll that came too early), LinesyncFailed (too many waits).
+        :param timeout: seconds; 0 polls, None waits without limit.
+        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Messages`; an empty list while it waits; else its failure: UsageError (a bad name, number or
+            timeout), TimedOut (a poll for a message that is not there), LinesyncFailed (too many waits).
         """
 
         def join() -> list[Outcome]:
@@ -122,14 +123,14 @@ class Mailbox:
             found = self._find(namespace, topic)
             if not (1 <= first <= MESSAGES_MAX and 1 <= most <= MOST):
                 raise UsageError(
-                    f"messages have the numbers 1 to {MESSAGES_MAX}, and 1 to {MOST} are read at a time; "
-                    f"{most} from number {first} on is none of these"
+                    f"invalid range of {most} messages from number {first}: expected 1 to {MOST} messages "
+                    f"from a number of 1 to {MESSAGES_MAX}"
                 )
             reading = _Reading(first, most, reader if others else None)
             if found.holds(reading):
                 return [self.waits.answer(arrival, client, found.read(reading), now)]
             if timeout == 0:
-                raise found.missing(f"too early at {found.title}", reading)
+                raise found.missing(reading)
             wait = self.waits.open(arrival, client, found, reader, now, timeout, within)
             self._topics[found.key] = found
             found.enter(wait, reading)
@@ -151,11 +152,12 @@ class Mailbox:
     ) -> list[Outcome]:
         """Wait until every other host of the reader's group has sent to a topic.
 
-        :param role: only the hosts of this role; empty for all.
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :returns: :class:`Messages`, the last one of each; nothing while it waits; else its failure: UsageError (a bad
-            name or timeout), MemberLost, Mismatch (nobody has the role), TimedOut (a poll that came too early),
-            LinesyncFailed (too many waits, or more messages than one answer holds).
+        :param role: wait only for the hosts with this role; empty for all.
+        :param timeout: seconds; 0 polls, None waits without limit.
+        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Messages` with the last message of each host; an empty list while it waits; else its failure:
+            UsageError (a bad name or timeout), MemberLost, Mismatch (no host has the role), TimedOut (a poll while a
+            host has not sent), LinesyncFailed (too many waits, or messages that are too large for one answer).
         """
 
         def join() -> list[Outcome]:
@@ -169,7 +171,7 @@ class Mailbox:
             if gathering.ready(reader):
                 return [self.waits.answer(arrival, client, gathering.read(reader), now)]
             if timeout == 0:
-                raise gathering.missing(f"too early at {found.title}", reader)
+                raise gathering.missing(f"poll failed at {found.title}", reader)
             wait = self.waits.open(arrival, client, gathering, reader, now, timeout, within)
             self._topics[found.key] = found
             found.gather(wait, gathering)
@@ -180,7 +182,7 @@ class Mailbox:
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget topics of a namespace (None: all of them).
 
-        :returns: how many of them held messages, and the waits at them, in order, which are to fail.
+        :returns: how many of them had messages, and the waits at them, in order, which the caller must fail.
         """
         keys = list(self._topics) if names is None else [(namespace, name) for name in names]
         found = [self._topics.pop(key) for key in keys if key[0] == namespace and key in self._topics]
@@ -196,11 +198,11 @@ class Mailbox:
     # -- hosts -------------------------------------------------------------------------------------------------------------
 
     def hosts_changed(self, now: float) -> list[Outcome]:
-        """Who is in which group, or has which role, may have changed."""
+        """The group or the role of a host may have changed."""
         return [outcome for gathering in list(self.gatherings) for outcome in gathering.look_again(now)]
 
     def host_lost(self, host: str, now: float) -> list[Outcome]:
-        """A host was lost; its own waits are not this one's to end."""
+        """A host was lost: fail the waits that need it. The caller ends the host's own waits."""
         needing = [gathering for gathering in self.gatherings if gathering.needs(host)]
         return [outcome for gathering in needing for outcome in gathering.end_hopeless(now)]
 
@@ -212,32 +214,33 @@ class Mailbox:
         return self._topics.get((namespace, name)) or _Topic(self, namespace, name)
 
     def _refuse(self, topic: _Topic, room: int) -> None:
-        """Raise LinesyncFailed when a message of this size cannot be kept."""
+        """Raise LinesyncFailed if a message of this size cannot be kept."""
         if len(topic.messages) >= MESSAGES_MAX:
-            raise LinesyncFailed(f"{topic.title} already holds {MESSAGES_MAX} messages; use another one, or reset it")
+            raise LinesyncFailed(f"{topic.title} already has {MESSAGES_MAX} messages; use another one, or reset it")
         if not topic.messages and self._written >= TOPICS_MAX:
             raise LinesyncFailed(
-                f"{topic.title} cannot be created: this hub already keeps {TOPICS_MAX}; reset those no longer used"
+                f"{topic.title} cannot be created: this hub already has {TOPICS_MAX} topics; "
+                "reset those that are no longer used"
             )
         if self._taken + room > self._room:
             raise LinesyncFailed(
-                f"{topic.title} takes no more: the messages on this hub take {self._taken >> 10} KiB of "
-                f"{self._room >> 10}; reset topics that are no longer used"
+                f"the message does not fit into {topic.title}: the messages on this hub use {self._taken >> 10} of "
+                f"{self._room >> 10} KiB; reset topics that are no longer used"
             )
 
     def remove(self, topic: _Topic) -> None:
-        """Forget a topic that has no message and no wait; one that was reset is gone already."""
+        """Forget a topic without messages and waits, unless a reset has already forgotten it."""
         if self._topics.get(topic.key) is topic:
             del self._topics[topic.key]
 
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """What one wait of a topic is for.
+    """The messages that one wait asks for.
 
-    :ivar apart: whose messages do not count, None when all do.
-    :ivar due: the number of the message that will end it.
-    :ivar turn: its place in the order of arrival.
+    :ivar apart: the member whose messages do not count; None if all count.
+    :ivar due: the number of the message that will end the wait.
+    :ivar turn: the wait's place in the order of arrival.
     """
 
     first: int
@@ -248,17 +251,17 @@ class _Reading:
 
 
 class _Topic(Place):
-    """One topic: its messages, and who waits for more."""
+    """One topic: its messages, and the waits for more."""
 
     def __init__(self, home: Mailbox, namespace: str, name: str) -> None:
         super().__init__("topic", namespace, name)
         self.messages: list[Message] = []
         self.room = 0
-        """Bytes that all messages take."""
+        """The bytes of all its messages, as :func:`_room` counts them."""
         self._home = home
         self._rooms: list[int] = []
         self._of: dict[str, list[int]] = {}
-        """By sender: how many messages of others stood before each of its own."""
+        """For each sender: how many messages of others come before each of its own."""
         self._last: dict[str, Last] = {}
         self._readings: dict[Wait, _Reading] = {}
         self._due: dict[int, dict[Wait, _Reading]] = {}
@@ -269,7 +272,7 @@ class _Topic(Place):
     # -- writing ---------------------------------------------------------------------------------------------------------------
 
     def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
-        """Add a message; :meth:`serve` then serves those who waited for it."""
+        """Add a message. Call :meth:`serve` to end the waits for it."""
         own = self._of.setdefault(sender, [])
         own.append(len(self.messages) - len(own))
         message = Message(number=len(self.messages) + 1, sender=sender, items=items)
@@ -280,7 +283,7 @@ class _Topic(Place):
         return message.number
 
     def serve(self, sender: str, now: float) -> list[Outcome]:
-        """Serve those who waited for the newest message, which is of that sender."""
+        """End the waits for the newest message, which is from this sender."""
         number = len(self.messages)
         for wait, reading in self._apart.get(sender, {}).items():
             self._unfile(wait, reading)
@@ -297,16 +300,16 @@ class _Topic(Place):
     # -- reading ---------------------------------------------------------------------------------------------------------------
 
     def holds(self, reading: _Reading) -> bool:
-        """Whether the first message that is asked for is there."""
+        """Whether the first message of a reading is there."""
         return self._countable(reading) >= reading.first
 
     def read(self, reading: _Reading) -> Messages:
-        """The messages that are asked for, as far as they are there and there is room in one answer."""
+        """The messages of a reading that are there, as many as fit into one answer."""
         before: Sequence[int] = self._of.get(reading.apart, ()) if reading.apart is not None else ()
         found: list[Message] = []
         room = 0
         for number in range(reading.first, min(reading.first + reading.most - 1, self._countable(reading)) + 1):
-            place = number + bisect_left(before, number) - 1  # past those of the reader's own that stand before it
+            place = number + bisect_left(before, number) - 1  # skips the reader's own messages before it
             room += self._rooms[place]
             if found and room > ANSWER_ROOM:
                 break
@@ -315,16 +318,16 @@ class _Topic(Place):
         return Messages(messages=tuple(found))
 
     def _countable(self, reading: _Reading) -> int:
-        """How many messages count for a reader."""
+        """How many messages count for a reading."""
         return len(self.messages) - (len(self._of.get(reading.apart, ())) if reading.apart is not None else 0)
 
-    # -- coming and going ------------------------------------------------------------------------------------------------------
+    # -- waits -----------------------------------------------------------------------------------------------------------------
 
     def everybody(self) -> list[Wait]:
         return [*self._readings, *(wait for gathering in self._gatherings.values() for wait in gathering.everybody())]
 
     def enter(self, wait: Wait, reading: _Reading) -> None:
-        """Add somebody whose first message is not there yet."""
+        """Add a wait whose first message is not there yet."""
         self._turn += 1
         reading.turn = self._turn
         reading.due = reading.first + len(self.messages) - self._countable(reading)
@@ -334,13 +337,13 @@ class _Topic(Place):
             self._apart.setdefault(reading.apart, {})[wait] = reading
 
     def gathering(self, group: str, role: str) -> Gathering:
-        """Those who wait for a group, or for a role in it: as they stand, or as they would begin."""
+        """The gathering for a group, or for a role in it: the existing one, or a new one that is not kept yet."""
         return self._gatherings.get((group, role)) or Gathering(
             self._home.waits, self._home.groups, self.key, self._last, group, role, self._gathered
         )
 
     def gather(self, wait: Wait, gathering: Gathering) -> None:
-        """Add somebody to them."""
+        """Add a wait to a gathering."""
         self._gatherings[gathering.whom] = gathering
         self._home.gatherings[gathering] = None
         gathering.enter(wait)
@@ -378,20 +381,24 @@ class _Topic(Place):
 
     # -- in words --------------------------------------------------------------------------------------------------------------
 
-    def missing(self, headline: str, reading: _Reading) -> TimedOut:
-        """Word a timeout: which message was waited for, how many are there, and from whom."""
+    def missing(self, reading: _Reading, timeout: float = 0) -> TimedOut:
+        """The error for a timeout or a poll (0): the message that is missing, and how many there are from whom."""
         senders = [sender for sender in self._of if sender != reading.apart]
         there = self._countable(reading)
-        whose = "" if reading.apart is None else f" from others than {reading.apart}"
+        whose = "" if reading.apart is None else f" from a sender other than {reading.apart}"
+        if senders:
+            so_far = f"{there} so far, from {names_in_words(senders, len(senders))}"
+        else:
+            so_far = "no host has sent one" if reading.apart is None else "no other sender has sent one"
+        message = f"message {reading.first} of {self.title}{whose}"
+        after = f"timed out after {seconds_in_words(timeout)} waiting for {message}"
         return TimedOut(
-            f"{headline}: message {reading.first}{whose} is not there; {there} are, "
-            f"from {names_in_words(senders, len(senders))}",
+            f"{after if timeout else f'{message} is not there yet'}: {so_far}",
             details={"first": reading.first, "messages": there, "senders": senders[:LISTED]},
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:
-        after = seconds_in_words(wait.timeout or 0)
-        return self.missing(f"timed out after {after} at {self.title}", self._readings[wait])
+        return self.missing(self._readings[wait], wait.timeout or 0)
 
     def status(self, now: float) -> dict[str, object]:
         namespace, name = self.key
@@ -417,9 +424,9 @@ class _Topic(Place):
 
 
 def _room(items: tuple[str, ...]) -> int:
-    """The bytes that a message of these items is counted as: no fewer than it takes in an answer, escapes included.
+    """The bytes counted for a message of these items: at least as many as it takes in an answer, including escapes.
 
-    :raises UsageError: it is too large.
+    :raises UsageError: the message is too large.
     """
     if len(items) > ITEMS_MAX or sum(map(len, items)) > TEXT_MAX:
         raise _too_large()
@@ -433,5 +440,6 @@ def _room(items: tuple[str, ...]) -> int:
 
 def _too_large() -> UsageError:
     return UsageError(
-        f"a message has at most {ITEMS_MAX} items, of {TEXT_MAX >> 10} KiB together; send several, or copy a file instead"
+        f"the message is too large: it may have at most {ITEMS_MAX} items and {TEXT_MAX >> 10} KiB; "
+        "send several messages, or copy a file instead"
     )

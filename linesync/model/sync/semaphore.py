@@ -1,22 +1,19 @@
-"""Counting semaphores with dissem's rules: created at 0 by first use, changed by any amount, never below 0.
+"""Counting semaphores with dissem's rules: the first use creates one with the value 0, and the value never gets negative.
 
-1. ``+N`` gives N units and never waits. ``-N`` takes N units, or waits until that many are there. ``0`` reads
-   the value.
-2. Takers are served strictly first come, first served: one that wants 3 and stands at the head keeps a later
-   one that wants 1 waiting, even while 2 units are there. Otherwise a stream of small takers would starve the
-   large one.
-3. Whenever units come in or the queue changes, takers are served from the head for as long as the value
-   covers the head: ``+4`` wakes four takers of 1.
-4. What is taken is at first provisional. Confirmed, it has left the semaphore for good; if the client is gone
-   first, it goes back and serves the next ones. Giving is final at once.
-5. Units may be taken to *hold*: confirmed, they still belong to the semaphore, and go back when their client
-   gives them back or is gone.
-6. A bound, once asked for, is the most that value and lent units may come to: giving more is refused, and so is
-   waiting for more than it. Who asks for another bound is refused; a reset forgets it.
-7. A semaphore with the value 0, without a bound, nobody waiting and nothing lent is the same as one that never
-   was, and is forgotten.
+1. ``+N`` gives N units and never waits. ``-N`` takes N units, or waits until there are N. ``0`` reads the value.
+2. Takers are served strictly in order of arrival. While the first taker wants 3 and there are 2 units, a later taker of 1
+   waits too. Otherwise a stream of small takers would starve a large one.
+3. Whenever units arrive or the queue changes, takers are served from the head as long as there are enough units for the
+   head: ``+4`` serves four takers of 1.
+4. A taker's units are at first lent. When the client confirms them, they have left the semaphore. If the client goes away
+   first, they return and serve the next takers. Giving is final immediately.
+5. A taker may *hold* its units. After it has confirmed them they are still lent, and they return when the client gives
+   them back or goes away.
+6. A bound limits the sum of the value and the lent units. A call sets it; until a reset, a call with another bound is
+   refused, and so is a call that gives or wants more than the bound allows.
+7. A semaphore with the value 0, no bound, no waiting taker and no lent units is forgotten: it equals a new one.
 
-Units are conserved: all given, less all confirmed for good, less all lent, is the value.
+Units are conserved: the value is the number of units given, less those that left, less those that are lent.
 """
 
 from __future__ import annotations
@@ -32,9 +29,11 @@ from .waits import Acting, Edge, Hold, Place, Wait, Waits
 
 __all__ = ["Semaphores"]
 
-UNITS_MAX = (1 << 53) - 1  # units of one semaphore, taken provisionally ones included: exact in every JSON reader
-NAMES_MAX = 10_000  # semaphores that exist at once
-QUEUE_LISTED = 100  # takers in the details of one error
+UNITS_MAX = (
+    1 << 53
+) - 1  # most units of one semaphore, lent ones included: every JSON reader reads this number exactly
+NAMES_MAX = 10_000  # most semaphores at a time
+QUEUE_LISTED = 100  # most takers in the details of one error
 
 
 class Semaphores:
@@ -63,13 +62,14 @@ class Semaphores:
     ) -> list[Outcome]:
         """Give (``delta`` > 0), take (< 0) or read (0) units; at most 2**53 - 1.
 
-        :param timeout: seconds to wait for units; 0 polls, None waits for ever.
-        :param hold: what is taken goes back with its client.
-        :param bound: the most units it may ever have; 0 asks for none.
-        :returns: :class:`Level` for this arrival, provisional when it took, and for those it woke; nothing
-            while it waits; else its failure: UsageError (a bad name, amount or timeout), TimedOut (a poll
-            with too few units), Mismatch (the bound, or another one), LinesyncFailed (too many names or
-            waits).
+        :param timeout: seconds to wait for units; 0 polls, None waits without limit.
+        :param hold: the units return when the client goes away.
+        :param bound: the most units that the semaphore may have; 0 to set no bound.
+        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Level` for this arrival (provisional if it takes units) and for each taker that it serves; an
+            empty list while it waits; else the failure of this arrival: UsageError (a bad name, amount or timeout),
+            TimedOut (a poll with too few units), Mismatch (more than the bound, or another bound), LinesyncFailed (too
+            many names or waits).
         """
 
         def join() -> list[Outcome]:
@@ -77,8 +77,8 @@ class Semaphores:
             check_name("semaphore", name)
             check_timeout(timeout)
             if abs(delta) > UNITS_MAX or not 0 <= bound <= UNITS_MAX:
-                wrong = f"a change by {delta}" if abs(delta) > UNITS_MAX else f"a bound of {bound}"
-                raise UsageError(f"a semaphore has 0 to {UNITS_MAX} units, so {wrong} is none; give another number")
+                wrong = f"change by {delta}" if abs(delta) > UNITS_MAX else f"bound {bound}"
+                raise UsageError(f"invalid {wrong}: a semaphore has 0 to {UNITS_MAX} units")
             if hold and delta >= 0:
                 raise UsageError("only units that are taken can be held; give a negative amount")
             semaphore = self._named.get((namespace, name)) or _Semaphore(self, self._waits, namespace, name)
@@ -101,26 +101,26 @@ class Semaphores:
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Empty semaphores of a namespace (None: all of them).
 
-        :returns: how many, and the waits that are to fail, what is lent included.
+        :returns: how many semaphores, and the waits that the caller must fail, including those with lent units.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else list(self._named)
         found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
         return len(found), [wait for semaphore in found for wait in semaphore.empty()]
 
     def refuse_new(self, semaphore: _Semaphore) -> None:
-        """Raise LinesyncFailed when this one does not exist yet and there are too many."""
+        """Raise LinesyncFailed if this semaphore does not exist yet and there are too many already."""
         if semaphore.key not in self._named and len(self._named) >= NAMES_MAX:
             raise LinesyncFailed(
-                f"{semaphore.title} cannot be created: this hub already holds {NAMES_MAX} semaphores; "
-                "take the units out of those no longer used"
+                f"{semaphore.title} cannot be created: this hub already has {NAMES_MAX} semaphores; "
+                "take the units out of those that are no longer used"
             )
 
     def add(self, semaphore: _Semaphore) -> None:
-        """Remember a semaphore that is about to hold something."""
+        """Keep a semaphore that is about to have units or waits."""
         self._named[semaphore.key] = semaphore
 
     def remove(self, semaphore: _Semaphore) -> None:
-        """Forget a semaphore that holds nothing."""
+        """Forget a semaphore without units, waits and bound."""
         self._named.pop(semaphore.key, None)
 
 
@@ -134,24 +134,27 @@ class _Semaphore(Place):
         self._home = home
         self._waits = waits
         self.value = 0
-        # Ordered, for taking from the front costs an ordinary dictionary a walk over what was taken before.
+        # An OrderedDict, since a plain dict would search for its first entry past all that were removed there.
         self._queue: OrderedDict[Wait, int] = OrderedDict()
-        self._lent: dict[Wait, int] = {}  # unconfirmed and held
-        self._holders: set[Wait] = set()  # those who take in order to hold
-        self._out = 0  # units in _lent
+        self._lent: dict[Wait, int] = {}  # units that are not confirmed, or are held
+        self._holders: set[Wait] = set()  # the waits that asked to hold
+        self._out = 0  # the sum of the units in _lent
         self._bound = 0
 
     def check_bound(self, bound: int, wanted: int) -> None:
-        """Raise Mismatch where a bound that is asked for cannot be."""
+        """Raise Mismatch if this bound cannot be set.
+
+        :param wanted: the units that the call wants to take.
+        """
         if self._bound not in (0, bound):
             raise Mismatch(
-                f"{self.title} is bounded by {self._bound} units, set by an earlier call, and you came with {bound}; "
-                "use one bound everywhere, or another name",
+                f"{self.title} has a bound of {self._bound} units from an earlier call, but this call sets {bound}; "
+                "use the same bound everywhere, or another name",
                 details={"bound": self._bound, "yours": bound},
             )
         if self.value + self._out > bound:
             raise Mismatch(
-                f"{self.title} has {self.value + self._out} units already, more than the bound of {bound}; "
+                f"{self.title} already has {self.value + self._out} units, more than the bound of {bound}; "
                 "take some out, or reset it first",
                 details={"value": self.value, "lent": self._out, "bound": bound},
             )
@@ -159,25 +162,25 @@ class _Semaphore(Place):
         queued = max(self._queue.values(), default=0) if not self._bound else 0
         if queued > bound:
             raise Mismatch(
-                f"{self.title} has somebody waiting for {queued} units, more than the bound of {bound}; "
-                "use a larger bound, or let that one give up first",
+                f"a client is waiting for {queued} units of {self.title}, more than the bound of {bound}; "
+                "use a larger bound, or end that wait first",
                 details={"bound": bound, "wanted": queued},
             )
 
     def _refuse_more(self, wanted: int, bound: int) -> None:
         if bound and wanted > bound:
             raise Mismatch(
-                f"{self.title} never has more than {bound} units, and you want {wanted}; ask for less",
+                f"{self.title} never has more than {bound} units, but this call wants {wanted}; ask for fewer",
                 details={"bound": bound, "wanted": wanted},
             )
 
     def give(self, units: int, bound: int) -> None:
-        """Add units; :meth:`settle` then serves the takers."""
+        """Add units. Call :meth:`settle` to serve the takers."""
         most = bound or self._bound or UNITS_MAX
         if self.value + self._out + units > most:
             lent = f" and has lent {self._out}" if self._out else ""
             raise Mismatch(
-                f"{self.title} holds {self.value} units{lent}, and {units} more would exceed its bound of {most}; "
+                f"{self.title} has {self.value} units{lent}, and {units} more would exceed its bound of {most}; "
                 "take some out first",
                 details={"value": self.value, "lent": self._out, "given": units, "bound": most},
             )
@@ -197,10 +200,10 @@ class _Semaphore(Place):
         bound: int,
         within: str,
     ) -> list[Outcome]:
-        """Queue up for units and serve whoever can be served."""
+        """Queue an arrival for units, and serve the takers."""
         self._refuse_more(units, bound or self._bound)
         if timeout == 0 and (self._queue or self.value < units):
-            raise self._short(f"{self.title} has not enough", units, None)
+            raise self._short(f"{self.title} has too few units", units, None)
         self._home.refuse_new(self)
         wait = self._waits.open(arrival, client, self, client.host, now, timeout, within)
         self._home.add(self)
@@ -211,14 +214,14 @@ class _Semaphore(Place):
         return self.settle(now)
 
     def empty(self) -> list[Wait]:
-        """Let all units go; the waits that are to fail with that."""
-        self.value = -self._out  # what comes back from them fills it to 0
+        """Drop all units; returns the waits that the caller must fail."""
+        self.value = -self._out  # the lent units fill it up to 0 when those waits end
         self._bound = 0
         self._vanish_if_empty()
         return [*self._queue, *self._lent]
 
     def _short(self, headline: str, wanted: int, before: Wait | None) -> TimedOut:
-        """Word a timeout: the value, and who is served before that wait, or at all."""
+        """The error for a timeout: the value, and the takers before the wait ``before`` (None: all takers)."""
         first = islice(self._queue.items(), QUEUE_LISTED)
         ahead = list(takewhile(lambda entry: entry[0] is not before, first))
         told = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_TOLD]]
@@ -277,14 +280,14 @@ class _Semaphore(Place):
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
         held = {wait: units for wait, units in self._lent.items() if wait in self._holders}
-        # What is not held may be given by anybody, whether it was there before or not.
+        # Any client may give units that are not held, whether they came from this semaphore or not.
         there = self.value + sum(held.values())
         lost = sum(units for wait, units in held.items() if not acting.holder(wait))
         reach = there - lost
         most = self._bound - lost if self._bound else UNITS_MAX
         for place, (wait, units) in enumerate(self._queue.items()):
             if reach < units <= there or units > most:
-                # It waits for those who hold, and with it whoever is behind it.
+                # This taker waits for the holders, and so do all takers behind it.
                 blocked = set(islice(self._queue, place, None))
                 return [one for one in waits if one not in blocked]
             if units > there:

@@ -1,4 +1,4 @@
-"""Folded lists of members: what is folded is read back, and no text takes long or much memory."""
+"""Folded lists of members: unfolding gives the same names back, and no text takes much time or memory."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ _MEMBER = _WORD | st.builds("{}#{}".format, _WORD, _WORD)
 @given(st.lists(_MEMBER, max_size=40), st.randoms(use_true_random=False))
 @example(["a1", "a01", "a001", "a2", "a02", "a10", "a9", "a09"], random.Random(0))
 @example(["1", "2", "3#1", "3#2"], random.Random(0))
-def test_what_is_folded_is_read_back_and_the_same_names_give_the_same_text(
-    names: list[str], draw: random.Random
-) -> None:
+def test_folding_and_unfolding_give_the_same_names(names: list[str], draw: random.Random) -> None:
     text = fold(names)
     if names:
         assert sorted(unfold(text)) == sorted(set(names))
@@ -99,7 +97,7 @@ def test_ranges_stand_for_names(text: str, names: list[str]) -> None:
         "x" * 65,
     ],
 )
-def test_what_is_no_list_is_wrong_usage(text: str) -> None:
+def test_an_invalid_list_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError):
         unfold(text)
 
@@ -140,7 +138,7 @@ def test_hostile_text_takes_neither_long_nor_much_memory(text: str) -> None:
         tracemalloc.stop()
 
 
-def test_hostile_names_are_folded_soon() -> None:
+def test_hostile_names_are_folded_quickly() -> None:
     names = unfold("".join(f"{letter}1" for letter in "abcdefghijklmnopqrstuvwxyz") + ".[1000-9999]")
     begun = time.process_time()
     assert fold(names).endswith("[1000-9999]")

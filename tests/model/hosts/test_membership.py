@@ -1,4 +1,4 @@
-"""Hosts: who has a name, who lives, and what is told of the dead; with a search against a reference model."""
+"""Membership: which host has a name, which hosts are alive, and why others are lost; with a search against a reference model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_host_is_up_once_registered_and_never_seen_before(hosts: Membership) -
     assert hosts.absent("hub") is None
 
 
-def test_a_lease_that_runs_out_is_told_once(hosts: Membership) -> None:
+def test_the_end_of_a_lease_is_reported_once(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     assert hosts.next_timer() == LEASE
     (event,) = hosts.handle_timer(20.0)
@@ -62,7 +62,7 @@ def test_a_lost_line_fails_nothing_before_the_lease_and_is_named_then(hosts: Mem
     assert isinstance(event, HostLost) and event.why == "its line ttyUSB0 is down (the device vanished)"
 
 
-def test_a_line_that_is_back_within_the_lease_was_never_lost(hosts: Membership) -> None:
+def test_a_line_that_is_back_within_the_lease_loses_no_host(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyUSB0", 0.0)
     hosts.line_lost("sut1", "s1")
     assert hosts.line_back("sut1", "s1", "ttyUSB1", 10.0) == []
@@ -78,7 +78,7 @@ def test_a_session_may_resume_after_it_was_lost_and_be_lost_again(hosts: Members
     assert causes(hosts.handle_timer(120.0)) == [("s1", Cause.LINE_LOST)]
 
 
-def test_a_name_that_a_live_host_has_is_refused_with_words_that_tell_what_to_do(hosts: Membership) -> None:
+def test_the_name_of_a_live_host_is_refused_and_the_error_says_what_to_do(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "ab12cd", "/dev/ttyS0", 0.0)
     hosts.heard("sut1", "s1", 3.0)
     with pytest.raises(NotAllowed) as caught:
@@ -90,7 +90,7 @@ def test_a_name_that_a_live_host_has_is_refused_with_words_that_tell_what_to_do(
     assert hosts.heard("sut1", "s2", 4.0) == [] and hosts.next_timer() == LEASE
 
 
-def test_the_same_life_on_a_new_session_takes_its_name_along(hosts: Membership) -> None:
+def test_the_same_life_keeps_its_name_on_a_new_session(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     events = hosts.register("sut1", "s2", "boot1", "tcp", 1.0)
     assert causes(events) == [("s1", Cause.RESTARTED)] and events[-1] == up("sut1", "s2")
@@ -108,13 +108,13 @@ def test_another_life_may_take_the_name_while_the_old_line_is_down(hosts: Member
     assert causes(hosts.register("sut1", "s2", "boot2", "tcp2", 1.0)) == [("s1", Cause.RESTARTED)]
 
 
-def test_a_new_life_after_the_loss_is_no_second_loss(hosts: Membership) -> None:
+def test_a_new_life_after_a_loss_does_not_report_a_second_loss(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     hosts.handle_timer(20.0)
     assert hosts.register("sut1", "s2", "boot2", "ttyS1", 30.0) == [up("sut1", "s2")]
 
 
-def test_what_comes_in_the_name_of_an_old_session_is_ignored(hosts: Membership) -> None:
+def test_calls_for_an_old_session_are_ignored(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     hosts.register("sut1", "s2", "boot2", "ttyS0", 1.0)
     hosts.line_lost("sut1", "s1")
@@ -125,7 +125,7 @@ def test_what_comes_in_the_name_of_an_old_session_is_ignored(hosts: Membership) 
     assert causes(hosts.handle_timer(21.0)) == [("s2", Cause.LINE_LOST)]
 
 
-def test_a_host_that_stops_is_lost_at_once_and_does_not_come_back_by_a_stale_frame(hosts: Membership) -> None:
+def test_a_stale_frame_does_not_revive_a_host_that_stopped(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     events = hosts.ended("sut1", "s1", Cause.STOPPED, "its agent was stopped", 1.0)
     assert causes(events) == [("s1", Cause.STOPPED)]
@@ -133,7 +133,7 @@ def test_a_host_that_stops_is_lost_at_once_and_does_not_come_back_by_a_stale_fra
     assert hosts.absent("sut1") is Cause.STOPPED and hosts.next_timer() is None
 
 
-def test_a_stalled_hub_gives_every_lease_one_period_more(hosts: Membership) -> None:
+def test_a_stalled_hub_gives_every_host_a_full_lease(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     hosts.extend_all(100.0)
     assert hosts.handle_timer(100.0) == []
@@ -147,7 +147,7 @@ def test_registering_again_in_the_same_session_renews_the_values(hosts: Membersh
     assert row["published"] == {"ip": "2"} and row["capabilities"] == [] and row["since"] == 5.0
 
 
-def test_status_tells_up_from_quiet_from_lost(hosts: Membership) -> None:
+def test_status_distinguishes_up_quiet_and_lost(hosts: Membership) -> None:
     hosts.register("c", "s1", "boot1", "ttyS0", 0.0)
     hosts.register("b", "s2", "boot2", "ttyS1", 0.0)
     hosts.register("a", "s3", "boot3", "ttyS2", 0.0)

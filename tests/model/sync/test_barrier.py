@@ -1,4 +1,4 @@
-"""Count barriers, in sentences; the search against a reference model is in test_barrier_search.py."""
+"""Barriers by count, by example; the search against a reference model is in search/test_barrier_search.py."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_next_arrival_opens_the_next_generation(room: Room) -> None:
         assert isinstance(value, Released) and value.generation == generation
 
 
-def test_a_generation_that_everybody_left_uses_its_number_again(room: Room) -> None:
+def test_the_number_of_a_generation_that_all_left_is_used_again(room: Room) -> None:
     room.arrive("x", "a", timeout=1)
     room.waits.handle_timer(1.0)
     assert len(room.barriers) == 0
@@ -94,7 +94,7 @@ def test_a_retry_joins_once_and_gets_the_same_result(room: Room) -> None:
     assert len(room.barriers) == 0
 
 
-def test_a_retry_over_a_new_connection_takes_the_arrival_along(room: Room) -> None:
+def test_a_retry_moves_the_arrival_to_the_new_connection(room: Room) -> None:
     room.arrive("x", client("a", "1"))
     room.arrive("x", client("a", "2"))
     assert room.waits.client_gone(client("a", "1"), 0.0, Cause.CLIENT_GONE) == []
@@ -111,7 +111,7 @@ def test_another_count_is_refused_and_both_counts_are_named(room: Room) -> None:
     room.arrive("y", "b", 3)
     error = only_error(room.arrive("z", "c", 2))
     assert isinstance(error, Mismatch)
-    assert "count of 3" in str(error) and "(a, b)" in str(error) and "you came for a count of 2" in str(error)
+    assert "count of 3" in str(error) and "(arrived: a, b)" in str(error) and "is for a count of 2" in str(error)
     assert error.details == {
         "count": 3,
         "stands": "for a count of 3",
@@ -136,7 +136,7 @@ def test_a_timeout_names_who_arrived_and_how_many_are_missing(room: Room) -> Non
     assert error.details["arrived"] == ["a", "b"] and error.details["missing"] == 1
 
 
-def test_who_left_is_named_with_the_cause_until_it_comes_again(room: Room) -> None:
+def test_a_party_that_left_is_named_with_the_cause_until_it_returns(room: Room) -> None:
     room.arrive("x", "a", 4, timeout=5)
     room.arrive("y", "b", 4)
     room.arrive("w", "c", 4)
@@ -155,7 +155,7 @@ def test_parties_that_time_out_together_all_see_the_same_picture(room: Room) -> 
     assert {error.details["missing"] for error in errors.values()} == {1}
 
 
-def test_a_poll_that_comes_too_early_fails_at_once_and_leaves_no_trace(room: Room) -> None:
+def test_a_poll_of_an_incomplete_barrier_fails_and_changes_nothing(room: Room) -> None:
     error = only_error(room.arrive("x", "a", 2, timeout=0))
     assert isinstance(error, TimedOut)
     assert str(error) == "barrier 'boot' is not complete: 1 of 2 arrived: a; 1 missing"
@@ -184,7 +184,7 @@ def test_giving_up_after_the_release_answers_with_the_release(room: Room) -> Non
 def test_a_second_live_arrival_of_one_member_is_refused(room: Room) -> None:
     room.arrive("x", client("a", "1"), 3, as_member="a#net")
     error = only_error(room.arrive("y", client("a", "2"), 3, as_member="a#net"))
-    assert isinstance(error, Mismatch) and "one too many" in str(error) and "a#net" in str(error)
+    assert isinstance(error, Mismatch) and "is already waiting at" in str(error) and "a#net" in str(error)
     assert room.arrive("z", client("a", "2"), 3, as_member="a#disk") == []
 
 
@@ -203,7 +203,7 @@ def test_namespaces_keep_equal_names_apart(room: Room) -> None:
     assert [row["namespace"] for row in room.barriers.status(0.0)] == ["run1", "run2"]
 
 
-def test_status_tells_who_arrived_since_when_and_how_many_are_missing(room: Room) -> None:
+def test_status_shows_arrivals_and_the_number_missing(room: Room) -> None:
     room.arrive("x", client("a", "7"), 3, now=1.0)
     (row,) = room.barriers.status(4.0)
     assert row == {
@@ -232,7 +232,7 @@ def test_a_bad_name_is_wrong_usage(room: Room, name: str) -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1.0, float("nan"), float("inf"), 1e12])
-def test_a_timeout_that_is_no_time_is_wrong_usage(room: Room, timeout: float) -> None:
+def test_an_invalid_timeout_is_wrong_usage(room: Room, timeout: float) -> None:
     assert isinstance(only_error(room.arrive("x", "a", timeout=timeout)), UsageError)
 
 
@@ -241,7 +241,7 @@ def test_a_bad_member_is_wrong_usage(room: Room, member: str) -> None:
     assert isinstance(only_error(room.arrive("x", "a", as_member=member)), UsageError)
 
 
-def test_a_name_that_was_forgotten_never_repeats_a_generation(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forgotten_name_never_repeats_a_generation(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past_module, "NAMES_REMEMBERED", 2)
     seen: dict[str, list[int]] = {}
     for turn, name in enumerate("abcabcaabbcc"):
@@ -259,7 +259,7 @@ def test_the_name_longest_unused_is_forgotten_first(room: Room, monkeypatch: pyt
     assert isinstance(value, Released) and value.generation == 2
 
 
-def test_a_thousand_parties_with_one_timeout_are_told_without_a_thousand_names_each(room: Room) -> None:
+def test_the_errors_of_a_thousand_parties_that_time_out_are_short(room: Room) -> None:
     for number in range(1000):
         room.arrive(f"x{number}", f"host{number}", 1001, timeout=5)
     errors = failed(room.waits.handle_timer(5.0))

@@ -1,4 +1,4 @@
-"""How barriers end and how their names are used again: aborts, one use, lingering, reset; in sentences."""
+"""How barriers end and how their names are used again: aborts, one use, lingering, resets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def generation(events: list[Event], arrival: str) -> int:
 # -- aborts ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_abort_is_seen_by_all_with_its_reason_and_by_who_does_it(hall: Hall) -> None:
+def test_an_abort_fails_all_parties_and_the_aborting_one_with_its_reason(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c")
     hall.barrier("y", "b", "a,b,c")
     events = hall.barrier("z", "c", "a,b,c", abort="the kernel did not boot")
@@ -45,7 +45,7 @@ def test_an_abort_is_seen_by_all_with_its_reason_and_by_who_does_it(hall: Hall) 
     assert len(hall.services.barriers) == 0
 
 
-def test_those_who_come_after_an_abort_are_told_once_each(hall: Hall) -> None:
+def test_each_later_arrival_gets_the_abort_once(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", abort="no disk")
     assert isinstance(error(hall.barrier("y", "b", "a,b,c"), "y"), Aborted)
     assert hall.barrier("y2", "b", "a,b,c") == []
@@ -54,7 +54,7 @@ def test_those_who_come_after_an_abort_are_told_once_each(hall: Hall) -> None:
     assert released(hall.barrier("x2", "a", "a,b,c")) == ["y2", "z2", "x2"]
 
 
-def test_a_second_round_works_for_those_who_were_told(hall: Hall) -> None:
+def test_a_second_round_works_after_the_error(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     hall.barrier("y", "b", "a,b", abort="again")
     hall.barrier("x2", "a", "a,b")
@@ -77,14 +77,14 @@ def test_a_member_that_waits_already_may_abort(hall: Hall) -> None:
     assert isinstance(error(hall.barrier("z", "b", "a,b"), "z"), Aborted)
 
 
-def test_who_is_no_member_or_names_others_cannot_abort(hall: Hall) -> None:
+def test_only_a_member_with_the_same_terms_can_abort(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     assert isinstance(error(hall.barrier("y", "c", "a,b", abort="no"), "y"), Mismatch)
     assert isinstance(error(hall.barrier("z", "b", "b,c", abort="no"), "z"), Mismatch)
     assert released(hall.barrier("w", "b", "a,b")) == ["x", "w"]
 
 
-def test_by_count_an_abort_is_told_to_as_many_as_had_not_come(hall: Hall) -> None:
+def test_by_count_as_many_arrivals_as_were_missing_get_the_abort(hall: Hall) -> None:
     hall.barrier("x", "a", 4)
     events = hall.barrier("y", "b", 4, abort="no disk")
     assert list(failed(events)) == ["x", "y"]
@@ -100,7 +100,7 @@ def test_by_count_a_second_round_works(hall: Hall) -> None:
     assert released(hall.barrier("y2", "b", 2)) == ["x2", "y2"]
 
 
-def test_by_count_a_named_member_that_waits_already_is_not_counted_twice_as_it_aborts(hall: Hall) -> None:
+def test_by_count_an_aborting_member_that_already_waits_counts_once(hall: Hall) -> None:
     hall.barrier("x", "a/1", 3, as_member="a")
     hall.barrier("y", "a/2", 3, as_member="a", abort="no disk")
     assert isinstance(error(hall.barrier("z", "b", 3), "z"), Aborted)
@@ -119,7 +119,7 @@ def test_an_abort_is_forgotten_after_ten_minutes(hall: Hall) -> None:
     assert hall.barrier("z2", "b", "a,b") == []
 
 
-def test_an_abort_does_not_concern_those_who_come_with_other_terms(hall: Hall) -> None:
+def test_an_abort_does_not_affect_arrivals_with_other_terms(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b", abort="no disk")
     assert hall.barrier("y", "b", "b,c") == []
 
@@ -139,7 +139,7 @@ def test_a_reason_has_a_kilobyte_at_most(hall: Hall) -> None:
     assert isinstance(error(hall.barrier("z", "a", "a,b", abort="é" * 512), "z"), Aborted)
 
 
-def test_an_abort_of_what_was_for_one_use_and_is_used_is_refused(hall: Hall) -> None:
+def test_an_abort_of_a_used_up_name_is_refused(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b", reuse="once")
     hall.barrier("y", "b", "a,b", reuse="once")
     assert isinstance(error(hall.barrier("z", "a", "a,b", reuse="once", abort="too late"), "z"), Mismatch)
@@ -150,19 +150,20 @@ def test_an_abort_of_what_was_for_one_use_and_is_used_is_refused(hall: Hall) -> 
 
 
 @pytest.mark.parametrize("party", [2, "a,b"])
-def test_an_arrival_at_what_was_for_one_use_is_an_error_that_says_so(hall: Hall, party: int | str) -> None:
+def test_an_arrival_at_a_used_up_name_is_refused(hall: Hall, party: int | str) -> None:
     hall.barrier("x", "a", party, reuse="once")
     assert released(hall.barrier("y", "b", party, reuse="once")) == ["x", "y"]
     hall.now += 7
     fault = error(hall.barrier("z", "a", party, reuse="once"), "z")
     assert isinstance(fault, Mismatch) and fault.exit_code == 5
     assert str(fault) == (
-        "barrier 'boot' was for one use and was released 7 s ago, with a, b; use another name, or 'linesync reset' it first"
+        "barrier 'boot' was for one use and was released 7 s ago (arrived: a, b); "
+        "use another name, or run 'linesync reset' first"
     )
     assert fault.details == {"generation": 1, "arrived": ["a", "b"], "released": 7.0}
 
 
-def test_what_was_for_one_use_refuses_those_with_other_terms_in_the_same_words(hall: Hall) -> None:
+def test_a_used_up_name_refuses_other_terms_with_the_same_error(hall: Hall) -> None:
     hall.barrier("x", "a", 1, reuse="once")
     for number, (party, reuse) in enumerate([(2, "once"), (1, ""), ("a,b", ""), (1, "linger=5")]):
         assert "for one use" in str(error(hall.barrier(f"y{number}", "a", party, reuse=reuse), f"y{number}"))
@@ -189,7 +190,7 @@ def test_a_reset_lets_a_name_for_one_use_be_used_again(hall: Hall) -> None:
     assert generation(hall.barrier("y", "a", 1, reuse="once"), "y") == 2
 
 
-def test_those_who_come_during_the_check_of_the_one_use_are_refused_after_it(hall: Hall) -> None:
+def test_arrivals_during_the_check_of_a_name_for_one_use_are_refused(hall: Hall) -> None:
     hall.answering.clear()
     hall.barrier("x", "a", 2, reuse="once")
     hall.now += 5
@@ -207,7 +208,7 @@ def test_those_who_come_during_the_check_of_the_one_use_are_refused_after_it(hal
 
 
 @pytest.mark.parametrize("party", [2, "a,b,c"])
-def test_latecomers_pass_at_once_in_the_same_generation_while_it_lingers(hall: Hall, party: int | str) -> None:
+def test_late_arrivals_pass_in_the_same_generation_while_it_lingers(hall: Hall, party: int | str) -> None:
     reuse = "linger=30"
     hall.barrier("x", "a", party, reuse=reuse, tolerate=isinstance(party, str))
     if isinstance(party, str):
@@ -238,10 +239,10 @@ def test_other_terms_while_it_lingers_are_refused_and_both_are_named(hall: Hall)
     hall.barrier("x", "a", 1, reuse="linger=5")
     fault = error(hall.barrier("y", "a", 2, reuse="linger=5"), "y")
     assert isinstance(fault, Mismatch)
-    assert "stands for a count of 1, lingering 5 s, and you came for a count of 2, lingering 5 s" in str(fault)
+    assert "is for a count of 1, lingering 5 s, but this arrival is for a count of 2, lingering 5 s" in str(fault)
 
 
-def test_those_who_come_during_the_check_of_what_lingers_pass_after_it(hall: Hall) -> None:
+def test_arrivals_during_the_check_of_a_lingering_name_pass(hall: Hall) -> None:
     hall.answering.clear()
     hall.barrier("x", "a", 2, reuse="linger=5")
     hall.now += 5
@@ -254,15 +255,15 @@ def test_those_who_come_during_the_check_of_what_lingers_pass_after_it(hall: Hal
 
 
 @pytest.mark.parametrize("text", ["twice", "linger", "linger=", "linger=x", "linger=0", "linger=-1", "linger=nan"])
-def test_what_is_no_reuse_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match="give cyclic, once or linger=S"):
+def test_an_invalid_reuse_mode_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="expected cyclic, once or linger=S"):
         Reuse.read(text)
 
 
 # -- reset -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_reset_fails_who_waits_and_says_who_did_it(hall: Hall) -> None:
+def test_a_reset_fails_waits_and_names_who_did_it(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     hall.barrier("y", "b", "a,b", name="other")
     forgotten, waits, events = hall.services.reset("default", ("boot", "boot", "unknown"), "c", hall.now)
@@ -271,7 +272,7 @@ def test_a_reset_fails_who_waits_and_says_who_did_it(hall: Hall) -> None:
     assert len(hall.services.barriers) == 1
 
 
-def test_a_reset_without_names_clears_the_namespace_and_no_other(hall: Hall) -> None:
+def test_a_reset_without_names_clears_only_its_namespace(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.barrier("y", "a", 2, name="net")
     hall.barrier("z", "a", 2, ns="run2")
@@ -287,7 +288,7 @@ def test_a_reset_forgets_aborts_and_lingering(hall: Hall) -> None:
     assert generation(hall.barrier("w", "a", 1, name="net", reuse="linger=500"), "w") == 2
 
 
-def test_a_reset_during_the_check_fails_all_who_came(hall: Hall) -> None:
+def test_a_reset_during_the_check_fails_all_arrivals(hall: Hall) -> None:
     hall.answering.clear()
     hall.barrier("x", "a", 2)
     hall.now += 5
@@ -335,7 +336,7 @@ def kept(past: Past) -> int:
     return total
 
 
-def test_what_was_told_to_all_or_was_released_or_reset_keeps_no_lists(hall: Hall) -> None:
+def test_a_finished_failure_a_release_and_a_reset_keep_no_lists(hall: Hall) -> None:
     past = hall.services.barriers.past
     hall.barrier("x", "a", "a,b", abort="no")
     assert kept(past) == 2
@@ -354,7 +355,7 @@ def test_what_was_told_to_all_or_was_released_or_reset_keeps_no_lists(hall: Hall
     assert kept(past) == 0
 
 
-def test_those_who_left_are_remembered_up_to_a_bound(hall: Hall) -> None:
+def test_the_number_of_remembered_departures_is_limited(hall: Hall) -> None:
     hall.barrier("x", "a", 100, timeout=5)
     for number in range(GONE_REMEMBERED + 10):
         hall.barrier(f"y{number}", f"b/{number}", 100, as_member=f"m{number}")
@@ -365,7 +366,7 @@ def test_those_who_left_are_remembered_up_to_a_bound(hall: Hall) -> None:
     assert list(gone) == [f"m{number}" for number in range(10, GONE_REMEMBERED + 10)]
 
 
-def test_a_loss_is_told_to_those_who_come_later_like_an_abort(hall: Hall) -> None:
+def test_later_arrivals_get_the_error_of_a_loss_like_that_of_an_abort(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c")
     hall.stop("c")
     hall.restart("c")

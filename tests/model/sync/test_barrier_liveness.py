@@ -1,4 +1,4 @@
-"""Before a barrier lets all go, every host that was silent is asked whether it lives; in sentences."""
+"""Before a barrier releases its parties, each silent host is asked for a sign of life."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_where_losses_are_tolerated_the_silent_host_is_left_behind_at_the_end_of
     assert got(events)["y"] == Released(generation=1, parties=("b",), position=1, count=1, lost=("a",))
 
 
-def test_who_comes_during_the_check_is_the_first_of_the_next_generation(hall: Hall) -> None:
+def test_an_arrival_during_the_check_opens_the_next_generation(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -112,7 +112,7 @@ def test_who_comes_during_the_check_is_the_first_of_the_next_generation(hall: Ha
     assert value == Released(generation=2, parties=("c", "hub"), position=1, count=2)
 
 
-def test_enough_who_come_during_the_check_make_the_next_generation_whole(hall: Hall) -> None:
+def test_enough_arrivals_during_the_check_complete_the_next_generation(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -125,7 +125,7 @@ def test_enough_who_come_during_the_check_make_the_next_generation_whole(hall: H
     assert row["generation"] == 3 and [who["name"] for who in row["arrived"]] == ["hub"]  # type: ignore[attr-defined]
 
 
-def test_who_comes_during_the_check_takes_the_place_of_one_who_died(hall: Hall) -> None:
+def test_an_arrival_during_the_check_takes_the_place_of_a_dead_party(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -149,7 +149,7 @@ def test_a_party_that_leaves_during_the_check_makes_it_incomplete_again(hall: Ha
     assert [host for _, host in hall.asked] == ["a", "a"], "it is asked anew"
 
 
-def test_who_came_during_the_check_may_leave_again(hall: Hall) -> None:
+def test_an_arrival_during_the_check_may_leave_again(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b", "c")
@@ -159,25 +159,25 @@ def test_who_came_during_the_check_may_leave_again(hall: Hall) -> None:
     assert released(hall.hear("a")) == ["x", "y"] and len(hall.services.barriers) == 0
 
 
-def test_by_members_nobody_slips_in_during_the_check(hall: Hall) -> None:
+def test_by_members_a_second_arrival_is_refused_during_the_check(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     hall.now += 4
     hall.hear("b")
     hall.barrier("y", "b", "a,b")
-    assert "already there" in str(error(hall.barrier("z", "b/2", "a,b"), "z"))
+    assert "is already waiting at" in str(error(hall.barrier("z", "b/2", "a,b"), "z"))
     assert list(failed(hall.end("a/1"))) == ["x"]
     assert hall.barrier("x2", "a/2", "a,b") == []
     assert released(hall.hear("a")) == ["y", "x2"]
 
 
-def test_a_timeout_during_the_check_says_from_whom_no_sign_came(hall: Hall) -> None:
+def test_a_timeout_during_the_check_names_the_silent_hosts(hall: Hall) -> None:
     hall.speaking = {"b"}
     hall.barrier("x", "a", 2)
     hall.pass_time(5)
     hall.barrier("y", "b", 2, timeout=2)
     fault = error(hall.pass_time(2), "y")
     assert isinstance(fault, TimedOut)
-    assert str(fault).endswith("2 of 2 arrived: a, b; no sign of life from a yet")
+    assert str(fault).endswith("2 of 2 arrived: a, b; no answer yet from a")
     assert fault.details["unheard"] == ["a"] and fault.details["missing"] == 0
 
 
@@ -211,7 +211,7 @@ def test_one_host_in_two_complete_barriers_frees_both(hall: Hall) -> None:
     assert hall.services.barriers._asking == {}
 
 
-def test_thousands_who_come_during_the_check_make_generations_of_the_right_size_and_ask_once(hall: Hall) -> None:
+def test_thousands_of_arrivals_during_the_check_make_correct_generations(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b")
@@ -233,5 +233,5 @@ def test_a_named_member_that_comes_during_the_check_waits_for_the_next_generatio
     hall.barrier("y", "b/1", 2, as_member="n")
     assert hall.barrier("z", "b/2", 2, as_member="o") == []
     assert released(hall.hear("a")) == ["x", "y"]
-    assert "already there" in str(error(hall.barrier("w", "a", 2, as_member="o"), "w"))
+    assert "is already waiting at" in str(error(hall.barrier("w", "a", 2, as_member="o"), "w"))
     assert released(hall.barrier("v", "a", 2, as_member="m")) == ["z", "v"]

@@ -1,4 +1,4 @@
-"""Barriers of named members: who may arrive, who may not, and what a lost host does to all; in sentences."""
+"""Barriers of named members: which arrivals are accepted, and the effect of a lost host."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_two_members_on_one_host_are_two(hall: Hall) -> None:
     assert released(hall.barrier("y", "a/2", "a#1,a#2", as_member="a#2")) == ["x", "y"]
 
 
-def test_who_is_no_member_is_told_who_is(hall: Hall) -> None:
+def test_an_arrival_that_is_not_a_member_is_refused_with_the_members(hall: Hall) -> None:
     refusal = error(hall.barrier("x", "c", "a,b"), "x")
     assert isinstance(refusal, Mismatch) and refusal.details["members"] == ["a", "b"]
-    assert str(refusal).startswith("c is no member of barrier 'boot', which is for a,b;")
+    assert str(refusal).startswith("c is not a member of barrier 'boot', which is for a,b;")
     assert len(hall.services.barriers) == 0
 
 
@@ -58,7 +58,11 @@ def test_another_list_is_refused_and_both_are_named(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     refusal = error(hall.barrier("y", "b", "a,b,c"), "y")
     assert isinstance(refusal, Mismatch)
-    assert "stands for a,b," in str(refusal) and "(a)" in str(refusal) and "you came for a,b,c;" in str(refusal)
+    assert (
+        "is for a,b," in str(refusal)
+        and "(arrived: a)" in str(refusal)
+        and "this arrival is for a,b,c;" in str(refusal)
+    )
     assert refusal.details["stands"] == "for a,b" and refusal.details["yours"] == "for a,b,c"
     assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"]
 
@@ -96,7 +100,7 @@ def test_tolerance_without_members_is_wrong_usage(hall: Hall) -> None:
 def test_a_second_live_client_under_one_members_name_is_refused(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     refusal = error(hall.barrier("y", "a/2", "a,b"), "y")
-    assert isinstance(refusal, Mismatch) and "member a is already there and alive" in str(refusal)
+    assert isinstance(refusal, Mismatch) and "member a is already waiting at barrier 'boot'" in str(refusal)
     assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"], "the first one is not harmed"
 
 
@@ -120,7 +124,7 @@ def test_a_host_that_restarts_is_only_withdrawn_and_may_arrive_again(hall: Hall)
 # -- lost hosts ------------------------------------------------------------------------------------------------------
 
 
-def test_a_lost_member_fails_the_barrier_for_all_at_once_and_the_cause_is_named(hall: Hall) -> None:
+def test_a_lost_member_fails_the_barrier_for_all_and_the_cause_is_named(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", timeout=3600)
     hall.barrier("y", "b", "a,b,c")
     events = hall.lose("c")
@@ -150,20 +154,20 @@ def test_all_members_of_a_lost_host_are_named(hall: Hall) -> None:
     assert "b#1 is lost" in str(fault) and "b#2 is lost" in str(fault)
 
 
-def test_a_lost_host_that_no_member_needs_harms_nobody(hall: Hall) -> None:
+def test_the_loss_of_a_host_without_members_does_no_harm(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     assert failed(hall.stop("c")) == {}
     assert released(hall.barrier("y", "b", "a,b")) == ["x", "y"]
 
 
-def test_who_arrives_while_another_member_is_lost_is_told_at_once(hall: Hall) -> None:
+def test_an_arrival_while_another_member_is_lost_fails_immediately(hall: Hall) -> None:
     hall.stop("c")
     fault = error(hall.barrier("x", "a", "a,b,c", timeout=3600), "x")
     assert isinstance(fault, MemberLost) and "c is lost (stopped: its agent was stopped)" in str(fault)
     assert len(hall.services.barriers) == 0
 
 
-def test_those_who_come_after_the_loss_are_told_once_each_though_the_host_is_back(hall: Hall) -> None:
+def test_each_later_arrival_gets_the_loss_once_although_the_host_is_back(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c")
     hall.stop("c")
     hall.restart("c")
@@ -173,14 +177,14 @@ def test_those_who_come_after_the_loss_are_told_once_each_though_the_host_is_bac
     assert released(hall.barrier("z", "c", "a,b,c")) == ["x2", "y2", "z"], "the lost one is not told that it was lost"
 
 
-def test_a_member_that_nobody_has_seen_yet_is_waited_for(hall: Hall) -> None:
+def test_a_barrier_waits_for_a_member_that_was_never_seen(hall: Hall) -> None:
     hall.barrier("x", "a", "a,new", timeout=30)
     hall.pass_time(25)
     hall.restart("new")
     assert released(hall.barrier("y", "new", "a,new")) == ["x", "y"]
 
 
-def test_the_hubs_own_scripts_are_members_like_others_and_are_never_lost(hall: Hall) -> None:
+def test_the_hubs_own_scripts_may_be_members_and_are_never_lost(hall: Hall) -> None:
     hall.barrier("x", "hub", "hub,a")
     hall.pass_time(60)
     assert released(hall.barrier("y", "a", "hub,a")) == ["x", "y"]
@@ -197,7 +201,7 @@ def test_where_losses_are_tolerated_the_others_go_on_without_the_lost_and_their_
     assert released(events) == ["x", "y"]
 
 
-def test_a_tolerated_loss_before_anybody_came_is_known_to_the_last_who_comes(hall: Hall) -> None:
+def test_the_last_arrival_learns_of_a_tolerated_loss_before_the_first(hall: Hall) -> None:
     hall.stop("c")
     assert hall.barrier("x", "a", "a,b,c", tolerate=True) == []
     value = got(hall.barrier("y", "b", "a,b,c", tolerate=True))["y"]
@@ -222,7 +226,7 @@ def test_an_arrival_that_is_lost_itself_is_not_counted_where_losses_are_tolerate
     assert isinstance(value, Released) and value.parties == ("a", "c") and value.lost == ("b",)
 
 
-def test_a_restart_is_no_loss_to_tolerate(hall: Hall) -> None:
+def test_a_restart_is_not_a_loss_that_is_tolerated(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b", tolerate=True)
     assert released(hall.restart("b")) == []
     assert released(hall.barrier("y", "b", "a,b", tolerate=True)) == ["x", "y"]
@@ -231,7 +235,7 @@ def test_a_restart_is_no_loss_to_tolerate(hall: Hall) -> None:
 # -- timeouts and polls ----------------------------------------------------------------------------------------------
 
 
-def test_a_timeout_names_everybody_who_is_missing_with_the_cause(hall: Hall) -> None:
+def test_a_timeout_names_all_missing_members_with_the_cause(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c,new", timeout=5)
     hall.barrier("y", "b", "a,b,c,new")
     hall.give_back("y", "b")
@@ -261,7 +265,7 @@ def test_a_timeout_of_a_tolerant_barrier_names_who_is_lost(hall: Hall) -> None:
     assert "c (stopped: its agent was stopped)" in str(error(hall.pass_time(1), "x"))
 
 
-def test_a_poll_that_comes_too_early_leaves_no_trace_and_names_the_missing(hall: Hall) -> None:
+def test_a_poll_of_an_incomplete_barrier_names_the_missing_members(hall: Hall) -> None:
     fault = error(hall.barrier("x", "a", "a,b", timeout=0), "x")
     assert isinstance(fault, TimedOut)
     assert str(fault) == "barrier 'boot' is not complete: 1 of 2 arrived: a; missing: b (has not arrived)"
@@ -280,7 +284,7 @@ def test_a_result_names_more_than_thirty_two_parties_only_if_asked_for(hall: Hal
         assert len(value.parties) == (40 if arrival == "x7" else 0)
 
 
-def test_status_tells_who_is_missing_and_why(hall: Hall) -> None:
+def test_status_shows_missing_members_and_the_cause(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,new", reuse="once")
     (row,) = hall.services.barriers.status(hall.now + 2)
     assert row == {
@@ -297,7 +301,7 @@ def test_status_tells_who_is_missing_and_why(hall: Hall) -> None:
     }
 
 
-def test_a_thousand_members_that_time_out_together_are_told_in_little_room(hall: Hall) -> None:
+def test_the_errors_of_a_thousand_members_that_time_out_are_short(hall: Hall) -> None:
     everybody = "sut[1-8]#[1-250]"
     for number in range(1, 126):
         for host in range(1, 9):
@@ -311,7 +315,7 @@ def test_a_thousand_members_that_time_out_together_are_told_in_little_room(hall:
     assert len(hall.services.barriers) == 0
 
 
-def test_the_loss_of_a_host_with_a_thousand_members_is_told_in_little_room(hall: Hall) -> None:
+def test_the_errors_for_a_lost_host_with_a_thousand_members_are_short(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b#[1-1000]")
     fault = error(hall.stop("b"), "x")
     lost = fault.details["lost"]
@@ -319,6 +323,6 @@ def test_the_loss_of_a_host_with_a_thousand_members_is_told_in_little_room(hall:
     assert len(str(fault)) < 2000 and "988 more" in str(fault)
 
 
-def test_a_cause_of_an_absence_is_one_of_the_words_of_the_page() -> None:
+def test_every_cause_of_an_absence_is_in_the_specification() -> None:
     words = {"never seen", "line lost", "restarted", "stopped", "aborted", "client gone", "gave up", "timed out"}
     assert {str(cause) for cause in Cause} == words | {"deadlock", "reset"}

@@ -1,4 +1,4 @@
-"""Deadlocks: who waits in a circle is told so after two seconds and an answer, and nobody else ever; in sentences."""
+"""Deadlocks: clients that wait in a circle get an error after two seconds and an answer, and no other client does."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_two_locks_taken_crosswise(hall: Hall) -> None:
     assert fault.exit_code == 6
     assert str(fault) == (
         "deadlock: a waits for lock '2', which b has; b waits for lock '1', which a has; "
-        "let all take them in the same order"
+        "take them in the same order everywhere"
     )
     assert fault.details["cycle"] == [
         {"name": "a", "host": "a", "waits_for": "lock '2', which b has"},
@@ -58,7 +58,7 @@ def test_the_locks_are_still_owned_afterwards_and_go_on_when_they_are_given_back
     assert list(got(hall.give_back("b-2", "b"))) == ["a-again"]
 
 
-def test_who_takes_the_same_lock_twice(hall: Hall) -> None:
+def test_a_client_that_takes_the_same_lock_twice_is_a_deadlock(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.lock("y", "a")
     events = hall.pass_time(4)
@@ -125,7 +125,7 @@ def test_an_exchange_and_a_lock(hall: Hall) -> None:
     assert deadlocked(hall.pass_time(4)) == ["y", "z"]
 
 
-def test_a_kept_lock_whose_client_is_gone_belongs_to_its_host(hall: Hall) -> None:
+def test_the_host_owns_a_kept_lock_after_its_client_has_ended(hall: Hall) -> None:
     hall.lock("x", "a/1", keep=True)
     hall.end("a/1")
     hall.lock("y", "b", "2")
@@ -159,7 +159,7 @@ def test_a_command_under_a_lock_that_waits_for_the_same_lock(hall: Hall) -> None
     assert deadlocked(hall.pass_time(4)) == ["y"]
 
 
-def test_a_command_under_a_lock_that_does_something_else_may_end(hall: Hall) -> None:
+def test_a_command_under_a_lock_that_does_not_wait_may_end(hall: Hall) -> None:
     hall.lock("a-1", "a/1", "1")
     hall.lock("b-2", "b/1", "2")
     hall.lock("a-2", "a/2", "2", within="a-1")
@@ -211,13 +211,13 @@ def test_a_running_command_on_a_members_host_may_still_arrive(hall: Hall) -> Non
     assert deadlocked(hall.pass_time(61)) == ["y", "z"]
 
 
-def test_a_client_that_does_several_things_at_once_may_still_give_back(hall: Hall) -> None:
+def test_a_client_with_several_tasks_may_still_give_back(hall: Hall) -> None:
     hall.concurrent["b"] = {"1"}
     cross(hall)
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_holder_that_does_several_things_at_once_may_act_though_what_runs_under_it_waits(hall: Hall) -> None:
+def test_a_holder_with_several_tasks_may_act_although_its_command_waits(hall: Hall) -> None:
     hall.concurrent["a"] = {"1"}
     hall.lock("l", "a/1", "2")
     hall.lock("b", "b")
@@ -226,7 +226,7 @@ def test_a_holder_that_does_several_things_at_once_may_act_though_what_runs_unde
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_another_client_does_not_help_who_waits_for_a_lock(hall: Hall) -> None:
+def test_another_client_of_the_host_does_not_free_a_lock(hall: Hall) -> None:
     hall.client("a/2")
     hall.client("b/2")
     hall.commands["a"] = hall.commands["b"] = 1
@@ -234,7 +234,7 @@ def test_another_client_does_not_help_who_waits_for_a_lock(hall: Hall) -> None:
     assert deadlocked(hall.pass_time(4)) == stuck, "only the owners can give back"
 
 
-def test_units_that_anybody_may_give_are_no_deadlock(hall: Hall) -> None:
+def test_units_that_any_client_may_give_are_not_a_deadlock(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.sem("x2", "a", -1)
     hall.lock("y", "b")
@@ -250,7 +250,7 @@ def test_more_units_than_there_are_must_come_from_a_stranger_so_that_holders_do_
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_bound_keeps_strangers_from_giving_what_holders_do_not_give_back(hall: Hall) -> None:
+def test_with_a_bound_other_clients_cannot_give_what_holders_keep(hall: Hall) -> None:
     hall.sem("g", "hub", 1, bound=2)
     hall.sem("x", "a", -1, hold=True)
     hall.lock("y", "b")
@@ -277,7 +277,7 @@ def test_units_taken_for_good_have_no_owner_even_before_they_are_confirmed(hall:
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_units_that_one_ahead_takes_for_good_are_missed_by_those_behind_so_that_strangers_have_to_give(
+def test_units_that_a_taker_ahead_will_use_up_must_come_from_other_clients(
     hall: Hall,
 ) -> None:
     hall.sem("g", "hub", 2)
@@ -302,7 +302,7 @@ def test_one_of_two_holders_that_may_still_act_is_enough(hall: Hall) -> None:
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_holder_outside_the_circle_that_does_several_things_at_once_is_asked_too(hall: Hall) -> None:
+def test_a_holder_outside_the_circle_is_asked_too(hall: Hall) -> None:
     """c waits for units that a and b hold, who both wait for c; but b may give its unit back all the same."""
     hall.concurrent["b"] = {"1"}
     hall.sem("g", "hub", 2)
@@ -328,14 +328,14 @@ def test_a_client_outside_the_circle_that_may_free_a_member_is_asked_too(hall: H
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_barrier_by_count_is_no_part_of_a_deadlock(hall: Hall) -> None:
+def test_a_barrier_by_count_is_never_part_of_a_deadlock(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.barrier("y", "a", 2)
     hall.lock("z", "b")
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_host_that_nobody_has_seen_may_still_arrive(hall: Hall) -> None:
+def test_a_host_that_was_never_seen_may_still_arrive(hall: Hall) -> None:
     hall.barrier("x", "a", "a,new", name="one")
     hall.lock("y", "b")
     assert failed(hall.pass_time(30)) == {}
@@ -366,7 +366,7 @@ def test_a_member_that_arrived_under_a_lock_waits_there_as_well(hall: Hall) -> N
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_complete_barrier_that_waits_for_a_sign_of_life_is_no_deadlock(hall: Hall) -> None:
+def test_a_complete_barrier_that_waits_for_an_answer_is_not_a_deadlock(hall: Hall) -> None:
     hall.answering.discard("b")
     hall.speaking.discard("b")
     hall.barrier("x", "b", "a,b")
@@ -378,13 +378,13 @@ def test_a_complete_barrier_that_waits_for_a_sign_of_life_is_no_deadlock(hall: H
 # -- when ------------------------------------------------------------------------------------------------------------
 
 
-def test_never_before_it_has_stood_for_two_seconds(hall: Hall) -> None:
+def test_a_circle_is_not_reported_before_two_seconds(hall: Hall) -> None:
     stuck = cross(hall)
     assert hall.pass_time(1.99) == [] and hall.asked == []
     assert deadlocked(hall.pass_time(1.1)) == stuck
 
 
-def test_a_circle_that_dissolves_in_time_is_none(hall: Hall) -> None:
+def test_a_circle_that_ends_within_two_seconds_is_not_an_error(hall: Hall) -> None:
     hall.lock("a-1", "a", "1")
     hall.lock("b-2", "b", "2")
     hall.lock("a-2", "a", "2", timeout=1.5)
@@ -394,7 +394,7 @@ def test_a_circle_that_dissolves_in_time_is_none(hall: Hall) -> None:
     assert hall.pass_time(30) == []
 
 
-def test_a_circle_that_closes_anew_stands_anew(hall: Hall) -> None:
+def test_a_circle_that_closes_again_must_exist_for_two_seconds_again(hall: Hall) -> None:
     hall.lock("a-1", "a", "1")
     hall.lock("b-2", "b", "2")
     hall.lock("b-1", "b", "1")
@@ -403,7 +403,7 @@ def test_a_circle_that_closes_anew_stands_anew(hall: Hall) -> None:
         assert deadlocked(hall.pass_time(2)) == []
 
 
-def test_a_circle_that_dissolves_while_the_hosts_are_asked_is_none(hall: Hall) -> None:
+def test_a_circle_that_ends_while_hosts_are_asked_is_not_an_error(hall: Hall) -> None:
     hall.answering.clear()
     cross(hall)
     hall.pass_time(3)
@@ -412,7 +412,7 @@ def test_a_circle_that_dissolves_while_the_hosts_are_asked_is_none(hall: Hall) -
     assert deadlocked([*hall.answer("a"), *hall.answer("b")]) == []
 
 
-def test_nobody_is_told_before_every_host_in_it_has_answered(hall: Hall) -> None:
+def test_a_circle_is_not_reported_before_all_its_hosts_have_answered(hall: Hall) -> None:
     hall.answering.discard("b")
     stuck = cross(hall)
     assert hall.pass_time(3.5) == []
@@ -438,7 +438,7 @@ def test_a_host_behind_the_circle_need_not_answer_when_it_could_not_help(hall: H
     assert deadlocked(hall.pass_time(4)) == ["y", "z"], "b does not arrive, whatever d does"
 
 
-def test_where_somebody_was_active_hosts_are_asked_less_and_less(hall: Hall) -> None:
+def test_hosts_that_were_active_are_asked_less_and_less_often(hall: Hall) -> None:
     hall.concurrent["b"] = {"1"}
     cross(hall)
     hall.pass_time(300)
@@ -448,7 +448,7 @@ def test_where_somebody_was_active_hosts_are_asked_less_and_less(hall: Hall) -> 
     assert pauses == sorted(pauses) and pauses[0] < 8 and 55 < pauses[-1] < 66
 
 
-def test_a_circle_beside_one_that_is_none_is_found(hall: Hall) -> None:
+def test_a_circle_is_found_next_to_one_that_can_end(hall: Hall) -> None:
     """a lacks b and c; b has another client and so may arrive, but c never will."""
     hall.client("b/2")
     hall.lock("x", "a")
@@ -463,7 +463,7 @@ def test_a_circle_beside_one_that_is_none_is_found(hall: Hall) -> None:
 # -- who -------------------------------------------------------------------------------------------------------------
 
 
-def test_those_who_wait_for_a_deadlocked_one_are_not_told_and_go_on(hall: Hall) -> None:
+def test_waits_for_a_deadlocked_client_go_on(hall: Hall) -> None:
     stuck = cross(hall)
     hall.lock("c-1", "c", "1")
     hall.barrier("d", "d", "a,d")
@@ -472,7 +472,7 @@ def test_those_who_wait_for_a_deadlocked_one_are_not_told_and_go_on(hall: Hall) 
     assert list(got(hall.give_back("a-1", "a"))) == ["c-1"]
 
 
-def test_those_behind_a_deadlocked_head_of_a_queue_are_not_told_and_go_on(hall: Hall) -> None:
+def test_waits_behind_a_deadlocked_head_of_a_queue_go_on(hall: Hall) -> None:
     hall.sem("g", "hub", 3)
     hall.sem("a", "a", -2, hold=True)
     hall.lock("b", "b")
@@ -484,7 +484,7 @@ def test_those_behind_a_deadlocked_head_of_a_queue_are_not_told_and_go_on(hall: 
     assert list(got(events)) == ["c"], "b has left the queue"
 
 
-def test_who_is_kept_from_units_that_are_there_by_the_head_of_the_queue_may_be_in_the_circle(hall: Hall) -> None:
+def test_a_taker_blocked_by_the_head_of_the_queue_may_be_in_the_circle(hall: Hall) -> None:
     hall.sem("g", "hub", 3)
     hall.sem("a", "a", -2, hold=True)
     hall.sem("b", "b", -2, hold=True)  # the head: it waits for a
@@ -503,7 +503,7 @@ def test_two_circles_are_two(hall: Hall) -> None:
     assert "which d has" not in str(error(events, one[0])) and "which b has" not in str(error(events, two[0]))
 
 
-def test_of_two_circles_only_the_one_that_can_never_end_is_told(hall: Hall) -> None:
+def test_of_two_circles_only_the_one_that_cannot_end_is_reported(hall: Hall) -> None:
     one = cross(hall, "a", "b", "12")
     hall.concurrent["d"] = {"1"}
     cross(hall, "c", "d", "34")
@@ -515,7 +515,7 @@ def test_two_circles_between_the_same_two_hosts(hall: Hall) -> None:
     assert deadlocked(hall.pass_time(4)) == stuck
 
 
-def test_a_circle_that_is_left_when_another_is_broken_is_told_in_its_turn(hall: Hall) -> None:
+def test_a_second_circle_is_reported_after_the_first_is_broken(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", name="one")
     hall.barrier("y", "b", "a,b,c", name="two")
     hall.barrier("z", "c", "a,b,c", name="three")

@@ -1,4 +1,4 @@
-"""What the search for deadlocks costs: nothing while nobody waits, little where thousands do."""
+"""The cost of the search for deadlocks: nothing without waits, and little with thousands of waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOSTS = [f"h{number}" for number in range(8)]
 PARTIES = 5000
 
 
-def test_nothing_is_looked_for_while_nobody_waits() -> None:
+def test_there_is_no_search_without_waits() -> None:
     services = SyncServices()
     services.locks.take("x", "default", "flash", Client("hub", "1"), 0.0)
     services.confirm("x", Client("hub", "1"))
@@ -25,13 +25,13 @@ def test_nothing_is_looked_for_while_nobody_waits() -> None:
     assert services.next_timer() is None
 
 
-def test_nothing_is_looked_for_where_nothing_has_an_owner() -> None:
+def test_there_is_no_search_without_owners() -> None:
     hall = Hall()
     hall.barrier("x", "hub/1", 2)
     assert hall.services.next_timer() is None
 
 
-def test_a_long_chain_of_owners_in_any_order_is_followed_soon() -> None:
+def test_a_long_chain_of_owners_is_followed_quickly_in_any_order() -> None:
     services = SyncServices()
     order = [number * 7919 % PARTIES for number in range(PARTIES)]
     for number in order:
@@ -48,7 +48,7 @@ def test_a_long_chain_of_owners_in_any_order_is_followed_soon() -> None:
 
 
 @pytest.mark.parametrize("kind", ["barrier", "held units", "lock"])
-def test_thousands_who_wait_at_one_place_cost_little(kind: str) -> None:
+def test_thousands_of_waits_at_one_place_cost_little(kind: str) -> None:
     hall = Hall(*HOSTS)
     hall.sem("g", "hub", 1)
     hall.sem("h", "hub/h", -1, hold=True)
@@ -69,7 +69,7 @@ def test_thousands_who_wait_at_one_place_cost_little(kind: str) -> None:
     assert time.process_time() - begun < 1.0, "where nothing happens, nothing is looked at anew"
 
 
-def test_a_circle_among_thousands_is_found_and_told_soon() -> None:
+def test_a_circle_among_thousands_of_waits_is_reported_soon() -> None:
     hall = Hall(*HOSTS, "z")
     hall.lock("owned", "h0/0")
     for number in range(PARTIES):

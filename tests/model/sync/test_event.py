@@ -1,4 +1,4 @@
-"""Events, in sentences; the search against a reference model is in test_events_search.py."""
+"""Events, by example; the search against a reference model is in search/test_event_search.py."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def got(outcomes: list[Outcome]) -> dict[str, tuple[str, ...]]:
     return {arrival: value.names for arrival, value in values.items() if isinstance(value, Names)}
 
 
-def test_setting_an_event_serves_those_who_wait_for_it(room: Room) -> None:
+def test_setting_an_event_ends_the_waits_for_it(room: Room) -> None:
     assert room.wait("x", "boot") == []
     assert got(room.set("boot", arrival="s")) == {"s": (), "x": ("boot",)}
 
 
-def test_an_event_stays_set_for_all_who_ask_later(room: Room) -> None:
+def test_an_event_stays_set_for_later_waits(room: Room) -> None:
     room.set("boot")
     assert got(room.wait("x", "boot")) == {"x": ("boot",)}
     assert got(room.wait("y", "boot", host="b")) == {"y": ("boot",)}
@@ -81,7 +81,7 @@ def test_a_cleared_event_is_waited_for_again(room: Room) -> None:
     assert room.wait("x", "boot") == []
 
 
-def test_clearing_what_nobody_set_changes_nothing(room: Room) -> None:
+def test_clearing_an_event_that_is_not_set_changes_nothing(room: Room) -> None:
     assert got(room.clear("boot", arrival="c")) == {"c": ()}
     assert len(room.events) == 0
 
@@ -106,7 +106,7 @@ def test_an_event_that_is_cleared_before_the_others_are_set_has_not_counted(room
     assert got(room.set("a", arrival="t")) == {"t": (), "x": ("a", "b")}
 
 
-def test_a_short_pulse_serves_those_who_needed_just_that(room: Room) -> None:
+def test_a_short_pulse_ends_waits_that_lack_only_this_event(room: Room) -> None:
     room.wait("x", "a")
     assert "x" in got(room.set("a"))
     room.clear("a")
@@ -133,7 +133,7 @@ def test_waits_are_served_in_order_of_arrival(room: Room) -> None:
     assert list(got(room.set("b", "a", arrival="s"))) == ["s", "x", "y", "z"]
 
 
-def test_a_retry_after_a_lost_reply_sets_nothing_anew(room: Room) -> None:
+def test_a_retry_after_a_lost_reply_sets_nothing_again(room: Room) -> None:
     room.set("a", arrival="s")
     room.clear("a")
     assert got(room.set("a", arrival="s")) == {"s": ()}
@@ -153,15 +153,15 @@ def test_namespaces_are_apart(room: Room) -> None:
     assert got(room.wait("y", "a", namespace="night")) == {"y": ("a",)}
 
 
-def test_a_poll_answers_at_once(room: Room) -> None:
+def test_a_poll_answers_immediately(room: Room) -> None:
     error = only_error(room.wait("x", "a", "b", timeout=0))
     assert isinstance(error, TimedOut) and len(room.events) == 0
-    assert str(error) == "too early at events 'a, b': missing: a, b"
+    assert str(error) == "poll failed at events 'a, b': missing: a, b"
     room.set("b")
     assert got(room.wait("y", "a", "b", any_=True, timeout=0)) == {"y": ("b",)}
 
 
-def test_a_timeout_names_what_is_set_and_what_is_missing(room: Room) -> None:
+def test_a_timeout_names_the_set_and_the_missing_events(room: Room) -> None:
     room.set("c", "a")
     room.wait("x", "a", "b", "c", timeout=5)
     room.wait("y", "d", "e", any_=True, timeout=5)
@@ -175,10 +175,10 @@ def test_a_timeout_names_what_is_set_and_what_is_missing(room: Room) -> None:
 
 def test_an_error_names_the_namespace(room: Room) -> None:
     error = only_error(room.wait("x", "a", namespace="night", timeout=0))
-    assert str(error) == "too early at event 'a' of namespace 'night': missing: a"
+    assert str(error) == "poll failed at event 'a' of namespace 'night': missing: a"
 
 
-def test_whoever_is_gone_is_not_served(room: Room) -> None:
+def test_a_wait_that_has_ended_is_not_served(room: Room) -> None:
     room.wait("x", "a", host="a")
     room.wait("y", "a", host="b")
     assert list(failed(room.waits.host_gone("a", 1.0, Cause.LINE_LOST))) == ["x"]
@@ -195,7 +195,7 @@ def test_waits_that_end_leave_nothing(room: Room) -> None:
     assert_empty(room.waits)
 
 
-def test_reset_forgets_events_and_fails_who_waits_for_any_of_the_names(room: Room) -> None:
+def test_a_reset_clears_events_and_fails_waits_for_any_of_them(room: Room) -> None:
     room.set("a", "b", "c")
     room.wait("x", "b", "z")
     room.wait("y", "q")
@@ -232,7 +232,7 @@ def test_a_bad_namespace_or_timeout_is_refused(room: Room) -> None:
     assert isinstance(only_error(room.wait("x", "a", timeout=-1)), UsageError)
 
 
-def test_too_many_set_events_are_refused_and_none_of_them_is_set(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_sets_too_many_events_sets_none_of_them(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "SET_MAX", 2)
     room.set("a")
     error = only_error(room.set("b", "c"))
@@ -259,7 +259,7 @@ def test_too_many_waits_leave_nothing_behind(room: Room, monkeypatch: pytest.Mon
     assert [row["name"] for row in room.events.status(0.0)] == ["a"]
 
 
-def test_status_tells_what_is_set_and_who_waits(room: Room) -> None:
+def test_status_shows_set_events_and_waits(room: Room) -> None:
     room.set("up")
     room.wait("x", "up", "b", now=1.0)
     room.wait("y", "b", "c", any_=True, host="b", now=2.0)

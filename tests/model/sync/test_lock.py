@@ -1,4 +1,4 @@
-"""Locks: one owner, first come first served, tokens that only grow; in sentences."""
+"""Locks: one owner at a time, in order of arrival, with tokens that only grow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unlock(hall: Hall, host: str, name: str, number: int) -> list[Event]:
     return hall.note([*hall.services.locks.give_back("default", name, number, host, hall.now)])
 
 
-def test_a_free_lock_is_granted_at_once_and_a_taken_one_when_it_is_given_back(hall: Hall) -> None:
+def test_a_lock_is_granted_when_it_is_free(hall: Hall) -> None:
     assert token(hall.lock("x", "a"), "x") == 1
     assert hall.lock("y", "b") == []
     assert token(hall.give_back("x", "a"), "y") == 2
@@ -58,7 +58,7 @@ def test_tokens_grow_over_all_locks_and_from_the_first_that_the_hub_chose(hall: 
     assert numbers == [1000, 1001, 1002, 1003]
 
 
-def test_a_grant_that_is_not_confirmed_goes_back_when_its_client_is_gone(hall: Hall) -> None:
+def test_an_unconfirmed_lock_is_released_when_its_client_goes_away(hall: Hall) -> None:
     hall.lock("x", "a", confirm=False)
     hall.lock("y", "b")
     events = hall.end("a/1")
@@ -72,7 +72,7 @@ def test_a_lock_goes_back_when_its_client_dies(hall: Hall) -> None:
     assert failed(events) == {} and token(events, "y") == 2
 
 
-def test_a_lock_goes_back_when_its_host_is_lost_and_the_owner_is_told(hall: Hall) -> None:
+def test_a_lock_is_released_and_its_owner_notified_when_its_host_is_lost(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.lock("y", "b")
     events = hall.lose("a")
@@ -113,15 +113,15 @@ def test_any_client_of_the_host_may_unlock_under_the_token(hall: Hall) -> None:
 def test_unlocking_on_another_host_or_under_another_token_is_refused_and_says_whose_it_is(hall: Hall) -> None:
     number = token(hall.lock("x", "a"), "x")
     for host, wrong in [("b", number), ("a", number + 1), ("a", number - 1)]:
-        with pytest.raises(NotAllowed, match=r"it belongs to a \(token 1\)") as caught:
+        with pytest.raises(NotAllowed, match=r"a has it \(token 1\)") as caught:
             unlock(hall, host, "flash", wrong)
         assert caught.value.details == {"owner": "a", "token": 1}
-    with pytest.raises(NotAllowed, match="it belongs to nobody"):
+    with pytest.raises(NotAllowed, match="it has no owner"):
         unlock(hall, "a", "unknown", number)
     assert len(hall.services.locks) == 1
 
 
-def test_unlocking_twice_is_refused_when_it_has_changed_hands(hall: Hall) -> None:
+def test_unlocking_twice_is_refused_when_the_lock_has_another_owner(hall: Hall) -> None:
     number = token(hall.lock("x", "a/1"), "x")
     hall.lock("y", "a/2")
     unlock(hall, "a", "flash", number)
@@ -135,7 +135,7 @@ def test_unlocking_before_the_grant_is_confirmed_fails_it(hall: Hall) -> None:
     assert isinstance(event, Failed) and not hall.services.confirm("x", hall.client("a"))
 
 
-def test_retries_take_it_once_and_follow_to_a_new_connection(hall: Hall) -> None:
+def test_a_retry_takes_the_lock_once_and_moves_it_to_the_new_connection(hall: Hall) -> None:
     first = hall.lock("x", "a/1")
     again = hall.lock("x", "a/2")
     assert got(again) == got(first)
@@ -148,7 +148,7 @@ def test_the_same_client_that_takes_it_twice_waits_for_itself(hall: Hall) -> Non
     assert hall.lock("y", "a") == []
 
 
-def test_a_poll_of_a_taken_lock_fails_at_once_and_names_the_owner(hall: Hall) -> None:
+def test_a_poll_of_a_taken_lock_fails_and_names_the_owner(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.lock("y", "b")
     fault = error(hall.lock("z", "c", timeout=0), "z")
@@ -175,14 +175,14 @@ def test_one_that_gives_up_waiting_is_passed_over(hall: Hall) -> None:
     assert list(got(hall.give_back("x", "a"))) == ["z"]
 
 
-def test_a_dying_host_is_not_granted_what_it_gives_back(hall: Hall) -> None:
+def test_a_dying_host_does_not_get_its_own_lock_back(hall: Hall) -> None:
     hall.lock("x", "a/1")
     hall.lock("y", "a/2")
     events = hall.stop("a")
     assert list(failed(events)) == ["y"] and got(events) == {} and len(hall.services.locks) == 0
 
 
-def test_a_reset_frees_it_fails_the_waiting_and_tells_the_owner(hall: Hall) -> None:
+def test_a_reset_frees_the_lock_fails_waits_and_notifies_the_owner(hall: Hall) -> None:
     hall.lock("x", "a", keep=True)
     hall.lock("y", "b")
     hall.lock("z", "c", "other")
@@ -212,7 +212,7 @@ def test_a_bad_name_or_timeout_is_wrong_usage(hall: Hall, name: str, timeout: fl
     assert isinstance(error(hall.lock("x", "a", name, timeout=timeout), "x"), UsageError)
 
 
-def test_status_tells_who_has_it_and_who_waits(hall: Hall) -> None:
+def test_status_shows_the_owner_and_the_queue(hall: Hall) -> None:
     hall.lock("x", "a/7", confirm=False)
     hall.now += 1
     hall.lock("y", "b")

@@ -1,117 +1,27 @@
-"""Messages, in sentences; the search against a reference model is in test_mailbox_search.py."""
+"""Messages, by example; the search against a reference model is in search/test_mailbox_search.py."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from linesync import limits
-from linesync.errors import Aborted, LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
-from linesync.model.decisions import Message, Messages, Outcome, Posted
+from linesync.errors import LinesyncFailed, TimedOut, UsageError
+from linesync.model.decisions import Message, Messages, Posted
 from linesync.model.participants import Cause
 from linesync.model.sync import gathering as gathering_module
 from linesync.model.sync import mailbox as mailbox_module
 from linesync.model.sync import waits as waits_module
-from linesync.model.sync.mailbox import Group, Mailbox
-from linesync.model.sync.waits import Waits
 from linesync.protocol import escaping
 
-from ..helpers import assert_empty, client, failed, granted, only_error
-
-
-class Company:
-    """Who is in which group, told by the test."""
-
-    def __init__(self) -> None:
-        self.where: dict[str, tuple[str, str]] = {}  # host: its group and role
-        self.sizes: dict[str, int] = {}
-        self.dead: dict[str, str] = {}
-
-    def name_of(self, host: str) -> str:
-        return self.where.get(host, ("", ""))[0]
-
-    def group(self, name: str) -> Group:
-        members = {host: role for host, (group, role) in self.where.items() if group == name}
-        return Group(members=members, size=self.sizes.get(name))
-
-    def lost(self, host: str) -> str | None:
-        return self.dead.get(host)
-
-
-class Room:
-    """A mailbox with its waits and hosts, and short ways to write and read."""
-
-    def __init__(self, room: int = mailbox_module.ROOM) -> None:
-        self.waits = Waits()
-        self.hosts = Company()
-        self.mailbox = Mailbox(self.waits, self.hosts, room=room)
-        self.numbers: Iterator[int] = iter(range(100_000))
-
-    def join(self, *hosts: str, group: str = "", size: int | None = None) -> list[Outcome]:
-        """Hosts (``name`` or ``name=role``) are seen in a group."""
-        for host in hosts:
-            name, _, role = host.partition("=")
-            self.hosts.where[name] = (group, role)
-        if size is not None:
-            self.hosts.sizes[group] = size
-        return self.mailbox.hosts_changed(0.0)
-
-    def lose(self, host: str, why: str = "line lost") -> list[Outcome]:
-        self.hosts.dead[host] = why
-        return self.mailbox.host_lost(host, 1.0)
-
-    def send(self, sender: str, *items: str, arrival: str = "", topic: str = "boot") -> list[Outcome]:
-        who = client(sender.partition("#")[0])
-        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, who, 0.0)
-
-    def receive(
-        self,
-        arrival: str,
-        reader: str = "a",
-        first: int = 1,
-        *,
-        most: int = 100,
-        others: bool = False,
-        now: float = 0.0,
-        timeout: float | None = None,
-        topic: str = "boot",
-    ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, who, now, timeout)
-
-    def gather(
-        self,
-        arrival: str,
-        reader: str = "a",
-        role: str = "",
-        *,
-        now: float = 0.0,
-        timeout: float | None = None,
-        topic: str = "boot",
-    ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive_all(arrival, "default", topic, reader, role, who, now, timeout)
-
-    def reset(self, *topics: str) -> tuple[int, dict[str, LinesyncError]]:
-        """How many topics were forgotten, and who failed of it."""
-        forgotten, waits = self.mailbox.reset("default", topics or None, 0.0)
-        return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
+from ..helpers import client, failed, granted, only_error
+from ..mailbox_room import Room, read
 
 
 @pytest.fixture
 def room() -> Room:
     return Room()
-
-
-def read(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """What each arrival read: ``number sender: items`` of each message."""
-    return {
-        arrival: [f"{one.number} {one.sender}: {' '.join(one.items)}" for one in value.messages]
-        for arrival, value in granted(outcomes).items()
-        if isinstance(value, Messages)
-    }
 
 
 # -- send and receive ----------------------------------------------------------------------------------------------------
@@ -156,7 +66,7 @@ def test_readers_are_served_in_order_of_arrival(room: Room) -> None:
     assert list(granted(room.send("c", arrival="s"))) == ["s", "x", "y", "z"]
 
 
-def test_a_reader_that_leaves_its_own_messages_aside_counts_those_of_others(room: Room) -> None:
+def test_a_reader_may_count_only_the_messages_of_others(room: Room) -> None:
     room.send("a", "mine")
     assert room.receive("r", "a", 2, others=True) == []
     assert read(room.send("b", "one")) == {}
@@ -167,27 +77,27 @@ def test_a_reader_that_leaves_its_own_messages_aside_counts_those_of_others(room
     assert read(room.receive("o", "d", 4, others=True)) == {"o": ["4 c: two"]}
 
 
-def test_another_member_of_ones_host_is_somebody_else(room: Room) -> None:
+def test_another_member_of_the_same_host_is_another_sender(room: Room) -> None:
     room.send("a#1", "one")
     assert read(room.receive("r", "a", others=True)) == {"r": ["1 a#1: one"]}
     assert room.receive("q", "a#1", others=True) == []
 
 
-def test_what_is_the_readers_own_goes_by_the_name_it_reads_under(room: Room) -> None:
+def test_a_readers_own_messages_are_those_of_its_member_name(room: Room) -> None:
     room.receive("x", "a", others=True)
     room.receive("y", "b", others=True)
     assert list(read(room.send("a", "hello"))) == ["y"]
     assert read(room.send("b", "hello")) == {"x": ["1 b: hello"]}
 
 
-def test_a_poll_answers_at_once(room: Room) -> None:
+def test_a_poll_answers_immediately(room: Room) -> None:
     error = only_error(room.receive("r", timeout=0))
     assert isinstance(error, TimedOut) and len(room.mailbox) == 0
     room.send("b")
     assert list(read(room.receive("q", timeout=0))) == ["q"]
 
 
-def test_a_timeout_says_which_message_was_waited_for_and_what_is_there(room: Room) -> None:
+def test_a_timeout_names_the_missing_message_and_those_that_exist(room: Room) -> None:
     room.send("b")
     room.send("a")
     room.receive("x", "a", 2, others=True, timeout=5)
@@ -196,13 +106,13 @@ def test_a_timeout_says_which_message_was_waited_for_and_what_is_there(room: Roo
     errors = failed(room.waits.handle_timer(5.0))
     assert isinstance(errors["x"], TimedOut)
     assert str(errors["x"]) == (
-        "timed out after 5 s at topic 'boot': message 2 from others than a is not there; 1 are, from b"
+        "timed out after 5 s waiting for message 2 of topic 'boot' from a sender other than a: 1 so far, from b"
     )
     assert errors["x"].details == {"first": 2, "messages": 1, "senders": ["b"]}
-    assert "message 3 is not there; 2 are, from b, a" in str(errors["y"])
+    assert "message 3 of topic 'boot': 2 so far, from b, a" in str(errors["y"])
 
 
-def test_whoever_is_gone_is_not_served_and_leaves_nothing(room: Room) -> None:
+def test_a_reader_that_goes_away_is_not_served_and_leaves_nothing(room: Room) -> None:
     room.receive("x", "a")
     room.receive("y", "b", 2, others=True)
     room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
@@ -211,9 +121,7 @@ def test_whoever_is_gone_is_not_served_and_leaves_nothing(room: Room) -> None:
     assert read(room.send("c")) == {}
 
 
-def test_one_answer_holds_what_passes_in_one_reply_and_always_the_first(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_limited_but_always_has_the_first_message(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         room.send("a", "x" * 60_000)
     (event,) = room.receive("r", most=1000)
@@ -239,226 +147,10 @@ def test_an_answer_of_any_text_passes_in_one_reply(room: Room, char: str) -> Non
         room.reset()
 
 
-# -- gathering -----------------------------------------------------------------------------------------------------------
-
-
-def test_gathering_ends_when_every_other_host_of_the_group_has_sent(room: Room) -> None:
-    room.join("a", "b", "c", group="g", size=3)
-    room.join("d", group="elsewhere")
-    assert room.gather("x") == []
-    assert read(room.send("b", "one")) == {}
-    assert read(room.send("d", "not one of us")) == {}
-    assert read(room.send("c", "two")) == {"x": ["1 b: one", "3 c: two"]}
-    assert read(room.gather("y", "a")) == {"y": ["1 b: one", "3 c: two"]}
-
-
-def test_the_last_message_of_each_is_the_answer_in_order_of_their_numbers(room: Room) -> None:
-    room.join("a", "b", "c", group="g", size=3)
-    for sender, word in (("b", "old"), ("c", "only"), ("b", "new")):
-        room.send(sender, word)
-    assert read(room.gather("x")) == {"x": ["2 c: only", "3 b: new"]}
-
-
-def test_all_of_a_group_gather_while_each_sends(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.send("a", "from a")
-    assert room.gather("x", "a") == []
-    assert read(room.send("b", "from b")) == {"x": ["2 b: from b"]}
-    assert read(room.gather("y", "b")) == {"y": ["1 a: from a"]}
-
-
-def test_a_host_has_sent_when_one_of_its_members_has(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.gather("x", "a#1")
-    assert read(room.send("a#2", "my own host")) == {}
-    assert read(room.send("b#7", "hello")) == {"x": ["2 b#7: hello"]}
-
-
-def test_only_the_hosts_of_a_role_are_waited_for(room: Room) -> None:
-    room.join("a=client", "b=server", "c=client", "d=server", group="g", size=4)
-    room.gather("x", "a", "server")
-    room.gather("y", "b", "server")
-    assert read(room.send("b")) == {}
-    assert list(read(room.send("d"))) == ["x", "y"]
-
-
-def test_gathering_waits_until_the_group_is_complete(room: Room) -> None:
-    room.join("a", "b", group="g", size=3)
-    room.gather("x")
-    assert read(room.send("b")) == {}
-    assert room.join("c", group="g") == []
-    assert list(read(room.send("c"))) == ["x"]
-
-
-def test_a_host_that_sent_before_it_was_known_counts_once_it_is_known(room: Room) -> None:
-    room.join("a", group="g", size=2)
-    room.gather("x")
-    room.send("b", "early")
-    assert read(room.join("b", group="g")) == {"x": ["1 b: early"]}
-
-
-def test_a_group_without_a_size_is_those_that_are_known(room: Room) -> None:
-    room.join("a")
-    assert room.gather("x") == []  # nobody to wait for yet
-    assert room.join("b") == []
-    assert list(read(room.send("b"))) == ["x"]
-    room.join("c")
-    assert room.gather("y") == []
-
-
-def test_the_hub_gathers_from_the_hosts_without_a_group(room: Room) -> None:
-    room.join("a", "b")
-    room.send("a", "one")
-    room.gather("x", "hub")
-    assert read(room.send("b", "two")) == {"x": ["1 a: one", "2 b: two"]}
-
-
-def test_a_group_of_one_waits_for_nobody(room: Room) -> None:
-    room.join("a=only", group="g", size=1)
-    assert read(room.gather("x")) == {"x": []}
-    assert read(room.gather("y", "a", "only")) == {"y": []}
-
-
-def test_a_role_that_nobody_has_is_refused_once_the_group_is_complete(room: Room) -> None:
-    room.join("a=client", group="g", size=2)
-    assert room.gather("x", "a", "sever") == []
-    errors = failed(room.join("b=server", group="g"))
-    assert isinstance(errors["x"], Mismatch)
-    assert str(errors["x"]) == (
-        "topic 'boot' waits for nobody: group 'g', role 'sever': its 2 hosts are all known, and have other roles "
-        "(client, server); name one of these"
-    )
-    assert isinstance(only_error(room.gather("y", "a", "sever", timeout=0)), Mismatch)
-
-
-def test_a_role_that_nobody_has_yet_is_waited_for_without_a_size(room: Room) -> None:
-    room.join("a=client", "b=client")
-    assert room.gather("x", "a", "server") == []
-    room.join("c=server")
-    assert list(read(room.send("c"))) == ["x"]
-
-
-def test_a_host_that_is_lost_before_it_sent_fails_the_wait_at_once(room: Room) -> None:
-    room.join("a", "b", "c", group="g", size=3)
-    room.send("c")
-    room.gather("x", "a")
-    room.gather("y", "c")
-    room.gather("z", "b")
-    errors = failed(room.lose("b", "line lost: nothing heard on /dev/ttyS0 for 20 s"))
-    assert list(errors) == ["x", "y"] and isinstance(errors["x"], MemberLost)
-    assert str(errors["x"]) == (
-        "topic 'boot': b was lost before it had sent (line lost: nothing heard on /dev/ttyS0 for 20 s); have sent: c; "
-        "bring it back and wait again"
-    )
-    assert errors["x"].details["lost"] == {"b": "line lost: nothing heard on /dev/ttyS0 for 20 s"}
-    assert errors["x"].details["sent"] == ["c"]
-
-
-def test_whoever_comes_after_the_loss_is_told_at_once(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.lose("b")
-    assert isinstance(only_error(room.gather("x", timeout=0)), MemberLost)
-    assert isinstance(only_error(room.gather("y")), MemberLost)
-    assert len(room.mailbox) == 0
-
-
-def test_a_lost_host_that_has_sent_or_is_not_waited_for_hurts_nobody(room: Room) -> None:
-    room.join("a", "b=server", "c=client", "d=server", group="g", size=4)
-    room.send("b", "last words")
-    room.gather("x", "a", "server")
-    assert room.lose("b") == [] and room.lose("c") == []
-    assert read(room.send("d")) == {"x": ["1 b: last words", "2 d: "]}
-    assert isinstance(only_error(room.gather("y")), MemberLost)  # c, of whatever role
-
-
-def test_a_lost_host_that_becomes_needed_ends_the_wait(room: Room) -> None:
-    room.join("a", "b", group="g")
-    room.hosts.dead["c"] = "stopped"
-    room.gather("x")
-    assert isinstance(failed(room.join("c", group="g"))["x"], MemberLost)
-
-
-def test_a_reader_stays_in_the_group_it_began_to_wait_in(room: Room) -> None:
-    room.join("a", "b", group="g")
-    room.gather("x")
-    room.join("a", "c", group="h")
-    assert read(room.send("c")) == {}
-    assert list(read(room.send("b"))) == ["x"]
-
-
-def test_a_host_that_leaves_the_group_is_no_longer_waited_for(room: Room) -> None:
-    room.join("a", "b", "c", group="g")
-    room.gather("x")
-    room.send("b")
-    assert list(read(room.join("c", group="h"))) == ["x"]
-
-
-def test_a_gathering_that_times_out_says_who_sent_and_who_did_not(room: Room) -> None:
-    room.join("a", "b", "c", "d", group="g", size=6)
-    room.send("b")
-    room.gather("x", timeout=5)
-    room.hosts.dead["d"] = "restarted"
-    error = failed(room.waits.handle_timer(5.0))["x"]
-    assert isinstance(error, TimedOut)
-    assert str(error) == (
-        "timed out after 5 s at topic 'boot' (group 'g'): have sent: b; missing: c (has not sent), d (lost: restarted); "
-        "2 of 6 hosts never seen"
-    )
-    assert error.details == {
-        "sent": ["b"],
-        "missing": {"c": "has not sent", "d": "lost: restarted"},
-        "unseen": 2,
-        "group": "g",
-        "role": "",
-    }
-
-
-def test_a_poll_that_gathers_in_vain_leaves_nothing(room: Room) -> None:
-    room.join("a")
-    error = only_error(room.gather("x", "a", "server", timeout=0))
-    assert isinstance(error, TimedOut) and len(room.mailbox) == 0
-    assert str(error) == (
-        "too early at topic 'boot' (the hosts without a group, role 'server'): have sent: nobody; no other host is known"
-    )
-
-
-def test_a_retry_finds_its_wait_and_its_answer(room: Room) -> None:
-    room.join("a", "b", group="g", size=2)
-    room.gather("x")
-    assert room.gather("x") == []
-    room.send("b", "one")
-    room.send("b", "two")
-    assert read(room.gather("x")) == {"x": ["1 b: one"]}
-
-
-def test_whoever_gathers_and_is_gone_leaves_nothing(room: Room) -> None:
-    room.join("a", "b", "c")
-    room.gather("x", "a")
-    room.gather("y", "b")
-    room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
-    room.waits.withdraw("y", client("b"), 1.0, Cause.GAVE_UP)
-    assert len(room.mailbox) == 0 and not room.mailbox.gatherings
-    room.waits.handle_timer(1000.0)
-    assert_empty(room.waits)
-
-
-def test_more_than_one_answer_holds_is_refused_in_words(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering_module, "ANSWER_ROOM", 100_000)
-    room.join("a", "b", "c", group="g", size=3)
-    room.gather("x", "a")
-    room.gather("y", "b")
-    room.send("b", "x" * 60_000)
-    room.send("a")
-    outcomes = room.send("c", "x" * 60_000)
-    assert list(read(outcomes)) == ["y"]
-    assert isinstance(failed(outcomes)["x"], LinesyncFailed) and "117 KiB" in str(failed(outcomes)["x"])
-    assert isinstance(only_error(room.gather("z")), LinesyncFailed)
-
-
 # -- reset, bounds, status -----------------------------------------------------------------------------------------------
 
 
-def test_reset_forgets_topics_and_fails_who_waits_at_them(room: Room) -> None:
+def test_a_reset_forgets_topics_and_fails_their_waits(room: Room) -> None:
     room.join("a", "b")
     room.send("a", topic="boot")
     room.send("a", topic="done")
@@ -493,7 +185,7 @@ def test_the_largest_message_passes(room: Room) -> None:
 
 
 @pytest.mark.parametrize(("first", "most"), [(0, 1), (10_001, 1), (1, 0), (1, 1001)])
-def test_a_number_that_no_message_has_is_refused(room: Room, first: int, most: int) -> None:
+def test_an_invalid_message_number_is_refused(room: Room, first: int, most: int) -> None:
     assert isinstance(only_error(room.receive("r", first=first, most=most)), UsageError)
 
 
@@ -555,7 +247,7 @@ def test_too_many_waits_leave_nothing_behind(room: Room, monkeypatch: pytest.Mon
     assert [row["name"] for row in room.mailbox.status(0.0)] == ["one"] and not room.mailbox.gatherings
 
 
-def test_status_tells_what_is_there_and_who_waits(room: Room) -> None:
+def test_status_shows_messages_and_waits(room: Room) -> None:
     room.join("a=client", "b=server", "c=server", group="g", size=3)
     room.send("b#1")
     room.receive("x", "a", 3, others=True, now=1.0)

@@ -1,4 +1,4 @@
-"""Semaphores, in sentences; the search against a reference model is in test_semaphore_search.py."""
+"""Semaphores, by example; the search against a reference model is in search/test_semaphore_search.py."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_semaphore_begins_at_zero_with_its_first_use(room: Room) -> None:
     assert granted(room.change("z", "a", 0)) == {"z": Level(value=3)}
 
 
-def test_reading_what_nobody_created_leaves_nothing_behind(room: Room) -> None:
+def test_reading_an_unused_semaphore_leaves_nothing_behind(room: Room) -> None:
     room.change("x", "a", 0)
     assert len(room.semaphores) == 0
 
@@ -77,7 +77,7 @@ def test_the_head_of_the_queue_blocks_later_smaller_takers(room: Room) -> None:
     assert list(granted(room.change("g2", "hub", 2))) == ["g2", "big", "small"]
 
 
-def test_when_the_head_leaves_those_behind_it_are_served(room: Room) -> None:
+def test_when_the_head_of_the_queue_leaves_the_next_takers_are_served(room: Room) -> None:
     room.change("g", "hub", 2)
     room.change("big", "a", -3, timeout=5)
     room.change("small", "b", -1)
@@ -95,7 +95,7 @@ def test_a_confirmed_grant_is_final(room: Room) -> None:
     assert room.value() == 0 and len(room.semaphores) == 0
 
 
-def test_an_unconfirmed_grant_goes_back_when_its_client_is_gone(room: Room) -> None:
+def test_an_unconfirmed_grant_returns_when_its_client_goes_away(room: Room) -> None:
     room.change("g", "hub", 1)
     room.change("t", "a", -1)
     room.change("u", "b", -1)
@@ -106,7 +106,7 @@ def test_an_unconfirmed_grant_goes_back_when_its_client_is_gone(room: Room) -> N
     assert room.waits.confirm("u", client("b")) is True
 
 
-def test_a_dying_client_is_not_granted_what_it_gives_back(room: Room) -> None:
+def test_a_dying_client_does_not_get_its_own_units_back(room: Room) -> None:
     room.change("g", "hub", 1)
     room.change("t", "a", -1)
     room.change("t2", "a", -1)
@@ -155,7 +155,7 @@ def test_a_timeout_names_the_value_and_the_queue(room: Room) -> None:
     assert error.details == {"value": 1, "wanted": 2, "queue": [{"name": "a", "wants": 3}]}
 
 
-def test_a_poll_takes_what_is_there_or_fails_at_once(room: Room) -> None:
+def test_a_poll_takes_present_units_or_fails(room: Room) -> None:
     error = only_error(room.change("t", "a", -1, timeout=0))
     assert isinstance(error, TimedOut) and len(room.semaphores) == 0
     room.change("g", "hub", 1)
@@ -168,7 +168,7 @@ def test_a_poll_does_not_overtake_the_queue(room: Room) -> None:
     assert isinstance(only_error(room.change("u", "b", -1, timeout=0)), TimedOut)
 
 
-def test_giving_beyond_what_can_be_counted_is_refused(room: Room) -> None:
+def test_giving_more_units_than_the_maximum_is_refused(room: Room) -> None:
     room.change("g", "hub", UNITS_MAX)
     room.change("t", "a", -5)
     assert isinstance(only_error(room.change("g2", "hub", 1)), Mismatch)  # the 5 may still go back
@@ -193,7 +193,7 @@ def test_too_many_waits_of_one_host_are_refused_and_others_are_not(room: Room, m
     assert room.change("v", "b", -1) == []
 
 
-def test_status_tells_the_value_the_queue_and_what_is_unconfirmed(room: Room) -> None:
+def test_status_shows_the_value_the_queue_and_unconfirmed_units(room: Room) -> None:
     room.change("g", "hub", 2, now=0.0)
     room.change("t", "a", -1, now=1.0)
     room.change("u", "b", -5, now=2.0)

@@ -1,4 +1,4 @@
-"""Semaphores whose units are lent, and semaphores with a bound; in sentences."""
+"""Semaphores with held units, and semaphores with a bound."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_held_units_go_back_when_their_client_dies(hall: Hall) -> None:
     assert got(events) == {"u": Level(value=0)} and failed(events) == {}
 
 
-def test_held_units_go_back_when_their_host_is_lost_and_the_holder_is_told(hall: Hall) -> None:
+def test_held_units_return_and_the_holder_is_notified_when_its_host_is_lost(hall: Hall) -> None:
     hall.sem("g", "hub", 1)
     hall.sem("t", "a", -1, hold=True)
     hall.sem("u", "b", -1)
@@ -81,12 +81,12 @@ def test_confirming_a_hold_twice_is_harmless(hall: Hall) -> None:
     assert not hall.services.confirm("t", hall.client("a")) and value(hall) == 1
 
 
-def test_only_what_is_taken_can_be_held(hall: Hall) -> None:
+def test_only_units_that_are_taken_can_be_held(hall: Hall) -> None:
     for number, delta in enumerate([0, 1]):
         assert isinstance(error(hall.sem(f"x{number}", "a", delta, hold=True), f"x{number}"), UsageError)
 
 
-def test_status_tells_who_holds_what(hall: Hall) -> None:
+def test_status_shows_the_holders(hall: Hall) -> None:
     hall.sem("g", "hub", 5, bound=5)
     hall.sem("t", "a/7", -2, hold=True)
     hall.sem("u", "b", -1, confirm=False)
@@ -116,7 +116,7 @@ def test_giving_more_than_the_bound_is_refused_and_changes_nothing(hall: Hall) -
     hall.sem("g", "hub", 3, bound=4)
     fault = error(hall.sem("g2", "hub", 2), "g2")
     assert isinstance(fault, Mismatch)
-    assert str(fault).startswith("semaphore 'slots' holds 3 units, and 2 more would exceed its bound of 4")
+    assert str(fault).startswith("semaphore 'slots' has 3 units, and 2 more would exceed its bound of 4")
     assert fault.details == {"value": 3, "lent": 0, "given": 2, "bound": 4}
     assert got(hall.sem("g3", "hub", 1)) == {"g3": Level(value=4)}
 
@@ -134,11 +134,11 @@ def test_another_bound_is_refused_and_both_are_named(hall: Hall) -> None:
     for number, delta in enumerate([1, 0, -1]):
         fault = error(hall.sem(f"x{number}", "a", delta, bound=5), f"x{number}")
         assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "yours": 5}
-        assert "bounded by 4" in str(fault) and "you came with 5" in str(fault)
+        assert "has a bound of 4" in str(fault) and "this call sets 5" in str(fault)
     assert got(hall.sem("y", "a", 1, bound=4)) == {"y": Level(value=2)}
 
 
-def test_wanting_more_than_the_bound_is_refused_instead_of_waiting_for_ever(hall: Hall) -> None:
+def test_wanting_more_than_the_bound_is_refused(hall: Hall) -> None:
     hall.sem("g", "hub", 1, bound=4)
     fault = error(hall.sem("t", "a", -5), "t")
     assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "wanted": 5}
@@ -146,7 +146,7 @@ def test_wanting_more_than_the_bound_is_refused_instead_of_waiting_for_ever(hall
     assert len(hall.services.semaphores) == 1
 
 
-def test_a_bound_below_what_is_there_is_refused(hall: Hall) -> None:
+def test_a_bound_below_the_present_units_is_refused(hall: Hall) -> None:
     hall.sem("g", "hub", 5)
     hall.sem("t", "a", -2, hold=True)
     fault = error(hall.sem("x", "a", 0, bound=4), "x")
@@ -154,7 +154,7 @@ def test_a_bound_below_what_is_there_is_refused(hall: Hall) -> None:
     assert got(hall.sem("y", "a", -1, bound=5)) == {"y": Level(value=2)}
 
 
-def test_a_bound_below_what_somebody_waits_for_is_refused(hall: Hall) -> None:
+def test_a_bound_below_the_units_of_a_waiting_taker_is_refused(hall: Hall) -> None:
     hall.sem("t", "a", -5)
     fault = error(hall.sem("g", "hub", 1, bound=4), "g")
     assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "wanted": 5}
@@ -180,7 +180,7 @@ def test_a_bound_out_of_range_is_wrong_usage(hall: Hall, bound: int) -> None:
 # -- reset -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_reset_empties_it_fails_the_waiting_and_tells_the_holders(hall: Hall) -> None:
+def test_a_reset_drops_units_fails_waits_and_notifies_holders(hall: Hall) -> None:
     hall.sem("g", "hub", 3, bound=3)
     hall.sem("t", "a", -1, hold=True)
     hall.sem("u", "b", -1, confirm=False)
@@ -203,7 +203,7 @@ def test_a_reset_of_a_semaphore_with_units_only_forgets_them(hall: Hall) -> None
     assert hall.services.reset("default", (), "hub", hall.now)[0] == 1
 
 
-def test_a_host_that_is_lost_while_it_holds_and_waits_serves_others_with_what_it_held(hall: Hall) -> None:
+def test_units_of_a_lost_host_serve_other_hosts(hall: Hall) -> None:
     hall.sem("g", "hub", 2)
     hall.sem("t", "a", -2, hold=True)
     hall.sem("u", "a", -1)

@@ -1,4 +1,4 @@
-"""The whole machine: a host's death reaches its waits, and status tells all of it."""
+"""All services together: the loss of a host ends its waits, and status shows everything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def hub() -> SyncServices:
     return services
 
 
-def test_a_lost_host_fails_its_waits_at_once_and_only_its_own(hub: SyncServices) -> None:
+def test_a_lost_host_fails_its_own_waits_immediately_and_no_others(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=3), client("sut1"), 0.0, timeout=3600)
     hub.barriers.arrive("y", "default", "boot", Terms(count=3), client("sut2"), 0.0)
     hub.heard("sut2", "s1", 10.0)
@@ -60,20 +60,20 @@ def test_a_wait_whose_host_and_deadline_end_together_fails_by_the_host(hub: Sync
     assert "line lost" in str(failed(hub.handle_timer(20.0))["x"])
 
 
-def test_a_stalled_hub_blames_nobody(hub: SyncServices) -> None:
+def test_a_stalled_hub_loses_no_host(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
     hub.extend_all(500.0)
     assert hub.handle_timer(500.0) == []
     assert hub.next_timer() == 520.0
 
 
-def test_a_host_that_stops_cleanly_leaves_at_once(hub: SyncServices) -> None:
+def test_a_host_that_stops_cleanly_is_lost_immediately(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
     events = hub.ended("sut1", "s0", Cause.STOPPED, "its agent was stopped", 1.0)
     assert list(failed(events)) == ["x"] and hub.absent("sut1") is Cause.STOPPED
 
 
-def test_a_gone_client_takes_only_its_own_with_it(hub: SyncServices) -> None:
+def test_the_end_of_a_client_ends_only_its_own_waits(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=3), client("sut1", "1"), 0.0)
     hub.barriers.arrive("y", "default", "boot", Terms(count=3), client("sut1", "2"), 0.0)
     assert list(failed(hub.client_gone(client("sut1", "1"), 1.0))) == ["x"]

@@ -1,4 +1,4 @@
-"""What all services share: timers, kept results, arrival ids, and the words for names."""
+"""What all services share: timers, kept results, arrival ids, and how errors list names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_result_is_kept_for_ten_minutes() -> None:
     assert results.get("a", "x") is None and results.next_timer() is None
 
 
-def test_a_host_pushes_out_its_own_oldest_result_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_with_too_many_results_loses_only_its_own_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results_module, "RESULTS_PER_HOST", 2)
     results = Results()
     results.put(result("x", "b"), 0.0)
@@ -54,7 +54,7 @@ def test_a_result_once_confirmed_is_forgotten() -> None:
     assert waits.sizes() == {"waits": 0, "deadlines": 0, "results": 0}
 
 
-def test_confirming_a_failure_forgets_it_and_says_that_it_was_none() -> None:
+def test_confirming_a_failure_forgets_it_and_returns_false() -> None:
     waits = Waits()
     Barriers(waits, Membership()).arrive("x", "default", "boot", Terms(count=2), client("a"), 0.0)
     waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE)
@@ -103,14 +103,14 @@ def test_timers_stay_small_however_often_they_are_set_and_cancelled() -> None:
     assert len(timers._heap) < 200
 
 
-def test_names_are_told_up_to_a_dozen_and_counted_after_that() -> None:
+def test_an_error_lists_twelve_names_and_counts_the_rest() -> None:
     assert names_in_words([], 0) == "nobody"
     assert names_in_words(["a", "b", "a"], 3) == "a (2 times), b"
     many = [f"h{number}" for number in range(14)]
     assert names_in_words(many, 20).endswith("h11, and 8 more")
 
 
-def test_seconds_are_told_without_exponents() -> None:
+def test_seconds_are_written_without_exponents() -> None:
     assert [seconds_in_words(s) for s in (0.0, 0.05, 0.412, 5.0, 20.0, 86400.0)] == [
         "0 s",
         "0.05 s",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from linesync import limits
 from linesync.testing.faults import Faults
-from linesync.testing.virtual import VirtualLine
+from linesync.testing.virtual_line import VirtualLine
 from linesync.wire.autobaud import states
 from linesync.wire.autobaud.controller import Climbing
 from linesync.wire.autobaud.rate_frames import RateFrame, rate_set, read_rate_set

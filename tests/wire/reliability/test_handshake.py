@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from linesync.testing.virtual import tokens
+from linesync.testing.virtual_line import tokens
 from linesync.wire.framing.check import session_seed
 from linesync.wire.framing.frames import Hello
 from linesync.wire.reliability import handshake as hs

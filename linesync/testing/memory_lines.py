@@ -1,0 +1,265 @@
+"""Lines in memory, on the clock of their event loop: serial lines with faults, and perfect pipes.
+
+A :class:`Switchboard` finds them by endpoint. It has the functions ``connect`` and ``listen`` of
+:mod:`linesync.transports`, so a hub, an agent or a client that gets these two needs no real line. A process that dies
+(:meth:`MemoryLine.die`) closes its end of a pipe, which the other side sees, and becomes silent on a serial line, which no
+one sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..errors import BusyError, LinesyncFailed
+from ..transports.base_line import BaseLine
+from ..transports.interface import Line, LineInfo, LineReceiver, ReceiverFactory
+from .cable import Cable, End
+from .faults import Faults
+
+__all__ = ["MemoryLine", "Pipe", "SerialWire", "Switchboard"]
+
+_GRAIN = 0.01  # seconds between deliveries on a serial line: a UART's FIFO and its driver collect bytes in the meantime
+
+
+class MemoryLine(BaseLine):
+    """One end of a line, opened by its owner."""
+
+    dead = False
+
+    def die(self) -> None:
+        """The process that has this end open is killed: what it still writes has no effect."""
+        self.dead = True
+        self.abort()
+
+    def write(self, data: bytes) -> None:
+        if not self.dead:
+            super().write(data)
+
+
+class Pipe(MemoryLine):
+    """One end of a pipe, which carries bytes without delay."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver) -> None:
+        super().__init__(loop, info, receiver)
+        self.other: Pipe | None = None
+        self._inbox = bytearray()
+        self._woken = False
+
+    @staticmethod
+    def pair(endpoint: str, caller: ReceiverFactory, listener: ReceiverFactory) -> tuple[Pipe, Pipe]:
+        """A new pipe: the caller's end and the listener's end."""
+        loop = asyncio.get_running_loop()
+        info = LineInfo(endpoint=endpoint, kind="unix", eight_bit=True)
+        ends = Pipe(loop, info, caller()), Pipe(loop, info, listener())
+        ends[0].other, ends[1].other = ends[1], ends[0]
+        for end in ends[::-1]:
+            end._made()
+        return ends
+
+    def _send(self, data: bytes) -> None:
+        if self.other is not None:
+            self.other._inbox += data
+            self.other._wake()
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._take)
+
+    def _take(self) -> None:
+        self._woken = False
+        if self._inbox:
+            data = bytes(self._inbox)
+            self._inbox.clear()
+            self._deliver(data)
+        if self.other is None:
+            self._eof()
+
+    def _count_unsent(self) -> int:
+        return 0
+
+    def _finish(self) -> None:
+        other, self.other = self.other, None
+        if other is not None:
+            other.other = None
+            other._wake()
+        self._lost()
+
+    _drop = _finish
+
+
+class SerialWire:
+    """A null-modem cable between two serial ports: end ``a`` and end ``b``.
+
+    :param byte_rate: bytes per second; the ports report ten times as many baud.
+    :param faults: the faults of both directions.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seed: int = 0,
+        byte_rate: float = 11520.0,
+        faults: Faults | None = None,
+        grain: float = _GRAIN,
+    ) -> None:
+        self.name = name
+        self.lines: dict[End, _SerialEnd] = {}
+        self._loop = asyncio.get_running_loop()
+        self.cable = Cable(faults, seed=seed, byte_rate=byte_rate, start=self._loop.time())
+        self.plugged = True
+        self._gone = False
+        self._byte_rate = byte_rate
+        self._grain = grain
+        self._look_at: asyncio.TimerHandle | None = None
+
+    def open(self, end: End, endpoint: str, factory: ReceiverFactory) -> Line:
+        """Open the port at one end.
+
+        :raises LinesyncFailed: the adapter is unplugged (:meth:`vanish`).
+        :raises BusyError: the port is already open.
+        """
+        if self._gone:
+            raise LinesyncFailed(f"{endpoint} does not exist; plug the adapter in")
+        if end in self.lines:
+            raise BusyError(f"{endpoint} is already open; close it first")
+        info = LineInfo(
+            endpoint=endpoint, kind="serial", baud=int(self._byte_rate * 10), byte_rate=self._byte_rate, shared=True
+        )
+        line = _SerialEnd(self._loop, info, factory(), self, end)
+        self.lines[end] = line
+        line._made()
+        self._look()
+        return line
+
+    def pull(self) -> None:
+        """Unplug the cable: bytes are lost, and neither end notices."""
+        self.plugged = False
+        self.cable.pull(self._loop.time())
+
+    def vanish(self) -> None:
+        """Unplug the adapters at both ends: the ports are lost and cannot be opened."""
+        self.pull()
+        self._gone = True
+        for line in list(self.lines.values()):
+            line.abort()
+
+    def plug(self) -> None:
+        """Plug the cable and both adapters in again."""
+        self._gone = False
+        self.plugged = True
+        self.cable.plug(self._loop.time())
+
+    def drained(self) -> bool:
+        """Whether no bytes are on their way to an open port."""
+        return not any(self.cable.line_to(end).waiting for end in self.lines)
+
+    def remove_faults(self) -> None:
+        """Lose the bytes that are on their way, and let the line work without faults."""
+        self.cable = Cable(byte_rate=self._byte_rate, start=self._loop.time())
+        if not self.plugged:
+            self.cable.pull(self._loop.time())
+
+    def feed(self, end: End, data: bytes) -> None:
+        self.cable.feed(end, data, self._loop.time())
+        self._plan(len(data))
+
+    def _plan(self, size: int = 0) -> None:
+        when = self.cable.next_time()
+        if when is None:
+            return
+        when = max(when, self._loop.time() + max(self._grain, size / self._byte_rate))
+        if self._look_at is not None:
+            if self._look_at.when() <= when:
+                return
+            self._look_at.cancel()
+        self._look_at = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        if self._look_at is not None:
+            self._look_at.cancel()
+            self._look_at = None
+        now = self._loop.time()
+        ends: tuple[End, End] = ("a", "b")
+        for end in ends:
+            data = self.cable.take(end, now)
+            line = self.lines.get(end)
+            if data and line is not None:  # bytes that arrive while the port is not open are lost
+                line._deliver(data)
+        if self.lines:
+            self._plan()
+
+
+class _SerialEnd(MemoryLine):
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver, wire: SerialWire, end: End
+    ) -> None:
+        super().__init__(loop, info, receiver)
+        self._wire = wire
+        self._end: End = end
+
+    def _send(self, data: bytes) -> None:
+        self._wire.feed(self._end, data)
+
+    def _count_unsent(self) -> int:
+        return self._wire.cable.line_from(self._end).waiting
+
+    def send_break(self) -> bool:
+        return True
+
+    def _finish(self) -> None:
+        if self._wire.lines.get(self._end) is self:
+            del self._wire.lines[self._end]
+        self._lost()
+
+    _drop = _finish
+
+
+class _Listening:
+    def __init__(self, board: Switchboard, endpoint: str, factory: ReceiverFactory) -> None:
+        self.endpoint = endpoint
+        self.factory = factory
+        self.accepted: list[Pipe] = []
+        self._board = board
+
+    async def aclose(self) -> None:
+        self._board.hang_up(self.endpoint)
+
+
+class Switchboard:
+    """The lines by endpoint."""
+
+    def __init__(self) -> None:
+        self._ports: dict[str, tuple[SerialWire, End]] = {}
+        self._listening: dict[str, _Listening] = {}
+
+    def add(self, wire: SerialWire, a: str, b: str) -> None:
+        """Give the two ends of a wire the endpoints ``a`` and ``b``."""
+        self._ports[a], self._ports[b] = (wire, "a"), (wire, "b")
+
+    async def connect(self, endpoint: str, factory: ReceiverFactory) -> Line:
+        """As :func:`linesync.transports.connect`."""
+        if endpoint in self._ports:
+            wire, end = self._ports[endpoint]
+            return wire.open(end, endpoint, factory)
+        listening = self._listening.get(endpoint)
+        if listening is None:
+            raise LinesyncFailed(f"no process listens on {endpoint}; start a hub or an agent there")
+        ours, theirs = Pipe.pair(endpoint, factory, listening.factory)
+        listening.accepted = [*(pipe for pipe in listening.accepted if pipe.other is not None), theirs]
+        return ours
+
+    async def listen(
+        self, endpoint: str, factory: ReceiverFactory, *, mode: int = 0o600, group: str | None = None
+    ) -> _Listening:
+        """As :func:`linesync.transports.listen`."""
+        if endpoint in self._listening:
+            raise BusyError(f"another process already listens on {endpoint}; choose another socket")
+        self._listening[endpoint] = _Listening(self, endpoint, factory)
+        return self._listening[endpoint]
+
+    def hang_up(self, endpoint: str) -> list[Pipe]:
+        """Stop listening at an endpoint; returns the accepted lines that are still open."""
+        listening = self._listening.pop(endpoint, None)
+        return [] if listening is None else [pipe for pipe in listening.accepted if pipe.other is not None]

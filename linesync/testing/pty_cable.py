@@ -1,0 +1,222 @@
+"""Two ptys joined by a :class:`~linesync.testing.cable.Cable`, in real time.
+
+A pty has no speed: the kernel accepts about 12 KB from a writer immediately and passes them to the reader immediately. So
+this module reads from each pty only as much as fits into the cable's small buffer, at the line's rate. It cannot limit what
+a writer has queued in the kernel's pty buffer: a writer is stopped only when that buffer is full too, and ``tcdrain``
+returns immediately. A sender that needs short delays must pace itself.
+
+This process sometimes wakes up late, by milliseconds on a busy machine, and a UART would not have been idle in the
+meantime. So it remembers how many bytes were waiting in the pty at the last call, and feeds them at the past times at which
+the buffer had room for them. Only bytes that arrived since then are fed at the present time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+import time
+import tty
+from pathlib import Path
+
+from linesync.errors import UsageError
+from linesync.testing.cable import Cable, End, FaultyLine
+from linesync.testing.cable_rates import CableRates
+
+__all__ = ["PtyCable"]
+
+_SPEED_LOOK = 0.05  # seconds between checks of the ptys' speeds while nothing else happens
+_WAYS: tuple[tuple[End, End], ...] = (("a", "b"), ("b", "a"))
+
+
+class _Pty:
+    """One pty. We keep the master open, and also the slave, for two reasons: the master would fail while no process has the
+    slave open, and we read the slave's termios through it.
+    """
+
+    def __init__(self, link: str | None) -> None:
+        self.master, self._slave = os.openpty()
+        self.path = os.ttyname(self._slave)
+        self._link = Path(link) if link else None
+        try:
+            tty.setraw(self._slave)
+            os.set_blocking(self.master, False)
+            if self._link:
+                self._make_link(self._link)
+        except BaseException:
+            os.close(self.master)
+            os.close(self._slave)
+            raise
+        self._speed = -1  # the termios constant at the last check
+        self._bauds = {number: int(name[1:]) for name, number in vars(termios).items() if name[1:].isdigit()}
+        self.queued = 0  # bytes that were waiting in the kernel for us at the last call of look()
+        self.overrun = 0  # bytes that the kernel had no room for, since no process reads the slave
+
+    @property
+    def name(self) -> str:
+        return str(self._link) if self._link else self.path
+
+    def _make_link(self, link: Path) -> None:
+        if link.exists() and not link.is_symlink():
+            raise UsageError(f"{link} exists and is not a symbolic link; choose another path")
+        try:
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.path)
+        except OSError as error:
+            raise UsageError(f"cannot make the link {link}: {error.strerror}; choose another path") from None
+
+    def baud(self) -> int | None:
+        """The speed that the pty's user has set, in bits per second, if it has changed since the last call; else None."""
+        speed = termios.tcgetattr(self._slave)[5]
+        if speed == self._speed:
+            return None
+        self._speed = speed
+        return self._bauds.get(speed)
+
+    def set_baud(self, baud: float) -> None:
+        """Start at this speed if termios has a constant for it, else at 115200."""
+        settings = termios.tcgetattr(self._slave)
+        settings[4] = settings[5] = getattr(termios, f"B{int(baud)}", termios.B115200)
+        termios.tcsetattr(self._slave, termios.TCSANOW, settings)
+
+    def look(self) -> None:
+        """Learn how many bytes wait to be read."""
+        (self.queued,) = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, b"\0\0\0\0"))
+
+    def read(self, count: int) -> bytes:
+        try:
+            data = os.read(self.master, count)
+        except BlockingIOError:
+            data = b""  # the pty's user has flushed them
+        self.queued = self.queued - len(data) if data else 0
+        return data
+
+    def write(self, data: bytes | bytearray) -> None:
+        try:
+            taken = os.write(self.master, data)
+        except BlockingIOError:
+            taken = 0
+        self.overrun += len(data) - taken
+
+    def close(self) -> None:
+        os.close(self.master)
+        os.close(self._slave)
+        if self._link and self._link.is_symlink() and os.readlink(self._link) == self.path:
+            self._link.unlink()
+
+
+class PtyCable:
+    """Two raw ptys and the cable between them; times are seconds since it was made.
+
+    :param cable: a cable that was made with ``start=0``.
+    :param rates: the cable's rates, which then follow the speeds that the ptys' users set; None for a fixed rate.
+    :param link_a: where to make a symbolic link to the pty of end a; replaces an old link. ``link_b`` likewise.
+    :raises UsageError: a link cannot be made.
+    """
+
+    def __init__(
+        self, cable: Cable, *, rates: CableRates | None = None, link_a: str | None = None, link_b: str | None = None
+    ) -> None:
+        self.cable = cable
+        self.rates = rates
+        a = _Pty(link_a)
+        try:
+            b = _Pty(link_b)
+        except BaseException:
+            a.close()
+            raise
+        self._ptys: dict[End, _Pty] = {"a": a, "b": b}
+        if rates is not None:
+            for end, pty in self._ptys.items():
+                pty.set_baud(rates.baud[end])
+        self._pulled = False
+        self._origin = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._origin
+
+    def name(self, end: End) -> str:
+        """The path to open at ``end``: the link, or the pty itself."""
+        return self._ptys[end].name
+
+    def turn(self) -> tuple[list[int], float | None]:
+        """Advance both directions to the present time.
+
+        :returns: the descriptors to watch: the next call is due when one is readable; and the seconds until it is due in
+            any case, or None.
+        """
+        now = self.now()
+        watch = []
+        self._look_at_speeds(now)
+        for end, far in _WAYS:
+            pty, line = self._ptys[end], self.cable.line_from(end)
+            arrived = self._catch_up(pty, line, now)
+            if arrived:
+                self._ptys[far].write(arrived)
+                if self.cable.echo:
+                    pty.write(arrived)
+            if not pty.queued and line.room(now):
+                watch.append(pty.master)
+        due = self.cable.next_time()
+        if due is None:
+            return watch, None if self.rates is None else _SPEED_LOOK
+        return watch, max(0.0, due - self.now())
+
+    def _look_at_speeds(self, now: float) -> None:
+        """Apply the speeds that the ptys' users have set to the bytes from now on."""
+        if self.rates is None:
+            return
+        for end, pty in self._ptys.items():
+            baud = pty.baud()
+            if baud:
+                self.rates.set(end, baud, now)
+
+    def _catch_up(self, pty: _Pty, line: FaultyLine, now: float) -> bytes | bytearray:
+        early = bytearray()
+        while pty.queued and (when := line.next_time()) is not None and when < now:
+            early += line.take(when)
+            self._load(pty, line, when)
+        arrived = line.take(now)
+        pty.look()
+        self._load(pty, line, now)
+        return early + arrived if early else arrived
+
+    def _load(self, pty: _Pty, line: FaultyLine, when: float) -> None:
+        count = min(line.room(when), pty.queued)
+        if count:
+            line.feed(pty.read(count), when)
+
+    def pull(self) -> None:
+        """Unplug the cable: bytes are lost in both directions until :meth:`plug`."""
+        self._pulled = True
+        self.cable.pull(self.now())
+
+    def plug(self) -> None:
+        """Plug the cable in again."""
+        self._pulled = False
+        self.cable.plug(self.now())
+
+    @property
+    def pulled(self) -> bool:
+        """Whether :meth:`pull` has unplugged the cable."""
+        return self._pulled
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """The counters of each direction, ``"ab"`` and ``"ba"``. ``overrun`` counts the bytes that a full pty has lost;
+        ``baud`` is the sender's rate, if the cable follows the ptys' speeds."""
+        self._look_at_speeds(self.now())
+        found = {}
+        for end, far in _WAYS:
+            line = self.cable.line_from(end)
+            overrun = self._ptys[far].overrun
+            found[end + far] = {**line.counters.as_dict(), "waiting": line.waiting, "overrun": overrun}
+            if self.rates is not None:
+                found[end + far]["baud"] = int(self.rates.baud[end])
+        return found
+
+    def close(self) -> None:
+        """Close both ptys and remove the links."""
+        for pty in self._ptys.values():
+            pty.close()

@@ -1,0 +1,103 @@
+"""An asyncio event loop on virtual time: it never waits, so an idle hour takes no time.
+
+``time()`` does not change while there is something to do, and then jumps to the time of the next scheduled call. Code on
+this loop must not use sockets, files that block, threads or processes: the loop has no selector, so a future that waits for
+them would never complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+__all__ = ["VirtualLoop"]
+
+_SPINNING = 100_000  # iterations at one instant after which the loop is considered to spin
+
+
+class _Clock:
+    """Takes the place of the loop's selector. The loop calls it to wait, which here advances the clock."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self._rounds = 0
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout == 0:
+            self._rounds += 1
+            if self._rounds > _SPINNING:
+                self._rounds = 0
+                raise RuntimeError(f"the loop spins at {self._loop.time():.6f}")
+        else:
+            self._rounds = 0
+            self._loop.jump()
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """The loop. Use :func:`asyncio.set_event_loop` only for code that asks for a loop without running in one.
+
+    :param start: the first time on its clock, in seconds.
+    """
+
+    _scheduled: list[asyncio.TimerHandle]
+    _ready: Any
+
+    def __init__(self, start: float = 1000.0) -> None:
+        super().__init__()
+        self._now = start
+        self._until: Callable[[], bool] | None = None
+        self._limit = inf
+        self._selector = _Clock(self)
+
+    def time(self) -> float:
+        return self._now
+
+    # -- for the test -------------------------------------------------------------------------------------------------
+
+    def run_until(self, predicate: Callable[[], bool] | None, limit: float) -> bool:
+        """Let time pass until the predicate is true or ``limit`` (a time on this clock) is reached.
+
+        The predicate is checked when everything that happens at an instant has happened.
+
+        :returns: whether the predicate is true.
+        """
+        self._until, self._limit = predicate, limit
+        try:
+            self.run_forever()
+        finally:
+            self._until, self._limit = None, inf
+        return predicate is None or predicate()
+
+    def skip(self, seconds: float) -> None:
+        """Advance the clock without running what was due in the meantime, as when the machine was asleep."""
+        self._now += seconds
+
+    def jump(self) -> None:
+        """Nothing is left to do at this instant: advance the clock to the next one."""
+        until, limit = self._until, self._limit
+        if until is not None and until():
+            self.stop()
+            return
+        when = self._scheduled[0].when() if self._scheduled else limit
+        if when == inf:
+            raise RuntimeError("the loop waits for something that can never happen: no call is scheduled")
+        if when >= limit:
+            self._now = max(self._now, limit)
+            self.stop()
+        elif when > self._now:
+            self._now = when
+
+    # -- required by BaseEventLoop ------------------------------------------------------------------------------------
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """Do nothing: there are no events without a selector."""
+
+    def _write_to_self(self) -> None:
+        """Do nothing: no thread waits in a selector."""
+
+    def close(self) -> None:
+        if not self.is_closed():
+            super().close()

@@ -1,0 +1,168 @@
+"""A line over a serial device, on pyserial-asyncio's event loop glue.
+
+:class:`DeviceLine` does the waiting that its port refuses to do: at the close it waits without blocking, for at most a
+second, until the kernel's queue is empty, and discards what is still in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import termios
+from collections.abc import Callable
+from typing import cast
+
+import serial
+import serial_asyncio
+
+from ...errors import BrokenError
+from ..base_line import CLOSE_SECONDS, HIGH_WATER, LOW_WATER, BaseLine
+from ..interface import LineInfo, LineReceiver, ReceiverFactory
+from .device import DevicePort
+from .rates import set_rate
+
+__all__ = ["DeviceLine", "connect_device"]
+
+_DRAIN_POLL_SECONDS = 0.01
+_BREAK_SECONDS = 0.25
+
+
+class DeviceLine(BaseLine, asyncio.Protocol):
+    """A serial device as a line."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver, port: DevicePort
+    ) -> None:
+        super().__init__(loop, info, receiver)
+        self._port = port
+        port.on_vanished = self._vanished
+        self._transport: asyncio.Transport | None = None
+        self._held: bytearray | None = None
+        """What was written during a BREAK; None while there is no BREAK."""
+        self.opened: asyncio.Future[None] = loop.create_future()
+
+    def _send(self, data: bytes) -> None:
+        assert self._transport is not None
+        if self._held is None:
+            self._transport.write(data)
+        else:
+            self._held += data
+
+    def _count_unsent(self) -> int:
+        return len(self._held or b"") + self._not_on_the_wire()
+
+    def _not_on_the_wire(self) -> int:
+        """Bytes in the transport and in the kernel."""
+        if self._transport is None:
+            return 0
+        return self._transport.get_write_buffer_size() + self._unsent_in_kernel()
+
+    def _unsent_in_kernel(self) -> int:
+        try:
+            return self._port.out_waiting
+        except (OSError, serial.SerialException):
+            return 0
+
+    def send_break(self) -> bool:
+        """Send what was written so far, then hold the line at space for a quarter of a second. What is written in the
+        meantime is sent after that."""
+        if self._closing:
+            return False
+        if self._held is None:
+            self._held = bytearray()
+            self._loop.call_soon(self._begin_break, self._loop.time() + CLOSE_SECONDS)
+        return True
+
+    def _begin_break(self, deadline: float) -> None:
+        if self._dropped:
+            return
+        if self._not_on_the_wire() and self._loop.time() < deadline:
+            self._loop.call_later(_DRAIN_POLL_SECONDS, self._begin_break, deadline)
+            return
+        self._set_break(True)
+        self._loop.call_later(_BREAK_SECONDS, self._end_break)
+
+    def _end_break(self) -> None:
+        if self._dropped:
+            return
+        self._set_break(False)
+        held, self._held = self._held, None
+        if held:
+            self._send(bytes(held))
+
+    def _set_break(self, on: bool) -> None:
+        try:
+            self._port.break_condition = on
+        except (OSError, serial.SerialException):  # the device cannot send a BREAK
+            pass
+
+    def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
+        self._set_baud(baud, done, self._loop.time() + CLOSE_SECONDS)
+
+    def _set_baud(self, baud: int, done: Callable[[int], None], deadline: float) -> None:
+        if self._closing:
+            return
+        # A pty always shows an empty queue, so the caller computes itself when the last byte leaves.
+        if self._not_on_the_wire() and self._loop.time() < deadline:
+            self._loop.call_later(_DRAIN_POLL_SECONDS / 4, self._set_baud, baud, done, deadline)
+            return
+        done(set_rate(self._port, baud))
+
+    def _vanished(self) -> None:
+        """End the line: the device is gone."""
+        self._break(
+            BrokenError(
+                f"the device of line {self._info.endpoint} is gone; plug it in again or check which process removed it"
+            )
+        )
+
+    def _finish(self) -> None:
+        if self.unsent():
+            self._loop.call_later(_DRAIN_POLL_SECONDS, self._finish_later)
+        else:
+            self._loop.call_soon(self.abort)
+
+    def _finish_later(self) -> None:
+        if not self._dropped:
+            self._finish()
+
+    def _drop(self) -> None:
+        assert self._transport is not None
+        if self._unsent_in_kernel():  # closing the descriptor would wait until a stuck line has sent it
+            try:
+                self._port.reset_output_buffer()
+            except (OSError, termios.error):
+                pass
+        self._transport.abort()
+
+    # -- pyserial-asyncio's side -----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        self._made()
+        self.opened.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._deliver(data)
+
+    def pause_writing(self) -> None:
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(None)
+
+
+async def connect_device(info: LineInfo, factory: ReceiverFactory, port: DevicePort) -> DeviceLine:
+    """Make a line of an open port; returns after ``line_made``."""
+    loop = asyncio.get_running_loop()
+    line = DeviceLine(loop, info, factory(), port)
+    await serial_asyncio.connection_for_serial(loop, lambda: line, port)
+    try:
+        await line.opened
+    except asyncio.CancelledError:
+        loop.call_soon(line.abort)
+        raise
+    return line

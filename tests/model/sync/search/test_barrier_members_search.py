@@ -1,0 +1,384 @@
+"""Barriers by members and by count against a reference model of one name: aborts, one use, lingering, and hosts that become
+silent, die and return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from linesync.errors import Aborted, LinesyncFailed, MemberLost, Mismatch, TimedOut
+from linesync.model.decisions import Event, Failed, Granted, HostLost, HostUp, Released
+from linesync.model.hosts.membership import LEASE, RECENT
+from linesync.model.participants import Cause, Client
+from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.kept_results import RESULT_LIFE
+from linesync.model.sync.services import SyncServices
+
+from ...helpers import assert_empty, profile
+
+MEMBERS = frozenset({"a", "b#1", "hub"})
+REUSES = [Reuse(), Reuse(), Reuse(once=True), Reuse(linger=2.5)]
+KINDS = [Terms(count=3, members=MEMBERS, reuse=reuse, tolerate=late) for reuse in REUSES for late in (False, True)]
+KINDS += [Terms(count=2, reuse=reuse) for reuse in REUSES]
+CLIENTS = st.sampled_from([Client("a", "1"), Client("a", "2"), Client("b", "1"), Client("b", "2"), Client("hub", "1")])
+ERRORS = {Mismatch: "mismatch", Aborted: "aborted", MemberLost: "lost", TimedOut: "late", LinesyncFailed: "withdrawn"}
+PAUSES = st.sampled_from([0.0, 0.5, 1.0, 3.5, 3.5, 9.0])
+DRAW = st.randoms(use_true_random=False)
+
+
+@dataclass(eq=False)
+class Party:
+    arrival: str
+    client: Client
+    member: str | None
+    due: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.member or self.client.host
+
+
+@dataclass
+class Reference:
+    """One name. What ends is told as (arrival, word), a release as (arrival, generation, position, count, lost)."""
+
+    now: float = 0.0
+    terms: Terms | None = None
+    there: list[Party] = field(default_factory=list)
+    later: list[Party] = field(default_factory=list)
+    generation: int = 0
+    used: bool = False
+    lingering: tuple[Terms, float, int, tuple[str, ...]] | None = None  # until when, how many came, who was lost
+    failure: tuple[Terms, str, set[str], int, float] | None = None  # absent members, absent others, since when
+    heard: dict[str, float] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # hosts that cannot arrive
+    asked: set[str] = field(default_factory=set)
+
+    def absent(self, terms: Terms, but: str | None = None) -> list[str]:
+        here = {party.member for party in self.there} | {but}
+        return sorted((terms.members or frozenset()) - here)
+
+    def is_lost(self, member: str) -> bool:
+        return member.partition("#")[0] in self.lost
+
+    def missing(self, terms: Terms, but: str | None = None) -> int:
+        if terms.members is None:
+            return terms.count - len(self.there)
+        return sum(not (terms.tolerate and self.is_lost(member)) for member in self.absent(terms, but))
+
+    def arrive(self, party: Party, terms: Terms, timeout: float | None, abort: bool) -> list[tuple[object, ...]]:
+        everybody = self.there + self.later
+        stands = self.terms if everybody and self.terms else terms
+        double = party.member is not None and party.member in [one.member for one in everybody]
+        stranger = terms.members is not None and party.member not in terms.members
+        if terms != stands or stranger or (double and not abort):
+            return [(party.arrival, "mismatch")]
+        self.terms = terms
+        told = self.tell(party, terms)
+        if abort and (everybody or told != "aborted"):
+            if self.used:
+                return [(party.arrival, "mismatch")]
+            return [*self.fail("aborted", {party.name}), (party.arrival, "aborted")]
+        if told:
+            return [(party.arrival, told)]
+        if self.used:
+            return [(party.arrival, "mismatch")]
+        if self.lingering and self.now < self.lingering[1]:
+            return [self.pass_late(party, terms)]
+        if not terms.tolerate and any(map(self.is_lost, self.absent(terms, party.member))):
+            return [(party.arrival, "lost")]
+        others = self.missing(terms, party.member) - (terms.members is None)
+        if timeout == 0 and (others > 0 or self.asked):
+            return [(party.arrival, "late")]
+        party.due = None if timeout is None else self.now + (timeout or 1.0)
+        (self.later if self.asked and terms.members is None else self.there).append(party)
+        return self.settle()
+
+    def tell(self, party: Party, terms: Terms) -> str:
+        """What a failed generation has for a newcomer."""
+        if self.failure is None:
+            return ""
+        failed, word, absent, others, since = self.failure
+        if failed != terms or self.now >= since + RESULT_LIFE or not (party.name in absent or others):
+            return ""
+        others -= party.name not in absent
+        absent.discard(party.name)
+        self.failure = (failed, word, absent, others, since) if absent or others else None
+        return word
+
+    def pass_late(self, party: Party, terms: Terms) -> tuple[object, ...]:
+        assert self.lingering is not None
+        lingers, until, came, lost = self.lingering
+        if terms != lingers:
+            return (party.arrival, "mismatch")
+        self.lingering = (lingers, until, came + 1, lost)
+        return (party.arrival, self.generation, came + 1, came + 1, lost)
+
+    def fail(self, word: str, told: set[str]) -> list[tuple[object, ...]]:
+        everybody, terms = self.there + self.later, self.terms
+        assert terms is not None
+        absent = set(self.absent(terms)) - told
+        new = len(told - {party.member for party in everybody})
+        others = max(0, terms.count - len(everybody) - new) if terms.members is None else 0
+        if absent or others:
+            self.failure = (terms, word, absent, others, self.now)
+        self.there, self.later, self.asked = [], [], set()
+        return [(party.arrival, word) for party in everybody]
+
+    def settle(self) -> list[tuple[object, ...]]:
+        ended: list[tuple[object, ...]] = []
+        terms = self.terms
+        while terms is not None:
+            while self.later and self.missing(terms) > 0:
+                self.there.append(self.later.pop(0))
+            complete = self.there and self.missing(terms) <= 0
+            silent = {p.client.host for p in self.there if self.now - self.heard.get(p.client.host, self.now) > RECENT}
+            self.asked = silent if complete else set()
+            if not complete or silent:
+                break
+            ended += self.release(terms)
+        return ended
+
+    def release(self, terms: Terms) -> list[tuple[object, ...]]:
+        self.generation += 1
+        lost, count = tuple(self.absent(terms)), len(self.there)
+        ended: list[tuple[object, ...]] = [
+            (party.arrival, self.generation, place, count, lost) for place, party in enumerate(self.there, start=1)
+        ]
+        self.failure, self.there = None, []
+        self.used = terms.reuse.once
+        self.lingering = (terms, self.now + terms.reuse.linger, count, lost) if terms.reuse.linger else None
+        if self.used:
+            ended += [(party.arrival, "mismatch") for party in self.later]
+            self.later = []
+        if self.lingering:
+            ended += [self.pass_late(party, terms) for party in self.later]
+            self.later = []
+        return ended
+
+    def leave(self, word: str, gone: list[Party]) -> list[tuple[object, ...]]:
+        self.there = [party for party in self.there if party not in gone]
+        self.later = [party for party in self.later if party not in gone]
+        return [(party.arrival, word) for party in gone] + (self.settle() if gone else [])
+
+    def host_lost(self, host: str, fatal: bool) -> list[tuple[object, ...]]:
+        """What needs the host fails, then its clients' waits end, then those who can do without it go on."""
+        if fatal:
+            self.lost.add(host)
+        ended: list[tuple[object, ...]] = []
+        terms, everybody = self.terms, self.there + self.later
+        if fatal and everybody and terms is not None and terms.members is not None and not terms.tolerate:
+            dead = {party.name for party in self.there if party.client.host == host}
+            dead |= {member for member in self.absent(terms) if member.partition("#")[0] == host}
+            if dead:
+                ended += self.fail("lost", dead)
+        gone = [party for party in self.there + self.later if party.client.host == host]
+        ended += self.leave("withdrawn", sorted(gone, key=lambda party: int(party.arrival[1:])))
+        if (self.there or self.later) and terms is not None and terms.tolerate:
+            ended += self.settle()
+        return ended
+
+
+class BarrierMembersSearch(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reference = Reference()
+        self.services = SyncServices()
+        self.made: dict[str, tuple[Client, Terms, float | None, str | None, bool]] = {}
+        self.outcomes: dict[str, tuple[object, ...]] = {}
+        self.lives = {"a": 0, "b": 0}
+        self.up: set[str] = set()
+        self.asked: set[str] = set()
+        for host in self.lives:
+            self.start(host)
+
+    @property
+    def now(self) -> float:
+        return self.reference.now
+
+    @initialize(terms=st.sampled_from(KINDS))
+    def choose(self, terms: Terms) -> None:
+        self.usual = terms
+
+    def start(self, host: str) -> list[Event]:
+        self.lives[host] += 1
+        self.up.add(host)
+        self.reference.heard[host] = self.now
+        life = f"{host}{self.lives[host]}"
+        return self.services.register(host, life, life, f"line of {host}", self.now)
+
+    def told(self, event: Event) -> tuple[object, ...] | None:
+        if isinstance(event, HostLost | HostUp):
+            return None
+        if isinstance(event, Failed):
+            return (event.arrival, ERRORS[type(event.error)])
+        assert isinstance(event, Granted) and isinstance(event.value, Released)
+        value = event.value
+        return (event.arrival, value.generation, value.position, value.count, value.lost)
+
+    def note(self, events: list[Event], expected: list[tuple[object, ...]]) -> None:
+        told = [one for one in map(self.told, events) if one is not None]
+        assert told == expected
+        for one in told:
+            assert str(one[0]) not in self.outcomes
+            self.outcomes[str(one[0])] = one
+        new = self.reference.asked - self.asked
+        assert set(self.services.take_asked()) >= new, "who was silent is asked"
+        self.asked = set(self.reference.asked)
+
+    def call(self, arrival: str) -> list[Event]:
+        client, terms, timeout, member, abort = self.made[arrival]
+        reason = "no disk" if abort else ""
+        asked = ("default", "boot", terms, client, self.now, timeout, member)
+        return [*self.services.barriers.arrive(arrival, *asked, abort=reason)]
+
+    def hear_of(self, host: str) -> None:
+        """Whatever a host's client asks came in a frame."""
+        if host in self.up:
+            self.reference.heard[host] = self.now
+            self.reference.lost.discard(host)
+            self.note(self.services.heard(host, f"{host}{self.lives[host]}", self.now), self.after_heard(host))
+
+    def after_heard(self, host: str) -> list[tuple[object, ...]]:
+        return self.reference.settle() if host in self.reference.asked else []
+
+    def arrive(
+        self, client: Client, member: str | None, timeout: float | None, terms: Terms, *, abort: bool = False
+    ) -> None:
+        if client.host != "hub" and client.host not in self.up:
+            return
+        if terms.members is not None and member is None:
+            member = "b#1" if client.host == "b" else None
+        self.hear_of(client.host)
+        arrival = f"x{len(self.made)}"
+        self.made[arrival] = (client, terms, timeout, member, abort)
+        shown = member or (client.host if terms.members is not None else None)
+        expected = self.reference.arrive(Party(arrival, client, shown), terms, timeout, abort)
+        self.note(self.call(arrival), expected)
+
+    @rule(client=CLIENTS)
+    def arrive_as_usual(self, client: Client) -> None:
+        self.arrive(client, None, None, self.usual)
+
+    @rule(clients=st.permutations([Client("a", "2"), Client("b", "2"), Client("hub", "2")]), pause=PAUSES)
+    def arrive_all(self, clients: list[Client], pause: float) -> None:
+        """One of each host, the last one later: the others may have fallen silent meanwhile."""
+        self.arrive(clients[0], None, None, self.usual)
+        self.arrive(clients[1], None, None, self.usual)
+        self.time_passes(pause, "")
+        self.arrive(clients[2], None, None, self.usual)
+
+    @rule(
+        client=CLIENTS,
+        member=st.sampled_from([None, None, "a", "b#1", "x"]),
+        timeout=st.sampled_from([None, 0, 0, 1.5, 6.0]),
+        other=st.sampled_from([None] * 5 + KINDS),
+    )
+    def arrive_somehow(self, client: Client, member: str | None, timeout: float | None, other: Terms | None) -> None:
+        self.arrive(client, member, timeout, other or self.usual)
+
+    @rule(client=CLIENTS)
+    def abort(self, client: Client) -> None:
+        self.arrive(client, None, None, self.usual, abort=True)
+
+    @precondition(lambda self: self.made)
+    @rule(draw=DRAW)
+    def retry(self, draw: DRAW) -> None:
+        arrival = draw.choice(sorted(self.made))
+        told = [self.told(event) for event in self.call(arrival)]
+        assert told == ([self.outcomes[arrival]] if arrival in self.outcomes else [])
+
+    @precondition(lambda self: self.reference.there or self.reference.later)
+    @rule(draw=DRAW, how=st.sampled_from(["give up", "die"]))
+    def leave(self, draw: DRAW, how: str) -> None:
+        party = draw.choice(self.reference.there + self.reference.later)
+        if how == "give up":
+            gone, events = [party], self.services.withdraw(party.arrival, party.client, self.now)
+            self.note([*events], self.reference.leave("withdrawn", gone))
+        else:
+            everybody = self.reference.there + self.reference.later
+            gone = [one for one in everybody if one.client == party.client]
+            gone.sort(key=lambda one: int(one.arrival[1:]))
+            events = self.services.client_gone(party.client, self.now)
+            self.note([*events], self.reference.leave("withdrawn", gone))
+
+    @rule(host=st.sampled_from(["a", "b"]))
+    def stop(self, host: str) -> None:
+        if host in self.up:
+            self.up.discard(host)
+            was_lost = host in self.reference.lost
+            expected = [] if was_lost else self.reference.host_lost(host, fatal=True)
+            life = f"{host}{self.lives[host]}"
+            self.note(self.services.ended(host, life, Cause.STOPPED, "", self.now), expected)
+
+    @rule(host=st.sampled_from(["a", "b"]))
+    def restart(self, host: str) -> None:
+        lost = host in self.reference.lost
+        self.reference.lost.discard(host)
+        expected = [] if lost else self.reference.host_lost(host, fatal=False)
+        self.note(self.start(host), expected)
+
+    @rule(host=st.sampled_from(["a", "b"]))
+    def hear(self, host: str) -> None:
+        self.hear_of(host)
+
+    @rule(seconds=PAUSES, hear=st.sampled_from(["", "a", "b", "ab", "ab"]))
+    def time_passes(self, seconds: float, hear: str) -> None:
+        self.reference.now += seconds
+        for host in hear:
+            self.hear_of(host)
+        expected: list[tuple[object, ...]] = []
+        due = [host for host in self.up if self.reference.heard[host] + LEASE <= self.now]
+        events = self.services.handle_timer(self.now)
+        lost = [event.host for event in events if isinstance(event, HostLost)]
+        assert set(lost) == {host for host in due if host not in self.reference.lost}
+        for host in lost:
+            expected += self.reference.host_lost(host, fatal=True)
+        late = [p for p in self.reference.there + self.reference.later if p.due is not None and p.due <= self.now]
+        late.sort(key=lambda party: (party.due, int(party.arrival[1:])))
+        self.note(events, expected + self.reference.leave("late", late))
+
+    @rule()
+    def reset(self) -> None:
+        reference = self.reference
+        everybody = reference.there + reference.later
+        _, waits, events = self.services.reset("default", ("boot",), "hub", self.now)
+        assert [wait.arrival for wait in waits] == [party.arrival for party in everybody]
+        reference.there, reference.later, reference.asked = [], [], set()
+        reference.used, reference.lingering, reference.failure = False, None, None
+        self.note([*events], [(party.arrival, "aborted") for party in everybody])
+
+    @invariant()
+    def status_is_the_reference(self) -> None:
+        rows = self.services.barriers.status(self.now)
+        reference = self.reference
+        everybody = reference.there + reference.later
+        assert len(rows) == bool(everybody)
+        for row in rows:
+            assert isinstance(row["arrived"], list)
+            assert [who["name"] for who in row["arrived"]] == [party.name for party in everybody]
+            assert row["generation"] == reference.generation + 1
+            assert row["unheard"] == sorted(reference.asked)
+
+    @invariant()
+    def the_timer_is_never_late(self) -> None:
+        due = [p.due for p in self.reference.there + self.reference.later if p.due is not None]
+        due += [self.reference.heard[host] + LEASE for host in self.up - self.reference.lost]
+        timer = self.services.next_timer()
+        assert not due or (timer is not None and timer <= min(due))
+
+    def teardown(self) -> None:
+        self.reset()
+        assert set(self.outcomes) == set(self.made), "every arrival ends once"
+        assert self.services.barriers._asking == {}
+        for host in sorted(self.up):
+            self.stop(host)
+        self.reference.now += RESULT_LIFE
+        self.services.handle_timer(self.now)
+        assert_empty(self.services._waits)
+
+
+BarrierMembersSearch.TestCase.settings = profile()
+TestBarrierMembersSearch = BarrierMembersSearch.TestCase

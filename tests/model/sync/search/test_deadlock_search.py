@@ -1,0 +1,410 @@
+"""The search for deadlocks against a reference model: no false alarm in legal histories, and in others exactly the clients
+that can never go on.
+
+*Legal* are histories whose clients keep to one order: all locks, pools of units and barriers have a level, and whoever waits
+for something owes others only what has a higher one (a lock or units it holds, an arrival at a barrier of members). All of
+them can finish, so nobody may ever be told of a deadlock.
+
+*Others* are any. Their reference plays the future: in a copy of the hub everybody who may act does all that others may wait
+for, as long as that changes anything. Who then still waits could never have gone on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linesync.errors import DeadlockError
+from linesync.model.decisions import Event, Failed, Granted
+from linesync.model.participants import Client
+from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.deadlock import Activity
+from linesync.model.sync.semaphore import _Semaphore
+from linesync.model.sync.waits import Hold, Wait
+
+from ...hall import Hall
+from ...helpers import profile
+
+SEEDS = st.integers(0, 2**48)
+
+
+# -- legal histories ---------------------------------------------------------------------------------------------------
+
+
+class Script:
+    """One thread of a client: it plays its steps, one after the other, each when the one before has ended.
+
+    :ivar shell: each of its steps is a client of its own, within what it holds; else all are one client.
+    """
+
+    def __init__(self, hall: Hall, host: str, number: str, serial: int, *, shell: bool) -> None:
+        self.hall, self.host, self.number, self.serial, self.shell = hall, host, number, serial, shell
+        self.steps: list[tuple[str, str]] = []
+        self.held: list[tuple[str, str, str]] = []  # what, the arrival, the client's number
+        self.waits_for = ""
+        self.made = 0
+        if not shell:
+            hall.client(f"{host}/{number}")
+
+    def step(self) -> list[Event]:
+        kind, what = self.steps.pop(0)
+        hall = self.hall
+        if kind == "give back":
+            (held,) = [one for one in self.held if one[0] == what]
+            self.held.remove(held)
+            events = hall.give_back(held[1], f"{self.host}/{held[2]}")
+            return events + (hall.end(f"{self.host}/{held[2]}") if self.shell else [])
+        self.made += 1
+        arrival = f"{self.serial}.{self.made}"
+        number = f"{self.number}-{self.made}" if self.shell else self.number
+        who = f"{self.host}/{number}"
+        within = self.held[-1][1] if self.shell and self.held else ""
+        self.waits_for = arrival
+        if kind == "lock":
+            self.held.append((what, arrival, number))
+            return hall.lock(arrival, who, what, within=within)
+        if kind == "units":
+            self.held.append((what, arrival, number))
+            return hall.sem(arrival, who, -1 - self.made % 2, name=what, hold=True, within=within)
+        if kind == "signal":
+            return hall.sem(arrival, who, -1, name=what, within=within)
+        members, _, member = what.partition(" ")
+        return hall.barrier(arrival, who, members, name=f"barrier {members}", as_member=member, within=within)
+
+    def ended(self, arrival: str) -> None:
+        if arrival != self.waits_for:
+            return
+        self.waits_for = ""
+        if self.shell and arrival not in [held[1] for held in self.held]:
+            self.hall.clients[self.host].discard(f"{self.number}-{self.made}")
+
+
+def plan(
+    draw: Random, levels: dict[str, int], barriers: list[tuple[str, str]], serial: int
+) -> Iterator[tuple[str, str]]:
+    """The steps of one thread that arrives at these barriers (each its level and its step)."""
+    due = sorted(barriers, key=lambda barrier: levels[barrier[0]])
+    for position in range(len(due) + 1):
+        owed = levels[due[position][0]] if position < len(due) else 1000
+        for _ in range(draw.randrange(3)):
+            most = owed
+            held = []
+            while most > 0 and draw.random() < 0.7:
+                below = [name for name, level in levels.items() if level < most and not name.startswith("barrier")]
+                if not below:
+                    break
+                what = draw.choice(below)
+                most = levels[what]
+                yield ("lock" if what.startswith("lock") else "units", what)
+                held.append(what)
+                if draw.random() < 0.2:
+                    yield ("signal", "signal")
+            while held:
+                yield ("give back", held.pop())
+        if position < len(due):
+            private = draw.random() < 0.3
+            if private:
+                yield ("lock", f"private {serial}")
+            yield ("arrive", due[position][1])
+            if private:
+                yield ("give back", f"private {serial}")
+
+
+class LegalHistory:
+    """A few hosts whose scripts keep the order, with random timing, and answers that take their time."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = draw = Random(seed)
+        hosts = ["a", "b", "c", "hub"][: draw.choice([2, 3, 4])]
+        self.hall = hall = Hall(*[host for host in hosts if host != "hub"])
+        hall.answering.clear()
+        self.scripts: list[Script] = []
+        self.answers: list[tuple[float, float, str, Activity | None]] = []
+        self.told = 0
+        for host in hosts:
+            self._populate(host)
+        names = ["lock 1", "lock 2", "lock 3", "pool 1", "pool 2", *(f"barrier {number}" for number in range(4))]
+        levels = {name: level for level, name in enumerate(draw.sample(names, len(names)), start=1)}
+        for pool in ("pool 1", "pool 2"):
+            hall.sem(pool, "hub/giver", 3, name=pool, bound=draw.choice([0, 3]))
+        hall.clients["hub"].discard("giver")
+        promised: dict[Script, list[tuple[str, str]]] = {script: [] for script in self.scripts}
+        for number in range(4):
+            chosen = draw.sample(self.scripts, draw.randrange(1, len(self.scripts) + 1))
+            members = [f"{script.host}#{number}.{script.serial}" for script in chosen]
+            for script, member in zip(chosen, members, strict=True):
+                promised[script].append((f"barrier {number}", f"{','.join(members)} {member}"))
+        for script in self.scripts:
+            script.steps = list(plan(draw, levels, promised[script], script.serial))
+        self.signals = sum(step == ("signal", "signal") for script in self.scripts for step in script.steps)
+
+    def _populate(self, host: str) -> None:
+        """One shell script, several under commands, or Python scripts, one of them with two threads."""
+        draw, hall = self.draw, self.hall
+        shell = draw.random() < 0.4
+        count = draw.choice([1, 1, 2, 3])
+        if shell and count > 1:
+            hall.commands[host] = count
+        for number in range(count):
+            self.scripts.append(Script(hall, host, f"{number}", len(self.scripts), shell=shell))
+        if not shell and draw.random() < 0.3:
+            hall.concurrent[host].add("0")
+            self.scripts.append(Script(hall, host, "0", len(self.scripts), shell=False))
+
+    def note(self, events: list[Event]) -> None:
+        for event in events:
+            assert not isinstance(event, Failed), event.error
+            if isinstance(event, Granted):
+                for script in self.scripts:
+                    script.ended(event.arrival)
+
+    def pass_time(self, seconds: float) -> None:
+        """The hosts that are asked look around after a while, and their answers come after another."""
+        until = self.hall.now + seconds
+        while self.hall.now < until:
+            self.note(self.hall.pass_time(min(0.25, until - self.hall.now)))
+            now, draw = self.hall.now, self.draw
+            for _, host in self.hall.asked[self.told :]:
+                looks = now + draw.choice([0.0, 0.3, 1.0])
+                self.answers.append((looks, looks + draw.choice([0.0, 0.3, 2.0]), host, None))
+            self.told = len(self.hall.asked)
+            for answer in list(self.answers):
+                looks, comes, host, activity = answer
+                if now >= looks and activity is None:
+                    self.answers.remove(answer)
+                    self.answers.append((looks, comes, host, self.hall.activity(host)))
+                elif now >= comes and activity is not None:
+                    self.answers.remove(answer)
+                    self.note(self.hall.note(self.hall.services.answered(host, activity, now)))
+
+    def play(self) -> None:
+        draw, hall = self.draw, self.hall
+        while True:
+            ready = [script for script in self.scripts if script.steps and not script.waits_for]
+            if not ready and not self.signals:
+                break
+            if self.signals and draw.random() < (0.1 if ready else 0.5):
+                self.signals -= 1
+                self.note(hall.sem(f"signal {self.signals}", "hub/giver", 1, name="signal"))
+                hall.clients["hub"].discard("giver")
+            elif ready:
+                self.note(draw.choice(ready).step())
+            if draw.random() < 0.5:
+                self.pass_time(draw.choice([0.1, 0.5, 2.0, 4.0]))
+        assert not [script.waits_for for script in self.scripts if script.steps or script.waits_for], "all finish"
+
+
+@profile()
+@given(SEEDS)
+def test_clients_that_keep_to_an_order_never_deadlock(seed: int) -> None:
+    LegalHistory(seed).play()
+
+
+# -- any histories -----------------------------------------------------------------------------------------------------
+
+
+class AnyHistory:
+    """Clients that take, hold, arrive and nest as they like, until nobody does anything more."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = draw = Random(seed)
+        hosts = ["a", "b", "c", "hub"][: draw.choice([2, 2, 3, 4])]
+        self.hall = hall = Hall(*[host for host in hosts if host != "hub"])
+        self.clients = [f"{host}/{number}" for host in hosts for number in range(1, 1 + draw.choice([1, 2, 3]))]
+        for who in self.clients:
+            host, _, number = who.partition("/")
+            if draw.random() < 0.15:
+                hall.concurrent[host].add(number)
+        for host in hosts:
+            hall.commands[host] = draw.random() < 0.15
+            if draw.random() < 0.15:
+                hall.client(f"{host}/idle")
+        hall.sem("g", "hub/giver", 2, name="pool", bound=draw.choice([0, 2]))
+        hall.clients["hub"].discard("giver")
+        for serial in range(draw.randrange(4, 30)):
+            self.act(f"x{serial}")
+
+    def act(self, arrival: str) -> None:
+        draw, hall = self.draw, self.hall
+        waits = hall.services._waits.all()
+        ready = [who for who in self.clients if self.is_ready(Client(*who.split("/")), waits)]
+        if not ready:
+            return
+        who = draw.choice(ready)
+        host, _, number = who.partition("/")
+        mine = [wait for wait in waits if wait.client == Client(host, number) and wait.held is not None]
+        around = [wait.arrival for wait in waits if wait.client.host == host and wait.held and wait not in mine]
+        within = draw.choice(around) if around and draw.random() < 0.4 else ""
+        kind = draw.choice(["lock"] * 5 + ["units"] * 3 + ["arrive"] * 3 + ["give back", "end", "give", "signal"])
+        if kind == "lock":
+            hall.lock(arrival, who, draw.choice("123"), keep=draw.random() < 0.15, within=within)
+        elif kind == "units":
+            hold = draw.random() < 0.8
+            hall.sem(arrival, who, -draw.choice([1, 1, 2, 3]), name="pool", hold=hold, within=within)
+        elif kind == "arrive":
+            members, member = draw.choice(
+                [("a,b", None), ("b,c", None), ("a,b,hub", None), ("a#1,a#2,b", f"{host}#{number}")]
+            )
+            hall.barrier(arrival, who, members, name=draw.choice("45"), as_member=member, within=within)
+        elif kind == "give back" and mine:
+            hall.give_back(draw.choice(mine).arrival, who)
+        elif kind == "end":
+            hall.end(who)
+        elif kind == "give":
+            hall.sem(arrival, who, 1, name="pool")
+        elif kind == "signal":
+            hall.sem(arrival, who, -1, name="nobody gives", within=within)
+
+    def is_ready(self, client: Client, waits: list[Wait]) -> bool:
+        if client.number in self.hall.concurrent[client.host]:
+            return True
+        mine = [wait for wait in waits if wait.client == client]
+        outer = {wait.arrival for wait in mine if wait.granted is not None}
+        inner = [wait for wait in waits if wait.client.host == client.host and wait.granted is None]
+        return all(wait.granted is not None for wait in mine) and not any(wait.within in outer for wait in inner)
+
+
+class Future:
+    """The reference: in a copy of the hub everybody who may act gives back, arrives and gives, as long as it helps."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = deepcopy(hall)
+        self.services = self.hall.services
+        self.before = hall.services._waits.all()
+        self.clients: dict[str, set[Client]] = {}
+        for wait in self.before:
+            if wait.held is not Hold.BY_HOST:
+                self.clients.setdefault(wait.client.host, set()).add(wait.client)
+        self.made = 0
+        self.gifts: set[str] = set()
+        self.wanted: dict[str, tuple[str, int]] = {}
+        """Of which semaphore those want units for good who wait, and how many."""
+        for wait in self.before:
+            pool = wait.place
+            if isinstance(pool, _Semaphore) and wait.granted is None and wait not in pool._holders:
+                self.wanted[wait.arrival] = (pool.key[1], pool._queue[wait])
+
+    def waits(self, arrival: str) -> bool:
+        return any(wait.arrival == arrival and wait.granted is None for wait in self.services._waits.all())
+
+    def open(self, client: Client) -> list[Wait]:
+        return [wait for wait in self.before if wait.client == client and wait.granted is None]
+
+    def may_act(self, client: Client) -> bool:
+        if client.number in self.hall.concurrent[client.host]:
+            return True
+        waits = self.open(client)
+        if waits:
+            return any(not self.waits(wait.arrival) for wait in waits)
+        held = [wait for wait in self.before if wait.client == client and wait.held is Hold.BY_CLIENT]
+        return all(self.may_give_back(wait) for wait in held)
+
+    def may_give_back(self, held: Wait) -> bool:
+        if held.held is Hold.BY_HOST:
+            return self.host_may_act(held.client.host)
+        if self.open(held.client) or held.client.number in self.hall.concurrent[held.client.host]:
+            return self.may_act(held.client)
+        inner = self.inner(held)
+        return not inner or any(self.may_act(wait.client) for wait in inner)
+
+    def inner(self, held: Wait) -> list[Wait]:
+        return [
+            wait
+            for wait in self.before
+            if wait.granted is None and wait.client.host == held.client.host and wait.within == held.arrival
+        ]
+
+    def host_may_act(self, host: str) -> bool:
+        clients = self.clients.get(host, set())
+        others = self.hall.clients[host] - {client.number for client in clients}
+        return not clients or bool(self.hall.commands[host] or others) or any(map(self.may_act, clients))
+
+    def all_at(self, host: str, name: str) -> bool:
+        """All clients of a host wait at this barrier, by themselves or for those within what they hold."""
+        for client in self.clients[host]:
+            held = [wait for wait in self.before if wait.client == client and wait.held is Hold.BY_CLIENT]
+            waits = self.open(client) or [inner for wait in held for inner in self.inner(wait)]
+            if not waits or any(wait.place.title != f"barrier '{name}'" for wait in waits):
+                return False
+        return True
+
+    def arrive(self) -> None:
+        for row in self.services.barriers.status(self.hall.now):
+            missing, members = row["missing"], row["members"]
+            assert isinstance(missing, dict) and isinstance(members, list)
+            for member in missing:
+                host = member.partition("#")[0]
+                if self.host_may_act(host) or self.all_at(host, str(row["name"])):
+                    self.made += 1
+                    terms = Terms(count=len(members), members=frozenset(members))
+                    new = (f"new{self.made}", "default", str(row["name"]), terms, Client(host, f"new{self.made}"))
+                    self.hall.note([*self.services.barriers.arrive(*new, self.hall.now, None, member)])
+
+    def give(self) -> None:
+        """A stranger gives what a taker lacks that is not just held by others, and whatever may be given from then on."""
+        for row in self.services.semaphores.status(self.hall.now):
+            queue, holders = row["queue"], row["holders"]
+            assert isinstance(queue, list) and isinstance(holders, list)
+            there = int(str(row["value"])) + sum(who["units"] for who in holders)
+            name = str(row["name"])
+            if queue and (queue[0]["wants"] > there or name in self.gifts):
+                self.gifts.add(name)
+                self.made += 1
+                bound = row["bound"]
+                units = int(str(bound)) - there if bound else sum(who["wants"] for who in queue)
+                self.hall.sem(f"new{self.made}", "hub/stranger", units, name=name)
+                self.hall.clients["hub"].discard("stranger")
+
+    def never(self) -> set[str]:
+        """The arrivals that can never end."""
+        while True:
+            left = self.left()
+            for held in self.before:
+                if held.held is not None and self.may_give_back(held):
+                    self.hall.give_back(held.arrival, f"{held.client.host}/{held.client.number}")
+            taken = [wait for wait in self.services._waits.all() if wait.held is not None]
+            for wait in taken:  # what those who went on took meanwhile
+                if wait.arrival not in {held.arrival for held in self.before if held.held is not None}:
+                    self.hall.give_back(wait.arrival, f"{wait.client.host}/{wait.client.number}")
+            self.arrive()
+            self.give()
+            if left == self.left() and (not self.give_again() or left == self.left()):
+                return left
+
+    def left(self) -> set[str]:
+        return {wait.arrival for wait in self.before if wait.granted is None and self.waits(wait.arrival)}
+
+    def give_again(self) -> bool:
+        """Who took units for good may give as many again, each once."""
+        served = [arrival for arrival in self.wanted if not self.waits(arrival)]
+        for arrival in served:
+            self.made += 1
+            name, units = self.wanted.pop(arrival)
+            self.hall.sem(f"new{self.made}", "hub/stranger", units, name=name)
+        return bool(served)
+
+
+@profile()
+@given(SEEDS)
+def test_exactly_the_clients_in_deadlocks_get_the_error(seed: int) -> None:
+    hall = AnyHistory(seed).hall
+    stuck = Future(hall).never()
+    quiet = 0.0
+    while quiet < (150.0 if stuck or hall.asked else 5.0):
+        events = hall.pass_time(0.5)
+        faults = {event.arrival: event.error for event in events if isinstance(event, Failed)}
+        quiet = 0.0 if faults else quiet + 0.5
+        if not faults:
+            continue
+        assert set(faults) <= stuck, "who can still go on is told nothing"
+        for fault in faults.values():
+            assert isinstance(fault, DeadlockError)
+            cycle = fault.details["cycle"]
+            assert isinstance(cycle, list)
+            assert len(cycle) == list(faults.values()).count(fault), "it is told to everybody in it"
+        stuck = Future(hall).never()
+    assert not stuck, "who can never go on is told"

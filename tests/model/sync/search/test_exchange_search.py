@@ -1,0 +1,325 @@
+"""Exchanges against a reference model: members die before and after giving, return, retry, time out and are reset."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from linesync.errors import Aborted, LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut
+from linesync.model.decisions import Exchanged, Failed, Outcome
+from linesync.model.participants import Cause, Client
+from linesync.model.sync.exchange import Exchanges
+from linesync.model.sync.kept_results import RESULT_LIFE
+from linesync.model.sync.waits import Waits
+
+from ...helpers import assert_empty, profile
+
+HOSTS = ("a", "b", "c")
+CLIENTS = st.builds(Client, st.sampled_from(HOSTS), st.sampled_from(["1", "2"]))
+NAMES = st.sampled_from(["keys", "keys", "logs"])
+TIMEOUTS = st.sampled_from([None, None, None, 0, 1.0, 2.5])
+FATAL = [Cause.LINE_LOST, Cause.STOPPED]
+DRAW = st.randoms(use_true_random=False)
+
+
+class Member:
+    """The reference: an arrival that waits."""
+
+    def __init__(self, arrival: str, client: Client, due: float | None, poll: bool) -> None:
+        self.arrival, self.client, self.due, self.poll = arrival, client, due, poll
+
+
+class Reference:
+    """One name: who is there, what was given, and who has not been told of a failure."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, Member] = {}
+        self.data: dict[str, int] = {}
+        self.untold: set[str] = set()
+        self.failed_at = 0.0
+        self.left_at: float | None = None
+        self.generation = 0
+
+
+class ExchangeSearch(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.lost_hosts: dict[str, Cause] = {}
+        self.waits = Waits()
+        self.exchanges = Exchanges(self.waits, self)
+        self.exchanges.dropped = lambda key: self.dropped.append(key)
+        self.dropped: list[int] = []
+        self.names = {"keys": Reference(), "logs": Reference()}
+        self.asked: dict[str, tuple[Client, str, float | None, str]] = {}
+        self.outcomes: dict[str, tuple[Outcome, float]] = {}
+        self.confirmed: set[str] = set()
+        self.keys = 0
+        self.released: set[int] = set()
+
+    def lost(self, host: str) -> tuple[Cause, str] | None:
+        return (self.lost_hosts[host], "why") if host in self.lost_hosts else None
+
+    def word(self, host: str) -> str:
+        return ""
+
+    # -- the reference -------------------------------------------------------------------------------------------------
+
+    def note(self, outcomes: list[Outcome], expected: dict[str, type[LinesyncError] | None]) -> None:
+        """Exactly these arrivals end now, each for the first time, with such an error or well."""
+        assert {outcome.arrival for outcome in outcomes} == set(expected) and len(outcomes) == len(expected)
+        for outcome in outcomes:
+            assert outcome.arrival not in self.outcomes
+            self.outcomes[outcome.arrival] = (outcome, self.now)
+            error = expected[outcome.arrival]
+            got = type(outcome.error) if isinstance(outcome, Failed) else None
+            assert got is error, (outcome, error)
+
+    def drop(self, place: Reference, member: str) -> None:
+        key = place.data.pop(member, None)
+        if key is not None:
+            assert key in self.dropped, "data that nobody needs is dropped at once"
+
+    def settle(self, place: Reference) -> None:
+        place.left_at = self.now if place.data and not place.there and place.left_at is None else place.left_at
+        if place.there or not place.data:
+            place.left_at = None
+
+    def fail(
+        self, place: Reference, dead: set[str], error: type[LinesyncError]
+    ) -> dict[str, type[LinesyncError] | None]:
+        """All who are there end with this error; who never came is told later."""
+        place.untold, place.failed_at = set(HOSTS) - set(place.there) - dead, self.now
+        ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in place.there.values()}
+        place.there.clear()
+        for member in list(place.data):
+            self.drop(place, member)
+        self.settle(place)
+        return ended
+
+    def leave(
+        self, gone: list[Member], cause: Cause, error: type[LinesyncError]
+    ) -> dict[str, type[LinesyncError] | None]:
+        """These end; what that does to the others."""
+        ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in gone}
+        for place in self.names.values():
+            dead = set()
+            for member, one in list(place.there.items()):
+                if one not in gone:
+                    continue
+                del place.there[member]
+                if cause in (Cause.TIMED_OUT, Cause.GAVE_UP, Cause.RESET):
+                    self.drop(place, member)
+                elif member not in place.data:
+                    dead.add(member)
+            if dead:
+                ended |= self.fail(place, dead, MemberLost)
+            self.settle(place)
+        return ended
+
+    def waiting(self) -> list[Member]:
+        return [one for place in self.names.values() for one in place.there.values()]
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def call(self, arrival: str) -> list[Outcome]:
+        client, name, timeout, member = self.asked[arrival]
+        return self.exchanges.open(arrival, "default", name, HOSTS, member, 1, client, self.now, timeout)
+
+    @rule(client=CLIENTS, name=NAMES, timeout=TIMEOUTS, other=st.sampled_from([False, False, False, True]))
+    def come(self, client: Client, name: str, timeout: float | None, other: bool) -> None:
+        arrival, place = f"x{len(self.asked)}", self.names[name]
+        member = client.host if not other else "c"
+        self.asked[arrival] = (client, name, timeout, member)
+        opens = not place.there and not place.data
+        outcomes = self.call(arrival)
+        others = set(HOSTS) - {member} - set(place.data)
+        if member in place.there:
+            self.note(outcomes, {arrival: Mismatch})
+        elif member in place.untold and self.now < place.failed_at + RESULT_LIFE:
+            place.untold.discard(member)
+            self.note(outcomes, {arrival: MemberLost})
+        elif opens and any(self.lost_hosts.get(host) in FATAL for host in others):
+            self.note(outcomes, {arrival: MemberLost})
+        elif timeout == 0 and others:
+            self.note(outcomes, {arrival: TimedOut})
+        else:
+            self.note(outcomes, {})
+            due = self.now + timeout if timeout else None
+            place.there[member] = Member(arrival, client, due, timeout == 0)
+            self.drop(place, member)
+            place.left_at = None
+
+    @rule(client=CLIENTS, timeout=TIMEOUTS, more=st.sampled_from(["", "dies", "dies"]))
+    def come_and_give(self, client: Client, timeout: float | None, more: str) -> None:
+        self.come(client, "keys", timeout, False)
+        place = self.names["keys"]
+        if client.host in place.there and place.there[client.host].client == client:
+            self.give_as(place, client.host)
+            if more:
+                self.client_dies(client)
+
+    @rule(client=CLIENTS, name=NAMES)
+    def come_with_another_list(self, client: Client, name: str) -> None:
+        place = self.names[name]
+        if place.there or place.data:
+            arrival = f"y{len(self.outcomes)}"
+            (outcome,) = self.exchanges.open(arrival, "default", name, ("a", "b"), "a", 1, client, self.now, None)
+            assert isinstance(outcome, Failed) and isinstance(outcome.error, Mismatch)
+
+    @precondition(lambda self: self.waiting())
+    @rule(draw=DRAW)
+    def give(self, draw: DRAW) -> None:
+        place = draw.choice([place for place in self.names.values() if place.there])
+        self.give_as(place, draw.choice(sorted(place.there)))
+
+    def give_as(self, place: Reference, member: str) -> None:
+        one = place.there[member]
+        self.keys += 1
+        outcomes = self.exchanges.given(one.arrival, one.client, self.keys, self.now)
+        if member in place.data:
+            assert self.dropped[-1] == self.keys and outcomes == []
+            return
+        place.data[member] = self.keys
+        if len(place.data) == len(HOSTS):
+            self.note(outcomes, {one.arrival: None for one in place.there.values()})
+            place.generation += 1
+            keys = tuple(place.data[host] for host in HOSTS)
+            value = Exchanged(generation=place.generation, members=HOSTS, keys=keys)
+            assert all(not isinstance(outcome, Failed) and outcome.value == value for outcome in outcomes)
+            self.released |= set(keys)
+            place.there, place.data, place.untold, place.left_at = {}, {}, set(), None
+        elif one.poll:
+            self.note(outcomes, self.leave([one], Cause.TIMED_OUT, TimedOut))
+        else:
+            self.note(outcomes, {})
+
+    @precondition(lambda self: self.asked)
+    @rule(draw=DRAW)
+    def retry(self, draw: DRAW) -> None:
+        known = [
+            arrival
+            for arrival in sorted(set(self.asked) - self.confirmed)
+            if arrival not in self.outcomes or self.now < self.outcomes[arrival][1] + RESULT_LIFE
+        ]
+        if known:
+            arrival = draw.choice(known)
+            ended = self.outcomes.get(arrival)
+            assert self.call(arrival) == ([ended[0]] if ended else [])
+
+    @precondition(lambda self: self.waiting())
+    @rule(draw=DRAW)
+    def give_up(self, draw: DRAW) -> None:
+        one = draw.choice(self.waiting())
+        outcomes = self.waits.withdraw(one.arrival, one.client, self.now, Cause.GAVE_UP)
+        self.note(outcomes, self.leave([one], Cause.GAVE_UP, LinesyncFailed))
+
+    @rule(client=CLIENTS)
+    def client_dies(self, client: Client) -> None:
+        gone = [one for one in self.waiting() if one.client == client]
+        outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
+        self.note(outcomes, self.leave(gone, Cause.CLIENT_GONE, LinesyncFailed))
+
+    @rule(host=st.sampled_from(HOSTS), cause=st.sampled_from([*FATAL, Cause.RESTARTED]))
+    def host_dies(self, host: str, cause: Cause) -> None:
+        outcomes = self.exchanges.host_lost(host, cause, "why", self.now)
+        outcomes += self.waits.host_gone(host, self.now, cause)
+        expected: dict[str, type[LinesyncError] | None] = {}
+        for place in self.names.values():
+            begun = bool(place.there or place.data)
+            dead = {name for name, one in place.there.items() if one.client.host == host and name not in place.data}
+            if cause in FATAL and begun and host not in place.there and host not in place.data:
+                dead.add(host)
+            if dead:
+                expected |= self.fail(place, dead, MemberLost)
+        gone = [one for one in self.waiting() if one.client.host == host]
+        self.note(outcomes, expected | self.leave(gone, cause, LinesyncFailed))
+        self.lost_hosts[host] = cause
+
+    @precondition(lambda self: self.lost_hosts)
+    @rule(draw=DRAW)
+    def host_returns(self, draw: DRAW) -> None:
+        del self.lost_hosts[draw.choice(sorted(self.lost_hosts))]
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0, RESULT_LIFE / 2]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        due = [one for one in self.waiting() if one.due is not None and one.due <= self.now]
+        outcomes = self.waits.handle_timer(self.now)
+        self.note(outcomes, self.leave(due, Cause.TIMED_OUT, TimedOut))
+        self.exchanges.handle_timer(self.now)
+        for place in self.names.values():
+            if place.left_at is not None and self.now >= place.left_at + RESULT_LIFE:
+                for member in list(place.data):
+                    self.drop(place, member)
+                self.settle(place)
+
+    @rule(name=st.sampled_from(["keys", "logs", None]))
+    def reset(self, name: str | None) -> None:
+        places = [self.names[name]] if name else list(self.names.values())
+        _, waits = self.exchanges.reset("default", [name] if name else None, self.now)
+        gone = [one for place in places for one in place.there.values()]
+        assert {wait.arrival for wait in waits} == {one.arrival for one in gone}
+        outcomes = self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now)
+        self.note(outcomes, self.leave(gone, Cause.RESET, Aborted))
+        for place in places:
+            place.untold = set()
+            for member in list(place.data):
+                self.drop(place, member)
+            self.settle(place)
+
+    @precondition(lambda self: self.asked)
+    @rule(draw=DRAW)
+    def confirm(self, draw: DRAW) -> None:
+        arrival = draw.choice(sorted(self.asked))
+        ended = self.outcomes.get(arrival)
+        kept = ended is not None and self.now < ended[1] + RESULT_LIFE and arrival not in self.confirmed
+        self.waits.handle_timer(self.now)
+        assert self.waits.confirm(arrival, self.asked[arrival][0]) == (kept and not isinstance(ended[0], Failed))  # type: ignore[index]
+        if ended is not None:
+            self.confirmed.add(arrival)
+
+    # -- what always holds ---------------------------------------------------------------------------------------------
+
+    @invariant()
+    def status_is_the_reference(self) -> None:
+        shown = {row["name"]: row for row in self.exchanges.status(self.now)}
+        for name, place in self.names.items():
+            if not place.there and not place.data:
+                assert name not in shown
+                continue
+            assert [one["name"] for one in shown[name]["arrived"]] == list(place.there)  # type: ignore[attr-defined]
+            assert shown[name]["given"] == sorted(place.data)
+            assert list(shown[name]["missing"]) == sorted(set(HOSTS) - set(place.data))  # type: ignore[call-overload]
+
+    @invariant()
+    def every_key_is_in_one_place(self) -> None:
+        held = [key for place in self.names.values() for key in place.data.values()]
+        assert len(self.dropped) == len(set(self.dropped))
+        assert sorted([*held, *self.dropped, *self.released]) == list(range(1, self.keys + 1))
+
+    @invariant()
+    def timers_are_never_late(self) -> None:
+        due = [one.due for one in self.waiting() if one.due is not None]
+        timer = self.waits.next_timer()
+        assert not due or (timer is not None and timer <= min(due))
+        left = [place.left_at + RESULT_LIFE for place in self.names.values() if place.left_at is not None]
+        assert self.exchanges.next_timer() == min(left, default=None)
+
+    def teardown(self) -> None:
+        for host in HOSTS:
+            outcomes = self.exchanges.host_lost(host, Cause.STOPPED, "", self.now)
+            outcomes += self.waits.host_gone(host, self.now, Cause.STOPPED)
+            for outcome in outcomes:
+                assert outcome.arrival not in self.outcomes
+                self.outcomes[outcome.arrival] = (outcome, self.now)
+        assert set(self.outcomes) == set(self.asked), "every arrival ends once"
+        self.waits.handle_timer(self.now + RESULT_LIFE)
+        self.exchanges.handle_timer(self.now + RESULT_LIFE)
+        assert_empty(self.waits)
+        assert len(self.exchanges) == 0 and self.exchanges.next_timer() is None
+        assert sorted([*self.dropped, *self.released]) == list(range(1, self.keys + 1)), "no data is left anywhere"
+
+
+ExchangeSearch.TestCase.settings = profile()
+TestExchangeSearch = ExchangeSearch.TestCase

@@ -1,0 +1,230 @@
+"""Gathering, by example: waiting for a message of every other host of a group."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync.errors import LinesyncFailed, MemberLost, Mismatch, TimedOut
+from linesync.model.participants import Cause
+from linesync.model.sync import gathering as gathering_module
+
+from ..helpers import assert_empty, client, failed, only_error
+from ..mailbox_room import Room, read
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def test_gathering_ends_when_every_other_host_of_the_group_has_sent(room: Room) -> None:
+    room.join("a", "b", "c", group="g", size=3)
+    room.join("d", group="elsewhere")
+    assert room.gather("x") == []
+    assert read(room.send("b", "one")) == {}
+    assert read(room.send("d", "not one of us")) == {}
+    assert read(room.send("c", "two")) == {"x": ["1 b: one", "3 c: two"]}
+    assert read(room.gather("y", "a")) == {"y": ["1 b: one", "3 c: two"]}
+
+
+def test_the_last_message_of_each_is_the_answer_in_order_of_their_numbers(room: Room) -> None:
+    room.join("a", "b", "c", group="g", size=3)
+    for sender, word in (("b", "old"), ("c", "only"), ("b", "new")):
+        room.send(sender, word)
+    assert read(room.gather("x")) == {"x": ["2 c: only", "3 b: new"]}
+
+
+def test_all_of_a_group_gather_while_each_sends(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.send("a", "from a")
+    assert room.gather("x", "a") == []
+    assert read(room.send("b", "from b")) == {"x": ["2 b: from b"]}
+    assert read(room.gather("y", "b")) == {"y": ["1 a: from a"]}
+
+
+def test_a_host_has_sent_when_one_of_its_members_has(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.gather("x", "a#1")
+    assert read(room.send("a#2", "my own host")) == {}
+    assert read(room.send("b#7", "hello")) == {"x": ["2 b#7: hello"]}
+
+
+def test_only_the_hosts_of_a_role_are_waited_for(room: Room) -> None:
+    room.join("a=client", "b=server", "c=client", "d=server", group="g", size=4)
+    room.gather("x", "a", "server")
+    room.gather("y", "b", "server")
+    assert read(room.send("b")) == {}
+    assert list(read(room.send("d"))) == ["x", "y"]
+
+
+def test_gathering_waits_until_the_group_is_complete(room: Room) -> None:
+    room.join("a", "b", group="g", size=3)
+    room.gather("x")
+    assert read(room.send("b")) == {}
+    assert room.join("c", group="g") == []
+    assert list(read(room.send("c"))) == ["x"]
+
+
+def test_a_host_that_sent_before_it_was_known_counts_once_it_is_known(room: Room) -> None:
+    room.join("a", group="g", size=2)
+    room.gather("x")
+    room.send("b", "early")
+    assert read(room.join("b", group="g")) == {"x": ["1 b: early"]}
+
+
+def test_a_group_without_a_size_consists_of_its_known_hosts(room: Room) -> None:
+    room.join("a")
+    assert room.gather("x") == []  # nobody to wait for yet
+    assert room.join("b") == []
+    assert list(read(room.send("b"))) == ["x"]
+    room.join("c")
+    assert room.gather("y") == []
+
+
+def test_the_hub_gathers_from_the_hosts_without_a_group(room: Room) -> None:
+    room.join("a", "b")
+    room.send("a", "one")
+    room.gather("x", "hub")
+    assert read(room.send("b", "two")) == {"x": ["1 a: one", "2 b: two"]}
+
+
+def test_a_group_of_one_host_does_not_wait(room: Room) -> None:
+    room.join("a=only", group="g", size=1)
+    assert read(room.gather("x")) == {"x": []}
+    assert read(room.gather("y", "a", "only")) == {"y": []}
+
+
+def test_a_role_without_hosts_is_refused_when_the_group_is_complete(room: Room) -> None:
+    room.join("a=client", group="g", size=2)
+    assert room.gather("x", "a", "sever") == []
+    errors = failed(room.join("b=server", group="g"))
+    assert isinstance(errors["x"], Mismatch)
+    assert str(errors["x"]) == (
+        "topic 'boot': no host matches group 'g', role 'sever': all 2 hosts of the group are known, and their roles are: "
+        "client, server; name one of these roles"
+    )
+    assert isinstance(only_error(room.gather("y", "a", "sever", timeout=0)), Mismatch)
+
+
+def test_without_a_size_a_reader_waits_for_a_role_that_no_host_has_yet(room: Room) -> None:
+    room.join("a=client", "b=client")
+    assert room.gather("x", "a", "server") == []
+    room.join("c=server")
+    assert list(read(room.send("c"))) == ["x"]
+
+
+def test_the_loss_of_a_host_that_has_not_sent_fails_the_wait(room: Room) -> None:
+    room.join("a", "b", "c", group="g", size=3)
+    room.send("c")
+    room.gather("x", "a")
+    room.gather("y", "c")
+    room.gather("z", "b")
+    errors = failed(room.lose("b", "line lost: nothing heard on /dev/ttyS0 for 20 s"))
+    assert list(errors) == ["x", "y"] and isinstance(errors["x"], MemberLost)
+    assert str(errors["x"]) == (
+        "topic 'boot': b was lost before it had sent (line lost: nothing heard on /dev/ttyS0 for 20 s); have sent: c; "
+        "bring the host back and wait again"
+    )
+    assert errors["x"].details["lost"] == {"b": "line lost: nothing heard on /dev/ttyS0 for 20 s"}
+    assert errors["x"].details["sent"] == ["c"]
+
+
+def test_a_gathering_after_the_loss_fails_immediately(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.lose("b")
+    assert isinstance(only_error(room.gather("x", timeout=0)), MemberLost)
+    assert isinstance(only_error(room.gather("y")), MemberLost)
+    assert len(room.mailbox) == 0
+
+
+def test_the_loss_of_a_host_that_has_sent_or_is_not_needed_does_no_harm(room: Room) -> None:
+    room.join("a", "b=server", "c=client", "d=server", group="g", size=4)
+    room.send("b", "last words")
+    room.gather("x", "a", "server")
+    assert room.lose("b") == [] and room.lose("c") == []
+    assert read(room.send("d")) == {"x": ["1 b: last words", "2 d: "]}
+    assert isinstance(only_error(room.gather("y")), MemberLost)  # c, of whatever role
+
+
+def test_a_lost_host_that_becomes_needed_ends_the_wait(room: Room) -> None:
+    room.join("a", "b", group="g")
+    room.hosts.dead["c"] = "stopped"
+    room.gather("x")
+    assert isinstance(failed(room.join("c", group="g"))["x"], MemberLost)
+
+
+def test_a_reader_stays_in_the_group_it_began_to_wait_in(room: Room) -> None:
+    room.join("a", "b", group="g")
+    room.gather("x")
+    room.join("a", "c", group="h")
+    assert read(room.send("c")) == {}
+    assert list(read(room.send("b"))) == ["x"]
+
+
+def test_a_host_that_leaves_the_group_is_no_longer_waited_for(room: Room) -> None:
+    room.join("a", "b", "c", group="g")
+    room.gather("x")
+    room.send("b")
+    assert list(read(room.join("c", group="h"))) == ["x"]
+
+
+def test_a_gathering_that_times_out_says_who_sent_and_who_did_not(room: Room) -> None:
+    room.join("a", "b", "c", "d", group="g", size=6)
+    room.send("b")
+    room.gather("x", timeout=5)
+    room.hosts.dead["d"] = "restarted"
+    error = failed(room.waits.handle_timer(5.0))["x"]
+    assert isinstance(error, TimedOut)
+    assert str(error) == (
+        "timed out after 5 s at topic 'boot' (group 'g'): have sent: b; missing: c (has not sent), d (lost: restarted); "
+        "2 of 6 hosts never seen"
+    )
+    assert error.details == {
+        "sent": ["b"],
+        "missing": {"c": "has not sent", "d": "lost: restarted"},
+        "unseen": 2,
+        "group": "g",
+        "role": "",
+    }
+
+
+def test_a_failed_gathering_poll_leaves_nothing(room: Room) -> None:
+    room.join("a")
+    error = only_error(room.gather("x", "a", "server", timeout=0))
+    assert isinstance(error, TimedOut) and len(room.mailbox) == 0
+    assert str(error) == (
+        "poll failed at topic 'boot' (the hosts without a group, role 'server'): no host has sent; no other host is known"
+    )
+
+
+def test_a_retry_finds_its_wait_and_its_answer(room: Room) -> None:
+    room.join("a", "b", group="g", size=2)
+    room.gather("x")
+    assert room.gather("x") == []
+    room.send("b", "one")
+    room.send("b", "two")
+    assert read(room.gather("x")) == {"x": ["1 b: one"]}
+
+
+def test_a_gathering_reader_that_goes_away_leaves_nothing(room: Room) -> None:
+    room.join("a", "b", "c")
+    room.gather("x", "a")
+    room.gather("y", "b")
+    room.waits.host_gone("a", 1.0, Cause.LINE_LOST)
+    room.waits.withdraw("y", client("b"), 1.0, Cause.GAVE_UP)
+    assert len(room.mailbox) == 0 and not room.mailbox.gatherings
+    room.waits.handle_timer(1000.0)
+    assert_empty(room.waits)
+
+
+def test_messages_too_large_for_one_answer_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "ANSWER_ROOM", 100_000)
+    room.join("a", "b", "c", group="g", size=3)
+    room.gather("x", "a")
+    room.gather("y", "b")
+    room.send("b", "x" * 60_000)
+    room.send("a")
+    outcomes = room.send("c", "x" * 60_000)
+    assert list(read(outcomes)) == ["y"]
+    assert isinstance(failed(outcomes)["x"], LinesyncFailed) and "117 KiB" in str(failed(outcomes)["x"])
+    assert isinstance(only_error(room.gather("z")), LinesyncFailed)

@@ -1,0 +1,1 @@
+"""The parts of the benchmark: one module for each, with its workloads and its helper processes."""

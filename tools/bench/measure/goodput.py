@@ -1,0 +1,224 @@
+"""Goodput of files on a line with a rate and faults: `linesync cp`, a connected client, ZMODEM, Kermit and UUCP, each on
+its own line with the same faults, and the limit of an ideal protocol.
+
+A figure is the payload divided by the line's physical rate and by the time taken. For `linesync cp` the time is from the
+command's start to its end; for the client from the call to its return; in both cases the session is up and the line is
+probed before. For the rivals, which have no session, it is from the first program's start to the last one's end. A transfer
+counts only if the received file is the sent one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import linesync
+from linesync.errors import LinesyncError
+
+from ..page.report import Cell, Report, Table, progress
+from ..rivals.transfer import Outcome, transfer, why_missing
+from ..testbed.cable_cut import CutOff, growing
+from ..testbed.process_time import timed
+from ..testbed.system import HOST, BenchError, LineSystem, linesync_command
+from .workloads import WORKLOADS, Workload, content, ideal
+
+__all__ = ["WHO", "goodput"]
+
+WHO = ("cp", "zmodem", "kermit", "uucp")
+_OURS = ("cp", "client")
+_PATIENCE = 6  # a transfer is aborted after this many times the ideal time, plus 30 s
+_FAILS, _ABSENT = "fails", "absent"  # shown in a table instead of a figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One transfer."""
+
+    rate: float
+    """Payload over line rate; 0 if the transfer failed."""
+    why: str = ""
+    """Why it failed; empty if it did not."""
+    detail: str = ""
+    resumed: float | None = None
+    """After a cut: seconds from the line's return until the transfer went on."""
+    absent: bool = False
+    """Whether it failed because the program is not installed."""
+
+
+def goodput(
+    report: Report,
+    *,
+    baud: int,
+    size: int,
+    works: Sequence[Workload] = WORKLOADS,
+    seeds: int = 1,
+    who: Sequence[str] = WHO,
+    at_once: int = 1,
+) -> None:
+    """Fill the table.
+
+    :param size: the bytes of the file.
+    :param seeds: the number of runs, which are averaged; each has its own faults and file.
+    :param who: some of ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
+    :param at_once: the number of lines in use at the same time; they share this machine's processors.
+    """
+    title = f"Goodput of {size // 1024} KiB at {baud} baud (payload over line rate)"
+    table = report.table(f"goodput-{baud}", title)
+    table.notes = [
+        "ideal: selective repeat, 12 bytes around a payload, no byte escaped, best frame length, no start-up (texts: zlib -9)",
+        "repaired: the same, but the check repairs a frame with one flipped bit",
+        "cp: from the command's start to its end; client: put_file on an open connection; faults apply to both directions",
+        "zmodem: sz -b; kermit: the parameters that suit the line; uucp: 'i' ('j' where XON/XOFF are removed), 256 bytes,"
+        " window 16, including the 2 s that it sleeps at the end (rivals/programs.py)",
+        f"cut: the cable is unplugged after 1 s; runs averaged: {seeds}; the licence texts have about 230 KiB",
+    ]
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        jobs = {
+            (work.name, name): [pool.submit(_one, name, work, baud, size, seed) for seed in range(1, seeds + 1)]
+            for work in works
+            for name in who
+        }
+        for work in works:
+            table.add(work.name)
+            for name in who:
+                found = [job.result() for job in jobs[work.name, name]]
+                table.add(work.name, **{name: _mean(found)})
+                _note(report, table, work, name, found)
+            _compare(report, table, work, baud, size)
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that no further transfer begins after an interrupt
+
+
+def _mean(found: Sequence[_Found]) -> Cell:
+    rates = [each.rate for each in found if not each.why]
+    if rates:
+        return statistics.fmean(rates)
+    return _ABSENT if found[0].absent else _FAILS
+
+
+def _note(report: Report, table: Table, work: Workload, name: str, found: Sequence[_Found]) -> None:
+    """Record the single runs, and report failures."""
+    runs = table.extra.setdefault("runs", {})
+    runs.setdefault(work.name, {})[name] = [round(each.rate, 5) for each in found if not each.why]
+    shown = table.rows[work.name][name]
+    told = f"{shown:.3f}" if isinstance(shown, float) else str(shown)
+    progress(f"{work.name}: {name} {told} {found[0].detail}")
+    resumed = [each.resumed for each in found if each.resumed is not None]
+    if work.resumes is not None and name in _OURS and resumed:
+        table.add(work.name, resumes_after_s=max(resumed))
+    failed = [each.why for each in found if each.why]
+    if failed:
+        sentences = report.failures if name in _OURS else report.remarks
+        many = f"{len(failed)} of {len(found)} runs failed" if len(found) > 1 else "failed"
+        sentences.append(f"goodput, {work.name}, {name} {many}: {failed[0]}")
+
+
+def _compare(report: Report, table: Table, work: Workload, baud: int, size: int) -> None:
+    cells, file, byte_rate = table.rows[work.name], content(work, size, 1), baud / 10
+    target = work.targets.get(baud)
+    table.add(
+        work.name,
+        ideal=ideal(work, repair=False, content=file, byte_rate=byte_rate),
+        repaired=ideal(work, repair=True, content=file, byte_rate=byte_rate),
+        target=target,
+    )
+    for name in _OURS:
+        value = cells.get(name)
+        if target is not None and value is not None:
+            reached = value if isinstance(value, float) else 0.0
+            report.target(f"goodput at {baud}, {work.name}, {name}", reached, ">=", target)
+    after = cells.get("resumes_after_s")
+    if work.resumes is not None and isinstance(after, float):
+        report.target(f"{work.name} at {baud}: the file goes on after", after * 1000, "<=", work.resumes * 1000, "ms")
+
+
+# -- one transfer -----------------------------------------------------------------------------------------------------
+
+
+def _one(name: str, work: Workload, baud: int, size: int, seed: int) -> _Found:
+    with tempfile.TemporaryDirectory(prefix="linesync-bench-") as folder:
+        file = Path(folder, "blob")
+        try:
+            file.write_bytes(content(work, size, seed))
+        except BenchError as error:
+            return _Found(0.0, str(error))
+        ideal_time = file.stat().st_size / (baud / 10)
+        if name in _OURS:
+            copy = _by_command if name == "cp" else _by_client
+            return _ours(copy, file, work, baud, seed, 30 + _PATIENCE * ideal_time)
+        rival = {"kermit": work.kermit, "uucp": work.uucp}.get(name, name)
+        return _rival(rival, file, work, baud, seed, 30 + 4 * ideal_time)
+
+
+def _rival(name: str, file: Path, work: Workload, baud: int, seed: int, patience: float) -> _Found:
+    missing = why_missing(name)
+    if missing:
+        return _Found(0.0, missing, absent=True)
+
+    def attempt() -> Outcome:
+        return transfer(name, file, baud=baud, faults=work.faults, seed=seed, timeout=patience, cut=work.cut)
+
+    outcome = attempt()
+    stuck = outcome.why.startswith("not done") and name.startswith("kermit") and work.faults.ber < 1e-5
+    if stuck:  # perhaps because of the length of the file's last packet, see RIVALS
+        file.write_bytes(file.read_bytes()[:-100])
+        outcome = attempt()
+    return _Found(outcome.rate, " ".join(outcome.why.split())[:160], f"({name}, {outcome.seconds:.1f} s)")
+
+
+Copy = Callable[[LineSystem, Path, Path, float], None]
+
+
+def _ours(copy: Copy, file: Path, work: Workload, baud: int, seed: int, patience: float) -> _Found:
+    try:
+        with LineSystem(baud=baud, faults=work.faults, seed=seed) as system:
+            assert system.cable is not None
+            arrived = system.folder / "arrived"
+            frame = system.frames()
+            before = system.passed()["ab"]["bytes_in"]
+            began = time.monotonic()
+            with CutOff(system.cable, work.cut, growing(arrived)) if work.cut else nullcontext() as cut:
+                copy(system, file, arrived, patience)
+                seconds = time.monotonic() - began
+            sent = system.passed()["ab"]["bytes_in"] - before
+            again = max((int(row.get("repeated", 0)) for row in system.links()), default=0)
+            if _digest(arrived) != _digest(file):
+                return _Found(0.0, "the received file differs from the sent one")
+    except (BenchError, LinesyncError, OSError, subprocess.SubprocessError) as error:
+        return _Found(0.0, " ".join(str(error).split())[:300])
+    detail = (
+        f"({seconds:.2f} s, {sent} bytes for {file.stat().st_size}: {sent / seconds / system.byte_rate:.3f} of the"
+        f" line used, frames agreed {frame}, {again} repeated)"
+    )
+    rate = file.stat().st_size / system.byte_rate / seconds
+    return _Found(rate, "", detail, resumed=cut.resumed if cut else None)
+
+
+def _by_command(system: LineSystem, file: Path, target: Path, patience: float) -> None:
+    try:
+        timed([*linesync_command(), "--hub", system.hub, "cp", str(file), f"{HOST}:{target}"], patience)
+    except subprocess.CalledProcessError as error:
+        raise BenchError(f"linesync cp: {error.stderr.decode(errors='replace')}") from None
+
+
+def _by_client(system: LineSystem, file: Path, target: Path, patience: float) -> None:
+    asyncio.run(asyncio.wait_for(_put(system, file, target), patience))
+
+
+async def _put(system: LineSystem, file: Path, target: Path) -> None:
+    async with await linesync.connect(system.hub) as client:
+        await client.put_file(str(file), HOST, str(target))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

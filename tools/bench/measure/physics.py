@@ -1,0 +1,74 @@
+"""The limits of a round trip: the line time of its own bytes, and the time that the null modem and this machine add."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+import linesync
+from linesync.errors import EndOfStream, LinesyncError
+from linesync.testing.nullmodem import NullModem
+
+from ..testbed.system import HOST, BenchError, LineSystem
+
+__all__ = ["Trip", "bare_trips", "own_bytes"]
+
+_TRACE = re.compile(r"^\S+ (?P<way>[<>]) +(?P<length>\d+) (?P<rest>.*)$")
+_TRACED = 6  # trips that are traced for their frames' lengths
+
+Trip = Callable[[], Awaitable[object]]
+
+
+async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
+    """The mean lengths of the request's frame and of the reply's frame, including the newline.
+
+    :param trip: a trip of the client that was measured just before, since the ids in the frames grow with use.
+    """
+    async with await linesync.connect(system.hub) as watcher:
+        stream = watcher.trace(HOST)
+        await asyncio.sleep(0.2)
+        for _ in range(_TRACED):
+            await trip()
+            await asyncio.sleep(0.25)
+        lines: list[str] = []
+        with contextlib.suppress(EndOfStream, LinesyncError):
+            while (item := stream.receive_nowait()) is not None:
+                lines += item.data.decode().splitlines()
+        stream.end()
+    # A line of the trace about an event has the length 0.
+    frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]
+    there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
+    back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
+    if not there or not back:  # if the trace shows payloads in another way now, count every prompt frame
+        prompt = [found for found in frames if found["rest"].startswith("prompt")]
+        there = [int(found["length"]) for found in prompt if found["way"] == "<"]
+        back = [int(found["length"]) for found in prompt if found["way"] == ">"]
+    if not there or not back:
+        raise BenchError("the trace of the line lacks a request or a reply: " + " | ".join(lines[:6]))
+    return statistics.fmean(there), statistics.fmean(back)
+
+
+def bare_trips(baud: int, there: int, back: int, trips: int) -> list[float]:
+    """The times of trips with the same bytes without linesync: the cost of the null modem and this machine."""
+    rng, times = random.Random(5), []
+    with NullModem(baud=baud) as cable:
+        a, b = (os.open(path, os.O_RDWR | os.O_NOCTTY) for path in (cable.a, cable.b))
+        try:
+            for _ in range(trips):
+                time.sleep(rng.uniform(0.01, 0.03))
+                began = time.perf_counter()
+                for sender, receiver, size in ((b, a, there), (a, b, back)):
+                    os.write(sender, b"x" * size)
+                    while size > 0:
+                        size -= len(os.read(receiver, 4096))
+                times.append(time.perf_counter() - began)
+        finally:
+            os.close(a)
+            os.close(b)
+    return times

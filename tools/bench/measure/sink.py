@@ -1,0 +1,71 @@
+"""The far process of the socket benchmarks: ``python -m tools.bench.measure.sink linesync|bare PORT``.
+
+``linesync`` accepts channels and discards what arrives on them; at the end of each it sends a message with the number of
+items and bytes. ``bare`` is an asyncio protocol without linesync, to find the limit of this machine and asyncio: it sends
+small pieces back and discards large ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from linesync.errors import EndOfStream, LinesyncError
+from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.peer import Peer
+from linesync.runtime.streams import Stream
+from linesync.transports import listen
+
+__all__ = ["ECHOED"]
+
+ECHOED = 1024  # the largest piece in bytes that the bare sink sends back
+_LIFE = 300  # seconds after which the process ends itself
+
+
+class _Sink(User):
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def channel(self, peer: Conversation, stream: Stream) -> None:
+        task = asyncio.ensure_future(_swallow(stream))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _swallow(stream: Stream) -> None:
+    items = size = 0
+    try:
+        while True:
+            item = await stream.receive()
+            items += 1
+            size += len(item.data)
+    except EndOfStream:
+        stream.send_message(f"{items} {size}")
+        stream.end()
+    except LinesyncError:
+        pass
+
+
+class _Bare(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) <= ECHOED:
+            self._transport.write(data)
+
+
+async def _serve(kind: str, port: int) -> None:
+    if kind == "bare":
+        await asyncio.get_running_loop().create_server(_Bare, "127.0.0.1", port)
+    else:
+        user = _Sink()
+        await listen(f"tcp://127.0.0.1:{port}", lambda: Peer(user, "l").receiver())
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    signal.alarm(_LIFE)
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,200 @@
+"""docs/performance.md and its figures, made from the results in docs/performance.json.
+
+A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .figures import FIGURES
+from .report import Target, shown
+from .results import KEPT, Kept, kept, tables
+
+__all__ = ["PAGE", "draw", "filled", "stale"]
+
+PAGE = KEPT.with_name("performance.md")
+_MARK = re.compile(r"(<!-- made: ([a-z0-9-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_HEADS = {
+    "cp": "`linesync cp`",
+    "zmodem": "ZMODEM",
+    "kermit": "Kermit",
+    "uucp": "UUCP 'i'",
+    "repaired": "ideal, one bit repaired",
+}
+_NOTHING = "Not measured yet.\n"
+
+Row = Mapping[str, Any]
+
+
+def filled(page: str, found: Kept) -> str:
+    """The page with all its made parts replaced by what the results say.
+
+    :raises KeyError: it asks for a part that does not exist.
+    """
+    return _MARK.sub(lambda match: f"{match[1]}{_part(match[2], found)}{match[4]}", page)
+
+
+def draw(folder: Path = PAGE.parent) -> None:
+    """Draw the figures, and fill the page, from the results beside it."""
+    found = kept(folder / KEPT.name)
+    for name, figure in FIGURES.items():
+        (folder / name).write_text(figure(found), encoding="utf-8")
+    page = folder / PAGE.name
+    page.write_text(filled(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+def stale(folder: Path = PAGE.parent) -> list[str]:
+    """Lines of a diff where the page or a figure differs from the results; empty if all agree."""
+    found = kept(folder / KEPT.name)
+    told: list[str] = []
+    page = (folder / PAGE.name).read_text(encoding="utf-8")
+    files = {PAGE.name: (page, filled(page, found))}
+    for name, figure in FIGURES.items():
+        path = folder / name
+        files[name] = (path.read_text(encoding="utf-8") if path.exists() else "", figure(found))
+    for name, (is_now, should) in files.items():
+        pair = is_now.splitlines(), should.splitlines()
+        told += difflib.unified_diff(*pair, name, "the results", lineterm="", n=0)
+    return told
+
+
+def _part(name: str, found: Kept) -> str:
+    if name in _PARTS:
+        return _PARTS[name](found)
+    if name.startswith("table-"):
+        return _saved(tables(found).get(name.removeprefix("table-")))
+    raise KeyError(f"docs/performance.md has a part {name}, which tools.bench does not make")
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, ["---"] * len(head), *rows])
+
+
+def _saved(table: Mapping[str, Any] | None) -> str:
+    """A table as it was kept, with its title and notes."""
+    if not table:
+        return _NOTHING
+    rows: Mapping[str, Row] = table["rows"]
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    head = ["", *(name.replace("_", " ") for name in columns)]
+    made = _table(head, ([label, *(shown(row.get(name)) for name in columns)] for label, row in rows.items()))
+    return f"{table['title']}\n\n{made}{_notes(table)}"
+
+
+def _notes(table: Mapping[str, Any]) -> str:
+    return "".join(f"\n- {note}" for note in table["notes"]) + "\n" * bool(table["notes"])
+
+
+def _goodput(found: Kept, baud: int) -> str:
+    table = tables(found).get(f"goodput-{baud}")
+    if not table:
+        return _NOTHING
+    columns = ["cp", "client", "zmodem", "kermit", "uucp", "ideal", "repaired"]
+    columns = [name for name in columns if any(name in row for row in table["rows"].values())]
+    head = ["work", *(_HEADS.get(name, name) for name in columns), "target"]
+    lines = []
+    for work, row in table["rows"].items():
+        lines.append([work, *(shown(row.get(name)) for name in columns), _verdict(row)])
+    return _table(head, lines) + _notes(table)
+
+
+def _verdict(row: Row) -> str:
+    after = row.get("resumes_after_s")
+    if after is not None:
+        return f"goes on within 300 ms: {after * 1000:.0f} ms, {'met' if after <= 0.3 else '**missed**'}"
+    if row.get("target") is None:
+        return "-"
+    rate = row.get("cp")
+    met = isinstance(rate, float | int) and rate >= row["target"]
+    return f"≥ {row['target']:g}, {'met' if met else '**missed**'}"
+
+
+# -- sentences --------------------------------------------------------------------------------------------------------
+
+
+def _targets(found: Kept) -> str:
+    """Every target, the missed ones first."""
+    kept_ones = [Target(**_arguments(one)) for _, part in sorted(found.items()) for one in part["targets"]]
+    if not kept_ones:
+        return _NOTHING
+    missed = [target for target in kept_ones if not target.met]
+    head = f"{len(kept_ones) - len(missed)} of {len(kept_ones)} targets are met.\n\n"
+    sign = {"<=": "≤", ">=": "≥"}
+    rows = [
+        [
+            target.what,
+            f"{target.value:.4g} {target.unit}".strip(),
+            f"{sign[target.sense]} {target.bound:g} {target.unit}".strip(),
+            "met" if target.met else "**missed**",
+        ]
+        for target in sorted(kept_ones, key=lambda target: target.met)
+    ]
+    return head + _table(["what", "measured", "target", ""], rows)
+
+
+def _arguments(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: one[key] for key in ("what", "value", "sense", "bound", "unit")}
+
+
+def _measured(found: Kept) -> str:
+    """When each part was measured, on what machine, and how busy it was."""
+    if not found:
+        return _NOTHING
+    rows = []
+    for part, each in sorted(found.items()):
+        machine = each["machine"]
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["began"]))
+        others = {True: "ahead of others", False: "among others"}.get(each["ahead_of_others"], "-")
+        rows.append(
+            [
+                f"`{part}`",
+                f"{when} UTC",
+                f"{each['seconds']} s",
+                " to ".join(f"{load:.2f}" for load in each["load"]),
+                others,
+                f"{machine['cpus']} processors, Python {machine['python']}",
+            ]
+        )
+    return _table(["part", "when", "took", "load average", "scheduled", "machine"], rows)
+
+
+def _noise(found: Kept) -> str:
+    """How much the runs of one transfer differ."""
+    widest: dict[str, tuple[float, str, str]] = {}
+    for name, table in tables(found).items():
+        for work, by_whom in table.get("runs", {}).items():
+            for who, rates in by_whom.items():
+                if len(rates) > 1:
+                    apart = max(rates) - min(rates)
+                    widest[name] = max(widest.get(name, (-1.0, "", "")), (apart, work, who))
+    if not widest:
+        return _NOTHING
+    return "".join(
+        f"- {name}: runs of one transfer differ by at most {apart:.3f} ({who}, {work}).\n"
+        for name, (apart, work, who) in sorted(widest.items())
+    )
+
+
+def _remarks(found: Kept) -> str:
+    told = [one for _, part in sorted(found.items()) for one in (*part["failures"], *part["remarks"])]
+    return "".join(f"- {one}\n" for one in told) or "Nothing failed.\n"
+
+
+_PARTS: dict[str, Callable[[Kept], str]] = {
+    "goodput-115200": lambda found: _goodput(found, 115200),
+    "goodput-921600": lambda found: _goodput(found, 921600),
+    "targets": _targets,
+    "measured": _measured,
+    "noise": _noise,
+    "remarks": _remarks,
+}

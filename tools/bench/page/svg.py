@@ -1,0 +1,149 @@
+"""A chart as SVG text: lines over a logarithmic axis, readable on light and dark pages.
+
+It has only what the two figures need. The same values always give the same bytes. A style sheet sets the colours, including
+the background, and follows the reader's choice of a light or dark theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import log10
+from typing import Literal
+
+__all__ = ["Axis", "Series", "chart"]
+
+_WIDTH, _HEIGHT = 900, 470
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 280, 56, 62  # margins; the legend is in the right one
+_STYLE = """\
+text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+.title { font-size: 16px; font-weight: 600 }
+.paper { fill: #ffffff }
+.grid { stroke: #d1d9e0; stroke-width: 1 }
+.axis { stroke: #59636e; stroke-width: 1.2 }
+.line { fill: none; stroke-width: 2.2; stroke-linejoin: round }
+.thin { stroke-width: 1.6 }
+.dashed { stroke-dasharray: 6 4 }
+.blue { stroke: #0060a8; fill: #0060a8 } .orange { stroke: #b84a00; fill: #b84a00 }
+.green { stroke: #00795a; fill: #00795a } .pink { stroke: #a83a78; fill: #a83a78 }
+.grey { stroke: #59636e; fill: #59636e } .dark { stroke: #1f2328; fill: #1f2328 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 } .paper { fill: #0d1117 } .grid { stroke: #30363d } .axis { stroke: #9198a1 }
+  .blue { stroke: #58a6ff; fill: #58a6ff } .orange { stroke: #f0883e; fill: #f0883e }
+  .green { stroke: #3fca9a; fill: #3fca9a } .pink { stroke: #f28cc1; fill: #f28cc1 }
+  .grey { stroke: #9198a1; fill: #9198a1 } .dark { stroke: #e6edf3; fill: #e6edf3 }
+}
+.line { fill: none }"""
+
+Colour = Literal["blue", "orange", "green", "pink", "grey", "dark"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One axis.
+
+    :ivar title: what it shows, with the unit.
+    :ivar ticks: values, each with its text; the first and the last value are the ends of the axis.
+    """
+
+    title: str
+    ticks: Sequence[tuple[float, str]]
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """The position of a value between the axis's ends, 0 to 1; a value outside counts as the nearer end."""
+        low, high = self.ticks[0][0], self.ticks[-1][0]
+        value = min(max(value, low), high)
+        if self.log:
+            return log10(value / low) / log10(high / low)
+        return (value - low) / (high - low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A line of the chart: measured values or a limit.
+
+    :ivar label: the text in the legend; a newline starts a second line.
+    :ivar points: x and y in the units of the axes.
+    :ivar drawn: ``marks``: marks joined by a line; ``limit``: a dashed line without marks; ``points``: marks only.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    colour: Colour
+    drawn: Literal["marks", "limit", "points"] = "marks"
+
+
+def chart(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
+    """The text of an SVG file with the whole figure."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
+        f' height="{_HEIGHT}" role="img">',
+        f"<title>{escape(title)}</title>",
+        f"<style>\n{_STYLE}\n</style>",
+        f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>',
+        f'<text class="title" x="{_LEFT}" y="28">{escape(title)}</text>',
+        *_axes(x, y),
+    ]
+    below = _TOP + 12.0
+    for each in series:
+        if each.points:
+            parts += _drawn(each, [(_across(x, at), _down(y, value)) for at, value in each.points])
+            key, below = _key(each, below)
+            parts += key
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _across(x: Axis, value: float) -> float:
+    return _LEFT + x.share(value) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _down(y: Axis, value: float) -> float:
+    return _HEIGHT - _BOTTOM - y.share(value) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _axes(x: Axis, y: Axis) -> list[str]:
+    left, right, top, bottom = _LEFT, _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM
+    parts = []
+    for value, text in x.ticks:
+        at = _across(x, value)
+        parts.append(f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{escape(text)}</text>')
+    for value, text in y.ticks:
+        at = _down(y, value)
+        parts.append(f'<line class="grid" x1="{left}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}"/>')
+        parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+    middle, beside = (left + right) / 2, (top + bottom) / 2
+    parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
+    parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - 18}" text-anchor="middle">{escape(x.title)}</text>')
+    turned = f'x="20" y="{beside:.1f}" transform="rotate(-90 20 {beside:.1f})" text-anchor="middle"'
+    return [*parts, f"<text {turned}>{escape(y.title)}</text>"]
+
+
+def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[str]:
+    parts = []
+    if series.drawn != "points":
+        path = "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
+        extra = " thin dashed" if series.drawn == "limit" else ""
+        parts.append(f'<path class="line {series.colour}{extra}" d="M{path}"/>')
+    if series.drawn != "limit":
+        parts += [_mark(series, across, down) for across, down in places]
+    return parts
+
+
+def _mark(series: Series, across: float, down: float) -> str:
+    if series.drawn == "points":
+        corners = f"M{across:.1f} {down - 6:.1f}l6 6l-6 6l-6 -6z"
+        return f'<path class="{series.colour}" d="{corners}"/>'
+    return f'<circle class="{series.colour}" cx="{across:.1f}" cy="{down:.1f}" r="3.6"/>'
+
+
+def _key(series: Series, top: float) -> tuple[list[str], float]:
+    """The legend's entry, and the position of the next entry."""
+    left = _WIDTH - _RIGHT + 18
+    parts = _drawn(series, [(left + 14, top)] if series.drawn == "points" else [(left, top), (left + 28, top)])
+    for line in series.label.split("\n"):
+        parts.append(f'<text x="{left + 38}" y="{top + 4:.1f}">{escape(line)}</text>')
+        top += 17
+    return parts, top + 9

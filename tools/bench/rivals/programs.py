@@ -1,0 +1,167 @@
+"""The rivals: which programs they are, and how each of them is run to send one file from end a to end b of a null modem."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from linesync.testing.nullmodem import NullModem
+
+__all__ = ["RIVALS", "Job", "Rival"]
+
+_UUCICO = "/usr/lib/uucp/uucico"
+_UUCP_WINDOW = 16  # packets: the most that Taylor UUCP accepts ("Illegal protocol 'i' window size; using 16")
+_UUCP_PACKET = 256  # bytes: short, since on a line with errors each lost packet is sent again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One transfer to run."""
+
+    file: Path
+    """The file to send; its name is ``received``, and it is not in ``directory``."""
+    directory: Path
+    """Where the file must arrive, and where scripts may be written."""
+    cable: NullModem
+    baud: float
+
+
+def _nothing(job: Job) -> None:
+    """Prepare nothing; most rivals need no preparation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """How to run one program at both ends."""
+
+    programs: tuple[str, ...]
+    """The programs that must be installed, by name or by path."""
+    package: str
+    """The Debian package of these programs."""
+    send: Callable[[Job], list[str]]
+    """The sender's argv, run in the job's directory; the file must arrive there as ``received``."""
+    receive: Callable[[Job], list[str]]
+    """The receiver's argv, run in the job's directory."""
+    on_stdio: frozenset[str] = frozenset()
+    """Which of ``sender`` and ``receiver`` use stdin and stdout; the others open the device themselves."""
+    prepare: Callable[[Job], None] = _nothing
+    """Called before the transfer; its time does not count."""
+
+
+def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -> Rival:
+    def script(job: Job, device: str, action: str) -> list[str]:
+        lines = (
+            "set carrier-watch off",
+            f"set line {device}",
+            f"set speed {job.baud:.0f}",
+            "set flow none",
+            f"set parity {parity}",
+            "set file type binary",
+            "set transfer mode manual",
+            "set transfer display none",
+            "set streaming off",
+            "set reliable off",
+            "set block 3",
+            "set retry 50",
+            f"set prefixing {prefixing}",
+            f"set window {window}",
+            f"set receive packet-length {length}",
+            f"set send packet-length {length}",
+            action,
+            "exit \\v(status)",
+        )
+        path = job.directory / f"{action.split()[0]}.ksc"
+        path.write_text("\n".join(lines) + "\n")
+        return ["kermit", str(path), "-Y"]
+
+    return Rival(
+        programs=("kermit",),
+        package="ckermit",
+        send=lambda job: script(job, job.cable.a, f"send {job.file}"),
+        receive=lambda job: script(job, job.cable.b, "receive"),
+    )
+
+
+# -- UUCP -------------------------------------------------------------------------------------------------------------
+
+
+def _uucp_prepare(job: Job, protocol: str) -> None:
+    """Make a directory for each end with all that it reads and writes, and put the file into the sender's queue.
+
+    The installed programs are setuid and therefore ignore a preloaded shim; copies of them do not. When root starts a copy,
+    it still changes to the user uucp, so all users must be able to write here.
+    """
+    root = job.directory
+    for program in (_UUCICO, shutil.which("uucp") or "uucp"):
+        copy = root / Path(program).name
+        shutil.copyfile(program, copy)
+        copy.chmod(0o755)
+    for name, other, device in (("near", "far", job.cable.a), ("far", "near", job.cable.b)):
+        _uucp_end(root / name, name, other, [f"device {device}", f"speed {job.baud:.0f}"], protocol)
+        os.chmod(device, 0o666)
+    for folder in (root, root.parent):
+        folder.chmod(0o777)
+    words = ["-r", "-C", "-I", "near/config", str(job.file), f"far!{root}/received"]
+    subprocess.run([root / "uucp", *words], cwd=root, check=True, timeout=20, capture_output=True)
+
+
+def _uucp_end(folder: Path, name: str, other: str, port: list[str], protocol: str) -> None:
+    for made in (folder, folder / "spool", folder / "public"):
+        made.mkdir()
+        made.chmod(0o777)
+    places = {"spool": "spool", "pubdir": "public", "logfile": "Log", "statfile": "Stats", "debugfile": "Debug"}
+    places |= {f"{kind}file": kind for kind in ("sys", "port", "dial", "call", "passwd", "dialcode")}
+    config = [f"nodename {name}", f"lockdir {folder}", *(f"{key} {folder}/{place}" for key, place in places.items())]
+    sizes = [("window", _UUCP_WINDOW), ("packet-size", _UUCP_PACKET)]
+    asked = [f"protocol-parameter {protocol} {who}{what} {size}" for who in ("", "remote-") for what, size in sizes]
+    allowed = [f"{where}-{what} /" for where in ("local", "remote") for what in ("send", "receive")]
+    system = [f"system {other}", "time any", "port line", port[1], 'chat ""', "called-login ANY", *allowed]
+    files = {
+        "config": config,
+        "sys": [*system, f"protocol {protocol}", *asked],
+        "port": ["port line", "type direct", *port, "carrier false"],
+        **{empty: [] for empty in ("dial", "call", "passwd", "dialcode")},
+    }
+    for file, lines in files.items():
+        (folder / file).write_text("".join(f"{line}\n" for line in lines))
+
+
+def _uucp(protocol: str) -> Rival:
+    return Rival(
+        programs=("uucp", _UUCICO),
+        package="uucp",
+        prepare=lambda job: _uucp_prepare(job, protocol),
+        on_stdio=frozenset({"receiver"}),  # as started by a getty, but without a login
+        send=lambda job: ["./uucico", "-I", "near/config", "-s", "far", "-D"],
+        receive=lambda job: ["./uucico", "-I", "far/config", "-q"],
+    )
+
+
+RIVALS: dict[str, Rival] = {
+    "zmodem": Rival(
+        programs=("sz", "rz"),
+        package="lrzsz",
+        on_stdio=frozenset({"sender", "receiver"}),
+        send=lambda job: ["sz", "-b", "-q", str(job.file)],
+        receive=lambda job: ["rz", "-b", "-q", "-y"],
+    ),
+    "kermit": _kermit(prefixing="cautious", window=30, length=4000),
+    "kermit-tight": _kermit(prefixing="minimal", window=30, length=4000),
+    "kermit-cautious": _kermit(prefixing="cautious", window=4, length=1000),
+    "kermit-7bit": _kermit(prefixing="cautious", window=30, length=4000, parity="space"),
+    "uucp": _uucp("i"),
+    "uucp-j": _uucp("j"),
+}
+"""The rivals by name.
+
+``kermit`` escapes every byte that may do harm on an unknown line. ``kermit-tight`` escapes only what Kermit itself
+reserves, which is its best setting for a clean 8-bit line. ``kermit-cautious`` has C-Kermit's own CAUTIOUS parameters, for
+poor lines. ``kermit-7bit`` shifts the eighth bit. C-Kermit 10 never ends when the last packet of a file has exactly 95
+bytes, since its length byte is then not a printable character; such a run ends with the timeout, and another file or length
+avoids it. ``uucp`` is protocol 'i'; ``uucp-j`` is the same without the bytes XON and XOFF. uucico sleeps for 2 s before it
+closes its port, which is part of its time.
+"""

@@ -1,0 +1,150 @@
+"""Transfers by ZMODEM, Kermit and UUCP on a line of the same rate, to compare linesync's goodput with.
+
+Each run makes a null modem, starts the receiver at end b and the sender at end a, and measures the time from the first
+start to the last exit. So start-up, negotiation and closing are part of a transfer. A transfer counts only if the received
+file has the SHA-256 of the sent one.
+
+On a pty these programs need the preloaded shim ``tools/shims/notcflush.c``, which explains the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from linesync.testing.faults import Faults
+from linesync.testing.nullmodem import NullModem
+
+from ..testbed.cable_cut import Cut, CutOff
+from ..testbed.process_time import wait_exactly
+from .programs import RIVALS, Job, Rival
+
+__all__ = ["RIVALS", "Job", "Outcome", "Rival", "transfer", "why_missing"]
+
+_SHIM = Path(__file__).resolve().parents[2] / "shims" / "notcflush.c"
+_LOG_TAIL = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One transfer."""
+
+    seconds: float
+    """The time from the first program's start to the last one's exit, or to the timeout."""
+    ok: bool
+    """Whether the file arrived with the SHA-256 of the original."""
+    rate: float
+    """Payload divided by the line's physical rate, 0 to 1; 0 if not ok."""
+    why: str
+    """Why the transfer failed; empty if it is ok."""
+
+
+def why_missing(name: str) -> str | None:
+    """Why the rival cannot run here, in one sentence; None if it can."""
+    rival = RIVALS[name]
+    for program in rival.programs:
+        if not (os.access(program, os.R_OK) if program.startswith("/") else shutil.which(program)):
+            return f"{name} needs {program}; install the package {rival.package}"
+    if not shutil.which("gcc"):
+        return f"{name} needs a shim on a pty, and gcc to build the shim; install the package gcc"
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all that it has started; each process has its own group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _run(rival: Rival, job: Job, timeout: float, cut: Cut | None) -> tuple[float, str]:
+    """Returns the seconds, and what went wrong according to the programs; empty if nothing."""
+    shim = job.directory / "notcflush.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, _SHIM], check=True, timeout=60)
+    rival.prepare(job)
+    started: list[subprocess.Popen[bytes]] = []
+    began = time.monotonic()
+    try:
+        with CutOff(job.cable, cut) if cut else nullcontext():
+            started.append(_start(rival, job, "receiver", shim))
+            started.append(_start(rival, job, "sender", shim))
+            for process in reversed(started):
+                wait_exactly(process, max(0.1, began + timeout - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return time.monotonic() - began, f"not done after {timeout:.0f} s"
+    finally:
+        seconds = time.monotonic() - began
+        for process in started:
+            _end(process)
+    return seconds, ""
+
+
+def _start(rival: Rival, job: Job, role: str, shim: Path) -> subprocess.Popen[bytes]:
+    argv, device = (rival.send(job), job.cable.a) if role == "sender" else (rival.receive(job), job.cable.b)
+    with (
+        (job.directory / f"{role}.log").open("wb") as log,
+        open(os.open(device, os.O_RDWR | os.O_NOCTTY), "r+b", buffering=0) as end,
+    ):
+        return subprocess.Popen(
+            argv,
+            cwd=job.directory,
+            env={**os.environ, "LD_PRELOAD": str(shim)},
+            stdin=end if role in rival.on_stdio else subprocess.DEVNULL,
+            stdout=end if role in rival.on_stdio else log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def transfer(
+    name: str,
+    file: Path,
+    *,
+    baud: float = 115200,
+    faults: Faults | None = None,
+    faults_ba: Faults | None = None,
+    seed: int = 0,
+    timeout: float | None = None,
+    cut: Cut | None = None,
+) -> Outcome:
+    """Transfer ``file`` from end a to end b of a null modem.
+
+    :param name: one of :data:`RIVALS`; it must not be missing (:func:`why_missing`).
+    :param baud: of the line; ``faults``, ``faults_ba`` and ``seed`` as in :class:`NullModem`.
+    :param timeout: seconds after which both programs are killed; 30 s and four times the ideal time if None.
+    :param cut: when to unplug the cable, and for how long.
+    """
+    ideal = file.stat().st_size / (baud / 10)
+    limit = 30 + 4 * ideal if timeout is None else timeout
+    with (
+        tempfile.TemporaryDirectory(prefix="rivals-") as root,
+        NullModem(baud=baud, faults=faults, faults_ba=faults_ba, seed=seed) as cable,
+    ):
+        directory = Path(root, "there")
+        directory.mkdir()
+        sent, arrived = Path(root, "received"), directory / "received"
+        shutil.copyfile(file, sent)
+        job = Job(file=sent, directory=directory, cable=cable, baud=baud)
+        seconds, why = _run(RIVALS[name], job, limit, cut)
+        if not why and not arrived.exists():
+            why = "nothing arrived"
+        elif not why and _digest(arrived) != _digest(file):
+            why = f"{arrived.stat().st_size} bytes arrived, but not those that were sent"
+        if why:
+            logs = [(directory / f"{role}.log").read_bytes()[-_LOG_TAIL:] for role in ("sender", "receiver")]
+            why = f"{why} {b' / '.join(logs).decode(errors='replace')}".strip(" /\n")
+    return Outcome(seconds=seconds, ok=not why, rate=0.0 if why else ideal / seconds, why=why)

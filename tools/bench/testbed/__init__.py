@@ -1,0 +1,1 @@
+"""What every measurement stands on: processes, cables, exact times, and a quiet machine."""

@@ -1,0 +1,54 @@
+"""How long a process takes, to the microsecond.
+
+``Popen.wait(timeout)`` polls, every 0.5 ms at first and every 50 ms later. So every time measured with it is one of 16, 32,
+65, 115, 165 ... ms. A pidfd reports the end immediately.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+from collections.abc import Sequence
+from time import perf_counter
+
+__all__ = ["timed", "wait_exactly"]
+
+
+def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Wait until a process ends; returns its exit status.
+
+    :raises subprocess.TimeoutExpired: it has not ended after ``seconds``, and still runs.
+    """
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if not poll.poll(max(seconds, 0.0) * 1000):
+            raise subprocess.TimeoutExpired(process.args, seconds)
+    finally:
+        os.close(descriptor)
+    return process.wait()
+
+
+def timed(argv: Sequence[str], seconds: float) -> float:
+    """Run a command and drop its output; returns the seconds that it took.
+
+    :raises subprocess.CalledProcessError: it failed; has its stderr.
+    :raises subprocess.TimeoutExpired: it took too long and was killed.
+    """
+    began = perf_counter()
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            status = wait_exactly(process, seconds)
+            took = perf_counter() - began
+        except BaseException:
+            process.kill()
+            raise
+        assert process.stderr is not None
+        told = process.stderr.read(2000)
+    if status:
+        raise subprocess.CalledProcessError(status, list(argv), stderr=told)
+    return took

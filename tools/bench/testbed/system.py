@@ -1,0 +1,241 @@
+"""A hub and an agent as separate processes, joined by a null modem or by TCP, for one measurement.
+
+Each process has its own alarm, so that none outlives a benchmark that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from linesync import limits
+from linesync.client.blocking import connect_blocking
+from linesync.errors import LinesyncError
+from linesync.testing.faults import Faults
+from linesync.testing.nullmodem import NullModem
+
+__all__ = [
+    "HOST",
+    "BenchError",
+    "LineSystem",
+    "Processes",
+    "System",
+    "TcpSystem",
+    "cpu_seconds",
+    "free_port",
+    "linesync_command",
+    "resident",
+]
+
+HOST = "sut"
+_LIFE = 1800  # seconds after which a process ends itself
+_UP = 20.0  # seconds within which a system must be up
+_PROBED = 12.0  # seconds after which we do not wait any longer for the probing of longer frames
+_MAIN = "import signal; signal.alarm({life}); from linesync.cli.main import main; raise SystemExit(main())"
+
+
+class BenchError(Exception):
+    """Something could not be measured; the message is a sentence."""
+
+
+def linesync_command() -> list[str]:
+    """The argv of the installed program, or of this checkout's program if it is not installed."""
+    program = Path(sys.executable).parent / "linesync"
+    return [str(program)] if program.exists() else [sys.executable, "-m", "linesync"]
+
+
+def resident(pid: int) -> float:
+    """A process's resident memory in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def free_port() -> int:
+    """A loopback TCP port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Processes:
+    """Processes in their own directory; close it, or use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="linesync-bench-")
+        self.folder = Path(self._folder.name)
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, argv: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a process whose output goes to a log.
+
+        :param env: variables to add to its environment.
+        """
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,
+                env=os.environ | (env or {}),
+            )
+        self._started.append(process)
+        return process
+
+    def linesync(self, name: str, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a hub or an agent."""
+        return self.start(name, [sys.executable, "-c", _MAIN.format(life=_LIFE), *words], env)
+
+    def log(self, name: str) -> str:
+        """The end of a process's log."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace")[-600:] if path.exists() else ""
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End one process: terminate it, and kill it after 3 s."""
+        process.terminate()
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def close(self) -> None:
+        """End all processes and remove the directory."""
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._started:
+            self.end(process)
+        self._started.clear()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class System(Processes):
+    """A hub and one agent, with the endpoints for scripts on either side."""
+
+    hub: str
+    """Endpoint of the hub's socket."""
+    agent: str
+    """Endpoint of the agent's socket."""
+    hub_process: subprocess.Popen[bytes]
+    agent_process: subprocess.Popen[bytes]
+
+    def _start(self, hub_words: list[str], agent_words: list[str] | None = None) -> None:
+        """Start both and wait for the host. Without ``agent_words``, the hub starts its agent itself."""
+        self.hub, self.agent = f"unix:{self.folder}/hub.sock", f"unix:{self.folder}/agent.sock"
+        self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *hub_words)
+        self._wait(lambda: (self.folder / "hub.sock").exists(), "the hub's socket")
+        if agent_words is not None:
+            self.agent_process = self.linesync(
+                "agent", "agent", "--name", HOST, "--socket", f"{self.folder}/agent.sock", *agent_words
+            )
+        self._wait(self._registered, f"host {HOST}")
+
+    def _wait(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + _UP
+        while not condition():
+            if time.monotonic() > deadline or any(process.poll() is not None for process in self._started):
+                logs = " / ".join(self.log(name).strip() for name in ("hub", "agent"))
+                raise BenchError(f"{what} did not come up within {_UP:g} s: {logs}")
+            time.sleep(0.02)
+
+    def _registered(self) -> bool:
+        try:
+            with connect_blocking(self.hub) as client:
+                return any(row["name"] == HOST and row["state"] == "up" for row in client.hosts())
+        except (LinesyncError, OSError):
+            return False
+
+
+class LineSystem(System):
+    """A hub and an agent on a null modem.
+
+    :param baud: of the line; ``faults`` and ``seed`` as in :class:`NullModem`.
+    """
+
+    def __init__(self, *, baud: int = 115200, faults: Faults | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.baud = baud
+        self.byte_rate = baud / 10
+        self.cable: NullModem | None = None
+        try:
+            self.cable = NullModem(baud=baud, faults=faults, seed=seed)
+            self._start(["--port", f"{self.cable.a},{baud}"], ["--port", f"{self.cable.b},{baud}"])
+            self._probe()
+        except BaseException:
+            self.close()
+            raise
+
+    def _probe(self) -> None:
+        """Wait until both ends send the longest frames that they will ever send."""
+        most = min(limits.SERIAL_FRAME, max(limits.BASIC_FRAME, int(self.byte_rate * limits.BULK_TIME)))
+        longest = max([limits.BASIC_FRAME, *(size for size in limits.PROBE_SIZES if size <= most)])
+        deadline = time.monotonic() + _PROBED
+        while time.monotonic() < deadline:
+            frames = self.frames()
+            if len(frames) == 2 and min(frames) >= longest:
+                break
+            time.sleep(0.2)
+        time.sleep(0.3)  # until the last frames are acknowledged
+
+    def frames(self) -> list[int]:
+        """The agreed frame length at each end."""
+        return [int(row.get("frame", 0)) for row in self.links()]
+
+    def links(self) -> list[dict[str, Any]]:
+        """The rows of ``links`` for the two ends of the line, the hub's end first."""
+        found: list[dict[str, Any]] = []
+        with connect_blocking(self.hub) as client:
+            found += [row for row in client.links() if row["kind"] == "serial"]
+        with connect_blocking(self.agent) as client:
+            found += [row for row in client.links() if row["kind"] == "serial" and row["end"] == HOST]
+        return found
+
+    def passed(self) -> dict[str, dict[str, int]]:
+        """The cable's counters; ``ab`` is the direction from the hub to the agent."""
+        assert self.cable is not None
+        return self.cable.counters()
+
+    def close(self) -> None:
+        if self.cable is not None:
+            self.cable.close()
+        super().close()
+
+
+class TcpSystem(System):
+    """A hub that listens on loopback, and an agent that calls it there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tcp = f"tcp://127.0.0.1:{free_port()}"
+        try:
+            self._start(["--listen", self.tcp], ["--port", self.tcp])
+        except BaseException:
+            self.close()
+            raise
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
