@@ -43,7 +43,7 @@ __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 OPERATIONS: tuple[type[protocol.Message], ...] = tuple(
-    cls for name in protocol.__all__ if hasattr(cls := getattr(protocol, name), "VERB")
+    cls for name in protocol.__all__ if hasattr(cls := getattr(messages, name), "VERB")
 )
 Case = dict[str, Any]
 
@@ -482,6 +482,8 @@ _MESSAGES = (
     "put sut /tmp a%20file 3 mode=493",
     "console sut follow=1 type=1",
     "trace /dev/ttyS0",
+    "run sut sleep 60 tell=1",
+    "started 812",
     "exit -9",
     "kill 15",
     "file 3 420",

@@ -56,6 +56,7 @@ from .work import (
     Note,
     Register,
     Run,
+    Started,
     Status,
     TraceOpen,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Run",
     "Semaphore",
     "Send",
+    "Started",
     "Status",
     "TraceOpen",
     "Unlock",
