@@ -112,3 +112,6 @@ RATE_SETTLE = 0.02  # after a port was set, for the other end to do the same
 RATE_STRANGE = 16  # bytes that are no text, without a frame: the two ends may have different rates
 RATE_DOUBT_ASK = 0.2  # then a poll
 RATE_DOUBT = 0.6  # then back to the first rate
+
+# -- requests (section 8) --------------------------------------------------------------------------------------------
+LEASE = 20.0  # without a valid frame, after which a host is lost, unless the hub says otherwise

@@ -488,6 +488,8 @@ _MESSAGES = (
     "put sut /tmp a%20file 3 mode=493",
     "console sut follow=1 type=1",
     "trace /dev/ttyS0",
+    "run sut sleep 60 tell=1",
+    "started 812",
     "exit -9",
     "kill 15",
     "file 3 420",

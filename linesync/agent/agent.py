@@ -9,7 +9,8 @@ from typing import Any
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from ..jobs.serve import addressee, answered, is_command, serve
+from ..jobs.process import Runner
+from ..jobs.serve import addressee, answered, is_command, serve, stop
 from ..protocol import Links, Register
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
@@ -21,6 +22,7 @@ from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
 from .exchange_relay import relay_exchange
+from .lease import HubLease
 from .relayed import Relayed
 
 __all__ = ["Agent"]
@@ -54,9 +56,10 @@ class Agent:
         self._report = report
         self._uplink = Peer(_Uplink(self), "c", boot)
         self.relayed = Relayed(self._uplink, self._after, self._alone)
+        self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
         self._scripts = _Scripts(self)
         self._endpoint = ""
-        self._extra: dict[str, str] = {"LINESYNC_HOST": name}
+        self.runner = Runner(name, report)
         self._listener: Listener | None = None
         self._peers: set[Peer] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,7 +72,7 @@ class Agent:
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Open the socket for this host's scripts."""
         self._listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
-        self._extra = {"LINESYNC_HUB": self._listener.endpoint, "LINESYNC_HOST": self.name}
+        self.runner.extra["LINESYNC_HUB"] = self._listener.endpoint
         return self._listener.endpoint
 
     async def run(self, endpoint: str, *, once: bool = False) -> None:
@@ -92,11 +95,9 @@ class Agent:
 
     async def aclose(self, reason: str = "the agent was stopped") -> None:
         """Stop: commands that run for others are ended, the hub and the scripts are told."""
-        for _ in range(2):  # commands are asked to end, then made to
-            for task in self._tasks:
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=_TO_END)
+        self.lease.stop()
+        await stop(self._tasks, _TO_END)
+        await self.runner.aclose()
         if self._listener is not None:
             await self._listener.aclose()
         await asyncio.gather(
@@ -153,7 +154,7 @@ class Agent:
         for attempt in range(_TWIN_TRIES):
             try:
                 _, pending = self._uplink.ask(protocol.encode(self._register))
-                protocol.read_reply(await self._uplink.reply_to(pending))
+                reply = protocol.read_reply(await self._uplink.reply_to(pending))
             except NotAllowed as error:
                 self._report(error.message)
                 if self.name == "hub" or attempt == _TWIN_TRIES - 1:
@@ -167,6 +168,7 @@ class Agent:
             except LinesyncError as error:
                 self._report(error.message)
                 return  # the next session tries again
+            self.lease.begin(reply.options.get("lease", ""))
             self._report(f"{self.name} is registered with the hub on {self._endpoint}")
             self.relayed.up()
             return
@@ -179,17 +181,19 @@ class Agent:
 
     def from_script(self, peer: Conversation, stream: Stream) -> Coroutine[Any, Any, None]:
         """A script opens a channel: to this host, or to where the hub takes it."""
-        if addressee(stream.words) == self.name:
-            return serve(stream, self._extra)
+        host = addressee(stream.words)
+        if host == self.name:
+            return serve(stream, self.runner)
         if stream.words.startswith(f"{protocol.ExchangeOpen.VERB} "):
             return relay_exchange(stream, self.relayed.script(peer), self.relayed, self._uplink)
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
-        return splice(stream, self._uplink.open(stream.words, stream.lane))
+        onward = self._uplink.open(stream.words, stream.lane)
+        return self.lease.bound(lambda: splice(stream, onward)) if host else splice(stream, onward)
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """The hub opens a channel to this host."""
-        return serve(stream, self._extra)
+        return self.lease.bound(lambda: serve(stream, self.runner))
 
     def _after(self, request: str, reply: str) -> str:
         """``links`` asked on a host tells of the host's own end too."""
@@ -218,6 +222,7 @@ class _Uplink(User):
         self._agent.session_up()
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+        self._agent.lease.stop()
         self._agent.relayed.down()
         self._agent.report(f"the session with the hub is over: {reason}")
 

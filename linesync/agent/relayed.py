@@ -284,10 +284,20 @@ class Relayed:
         nothing in the next one."""
         self.registered = False
         self.ready.clear()
-        gone = protocol.encode(Revoked(client="-", arrival="", why="the session with the hub is over"))
         for script in self._scripts.values():
             script.granted.clear()
             script.unsure.clear()
+        self.let_go("the session with the hub is over")
+
+    @property
+    def holds(self) -> bool:
+        """Some script was granted something that it keeps."""
+        return any(script.holds for script in self._scripts.values())
+
+    def let_go(self, why: str) -> None:
+        """What scripts hold has gone back at the hub."""
+        gone = protocol.encode(Revoked(client="-", arrival="", why=why))
+        for script in self._scripts.values():
             if script.holds:
                 script.holds = False
                 script.peer.note(gone)

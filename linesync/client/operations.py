@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import protocol
-from ..errors import BrokenError, LinesyncFailed
+from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
 from ..runtime.streams import MESSAGE, Stream
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["CommandResult", "Operations"]
+__all__ = ["CommandResult", "Operations", "Running"]
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
@@ -37,6 +37,49 @@ class CommandResult(Record):
     def exit_code(self) -> int:
         """As a shell tells it: the status, or 128 + the signal's number."""
         return 128 + self.signal if self.signal is not None else self.status or 0
+
+
+class Running:
+    """A command that runs on a host, as its client knows it.
+
+    :ivar stream: the channel it talks over.
+    :ivar pid: its process id there; 0 while the host has not said it.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        request = protocol.decode(stream.words, protocol.Run)
+        assert isinstance(request, protocol.Run)
+        self.host = request.to
+        self.stream = stream
+        self.pid = 0
+
+    def heard(self, text: str) -> CommandResult | None:
+        """Take a message of the host's: how the command ended (its channel then ends too), else None.
+
+        Raises the error that it may hold instead.
+        """
+        if text.startswith(f"{protocol.Started.VERB} "):
+            started = protocol.decode(text, protocol.Started)
+            assert isinstance(started, protocol.Started)
+            self.pid = started.pid
+            return None
+        self.stream.end()
+        error = protocol.read_error(text)
+        if error is not None:
+            raise error
+        message = protocol.decode(text, protocol.Exited)
+        assert isinstance(message, protocol.Exited)
+        if message.status < 0:
+            return CommandResult(status=None, signal=-message.status)
+        return CommandResult(status=message.status, signal=None)
+
+    def lost(self, error: LinesyncError) -> LinesyncFailed:
+        """The error for a channel that was broken: what has become of the command cannot be known here."""
+        where = f"{self.host} (pid {self.pid})" if self.pid else self.host
+        return LinesyncFailed(
+            f"the command on {self.host} was lost: {error.message}; it may still be running on {where}, so look there"
+            " before you run it again"
+        )
 
 
 class Operations(SyncOperations):
@@ -75,9 +118,13 @@ class Operations(SyncOperations):
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
         timeout: float | None = None,
+        tell: bool = False,
     ) -> Stream:
         """Start a command on a host; the channel it talks over, for those who want to drive it themselves: stream 0 is
-        its stdin, 1 and 2 are its stdout and stderr."""
+        its stdin, 1 and 2 are its stdout and stderr.
+
+        :param tell: the host says its pid there, in a message of its own, when it has run for a moment.
+        """
         import json
 
         request = protocol.Run(
@@ -87,6 +134,7 @@ class Operations(SyncOperations):
             env=json.dumps(dict(env)) if env else "",
             stdin=stdin,
             timeout=timeout,
+            tell=tell,
         )
         return self.peer.open(protocol.encode(request))
 
@@ -95,37 +143,26 @@ class Operations(SyncOperations):
 
         :param on_output: takes the output as it comes; without it the result holds it.
         :raises CommandNotFound, CannotExecute, TimedOut: the host could not run it, or ended it at its deadline.
-        :raises LinesyncFailed: the host, its line or its agent is gone.
+        :raises LinesyncFailed: the host, its line or its agent is gone; the command may still be running, if it says so.
         """
+        running = Running(stream)
         output = {1: bytearray(), 2: bytearray()}
         try:
             while True:
                 item = await stream.receive()
                 if item.stream == MESSAGE:
-                    result = self.ended(item.data.decode("utf-8", "replace"), stream)
-                    return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
-                if on_output is not None:
+                    result = running.heard(item.data.decode("utf-8", "replace"))
+                    if result is not None:
+                        return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
+                elif on_output is not None:
                     on_output(item.stream, item.data)
                 elif item.stream in output:
                     output[item.stream] += item.data
-        except BrokenError as error:
-            raise LinesyncFailed(f"the command was lost: {error.message}") from None
+        except (BrokenError, EndOfStream) as error:
+            raise running.lost(error) from None
         except BaseException:
             stream.reset("the client gave up")
             raise
-
-    @staticmethod
-    def ended(text: str, stream: Stream) -> CommandResult:
-        """Read a command's last message, and end its channel. Raises the error that it may hold instead."""
-        stream.end()
-        error = protocol.read_error(text)
-        if error is not None:
-            raise error
-        message = protocol.decode(text, protocol.Exited)
-        assert isinstance(message, protocol.Exited)
-        if message.status < 0:
-            return CommandResult(status=None, signal=-message.status)
-        return CommandResult(status=message.status, signal=None)
 
     async def run(
         self,
@@ -142,7 +179,7 @@ class Operations(SyncOperations):
 
         :param stdin: what it reads, None for nothing.
         """
-        stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout)
+        stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
         if stdin is not None:
             if stdin:
                 stream.send_nowait(0, stdin)

@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
-from ..jobs.serve import addressee, answered, is_command, serve
+from ..jobs.process import Runner
+from ..jobs.serve import addressee, answered, is_command, serve, stop
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.sync.exchange import EXCHANGE_BYTES
@@ -33,6 +34,7 @@ from .watch import serve_console, serve_trace
 __all__ = ["Hub"]
 
 _KEEP_AGENT = 600.0  # seconds that an agent's session waits for a line
+_TO_END = 1.0  # seconds that commands on the hub have to end by themselves when it stops
 
 
 class Hub(User):
@@ -76,7 +78,7 @@ class Hub(User):
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted = itertools.count(1)
         self._peers: set[Peer] = set()
-        self._extra = {"LINESYNC_HOST": HUB}
+        self.runner = Runner(HUB, report)
 
     # -- lines --------------------------------------------------------------------------------------------------------
 
@@ -91,7 +93,7 @@ class Hub(User):
         """Accept lines; the endpoint with what the system chose."""
         listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
         self._listeners.append(listener)
-        self._extra.setdefault("LINESYNC_HUB", listener.endpoint)
+        self.runner.extra.setdefault("LINESYNC_HUB", listener.endpoint)
         return listener.endpoint
 
     def _accept(self) -> Peer:
@@ -114,10 +116,8 @@ class Hub(User):
         self._requests.stop()
         for listener in self._listeners:
             await listener.aclose()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(self._tasks, _TO_END)
+        await self.runner.aclose()
         self._exchanging.close()
         await asyncio.gather(*(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True)
 
@@ -230,7 +230,7 @@ class Hub(User):
     def _channel_work(self, session: HubSession, stream: Stream) -> Coroutine[Any, Any, None]:
         host = addressee(stream.words)
         if host == HUB:
-            return serve(stream, self._extra)
+            return serve(stream, self.runner)
         if host:
             return self._relay(stream, self._reachable(host))
         opening = protocol.decode(stream.words, ConsoleOpen, TraceOpen, ExchangeOpen)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 
-from .. import protocol
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
 from ..model.participants import HUB, Cause, Client
@@ -186,7 +186,7 @@ class Requests:
         )
         self._sessions.name(session, message.name)
         self._tell(events)
-        return protocol.encode_ok(self._boot)
+        return protocol.encode_ok(self._boot, lease="" if self._lease == limits.LEASE else f"{self._lease:g}")
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 

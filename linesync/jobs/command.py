@@ -5,127 +5,100 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
-from collections.abc import Mapping
 from contextlib import suppress
 
 from .. import protocol
-from ..errors import CannotExecute, CommandNotFound, EndOfStream, LinesyncError, TimedOut, UsageError
-from ..protocol import Exited, Kill, Run
+from ..errors import EndOfStream, LinesyncError, TimedOut, UsageError
+from ..jobs.process import Output, Process, Runner
+from ..protocol import Exited, Kill, Run, Started
 from ..runtime.streams import MESSAGE, Stream
 
 __all__ = ["serve_run"]
 
-_CHUNK = 1 << 15
 _AFTER_EXIT = 0.5  # seconds that a pipe may stay silent and open, held by some grandchild, once the command is over
-_TERM_TO_KILL = 3.0
+_TELL_AFTER = (
+    0.05  # seconds; who waits for a shorter command than that has no use for its pid, and the line is spared it
+)
 
 
-async def serve_run(stream: Stream, request: Run, extra: Mapping[str, str]) -> None:
-    """Run a command; its last message on the channel is how it ended.
+async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
+    """Run a command; its last message on the channel is how it ended, and nothing that it has started is left then.
 
-    :param extra: variables for every command, under those of the request.
     :raises CommandNotFound, CannotExecute, UsageError: it was not started.
     :raises TimedOut: it was ended at its deadline.
     """
-    starting = asyncio.ensure_future(_start(request, extra))
+    environment = _variables(request)
+    loop = asyncio.get_running_loop()
+    deadline = None if request.timeout is None else loop.time() + request.timeout
     try:
-        process = await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        # The client is gone while its command is being started: it may run already, and must not run on.
-        with suppress(LinesyncError):
-            await _Command(await starting, stream).kill_all()
-        raise
+        async with asyncio.timeout_at(deadline):
+            process = await runner.start(request.argv, cwd=request.cwd, env=environment, stdin=request.stdin)
+    except TimeoutError:
+        raise _too_long(request, gone=True) from None
     command = _Command(process, stream)
     feeding = asyncio.create_task(command.feed())
+    telling = loop.call_later(_TELL_AFTER, command.tell) if request.tell else None
     try:
-        async with asyncio.timeout(request.timeout):
+        async with asyncio.timeout_at(deadline):
             status = await command.finish()
+        await process.ended()
     except TimeoutError:
-        await command.kill_all()
-        raise TimedOut(
-            f"{request.argv[0]} on {request.to} was still running after {request.timeout:g} s and was ended"
-        ) from None
+        await process.ended()
+        raise _too_long(request, gone=process.gone) from None
+    except asyncio.CancelledError as error:
+        with suppress(asyncio.CancelledError):  # of somebody who has no time: then it is killed at once
+            await process.ended()
+        why = error.args[0] if error.args else f"the agent on {request.to} was stopped"
+        what = "was ended" if process.gone else f"(pid {process.pid}) is being ended"
+        raise asyncio.CancelledError(f"{why}; {request.argv[0]} {what}") from None
     except BaseException:
-        await command.kill_all()
+        await process.ended()
         raise
     finally:
+        if telling is not None:
+            telling.cancel()
         feeding.cancel()
-        command.close()
         await asyncio.wait({feeding})
+        process.close()
     stream.send_message(protocol.encode(Exited(status=status)))
     stream.end()
 
 
-async def _start(request: Run, extra: Mapping[str, str]) -> asyncio.subprocess.Process:
+def _too_long(request: Run, *, gone: bool) -> TimedOut:
+    ended = "was ended" if gone else "is being ended"
+    return TimedOut(f"{request.argv[0]} on {request.to} was still running after {request.timeout:g} s and {ended}")
+
+
+def _variables(request: Run) -> dict[str, str]:
     if not request.argv or not request.argv[0]:
         raise UsageError("no command was given; name one after --")
-    environment = {**os.environ, **extra}
-    if request.env:
-        try:
-            environment |= {str(key): str(value) for key, value in json.loads(request.env).items()}
-        except (ValueError, AttributeError):
-            raise UsageError("the environment of the command is malformed; give it as K=V") from None
-    cwd = os.path.expanduser(request.cwd) if request.cwd else None
-    if cwd is not None and not os.path.isdir(cwd):
-        raise CannotExecute(f"there is no directory {request.cwd} on {request.to}; choose another with -C")
-    _prepare_watcher()
+    if not request.env:
+        return {}
     try:
-        return await asyncio.create_subprocess_exec(
-            *request.argv,
-            stdin=asyncio.subprocess.PIPE if request.stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_CHUNK,
-            cwd=cwd,
-            env=environment,
-            start_new_session=True,  # so that all it starts can be ended with it
-        )
-    except FileNotFoundError:
-        raise CommandNotFound(
-            f"{request.argv[0]} was not found on {request.to}; check the name and the PATH of its agent"
-        ) from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise CannotExecute(f"{request.argv[0]} cannot be executed on {request.to}: {why}; check the file") from None
-
-
-def _prepare_watcher() -> None:
-    """Before Python 3.12 asyncio starts a thread for each child unless told to use the kernel's pidfds."""
-    if sys.version_info < (3, 12):
-        watcher = asyncio.get_event_loop_policy().get_child_watcher()
-        if not isinstance(watcher, asyncio.PidfdChildWatcher):
-            try:
-                os.close(os.pidfd_open(os.getpid()))
-            except OSError:
-                return
-            watcher = asyncio.PidfdChildWatcher()
-            asyncio.get_event_loop_policy().set_child_watcher(watcher)
-        if not watcher.is_active():  # attaching forgets the children that are watched already
-            watcher.attach_loop(asyncio.get_running_loop())
+        return {str(key): str(value) for key, value in json.loads(request.env).items()}
+    except (ValueError, AttributeError):
+        raise UsageError("the environment of the command is malformed; give it as K=V") from None
 
 
 class _Command:
     """One running command and the channel it talks over."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stream: Stream) -> None:
+    def __init__(self, process: Process, stream: Stream) -> None:
         self._process = process
         self._stream = stream
         self._reading: dict[int, float | None] = {1: None, 2: None}
         """For each output: since when we wait for bytes of it, None while we do not."""
 
+    def tell(self) -> None:
+        """Say which process it is, for when we are lost."""
+        with suppress(LinesyncError):
+            self._stream.send_message(protocol.encode(Started(pid=self._process.pid)))
+
     async def finish(self) -> int:
         """Carry the output until the command has ended and all of it was taken; its status, or -N for signal N."""
-        process = self._process
-        assert process.stdout is not None and process.stderr is not None
-        pumps = [
-            asyncio.create_task(self._carry(process.stdout, 1)),
-            asyncio.create_task(self._carry(process.stderr, 2)),
-        ]
+        pumps = [asyncio.create_task(self._carry(pipe, number)) for number, pipe in self._process.outputs.items()]
         try:
-            status = await process.wait()
+            status = await self._process.wait()
             loop = asyncio.get_running_loop()
             while not all(pump.done() for pump in pumps):
                 await asyncio.wait(pumps, timeout=0.1)
@@ -139,12 +112,13 @@ class _Command:
         finally:
             for pump in pumps:
                 pump.cancel()
+            await asyncio.wait(pumps)
 
-    async def _carry(self, pipe: asyncio.StreamReader, number: int) -> None:
+    async def _carry(self, pipe: Output, number: int) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._reading[number] = loop.time()
-            chunk = await pipe.read(_CHUNK)
+            chunk = await pipe.read()
             self._reading[number] = None
             if not chunk:
                 return
@@ -159,14 +133,13 @@ class _Command:
                 if item.stream == MESSAGE:
                     self._message(item.data.decode("utf-8", "replace"))
                 elif item.stream == 0 and stdin is not None:
-                    with suppress(BrokenPipeError, ConnectionResetError):
-                        stdin.write(item.data)
-                        await stdin.drain()
+                    with suppress(BrokenPipeError):
+                        await stdin.write(item.data)
         except EndOfStream:
             if stdin is not None:
                 stdin.close()
         except LinesyncError:
-            await self.kill_all()
+            self._process.end()
 
     def _message(self, text: str) -> None:
         try:
@@ -174,23 +147,4 @@ class _Command:
         except LinesyncError:
             return  # of a newer client; the command is none the worse for it
         assert isinstance(message, Kill)
-        self._signal(message.signal)
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError, ValueError, OSError):
-            os.killpg(self._process.pid, number)
-
-    async def kill_all(self) -> None:
-        """End the command and what it has started: asked at first, then made."""
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)
-        ended = asyncio.ensure_future(self._process.wait())
-        try:
-            await asyncio.wait({ended}, timeout=_TERM_TO_KILL)
-        finally:  # we may be cancelled while we wait, and then it is made at once
-            self._signal(signal.SIGKILL)
-            await asyncio.wait({ended}, timeout=_TERM_TO_KILL)
-
-    def close(self) -> None:
-        """Let go of its pipes, which something it left behind may hold open. asyncio has no public way to do this."""
-        self._process._transport.close()  # type: ignore[attr-defined]
+        self._process.signal(message.signal)

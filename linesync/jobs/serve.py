@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed
 from ..protocol import FileRead, FileWrite, Message, Run
 from ..runtime.streams import Stream
 
-__all__ = ["SERVED", "addressee", "answered", "is_command", "refuse", "serve", "settle"]
+if TYPE_CHECKING:
+    from ..jobs.process import Runner
+
+__all__ = ["SERVED", "addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
 
 SERVED: tuple[type[Message], ...] = (Run, FileRead, FileWrite)
 """The openings that any host serves."""
@@ -37,24 +40,21 @@ def is_command(words: str, host: str) -> bool:
         return False
 
 
-async def serve(stream: Stream, extra: Mapping[str, str]) -> None:
-    """Do what a channel was opened for; its errors go to the client as the last message.
-
-    :param extra: environment variables for the commands that are run.
-    """
+async def serve(stream: Stream, runner: Runner) -> None:
+    """Do what a channel was opened for; its errors go to the client as the last message."""
     from .command import serve_run
     from .files import serve_read, serve_write
 
     try:
         request = protocol.decode(stream.words, *SERVED)
         if isinstance(request, Run):
-            await serve_run(stream, request, extra)
+            await serve_run(stream, request, runner)
         elif isinstance(request, FileRead):
             await serve_read(stream, request)
         elif isinstance(request, FileWrite):
             await serve_write(stream, request)
-    except asyncio.CancelledError:
-        refuse(stream, LinesyncFailed("this host's agent was stopped"))
+    except asyncio.CancelledError as error:
+        refuse(stream, LinesyncFailed(error.args[0] if error.args else "this host's agent was stopped"))
         raise
     except LinesyncError as error:
         refuse(stream, error)
@@ -82,6 +82,18 @@ async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, 
             stream, LinesyncFailed(f"linesync has a fault ({error!r}); see the log of the hub or agent, and report it")
         )
         raise
+
+
+async def stop(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
+    """Cancel tasks: twice, for a command is asked to end at first, and then made to.
+
+    :param seconds: that they have each time.
+    """
+    for _ in range(2):
+        for task in list(tasks):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(list(tasks), timeout=seconds)
 
 
 async def settle(stream: Stream) -> None:

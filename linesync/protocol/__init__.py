@@ -57,6 +57,7 @@ from .work import (
     Note,
     Register,
     Run,
+    Started,
     Status,
     TraceOpen,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "Run",
     "Semaphore",
     "Send",
+    "Started",
     "Status",
     "TraceOpen",
     "Unlock",

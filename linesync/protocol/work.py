@@ -21,13 +21,14 @@ __all__ = [
     "Note",
     "Register",
     "Run",
+    "Started",
     "Status",
     "TraceOpen",
 ]
 
 
 class Register(Message):
-    """Agent to hub: says which host speaks. Reply: the hub's boot id."""
+    """Agent to hub: says which host speaks. Reply: the hub's boot id; option ``lease``: seconds, where they are not 20."""
 
     VERB = "register"
     name: str
@@ -99,6 +100,8 @@ class Run(Message):
     """Stream 0 feeds the command; else it reads nothing."""
     timeout: float | None = None
     """Seconds after which the command is ended."""
+    tell: bool = False
+    """Say which process it is (Started)."""
 
 
 class FileRead(Message):
@@ -141,6 +144,14 @@ class TraceOpen(Message):
 
 
 # -- messages inside a channel ----------------------------------------------------------------------------------------
+
+
+class Started(Message):
+    """Host to client, inside a run: the command runs, and will do so for a while."""
+
+    VERB = "started"
+    pid: int
+    """Its process id on the host."""
 
 
 class Exited(Message):

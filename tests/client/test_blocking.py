@@ -15,7 +15,7 @@ import pytest
 import linesync
 from linesync.client.blocking import BlockingClient
 from linesync.errors import LinesyncError, LinesyncFailed, TimedOut
-from tests.e2e.kit import Site, children_of
+from tests.e2e.kit import Site, commands_of
 from tests.real import wait_for
 
 
@@ -69,7 +69,7 @@ def test_thousands_of_operations_leave_nothing_behind(pair: Site) -> None:
         assert all(row["channels"] <= 1 for row in client.links()), "channel 0 is always open"
         assert len(client.links()) == 2
     wait_for(lambda: open_files() <= files, f"the files of before ({files}, now {open_files()})", 5)
-    wait_for(lambda: not any(children_of(daemon.pid) for daemon in pair.daemons), "no children")
+    wait_for(lambda: not any(commands_of(daemon.pid) for daemon in pair.daemons), "no commands")
     grown = [new - old for new, old in zip(resident(), pages, strict=True)]
     assert max(grown) * os.sysconf("SC_PAGE_SIZE") < 4_000_000, grown
 

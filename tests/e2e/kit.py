@@ -32,6 +32,7 @@ __all__ = [
     "Site",
     "alive",
     "children_of",
+    "commands_of",
     "sees",
     "serial_site",
     "site",
@@ -362,6 +363,12 @@ def children_of(pid: int) -> list[int]:
             if int(fields[1]) == pid and fields[0] not in "ZX":
                 found.append(int(entry.name))
     return found
+
+
+def commands_of(pid: int) -> list[int]:
+    """The commands that an agent or a hub runs for others, each below its supervisor."""
+    supervisors = [child for server in children_of(pid) for child in children_of(server)]
+    return [command for supervisor in supervisors for command in children_of(supervisor)]
 
 
 def sees(path: Path, seconds: float = 15.0) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from linesync.jobs.command import serve_run
+from linesync.jobs.process import Runner
 from linesync.protocol import Run
 
 
@@ -42,13 +43,16 @@ def test_a_client_that_goes_while_its_command_is_started_leaves_nothing_running(
 
     async def main() -> None:
         request = Run(to="here", argv=("sh", "-c", f"sleep {mark} & wait"))
-        serving = asyncio.create_task(serve_run(_Silent(), request, {}))  # type: ignore[arg-type]
+        runner = Runner("here", print)
+        runner.open()
+        serving = asyncio.create_task(serve_run(_Silent(), request, runner))  # type: ignore[arg-type]
         for _ in range(turns):
             await asyncio.sleep(0)
         time.sleep(0.05)  # noqa: ASYNC251 - the command gets on while our loop stands still
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving
+        await runner.aclose()
 
     asyncio.run(main())
     assert _running(mark) == []

@@ -6,13 +6,13 @@ import argparse
 import os
 import sys
 
-from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ...client.operations import Running
+from ...errors import BrokenError, EndOfStream, LinesyncError, UsageError
 from ..common import connection, print_json, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
-    from ...runtime.streams import Stream
 
 HELP = "run a command on a host; its output comes as it is written, its exit code becomes ours"
 EXAMPLES = """\
@@ -77,16 +77,16 @@ class _Job:
     ) -> None:
         self.host = host
         self.exit_code = 0
-        self._operations = client.operations
         self._prefix = f"{host}: ".encode() if several else b""
         self._json = args.json
         self._error: LinesyncError | None = None
         self._partial = {1: b"", 2: b""}
         self._captured = {1: bytearray(), 2: bytearray()}
         self._over = False
-        self.stream: Stream = client.operations.start(
-            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.timeout
+        self.stream = client.operations.start(
+            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.timeout, tell=True
         )
+        self._running = Running(self.stream)
 
     def advance(self) -> bool:
         """Take what has come; True when the command is over."""
@@ -95,18 +95,19 @@ class _Job:
         try:
             while not self._over and (item := self.stream.receive_nowait()) is not None:
                 if item.stream == MESSAGE:
-                    self._finish(item.data.decode("utf-8", "replace"))
+                    self._heard(item.data.decode("utf-8", "replace"))
                 else:
                     self._output(item.stream, item.data)
         except (BrokenError, EndOfStream) as error:
-            self._fail(LinesyncFailed(f"the command on {self.host} was lost: {error.message}"))
+            self._fail(self._running.lost(error))
         return self._over
 
-    def _finish(self, text: str) -> None:
+    def _heard(self, text: str) -> None:
         try:
-            result = self._operations.ended(text, self.stream)
-            self.exit_code = result.exit_code
-            self._end()
+            result = self._running.heard(text)
+            if result is not None:
+                self.exit_code = result.exit_code
+                self._end()
         except LinesyncError as error:
             self._fail(error)
 

@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     async def work(stop: asyncio.Event) -> None:
         agent = Agent(name=name, capabilities=given(args, "capability"), published=given(args, "publish"), report=log)
         try:
+            agent.runner.open()
             await open_socket(args, name, agent.add_listener)
             running = asyncio.ensure_future(_call(agent, name, port))
             stopping = asyncio.ensure_future(stop.wait())

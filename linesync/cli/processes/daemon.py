@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from ...client.places import default_socket
@@ -20,7 +21,8 @@ __all__ = ["log", "open_socket", "run_until_stopped", "socket_options"]
 
 def log(sentence: str) -> None:
     """Write a line to the log, which is stderr."""
-    print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # its terminal was closed, which must not keep us from a clean stop
+        print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
 
 
 def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -59,7 +61,7 @@ async def _listen_at(path: str, args: argparse.Namespace, listen: Callable[..., 
 
 
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast: bool = False) -> int:
-    """Run a process's main coroutine; its event is set by SIGINT or SIGTERM.
+    """Run a process's main coroutine; its event is set by SIGINT, SIGTERM and SIGHUP (not under nohup).
 
     :param fast: on uvloop where it is installed (the extra ``fast``): it takes a third off each message of many clients,
         and costs more memory than an agent should.
@@ -68,8 +70,9 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop.set)
         await work(stop)
 
     with asyncio.Runner(loop_factory=_quicker_loop() if fast else None) as runner:

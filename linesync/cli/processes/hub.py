@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ... import limits
 from ...errors import NotAllowed, UsageError
 from ..common import given, option, seconds
 from .daemon import log, open_socket, run_until_stopped, socket_options
@@ -35,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "hub",
         "lease",
         type=seconds,
-        fallback=20.0,
+        fallback=limits.LEASE,
         metavar="S",
         help="a host that is silent for S seconds is lost (default 20)",
     )
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     async def work(stop: asyncio.Event) -> None:
         hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit)
         try:
+            hub.runner.open()
             await open_socket(args, "hub", hub.add_listener)
             for endpoint in listens:
                 log(f"listening on {await hub.add_listener(endpoint)}")

@@ -1,137 +1,190 @@
-"""A command that runs while something is held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``."""
+"""A command that runs while something is held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
+
+It runs below a supervisor, as the commands of ``run`` do: when we are gone in whatever way, it ends with all that it has
+started. It stays in our process group, so that it has the terminal.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
-import subprocess
+import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from types import FrameType
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...client.blocking import BlockingClient
 from ...client.sync import Held
 from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFailed
+from ...jobs.handover import PACKET, PATIENCE
+from ...jobs.supervisor import fork_supervisor
+from ...jobs.tree import Ending, become_subreaper, below
 
 __all__ = ["run_holding"]
 
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
-_PR_SET_CHILD_SUBREAPER = 36
-_TO_END = 5.0  # seconds that a command has to end by itself once what it relies on is gone
+_SI_KERNEL = 0x80  # of sigaction(2): a terminal's Ctrl-C, which the command gets as well
+_INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, errno and si_code
+_LOOK = 0.02  # seconds between looks at what is being ended
 
 
 def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str]) -> int:
-    """Run a command and give back what is held when it has ended; its exit code.
+    """Run a command and give back what is held when it has ended with all that it has started; its exit code.
 
     Its environment has ``LINESYNC_WITHIN``, by which a deadlock through its own waits is found. Should what is held go
     back before (the hub ended, somebody reset it), the command is ended: it works on what may be another's by now.
+    SIGTERM and SIGHUP end it. A SIGINT that does not come from the terminal is passed on, and ends it if it still runs 3 s
+    later; one from the terminal, Ctrl-C, the command gets as well as we, and it decides.
 
     :param extra: further variables for the command.
     :raises CommandNotFound, CannotExecute: it cannot be run.
     :raises LinesyncFailed: what was held went back before the command had ended.
     """
-    env = {**os.environ, **extra, "LINESYNC_WITHIN": held.arrival}
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the command too; it decides
-    child: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        if child is None:
-            early.append(number)
-        else:
-            child.send_signal(number)
-
-    signal.signal(signal.SIGTERM, pass_on)
+    env = {**os.environb, **{os.fsencode(key): os.fsencode(value) for key, value in extra.items()}}
+    env[b"LINESYNC_WITHIN"] = os.fsencode(held.arrival)
+    numbers: set[int] = {signal.SIGINT, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.add(signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    signals = _signal_descriptor(numbers)
+    command = _Command(argv, env)
     try:
-        child = _start(argv, env)
-        for number in early:
-            child.send_signal(number)
-        why = _watch(client, held, child)
+        why = _watch(client, held, command, signals)
         if why is not None:
-            _end(child)
+            print("linesync: what was held is lost; ending the command", file=sys.stderr, flush=True)
+            command.end_now()
             raise LinesyncFailed(f"what was held is lost ({why}); the command {argv[0]} was ended")
         client.give_back(held)
-        code = child.returncode
-        return 128 - code if code < 0 else code
+        return command.exit_code()
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        command.end_now()
+        os.close(signals)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what outlives its parent is found below us then
+def _signal_descriptor(numbers: Iterable[int]) -> int:
+    """A descriptor that tells of these signals, and unlike a handler, who sent them: signalfd(2)."""
+    bits = ctypes.sizeof(ctypes.c_ulong) * 8
+    mask = (ctypes.c_ulong * (1024 // bits))()
+    for number in numbers:
+        mask[(number - 1) // bits] |= 1 << ((number - 1) % bits)
+    descriptor: int = ctypes.CDLL(None, use_errno=True).signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), "signalfd")
+    return descriptor
 
-    def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # killed, we hold nothing any more: then it must end too
 
+def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) -> str | None:
+    """Keep the connection going until nothing of the command is left; why what is held was lost before, else None."""
+
+    def signalled() -> None:
+        info = os.read(signals, _INFO_SIZE)
+        number, code = int.from_bytes(info[:4], sys.byteorder), int.from_bytes(info[8:12], sys.byteorder, signed=True)
+        if number != signal.SIGINT:
+            command.ask(b"s", number)
+            command.ask(b"e")
+        elif code != _SI_KERNEL:
+            command.ask(b"s", number)
+            command.end_at = command.end_at or time.monotonic() + PATIENCE
+
+    client.peer.watch(signals, signalled)
+    client.peer.watch(command.sock.fileno(), command.heard)
     try:
-        return subprocess.Popen(argv, env=dict(env), preexec_fn=prepare)
-    except FileNotFoundError:
-        raise CommandNotFound(f"there is no command {argv[0]}; check its spelling and PATH") from None
-    except OSError as error:
-        raise CannotExecute(
-            f"{argv[0]} cannot be executed: {error.strerror}; check its mode and its first line"
-        ) from None
-
-
-def _watch(client: BlockingClient, held: Held, child: subprocess.Popen[bytes]) -> str | None:
-    """Keep the connection going until the command has ended; why what is held was lost before, else None."""
-    ended = os.pidfd_open(child.pid)
-    client.peer.watch(ended, lambda: None)
-    try:
-        while child.poll() is None:
+        while not command.over:
             why = client.operations.revoked.get(held.arrival)
             if why is not None:
                 return why
-            client.peer.turn(None)
+            left = None if command.end_at is None else command.end_at - time.monotonic()
+            if left is not None and left <= 0:
+                command.ask(b"e")
+                left = None
+            client.peer.turn(left)
         return None
     except LinesyncError as error:
         return error.message
     finally:
-        client.peer.watch(ended, None)
-        os.close(ended)
+        client.peer.watch(signals, None)
+        client.peer.watch(command.sock.fileno(), None)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the command with all that it started: asked first, killed after five seconds."""
-    print("linesync: what was held is lost; ending the command", file=sys.stderr, flush=True)
-    patience = time.monotonic() + _TO_END
-    asked: set[int] = set()
-    others: set[int] = set()  # of another user, after sudo: not ours to end
-    while family := _descendants() - others:
-        late = time.monotonic() > patience
-        for pid in family if late else family - asked:
-            try:
-                os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
-            except ProcessLookupError:
-                pass  # it has ended meanwhile
-            except PermissionError:
-                others.add(pid)
-        asked |= family
-        time.sleep(0.02)
-    if child.pid not in others:
-        child.wait()
+class _Command:
+    """The command and its supervisor.
 
+    :ivar over: the supervisor has ended, and nothing of the command is left.
+    :ivar end_at: monotonic seconds when it is ended if it still runs, or None.
+    """
 
-def _descendants() -> set[int]:
-    """The processes that descend from this one and still run."""
-    children: dict[int, list[int]] = {}
-    for name in filter(str.isdecimal, os.listdir("/proc")):
+    def __init__(self, argv: Sequence[str], env: Mapping[bytes, bytes]) -> None:
+        self.over = False
+        self.end_at: float | None = None
+        self._what = argv[0]
+        self._status: int | None = None
+        self._failed: int | None = None
+        self._unread = b""
+        self._clean = False
+        self._others = below(
+            os.getpid()
+        )  # that are none of the command's: whoever runs us in a program of theirs has some
+        become_subreaper()  # should the supervisor be killed, all below it is ours
+        self._supervisor, self.sock = fork_supervisor([os.fsencode(word) for word in argv], env)
+
+    def ask(self, letter: bytes, number: int = 0) -> None:
+        """Ask the supervisor for something (:mod:`linesync.jobs.supervisor`)."""
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                state, parent, *_ = file.read().rpartition(b")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state not in b"ZX":
-            children.setdefault(int(parent), []).append(int(name))
-    found: set[int] = set()
-    todo = [os.getpid()]
-    while todo:
-        found.update(below := children.get(todo.pop(), []))
-        todo += below
-    return found
+            self.sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # it has ended
+
+    def heard(self) -> None:
+        """Take what the supervisor reports."""
+        try:
+            data = self.sock.recv(4096)
+        except ConnectionResetError:  # it ended over something that we had asked
+            data = b""
+        self._unread += data
+        while len(self._unread) >= PACKET.size:
+            letter, number = PACKET.unpack(self._unread[: PACKET.size])
+            self._unread = self._unread[PACKET.size :]
+            if letter == b"f":
+                self._failed = number
+            elif letter == b"g":
+                self._clean = True
+            elif letter == b"x":
+                self._status = number
+                self.ask(b"e")  # what it has started and left
+        if not data and not self.over:
+            self.over = True
+            self._collect()
+
+    def _collect(self) -> None:
+        """The supervisor has ended. Was it killed, what was below it is below us now."""
+        os.waitpid(self._supervisor, 0)
+        if self._clean:
+            return
+        me = os.getpid()
+        ending = Ending(lambda: below(me, self._others), time.monotonic())
+        while not ending.look(time.monotonic()):
+            time.sleep(_LOOK)
+
+    def end_now(self) -> None:
+        """End what is left, and wait for that."""
+        self.ask(b"e")
+        while not self.over:
+            select.select([self.sock], [], [])
+            self.heard()
+        self.sock.close()
+
+    def exit_code(self) -> int:
+        """As a shell tells it.
+
+        :raises CommandNotFound, CannotExecute: it was not run.
+        """
+        if self._failed == 2:  # ENOENT
+            raise CommandNotFound(f"there is no command {self._what}; check its spelling and PATH")
+        if self._failed is not None:
+            why = os.strerror(self._failed)
+            raise CannotExecute(f"{self._what} cannot be executed: {why}; check its mode and its first line")
+        if self._status is None:
+            raise LinesyncFailed(f"the supervisor of {self._what} was killed; the command was ended")
+        return 128 - self._status if self._status < 0 else self._status

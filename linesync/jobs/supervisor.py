@@ -1,0 +1,267 @@
+"""The process between an agent and one command: when the agent is gone in whatever way, the command and all that it has
+started end.
+
+It is a subreaper, so that whatever the command leaves behind becomes its child: a daemon that forked twice and called
+setsid() is found below it as well. It ignores the signals that end a process group, and does nothing but wait: for its
+owner's socket, for the command, for its children. The owner's end, or its request, ends all of them.
+
+On the socket, the owner sends a letter and a number (``handover.PACKET``): a signal for the command (``s``), end (``e``), kill
+(``k``). The supervisor answers in the same form: what became of the start, how the command ended,
+and last that nothing is left (``g``). A socket that closes without ``g`` means that the supervisor itself was killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from .handover import PACKET
+from .tree import SUPERVISOR, Ending, become_subreaper, below, set_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["Spec", "fork_supervisor", "ignore_signals", "supervise", "wakeup"]
+
+_LOOK = 0.02  # seconds between looks at what is being ended, at first
+_SELDOM = 1.0  # the same for what cannot be ended, such as a process that waits for a dead disk
+_IGNORED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE}
+_defaults: set[int] = {signal.SIGXFSZ, *_IGNORED}
+"""The signals that a command has as if nothing had been said of them. Under nohup, SIGHUP is none of them."""
+
+
+class Spec:
+    """What to run.
+
+    :param env: the whole environment.
+    :param streams: its stdin, stdout and stderr; none: ours.
+    :param group: the process group that it joins; 0: it has a session of its own.
+    """
+
+    def __init__(
+        self,
+        argv: list[bytes],
+        env: Mapping[bytes, bytes],
+        *,
+        cwd: bytes = b"",
+        streams: Sequence[int] = (),
+        group: int = 0,
+    ) -> None:
+        self.argv = argv
+        self.env = env
+        self.cwd = cwd
+        self.streams = streams
+        self.group = group
+
+
+def ignore_signals() -> None:
+    """Be hard to end by accident: with a terminal, a process group, a service manager's first signal."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        _defaults.discard(signal.SIGHUP)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def wakeup() -> int:
+    """A descriptor that can be read when a child has ended."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    return reader
+
+
+def fork_supervisor(argv: list[bytes], env: Mapping[bytes, bytes]) -> tuple[int, socket.socket]:
+    """Fork a supervisor for a command in our process group, with our stdin, stdout and stderr; its pid, and our end of its
+    socket.
+
+    Only for a process of one thread.
+    """
+    ours, theirs = socket.socketpair()
+    group = os.getpgrp()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours
+    try:
+        os.setpgid(0, 0)  # what is sent to the foreground group is for the command
+        for number in map(int, os.listdir("/proc/self/fd")):
+            if number > 2 and number != theirs.fileno():
+                try:
+                    os.close(number)
+                except OSError:
+                    pass  # that of the list itself
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        ignore_signals()
+        supervise(lambda: (theirs, Spec(argv, env, group=group)))
+    finally:
+        os._exit(1)
+
+
+def supervise(work: Callable[[], tuple[socket.socket, Spec] | None]) -> NoReturn:
+    """Run a command and stay until nothing of it is left; never returns.
+
+    :param work: waits for the owner's socket and what to run; None if there will be none.
+    """
+    code = 1
+    try:
+        gc.disable()
+        set_name(SUPERVISOR)
+        become_subreaper()
+        children = wakeup()
+        found = work()
+        if found is not None:
+            _Supervisor(*found, children).run()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+class _Supervisor:
+    """One command.
+
+    :param children: can be read when a child has ended.
+    """
+
+    def __init__(self, sock: socket.socket, spec: Spec, children: int) -> None:
+        self._sock = sock
+        self._spec = spec
+        self._children = children
+        self._pid = 0
+        """Of the command itself, while it runs."""
+        self._left = False
+        """We have children, so there may be processes below us."""
+        self._ending: Ending | None = None
+        self._unread = b""
+        sock.setblocking(False)
+
+    def run(self) -> None:
+        """Start the command, and stay until nothing is left."""
+        self._start()
+        pause = _LOOK
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._children, select.POLLIN)
+        while self._left:
+            found = {number for number, _ in poll.poll(None if self._ending is None else pause * 1000)}
+            if self._children in found:
+                os.read(self._children, 4096)
+            self._reap()
+            if self._sock.fileno() in found and not self._requests():
+                poll.unregister(self._sock)
+                self._end()
+            if self._ending is not None:
+                nothing = self._ending.look(time.monotonic())
+                self._reap()
+                if nothing:
+                    break
+                pause = min(pause * 1.1, _SELDOM)
+        self._tell(b"g", 0)
+
+    def _start(self) -> None:
+        spec, letter = self._spec, b"f"
+        try:
+            if spec.cwd:
+                letter = b"d"
+                os.chdir(os.path.expanduser(spec.cwd))  # which may wait for a dead server for long
+                letter = b"f"
+            if self._requests() and self._ending is None:
+                self._pid = _spawn(spec)
+                self._left = True
+                self._tell(b"p", self._pid)
+        except OSError as error:
+            self._tell(letter, error.errno or 0)
+        for number in spec.streams:
+            os.close(number)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):  # those who read what the command writes wait for its end, not for ours
+            os.dup2(null, number)
+        os.close(null)
+
+    def _reap(self) -> None:
+        while self._left:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._left = False
+                return
+            if not pid:
+                return
+            if pid == self._pid:
+                self._pid = 0
+                self._tell(b"x", os.waitstatus_to_exitcode(status))
+
+    def _requests(self) -> bool:
+        """Take what the owner asks for; False when the owner is gone."""
+        try:
+            data = self._sock.recv(4096)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._unread += data
+        while len(self._unread) >= PACKET.size:
+            letter, number = PACKET.unpack(self._unread[: PACKET.size])
+            self._unread = self._unread[PACKET.size :]
+            if letter == b"s":
+                self._signal(number)
+            else:
+                self._end()
+                if letter == b"k" and self._ending is not None:
+                    self._ending.hurry()
+        return bool(data)
+
+    def _signal(self, number: int) -> None:
+        if not self._pid:
+            return  # its pid may be another's by now
+        try:
+            if self._spec.group:
+                os.kill(self._pid, number)
+            else:
+                os.killpg(self._pid, number)
+        except OSError:
+            pass  # it has just ended, has another user now, or the number means nothing here
+
+    def _end(self) -> None:
+        if self._ending is None:
+            me = os.getpid()
+            self._ending = Ending(lambda: below(me) if self._left else set(), time.monotonic())
+
+    def _tell(self, letter: bytes, number: int) -> None:
+        try:
+            self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # the owner is gone, which the next look at the socket finds
+
+
+def _spawn(spec: Spec) -> int:
+    """Start the command; its pid. posix_spawn takes a third of the time of a fork, and does not depend on our size.
+
+    :raises OSError: it cannot be executed.
+    """
+    where: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
+    name = spec.argv[0]
+    folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]
+    failed: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for folder in folders:
+        try:
+            return os.posix_spawn(
+                os.path.join(folder, name),
+                spec.argv,
+                spec.env,
+                file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(spec.streams)],
+                setsigmask=(),
+                setsigdef=_defaults,
+                **where,  # type: ignore[arg-type]
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:  # such as one that may not be executed, where the next folder may hold another
+            failed = error
+    raise failed

@@ -1,0 +1,216 @@
+"""A command below its supervisor: how it starts, how it fails to, and that nothing of it gets away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from linesync.errors import CannotExecute, CommandNotFound, LinesyncFailed
+from linesync.jobs.process import Process, Runner
+from linesync.jobs.tree import below
+from tests.real import wait_for
+
+
+def _with_runner(work: Callable[[Runner], Awaitable[None]]) -> None:
+    async def main() -> None:
+        runner = Runner("here", print)
+        runner.open()
+        try:
+            await work(runner)
+        finally:
+            await runner.aclose()
+        assert below(os.getpid()) - before == set(), "no helper is left"
+
+    before = below(os.getpid())
+    files = len(os.listdir("/proc/self/fd"))
+    asyncio.run(main())
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+async def _output(process: Process, number: int = 1) -> bytes:
+    data = b""
+    while piece := await process.outputs[number].read():
+        data += piece
+    return data
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_a_command_has_its_streams_its_variables_its_folder_and_a_session_of_its_own(tmp_path: Path) -> None:
+    async def work(runner: Runner) -> None:
+        script = (
+            'ls /proc/$$/fd | tr -d "\\n"; read line; echo "$line $A $LINESYNC_HOST $PWD"; echo oops >&2; kill -9 $$'
+        )
+        process = await runner.start(["sh", "-c", script], cwd=str(tmp_path), env={"A": "b"}, stdin=True)
+        assert process.stdin is not None
+        assert os.getsid(process.pid) == process.pid
+        await process.stdin.write(b"hello\n")
+        assert await _output(process) == f"012hello b here {tmp_path}\n".encode()
+        assert await _output(process, 2) == b"oops\n"
+        assert await process.wait() == -9
+        await process.ended()
+        assert process.gone
+        process.close()
+
+    _with_runner(work)
+
+
+@pytest.mark.parametrize(
+    ("argv", "cwd", "error", "says"),
+    [
+        (["no-such-program"], "", CommandNotFound, "no-such-program was not found on here"),
+        (["/no/such/program"], "", CommandNotFound, "was not found on here"),
+        (["/etc/passwd"], "", CannotExecute, "Permission denied"),
+        (["true"], "/no/such/folder", CannotExecute, "there is no directory /no/such/folder on here"),
+        (["true"], "/etc/hostname", CannotExecute, "there is no directory /etc/hostname on here"),
+        (["true", "\0"], "", CannotExecute, "NUL"),
+        (["true", "x" * 300_000], "", CannotExecute, "Argument list too long"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_with_the_reason(
+    argv: list[str], cwd: str, error: type[Exception], says: str
+) -> None:
+    async def work(runner: Runner) -> None:
+        with pytest.raises(error, match=says):
+            await runner.start(argv, cwd=cwd)
+
+    _with_runner(work)
+
+
+def test_a_program_is_looked_for_in_the_path_of_the_request(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("#!/bin/sh\necho mine\n")
+    (tmp_path / "mine").chmod(0o755)
+
+    async def work(runner: Runner) -> None:
+        process = await runner.start(["mine"], env={"PATH": f"/no/such:{tmp_path}:/bin"})
+        assert await _output(process) == b"mine\n"
+        await process.ended()
+        process.close()
+
+    _with_runner(work)
+
+
+def test_what_a_worker_thread_has_started_ends_too_and_so_does_a_daemon() -> None:
+    """A parent-death signal is sent when the thread ends that forked: it would not do."""
+    program = (
+        "import subprocess, threading, time\n"
+        "def work():\n"
+        "    subprocess.Popen(['sh', '-c', 'trap \"\" TERM HUP; sleep 300 & sleep 300'], start_new_session=True)\n"
+        "    subprocess.Popen(['env', '-i', '/bin/sh', '-c', '(sleep 300 &)'], start_new_session=True).wait()\n"
+        "thread = threading.Thread(target=work); thread.start(); thread.join()\n"
+        "time.sleep(300)\n"
+    )
+
+    async def work(runner: Runner) -> None:
+        process = await runner.start([sys.executable, "-c", program])
+        supervisor = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        await _until(lambda: len(below(supervisor)) >= 5)
+        everything = below(supervisor)
+        process.end()
+        await process.ended()
+        assert process.gone
+        process.close()
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in everything)
+
+    _with_runner(work)
+
+
+def test_a_killed_fork_server_costs_the_next_command_nothing_and_the_running_one_neither() -> None:
+    async def work(runner: Runner) -> None:
+        first = await runner.start(["sh", "-c", "sleep 0.5; echo first"])
+        assert runner._server is not None
+        os.kill(runner._server.pid, signal.SIGKILL)
+        second = await runner.start(["echo", "second"])
+        assert await _output(second) == b"second\n"
+        assert await _output(first) == b"first\n" and await first.wait() == 0
+        for process in (first, second):
+            await process.ended()
+            process.close()
+
+    _with_runner(work)
+
+
+def test_a_command_whose_supervisor_and_fork_server_are_killed_is_found_by_its_mark() -> None:
+    async def work(runner: Runner) -> None:
+        process = await runner.start(["sh", "-c", "setsid sleep 300 & wait"])
+        assert runner._server is not None
+        supervisor = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        await _until(lambda: len(below(supervisor)) == 2)
+        everything = below(supervisor)
+        os.kill(runner._server.pid, signal.SIGKILL)
+        os.kill(supervisor, signal.SIGKILL)
+        with pytest.raises(LinesyncFailed, match=rf"the supervisor of sh \(pid {process.pid}\) on here was killed"):
+            await process.wait()
+        await _until(lambda: not any(_runs(pid) for pid in everything))
+        process.close()
+
+    _with_runner(work)
+
+
+def test_a_signal_is_for_the_process_group_and_comes_only_while_the_command_runs() -> None:
+    async def work(runner: Runner) -> None:
+        process = await runner.start(
+            ["sh", "-c", "trap 'echo caught; exit 4' USR1; echo ready; while :; do sleep 0.02; done"]
+        )
+        assert await process.outputs[1].read() == b"ready\n"
+        for number in (0, -9, 65, 1 << 40):
+            process.signal(number)  # means nothing, and does nothing
+        process.signal(signal.SIGUSR1)
+        assert await process.wait() == 4
+        process.signal(signal.SIGKILL)
+        await process.ended()
+        process.close()
+
+    _with_runner(work)
+
+
+def test_many_commands_at_once_are_all_run() -> None:
+    async def work(runner: Runner) -> None:
+        async def one(number: int) -> bytes:
+            process = await runner.start(["echo", str(number)])
+            said = await _output(process)
+            await process.ended()
+            process.close()
+            return said
+
+        assert await asyncio.gather(*map(one, range(40))) == [f"{number}\n".encode() for number in range(40)]
+
+    _with_runner(work)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_supervisor_ends_its_command_when_the_owner_is_killed() -> None:
+    program = (
+        "import asyncio, sys\nfrom linesync.jobs.process import Runner\n"
+        "async def main():\n"
+        "    process = await Runner('here', print).start(['sh', '-c', 'setsid sleep 300 & wait'])\n"
+        "    print(process.pid, flush=True)\n    await asyncio.sleep(300)\n"
+        "asyncio.run(main())\n"
+    )
+    import subprocess
+
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        wait_for(lambda: len(below(pid)) == 1, "its child")
+        everything = {pid, *below(pid)}
+        owner.kill()
+        wait_for(lambda: not any(map(_runs, everything)), "their end")
