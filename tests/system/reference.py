@@ -43,6 +43,8 @@ class Try:
         self.heard: Outcome | None = None
         self.by_agent = False
         """Its agent answered, which had no line to the hub."""
+        self.unsure = False
+        """It was told that what was granted may have been taken."""
         self.held: Held | None = None
         """What it was told that it holds."""
 
@@ -55,6 +57,7 @@ class Try:
             if error is not None:
                 self.heard = (type(error).__name__,)
                 self.by_agent = "no answer from the hub" in str(error)
+                self.unsure = "may have been taken" in str(error)
                 return
             value = self.task.result()
             self.held = value if isinstance(value, Held) else None
@@ -121,8 +124,8 @@ class Reference:
         """The hub has made final what was granted."""
 
     def give_again(self, arrival: str) -> None:
-        """What was granted and has left the service comes back: its call was cancelled while it was made final."""
-        raise NotImplementedError
+        """What was granted and has left the service comes back: its call was cancelled while it was made final. Nothing to
+        do where what is granted does not leave the service."""
 
     def lost(self, host: str, cause: str) -> None:
         """A host is lost; its own arrivals leave after this."""

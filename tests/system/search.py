@@ -232,8 +232,10 @@ class Search(RuleBasedStateMachine):
         for script in self.scripts.values():
             if script.host == "hub":
                 self.dies(script)
-        for ask, one in self.pending():
-            one.local = one.local or ask.name not in waiting
+        for ask in self.asks.values():
+            for one in ask.tries:
+                one.told = one.told or one.task.done()
+                one.local = one.local or not (one.told or ask.name in waiting)
         self.world.kill_hub()
         fresh = self.STATE(self.REFERENCE(), EVERYWHERE)
         for host in HOSTS:
@@ -291,7 +293,9 @@ class Search(RuleBasedStateMachine):
                     continue
                 if one.by_agent:
                     one.local = True
-                    assert self.ended_by_agent(ask, one), f"{ask.name} was ended early\n{self.world.transcript()}"
+                    assert one.unsure or self.ended_by_agent(ask, one), (
+                        f"{ask.name} was ended early\n{self.world.transcript()}"
+                    )
                     self.say(ask.host, "end", ask, one.script)
                 elif one.heard == ("LinesyncFailed",) and ask.host in over:
                     one.local = True
@@ -475,7 +479,8 @@ class _Explaining:
             self.explore(other, event)
         elif kind == "end":
             for after in self._committed(other, [who]):
-                if who.name in after.confirmed and after.over(who) and by.alive and not who.ok:
+                heard_of = by.alive and not who.ok and not any(one.unsure for one in who.tries)
+                if who.name in after.confirmed and after.over(who) and heard_of:
                     after.queue[host].append(("return", who, by))
                 after.withdraw([who])
                 self.explore(after, event)

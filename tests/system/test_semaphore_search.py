@@ -53,7 +53,8 @@ class Semaphores(Reference):
             self.lent.pop(arrival, None)
 
     def give_again(self, arrival: str) -> None:
-        self.value += self.units[arrival]
+        if arrival not in self.holds:
+            self.value += self.units[arrival]
 
     def returns(self, arrival: str) -> bool:
         return arrival in self.lent
