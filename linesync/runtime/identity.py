@@ -9,7 +9,7 @@ from functools import cache
 from importlib.machinery import PathFinder
 
 from .. import limits
-from ..wire.reliability.handshake import Local
+from ..wire.reliability.handshake import LocalParameters
 
 __all__ = ["BOOT", "local_end", "token"]
 
@@ -29,14 +29,14 @@ BOOT = token()
 """This process's life."""
 
 
-def local_end(role: str, *, clean: bool, boot: str = BOOT) -> Local:
+def local_end(role: str, *, clean: bool, boot: str = BOOT) -> LocalParameters:
     """What an end of ours says of itself.
 
     :param role: ``c`` calls, ``l`` listens.
     :param clean: the line carries every byte by construction (a socket, a pipe).
     :param boot: our life's id.
     """
-    return Local(
+    return LocalParameters(
         role=role,
         boot=boot,
         frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,

@@ -20,14 +20,14 @@ __all__ = [
     "LineBack",
     "LineQuiet",
     "Noise",
-    "RateStands",
+    "OtherStationHeard",
+    "RateChanged",
     "RateWanted",
     "Refused",
     "Restarted",
     "ResumeAsked",
     "SessionEnded",
     "SessionUp",
-    "ThirdTalker",
 ]
 
 
@@ -120,7 +120,7 @@ class RateWanted(Event):
     """Bits a second."""
 
 
-class RateStands(Event):
+class RateChanged(Event):
     """The line has another rate now: both ends have kept it, or are back at an earlier one."""
 
     baud: int
@@ -131,7 +131,7 @@ class LineBack(Event):
     """The line speaks again."""
 
 
-class ThirdTalker(Event):
+class OtherStationHeard(Event):
     """Somebody else speaks the protocol on this line."""
 
     hello: Hello

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import limits
 from .console import Console
-from .events import Damaged, Event, ForeignText, Noise, RateStands, RateWanted
+from .events import Damaged, Event, ForeignText, Noise, RateChanged, RateWanted
 from .framing import frames
 from .framing.decoder import Decoder
 from .framing.frames import Frame
@@ -12,7 +12,7 @@ from .reliability.pacing import Pacer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .autobaud.controller import Climbing
+    from .autobaud.controller import AutobaudController
 
 __all__ = ["Counters", "LineState"]
 
@@ -70,7 +70,17 @@ class LineState:
     :param counters: of what passes it.
     """
 
-    __slots__ = ("_climbed", "_counters", "_per_baud", "_told", "climbing", "console", "decoder", "pacer", "shared")
+    __slots__ = (
+        "_bytes_per_bit",
+        "_counted_before",
+        "_counters",
+        "_reported_rate",
+        "autobaud",
+        "console",
+        "decoder",
+        "pacer",
+        "shared",
+    )
 
     def __init__(
         self,
@@ -87,26 +97,28 @@ class LineState:
         self.pacer = Pacer(byte_rate)
         self.decoder = decoder
         self.console = Console()
-        self.climbing: Climbing | None = None
+        self.autobaud: AutobaudController | None = None
         """None on a line that keeps its rate."""
-        self._per_baud = 0.0  # bytes in a bit's time
-        self._climbed = (0, 0)  # frames and damaged pieces that the climbing knows of
-        self._told = baud  # the rate that stands, as it was told last
+        self._bytes_per_bit = 0.0  # bytes in a bit's time
+        self._counted_before = (0, 0)  # frames and damaged pieces that the climbing knows of
+        self._reported_rate = baud  # the rate that stands, as it was told last
         if rates and byte_rate:
-            from .autobaud.controller import Climbing  # only here: few lines climb, and small commands have none
+            from .autobaud.controller import (
+                AutobaudController,
+            )  # only here: few lines climb, and small commands have none
 
-            self.climbing = Climbing(base=baud, rates=rates)
-            self._per_baud = byte_rate / baud
+            self.autobaud = AutobaudController(base=baud, rates=rates)
+            self._bytes_per_bit = byte_rate / baud
 
     def patience(self, least: float) -> float:
         """Seconds to wait for something valid: not less than two control frames take, one that was begun before ours
         arrived and the answer behind it; at 300 baud that is 8.5 s."""
         return max(least, 2 * limits.CONTROL_FRAME / self.pacer.rate if self.pacer.rate else 0.0)
 
-    def beside_frames(self, event: ForeignText | Damaged, now: float) -> list[Event]:
+    def classify_outside(self, event: ForeignText | Damaged, now: float) -> list[Event]:
         """Bytes came that are no frame: what they are taken for."""
-        climbing, counters = self.climbing, self._counters
-        if climbing is not None and climbing.on_trial:
+        autobaud, counters = self.autobaud, self._counters
+        if autobaud is not None and autobaud.on_trial:
             counters.noise += len(event.data)  # the two ends may have different rates at this moment
             return []
         if isinstance(event, ForeignText) and self._is_garbage(event.data):
@@ -119,80 +131,80 @@ class LineState:
     # -- the rate -----------------------------------------------------------------------------------------------------
 
     @property
-    def hushed(self) -> bool:
+    def silent(self) -> bool:
         """Nothing may be sent but what the climbing says."""
-        return self.climbing is not None and self.climbing.hushed
+        return self.autobaud is not None and self.autobaud.silent
 
     def lost(self, now: float) -> None:
         """The peer is lost, or the session over."""
-        if self.climbing is not None:
-            self.climbing.lost(now)
+        if self.autobaud is not None:
+            self.autobaud.lost(now)
 
     def _is_garbage(self, text: bytes) -> bool:
         """At a rate that the line did not begin with: this was sent at another one, most likely, and is no text."""
-        climbing = self.climbing
-        if climbing is None or climbing.baud == climbing.base:
+        autobaud = self.autobaud
+        if autobaud is None or autobaud.baud == autobaud.base:
             return False
         return len(text.translate(None, _PLAIN)) > _STRANGE_SHARE * len(text)
 
-    def frame_came(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
+    def frame_received(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
         """A frame of the session came.
 
         :param round_trip: seconds, None before it is measured.
         :param longest: bytes of the longest frame that may be under way.
         """
-        climbing = self.climbing
-        if climbing is None:
+        autobaud = self.autobaud
+        if autobaud is None:
             return
-        climbing.round_trip = _ROUND_TRIP if round_trip is None else min(round_trip, _ROUND_TRIP_MOST)
-        climbing.frame_time = _LONGER * longest / (climbing.baud * self._per_baud)
+        autobaud.round_trip = _ROUND_TRIP if round_trip is None else min(round_trip, _ROUND_TRIP_MOST)
+        autobaud.frame_time = _LONGER * longest / (autobaud.baud * self._bytes_per_bit)
         if frame.kind == frames.RATE:
-            climbing.receive(frame.body, now)
+            autobaud.receive(frame.body, now)
         else:
-            climbing.heard(now)
+            autobaud.heard(now)
 
-    def bytes_came(self, data: bytes, *, fruitless: bool, now: float) -> None:
+    def bytes_received(self, data: bytes, *, fruitless: bool, now: float) -> None:
         """See whether what came makes sense at the rate that we think the line has.
 
         :param fruitless: no frame ended in them.
         """
-        climbing, counters = self.climbing, self._counters
-        if climbing is None:
+        autobaud, counters = self.autobaud, self._counters
+        if autobaud is None:
             return
         if fruitless:
-            climbing.beside(len(data.translate(None, _PLAIN)), now)
-        good, damaged = self._climbed
-        self._climbed = counters.frames_in, counters.damaged
-        climbing.counted(counters.frames_in - good, counters.damaged - damaged, now)
+            autobaud.bytes_outside_frames(len(data.translate(None, _PLAIN)), now)
+        good, damaged = self._counted_before
+        self._counted_before = counters.frames_in, counters.damaged
+        autobaud.count_damage(counters.frames_in - good, counters.damaged - damaged, now)
 
     def port_free_at(self, half_sent: bool) -> float | None:
         """When the port may be set to the rate that is wanted: all that was given out has left by then."""
-        climbing = self.climbing
-        if climbing is None or climbing.wanted is None or climbing.given is not None:
+        autobaud = self.autobaud
+        if autobaud is None or autobaud.wanted is None or autobaud.requested is not None:
             return None
-        return None if climbing.has_frame or half_sent else self.pacer.busy_until + limits.RATE_MARGIN
+        return None if autobaud.has_frame or half_sent else self.pacer.busy_until + limits.RATE_MARGIN
 
     def pace_by(self, baud: int, now: float) -> list[Event]:
         """The port is set to this rate. The other end's may be so a little later: nothing is said until then.
 
         :returns: what was half read; it was sent at the other rate.
         """
-        if self.climbing is None or baud == self.climbing.baud:
+        if self.autobaud is None or baud == self.autobaud.baud:
             return []
-        self.pacer = Pacer(baud * self._per_baud)
+        self.pacer = Pacer(baud * self._bytes_per_bit)
         self.pacer.busy_until = now + limits.RATE_SETTLE + limits.AHEAD
         return self.decoder.receive_eof()
 
-    def news(self, half_sent: bool, now: float) -> list[Event]:
+    def rate_events(self, half_sent: bool, now: float) -> list[Event]:
         """What the owner of the line is to do, and to know, about its rate."""
-        climbing, events = self.climbing, list[Event]()
-        if climbing is None:
+        autobaud, events = self.autobaud, list[Event]()
+        if autobaud is None:
             return events
         free_at = self.port_free_at(half_sent)
-        if free_at is not None and now >= free_at and climbing.wanted is not None:
-            climbing.given = climbing.wanted
-            events.append(RateWanted(climbing.wanted))
-        if climbing.standing != self._told:
-            self._told = climbing.standing
-            events.append(RateStands(self._told))
+        if free_at is not None and now >= free_at and autobaud.wanted is not None:
+            autobaud.requested = autobaud.wanted
+            events.append(RateWanted(autobaud.wanted))
+        if autobaud.standing != self._reported_rate:
+            self._reported_rate = autobaud.standing
+            events.append(RateChanged(self._reported_rate))
         return events

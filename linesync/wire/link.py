@@ -22,25 +22,25 @@ from .events import (
     FrameFound,
     LineBack,
     Noise,
+    OtherStationHeard,
     Refused,
     Restarted,
     ResumeAsked,
     SessionEnded,
     SessionUp,
-    ThirdTalker,
 )
 from .framing import frames
 from .framing.decoder import Decoder
 from .framing.frames import Hello, Lane
 from .framing.payload import decode_base64
 from .line import Counters, LineState
-from .reliability.handshake import ANSWER, ECHO, ESTABLISH, PROVE, REFUSE, RESUME, THIRD, Handshake, Local
-from .reliability.hello_timer import Calling
+from .reliability.handshake import ANSWER, ECHO, ESTABLISH, PROVE, REFUSE, RESUME, THIRD, Handshake, LocalParameters
+from .reliability.hello_timer import HelloTimer
 from .reliability.liveness import Liveness
 from .reliability.pacing import SLICE
-from .reliability.scheduler import Speaker, Trace
+from .reliability.scheduler import Scheduler, Trace
 from .reliability.session import Session
-from .reliability.transmit_queue import Outbox
+from .reliability.transmit_queue import TransmitQueue
 
 __all__ = ["Counters", "Link", "Trace"]
 
@@ -52,33 +52,35 @@ class Link:
     :param tokens: gives eight fresh random base64url digits each time.
     """
 
-    def __init__(self, local: Local, tokens: Callable[[], str]) -> None:
+    def __init__(self, local: LocalParameters, tokens: Callable[[], str]) -> None:
         self.handshake = Handshake(local, tokens)
         self.session: Session | None = None
         self.counters = Counters()
         self._line: LineState | None = None
-        self._calling = Calling(self.handshake)
-        self._life = Liveness(caller=local.role == "c")
-        self._speaker = Speaker(self._calling, self._life, self.counters)
-        self._outbox = Outbox(self._speaker.next_control, self._speaker.next_bulk, self._speaker.transmitted)
+        self._hello_timer = HelloTimer(self.handshake)
+        self._liveness = Liveness(caller=local.role == "c")
+        self._scheduler = Scheduler(self._hello_timer, self._liveness, self.counters)
+        self._transmit_queue = TransmitQueue(
+            self._scheduler.next_control, self._scheduler.next_bulk, self._scheduler.transmitted
+        )
         self._events: list[Event] = []
 
     @property
     def trace(self) -> Trace | None:
         """Who is told of each frame; and of each text in a compressed record, as a frame without a kind or a length."""
-        return self._speaker.trace
+        return self._scheduler.trace
 
     @trace.setter
     def trace(self, trace: Trace | None) -> None:
-        self._speaker.trace = trace
+        self._scheduler.trace = trace
         self._watch_texts()
 
     def _watch_texts(self) -> None:
         if self.session is not None:
-            self.session.mux.watch = None if self._speaker.trace is None else self._said
+            self.session.mux.watch = None if self._scheduler.trace is None else self._said
 
     def _said(self, way: str, channel: int, text: bytes) -> None:
-        trace = self._speaker.trace
+        trace = self._scheduler.trace
         if trace is not None:
             trace(way, b"", b"%d: %b" % (channel, text), 0)
 
@@ -95,24 +97,24 @@ class Link:
         return self.session.mux
 
     @property
-    def local(self) -> Local:
+    def local(self) -> LocalParameters:
         """What we say of ourselves."""
         return self.handshake.local
 
     @property
     def quiet(self) -> bool:
         """The session that stands has no line on which its peer is heard."""
-        return self._life.quiet
+        return self._liveness.quiet
 
     @property
     def heard_at(self) -> float:
         """When the last frame of a session came, seconds; minus infinity before the first."""
-        return self._life.heard_at
+        return self._liveness.heard_at
 
     @property
-    def mended(self) -> int:
+    def repaired(self) -> int:
         """Frames that came on this line with one wrong bit, which was put right."""
-        return self._line.decoder.mended if self._line is not None else 0
+        return self._line.decoder.repaired if self._line is not None else 0
 
     @property
     def has_line(self) -> bool:
@@ -150,12 +152,12 @@ class Link:
             decoder=Decoder(longest=longest, eight=clean, patience=patience),
             counters=self.counters,
         )
-        self.handshake.announce("r", self._line.climbing is not None)
-        self._calling.hellos.clear()
-        self._calling.begin(now)
+        self.handshake.announce("r", self._line.autobaud is not None)
+        self._hello_timer.hellos.clear()
+        self._hello_timer.begin(now)
         if self.session is not None:
             self.session.line_changed()
-            self._climb_with(self.session.peer, now)
+            self._start_autobaud(self.session.peer, now)
             self._line.lost(now)  # until it is heard on this line
         self._set_seeds()
 
@@ -171,17 +173,17 @@ class Link:
                 self._dispatch(event, now)
             self._events += self._line.console.flush()
             self._line = None
-            self._outbox.drop()
-            self._calling.at = None
+            self._transmit_queue.drop()
+            self._hello_timer.due = None
             if self.session is not None:
                 self.session.line_gone()
-                if not self._life.quiet:
-                    self._events.append(self._life.fall_quiet(now))
+                if not self._liveness.quiet:
+                    self._events.append(self._liveness.fall_quiet(now))
 
     def close(self, reason: str) -> None:
         """Say goodbye. Send what :meth:`data_to_send` then gives, and close the line."""
         if self.session is not None:
-            self._speaker.say_goodbye(reason)
+            self._scheduler.queue_goodbye(reason)
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
@@ -192,9 +194,9 @@ class Link:
             self.counters.bytes_in += len(data)
             for event in line.decoder.receive(data, now):
                 self._dispatch(event, now)
-            if line.climbing is not None and line is self._line:
-                line.bytes_came(bytes(data), fruitless=self._life.valid_at != now, now=now)
-                self._climb(line, now)
+            if line.autobaud is not None and line is self._line:
+                line.bytes_received(bytes(data), fruitless=self._liveness.valid_at != now, now=now)
+                self._apply_autobaud(line, now)
         return self._take_events(now)
 
     def _take_events(self, now: float) -> list[Event]:
@@ -202,7 +204,7 @@ class Link:
             self._events += self.session.mux.events
             self.session.mux.events = []
             if self.session.broken:
-                self._speaker.part_from(self.session, self.session.broken)
+                self._scheduler.queue_parting(self.session, self.session.broken)
                 self._end_session(self.session.broken, now)
         events, self._events = self._events, []
         for event in events:
@@ -217,15 +219,15 @@ class Link:
             self._frame(event, now)
         elif isinstance(event, ForeignText | Damaged):
             assert self._line is not None
-            self._events += self._line.beside_frames(event, now)
+            self._events += self._line.classify_outside(event, now)
         elif isinstance(event, Echo):
             self.counters.echo += event.length
 
     def _frame(self, found: FrameFound, now: float) -> None:
         frame = found.frame
         self.counters.frames_in += 1
-        self._life.valid_at = now
-        trace = self._speaker.trace
+        self._liveness.valid_at = now
+        trace = self._scheduler.trace
         if trace is not None:
             trace("in", frame.kind, frame.body, found.length)
         if frame.kind == frames.HELLO:
@@ -244,22 +246,22 @@ class Link:
             reason = decode_base64(frame.body) or b""
             self._end_session(reason.decode("utf-8", "replace") or "the peer closed the session", now)
             return
-        if self._line.climbing is not None:
-            self._line.frame_came(frame, self.session.round_trip.smoothed, self.local.frame, now)
-            self._climb(self._line, now)
+        if self._line.autobaud is not None:
+            self._line.frame_received(frame, self.session.round_trip.smoothed, self.local.frame, now)
+            self._apply_autobaud(self._line, now)
         self.session.line_alters = self._line.decoder.altered
         self._events += self.session.receive(found, self._line.pacer, now)
-        if self.session.as_they_come is not None:
-            self._line.decoder.read_as_they_come(self.session.as_they_come)
+        if self.session.wants_eight_bits is not None:
+            self._line.decoder.read_eight_bits(self.session.wants_eight_bits)
         if frame.kind in frames.DATA_KINDS and self._line.console.holds:
             text = frames.encode(frame.kind, frame.body, 0)[1 : -limits.CHECK_SIZE - 1]
             self._events += self._line.console.good_copy(text)
 
     def _heard(self, now: float) -> None:
-        self._life.heard_at = now
-        self._calling.at = None
-        if self._life.quiet:
-            self._life.quiet = False
+        self._liveness.heard_at = now
+        self._hello_timer.due = None
+        if self._liveness.quiet:
+            self._liveness.quiet = False
             self._events.append(LineBack())
             if self.session is not None:
                 self.session.round_trip.backoff = 0
@@ -267,29 +269,29 @@ class Link:
 
     # -- the handshake ------------------------------------------------------------------------------------------------
 
-    def start_anew(self, hello: Hello, now: float) -> None:
+    def start_new_session(self, hello: Hello, now: float) -> None:
         """Nobody knows the session that this hello (of :class:`ResumeAsked`) wants back: offer it a new one."""
         self._hello(hello, 0, now, adopt=True)
 
     def _hello(self, hello: Hello, length: int, now: float, *, adopt: bool) -> None:
-        alive = self.session is not None and self._life.alive(now)
+        alive = self.session is not None and self._liveness.alive(now)
         action = self.handshake.received(hello, now, alive=alive, adopt=adopt)
         if action == ECHO:
             self.counters.echo += length
             return
         if action == THIRD:
             self.counters.third += 1
-            self._events.append(ThirdTalker(hello))
+            self._events.append(OtherStationHeard(hello))
             return
         if action == REFUSE:
             self._events.append(Refused(self.handshake.refusal(hello)))
             if not hello.peer:
-                self._calling.answer(hello)  # so that the other side can say the same
+                self._hello_timer.answer(hello)  # so that the other side can say the same
             return
         if action == RESUME:
             self._events.append(ResumeAsked(hello))
         elif action == ANSWER:
-            self._calling.answer(hello)
+            self._hello_timer.answer(hello)
             self._set_seeds()
         elif action == ESTABLISH:
             self._establish(now)
@@ -319,12 +321,12 @@ class Link:
         self.session = Session(local=self.local, nonce=self.handshake.nonce, peer=peer, seeds=seeds, rate=rate, now=now)
         self._watch_texts()
         self._drop_unsaid()
-        self._outbox.nest = self.session.nest
-        self._life.quiet = False
+        self._transmit_queue.nest = self.session.nest
+        self._liveness.quiet = False
         self._heard(now)
         self._events.append(SessionUp(peer))
         self.session.ask()  # proves us to the peer, and measures the round trip
-        self._climb_with(peer, now)
+        self._start_autobaud(peer, now)
 
     def _end_session(self, reason: str, now: float) -> None:
         session, self.session = self.session, None
@@ -336,13 +338,13 @@ class Link:
         self._drop_unsaid()
         if self._line is not None:
             self._line.lost(now)
-            self._calling.begin(now + limits.CALL_SLOW)
+            self._hello_timer.begin(now + limits.CALL_SLOW)
 
     def _drop_unsaid(self) -> None:
         """Another state of the handshake: what waits to be said, or is half said, belongs to the one before."""
-        self._speaker.bye = None
-        self._outbox.drop()
-        self._calling.hellos.clear()
+        self._scheduler.bye = None
+        self._transmit_queue.drop()
+        self._hello_timer.hellos.clear()
         self._set_seeds()
 
     # -- sending ------------------------------------------------------------------------------------------------------
@@ -350,32 +352,37 @@ class Link:
     def data_to_send(self, now: float) -> bytes:
         """Bytes to hand to the line now; empty when there are none, or the line is busy enough."""
         line = self._line
-        if line is None or not self._life.may_speak(line, now):
+        if line is None or not self._liveness.may_speak(line, now):
             return b""
         budget = line.pacer.budget(now)
         if budget <= 0:
             return b""
-        if line.pacer.rate is None and self._plain(line, now):
-            return self._plain_data(now)
-        self._speaker.turn(line, self.session, now)
-        data = self._outbox.take(budget)
+        if line.pacer.rate is None and self._only_prompt_data(line, now):
+            return self._prompt_data(now)
+        self._scheduler.prepare(line, self.session, now)
+        data = self._transmit_queue.take(budget)
         if data:
             line.pacer.sent(len(data), now)
             self.counters.bytes_out += len(data)
-            self._life.spoke_at = now
+            self._liveness.spoke_at = now
         return data
 
-    def _plain(self, line: LineState, now: float) -> bool:
+    def _only_prompt_data(self, line: LineState, now: float) -> bool:
         """On a pipe, nothing but prompt data can be due: :meth:`_plain_data` does then what the outbox would, at a third
         of the cost. Small operations are nearly all that a hub's sockets carry."""
-        session, speaker = self.session, self._speaker
-        if session is None or self._life.quiet or speaker.trace is not None:
+        session, scheduler = self.session, self._scheduler
+        if session is None or self._liveness.quiet or scheduler.trace is not None:
             return False
-        if self._calling.hellos or self._outbox.half_sent or speaker.bye is not None or speaker.parting is not None:
+        if (
+            self._hello_timer.hellos
+            or self._transmit_queue.half_sent
+            or scheduler.bye is not None
+            or scheduler.parting is not None
+        ):
             return False
-        return now < self._life.spoke_at + limits.KEEPALIVE_PIPE and not line.shared and session.prompt_alone(now)
+        return now < self._liveness.spoke_at + limits.KEEPALIVE_PIPE and not line.shared and session.prompt_alone(now)
 
-    def _plain_data(self, now: float) -> bytes:
+    def _prompt_data(self, now: float) -> bytes:
         """All prompt data that waits."""
         session, out, size = self.session, [], 0
         assert session is not None
@@ -390,7 +397,7 @@ class Link:
             return b""
         self.counters.frames_out += len(out)
         self.counters.bytes_out += size
-        self._life.spoke_at = now
+        self._liveness.spoke_at = now
         return out[0] if len(out) == 1 else b"".join(out)
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -400,12 +407,12 @@ class Link:
         line = self._line
         if line is None:
             return None
-        session, life = self.session, self._life
-        times = [line.decoder.next_timer(), line.console.next_timer(), self._calling.at]
-        if line.climbing is not None:
-            times += (line.climbing.next_timer(), line.port_free_at(self._outbox.half_sent))
+        session, life = self.session, self._liveness
+        times = [line.decoder.next_timer(), line.console.next_timer(), self._hello_timer.due]
+        if line.autobaud is not None:
+            times += (line.autobaud.next_timer(), line.port_free_at(self._transmit_queue.half_sent))
         speaks = life.may_speak(line, now)
-        if session is not None and not life.quiet and not line.hushed:
+        if session is not None and not life.quiet and not line.silent:
             since = session.unanswered_since
             times += (life.quiet_at(line, since), life.ask_at(line, since))
             if speaks:
@@ -416,18 +423,23 @@ class Link:
 
     def has_work(self, now: float) -> bool:
         """Something waits to be sent, as far as the line takes it."""
-        session, line, speaker = self.session, self._line, self._speaker
-        climbing = line.climbing if line is not None else None
-        if climbing is not None:
-            if session is not None and climbing.has_frame:
+        session, line, scheduler = self.session, self._line, self._scheduler
+        autobaud = line.autobaud if line is not None else None
+        if autobaud is not None:
+            if session is not None and autobaud.has_frame:
                 return True
-            if climbing.hushed:
-                return self._outbox.half_sent or speaker.parting is not None
-        if self._calling.hellos or self._outbox.half_sent or speaker.bye is not None or speaker.parting is not None:
+            if autobaud.silent:
+                return self._transmit_queue.half_sent or scheduler.parting is not None
+        if (
+            self._hello_timer.hellos
+            or self._transmit_queue.half_sent
+            or scheduler.bye is not None
+            or scheduler.parting is not None
+        ):
             return True
         if session is None or line is None:
             return False
-        return session.poll_wanted if self._life.quiet else session.has_work(now, line.pacer)
+        return session.poll_wanted if self._liveness.quiet else session.has_work(now, line.pacer)
 
     def handle_timer(self, now: float) -> list[Event]:
         """Do what is due."""
@@ -439,11 +451,11 @@ class Link:
             if isinstance(event, Damaged):
                 self._broke_off(now)
         self._events += line.console.handle_timer(now)
-        if line.climbing is not None:
-            line.climbing.handle_timer(now)
-            self._climb(line, now)
-        session, life = self.session, self._life
-        if session is not None and not life.quiet and not line.hushed:
+        if line.autobaud is not None:
+            line.autobaud.handle_timer(now)
+            self._apply_autobaud(line, now)
+        session, life = self.session, self._liveness
+        if session is not None and not life.quiet and not line.silent:
             quiet_at = life.quiet_at(line, session.unanswered_since)
             ask_at = life.ask_at(line, session.unanswered_since)
             if quiet_at is not None and now >= quiet_at:
@@ -451,24 +463,24 @@ class Link:
             elif ask_at is not None and now >= ask_at:
                 session.ask()
                 session.unanswered_since = now
-        self._calling.handle_timer(now, again=session is not None)
+        self._hello_timer.handle_timer(now, again=session is not None)
         if session is not None and not life.quiet:
             session.handle_timer(now)
         return self._take_events(now)
 
     def _broke_off(self, now: float) -> None:
         """The peer stopped in the middle of a frame: perhaps the line did, and a listener may be silent soon."""
-        if self.session is not None and self.local.role == "c" and not self._life.quiet:
+        if self.session is not None and self.local.role == "c" and not self._liveness.quiet:
             self.session.ask()
             self.session.unanswered_since = self.session.unanswered_since or now
 
     def _become_quiet(self, line: LineState, now: float) -> None:
         """The line is there, but the peer of the standing session is not heard on it."""
-        self._events.append(self._life.fall_quiet(now))
-        self._outbox.drop()
+        self._events.append(self._liveness.fall_quiet(now))
+        self._transmit_queue.drop()
         if self.session is not None:
             self.session.line_gone()
-        self._calling.begin(now)
+        self._hello_timer.begin(now)
         line.lost(now)
 
     # -- the line's rate ----------------------------------------------------------------------------------------------
@@ -476,40 +488,40 @@ class Link:
     @property
     def baud(self) -> int | None:
         """The rate that stands, bits a second; None on a line that keeps the one it began with."""
-        climbing = self._line.climbing if self._line is not None else None
-        return climbing.standing if climbing is not None else None
+        autobaud = self._line.autobaud if self._line is not None else None
+        return autobaud.standing if autobaud is not None else None
 
     def rate_changed(self, baud: int, now: float) -> list[Event]:
         """The port is set to this rate; it is the old one if it did not take what :class:`RateWanted` said."""
         line = self._line
-        if line is not None and line.climbing is not None:
+        if line is not None and line.autobaud is not None:
             for event in line.pace_by(baud, now):
                 self._dispatch(event, now)
-            line.climbing.changed(baud, now)
-            self._climb(line, now)
+            line.autobaud.changed(baud, now)
+            self._apply_autobaud(line, now)
         return self._take_events(now)
 
-    def _climb_with(self, peer: Hello, now: float) -> None:
+    def _start_autobaud(self, peer: Hello, now: float) -> None:
         """A session stands on the line that we have."""
-        if self._line is not None and self._line.climbing is not None:
+        if self._line is not None and self._line.autobaud is not None:
             leads = self.handshake.leads(peer)
-            self._line.climbing.session_up(leads=leads, able="r" in peer.flags, now=now)
+            self._line.autobaud.session_up(leads=leads, able="r" in peer.flags, now=now)
 
-    def _climb(self, line: LineState, now: float) -> None:
+    def _apply_autobaud(self, line: LineState, now: float) -> None:
         """Do what the climbing wants of us."""
-        session, climbing = self.session, line.climbing
-        if climbing is None:
+        session, autobaud = self.session, line.autobaud
+        if autobaud is None:
             return
-        if climbing.fell:
-            climbing.fell = False
-            if not self._life.quiet and session is not None:
+        if autobaud.peer_lost:
+            autobaud.peer_lost = False
+            if not self._liveness.quiet and session is not None:
                 self._become_quiet(line, now)
             else:
-                climbing.lost(now)
-        if climbing.poll:
-            climbing.poll = False
+                autobaud.lost(now)
+        if autobaud.poll:
+            autobaud.poll = False
             if session is not None:
                 session.ask()
-        if climbing.hushed and session is not None:
+        if autobaud.silent and session is not None:
             session.unanswered_since = None  # it cannot answer either
-        self._events += line.news(self._outbox.half_sent, now)
+        self._events += line.rate_events(self._transmit_queue.half_sent, now)

@@ -8,7 +8,7 @@ from typing import Any
 from linesync.testing.virtual import tokens
 from linesync.wire.events import Event
 from linesync.wire.link import Link
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["Bus"]
 
@@ -29,7 +29,7 @@ class Bus:
     def add(self, name: str, role: str) -> Link:
         """A link joins; an earlier one of that name is gone."""
         token = tokens(random.Random(f"{name} {self.now}"))
-        link = Link(Local(role=role, boot=token(), frame=2048, credit=1 << 16, flags="n"), token)
+        link = Link(LocalParameters(role=role, boot=token(), frame=2048, credit=1 << 16, flags="n"), token)
         link.line_up(self.now, byte_rate=11520.0, shared=True)
         self.links[name] = link
         self.events.setdefault(name, [])

@@ -6,7 +6,7 @@ from itertools import count
 
 from linesync.wire.events import Event
 from linesync.wire.link import Link
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["Pipes"]
 
@@ -14,7 +14,7 @@ __all__ = ["Pipes"]
 class Pipes:
     """Links in pairs: the first and the second have one pipe, the third and the fourth another."""
 
-    def __init__(self, *locals_: Local) -> None:
+    def __init__(self, *locals_: LocalParameters) -> None:
         tokens = (f"token{number:03}" for number in count())
         self.ends = [Link(local, lambda: next(tokens)) for local in locals_]
         self.said = [b""] * len(self.ends)

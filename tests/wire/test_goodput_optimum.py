@@ -25,18 +25,18 @@ WITHIN = 0.97
 LEARNING, MEASURED = 12.0, 40.0  # seconds
 
 
-def arrives(size: int, ber: float, *, mended: bool) -> float:
+def arrives(size: int, ber: float, *, repaired: bool) -> float:
     """Probability that a frame of so many bytes does not have to be sent again."""
     bits = 8 * size
     whole = exp(bits * log1p(-ber))
-    return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if mended else whole
+    return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if repaired else whole
 
 
-def optimum(ber: float, *, mended: bool) -> tuple[float, int]:
+def optimum(ber: float, *, repaired: bool) -> tuple[float, int]:
     """Payload over line rate, and the frame length that reaches it."""
-    around = frame_size._OVERHEAD_MENDED if mended else frame_size._OVERHEAD
+    around = frame_size._OVERHEAD_MENDED if repaired else frame_size._OVERHEAD
     lengths = range(frame_size._LEAST, limits.SERIAL_FRAME + 1)
-    return max(((1 - around / size) * arrives(size, ber, mended=mended), size) for size in lengths)
+    return max(((1 - around / size) * arrives(size, ber, repaired=repaired), size) for size in lengths)
 
 
 @pytest.mark.parametrize("ber", [0.0, 1e-6, 1e-5, 3e-5, 1e-4])
@@ -47,7 +47,7 @@ def test_goodput_is_within_three_percent_of_the_best_for_the_error_rate(ber: flo
     before = received(line.b)
     line.run(MEASURED)
     found = (received(line.b) - before) / MEASURED / RATE
-    mended = line.a.link.session.sizing.mended
-    best, length = optimum(ber, mended=mended)
-    chosen = line.a.link.session.sizing.length
-    assert found >= WITHIN * best, f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; mended: {mended}"
+    repaired = line.a.link.session.frame_sizer.repaired
+    best, length = optimum(ber, repaired=repaired)
+    chosen = line.a.link.session.frame_sizer.length
+    assert found >= WITHIN * best, f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; repaired: {repaired}"

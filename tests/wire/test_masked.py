@@ -13,13 +13,13 @@ from linesync.testing.fault_stages import Faults
 from linesync.testing.virtual import VirtualLine
 from linesync.wire.events import Damaged, Event, ForeignText, FrameFound
 from linesync.wire.framing import frames, payload
-from linesync.wire.framing.bit_repair import mended
+from linesync.wire.framing.bit_repair import repaired
 from linesync.wire.framing.check import check_text
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.foreign_text import Splicer
 from linesync.wire.framing.frames import Lane
-from linesync.wire.framing.payload import Escapes, decode_masked
-from linesync.wire.framing.transparency import AS_BEFORE, GROUPS, Alphabet
+from linesync.wire.framing.payload import MaskedForm, decode_masked
+from linesync.wire.framing.transparency import GROUPS, READ_SEVEN_BITS, TransparencyProbe
 
 from .profiles import examples
 from .traffic import NOISY, endless_bulk, ready, received, send_all
@@ -34,7 +34,7 @@ _HARMED = st.sets(st.sampled_from(list(b"".join(GROUPS[:6]) + GROUPS[7])), max_s
 @examples(300, 10_000)
 @given(st.binary(max_size=700), _HARMED, st.integers(0, 70))
 def test_a_payload_comes_back_whatever_is_escaped_and_under_any_mask(data: bytes, harmed: bytes, other: int) -> None:
-    text = Escapes(harmed).encode(data, other)
+    text = MaskedForm(harmed).encode(data, other)
     assert decode_masked(text) == data
     assert not set(text) & (set(harmed) | set(b"\n\r^"))
 
@@ -42,7 +42,7 @@ def test_a_payload_comes_back_whatever_is_escaped_and_under_any_mask(data: bytes
 @examples(200, 10_000)
 @given(st.integers(2, 3000), _HARMED, st.lists(st.integers(0, 255), min_size=1, max_size=5))
 def test_what_fits_by_the_reckoning_fits_even_at_its_worst(text_room: int, harmed: bytes, few: list[int]) -> None:
-    escapes = Escapes(harmed)
+    escapes = MaskedForm(harmed)
     worst = [byte for byte in escapes.bytes if byte & 3 == escapes.bytes[0] & 3]
     for values in (few, list(escapes.bytes), worst):
         data = bytes(values * (text_room // len(values) + 1))[: escapes.room(text_room)]
@@ -56,8 +56,8 @@ def test_reading_never_raises(text: bytes) -> None:
 
 def test_random_bytes_grow_by_less_than_one_in_150_and_text_stays_readable() -> None:
     data = random.Random(1).randbytes(20_000)
-    assert len(Escapes().encode(data)) < len(data) * (1 + 1 / 150)
-    assert Escapes().encode(b"usb 1-1: new device") == b"Ausb 1-1: new device"
+    assert len(MaskedForm().encode(data)) < len(data) * (1 + 1 / 150)
+    assert MaskedForm().encode(b"usb 1-1: new device") == b"Ausb 1-1: new device"
 
 
 # -- one wrong bit ----------------------------------------------------------------------------------------------------
@@ -70,15 +70,15 @@ def test_one_wrong_bit_is_found_and_two_are_never_mistaken_for_one(text: bytes, 
     whole = bytearray(text + check)
     first = data.draw(st.integers(0, 8 * len(whole) - 1))
     whole[first // 8] ^= 1 << first % 8
-    assert mended(bytes(whole[:-6]), bytes(whole[-6:]), seed) == text
+    assert repaired(bytes(whole[:-6]), bytes(whole[-6:]), seed) == text
     second = data.draw(st.integers(0, 8 * len(text) - 1).filter(lambda bit: bit != first))
     if first < 8 * len(text):
         whole[second // 8] ^= 1 << second % 8
-        assert mended(bytes(whole[:-6]), bytes(whole[-6:]), seed) is None
+        assert repaired(bytes(whole[:-6]), bytes(whole[-6:]), seed) is None
 
 
 def _bulk(data: bytes, harmed: bytes = b"") -> bytes:
-    body = frames.masked_body(Lane.BULK, 3, 4, data, Escapes(harmed).encode(data))
+    body = frames.masked_body(Lane.BULK, 3, 4, data, MaskedForm(harmed).encode(data))
     return frames.encode(b"B", body, _SEED)
 
 
@@ -102,17 +102,17 @@ def test_a_bulk_frame_with_one_wrong_bit_is_put_right(seed: int) -> None:
     text[bit // 8] ^= 1 << bit % 8
     events, decoder = _decode(bytes(text) + _bulk(b"next"))
     assert _payloads(events) == [data, b"next"]
-    assert decoder.mended == 1 and decoder.framed == len(text) + len(_bulk(b"next"))
+    assert decoder.repaired == 1 and decoder.framed == len(text) + len(_bulk(b"next"))
     assert not any(isinstance(event, Damaged | ForeignText) for event in events)
 
 
 def test_what_the_second_check_does_not_confirm_is_not_put_right() -> None:
-    text = Escapes().encode(b"some payload")
+    text = MaskedForm().encode(b"some payload")
     body = frames.masked_body(Lane.BULK, 3, 4, b"another one", text)  # the second check of something else
     frame = bytearray(frames.encode(b"B", body, _SEED))
     frame[20] ^= 1
     events, decoder = _decode(bytes(frame))
-    assert _payloads(events) == [] and decoder.mended == 0
+    assert _payloads(events) == [] and decoder.repaired == 0
 
 
 def test_frames_without_a_second_check_are_not_put_right() -> None:
@@ -235,7 +235,7 @@ def test_a_line_that_turns_out_to_have_seven_bits_is_left_for_base64() -> None:
 
 
 def test_what_is_not_answered_three_times_is_harmed_and_a_late_answer_changes_nothing() -> None:
-    alphabet = Alphabet(wanted=True)
+    alphabet = TransparencyProbe(wanted=True)
     assert alphabet.next_try(1.0, 0.0) == (0, b"")
     alphabet.answered(3)  # nobody asked
     alphabet.answered(0)
@@ -248,8 +248,8 @@ def test_what_is_not_answered_three_times_is_harmed_and_a_late_answer_changes_no
     assert alphabet.escapes is not None and alphabet.escapes.bytes == payload.ALWAYS + b"\x00\x11\x13\x7f"
     alphabet.answered(3)
     assert alphabet.escapes.bytes == payload.ALWAYS + b"\x00\x11\x13\x7f" and not alphabet.waiting
-    alphabet.disappointed()
-    assert alphabet.escapes is None and alphabet.next_try(1.0, 9.0) == (AS_BEFORE, b"") and not alphabet.waiting
+    alphabet.revert_to_base64()
+    assert alphabet.escapes is None and alphabet.next_try(1.0, 9.0) == (READ_SEVEN_BITS, b"") and not alphabet.waiting
 
 
 # -- what it is good for ----------------------------------------------------------------------------------------------

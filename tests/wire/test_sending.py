@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from linesync import limits
 from linesync.testing.fault_stages import Faults
 from linesync.wire.events import ChannelData
-from linesync.wire.reliability.frame_size import Sizing
+from linesync.wire.reliability.frame_size import FrameSizer
 from linesync.wire.reliability.pacing import Pacer
 from linesync.wire.reliability.round_trip import RoundTrip
-from linesync.wire.reliability.transmit_queue import Outbox, Outgoing
+from linesync.wire.reliability.transmit_queue import OutgoingFrame, TransmitQueue
 
 from .traffic import endless_bulk, ready, received
 
@@ -29,17 +29,19 @@ class _Desk:
         self.bulk: list[bytes] = []
         self.done: list[bytes] = []
         self.inside: list[bool] = []
-        self.outbox = Outbox(self._control, self._bulk, lambda frame, given: self.done.append(frame.data))
-        self.outbox.nest = nest
+        self.transmit_queue = TransmitQueue(
+            self._control, self._bulk, lambda frame, given: self.done.append(frame.data)
+        )
+        self.transmit_queue.nest = nest
 
-    def _control(self, inside: bool) -> Outgoing | None:
+    def _control(self, inside: bool) -> OutgoingFrame | None:
         if not self.control:
             return None
         self.inside.append(inside)
-        return Outgoing(self.control.pop(0), b"c")
+        return OutgoingFrame(self.control.pop(0), b"c")
 
-    def _bulk(self, inside: bool) -> Outgoing | None:
-        return Outgoing(self.bulk.pop(0), b"d") if self.bulk else None
+    def _bulk(self, inside: bool) -> OutgoingFrame | None:
+        return OutgoingFrame(self.bulk.pop(0), b"d") if self.bulk else None
 
 
 @pytest.mark.parametrize("at", range(6, 11))
@@ -47,9 +49,9 @@ def test_a_control_frame_begins_at_any_byte_of_a_bulk_frame_behind_its_length(at
     desk = _Desk(nest=True)
     bulk = b"^dIbulkbulk\n"
     desk.bulk = [bulk, b"more"]
-    out = desk.outbox.take(at)
+    out = desk.transmit_queue.take(at)
     desk.control = [b"<now>"]
-    out += desk.outbox.take(100)
+    out += desk.transmit_queue.take(100)
     assert out == bulk[:at] + b"<now>" + bulk[at:] + b"more"
     assert desk.done == [b"<now>", bulk, b"more"] and desk.inside == [True]
 
@@ -59,9 +61,9 @@ def test_a_control_frame_never_begins_in_a_header_or_before_a_newline(at: int) -
     desk = _Desk(nest=True)
     bulk = b"^dIbulkbulk\n"
     desk.bulk = [bulk]
-    out = desk.outbox.take(at)
+    out = desk.transmit_queue.take(at)
     desk.control = [b"<now>"]
-    out += desk.outbox.take(100)
+    out += desk.transmit_queue.take(100)
     begin = 6 if at < 6 else len(bulk)
     assert out == bulk[:begin] + b"<now>" + bulk[begin:]
 
@@ -69,18 +71,18 @@ def test_a_control_frame_never_begins_in_a_header_or_before_a_newline(at: int) -
 def test_a_control_frame_is_never_interrupted() -> None:
     desk = _Desk(nest=True)
     desk.control = [b"<one>"]
-    out = desk.outbox.take(2)
+    out = desk.transmit_queue.take(2)
     desk.control = [b"<two>"]
     desk.bulk = [b"bulk"]
-    assert out + desk.outbox.take(100) == b"<one><two>bulk"
+    assert out + desk.transmit_queue.take(100) == b"<one><two>bulk"
 
 
 def test_a_peer_that_takes_no_frames_inside_frames_gets_none() -> None:
     desk = _Desk(nest=False)
     desk.bulk = [b"bulkbulk"]
-    out = desk.outbox.take(3)
+    out = desk.transmit_queue.take(3)
     desk.control = [b"<now>"]
-    assert out + desk.outbox.take(100) == b"bulkbulk<now>"
+    assert out + desk.transmit_queue.take(100) == b"bulkbulk<now>"
 
 
 @given(st.lists(st.integers(1, 20)))
@@ -89,7 +91,7 @@ def test_an_outbox_gives_at_most_what_is_asked(budgets: list[int]) -> None:
     desk.bulk = [b"0123456789"] * 5
     out = b""
     for budget in budgets:
-        piece = desk.outbox.take(budget)
+        piece = desk.transmit_queue.take(budget)
         assert len(piece) == min(budget, 50 - len(out))
         out += piece
     assert (b"0123456789" * 5).startswith(out)
@@ -167,19 +169,19 @@ def test_polls_without_answer_come_rarer_and_never_cease() -> None:
 
 
 def test_frames_grow_as_probes_are_answered_and_stay_where_they_are_not() -> None:
-    sizing = Sizing(most=2048, probe=True)
-    assert sizing.length == 127
+    frame_sizer = FrameSizer(most=2048, probe=True)
+    assert frame_sizer.length == 127
     for size in (256, 512):
-        assert sizing.next_probe() == size
-        sizing.probe_sent(0.1, 0.0)
-        assert sizing.next_probe() == 0
-        sizing.probe_answered(size)
-        assert sizing.length == size
+        assert frame_sizer.next_probe() == size
+        frame_sizer.probe_sent(0.1, 0.0)
+        assert frame_sizer.next_probe() == 0
+        frame_sizer.probe_answered(size)
+        assert frame_sizer.length == size
     for now in range(limits.PROBE_TRIES):
-        assert sizing.next_probe() == 1024
-        sizing.probe_sent(0.1, float(now))
-        sizing.handle_timer(now + 0.2)
-    assert sizing.next_probe() == 0 and sizing.length == 512
+        assert frame_sizer.next_probe() == 1024
+        frame_sizer.probe_sent(0.1, float(now))
+        frame_sizer.handle_timer(now + 0.2)
+    assert frame_sizer.next_probe() == 0 and frame_sizer.length == 512
 
 
 @pytest.mark.parametrize("ber", [3e-6, 1e-5, 1e-4])
@@ -188,7 +190,7 @@ def test_the_length_in_use_is_about_the_best_for_the_error_rate(ber: float) -> N
     endless_bulk(line, line.a)
     line.run(25)
     best = min(2048, sqrt(16 / (8 * ber)))
-    assert 0.5 * best <= line.a.link.session.sizing.length <= 1.7 * best
+    assert 0.5 * best <= line.a.link.session.frame_sizer.length <= 1.7 * best
 
 
 # -- goodput ----------------------------------------------------------------------------------------------------------

@@ -234,7 +234,7 @@ def test_row_04_the_first_frames_fit_into_128_bytes_and_grow_by_agreement() -> N
     before = max(length for length in lengths)
     line.run(2)
     assert before <= limits.BASIC_FRAME
-    assert line.a.link.session.sizing.agreed == 2048
+    assert line.a.link.session.frame_sizer.agreed == 2048
 
 
 def test_row_04_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
@@ -249,7 +249,7 @@ def test_row_04_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
 @pytest.mark.parametrize("limit", [300, 1100, 4096])
 def test_row_04_a_line_that_cuts_long_lines_is_used_below_that(limit: int) -> None:
     line = ready(7, settle=20, faults=Faults(line_limit=limit))
-    agreed = line.a.link.session.sizing.agreed
+    agreed = line.a.link.session.frame_sizer.agreed
     assert agreed == max(size for size in (127, *limits.PROBE_SIZES) if size <= limit)
     send_all(line, line.a, line.random.randbytes(20_000))
 

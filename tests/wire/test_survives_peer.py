@@ -17,11 +17,11 @@ from linesync.wire.events import (
     ChannelMessage,
     LineBack,
     LineQuiet,
+    OtherStationHeard,
     Refused,
     Restarted,
     SessionEnded,
     SessionUp,
-    ThirdTalker,
 )
 from linesync.wire.framing import frames
 from linesync.wire.framing.decoder import Decoder
@@ -148,7 +148,7 @@ def test_row_07_a_third_talker_is_reported_and_takes_nothing_over() -> None:
     bus.add("stranger", "c")
     bus.run(10)
     assert bus.links["hub"].session is session
-    assert bus.seen("hub", ThirdTalker) or bus.seen("agent", ThirdTalker)
+    assert bus.seen("hub", OtherStationHeard) or bus.seen("agent", OtherStationHeard)
     bus.links["agent"].mux.send_message(0, b"we two")
     bus.run(1)
     assert [e.data for e in bus.seen("hub", ChannelMessage)] == [b"we two"]
@@ -164,7 +164,7 @@ def test_row_07_of_two_hubs_on_one_line_one_serves_and_the_other_is_reported() -
     bus.links["agent"].mux.send_message(0, b"one of you")
     bus.run(1)
     assert [e.data for e in bus.seen(served[0], ChannelMessage)] == [b"one of you"]
-    assert bus.seen("agent", ThirdTalker)
+    assert bus.seen("agent", OtherStationHeard)
 
 
 # -- row 8: slow receivers, prompt control ----------------------------------------------------------------------------

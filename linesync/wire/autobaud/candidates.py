@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ... import limits
 
-__all__ = ["Ladder"]
+__all__ = ["CandidateRates"]
 
 
-class Ladder:
+class CandidateRates:
     """The rates of one line, bits a second. Times are monotonic seconds.
 
     :param base: the rate at which the line begins.

@@ -20,16 +20,17 @@ from __future__ import annotations
 
 from ... import limits
 from . import states
-from .candidates import Ladder
-from .rate_frames import RateFrame, Watch, rate_set, read_rate_set
-from .trial import Trial
+from .candidates import CandidateRates
+from .rate_frames import RateFrame, rate_set, read_rate_set
+from .rate_monitor import RateMonitor
+from .trial import RateTrial
 
-__all__ = ["Climbing"]
+__all__ = ["AutobaudController"]
 
 _STUCK_WAIT = 1.0  # seconds before a port that could not be set back is set again
 
 
-class Climbing:
+class AutobaudController:
     """One end's part, for one line. Times are monotonic seconds.
 
     :param base: bits a second at which the line begins.
@@ -49,14 +50,14 @@ class Climbing:
         """How long the longest frame that may be under way takes, seconds."""
         self.wanted: int | None = None
         """The rate that the port is to be set to as soon as nothing is left to send."""
-        self.given: int | None = None
+        self.requested: int | None = None
         """The rate that somebody is setting the port to; :meth:`changed` follows."""
         self.poll = False
         """The link is to poll: a sign of life is wanted."""
-        self.fell = False
+        self.peer_lost = False
         """The peer is lost at this rate; the link is to call for it."""
-        self._ladder = Ladder(base, rates)
-        self._trial = Trial(base)
+        self._candidates = CandidateRates(base, rates)
+        self._trial = RateTrial(base)
         self._leads = self._able = self._away = False
         self._due: float | None = None  # when to ask, at the earliest
         self._deadline: float | None = None
@@ -64,12 +65,12 @@ class Climbing:
         self._tests_by: float | None = None  # by when all of its tests should have come
         self._asks = 0  # unanswered, on end
         self._stands_since = 0.0
-        self._watch = Watch()
+        self._monitor = RateMonitor()
 
     @property
-    def hushed(self) -> bool:
+    def silent(self) -> bool:
         """Nothing may be sent but what :meth:`next_frame` gives."""
-        return self.state in states.HUSHED
+        return self.state in states.SILENT_STATES
 
     @property
     def on_trial(self) -> bool:
@@ -80,7 +81,7 @@ class Climbing:
 
     @property
     def has_frame(self) -> bool:
-        return bool(self._trial.waiting)
+        return bool(self._trial.pending)
 
     # -- the session --------------------------------------------------------------------------------------------------
 
@@ -91,10 +92,10 @@ class Climbing:
         :param able: the other announces that it climbs.
         """
         self._leads, self._able, self._away = leads, able, False
-        self._ladder.begin()
+        self._candidates.begin()
         self._asks = 0
-        self._trial.waiting.clear()
-        if self.state in states.TRYING or self.state in (states.CHANGING, states.PROVING):
+        self._trial.pending.clear()
+        if self.state in states.TRIAL_STATES or self.state in (states.CHANGING, states.PROVING):
             self._step(states.LOST, now)
         elif self.state == states.ASKING:
             self._rest()
@@ -104,25 +105,25 @@ class Climbing:
         """The line went quiet, or its session is over: back to the first rate."""
         if self.state == states.RESTING and self.baud != self.base:
             if now - self._stands_since > limits.CLIMB_STEADY:
-                self._ladder.forgive(self.baud)
-            self._ladder.blame(self.baud, now)
+                self._candidates.forgive(self.baud)
+            self._candidates.blame(self.baud, now)
         self._due, self._away = None, True
-        self._trial.waiting.clear()
+        self._trial.pending.clear()
         self._step(states.LOST, now)
 
     def _plan(self, now: float, wait: float = 0.0) -> None:
         """See when to ask for the next rate."""
-        rate = self._ladder.above(self.standing)
+        rate = self._candidates.above(self.standing)
         if rate is None or self._away or not (self._leads and self._able):
             self._due = None
         else:
-            self._due = max(now + wait, self._ladder.not_before(rate))
+            self._due = max(now + wait, self._candidates.not_before(rate))
 
     # -- what comes ---------------------------------------------------------------------------------------------------
 
     def heard(self, now: float) -> None:
         """A frame of the session came that is no rate frame."""
-        self._watch.sure()
+        self._monitor.sure()
         if self._away:
             self._back(now)
         self._step(states.ORDINARY, now)
@@ -130,39 +131,39 @@ class Climbing:
     def _back(self, now: float) -> None:
         """The peer is heard again."""
         self._away = False
-        self._ladder.heard_again(now)
+        self._candidates.heard_again(now)
         self._plan(now, limits.CLIMB_START)
 
-    def beside(self, strange: int, now: float) -> None:
+    def bytes_outside_frames(self, strange: int, now: float) -> None:
         """Bytes came that end no frame.
 
         :param strange: how many of them are no text.
         """
         if self.baud == self.base or self.state not in (states.RESTING, states.PROVING):
             return
-        self._watch.beside(strange, now)
+        self._monitor.bytes_outside_frames(strange, now)
 
-    def counted(self, frames: int, damaged: int, now: float) -> None:
+    def count_damage(self, frames: int, damaged: int, now: float) -> None:
         """So many frames came since the last call, and so many pieces that should have been some."""
         if self.baud == self.base or self.state != states.RESTING:
             return
-        if self._watch.counted(frames, damaged, now):
+        if self._monitor.count_damage(frames, damaged, now):
             self._worse(now)
 
     def _worse(self, now: float) -> None:
         """Too much is damaged at this rate."""
         if not self._leads:
-            self._trial.say_worse(self.baud)
+            self._trial.queue_worse(self.baud)
             return
-        self._ladder.failed(self.baud, now)
-        self._trial.rate = self._ladder.below(self.baud)
+        self._candidates.failed(self.baud, now)
+        self._trial.rate = self._candidates.below(self.baud)
         self._asks = 0
         self._step(states.DUE, now)
 
     def receive(self, body: bytes, now: float) -> None:
         """Take a rate frame's body."""
         frame = RateFrame.read(body)
-        self._watch.sure()
+        self._monitor.sure()
         if frame is None:
             return
         if frame.step == "a" and not self._leads:
@@ -174,7 +175,7 @@ class Climbing:
             self._answered(frame, now)
 
     def _asked(self, frame: RateFrame, now: float) -> None:
-        takes = frame.rate in self._ladder.rates and self._able
+        takes = frame.rate in self._candidates.rates and self._able
         if self.state == states.PROVING:
             self._step(states.ORDINARY, now)
         if self.state == states.RESTING:
@@ -185,13 +186,13 @@ class Climbing:
         """A frame of the try under way."""
         step = frame.step
         if step in ("y", "n"):
-            self._ladder.peer_takes(read_rate_set(frame.value))
+            self._candidates.peer_takes(read_rate_set(frame.value))
             self._step(states.YES if step == "y" else states.NO, now)
             return
         if step in ("h", "t") and self.state == states.MEETING:
             self._step(states.MET, now)
         if step == "t" and self.state == states.TESTING:
-            self._trial.came += 1
+            self._trial.received += 1
             if frame.value == 0:
                 self._step(states.TESTED, now)
         elif step == "r":
@@ -210,18 +211,18 @@ class Climbing:
         times = [self._deadline, self._again, self._tests_by if self.state == states.TESTING else None]
         if self.state == states.RESTING:
             times.append(self._due)
-        times.append(self._watch.next_timer(self.round_trip))
+        times.append(self._monitor.next_timer(self.round_trip))
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        ask, lost = self._watch.handle_timer(self.round_trip, now)
+        ask, lost = self._monitor.handle_timer(self.round_trip, now)
         self.poll = self.poll or ask
         if lost:
-            self.fell = True
+            self.peer_lost = True
             return
         if self._due is not None and self.state == states.RESTING and now >= self._due:
             self._due = None
-            rate = self._ladder.above(self.standing)
+            rate = self._candidates.above(self.standing)
             if rate is not None:
                 self._trial.rate = rate
                 self._step(states.DUE, now)
@@ -229,7 +230,7 @@ class Climbing:
             self._step(states.TESTED, now)
         if self._again is not None and now >= self._again:
             self._again = now + limits.CLIMB_HERE
-            self._trial.say("k" if self.state == states.KEEPING else "h")
+            self._trial.queue("k" if self.state == states.KEEPING else "h")
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             self._step(states.LATE, now)
@@ -238,15 +239,15 @@ class Climbing:
 
     def changed(self, baud: int, now: float) -> None:
         """The port is set; to another rate than was wanted if it did not take that."""
-        given, self.given, self.baud = self.given, None, baud
+        requested, self.requested, self.baud = self.requested, None, baud
         wanted = self.wanted
         if wanted is None or baud == wanted:
             self.wanted = None
             self._step(states.CHANGED, now)
-        elif given == wanted:  # the port refused
+        elif requested == wanted:  # the port refused
             self.wanted = None
             if self.state == states.CHANGING and baud == self.standing:
-                self._ladder.remove(wanted)
+                self._candidates.remove(wanted)
                 self._step(states.STUCK, now)
             else:
                 self._deadline = now + _STUCK_WAIT  # then it is tried again
@@ -255,7 +256,7 @@ class Climbing:
 
     def next_frame(self) -> bytes | None:
         """The body of the next rate frame."""
-        return self._trial.waiting.pop(0).body() if self._trial.waiting else None
+        return self._trial.pending.pop(0).body() if self._trial.pending else None
 
     def sent(self, body: bytes, leaves_at: float) -> None:
         """The last byte of a rate frame leaves at this time."""
@@ -280,14 +281,14 @@ class Climbing:
 
     def _do_ask(self, now: float) -> None:
         self._asks += 1
-        self._trial.ask(rate_set(self._ladder.rates))
+        self._trial.ask(rate_set(self._candidates.rates))
 
     def _do_yes(self, now: float) -> None:
-        self._trial.say("y", rate_set(self._ladder.rates))
+        self._trial.queue("y", rate_set(self._candidates.rates))
         self._do_change(now)
 
     def _do_no(self, now: float) -> None:
-        self._trial.say("n", rate_set(self._ladder.rates) if self._able else 0)
+        self._trial.queue("n", rate_set(self._candidates.rates) if self._able else 0)
 
     def _do_change(self, now: float) -> None:
         self._asks = 0
@@ -295,7 +296,7 @@ class Climbing:
 
     def _do_refused(self, now: float) -> None:
         self._asks = 0
-        self._ladder.refused(self._trial.rate, now)
+        self._candidates.refused(self._trial.rate, now)
         self._rest()
         self._plan(now)
 
@@ -306,11 +307,11 @@ class Climbing:
             self._step(states.DUE, now)  # each frame that gets through counts
         elif down:
             self._asks = 0
-            self.fell = True
+            self.peer_lost = True
         else:
             if self._asks >= limits.CLIMB_ASKS:
                 self._asks = 0
-                self._ladder.blame(self._trial.rate, now)
+                self._candidates.blame(self._trial.rate, now)
             self._due, self._away, self.poll = None, True, True  # is anybody there?
 
     def _do_here(self, now: float) -> None:
@@ -320,7 +321,7 @@ class Climbing:
         self._deadline = now + limits.CLIMB_MEET + self.round_trip
 
     def _do_tests(self, now: float) -> None:
-        volley = self._trial.say_tests()
+        volley = self._trial.queue_tests()
         self._tests_by = now + volley + limits.CLIMB_HERE + limits.CLIMB_TESTS_LATE + self.round_trip
         self._deadline = now + volley + limits.CLIMB_VERDICT + 2 * self.round_trip
 
@@ -329,53 +330,53 @@ class Climbing:
         if self._leads:
             self._judge(now)
             return
-        self._trial.say_report()
+        self._trial.queue_report()
 
     def _judge(self, now: float) -> None:
         if self._leads and self._trial.reported is not None:
             self._step(states.GOOD if self._trial.passed(climbs=self._trial.rate > self.standing) else states.BAD, now)
 
     def _do_keep(self, now: float) -> None:
-        self._trial.say("k")
+        self._trial.queue("k")
         self._again = now + limits.CLIMB_HERE
         self._deadline = now + limits.CLIMB_KEEP + self.round_trip
 
     def _do_kept(self, now: float) -> None:
-        self._trial.say("k")
+        self._trial.queue("k")
         if self.state == states.PROVING and self._deadline is None:
             self._deadline = now + limits.CLIMB_PROVE + 2 * self.round_trip
             self.poll = True
 
     def _do_back(self, now: float) -> None:
-        self._trial.say_back()
+        self._trial.queue_back()
         self.wanted = self.standing
 
     def _do_return(self, now: float) -> None:
-        self._trial.waiting.clear()
+        self._trial.pending.clear()
         self.wanted = self.standing
 
     def _do_settle(self, now: float) -> None:
         """Kept: for good once an ordinary frame has come."""
-        self._trial.say_no_more_but_keep()
+        self._trial.drop_all_but_keep()
         self.poll = True
         if self.state == states.PROVING:
             self._deadline = now + limits.CLIMB_PROVE + 2 * self.round_trip
             return
         self.standing, self._stands_since = self.baud, now
-        self._watch.begin(now)
+        self._monitor.begin(now)
         self._plan(now)
 
     def _do_resume(self, now: float) -> None:
         if self._leads and self._trial.rate != self.baud and self._trial.rate > self.standing:
-            self._ladder.blame(self._trial.rate, now)
+            self._candidates.blame(self._trial.rate, now)
         self.standing = self.baud
         self.poll = self._away = True
         self._due = None
         self._rest()
 
     def _do_fall(self, now: float) -> None:
-        self._trial.waiting.clear()
-        self._watch.sure()
+        self._trial.pending.clear()
+        self._monitor.sure()
         self.standing = self.base
         self.wanted = self.base
 
@@ -391,21 +392,21 @@ class Climbing:
 
 
 _ACTIONS = {
-    states.SAY_ASK: Climbing._do_ask,
-    states.SAY_YES: Climbing._do_yes,
-    states.SAY_NO: Climbing._do_no,
-    states.CHANGE: Climbing._do_change,
-    states.REFUSED: Climbing._do_refused,
-    states.UNANSWERED: Climbing._do_unanswered,
-    states.SAY_HERE: Climbing._do_here,
-    states.SAY_TESTS: Climbing._do_tests,
-    states.REPORT: Climbing._do_report,
-    states.SAY_KEEP: Climbing._do_keep,
-    states.SAY_KEPT: Climbing._do_kept,
-    states.SAY_BACK: Climbing._do_back,
-    states.GO_BACK: Climbing._do_return,
-    states.SETTLE: Climbing._do_settle,
-    states.RESUME: Climbing._do_resume,
-    states.FALL: Climbing._do_fall,
-    states.FAIL: Climbing._do_stay,
+    states.SAY_ASK: AutobaudController._do_ask,
+    states.SAY_YES: AutobaudController._do_yes,
+    states.SAY_NO: AutobaudController._do_no,
+    states.CHANGE: AutobaudController._do_change,
+    states.REFUSED: AutobaudController._do_refused,
+    states.UNANSWERED: AutobaudController._do_unanswered,
+    states.SAY_HERE: AutobaudController._do_here,
+    states.SAY_TESTS: AutobaudController._do_tests,
+    states.REPORT: AutobaudController._do_report,
+    states.SAY_KEEP: AutobaudController._do_keep,
+    states.SAY_KEPT: AutobaudController._do_kept,
+    states.SAY_BACK: AutobaudController._do_back,
+    states.GO_BACK: AutobaudController._do_return,
+    states.SETTLE: AutobaudController._do_settle,
+    states.RESUME: AutobaudController._do_resume,
+    states.FALL: AutobaudController._do_fall,
+    states.FAIL: AutobaudController._do_stay,
 }

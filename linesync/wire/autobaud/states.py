@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HUSHED", "TRANSITIONS", "TRYING"]
+__all__ = ["SILENT_STATES", "TRANSITIONS", "TRIAL_STATES"]
 
 # states
 RESTING, ASKING, CHANGING, MEETING, TESTING = "resting", "asking", "changing", "meeting", "testing"
@@ -85,7 +85,7 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
 }
 """(state, what came) to (next state, what to do)."""
 
-HUSHED = frozenset((ASKING, CHANGING, MEETING, TESTING, JUDGING, KEEPING, RETURNING, FALLING))
+SILENT_STATES = frozenset((ASKING, CHANGING, MEETING, TESTING, JUDGING, KEEPING, RETURNING, FALLING))
 """States in which nothing is sent but what belongs to the try."""
-TRYING = frozenset((MEETING, TESTING, JUDGING, KEEPING))
+TRIAL_STATES = frozenset((MEETING, TESTING, JUDGING, KEEPING))
 """States at a rate that is being tried."""

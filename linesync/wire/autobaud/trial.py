@@ -5,31 +5,31 @@ from __future__ import annotations
 from ... import limits
 from .rate_frames import RateFrame
 
-__all__ = ["Trial"]
+__all__ = ["RateTrial"]
 
 _NUMBERS = 31
 _REPORTS = 3  # copies of a report: it is said once
 _BACKS = 2
 
 
-class Trial:
+class RateTrial:
     """The try under way, or the last one.
 
     :param base: bits a second at which the line begins.
     """
 
-    __slots__ = ("came", "number", "rate", "reported", "waiting")
+    __slots__ = ("number", "pending", "rate", "received", "reported")
 
     def __init__(self, base: int) -> None:
         self.number = 0
         """1..31 once there was one."""
         self.rate = base
         """What is tried, bits a second."""
-        self.came = 0
+        self.received = 0
         """The peer's tests that came."""
         self.reported: int | None = None
         """Tests of ours that came, once the peer has said so."""
-        self.waiting: list[RateFrame] = []
+        self.pending: list[RateFrame] = []
         """What is to be said, in order."""
 
     def owns(self, frame: RateFrame) -> bool:
@@ -46,14 +46,14 @@ class Trial:
         :param climbs: the rate is a faster one; a slower one is taken as soon as anything comes.
         """
         least = limits.CLIMB_TESTS - limits.CLIMB_LOST if climbs else 1
-        return min(self.came, self.reported or 0) >= least
+        return min(self.received, self.reported or 0) >= least
 
     # -- what is said -------------------------------------------------------------------------------------------------
 
-    def say(self, step: str, value: int = 0) -> None:
+    def queue(self, step: str, value: int = 0) -> None:
         """Once, if it waits already."""
-        if not any(frame.step == step for frame in self.waiting):
-            self.waiting.append(self._frame(step, value))
+        if not any(frame.step == step for frame in self.pending):
+            self.pending.append(self._frame(step, value))
 
     def _frame(self, step: str, value: int = 0) -> RateFrame:
         return RateFrame(step=step, number=self.number, rate=self.rate, value=value)
@@ -64,31 +64,31 @@ class Trial:
         :param takes: the set of rates that our port takes (:func:`~linesync.wire.autobaud.rate_frames.rate_set`).
         """
         self.number = self.number % _NUMBERS + 1
-        self.say("a", takes)
+        self.queue("a", takes)
 
     def begin_tests(self) -> None:
         """The peer is to be met at the rate; nothing has come there yet."""
-        self.came, self.reported = 0, None
+        self.received, self.reported = 0, None
 
-    def say_tests(self) -> float:
+    def queue_tests(self) -> float:
         """Send the volley, and nothing else.
 
         :returns: how long it takes, seconds.
         """
-        self.waiting = [self._frame("t", left) for left in reversed(range(limits.CLIMB_TESTS))]
+        self.pending = [self._frame("t", left) for left in reversed(range(limits.CLIMB_TESTS))]
         return limits.CLIMB_TESTS * limits.CONTROL_FRAME * 10 / self.rate
 
-    def say_report(self) -> None:
-        self.waiting += [self._frame("r", self.came)] * _REPORTS
+    def queue_report(self) -> None:
+        self.pending += [self._frame("r", self.received)] * _REPORTS
 
-    def say_back(self) -> None:
+    def queue_back(self) -> None:
         """Go back, and nothing else."""
-        self.waiting = [self._frame("b")] * _BACKS
+        self.pending = [self._frame("b")] * _BACKS
 
-    def say_no_more_but_keep(self) -> None:
+    def drop_all_but_keep(self) -> None:
         """The try is over; the peer may still wait to hear that the rate is kept."""
-        self.waiting = [frame for frame in self.waiting if frame.step == "k"]
+        self.pending = [frame for frame in self.pending if frame.step == "k"]
 
-    def say_worse(self, standing: int) -> None:
+    def queue_worse(self, standing: int) -> None:
         """Outside of any try: too much is damaged at the rate that stands."""
-        self.waiting.append(RateFrame(step="w", number=0, rate=standing))
+        self.pending.append(RateFrame(step="w", number=0, rate=standing))

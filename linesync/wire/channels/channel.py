@@ -12,7 +12,7 @@ from .credit import RECORD_COST, ReceiveCredit, SendCredit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .compression import TextWriter, Unzipper, Zipper, ZstdUnzipper
+    from .compression import DataCompressor, DataDecompressor, TextCompressor, ZstdDataDecompressor
 
 __all__ = ["CLOSED", "LIFE", "OPEN", "Channel"]
 
@@ -43,8 +43,11 @@ class Channel:
     """State of one open channel. Only the mux touches it."""
 
     __slots__ = (
+        "compressed_stream",
+        "compressor",
         "credit",
         "cut",
+        "decompressor",
         "ending",
         "full",
         "granted",
@@ -58,9 +61,6 @@ class Channel:
         "said",
         "state",
         "texts",
-        "unzipper",
-        "zipped_stream",
-        "zipper",
     )
 
     def __init__(self, number: int, lane: Lane, send_credit: int, receive_window: int) -> None:
@@ -85,15 +85,15 @@ class Channel:
         """Pieces of a message that is not whole yet."""
         self.cut = False
         """A piece of the first record in the queue was sent."""
-        self.zipper: Zipper | None = None
+        self.compressor: DataCompressor | None = None
         """Compresses what we send in streams, None where nothing is compressed."""
-        self.zipped_stream = b"0"
+        self.compressed_stream = b"0"
         """The stream of the compressed data that waits."""
-        self.texts: TextWriter | None = None
+        self.texts: TextCompressor | None = None
         """Likewise messages and the opening; the lane's."""
         self.said: bytes | memoryview = b""
         """The text in the last record that was compressed, for who watches."""
-        self.unzipper: Unzipper | ZstdUnzipper | None = None
+        self.decompressor: DataDecompressor | ZstdDataDecompressor | None = None
         """Of the peer's streams, once it compresses."""
 
     def advance(self, event: str) -> bool:
@@ -111,7 +111,7 @@ class Channel:
     @property
     def sendable(self) -> bool:
         """The first record can go, at least in part."""
-        if self.zipper is not None and self.zipper.out:
+        if self.compressor is not None and self.compressor.out:
             return True  # its credit was set aside when it was compressed
         if not self.queue:
             return False
@@ -125,10 +125,10 @@ class Channel:
 
     def next_record(self, room: int) -> bytes:
         """Cut one record of at most ``room`` bytes from the queue; empty when none fits."""
-        zipper = self.zipper
-        if zipper is not None and (zipper.out or (self.queue[0][0] in b"0123" and not zipper.resting)):
-            record = self._zipped_record(zipper, room)
-            if record or zipper.out:
+        compressor = self.compressor
+        if compressor is not None and (compressor.out or (self.queue[0][0] in b"0123" and not compressor.resting)):
+            record = self._compressed_record(compressor, room)
+            if record or compressor.out:
                 return record
         kind, body = self.queue[0]
         if len(body) + _HEAD_MOST <= room:
@@ -152,8 +152,8 @@ class Channel:
         else:
             piece = body
         self._take(len(piece))
-        if zipper is not None and kind in b"0123":
-            zipper.passed(len(piece))
+        if compressor is not None and kind in b"0123":
+            compressor.passed(len(piece))
         if kind not in b"oxep":
             self.granted.spend(len(piece) + RECORD_COST)
         return self._record(kind, piece)
@@ -179,34 +179,34 @@ class Channel:
 
     # -- compressed (section 6.5) -------------------------------------------------------------------------------------
 
-    def _zipped_record(self, zipper: Zipper, room: int) -> bytes:
+    def _compressed_record(self, compressor: DataCompressor, room: int) -> bytes:
         """The next piece of the compressed data, as long as can be: a piece of data is compressed when what waits does
         not fill the room. Empty, where the first of the queue goes as it is."""
         most = room - (2 + len(counted(self.number)) + len(counted(room)))
         if most < _LEAST_PIECE:
             return b""
-        while len(zipper.out) < most and self.queue and not zipper.resting:
+        while len(compressor.out) < most and self.queue and not compressor.resting:
             stream = self.queue[0][0]
-            if stream not in b"0123" or (zipper.out and stream != self.zipped_stream):
+            if stream not in b"0123" or (compressor.out and stream != self.compressed_stream):
                 break
             data = self._data(stream)
-            if not data or not zipper.put(data):
+            if not data or not compressor.put(data):
                 break
-            self.zipped_stream = stream
+            self.compressed_stream = stream
             self.granted.spend(len(data))
             left = len(data)
             while left:
                 part = min(left, len(self.queue[0][1]))
                 self._take(part)
                 left -= part
-        if not zipper.out:
+        if not compressor.out:
             return b""
         self.granted.spend(RECORD_COST)
-        return self._record(_ZIPPED[self.zipped_stream], zipper.take(most))
+        return self._record(_COMPRESSED_KIND[self.compressed_stream], compressor.take(most))
 
     def _data(self, stream: bytes) -> bytes:
         """What waits in the queue of one stream, as much as is compressed at once and as the credit is good for."""
-        waiting = len(self.zipper.out) if self.zipper is not None else 0
+        waiting = len(self.compressor.out) if self.compressor is not None else 0
         # Each record costs something of its own, and may be as small as a piece gets; data that does not shrink grows.
         room = (self.granted.left - (waiting + _GROWTH) * RECORD_COST // _LEAST_PIECE - 2 * RECORD_COST) * 3 // 4
         room = min(room, limits.ZIPPED_PIECE)
@@ -218,7 +218,7 @@ class Channel:
             room -= len(parts[-1])
         return b"".join(parts)
 
-    def _text_record(self, texts: TextWriter, kind: bytes, body: memoryview, room: int) -> bytes:
+    def _text_record(self, texts: TextCompressor, kind: bytes, body: memoryview, room: int) -> bytes:
         """The first of the queue, or a piece of it, in a compressed record; empty where that does not pay."""
         most = room - (1 + len(counted(self.number)) + len(counted(room)))
         credit = self.granted.left - RECORD_COST if kind == b"m" else len(body)
@@ -243,7 +243,7 @@ class Channel:
             size = size * 2 // 3
         return b""
 
-    def _recalled(self, texts: TextWriter, kind: bytes, text: bytes, room: int) -> bytes:
+    def _recalled(self, texts: TextCompressor, kind: bytes, text: bytes, room: int) -> bytes:
         code = texts.recall(text, room)
         if code is None:
             return b""
@@ -255,5 +255,5 @@ class Channel:
         return code if self.number == 0 else b"".join((b"r", counted(self.number), code))
 
 
-_ZIPPED = {b"0": b"4", b"1": b"5", b"2": b"6", b"3": b"7"}
+_COMPRESSED_KIND = {b"0": b"4", b"1": b"5", b"2": b"6", b"3": b"7"}
 _GROWTH = 64  # bytes by which a piece of data may grow, at most

@@ -10,7 +10,7 @@ Data and texts (messages and the words that open channels) are treated apart, be
    that went through the deflate stream are remembered with their numbers taken out, their *shape*. The next one of that
    shape is a byte for the shape and half a byte for most numbers.
 
-Everything here dies with the session. Only :class:`Zipper` chooses; the others follow.
+Everything here dies with the session. Only :class:`DataCompressor` chooses; the others follow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["PRESET", "TextReader", "TextWriter", "Unzipper", "Zipper", "ZstdUnzipper", "ZstdZipper"]
+__all__ = [
+    "PRESET",
+    "DataCompressor",
+    "DataDecompressor",
+    "TextCompressor",
+    "TextDecompressor",
+    "ZstdDataCompressor",
+    "ZstdDataDecompressor",
+]
 
 _TAIL = b"\x00\x00\xff\xff"  # ends every flush of a text, and is not sent
 _ZSTD_LEVEL = 9
@@ -45,7 +53,7 @@ PRESET = (
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-class Zipper:
+class DataCompressor:
     """The sender's side of one channel's data."""
 
     __slots__ = ("_made", "_pause", "_skip", "_taken", "_zip", "out")
@@ -103,7 +111,7 @@ class Zipper:
         return piece
 
 
-class Unzipper:
+class DataDecompressor:
     """The receiver's side."""
 
     __slots__ = ("_context",)
@@ -126,7 +134,7 @@ def _inflate(context: zlib._Decompress, piece: bytes, most: int) -> bytes | None
     return None if len(data) > most or context.eof else data
 
 
-class ZstdZipper(Zipper):
+class ZstdDataCompressor(DataCompressor):
     """The same in Zstandard, where both ends have it: texts become a sixth shorter, for its window is eight times as
     long."""
 
@@ -147,7 +155,7 @@ class ZstdZipper(Zipper):
         return True
 
 
-class ZstdUnzipper:
+class ZstdDataDecompressor:
     """The receiver's side of that."""
 
     __slots__ = ("_context",)
@@ -158,7 +166,7 @@ class ZstdUnzipper:
         self._context = ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW).decompressobj()
 
     def take(self, piece: bytes, most: int) -> bytes | None:
-        """As :meth:`Unzipper.take`."""
+        """As :meth:`DataDecompressor.take`."""
         from zstandard import ZstdError
 
         data = bytearray()
@@ -287,7 +295,7 @@ def _nibble(payload: bytes, at: int) -> int:
     return byte & 15 if at % 2 else byte >> 4
 
 
-class TextWriter:
+class TextCompressor:
     """The sender's side of one lane's texts."""
 
     __slots__ = ("_shapes", "_zip")
@@ -322,7 +330,7 @@ class TextWriter:
         return out
 
 
-class TextReader:
+class TextDecompressor:
     """The receiver's side."""
 
     __slots__ = ("_context", "_shapes")

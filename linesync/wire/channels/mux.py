@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .compression import TextReader, TextWriter
+    from .compression import TextCompressor, TextDecompressor
 
 __all__ = ["Mux"]
 
@@ -66,15 +66,15 @@ class Mux:
         self.high_water = max(receive_window // 4, 16384)
         """Bytes queued on one channel above which its writer should wait for :class:`ChannelWritable`."""
         self._next = 1 if odd else 2
-        self._writers: dict[Lane, TextWriter] | None = None
+        self._writers: dict[Lane, TextCompressor] | None = None
         if compress and send_credit >= _CREDIT_WORTH:
-            from .compression import TextWriter  # most sessions are on lines without a rate, and do not pay for it
+            from .compression import TextCompressor  # most sessions are on lines without a rate, and do not pay for it
 
-            self._writers = {lane: TextWriter() for lane in Lane}
+            self._writers = {lane: TextCompressor() for lane in Lane}
         self._expand = expand
         self._zstd = zstd
         self._whole = whole
-        self._readers: dict[Lane, TextReader] = {}
+        self._readers: dict[Lane, TextDecompressor] = {}
         self._channels = {0: self._channel(0, Lane.PROMPT)}
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
         self._grants: dict[int, int] = {}
@@ -89,10 +89,10 @@ class Mux:
     def _channel(self, number: int, lane: Lane) -> Channel:
         channel = Channel(number, lane, self._send_credit, self._receive_window)
         if self._writers is not None:
-            from .compression import Zipper, ZstdZipper
+            from .compression import DataCompressor, ZstdDataCompressor
 
             channel.texts = self._writers[lane]
-            channel.zipper = ZstdZipper() if self._zstd else Zipper()
+            channel.compressor = ZstdDataCompressor() if self._zstd else DataCompressor()
         return channel
 
     # -- what the user does -------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Mux:
             return
         channel.queue.clear()
         channel.queued = 0
-        channel.zipper = None
+        channel.compressor = None
         if channel.opened:
             self._put(channel, b"x", reason.encode("utf-8", "replace")[:400])
         else:
@@ -308,12 +308,12 @@ class Mux:
 
     # Texts are read, and remembered, even for a channel that is over: those after them lean on them.
 
-    def _reader(self, lane: Lane) -> TextReader:
+    def _reader(self, lane: Lane) -> TextDecompressor:
         reader = self._readers.get(lane)
         if reader is None:
-            from .compression import TextReader
+            from .compression import TextDecompressor
 
-            reader = self._readers[lane] = TextReader()
+            reader = self._readers[lane] = TextDecompressor()
         return reader
 
     def _text(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bytes | None:
@@ -378,7 +378,7 @@ class Mux:
                 self.events.append(ChannelClosed(channel.number, ""))
         elif kind == b"x":
             channel.queue.clear()
-            channel.zipper = None
+            channel.compressor = None
             channel.advance("reset")
             self._forget(channel)
             reason = body.decode("utf-8", "replace") or "the other side closed it"
@@ -389,7 +389,7 @@ class Mux:
 
     def _content(self, channel: Channel, kind: bytes, body: bytes) -> bool:
         if kind in b"4567" and self._expand:
-            return self._zipped(channel, kind[0] - 0x34, body)
+            return self._compressed_data(channel, kind[0] - 0x34, body)
         if not channel.credit.received(len(body) + RECORD_COST):
             return False
         if kind in b"0123":
@@ -412,12 +412,12 @@ class Mux:
         self.events.append(ChannelMessage(channel.number, body))
         return True
 
-    def _zipped(self, channel: Channel, stream: int, piece: bytes) -> bool:
-        if channel.unzipper is None:
-            from .compression import Unzipper, ZstdUnzipper
+    def _compressed_data(self, channel: Channel, stream: int, piece: bytes) -> bool:
+        if channel.decompressor is None:
+            from .compression import DataDecompressor, ZstdDataDecompressor
 
-            channel.unzipper = ZstdUnzipper() if self._zstd else Unzipper()
-        data = channel.unzipper.take(piece, channel.credit.left - RECORD_COST)
+            channel.decompressor = ZstdDataDecompressor() if self._zstd else DataDecompressor()
+        data = channel.decompressor.take(piece, channel.credit.left - RECORD_COST)
         if data is None or not channel.credit.received(len(data) + RECORD_COST):
             return False
         if data:

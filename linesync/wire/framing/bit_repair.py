@@ -17,12 +17,12 @@ from zlib import crc32
 from . import digits
 from .check import check_text
 
-__all__ = ["mended"]
+__all__ = ["repaired"]
 
 _POLYNOMIAL = 0xEDB88320  # that of the frame check, its highest power in the lowest bit
 
 
-def mended(covered: bytes, check: bytes, seed: int) -> bytes | None:
+def repaired(covered: bytes, check: bytes, seed: int) -> bytes | None:
     """The covered text with one bit turned over so that the check is right.
 
     :returns: the text; the same one when the wrong bit is in the check; None when it takes more than one bit.

@@ -22,8 +22,8 @@ import re
 from ... import limits
 from ..events import Damaged, Echo, Event, ForeignText, FrameFound
 from . import digits
-from .bit_repair import mended
-from .frames import BULK_KINDS, HELLO, LONG, MENDED, PROBE, START, Frame, checks_out, read_data
+from .bit_repair import repaired
+from .frames import BULK_KINDS, HELLO, LONG, PROBE, REPAIRABLE, START, Frame, checks_out, read_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Decoder:
         """Bytes of good frames and of our echo, line ends included."""
         self.inserted = 0
         """Bytes left out by the seven-bit reading."""
-        self.mended = 0
+        self.repaired = 0
         """Frames in which one wrong bit was put right."""
         self.altered = False
         """The line has set the eighth bit somewhere in a good frame."""
@@ -76,25 +76,25 @@ class Decoder:
         self._raw = self._view if eight else bytearray()  # the same bytes as they came
         self._scan = 1  # where inside the candidate the next start character is looked for
         self._splicer: Splicer | None = None  # of a candidate that is complete by length, and its check wrong
-        self._eat_at: int | None = None  # a frame was accepted here and its newline is still to come
-        self._ate_cr = False
+        self._newline_at: int | None = None  # a frame was accepted here and its newline is still to come
+        self._skipped_cr = False
         self._last_byte = 0.0
         self._events: list[Event] = []
 
-    def read_as_they_come(self, eight: bool) -> None:
+    def read_eight_bits(self, eight: bool) -> None:
         """Take bytes as they are from now on, or read seven bits."""
         if eight != self.eight:
             self.eight = eight
             kept = bytes(self._raw) if eight else bytes(self._raw).translate(None, _INSERTED)
             self._raw = bytearray(kept)
             self._view = self._raw if eight else bytearray(kept.translate(_MASK))
-            self._eat_at = None if self._view else self._eat_at
+            self._newline_at = None if self._view else self._newline_at
             self._next_candidate()
 
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
         """Take bytes from the line; tell what they were."""
         if self.eight:
-            self._view += data if self._view or self._eat_at is not None else self._whole_frames(bytes(data))
+            self._view += data if self._view or self._newline_at is not None else self._whole_frames(bytes(data))
         else:
             kept = bytes(data).translate(None, _INSERTED)
             self.inserted += len(data) - len(kept)
@@ -143,7 +143,7 @@ class Decoder:
         """The line has ended: what is half read will never be whole."""
         if self._view:
             self._give_up(len(self._view))
-        self._eat_at = None
+        self._newline_at = None
         return self._take_events()
 
     def _take_events(self) -> list[Event]:
@@ -154,8 +154,8 @@ class Decoder:
 
     def _cut(self, start: int, end: int) -> bytes:
         """Remove a span from the buffer; return it as it came."""
-        if self._eat_at is not None and self._eat_at >= end:
-            self._eat_at -= end - start
+        if self._newline_at is not None and self._newline_at >= end:
+            self._newline_at -= end - start
         out = _copy(self._raw, start, end)
         del self._view[start:end]
         if self._raw is not self._view:
@@ -174,36 +174,36 @@ class Decoder:
         self._scan = 1
         self._splicer = None
 
-    def _eat_newline(self) -> None:
+    def _skip_newline(self) -> None:
         """Remove the newline of an accepted frame, in whatever form the line gave it, as far as it has come."""
-        at = self._eat_at
+        at = self._newline_at
         assert at is not None
         view = self._view
         while at < len(view):
             byte = view[at]
             if byte == _LF:
                 self.framed += len(self._cut(at, at + 1))
-            elif byte == _CR and not self._ate_cr:
+            elif byte == _CR and not self._skipped_cr:
                 self.framed += len(self._cut(at, at + 1))
-                self._ate_cr = True
+                self._skipped_cr = True
                 continue
-            elif byte in b" \t" and not self.eight and not self._ate_cr:
+            elif byte in b" \t" and not self.eight and not self._skipped_cr:
                 self.framed += len(self._cut(at, at + 1))
                 continue
-            self._eat_at = None
+            self._newline_at = None
             return
 
     def _accepted(self, at: int) -> None:
         """A frame was taken out at this offset: its newline is next."""
-        self._eat_at = at
-        self._ate_cr = False
-        self._eat_newline()
+        self._newline_at = at
+        self._skipped_cr = False
+        self._skip_newline()
 
     # -- candidates ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if self._eat_at is not None:
-            self._eat_newline()
+        if self._newline_at is not None:
+            self._skip_newline()
         at = 0
         while self._view:
             start = self._find_start(at, len(self._view))
@@ -266,12 +266,12 @@ class Decoder:
         if total == _MORE or len(self._view) < total:
             return False
         if self._splicer is None:
-            if (self._view.find(START, 1, total) < 0 and self._take(0, total, body)) or self._mend(total, body):
+            if (self._view.find(START, 1, total) < 0 and self._take(0, total, body)) or self._repair_bit(total, body):
                 self._next_candidate()
                 return True
             from .foreign_text import Splicer  # the first frame that the line has harmed pays for it
 
-            self._splicer = Splicer(total, two_texts=self._view[1:2] == MENDED)
+            self._splicer = Splicer(total, two_texts=self._view[1:2] == REPAIRABLE)
         return self._wrong_candidate(self._splicer, total, body)
 
     def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
@@ -315,7 +315,7 @@ class Decoder:
         """A start character inside the candidate stands in the middle of some text: what comes before a sender's next
         frame is a newline, or a digit of the check when the line has lost that."""
         before, kind = self._view[at - 1 : at], self._view[1:2]
-        if kind == MENDED:  # digits are nothing special in it, and it has no newline
+        if kind == REPAIRABLE:  # digits are nothing special in it, and it has no newline
             return before not in (b"\n", b"\r")
         printable = not self.eight or kind in _PRINTABLE
         return printable and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
@@ -333,21 +333,21 @@ class Decoder:
         self._accepted(at)
         return True
 
-    def _mend(self, total: int, body: int) -> bool:
+    def _repair_bit(self, total: int, body: int) -> bool:
         """Accept the candidate at the start of the buffer if it is a frame with one wrong bit, of a kind that has a
         second check."""
         kind = bytes(self._view[1:2])
-        if kind != MENDED:
+        if kind != REPAIRABLE:
             return False
         text = bytes(self._view[1:total])
         for seed in self.seeds:
-            covered = mended(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
+            covered = repaired(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
             if covered is not None and covered[: body - 1] == text[: body - 1]:
                 frame = Frame(kind, covered[body - 1 :], seed)
                 if read_data(kind, frame.body) is None:
                     continue
                 self._events.append(FrameFound(frame, total + 1))
-                self.mended += 1
+                self.repaired += 1
                 self.framed += len(self._cut(0, total))
                 self._accepted(0)
                 return True
@@ -373,7 +373,11 @@ class Decoder:
 
         def is_good(text: bytes) -> bool:
             frame = self._read(text, body)
-            if isinstance(frame, FrameFound) and text[1:2] == MENDED and read_data(MENDED, frame.frame.body) is None:
+            if (
+                isinstance(frame, FrameFound)
+                and text[1:2] == REPAIRABLE
+                and read_data(REPAIRABLE, frame.frame.body) is None
+            ):
                 frame = None
             if frame is not None:
                 found.append(frame)
@@ -382,10 +386,10 @@ class Decoder:
         verdict = splicer.look(self._view, end, is_good)
         if verdict.frame is not None:
             length = verdict.text_end - verdict.text_start
-            self._inside(verdict.text_start, verdict.text_end)
+            self._report_inside(verdict.text_start, verdict.text_end)
             if verdict.second[1]:
                 length += verdict.second[1] - verdict.second[0]
-                self._inside(*verdict.second)
+                self._report_inside(*verdict.second)
             self._events.extend(found)
             self.framed += len(self._cut(0, verdict.end)) - length
             self._next_candidate()
@@ -395,7 +399,7 @@ class Decoder:
             return True
         return False
 
-    def _inside(self, start: int, end: int) -> None:
+    def _report_inside(self, start: int, end: int) -> None:
         """Tell what stood inside a frame: foreign lines, and among them perhaps an inner control frame that they were
         printed into. An inner frame that stays damaged is nothing that a person wrote."""
         at = self._view.find(START, start, end)

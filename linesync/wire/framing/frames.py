@@ -76,7 +76,7 @@ DATA_KINDS: dict[bytes, tuple[Lane, str]] = {
 _KIND_OF = {key: kind for kind, key in DATA_KINDS.items()}
 BULK_KINDS = frozenset((b"d", b"D", b"B", PROBE, TRY))
 """Frames that another frame may interrupt. None of these ever stands inside another frame."""
-MENDED = b"B"
+REPAIRABLE = b"B"
 """The kind with a second check, in which one wrong bit may be mended."""
 KINDS = frozenset((HELLO, ACK, SHORT_ACK, POLL, KEEP, BYE, PROBE, PROBED, TRY, TRIED, RATE, *DATA_KINDS))
 
@@ -170,9 +170,9 @@ def read_data(kind: bytes, body: bytes) -> Data | None:
     if seq < 0 or ack < 0:
         return None
     if form == MASKED:
-        at = 6 if kind == MENDED else 4
+        at = 6 if kind == REPAIRABLE else 4
         data = payload.decode_masked(body[at:])
-        if data is not None and kind == MENDED and body[4:6] != second_check(data):
+        if data is not None and kind == REPAIRABLE and body[4:6] != second_check(data):
             return None
     elif form == EIGHT:
         text = body[4:]

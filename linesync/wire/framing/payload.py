@@ -25,7 +25,7 @@ from .encoded import Encoded
 __all__ = [
     "ALWAYS",
     "SEGMENT",
-    "Escapes",
+    "MaskedForm",
     "decode_base64",
     "decode_eight",
     "decode_masked",
@@ -86,7 +86,7 @@ def _mask(number: int) -> bytes:
     return bytes(byte ^ number << 2 for byte in range(256))
 
 
-class Escapes:
+class MaskedForm:
     """The masked form for one set of bytes to escape.
 
     :param harmed: what the line harms, beyond those that are always escaped.

@@ -12,9 +12,9 @@ The whole takes two round trips and 350 bytes. It belongs to the line: on anothe
 from __future__ import annotations
 
 from ... import limits
-from .payload import Escapes
+from .payload import MaskedForm
 
-__all__ = ["AS_BEFORE", "AS_THEY_COME", "GROUPS", "Alphabet"]
+__all__ = ["GROUPS", "READ_EIGHT_BITS", "READ_SEVEN_BITS", "TransparencyProbe"]
 
 GROUPS = (
     bytes((1, 2, 5, 6, 7, 8, 9, 11, 12, 14, 16, 20, 24, 25, 27, 29, 30, 31)),  # 1: controls that nobody looks at
@@ -28,14 +28,14 @@ GROUPS = (
 )
 """What is tried together, numbered from 1 (section 7.1 of docs/protocol.md)."""
 
-AS_THEY_COME = 0
+READ_EIGHT_BITS = 0
 """Stands for a group: the receiver is asked to read bytes as they come."""
-AS_BEFORE = 31
+READ_SEVEN_BITS = 31
 """Likewise: it is told to read seven bits again."""
 _MOST = 7  # the group without which a line has seven bits
 
 
-class Alphabet:
+class TransparencyProbe:
     """The sender's side of it, for one direction of one line.
 
     :param wanted: both ends have the masked form, and the line has a use for it.
@@ -47,14 +47,14 @@ class Alphabet:
 
     def begin(self) -> None:
         """Another line, or a peer that reads anew: nothing is known of it."""
-        self.escapes: Escapes | None = None
+        self.escapes: MaskedForm | None = None
         """How to write the masked form, None for base64."""
         self.retry_at: float | None = None
         """When what was tried last counts as unanswered, seconds."""
-        groups = [AS_THEY_COME, *range(1, len(GROUPS) + 1)]
+        groups = [READ_EIGHT_BITS, *range(1, len(GROUPS) + 1)]
         self._tries = dict.fromkeys(groups, 0) if self._wanted else {}
         """The groups that have no verdict yet, and how often each was tried."""
-        self._next = [AS_THEY_COME] if self._wanted else []  # to be tried now
+        self._next = [READ_EIGHT_BITS] if self._wanted else []  # to be tried now
         self._harmed: list[int] = []
 
     @property
@@ -71,7 +71,7 @@ class Alphabet:
             return None
         group = self._next.pop(0)
         self.retry_at = now + patience
-        if group == AS_BEFORE:
+        if group == READ_SEVEN_BITS:
             self.retry_at = None
             return group, b""
         self._tries[group] += 1
@@ -84,7 +84,7 @@ class Alphabet:
         del self._tries[group]
         if group in self._next:  # the answer was late
             self._next.remove(group)
-        if group == AS_THEY_COME:
+        if group == READ_EIGHT_BITS:
             self._next = list(self._tries)
         self._judge()
 
@@ -100,7 +100,7 @@ class Alphabet:
             else:
                 del self._tries[group]
                 self._harmed.append(group)
-        if AS_THEY_COME in self._harmed:
+        if READ_EIGHT_BITS in self._harmed:
             self._tries.clear()
         self._judge()
 
@@ -109,15 +109,15 @@ class Alphabet:
         if self._tries:
             return
         self.retry_at = None
-        if AS_THEY_COME in self._harmed:
+        if READ_EIGHT_BITS in self._harmed:
             return
         if _MOST in self._harmed:
-            self._next = [AS_BEFORE]
+            self._next = [READ_SEVEN_BITS]
         else:
-            self.escapes = Escapes(b"".join(GROUPS[group - 1] for group in self._harmed))
+            self.escapes = MaskedForm(b"".join(GROUPS[group - 1] for group in self._harmed))
 
-    def disappointed(self) -> None:
+    def revert_to_base64(self) -> None:
         """The line has harmed what it was thought to carry: back to base64 for good."""
         self.escapes = None
-        self._next = [AS_BEFORE]
+        self._next = [READ_SEVEN_BITS]
         self._wanted = False

@@ -16,7 +16,7 @@ from math import sqrt
 
 from ... import limits
 
-__all__ = ["Sizing"]
+__all__ = ["FrameSizer"]
 
 _OVERHEAD = 16  # bytes around a payload
 _OVERHEAD_MENDED = 19  # in frames with a second check
@@ -24,7 +24,7 @@ _FADE = 200_000  # bytes after which old losses count half
 _LEAST = 96
 
 
-class Sizing:
+class FrameSizer:
     """Chooses the length of bulk frames in one direction."""
 
     def __init__(self, *, most: int, probe: bool) -> None:
@@ -35,7 +35,7 @@ class Sizing:
         self._pending = False
         self.retry_at: float | None = None
         """When a probe counts as unanswered, seconds; None while none is under way."""
-        self.mended = False
+        self.repaired = False
         """The receiver puts one wrong bit in a frame right."""
         self._lost = 0.0
         self._sent = 1.0
@@ -86,7 +86,7 @@ class Sizing:
         """Frame length to use now, bytes."""
         if self._lost < 2:
             return self.agreed
-        if self.mended:
+        if self.repaired:
             best = (_OVERHEAD_MENDED * self._squares / (2 * self._lost)) ** (1 / 3)
         else:
             best = sqrt(_OVERHEAD * self._sent / self._lost)

@@ -28,7 +28,7 @@ __all__ = [
     "THIRD",
     "TRANSITIONS",
     "Handshake",
-    "Local",
+    "LocalParameters",
 ]
 
 # states
@@ -76,7 +76,7 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
 """(state, what came) to (next state, what to do)."""
 
 
-class Local(Record):
+class LocalParameters(Record):
     """What an end says of itself in every hello."""
 
     role: str
@@ -93,7 +93,7 @@ class Handshake:
     :param tokens: gives a fresh nonce of eight random digits each time.
     """
 
-    def __init__(self, local: Local, tokens: Callable[[], str]) -> None:
+    def __init__(self, local: LocalParameters, tokens: Callable[[], str]) -> None:
         self.local = local
         self._tokens = tokens
         self.nonce = tokens()
@@ -113,7 +113,9 @@ class Handshake:
         local = self.local
         flags = local.flags.replace(flag, "") + (flag if on else "")
         if flags != local.flags:
-            self.local = Local(role=local.role, boot=local.boot, frame=local.frame, credit=local.credit, flags=flags)
+            self.local = LocalParameters(
+                role=local.role, boot=local.boot, frame=local.frame, credit=local.credit, flags=flags
+            )
 
     def leads(self, peer: Hello) -> bool:
         """Whether we ask and this peer answers, where one of the two must: the caller; of two alike, the greater

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from ..framing import frames
 from ..framing.payload import encode_base64
 from ..line import Counters, LineState
-from .hello_timer import Calling
+from .hello_timer import HelloTimer
 from .liveness import Liveness
 from .session import Session
-from .transmit_queue import Outgoing
+from .transmit_queue import OutgoingFrame
 
-__all__ = ["Speaker", "Trace"]
+__all__ = ["Scheduler", "Trace"]
 
 _REASON = 60  # bytes of a reason that a goodbye tells
 
@@ -27,47 +27,58 @@ Trace = Callable[[str, bytes, bytes, int], None]
 """Called with (``in`` or ``out``, kind, body, length on the line) for each frame."""
 
 
-def _outgoing(kind: bytes, body: bytes, seed: int) -> Outgoing:
-    return Outgoing(frames.encode(kind, body, seed), kind)
+def _outgoing(kind: bytes, body: bytes, seed: int) -> OutgoingFrame:
+    return OutgoingFrame(frames.encode(kind, body, seed), kind)
 
 
-class Speaker:
-    """The source of an :class:`~linesync.wire.reliability.transmit_queue.Outbox`; :meth:`turn` comes before each look into it.
+class Scheduler:
+    """Gives frames to the transmit queue. Call :meth:`prepare` before each use of the queue.
 
     :param calling: has the hellos.
     :param life: says when a keepalive is due.
     """
 
-    __slots__ = ("_calling", "_counters", "_departs", "_life", "_line", "_now", "_session", "bye", "parting", "trace")
+    __slots__ = (
+        "_counters",
+        "_departs",
+        "_hello_timer",
+        "_line",
+        "_liveness",
+        "_now",
+        "_session",
+        "bye",
+        "parting",
+        "trace",
+    )
 
-    def __init__(self, calling: Calling, life: Liveness, counters: Counters) -> None:
-        self._calling = calling
-        self._life = life
+    def __init__(self, calling: HelloTimer, life: Liveness, counters: Counters) -> None:
+        self._hello_timer = calling
+        self._liveness = life
         self._counters = counters
         self.trace: Trace | None = None
         self.bye: bytes | None = None
         """The body of the goodbye with which the session that stands is to end."""
-        self.parting: Outgoing | None = None
+        self.parting: OutgoingFrame | None = None
         """The goodbye of a session that is over already."""
         self._line: LineState | None = None
         self._session: Session | None = None
         self._now = 0.0
         self._departs = 0.0
 
-    def say_goodbye(self, reason: str) -> None:
+    def queue_goodbye(self, reason: str) -> None:
         """End the session that stands."""
         self.bye = encode_base64(reason.encode("utf-8", "replace")[:_REASON])
 
-    def part_from(self, session: Session, reason: str) -> None:
+    def queue_parting(self, session: Session, reason: str) -> None:
         """This session is over; its peer is to hear why."""
         self.parting = _outgoing(frames.BYE, encode_base64(reason.encode()[:_REASON]), session.seed_out)
 
-    def turn(self, line: LineState, session: Session | None, now: float) -> None:
+    def prepare(self, line: LineState, session: Session | None, now: float) -> None:
         """What is asked for from now on goes out on this line."""
         self._line, self._session, self._now = line, session, now
         self._departs = max(line.pacer.busy_until, now)
 
-    def next_control(self, inside: bool) -> Outgoing | None:
+    def next_control(self, inside: bool) -> OutgoingFrame | None:
         """The next frame that does not wait for bulk.
 
         :param inside: it is to stand inside a bulk frame.
@@ -78,37 +89,37 @@ class Speaker:
         if self.parting is not None:
             parting, self.parting = self.parting, None
             return parting
-        climbing = line.climbing
-        if climbing is not None:
-            hushed = climbing.hushed
-            body = climbing.next_frame() if session is not None and not (inside and hushed) else None
+        autobaud = line.autobaud
+        if autobaud is not None:
+            silent = autobaud.silent
+            body = autobaud.next_frame() if session is not None and not (inside and silent) else None
             if body is not None and session is not None:
                 return _outgoing(frames.RATE, body, session.seed_out)
-            if hushed:
+            if silent:
                 return None
-        if self._calling.hellos:
-            return _outgoing(frames.HELLO, self._calling.hellos.pop(0).body(), 0)
+        if self._hello_timer.hellos:
+            return _outgoing(frames.HELLO, self._hello_timer.hellos.pop(0).body(), 0)
         if session is None:
             return None
         if self.bye is not None:
             bye, self.bye = self.bye, None
             return _outgoing(frames.BYE, bye, session.seed_out)
-        if self._life.quiet:
+        if self._liveness.quiet:
             return session.next_poll()
         frame = session.next_control(inside, now, self._departs)
-        if frame is None and not inside and now >= self._life.keepalive_at(line):
-            self._life.spoke_at = now
+        if frame is None and not inside and now >= self._liveness.keepalive_at(line):
+            self._liveness.spoke_at = now
             frame = _outgoing(frames.KEEP, b"", session.seed_out)
         return frame
 
-    def next_bulk(self, inside: bool) -> Outgoing | None:
+    def next_bulk(self, inside: bool) -> OutgoingFrame | None:
         """The next frame that may wait; it stands in no other."""
         line, session = self._line, self._session
-        if line is None or session is None or self._life.quiet or line.hushed:
+        if line is None or session is None or self._liveness.quiet or line.silent:
             return None
         return session.next_bulk(self._now, line.pacer)
 
-    def transmitted(self, outgoing: Outgoing, given: int) -> None:
+    def transmitted(self, outgoing: OutgoingFrame, given: int) -> None:
         """A frame's last byte was handed over, and so many bytes with it in this turn."""
         line, session = self._line, self._session
         self._counters.frames_out += 1
@@ -116,7 +127,7 @@ class Speaker:
         leaves_at = self._departs + given / rate if rate else self._now
         if session is not None:
             session.transmitted(outgoing, leaves_at)
-        if outgoing.kind == frames.RATE and line is not None and line.climbing is not None:
-            line.climbing.sent(outgoing.body, leaves_at)
+        if outgoing.kind == frames.RATE and line is not None and line.autobaud is not None:
+            line.autobaud.sent(outgoing.body, leaves_at)
         if self.trace is not None:
             self.trace("out", outgoing.kind, outgoing.body, len(outgoing.data))

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 
 from ... import limits
 
-__all__ = ["LaneReceiver", "LaneSender", "Sent"]
+__all__ = ["SelectiveRepeatReceiver", "SelectiveRepeatSender", "SentPayload"]
 
 _HALF = limits.SEQ_MOD // 2
 
@@ -32,7 +32,7 @@ def nearest_of_six_bits(wire: int, reference: int) -> int:
     return reference + (wire - reference + 32) % 64 - 32
 
 
-class Sent:
+class SentPayload:
     """One payload on its way."""
 
     __slots__ = ("count", "lost", "masked", "payload", "sent_at", "seq", "size", "times")
@@ -52,7 +52,7 @@ class Sent:
         self.lost = False
 
 
-class LaneSender:
+class SelectiveRepeatSender:
     """Gives out payloads to send, first the lost ones, and keeps them until they are acknowledged."""
 
     def __init__(self) -> None:
@@ -62,9 +62,9 @@ class LaneSender:
         """Payload bytes given out and not acknowledged."""
         self.repeated = 0
         """Transmissions that were repetitions."""
-        self._out: dict[int, Sent] = {}
+        self._out: dict[int, SentPayload] = {}
         self._lost: list[int] = []  # heap of sequence numbers to repeat, oldest first
-        self._fresh: deque[Sent] = deque()  # outstanding in the order of their transmission count
+        self._fresh: deque[SentPayload] = deque()  # outstanding in the order of their transmission count
 
     @property
     def outstanding(self) -> bool:
@@ -78,15 +78,15 @@ class LaneSender:
     def has_lost(self) -> bool:
         return bool(self._lost)
 
-    def push(self, payload: bytes) -> Sent:
+    def push(self, payload: bytes) -> SentPayload:
         """Number a new payload."""
-        sent = Sent(self.next_seq, payload)
+        sent = SentPayload(self.next_seq, payload)
         self._out[self.next_seq] = sent
         self.next_seq += 1
         self.bytes_in_flight += len(payload)
         return sent
 
-    def next_lost(self) -> Sent | None:
+    def next_lost(self) -> SentPayload | None:
         """Take the oldest lost payload for repetition."""
         while self._lost:
             sent = self._out.get(heappop(self._lost))
@@ -96,7 +96,7 @@ class LaneSender:
                 return sent
         return None
 
-    def lose_again(self, sent: Sent) -> None:
+    def put_back(self, sent: SentPayload) -> None:
         """A payload taken for repetition cannot go now."""
         sent.lost = True
         self.repeated -= 1
@@ -110,7 +110,7 @@ class LaneSender:
             sent.lost, sent.count = True, -1
             heappush(self._lost, seq)
 
-    def transmitted(self, sent: Sent, count: int, sent_at: float, size: int) -> None:
+    def transmitted(self, sent: SentPayload, count: int, sent_at: float, size: int) -> None:
         """The last byte of a transmission was handed over."""
         if sent.seq not in self._out:
             return  # acknowledged meanwhile: an earlier transmission had arrived after all
@@ -118,7 +118,7 @@ class LaneSender:
         sent.times += 1
         self._fresh.append(sent)
 
-    def acknowledged(self, expected: int, ranges: tuple[tuple[int, int], ...]) -> list[Sent] | None:
+    def acknowledged(self, expected: int, ranges: tuple[tuple[int, int], ...]) -> list[SentPayload] | None:
         """Take an acknowledgement (wire numbers).
 
         :returns: the payloads newly acknowledged, in no order; None when it claims what was never sent.
@@ -126,7 +126,7 @@ class LaneSender:
         upto = nearest(expected, self.base)
         if upto > self.next_seq:
             return None
-        new: list[Sent] = []
+        new: list[SentPayload] = []
         while self.base < upto:
             self._settle(self.base, new)
             self.base += 1
@@ -139,23 +139,23 @@ class LaneSender:
                 self._settle(seq, new)
         return new
 
-    def acknowledged_shortly(self, six_bits: int) -> list[Sent] | None:
+    def acknowledged_shortly(self, six_bits: int) -> list[SentPayload] | None:
         """Take the next number that the peer expects, modulo 64. Where more than 31 are in flight that may be read as less
         than it says, never as more: what the peer expects is not below what it has acknowledged before."""
         return self.acknowledged(nearest_of_six_bits(six_bits, self.base) % limits.SEQ_MOD, ())
 
-    def _settle(self, seq: int, new: list[Sent]) -> None:
+    def _settle(self, seq: int, new: list[SentPayload]) -> None:
         sent = self._out.pop(seq, None)
         if sent is not None:
             self.bytes_in_flight -= len(sent.payload)
             new.append(sent)
 
-    def lose_before(self, count: int) -> list[Sent]:
+    def lose_before(self, count: int) -> list[SentPayload]:
         """Everything whose last transmission came before ``count`` and is still unacknowledged is lost.
 
         :returns: what is newly lost.
         """
-        lost: list[Sent] = []
+        lost: list[SentPayload] = []
         fresh = self._fresh
         while fresh and (fresh[0].count < count or fresh[0].seq not in self._out):
             sent = fresh.popleft()
@@ -174,7 +174,7 @@ class LaneSender:
         return fresh[0].sent_at if fresh else None
 
 
-class LaneReceiver:
+class SelectiveRepeatReceiver:
     """Puts payloads back into order and knows what is missing."""
 
     def __init__(self) -> None:

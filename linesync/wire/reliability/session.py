@@ -12,13 +12,13 @@ from ..events import Event, FrameFound
 from ..framing import frames
 from ..framing.frames import Ack, Hello, Lane
 from ..framing.payload import raw_room
-from ..framing.transparency import AS_BEFORE, AS_THEY_COME, Alphabet
-from .frame_size import Sizing
-from .handshake import Local
+from ..framing.transparency import READ_EIGHT_BITS, READ_SEVEN_BITS, TransparencyProbe
+from .frame_size import FrameSizer
+from .handshake import LocalParameters
 from .pacing import Pacer
 from .round_trip import RoundTrip
-from .selective_repeat import LaneReceiver, LaneSender, Sent
-from .transmit_queue import Outgoing
+from .selective_repeat import SelectiveRepeatReceiver, SelectiveRepeatSender, SentPayload
+from .transmit_queue import OutgoingFrame
 
 __all__ = ["Session"]
 
@@ -37,15 +37,15 @@ class Session:
     """
 
     def __init__(
-        self, *, local: Local, nonce: str, peer: Hello, seeds: tuple[int, int], rate: float | None, now: float
+        self, *, local: LocalParameters, nonce: str, peer: Hello, seeds: tuple[int, int], rate: float | None, now: float
     ) -> None:
         self.nonce = nonce
         self.peer = peer
         self.seed_out, self.seed_in = seeds
         clean = "p" in local.flags and "p" in peer.flags
         self.eight = clean and "q" in peer.flags and "q" in local.flags
-        self.alphabet = Alphabet(wanted=not clean and "m" in peer.flags and "m" in local.flags)
-        self.as_they_come: bool | None = None
+        self.alphabet = TransparencyProbe(wanted=not clean and "m" in peer.flags and "m" in local.flags)
+        self.wants_eight_bits: bool | None = None
         """How the peer wants its bytes read on this line: as they come, or seven bits; None where it has not said."""
         self.line_alters = False
         """The line we hear the peer on sets the eighth bit."""
@@ -61,11 +61,11 @@ class Session:
             zstd="s" in local.flags and "s" in peer.flags,
             whole=rate is None,
         )
-        self.senders = {lane: LaneSender() for lane in Lane}
-        self.receivers = {lane: LaneReceiver() for lane in Lane}
+        self.senders = {lane: SelectiveRepeatSender() for lane in Lane}
+        self.receivers = {lane: SelectiveRepeatReceiver() for lane in Lane}
         most = max(int(rate * limits.BULK_TIME), limits.BASIC_FRAME) if rate else peer.frame
         # Nothing is gained beyond our own longest frame, and four digits of length must hold an escaped one.
-        self.sizing = Sizing(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
+        self.frame_sizer = FrameSizer(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
         self.round_trip = RoundTrip()
         self.broken = ""
         """A sentence once the peer has done what no right peer does."""
@@ -87,7 +87,7 @@ class Session:
         # Two ends that ask at the same moment again and again would meet on a two-wire line, each time.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: number, transmission count, when it left
-        self._replies: list[Outgoing] = []
+        self._replies: list[OutgoingFrame] = []
         self._masked_lost = 0  # frames in that form lost since the last one that arrived
         self._control_time = 0.0  # how long the longest control frame takes on the line, seconds
         self._data_went = False  # the last control frame was prompt data: an acknowledgement may go before the next
@@ -120,7 +120,7 @@ class Session:
         elif kind == frames.PROBE:
             self._reply(frames.PROBED, frames.probed_body(found.length))
         elif kind == frames.PROBED:
-            self.sizing.probe_answered(frames.read_probed(body))
+            self.frame_sizer.probe_answered(frames.read_probed(body))
         elif kind == frames.TRY:
             self._receive_try(frames.read_group(body))
         elif kind == frames.TRIED:
@@ -146,22 +146,22 @@ class Session:
         self._settle(self.senders[lane].acknowledged(data.ack, ()), (lane,), pacer, now, age=None)
 
     def _receive_try(self, group: int) -> None:
-        if group in (AS_THEY_COME, AS_BEFORE):
-            if self.line_alters and group == AS_THEY_COME:
+        if group in (READ_EIGHT_BITS, READ_SEVEN_BITS):
+            if self.line_alters and group == READ_EIGHT_BITS:
                 return
-            self.as_they_come = group == AS_THEY_COME
-        if group != AS_BEFORE:
+            self.wants_eight_bits = group == READ_EIGHT_BITS
+        if group != READ_SEVEN_BITS:
             self._reply(frames.TRIED, frames.tried_body(group))
 
     def _receive_tried(self, group: int) -> None:
-        if group == AS_BEFORE:
+        if group == READ_SEVEN_BITS:
             self.alphabet.begin()  # the peer reads seven bits, on another line of its own
         else:
             self.alphabet.answered(group)
-        self.sizing.mended = self.alphabet.escapes is not None
+        self.frame_sizer.repaired = self.alphabet.escapes is not None
 
     def _reply(self, kind: bytes, body: bytes) -> None:
-        self._replies.append(Outgoing(frames.encode(kind, body, self.seed_out), kind))
+        self._replies.append(OutgoingFrame(frames.encode(kind, body, self.seed_out), kind))
         del self._replies[:-_REPLIES]
 
     def _owe_ack(self, lane: Lane, length: int, pacer: Pacer, now: float, *, urgent: bool) -> None:
@@ -178,7 +178,7 @@ class Session:
         self._ack_at[lane] = now + delay if due is None else min(due, now + delay)
 
     def _receive_ack(self, ack: Ack, length: int, pacer: Pacer, now: float) -> None:
-        new: list[Sent] | None = []
+        new: list[SentPayload] | None = []
         for lane, (expected, ranges) in ((Lane.PROMPT, ack.prompt), (Lane.BULK, ack.bulk)):
             settled = self.senders[lane].acknowledged(expected, ranges)
             new = None if settled is None or new is None else new + settled
@@ -187,7 +187,7 @@ class Session:
             self.round_trip.backoff = 0
             self._poll = (number, -1, sent_at)
             if new is not None:
-                poll = Sent(-1, b"")
+                poll = SentPayload(-1, b"")
                 poll.count, poll.sent_at, poll.times = count, sent_at, 1
                 new.append(poll)
         on_its_way = length / pacer.rate if pacer.rate else 0.0
@@ -195,7 +195,7 @@ class Session:
 
     def _settle(
         self,
-        new: list[Sent] | None,
+        new: list[SentPayload] | None,
         lanes: tuple[Lane, ...],
         pacer: Pacer,
         now: float,
@@ -227,17 +227,17 @@ class Session:
             self._masked_lost += sum(sent.masked for sent in lost)
             if lane is Lane.BULK:
                 for _ in lost:
-                    self.sizing.lost()
+                    self.frame_sizer.lost()
         if any(sent.masked for sent in new):
             self._masked_lost = 0
         elif self._masked_lost >= _DISAPPOINTED:
             self._masked_lost = 0
-            self.alphabet.disappointed()
-            self.sizing.mended = False
+            self.alphabet.revert_to_base64()
+            self.frame_sizer.repaired = False
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
-    def next_control(self, inside: bool, now: float, departs: float) -> Outgoing | None:
+    def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
         """The next frame that must not wait: the prompt lane, in turn with replies, acknowledgements and polls.
 
         :param departs: when what is handed over now begins to leave, seconds.
@@ -252,7 +252,7 @@ class Session:
         if self._replies:
             return self._replies.pop(0)
         if self._answer_now or any(due is not None and due <= now for due in self._ack_at.values()):
-            return self._short_ack() or Outgoing(self._ack_frame(now, departs), frames.ACK)
+            return self._short_ack() or OutgoingFrame(self._ack_frame(now, departs), frames.ACK)
         if self.poll_wanted:
             return self.next_poll()
         if after_data:
@@ -274,39 +274,39 @@ class Session:
 
     def next_prompt(self, now: float) -> bytes | None:
         """Where :meth:`prompt_alone`: the next frame, given out as a whole; None for nothing."""
-        outgoing = self._next_data(Lane.PROMPT, self.sizing.agreed, False, now)
+        outgoing = self._next_data(Lane.PROMPT, self.frame_sizer.agreed, False, now)
         if outgoing is None:
             return None
         self.transmitted(outgoing, now)
         return outgoing.data
 
-    def _next_prompt(self, inside: bool, now: float) -> Outgoing | None:
-        length = self.sizing.agreed if self.clean and not inside else limits.CONTROL_FRAME
+    def _next_prompt(self, inside: bool, now: float) -> OutgoingFrame | None:
+        length = self.frame_sizer.agreed if self.clean and not inside else limits.CONTROL_FRAME
         return self._next_data(Lane.PROMPT, length, inside, now)
 
-    def next_poll(self) -> Outgoing | None:
+    def next_poll(self) -> OutgoingFrame | None:
         """The poll that is wanted, if one is."""
         if not self.poll_wanted:
             return None
         self.poll_wanted, self._polling = False, True
         number = self._poll[0] % 31 + 1
         text = frames.encode(frames.POLL, frames.poll_body(number), self.seed_out)
-        return Outgoing(text, frames.POLL, poll=number)
+        return OutgoingFrame(text, frames.POLL, poll=number)
 
-    def next_bulk(self, now: float, pacer: Pacer) -> Outgoing | None:
+    def next_bulk(self, now: float, pacer: Pacer) -> OutgoingFrame | None:
         """The next frame of the bulk lane, or a probe."""
         tried = self.alphabet.next_try(2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
         if tried is not None:
-            return Outgoing(frames.encode(frames.TRY, frames.try_body(*tried), self.seed_out), frames.TRY)
-        size = self.sizing.next_probe()
+            return OutgoingFrame(frames.encode(frames.TRY, frames.try_body(*tried), self.seed_out), frames.TRY)
+        size = self.frame_sizer.next_probe()
         if size:
             length = size / pacer.rate if pacer.rate else 0.0
-            self.sizing.probe_sent(length + 2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
-            return Outgoing(frames.encode(frames.PROBE, frames.probe_body(size), self.seed_out), frames.PROBE)
+            self.frame_sizer.probe_sent(length + 2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
+            return OutgoingFrame(frames.encode(frames.PROBE, frames.probe_body(size), self.seed_out), frames.PROBE)
         sender = self.senders[Lane.BULK]
         if not sender.has_lost and sender.bytes_in_flight >= self._flight_room(pacer):
             return None
-        return self._next_data(Lane.BULK, self.sizing.length, False, now)
+        return self._next_data(Lane.BULK, self.frame_sizer.length, False, now)
 
     def _flight_room(self, pacer: Pacer) -> float:
         """Bulk payload bytes that may be unacknowledged: two round trips' worth on a line with a rate, so that a line
@@ -314,16 +314,16 @@ class Session:
         if pacer.rate is None:
             return limits.WINDOW_BYTES
         wait = limits.ACK_DELAY_MAX + 0.1 + 2 * min(self.round_trip.value, 2.0)
-        return max(pacer.rate * wait, 4 * self.sizing.length)
+        return max(pacer.rate * wait, 4 * self.frame_sizer.length)
 
-    def _next_data(self, lane: Lane, length: int, inside: bool, now: float) -> Outgoing | None:
+    def _next_data(self, lane: Lane, length: int, inside: bool, now: float) -> OutgoingFrame | None:
         sender = self.senders[lane]
         if sender.has_lost:
             sent = sender.next_lost()
             if sent is not None:
                 outgoing = self._data_frame(lane, sender, sent, now)
                 if inside and len(outgoing.data) > limits.CONTROL_FRAME:
-                    sender.lose_again(sent)
+                    sender.put_back(sent)
                     return None
                 return outgoing
         if not self.mux.wants(lane) or not sender.window_open:
@@ -342,7 +342,7 @@ class Session:
             return raw_room(text, eight=False)
         return self.alphabet.escapes.room(text - 2)
 
-    def _data_frame(self, lane: Lane, sender: LaneSender, sent: Sent, now: float) -> Outgoing:
+    def _data_frame(self, lane: Lane, sender: SelectiveRepeatSender, sent: SentPayload, now: float) -> OutgoingFrame:
         receiver = self.receivers[lane]
         numbers = sent.seq % limits.SEQ_MOD, receiver.expected % limits.SEQ_MOD
         escapes = self.alphabet.escapes
@@ -356,7 +356,7 @@ class Session:
             body = frames.data_body(*numbers, sent.payload, eight=self.eight)
         if not receiver.has_gap and self._measured_lately(now):
             self._ack_at[lane] = None  # it rides on this frame
-        return Outgoing(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
+        return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
 
     def _measured_lately(self, now: float) -> bool:
         """The peer had a full acknowledgement a short while ago: what rides on data does not tell it how late we were,
@@ -367,7 +367,7 @@ class Session:
         apart = max(apart, min(limits.MEASURE_COST * time, limits.MEASURE_MOST))
         return few or now - self._ack_sent < apart
 
-    def _short_ack(self) -> Outgoing | None:
+    def _short_ack(self) -> OutgoingFrame | None:
         """An acknowledgement of the next numbers alone, where there is little else to say."""
         if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW:
             return None
@@ -377,7 +377,7 @@ class Session:
         both = self._ack_at[Lane.BULK] is not None
         self._ack_at = dict.fromkeys(Lane)
         body = frames.short_ack_body(prompt.expected, bulk.expected if both else None)
-        return Outgoing(frames.encode(frames.SHORT_ACK, body, self.seed_out), frames.SHORT_ACK)
+        return OutgoingFrame(frames.encode(frames.SHORT_ACK, body, self.seed_out), frames.SHORT_ACK)
 
     def _ack_frame(self, now: float, departs: float) -> bytes:
         self._answer_now = self._ack_whole = False
@@ -392,7 +392,7 @@ class Session:
         )
         return frames.encode(frames.ACK, ack.body(), self.seed_out)
 
-    def transmitted(self, outgoing: Outgoing, leaves_at: float) -> None:
+    def transmitted(self, outgoing: OutgoingFrame, leaves_at: float) -> None:
         """A frame's last byte was handed over and leaves at that time."""
         self._count += 1
         if outgoing.poll:
@@ -404,7 +404,7 @@ class Session:
             size = len(outgoing.data)
             outgoing.sender.transmitted(outgoing.sent, self._count, leaves_at, size)
             if outgoing.kind in frames.BULK_KINDS:
-                self.sizing.sent(size)
+                self.frame_sizer.sent(size)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -417,7 +417,13 @@ class Session:
         """There is a frame to send now."""
         if pacer.rate is None and self.prompt_alone(now):
             return self.mux.wants(Lane.PROMPT) and self.senders[Lane.PROMPT].window_open
-        if self._replies or self._answer_now or self.poll_wanted or self.alphabet.waiting or self.sizing.next_probe():
+        if (
+            self._replies
+            or self._answer_now
+            or self.poll_wanted
+            or self.alphabet.waiting
+            or self.frame_sizer.next_probe()
+        ):
             return True
         if any(due is not None and due <= now for due in self._ack_at.values()):
             return True
@@ -443,13 +449,13 @@ class Session:
         poll_at = self._poll_at()
         if poll_at is not None:
             times.append(poll_at)
-        times += [at for at in (self.sizing.retry_at, self.alphabet.retry_at) if at is not None]
+        times += [at for at in (self.frame_sizer.retry_at, self.alphabet.retry_at) if at is not None]
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> None:
-        self.sizing.handle_timer(now)
+        self.frame_sizer.handle_timer(now)
         self.alphabet.handle_timer(now)
-        self.sizing.mended = self.alphabet.escapes is not None
+        self.frame_sizer.repaired = self.alphabet.escapes is not None
         poll_at = self._poll_at()
         if poll_at is not None and now >= poll_at:
             if self._poll[1] >= 0:
@@ -472,10 +478,10 @@ class Session:
     def line_changed(self) -> None:
         """There is another line: what the earlier one carried says nothing of it."""
         self.alphabet.begin()
-        self.sizing.mended = False
-        if self.as_they_come:
-            self._reply(frames.TRIED, frames.tried_body(AS_BEFORE))
-        self.as_they_come = None
+        self.frame_sizer.repaired = False
+        if self.wants_eight_bits:
+            self._reply(frames.TRIED, frames.tried_body(READ_SEVEN_BITS))
+        self.wants_eight_bits = None
 
     def line_gone(self) -> None:
         """The line was lost: what was in flight on it will not arrive. It is lost, not late."""

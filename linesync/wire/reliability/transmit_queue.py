@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 from ... import limits
 from ..framing.digits import read_counted
-from .selective_repeat import LaneSender, Sent
+from .selective_repeat import SelectiveRepeatSender, SentPayload
 
-__all__ = ["Outbox", "Outgoing"]
+__all__ = ["OutgoingFrame", "TransmitQueue"]
 
 _HEAD = 6  # bytes in which the start, the kind and the length of any frame have been sent
 _FLOOD = 8 * limits.CONTROL_FRAME  # bytes of control on end after which bulk has a turn
 
 
-class Outgoing:
+class OutgoingFrame:
     """One frame on its way out."""
 
     __slots__ = ("at", "data", "kind", "poll", "sender", "sent")
@@ -29,8 +29,8 @@ class Outgoing:
         data: bytes,
         kind: bytes,
         *,
-        sender: LaneSender | None = None,
-        sent: Sent | None = None,
+        sender: SelectiveRepeatSender | None = None,
+        sent: SentPayload | None = None,
         poll: int = 0,
     ) -> None:
         self.data = data
@@ -56,10 +56,10 @@ class Outgoing:
         return _HEAD <= self.at < len(self.data) - 1
 
 
-Source = Callable[[bool], Outgoing | None]
+Source = Callable[[bool], OutgoingFrame | None]
 
 
-class Outbox:
+class TransmitQueue:
     """Gives out bytes, at most so many at a time.
 
     :param control: gives the next control frame; its argument says that a bulk frame is half sent, so that the frame
@@ -68,12 +68,12 @@ class Outbox:
     :param done: is told when a frame's last byte was given out, with the count of bytes given out before it ended.
     """
 
-    def __init__(self, control: Source, bulk: Source, done: Callable[[Outgoing, int], None]) -> None:
+    def __init__(self, control: Source, bulk: Source, done: Callable[[OutgoingFrame, int], None]) -> None:
         self._next_control = control
         self._next_bulk = bulk
         self._done = done
-        self._control: Outgoing | None = None
-        self._bulk: Outgoing | None = None
+        self._control: OutgoingFrame | None = None
+        self._bulk: OutgoingFrame | None = None
         self._on_end = 0  # bytes of control since bulk had its turn
         self._turn = 0  # bytes of bulk in the turn that it has
         self.nest = False
@@ -111,14 +111,14 @@ class Outbox:
                 self._done(frame, given)
         return b"".join(out)
 
-    def _had_turn(self, size: int, frame: Outgoing) -> None:
+    def _had_turn(self, size: int, frame: OutgoingFrame) -> None:
         """Bulk's turn after a flood lasts for a control frame's bytes, in however many pieces the line takes them."""
         self._turn += size
         flooded = self._on_end >= _FLOOD and self._turn < limits.CONTROL_FRAME and frame.at < len(frame.data)
         if frame.at > _HEAD and not flooded:
             self._on_end = self._turn = 0
 
-    def _most(self, frame: Outgoing) -> int:
+    def _most(self, frame: OutgoingFrame) -> int:
         """How many bytes of a frame go before the next look at what comes first."""
         if frame.at < _HEAD:
             return _HEAD - frame.at
@@ -126,7 +126,7 @@ class Outbox:
             return max(limits.CONTROL_FRAME - self._turn, 1)
         return len(frame.data)
 
-    def _pick(self) -> Outgoing | None:
+    def _pick(self) -> OutgoingFrame | None:
         if self._control is not None:
             return self._control
         if self._on_end >= _FLOOD:

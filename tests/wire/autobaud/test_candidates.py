@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from linesync import limits
-from linesync.wire.autobaud.candidates import Ladder
+from linesync.wire.autobaud.candidates import CandidateRates
 
 BASE, RATES = 115200, (230400, 460800, 921600)
 
 
-def ladder(*peer: int) -> Ladder:
-    made = Ladder(BASE, RATES)
+def ladder(*peer: int) -> CandidateRates:
+    made = CandidateRates(BASE, RATES)
     if peer:
         made.peer_takes(frozenset(peer))
     return made

@@ -13,10 +13,10 @@ from linesync import limits
 from linesync.testing.faults import Faults
 from linesync.testing.virtual import VirtualLine
 from linesync.wire.autobaud import states
-from linesync.wire.autobaud.controller import Climbing
+from linesync.wire.autobaud.controller import AutobaudController
 from linesync.wire.autobaud.rate_frames import RateFrame, rate_set, read_rate_set
 from linesync.wire.autobaud.states import TRANSITIONS
-from linesync.wire.events import RateStands, SessionUp
+from linesync.wire.events import RateChanged, SessionUp
 from linesync.wire.framing import frames
 from linesync.wire.framing.frames import Lane
 
@@ -165,7 +165,7 @@ def test_a_rate_that_one_port_does_not_take_is_left_out() -> None:
     line = climbing_line(takes=(230400, 460800, 921600), takes_b=(230400, 921600))
     line.establish()
     stays_at(line, TOP, 1, within=1.0)
-    assert [event.baud for event in line.a.seen(RateStands)] == [230400, 921600]
+    assert [event.baud for event in line.a.seen(RateChanged)] == [230400, 921600]
 
 
 def test_an_end_that_was_not_told_to_climb_is_not_asked() -> None:
@@ -369,7 +369,7 @@ def test_noise_on_an_idle_line_does_not_cost_the_rate() -> None:
         line.at(line.now + second + 0.5, lambda: line.inject("b", noise.randbytes(60)))
         line.at(line.now + second + 0.7, lambda: line.inject("a", noise.randbytes(60)))
     line.run(25)
-    assert at(line, TOP)() and len(line.a.seen(RateStands)) == 3
+    assert at(line, TOP)() and len(line.a.seen(RateChanged)) == 3
 
 
 def test_a_goodbye_brings_both_back_to_the_first_rate() -> None:
@@ -451,7 +451,7 @@ def test_whatever_happens_they_meet_again(
 def test_the_machine_alone_never_wants_what_its_port_does_not_take() -> None:
     rng = random.Random(5)
     for _ in range(300):
-        end = Climbing(base=115200, rates=RATES)
+        end = AutobaudController(base=115200, rates=RATES)
         end.session_up(leads=rng.random() < 0.5, able=True, now=0.0)
         now = 0.0
         for _ in range(80):
@@ -468,7 +468,7 @@ def test_the_machine_alone_never_wants_what_its_port_does_not_take() -> None:
             elif choice == 5:
                 end.heard(now)
             elif end.wanted is not None:
-                end.given = end.wanted
-                end.changed(end.given, now)
+                end.requested = end.wanted
+                end.changed(end.requested, now)
             assert end.wanted is None or end.wanted in (115200, *RATES)
-            assert end.baud in (115200, *RATES) and len(end._trial.waiting) <= 40
+            assert end.baud in (115200, *RATES) and len(end._trial.pending) <= 40

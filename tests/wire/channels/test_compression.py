@@ -11,13 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from linesync import limits
-from linesync.wire.channels.compression import PRESET, TextReader, TextWriter, Unzipper, Zipper
+from linesync.wire.channels.compression import (
+    PRESET,
+    DataCompressor,
+    DataDecompressor,
+    TextCompressor,
+    TextDecompressor,
+)
 from linesync.wire.channels.mux import Mux
 from linesync.wire.events import ChannelClosed, ChannelData, ChannelMessage, ChannelOpened, Event
 from linesync.wire.framing import frames
 from linesync.wire.framing.digits import counted
 from linesync.wire.framing.frames import Lane
-from linesync.wire.reliability.selective_repeat import LaneSender
+from linesync.wire.reliability.selective_repeat import SelectiveRepeatSender
 
 from ..profiles import examples
 from ..traffic import ready, send_all
@@ -112,7 +118,7 @@ TestCompressedMuxMachine.settings = examples(60, 3000, steps=40)
 @given(st.lists(st.tuples(st.sampled_from((b"%d.%d sem x -%d", b"%d ok %d%d", b"- gone %d %d \xff %d")),
                           st.tuples(*[st.integers(0, 2**34)] * 3)), max_size=30))  # fmt: skip
 def test_texts_told_by_their_number_come_back_as_they_were(said: list[tuple[bytes, tuple[int, int, int]]]) -> None:
-    writer, reader = TextWriter(), TextReader()
+    writer, reader = TextCompressor(), TextDecompressor()
     for template, numbers in said:
         text = template % numbers
         code = writer.recall(text, 100)
@@ -130,14 +136,20 @@ def test_texts_told_by_their_number_come_back_as_they_were(said: list[tuple[byte
 def test_data_cut_anywhere_before_and_after_is_put_together_again(
     takes: list[int], cuts: list[int], noise: bool
 ) -> None:
-    source, zipper, unzipper, at, out = _NOISE if noise else _PROSE, Zipper(), Unzipper(), 0, b""
+    source, compressor, decompressor, at, out = (
+        _NOISE if noise else _PROSE,
+        DataCompressor(),
+        DataDecompressor(),
+        0,
+        b"",
+    )
     for number, size in enumerate(takes):
         piece = source[at : at + size]
-        if not zipper.put(piece):
+        if not compressor.put(piece):
             continue
         at += size
-        while zipper.out:
-            data = unzipper.take(zipper.take(cuts[number % len(cuts)]), 5000)
+        while compressor.out:
+            data = decompressor.take(compressor.take(cuts[number % len(cuts)]), 5000)
             assert data is not None
             out += data
     assert out == source[:at]
@@ -410,7 +422,7 @@ def test_running_a_command_that_was_run_before_takes_less_than_a_hundred_bytes_i
 
 @given(st.integers(0, 5000), st.integers(0, 1000), st.integers(0, 1000))
 def test_a_short_acknowledgement_is_never_read_as_more_than_it_says(base: int, known: int, more: int) -> None:
-    sender = LaneSender()
+    sender = SelectiveRepeatSender()
     sender.base = sender.next_seq = base
     for _ in range(known + more):
         sender.push(b"")
@@ -488,15 +500,15 @@ def test_zstandard_makes_less_of_texts_than_zlib() -> None:
 def test_a_bomb_of_zstandard_is_stopped_at_the_credit_and_what_is_none_ends_the_session() -> None:
     import zstandard
 
-    from linesync.wire.channels.compression import ZstdUnzipper
+    from linesync.wire.channels.compression import ZstdDataDecompressor
 
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     assert len(bomb) < 30_000
-    assert ZstdUnzipper().take(bomb, 1 << 16) is None
+    assert ZstdDataDecompressor().take(bomb, 1 << 16) is None
     wide = zstandard.ZstdCompressionParameters.from_level(3, window_log=24)
     far = zstandard.ZstdCompressor(compression_params=wide).compressobj().compress(_NOISE * 3)
     for piece in (far, b"no zstandard at all"):
-        assert ZstdUnzipper().take(piece, 1 << 22) is None
+        assert ZstdDataDecompressor().take(piece, 1 << 22) is None
     assert not _pair(zstd=True)[0].receive(Lane.BULK, _OPENED + _record(b"4", 2, b"no zstandard at all"))
     assert not _pair(zstd=True)[0].receive(Lane.BULK, _OPENED + _record(b"4", 2, bomb))
 

@@ -15,19 +15,19 @@ from linesync.wire.framing import frames
 from linesync.wire.framing.encoded import Encoded
 from linesync.wire.framing.frames import Lane
 from linesync.wire.framing.payload import decode_eight, encode_eight
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 from ..pipes import Pipes
 
 
-def _pipe_end(role: str, boot: str = "bootlast") -> Local:
+def _pipe_end(role: str, boot: str = "bootlast") -> LocalParameters:
     return local_end(role, clean=True, boot=boot)
 
 
 class Way(Pipes):
     """A sender, a hub between two pipes, and a receiver; the hub takes each piece from one to the other."""
 
-    def __init__(self, last: Local) -> None:
+    def __init__(self, last: LocalParameters) -> None:
         self.got = b""
         self.ended = False
         super().__init__(_pipe_end("c", "bootfrst"), _pipe_end("l", "boothub1"), _pipe_end("l", "boothub2"), last)
@@ -118,12 +118,12 @@ def test_the_hub_makes_no_text_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("what", "last"),
     [
-        ("without the form", Local(role="c", boot="bootlast", frame=65536, credit=1_000_000, flags="np")),
-        ("with shorter frames", Local(role="c", boot="bootlast", frame=5000, credit=1_000_000, flags="nqp")),
-        ("with little credit", Local(role="c", boot="bootlast", frame=65536, credit=3000, flags="nqp")),
+        ("without the form", LocalParameters(role="c", boot="bootlast", frame=65536, credit=1_000_000, flags="np")),
+        ("with shorter frames", LocalParameters(role="c", boot="bootlast", frame=5000, credit=1_000_000, flags="nqp")),
+        ("with little credit", LocalParameters(role="c", boot="bootlast", frame=65536, credit=3000, flags="nqp")),
     ],
 )
-def test_a_receiver_that_takes_it_otherwise_gets_the_same_bytes(what: str, last: Local) -> None:
+def test_a_receiver_that_takes_it_otherwise_gets_the_same_bytes(what: str, last: LocalParameters) -> None:
     way, pieces = Way(last), _file(3, pieces=2)
     way.send(*pieces)
     way.run(20.0)

@@ -11,12 +11,12 @@ from linesync.testing.virtual import tokens
 from linesync.wire.framing.check import session_seed
 from linesync.wire.framing.frames import Hello
 from linesync.wire.reliability import handshake as hs
-from linesync.wire.reliability.handshake import Handshake, Local
+from linesync.wire.reliability.handshake import Handshake, LocalParameters
 
 
 def _end(role: str = "l") -> Handshake:
     token = tokens(random.Random(role))
-    return Handshake(Local(role=role, boot=f"boot-{role}--", frame=512, credit=4096, flags="n"), token)
+    return Handshake(LocalParameters(role=role, boot=f"boot-{role}--", frame=512, credit=4096, flags="n"), token)
 
 
 def _peer(nonce: str = "PEERPEER", peer: str = "", role: str = "c") -> Hello:

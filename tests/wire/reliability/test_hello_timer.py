@@ -5,23 +5,25 @@ from __future__ import annotations
 from itertools import count, pairwise
 
 from linesync import limits
-from linesync.wire.reliability.handshake import Handshake, Local
-from linesync.wire.reliability.hello_timer import Calling
+from linesync.wire.reliability.handshake import Handshake, LocalParameters
+from linesync.wire.reliability.hello_timer import HelloTimer
 
 
-def calling(role: str) -> Calling:
+def calling(role: str) -> HelloTimer:
     tokens = (f"token{number:03}" for number in count())
-    return Calling(Handshake(Local(role=role, boot="boot0000", frame=127, credit=256, flags=""), lambda: next(tokens)))
+    return HelloTimer(
+        Handshake(LocalParameters(role=role, boot="boot0000", frame=127, credit=256, flags=""), lambda: next(tokens))
+    )
 
 
-def gaps(end: Calling, calls: int, *, again: bool) -> list[float]:
+def gaps(end: HelloTimer, calls: int, *, again: bool) -> list[float]:
     """Seconds between so many calls, each of which is said at once."""
     times = []
     end.begin(5.0)
     for _ in range(calls):
-        assert end.at is not None
-        times.append(end.at)
-        end.handle_timer(end.at, again=again)
+        assert end.due is not None
+        times.append(end.due)
+        end.handle_timer(end.due, again=again)
         assert len(end.hellos) == 1
         end.hellos.clear()
     return [round(late - early, 6) for early, late in pairwise(times)]
@@ -39,7 +41,7 @@ def test_a_listener_never_calls() -> None:
     end = calling("l")
     end.begin(0.0)
     end.handle_timer(1000.0, again=False)
-    assert end.at is None and not end.hellos
+    assert end.due is None and not end.hellos
 
 
 def test_a_call_that_was_not_said_yet_is_not_made_twice() -> None:

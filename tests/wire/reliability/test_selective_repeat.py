@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from linesync import limits
-from linesync.wire.reliability.selective_repeat import LaneReceiver, LaneSender, Sent
+from linesync.wire.reliability.selective_repeat import SelectiveRepeatReceiver, SelectiveRepeatSender, SentPayload
 
 from ..profiles import examples
 
@@ -18,7 +18,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sender, self.receiver = LaneSender(), LaneReceiver()
+        self.sender, self.receiver = SelectiveRepeatSender(), SelectiveRepeatReceiver()
         # Near the wrap of the numbers on the line.
         self.sender.next_seq = self.sender.base = self.receiver.expected = limits.SEQ_MOD - 5
         self.pushed: list[bytes] = []
@@ -28,7 +28,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.count = 0
         self.arrived = -1
 
-    def _transmit(self, sent: Sent) -> None:
+    def _transmit(self, sent: SentPayload) -> None:
         self.count += 1
         self.sender.transmitted(sent, self.count, 0.0, len(sent.payload))
         self.line.append((self.count, sent.seq % limits.SEQ_MOD, sent.payload))
@@ -104,7 +104,7 @@ TestLaneMachine.settings = examples(60, 5000, steps=60)
 
 
 def test_an_acknowledgement_of_what_was_never_sent_is_refused() -> None:
-    sender = LaneSender()
+    sender = SelectiveRepeatSender()
     sender.push(b"x")
     assert sender.acknowledged(2, ()) is None
     assert sender.acknowledged(0, ((1, 5),)) is None
@@ -112,7 +112,7 @@ def test_an_acknowledgement_of_what_was_never_sent_is_refused() -> None:
 
 
 def test_only_what_came_before_an_arrival_is_lost() -> None:
-    sender = LaneSender()
+    sender = SelectiveRepeatSender()
     sent = [sender.push(b"%d" % n) for n in range(5)]
     for count, one in enumerate(sent):
         sender.transmitted(one, count, 0.0, 10)
@@ -123,13 +123,13 @@ def test_only_what_came_before_an_arrival_is_lost() -> None:
 
 
 def test_a_report_holds_as_many_ranges_as_fit() -> None:
-    receiver = LaneReceiver()
+    receiver = SelectiveRepeatReceiver()
     for seq in range(1, 60, 2):
         receiver.receive(seq, b"")
     assert receiver.report() == (0, ((1, 1),) * limits.ACK_RANGES)
 
 
 def test_frames_beyond_the_window_are_not_kept() -> None:
-    receiver = LaneReceiver()
+    receiver = SelectiveRepeatReceiver()
     assert receiver.receive(limits.WINDOW_FRAMES, b"") is None
     assert receiver.receive(limits.WINDOW_FRAMES - 1, b"") == []
