@@ -11,7 +11,7 @@ from linesync.testing.virtual import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 
-from .traffic import endless_bulk, ready, received
+from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
 AS_REAL = {"flags": local_end("c", clean=False).flags}

@@ -17,7 +17,7 @@ from linesync.runtime.identity import local_end
 from linesync.testing.fault_stages import Faults
 from linesync.wire.reliability import frame_size
 
-from .traffic import endless_bulk, ready, received
+from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
 AS_REAL = {"flags": local_end("c", clean=False).flags}

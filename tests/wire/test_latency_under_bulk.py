@@ -12,7 +12,7 @@ from linesync.testing.virtual import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 
-from .traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips
+from .kit.traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips
 
 BAUDS = (9600, 115200, 921600)
 TRIPS = {9600: 120, 115200: 150, 921600: 100}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from .life import Life
-from .profiles import SEED, lives
+from .kit.life import Life
+from .kit.profiles import SEED, lives
 
 _BATCH = 25
 

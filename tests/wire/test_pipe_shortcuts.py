@@ -14,7 +14,7 @@ from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Lane, encode
 from linesync.wire.framing.payload import decode_eight, encode_eight
 
-from .pipes import Pipes
+from .kit.pipes import Pipes
 
 _SEED = 77
 _PIECES = st.one_of(

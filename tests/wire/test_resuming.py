@@ -8,7 +8,7 @@ from linesync.runtime.identity import local_end
 from linesync.testing.fault_stages import Faults
 from linesync.wire.events import ChannelData
 
-from .traffic import endless_bulk, ready
+from .kit.traffic import endless_bulk, ready
 
 AS_REAL = {"flags": local_end("c", clean=False).flags}
 

@@ -16,7 +16,7 @@ from linesync.wire.framing import check, frames
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Lane
 
-from .traffic import NOISY, endless_bulk, ready, received, send_all
+from .kit.traffic import NOISY, endless_bulk, ready, received, send_all
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device number %d using xhci_hcd\r\n"
 

@@ -28,8 +28,8 @@ from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Hello, Lane
 from linesync.wire.link import Link
 
-from .bus import Bus
-from .traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips, send_all
+from .kit.bus import Bus
+from .kit.traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips, send_all
 
 # -- row 7: restarts, stale frames, third talkers ---------------------------------------------------------------------
 

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from linesync import limits
 from linesync.testing.faults import Faults
 from linesync.testing.virtual import VirtualLine
-from linesync.wire.autobaud import states
 from linesync.wire.autobaud.controller import AutobaudController
-from linesync.wire.autobaud.rate_frames import RateFrame, rate_set, read_rate_set
-from linesync.wire.autobaud.states import TRANSITIONS
+from linesync.wire.autobaud.rate_frames import RateFrame
 from linesync.wire.events import RateChanged, SessionUp
-from linesync.wire.framing import frames
 from linesync.wire.framing.frames import Lane
 
 RATES = (230400, 460800, 921600)
@@ -113,42 +110,6 @@ def conversation() -> list[str]:
 
 
 CONVERSATION = conversation()
-
-
-# -- the frame --------------------------------------------------------------------------------------------------------
-
-
-def test_a_rate_frame_is_read_as_it_was_written() -> None:
-    for step in "aynhtrkbw":
-        for rate in limits.CLIMB_RATES:
-            frame = RateFrame(step=step, number=31, rate=rate, value=77)
-            assert RateFrame.read(frame.body()) == frame
-
-
-def test_a_test_frame_is_as_long_as_a_control_frame_may_be() -> None:
-    for rate in limits.CLIMB_RATES:
-        body = RateFrame(step="t", number=1, rate=rate, value=11).body()
-        assert len(frames.encode(frames.RATE, body, 0)) == limits.CONTROL_FRAME
-
-
-@given(st.binary(max_size=140))
-def test_no_body_is_too_strange_to_be_read(body: bytes) -> None:
-    found = RateFrame.read(body)
-    assert found is None or found.step in "aynhtrkbw"
-
-
-def test_a_set_of_rates_is_read_as_it_was_written() -> None:
-    for chosen in (frozenset(), frozenset(RATES), frozenset(limits.CLIMB_RATES)):
-        assert read_rate_set(rate_set(chosen)) == chosen
-
-
-def test_every_state_can_be_left_and_every_trial_ends_by_itself() -> None:
-    known = {state for state, _ in TRANSITIONS}
-    assert {state for state, _ in TRANSITIONS.values()} <= known
-    for state in known - {states.RESTING, states.CHANGING, states.RETURNING, states.FALLING}:
-        assert (state, states.LATE) in TRANSITIONS, f"{state} may last for ever"
-    for state in known - {states.FALLING}:
-        assert (state, states.LOST) in TRANSITIONS, f"{state} outlives its peer"
 
 
 # -- climbing ---------------------------------------------------------------------------------------------------------

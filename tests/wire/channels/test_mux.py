@@ -21,7 +21,7 @@ from linesync.wire.events import (
 from linesync.wire.framing.digits import counted
 from linesync.wire.framing.frames import Lane
 
-from ..profiles import examples
+from ..kit.profiles import examples
 
 _CREDIT = 300
 

@@ -14,7 +14,7 @@ from linesync.wire.events import Damaged, Echo, Event, ForeignText, FrameFound
 from linesync.wire.framing import frames
 from linesync.wire.framing.decoder import Decoder
 
-from ..profiles import examples
+from ..kit.profiles import examples
 
 _LONGEST = 600
 _SEED, _ECHO = 5, 9

@@ -17,7 +17,7 @@ from linesync.wire.framing.frames import Lane
 from linesync.wire.framing.payload import decode_eight, encode_eight
 from linesync.wire.reliability.handshake import LocalParameters
 
-from ..pipes import Pipes
+from ..kit.pipes import Pipes
 
 
 def _pipe_end(role: str, boot: str = "bootlast") -> LocalParameters:

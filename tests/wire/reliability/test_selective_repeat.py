@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from linesync import limits
 from linesync.wire.reliability.selective_repeat import SelectiveRepeatReceiver, SelectiveRepeatSender, SentPayload
 
-from ..profiles import examples
+from ..kit.profiles import examples
 
 
 class LaneMachine(RuleBasedStateMachine):
