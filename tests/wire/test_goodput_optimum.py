@@ -34,7 +34,7 @@ def arrives(size: int, ber: float, *, repaired: bool) -> float:
 
 def optimum(ber: float, *, repaired: bool) -> tuple[float, int]:
     """Payload over line rate, and the frame length that reaches it."""
-    around = frame_size._OVERHEAD_MENDED if repaired else frame_size._OVERHEAD
+    around = frame_size._OVERHEAD_REPAIRABLE if repaired else frame_size._OVERHEAD
     lengths = range(frame_size._LEAST, limits.SERIAL_FRAME + 1)
     return max(((1 - around / size) * arrives(size, ber, repaired=repaired), size) for size in lengths)
 

@@ -1,4 +1,4 @@
-"""Rate frames, and the watch on a rate that stands; :mod:`linesync.wire.autobaud.controller` says what is done with both."""
+"""Rate frames, with which two ends agree on a rate (section 7.2 of docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..framing import digits
 
 __all__ = ["RateFrame", "rate_set", "read_rate_set"]
 
-_UNIT = 100  # bits a second that the number of a rate on the line counts
+_UNIT = 100  # a rate on the line is a number of so many bits a second
 _STEPS = frozenset(bytes((byte,)) for byte in b"aynhtrkbw")
 
 
@@ -18,11 +18,12 @@ class RateFrame(Record):
     step: str
     """``a`` ask, ``y`` yes, ``n`` no, ``h`` here, ``t`` test, ``r`` report, ``k`` keep, ``b`` back, ``w`` worse."""
     number: int
-    """Of the try, 1..31; 0 in ``w``."""
+    """The number of the trial, 1..31; 0 in ``w``."""
     rate: int
     """Bits a second, a multiple of 100."""
     value: int = 0
-    """``a``, ``y``, ``n``: the set of rates the speaker's port takes; ``t``: how many follow; ``r``: how many came."""
+    """``a``, ``y``, ``n``: the set of rates that the speaker's port takes; ``t``: the number of tests that follow;
+    ``r``: the number of tests that came."""
 
     def body(self) -> bytes:
         text = self.step.encode("ascii") + digits.counted(self.number)
@@ -34,7 +35,7 @@ class RateFrame(Record):
 
     @classmethod
     def read(cls, body: bytes) -> RateFrame | None:
-        """Read a body; None when it is malformed. What a newer peer adds at its end is left unread."""
+        """Read a body; None if it is malformed. What a newer peer adds at its end is ignored."""
         number, at = digits.read_counted(body, 1, 1)
         rate, at = digits.read_counted(body, at)
         value, at = digits.read_counted(body, at)
@@ -44,10 +45,10 @@ class RateFrame(Record):
 
 
 def rate_set(rates: frozenset[int]) -> int:
-    """A set of rates as a number: bit n for the rate n of ``CLIMB_RATES``."""
+    """A set of rates as a number: bit n stands for rate n of ``CLIMB_RATES``."""
     return sum(1 << n for n, rate in enumerate(limits.CLIMB_RATES) if rate in rates)
 
 
 def read_rate_set(number: int) -> frozenset[int]:
-    """The rates of a set; bits beyond ``CLIMB_RATES`` are a newer peer's."""
+    """The rates of a set; bits beyond ``CLIMB_RATES`` come from a newer peer and are ignored."""
     return frozenset(rate for n, rate in enumerate(limits.CLIMB_RATES) if number >> n & 1)

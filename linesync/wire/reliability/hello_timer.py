@@ -1,4 +1,4 @@
-"""Saying hello: how often a caller calls, and the hellos that wait to be said."""
+"""The hello timer: when a caller sends its hellos, and which hellos wait to be sent (section 4.2 of docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from .handshake import Handshake
 
 __all__ = ["HelloTimer"]
 
-_ANSWERS = 2  # that may wait at the same time: a flood of hellos is not answered one by one
+_ANSWERS = 2  # the most that wait at one time: a flood of hellos is not answered one by one
 
 
 class HelloTimer:
-    """One end's hellos; the handshake says what stands in them."""
+    """The hellos of one end; the handshake fills them in."""
 
     __slots__ = ("_calls", "_handshake", "due", "hellos")
 
     def __init__(self, handshake: Handshake) -> None:
         self._handshake = handshake
-        self._calls = 0  # since it began to call
+        self._calls = 0  # since the start
         self.due: float | None = None
-        """When to call next, monotonic seconds; None while there is no reason to."""
+        """The time of the next call, monotonic seconds, or None."""
         self.hellos: list[Hello] = []
-        """They wait to be said."""
+        """The hellos that wait to be sent."""
 
-    def begin(self, due: float) -> None:
-        """Call from then on, at first often. A listener never calls."""
+    def start(self, due: float) -> None:
+        """Call from that time on, first at short intervals. A listener never calls."""
         if self._handshake.local.role == "c":
             self.due, self._calls = due, 0
 
     def answer(self, hello: Hello) -> None:
+        """Queue an answer to a hello."""
         if len(self.hellos) < _ANSWERS:
             self.hellos.append(self._handshake.hello(hello))
 
     def handle_timer(self, now: float, *, again: bool) -> None:
-        """Say hello if it is time.
+        """Queue a hello if it is due.
 
-        :param again: a session stands, which lost its line.
+        :param again: there is a session, which lost its line.
         """
         if self.due is None or now < self.due:
             return

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from linesync.wire.events import Damaged, ForeignText, FrameFound
 from linesync.wire.framing import frames
-from linesync.wire.framing.bit_repair import repaired
+from linesync.wire.framing.bit_repair import repair_bit
 from linesync.wire.framing.check import check_text
 from linesync.wire.framing.frames import Lane
 from linesync.wire.framing.payload import MaskedForm
@@ -26,11 +26,11 @@ def test_one_wrong_bit_is_found_and_two_are_never_mistaken_for_one(text: bytes, 
     whole = bytearray(text + check)
     first = data.draw(st.integers(0, 8 * len(whole) - 1))
     whole[first // 8] ^= 1 << first % 8
-    assert repaired(bytes(whole[:-6]), bytes(whole[-6:]), seed) == text
+    assert repair_bit(bytes(whole[:-6]), bytes(whole[-6:]), seed) == text
     second = data.draw(st.integers(0, 8 * len(text) - 1).filter(lambda bit: bit != first))
     if first < 8 * len(text):
         whole[second // 8] ^= 1 << second % 8
-        assert repaired(bytes(whole[:-6]), bytes(whole[-6:]), seed) is None
+        assert repair_bit(bytes(whole[:-6]), bytes(whole[-6:]), seed) is None
 
 
 @pytest.mark.parametrize("seed", range(40))

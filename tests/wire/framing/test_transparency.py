@@ -19,7 +19,7 @@ from ..kit.traffic import NOISY, endless_bulk, ready, received, send_all
 def _form(line: VirtualLine) -> tuple[str, bytes]:
     session = line.a.link.session
     assert session is not None
-    escapes = session.alphabet.escapes
+    escapes = session.transparency.escapes
     return session.form, escapes.bytes if escapes is not None else b""
 
 

@@ -19,7 +19,7 @@ def calling(role: str) -> HelloTimer:
 def gaps(end: HelloTimer, calls: int, *, again: bool) -> list[float]:
     """Seconds between so many calls, each of which is said at once."""
     times = []
-    end.begin(5.0)
+    end.start(5.0)
     for _ in range(calls):
         assert end.due is not None
         times.append(end.due)
@@ -39,14 +39,14 @@ def test_a_caller_calls_often_for_five_seconds_and_then_each_second() -> None:
 
 def test_a_listener_never_calls() -> None:
     end = calling("l")
-    end.begin(0.0)
+    end.start(0.0)
     end.handle_timer(1000.0, again=False)
     assert end.due is None and not end.hellos
 
 
 def test_a_call_that_was_not_said_yet_is_not_made_twice() -> None:
     end = calling("c")
-    end.begin(0.0)
+    end.start(0.0)
     end.handle_timer(0.0, again=False)
     end.handle_timer(1.0, again=False)
     assert len(end.hellos) == 1
@@ -54,7 +54,7 @@ def test_a_call_that_was_not_said_yet_is_not_made_twice() -> None:
 
 def test_a_flood_of_hellos_does_not_make_a_flood_of_answers() -> None:
     end, peer = calling("l"), calling("c")
-    peer.begin(0.0)
+    peer.start(0.0)
     peer.handle_timer(0.0, again=False)
     for _ in range(50):
         end.answer(peer.hellos[0])
