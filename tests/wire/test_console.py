@@ -1,4 +1,4 @@
-"""Console."""
+"""The console text of a line: text in order, and the remains of damaged frames apart from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from linesync.wire.framing.foreign_text import Splicer, Verdict
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
 _FRAME = frames.encode(b"d", frames.data_body(3, 4, random.Random(1).randbytes(300), eight=False), 5)
-_GOOD = _FRAME[1:-7]  # as the console is given it: from the kind on, the check off
+_GOOD = _FRAME[1:-7]  # from the kind on, without the check
 
 
 def _text(events: list[Event]) -> bytes:
@@ -26,7 +26,7 @@ def splice_out(piece: bytes, total: int, is_good: Callable[[bytes], bool]) -> Ve
     return Splicer(total).look(piece, len(piece), is_good)
 
 
-def test_plain_text_is_told_at_once_and_a_word_at_its_end_soon() -> None:
+def test_text_is_reported_immediately_and_a_word_at_its_end_soon() -> None:
     console = Console()
     assert console.sort(ForeignText(b"login: "), 0.0) == [ForeignText(b"login: ")]
     assert console.sort(ForeignText(b"root"), 0.0) == []
@@ -52,24 +52,24 @@ def test_a_damaged_piece_whose_good_copy_never_comes_is_noise() -> None:
     assert console.handle_timer(limits.HELD_TIME) == [Noise(b"^d garbage \n")]
 
 
-def test_a_damaged_control_frame_is_noise_at_once_for_it_has_no_second_copy() -> None:
+def test_a_damaged_control_frame_is_noise_immediately() -> None:
     assert Console().sort(Damaged(b"^KAzzzzzz\n"), 0.0) == [Noise(b"^KAzzzzzz\n")]
 
 
-def test_a_frame_whose_start_was_hit_is_no_text_once_its_good_copy_came() -> None:
+def test_a_frame_with_a_damaged_start_is_not_text_if_its_good_copy_comes() -> None:
     console = Console()
     events = console.sort(ForeignText(_FRAME[1:]), 0.0) + console.good_copy(_GOOD)
     assert _text(events + console.flush()) == b""
 
 
-def test_what_looks_like_a_frame_and_is_none_is_text_in_the_end() -> None:
+def test_text_that_resembles_a_frame_is_reported_in_the_end() -> None:
     console = Console()
     line = b"d41d8cd98f00b204e9800998ecf8427e  empty\n"
     events = console.sort(ForeignText(line), 0.0)
     assert _text(events + console.handle_timer(limits.HELD_TIME)) == line
 
 
-def test_nothing_overtakes_a_held_piece() -> None:
+def test_text_behind_a_held_piece_waits_with_it() -> None:
     console = Console()
     first = b"^" + _FRAME[1:50] + b"#" + _FRAME[51:90] + b"one\r\n\r\n" + _FRAME[90:]
     events = console.sort(Damaged(first), 0.0)
@@ -78,7 +78,7 @@ def test_nothing_overtakes_a_held_piece() -> None:
     assert _text(console.good_copy(_GOOD)) == b"one\r\n\r\ntwo\r\n"
 
 
-def test_what_is_held_is_bounded_in_pieces_and_bytes() -> None:
+def test_held_pieces_are_bounded_in_number_and_bytes() -> None:
     console, told = Console(), 0
     for number in range(200):
         events = console.sort(Damaged(b"^d" + b"%d " % number * 300), 0.0)
@@ -88,19 +88,19 @@ def test_what_is_held_is_bounded_in_pieces_and_bytes() -> None:
 
 
 @pytest.mark.parametrize("rest", [b"iggAOENktw\n", b".nemza.BBjfiggAHtduKw\r\n"])
-def test_a_line_opened_in_the_middle_of_a_frame_begins_with_noise(rest: bytes) -> None:
+def test_the_rest_of_a_frame_at_the_beginning_of_a_line_is_noise(rest: bytes) -> None:
     console = Console()
     assert console.sort(ForeignText(rest + b"login: "), 0.0) == [Noise(rest), ForeignText(b"login: ")]
-    assert _text(console.sort(ForeignText(rest), 0.0)) == rest, "later it is what somebody printed"
+    assert _text(console.sort(ForeignText(rest), 0.0)) == rest, "later the same bytes are text"
 
 
 @pytest.mark.parametrize("first", [b"Booting\n", b"hello\n", b"1234567\n", b"Starting kernel ...\n", b"\n"])
-def test_a_word_at_the_beginning_is_text(first: bytes) -> None:
+def test_a_word_at_the_beginning_of_a_line_is_text(first: bytes) -> None:
     assert _text(Console().sort(ForeignText(first), 0.0)) == first
 
 
 @pytest.mark.parametrize("at", [30, 127, 900])
-def test_a_probe_that_broke_off_leaves_the_text_behind_it(at: int) -> None:
+def test_text_behind_an_incomplete_probe_is_reported(at: int) -> None:
     probe = frames.encode(frames.PROBE, frames.probe_body(2048), 5)
     panic = b"[    9.114953] sysrq: Trigger a crash\r\n[    9.119724] Kernel panic - not syncing\r\n"
     console = Console()

@@ -1,4 +1,4 @@
-"""Goodput."""
+"""The goodput of random bytes, in base64 and in the masked form, on virtual time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .kit.traffic import endless_bulk, ready, received
 
 
 def _goodput(ber: float, *, both: bool, seconds: float = 15.0) -> list[float]:
-    """Shares of the line's rate that random bytes get through, by direction: at b, and with ``both`` at a."""
+    """The goodput of random bytes as a share of the line's rate: at b, and with ``both`` also at a."""
     line = ready(5, faults=Faults(ber=ber))
     ends = line.ends if both else (line.a,)
     for end in ends:
@@ -27,11 +27,11 @@ def _goodput(ber: float, *, both: bool, seconds: float = 15.0) -> list[float]:
 @pytest.mark.parametrize(
     ("ber", "both", "least"), [(0.0, False, 0.71), (0.0, True, 0.71), (1e-5, False, 0.66), (1e-5, True, 0.66)]
 )
-def test_random_bytes_get_their_share_of_the_line(ber: float, both: bool, least: float) -> None:
+def test_random_bytes_reach_their_goodput_in_base64(ber: float, both: bool, least: float) -> None:
     assert min(_goodput(ber, both=both)) >= least
 
 
-def test_at_one_bit_in_ten_thousand_more_than_half_still_gets_through() -> None:
+def test_goodput_is_at_least_half_at_one_error_in_ten_thousand_bits() -> None:
     assert min(_goodput(1e-4, both=False)) >= 0.5
 
 

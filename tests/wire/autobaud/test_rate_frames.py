@@ -1,4 +1,4 @@
-"""Rate frames."""
+"""Rate frames as text."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from linesync.wire.framing import frames
 RATES = (230400, 460800, 921600)
 
 
-def test_a_rate_frame_is_read_as_it_was_written() -> None:
+def test_a_rate_frame_survives_writing_and_reading() -> None:
     for step in "aynhtrkbw":
         for rate in limits.CLIMB_RATES:
             frame = RateFrame(step=step, number=31, rate=rate, value=77)
             assert RateFrame.read(frame.body()) == frame
 
 
-def test_a_test_frame_is_as_long_as_a_control_frame_may_be() -> None:
+def test_a_test_frame_has_the_greatest_length_of_a_control_frame() -> None:
     for rate in limits.CLIMB_RATES:
         body = RateFrame(step="t", number=1, rate=rate, value=11).body()
         assert len(frames.encode(frames.RATE, body, 0)) == limits.CONTROL_FRAME
 
 
 @given(st.binary(max_size=140))
-def test_no_body_is_too_strange_to_be_read(body: bytes) -> None:
+def test_reading_any_bytes_gives_a_known_step_or_none(body: bytes) -> None:
     found = RateFrame.read(body)
     assert found is None or found.step in "aynhtrkbw"
 
 
-def test_a_set_of_rates_is_read_as_it_was_written() -> None:
+def test_a_set_of_rates_survives_writing_and_reading() -> None:
     for chosen in (frozenset(), frozenset(RATES), frozenset(limits.CLIMB_RATES)):
         assert read_rate_set(rate_set(chosen)) == chosen

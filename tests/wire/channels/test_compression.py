@@ -1,4 +1,4 @@
-"""Compressed records: what is said is what is heard, in fewer bytes, and a peer cannot abuse them."""
+"""Compressed records: they arrive as they were sent, in fewer bytes, and a peer cannot abuse them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ..kit.profiles import examples
 from ..kit.traffic import ready, send_all
 from .test_mux import MuxMachine
 
-# -- what is said is what is heard ------------------------------------------------------------------------------------
+# -- integrity --------------------------------------------------------------------------------------------------------
 
 _WORDS = (b"sem", b"ok", b"barrier up", b"-", b"%20", b"{", b"007", b"0", b"1.", b"")
 
 
 class CompressedMuxMachine(MuxMachine):
-    """The same as without compression, and texts that come again with other numbers."""
+    """As without compression, and with texts that repeat earlier ones with other numbers."""
 
     credit = 1500
 
@@ -74,7 +74,7 @@ TestCompressedMuxMachine.settings = examples(60, 3000, steps=40)
 
 @given(st.lists(st.tuples(st.sampled_from((b"%d.%d sem x -%d", b"%d ok %d%d", b"- gone %d %d \xff %d")),
                           st.tuples(*[st.integers(0, 2**34)] * 3)), max_size=30))  # fmt: skip
-def test_texts_told_by_their_number_come_back_as_they_were(said: list[tuple[bytes, tuple[int, int, int]]]) -> None:
+def test_recalled_texts_arrive_unchanged(said: list[tuple[bytes, tuple[int, int, int]]]) -> None:
     writer, reader = TextCompressor(), TextDecompressor()
     for template, numbers in said:
         text = template % numbers
@@ -90,7 +90,7 @@ def test_texts_told_by_their_number_come_back_as_they_were(said: list[tuple[byte
 
 
 @given(st.lists(st.integers(1, 5000), max_size=12), st.lists(st.integers(1, 700), min_size=1), st.booleans())
-def test_data_cut_anywhere_before_and_after_is_put_together_again(
+def test_data_divided_before_and_after_compression_arrives_unchanged(
     takes: list[int], cuts: list[int], noise: bool
 ) -> None:
     source, compressor, decompressor, at, out = (
@@ -135,7 +135,7 @@ def test_streams_messages_and_the_end_of_a_channel_keep_their_order() -> None:
     assert wanted == said
 
 
-def test_a_channel_that_is_reset_in_the_middle_leaves_the_others_as_they_were() -> None:
+def test_a_reset_channel_does_not_disturb_the_others() -> None:
     a, b = pair()
     first, second = a.open(Lane.BULK, b"put sut a"), a.open(Lane.BULK, b"put sut b")
     a.send(first, 0, PROSE)
@@ -154,7 +154,7 @@ def test_a_channel_that_is_reset_in_the_middle_leaves_the_others_as_they_were() 
     assert messages_of(carry(a, b)[0]) == [b"done 7"]
 
 
-def test_texts_for_a_channel_that_the_receiver_has_ended_still_count_for_those_after_them() -> None:
+def test_texts_for_a_closed_channel_still_enter_the_common_history() -> None:
     a, b = pair()
     number = a.open(Lane.PROMPT, b"x")
     carry(a, b)
@@ -165,10 +165,10 @@ def test_texts_for_a_channel_that_the_receiver_has_ended_still_count_for_those_a
     assert messages_of(carry(a, b)[0]) == [b"said into the void 3"]
 
 
-# -- in fewer bytes ---------------------------------------------------------------------------------------------------
+# -- size -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_that_was_made_before_takes_two_bytes_and_so_does_its_reply() -> None:
+def test_a_repeated_request_and_its_reply_take_two_bytes_each() -> None:
     a, b = pair()
     sizes = []
     for number in range(5, 9):
@@ -192,7 +192,7 @@ def test_opening_a_channel_for_the_same_command_again_takes_three_bytes() -> Non
         assert size <= 3 or turn == 0
 
 
-def test_prose_shrinks_nearly_as_much_in_frames_as_in_one_go() -> None:
+def test_prose_shrinks_in_frames_nearly_as_much_as_in_one_piece() -> None:
     a, b = pair()
     number = a.open(Lane.BULK, b"put sut a")
     carry(a, b)
@@ -202,7 +202,7 @@ def test_prose_shrinks_nearly_as_much_in_frames_as_in_one_go() -> None:
     assert size < 1.1 * len(zlib.compress(PROSE, 9))
 
 
-def test_what_does_not_shrink_costs_next_to_nothing() -> None:
+def test_data_that_does_not_shrink_costs_nearly_nothing() -> None:
     a, b = pair(1 << 21)
     c, d = pair(1 << 21, compress=False)
     sizes = []
@@ -216,7 +216,7 @@ def test_what_does_not_shrink_costs_next_to_nothing() -> None:
     assert sizes[0] < 1.001 * sizes[1]
 
 
-def test_compression_comes_back_when_data_shrinks_again() -> None:
+def test_compression_resumes_when_data_shrinks_again() -> None:
     a, b = pair(1 << 21)
     number = a.open(Lane.BULK, b"put sut a")
     a.send(number, 0, NOISE[: 1 << 17])
@@ -228,7 +228,7 @@ def test_compression_comes_back_when_data_shrinks_again() -> None:
     assert size < limits.UNTRIED_LEAST * 2 + len(before) / 4
 
 
-def test_little_data_is_not_made_longer() -> None:
+def test_short_data_does_not_become_longer() -> None:
     a, b = pair()
     number = a.open(Lane.BULK, b"run sut sh")
     a.send(number, 1, PROSE[:2000])
@@ -238,7 +238,7 @@ def test_little_data_is_not_made_longer() -> None:
         assert carry(a, b)[1] == 4
 
 
-# -- a peer at fault --------------------------------------------------------------------------------------------------
+# -- protocol violations ----------------------------------------------------------------------------------------------
 
 
 def _deflated(data: bytes, *, preset: bool = False, window: int = 15) -> bytes:
@@ -250,25 +250,25 @@ def _deflated(data: bytes, *, preset: bool = False, window: int = 15) -> bytes:
 @pytest.mark.parametrize(
     "payload",
     [
-        OPENED + record(b"4", 2, _deflated(bytes(CREDIT))),  # a bomb: what comes out is beyond the credit
+        OPENED + record(b"4", 2, _deflated(bytes(CREDIT))),  # a bomb: its output exceeds the credit
         OPENED + record(b"7", 2, _deflated(bytes(1 << 28))),
         record(b"M", 0, _deflated(bytes(1 << 28), preset=True, window=12)),
         record(b"F", 0, _deflated(bytes(CREDIT), preset=True, window=12)),
         record(b"O", 2, _deflated(bytes(limits.OPEN_MAX + 1), preset=True, window=12)),
-        OPENED + record(b"4", 2, b"\xff\xff\xff"),  # no deflate
+        OPENED + record(b"4", 2, b"\xff\xff\xff"),  # not deflate
         record(b"M", 0, b"\xff\xff\xff"),
         record(b"M", 0, zlib.compress(b"with a header")),
         OPENED + record(b"5", 2, zlib.compress(b"its stream ends", wbits=-15)),
         record(b"4", 0, _deflated(bytes(CREDIT))),
-        b"\x80", b"\xff\x10", b"r", b"rA", b"rA\x80", b"R", b"RC\x80", b"rg\x80", b"RC",  # nothing was remembered
+        b"\x80", b"\xff\x10", b"r", b"rA", b"rA\x80", b"R", b"RC\x80", b"rg\x80", b"RC",  # there is no history yet
         OPENED + record(b"8", 2, b""),
     ],
 )  # fmt: skip
-def test_a_peer_that_abuses_compression_is_told_from_a_right_one(payload: bytes) -> None:
+def test_abuse_of_compression_is_a_protocol_violation(payload: bytes) -> None:
     assert not pair()[0].receive(Lane.BULK, payload)
 
 
-def test_what_comes_out_counts_against_the_credit() -> None:
+def test_the_decompressed_size_counts_against_the_credit() -> None:
     a, b = pair(4096)
     number = a.open(Lane.BULK, b"x")
     a.send(number, 0, bytes(1 << 20))
@@ -281,7 +281,7 @@ def test_what_comes_out_counts_against_the_credit() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"\x80", b"rA\x80", b"RC\x80", record(b"M", 0, b"a"), record(b"4", 0, b"a")])
-def test_an_end_that_does_not_take_compressed_records_treats_them_as_unknown(payload: bytes) -> None:
+def test_an_end_without_compression_treats_compressed_records_as_unknown(payload: bytes) -> None:
     assert not pair(expand=False)[0].receive(Lane.BULK, payload)
 
 
@@ -289,7 +289,7 @@ def test_an_end_that_does_not_take_compressed_records_treats_them_as_unknown(pay
 
 
 def _kinds(flags_a: str, flags_b: str, byte_rate: float | None = 11520.0) -> set[bytes]:
-    """First bytes of the payloads that a sends, for a request and a copy."""
+    """The first bytes of the payloads that a sends for some requests and a copy."""
     line = ready(
         local_a={"flags": flags_a}, local_b={"flags": flags_b}, byte_rate=byte_rate, shared=byte_rate is not None
     )
@@ -310,20 +310,20 @@ def _kinds(flags_a: str, flags_b: str, byte_rate: float | None = 11520.0) -> set
     return seen
 
 
-def test_compressed_records_go_to_a_peer_that_takes_them_on_a_line_with_a_rate() -> None:
+def test_a_peer_that_accepts_compressed_records_gets_them_on_a_line_with_a_rate() -> None:
     assert _kinds("nz", "nz") >= {b"M", b"\x80", b"4"}
 
 
 @pytest.mark.parametrize(
     ("flags_a", "flags_b", "rate"), [("nz", "n", 11520.0), ("n", "nz", 11520.0), ("nz", "nz", None)]
 )
-def test_nothing_is_compressed_for_an_older_peer_or_where_bytes_cost_nothing(
+def test_nothing_is_compressed_for_an_older_peer_or_on_a_line_without_a_rate(
     flags_a: str, flags_b: str, rate: float | None
 ) -> None:
     assert _kinds(flags_a, flags_b, rate) <= {b"m", b"o", b"0", b"e", b"w"}
 
 
-def test_a_line_that_loses_frames_disturbs_no_context() -> None:
+def test_lost_frames_do_not_disturb_compression() -> None:
     from ..kit.traffic import NOISY
 
     line = ready(5, faults=NOISY, local={"flags": "nza"}, settle=3)
@@ -336,7 +336,7 @@ def test_a_line_that_loses_frames_disturbs_no_context() -> None:
     assert line.a.messages(0) == [b"%d ok %d" % (number, number % 5) for number in range(200)]
 
 
-def test_running_a_command_that_was_run_before_takes_less_than_a_hundred_bytes_in_both_directions() -> None:
+def test_running_a_command_again_takes_at_most_a_hundred_bytes_in_both_directions() -> None:
     line = ready(local={"flags": "nmza"}, settle=3)
     size = 0
 

@@ -1,4 +1,4 @@
-"""Zstandard."""
+"""Compression with Zstandard, if both ends have it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ pytest.importorskip("zstandard")
 
 
 class ZstdMuxMachine(CompressedMuxMachine):
+    """As with zlib."""
+
     def pair(self) -> tuple[Mux, Mux]:
         return pair(self.credit, zstd=True)
 
@@ -28,7 +30,7 @@ TestZstdMuxMachine.settings = examples(40, 3000, steps=40)
 
 @examples(150, 5000)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 20_000)), max_size=8), st.integers(60, 3000))
-def test_data_passes_zstandard_however_it_is_cut(parts: list[tuple[bool, int]], room: int) -> None:
+def test_data_divided_anywhere_passes_zstandard_unchanged(parts: list[tuple[bool, int]], room: int) -> None:
     a, b = pair(zstd=True)
     number = a.open(Lane.BULK, b"x")
     said, events = b"", []
@@ -40,19 +42,19 @@ def test_data_passes_zstandard_however_it_is_cut(parts: list[tuple[bool, int]], 
     assert data_of(events) == said
 
 
-def test_zstandard_makes_less_of_texts_than_zlib() -> None:
+def test_zstandard_compresses_distant_repetitions_better_than_zlib() -> None:
     sizes = []
     for zstd in (False, True):
         a, b = pair(1 << 20, zstd=zstd)
         number = a.open(Lane.BULK, b"x")
-        a.send(number, 0, NOISE[:60_000] + PROSE + NOISE[:60_000])  # what comes again is beyond zlib's window
+        a.send(number, 0, NOISE[:60_000] + PROSE + NOISE[:60_000])  # the repetition is beyond the window of zlib
         events, size = carry(a, b, 2000)
         assert data_of(events) == NOISE[:60_000] + PROSE + NOISE[:60_000]
         sizes.append(size)
     assert sizes[1] < sizes[0]
 
 
-def test_a_bomb_of_zstandard_is_stopped_at_the_credit_and_what_is_none_ends_the_session() -> None:
+def test_a_zstandard_bomb_and_invalid_data_are_protocol_violations() -> None:
     import zstandard
 
     from linesync.wire.channels.compression import ZstdDataDecompressor
@@ -69,14 +71,14 @@ def test_a_bomb_of_zstandard_is_stopped_at_the_credit_and_what_is_none_ends_the_
 
 
 @pytest.mark.parametrize(("a", "b"), [("nzs", "nz"), ("nz", "nzs"), ("nzs", "nzs")])
-def test_zstandard_is_used_only_where_both_have_it(a: str, b: str) -> None:
+def test_zstandard_is_used_only_if_both_ends_have_it(a: str, b: str) -> None:
     line = ready(local_a={"flags": a}, local_b={"flags": b})
     took = send_all(line, line.a, PROSE)
     assert took < len(PROSE) / 11520 / 3
     assert line.a.link.session.mux._zstd == (a == b == "nzs")
 
 
-def test_an_end_announces_what_is_installed() -> None:
+def test_an_end_announces_zstandard_if_it_is_installed() -> None:
     from linesync.runtime.identity import local_end
 
     assert local_end("c", clean=False).flags.endswith("s")

@@ -1,4 +1,4 @@
-"""Bit repair."""
+"""The repair of one wrong bit in a frame that has a second check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..kit.profiles import examples
 
 @examples(200, 10_000)
 @given(st.binary(min_size=1, max_size=300), st.integers(0, 2**32 - 1), st.data())
-def test_one_wrong_bit_is_found_and_two_are_never_mistaken_for_one(text: bytes, seed: int, data: st.DataObject) -> None:
+def test_one_wrong_bit_is_repaired_and_two_are_not(text: bytes, seed: int, data: st.DataObject) -> None:
     check = check_text(text, seed)
     whole = bytearray(text + check)
     first = data.draw(st.integers(0, 8 * len(whole) - 1))
@@ -34,11 +34,13 @@ def test_one_wrong_bit_is_found_and_two_are_never_mistaken_for_one(text: bytes, 
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_bulk_frame_with_one_wrong_bit_is_put_right(seed: int) -> None:
+def test_a_masked_bulk_frame_with_one_wrong_bit_is_repaired(seed: int) -> None:
     rng = random.Random(seed)
     data = rng.randbytes(rng.choice((40, 700, 1900)))
     text = bytearray(bulk_frame(data))
-    bit = rng.randrange(8 * 5, 8 * (len(text) - 1))  # the start, the kind, the length: then it is not seen as a frame
+    bit = rng.randrange(
+        8 * 5, 8 * (len(text) - 1)
+    )  # not in the start, the kind or the length, without which it is not a frame
     text[bit // 8] ^= 1 << bit % 8
     events, decoder = decode(bytes(text) + bulk_frame(b"next"))
     assert payloads(events) == [data, b"next"]
@@ -46,16 +48,16 @@ def test_a_bulk_frame_with_one_wrong_bit_is_put_right(seed: int) -> None:
     assert not any(isinstance(event, Damaged | ForeignText) for event in events)
 
 
-def test_what_the_second_check_does_not_confirm_is_not_put_right() -> None:
+def test_a_frame_with_a_wrong_second_check_is_not_repaired() -> None:
     text = MaskedForm().encode(b"some payload")
-    body = frames.masked_body(Lane.BULK, 3, 4, b"another one", text)  # the second check of something else
+    body = frames.masked_body(Lane.BULK, 3, 4, b"another one", text)  # the second check of another payload
     frame = bytearray(frames.encode(b"B", body, SEED))
     frame[20] ^= 1
     events, decoder = decode(bytes(frame))
     assert payloads(events) == [] and decoder.repaired == 0
 
 
-def test_frames_without_a_second_check_are_not_put_right() -> None:
+def test_a_frame_without_a_second_check_is_not_repaired() -> None:
     frame = bytearray(frames.encode(b"d", frames.data_body(3, 4, bytes(60), eight=False), SEED))
     frame[30] ^= 1
     events, _ = decode(bytes(frame))

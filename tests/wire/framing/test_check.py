@@ -13,17 +13,17 @@ _RANGES = st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), max_size
 _LANE_REPORT = st.tuples(st.integers(0, 4095), _RANGES)
 
 
-def test_the_check_of_123456789_is_the_known_one() -> None:
+def test_the_check_of_123456789_is_that_of_the_standard() -> None:
     assert frames.crc(b"123456789", 0) == 0xCBF43926
     assert check.check_text(b"123456789", 0) == b"y_Q5Jg"
 
 
 @given(st.binary(max_size=100), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_two_seeds_never_agree_on_a_text(text: bytes, one: int, other: int) -> None:
+def test_two_seeds_never_give_the_same_check(text: bytes, one: int, other: int) -> None:
     assert (check.check_text(text, one) == check.check_text(text, other)) == (one == other)
 
 
 @given(_TOKEN, _TOKEN)
-def test_the_two_directions_of_a_session_have_seeds_of_their_own(ours: str, theirs: str) -> None:
+def test_the_two_directions_of_a_session_have_different_seeds(ours: str, theirs: str) -> None:
     if ours != theirs:
         assert check.session_seed(ours, theirs) != check.session_seed(theirs, ours)

@@ -1,4 +1,4 @@
-"""Foreign text in masked frames."""
+"""Foreign text in masked bulk frames, whose second check permits more repairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..kit.masked import bulk_frame, decode, payloads
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_two_kernel_messages_at_two_places_of_a_frame_are_taken_out(seed: int) -> None:
+def test_two_kernel_messages_at_two_places_in_a_frame_are_removed(seed: int) -> None:
     rng = random.Random(seed)
     data = rng.randbytes(1500)
     frame = bulk_frame(data)
@@ -26,7 +26,7 @@ def test_two_kernel_messages_at_two_places_of_a_frame_are_taken_out(seed: int) -
     assert len(text) == len(one + two) and text.endswith(b"\r\n")
 
 
-def test_the_search_for_two_texts_is_bounded() -> None:
+def test_a_search_for_two_texts_computes_a_bounded_number_of_checks() -> None:
     tried = 0
 
     def is_good(text: bytes) -> bool:
@@ -41,7 +41,7 @@ def test_the_search_for_two_texts_is_bounded() -> None:
 
 @pytest.mark.parametrize("quoted", [b"^DDAAAAAbcdefgh ^", b"^dL", b"^Th_U", b"a ^cD", b"^^ ~. ^a", b"^BDAAAAA"])
 @pytest.mark.parametrize("at", [6, 9, 300, 700])
-def test_a_kernel_message_that_quotes_a_frame_costs_neither_itself_nor_the_frame(at: int, quoted: bytes) -> None:
+def test_neither_a_kernel_message_that_quotes_a_frame_nor_the_frame_around_it_is_lost(at: int, quoted: bytes) -> None:
     data = random.Random(at).randbytes(700)
     frame = bulk_frame(data)
     text = b"[   12.345678] odd " + quoted + b";\r\n"
@@ -50,7 +50,7 @@ def test_a_kernel_message_that_quotes_a_frame_costs_neither_itself_nor_the_frame
     assert b"".join(event.data for event in events if isinstance(event, ForeignText)) == text
 
 
-def test_a_frame_that_broke_off_before_another_costs_only_itself() -> None:
+def test_an_incomplete_frame_does_not_harm_the_next_one() -> None:
     frame = bulk_frame(random.Random(1).randbytes(700))
     events, _ = decode(frame[:400] + b"\n" + bulk_frame(b"next") + bulk_frame(b"and the next"))
     assert payloads(events) == [b"next", b"and the next"]

@@ -1,4 +1,4 @@
-"""Payload forms."""
+"""The base64 and the eight form of a payload."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LANE_REPORT = st.tuples(st.integers(0, 4095), _RANGES)
 
 @examples(300, 10_000)
 @given(st.binary(max_size=600))
-def test_payload_comes_back_in_both_forms(data: bytes) -> None:
+def test_a_payload_is_read_as_it_was_written_in_both_forms(data: bytes) -> None:
     text = payload.encode_base64(data)
     assert payload.decode_base64(text) == data
     assert not text.translate(None, digits.ALPHABET)
@@ -28,13 +28,13 @@ def test_payload_comes_back_in_both_forms(data: bytes) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_reading_payload_never_raises(text: bytes) -> None:
+def test_reading_a_payload_from_any_bytes_never_raises(text: bytes) -> None:
     for read in (payload.decode_base64, payload.decode_eight):
         assert isinstance(read(text), bytes | None)
 
 
 @given(st.integers(40, 5000))
-def test_a_full_frame_is_as_long_as_agreed_and_no_longer(length: int) -> None:
+def test_a_full_frame_has_the_agreed_length(length: int) -> None:
     room = payload.raw_room(frames.data_body_room(length), eight=False)
     for lane in Lane:
         kind = frames.data_kind(lane, eight=False)

@@ -1,4 +1,4 @@
-"""Transparency."""
+"""Two ends find out which bytes their line carries, and begin to use the masked form."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _form(line: VirtualLine) -> tuple[str, bytes]:
         (Faults(lf_to_crlf=True), "masked", b""),
     ],
 )
-def test_a_line_is_tried_and_what_it_harms_is_escaped(faults: Faults, form: str, harmed: bytes) -> None:
+def test_bytes_that_a_line_damages_are_found_and_escaped(faults: Faults, form: str, harmed: bytes) -> None:
     line = ready(3, settle=6, faults=faults, local=FLAGS)
     assert _form(line) == (form, (payload.ALWAYS + harmed) if form == "masked" else b""), line.transcript()
     data = random.Random(2).randbytes(30_000)
     send_all(line, line.a, data)
 
 
-def test_each_direction_has_its_own_form() -> None:
+def test_each_direction_has_a_form_of_its_own() -> None:
     line = ready(3, settle=4, faults=Faults(seven_bit=True), faults_ba=Faults(), local=FLAGS)
     assert line.a.link.session.form == "base64" and line.b.link.session.form == "masked"
     for end in line.ends:
@@ -50,7 +50,7 @@ def test_each_direction_has_its_own_form() -> None:
 
 
 @pytest.mark.parametrize(("a", "b"), [("ne", "nem"), ("nem", "ne"), ("n", "n")])
-def test_an_end_that_does_not_know_the_form_is_never_asked(a: str, b: str) -> None:
+def test_an_end_that_does_not_know_the_masked_form_gets_no_tries(a: str, b: str) -> None:
     line = ready(local_a={"flags": a}, local_b={"flags": b})
     send_all(line, line.a, bytes(range(256)) * 10)
     send_all(line, line.b, bytes(range(256)) * 10)
@@ -58,7 +58,7 @@ def test_an_end_that_does_not_know_the_form_is_never_asked(a: str, b: str) -> No
     assert "V" not in line.transcript(1000).split()
 
 
-def test_a_line_that_sets_the_eighth_bit_is_read_as_before() -> None:
+def test_frames_with_parity_bits_are_read_and_noticed() -> None:
     decoder = Decoder(longest=4160)
     decoder.seeds = (SEED,)
     frame = frames.encode(b"d", frames.data_body(3, 4, b"hello", eight=False), SEED)
@@ -71,7 +71,7 @@ def test_a_line_that_sets_the_eighth_bit_is_read_as_before() -> None:
 
 
 @pytest.mark.parametrize("end", ["a", "b"])
-def test_an_end_that_opens_its_line_anew_reads_as_before_and_is_asked_again(end: str) -> None:
+def test_an_end_that_reopens_its_line_reads_seven_bits_until_it_is_asked_again(end: str) -> None:
     line = ready(5, settle=4, local=FLAGS)
     endless_bulk(line, line.a)
     line.run(1)
@@ -85,30 +85,30 @@ def test_an_end_that_opens_its_line_anew_reads_as_before_and_is_asked_again(end:
     assert _form(line)[0] == "masked" and received(line.b) - before > 0.9 * 5 * 11520, line.transcript()
 
 
-def test_a_line_that_turns_out_to_have_seven_bits_is_left_for_base64() -> None:
+def test_a_line_that_loses_its_eighth_bit_returns_to_base64() -> None:
     line = ready(5, settle=4, local=FLAGS)
     assert _form(line)[0] == "masked"
     later = VirtualLine(5, faults=Faults(seven_bit=True), local=FLAGS)
-    line.cable = later.cable  # the same ends on another cable, which neither has seen coming
+    line.cable = later.cable  # the same ends on another cable, which neither end knows
     data = random.Random(3).randbytes(20_000)
     send_all(line, line.a, data, limit=300)
     assert _form(line)[0] == "base64"
     send_all(line, line.a, data, limit=60)
 
 
-def test_what_is_not_answered_three_times_is_harmed_and_a_late_answer_changes_nothing() -> None:
-    alphabet = TransparencyProbe(wanted=True)
-    assert alphabet.next_try(1.0, 0.0) == (0, b"")
-    alphabet.answered(3)  # nobody asked
-    alphabet.answered(0)
+def test_a_group_without_an_answer_to_three_tries_is_escaped() -> None:
+    probe = TransparencyProbe(wanted=True)
+    assert probe.next_try(1.0, 0.0) == (0, b"")
+    probe.answered(3)  # an answer without a question
+    probe.answered(0)
     for now in (0.0, 1.0, 2.0):
-        while (tried := alphabet.next_try(1.0, now)) is not None:
+        while (tried := probe.next_try(1.0, now)) is not None:
             if tried[0] not in (2, 3):
-                alphabet.answered(tried[0])
-        assert alphabet.escapes is None
-        alphabet.handle_timer(now + 1.0)
-    assert alphabet.escapes is not None and alphabet.escapes.bytes == payload.ALWAYS + b"\x00\x11\x13\x7f"
-    alphabet.answered(3)
-    assert alphabet.escapes.bytes == payload.ALWAYS + b"\x00\x11\x13\x7f" and not alphabet.waiting
-    alphabet.revert_to_base64()
-    assert alphabet.escapes is None and alphabet.next_try(1.0, 9.0) == (READ_SEVEN_BITS, b"") and not alphabet.waiting
+                probe.answered(tried[0])
+        assert probe.escapes is None
+        probe.handle_timer(now + 1.0)
+    assert probe.escapes is not None and probe.escapes.bytes == payload.ALWAYS + b"\x00\x11\x13\x7f"
+    probe.answered(3)
+    assert probe.escapes.bytes == payload.ALWAYS + b"\x00\x11\x13\x7f" and not probe.waiting
+    probe.revert_to_base64()
+    assert probe.escapes is None and probe.next_try(1.0, 9.0) == (READ_SEVEN_BITS, b"") and not probe.waiting

@@ -1,4 +1,4 @@
-"""Muxes in pairs that compress, and what they carry."""
+"""Pairs of multiplexers that compress, and data for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pair(credit: int = CREDIT, **settings: bool) -> tuple[Mux, Mux]:
 
 
 def carry(a: Mux, b: Mux, room: int = 1400) -> tuple[list[Event], int]:
-    """Carry payloads from a to b, and credit back, while there are any: what b says, and how many bytes that took."""
+    """Carry all payloads from a to b, and credit back: (the events of b, the bytes that this took)."""
     events: list[Event] = []
     size = 0
     while any(a.wants(lane) for lane in Lane):

@@ -17,7 +17,7 @@ FLAGS = {"flags": "nm"}
 """The hello of an end that takes the masked form."""
 SEED = 77
 HARMED = st.sets(st.sampled_from(list(b"".join(GROUPS[:6]) + GROUPS[7])), max_size=70).map(bytes)
-"""Bytes that a line may harm without having seven bits."""
+"""Sets of bytes that a line with eight bits may damage."""
 
 
 def bulk_frame(data: bytes, harmed: bytes = b"") -> bytes:

@@ -1,4 +1,4 @@
-"""How often an end calls, and how many answers wait."""
+"""The times of a caller's hellos, and the number of answers that wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from linesync.wire.reliability.handshake import Handshake, LocalParameters
 from linesync.wire.reliability.hello_timer import HelloTimer
 
 
-def calling(role: str) -> HelloTimer:
+def timer(role: str) -> HelloTimer:
     tokens = (f"token{number:03}" for number in count())
     return HelloTimer(
         Handshake(LocalParameters(role=role, boot="boot0000", frame=127, credit=256, flags=""), lambda: next(tokens))
@@ -17,7 +17,7 @@ def calling(role: str) -> HelloTimer:
 
 
 def gaps(end: HelloTimer, calls: int, *, again: bool) -> list[float]:
-    """Seconds between so many calls, each of which is said at once."""
+    """The seconds between so many calls, each of which is sent immediately."""
     times = []
     end.start(5.0)
     for _ in range(calls):
@@ -29,31 +29,31 @@ def gaps(end: HelloTimer, calls: int, *, again: bool) -> list[float]:
     return [round(late - early, 6) for early, late in pairwise(times)]
 
 
-def test_a_caller_calls_often_for_five_seconds_and_then_each_second() -> None:
+def test_a_caller_calls_often_for_five_seconds_and_then_every_second() -> None:
     for again, fast in ((False, limits.CALL_FAST), (True, limits.CALL_AGAIN)):
-        found = gaps(calling("c"), 60, again=again)
+        found = gaps(timer("c"), 60, again=again)
         slow = found.index(limits.CALL_SLOW)
         assert set(found[:slow]) == {fast} and set(found[slow:]) == {limits.CALL_SLOW}
         assert round(slow * fast, 6) == limits.CALL_FAST * limits.CALL_FAST_COUNT - fast
 
 
 def test_a_listener_never_calls() -> None:
-    end = calling("l")
+    end = timer("l")
     end.start(0.0)
     end.handle_timer(1000.0, again=False)
     assert end.due is None and not end.hellos
 
 
-def test_a_call_that_was_not_said_yet_is_not_made_twice() -> None:
-    end = calling("c")
+def test_an_unsent_call_is_not_queued_twice() -> None:
+    end = timer("c")
     end.start(0.0)
     end.handle_timer(0.0, again=False)
     end.handle_timer(1.0, again=False)
     assert len(end.hellos) == 1
 
 
-def test_a_flood_of_hellos_does_not_make_a_flood_of_answers() -> None:
-    end, peer = calling("l"), calling("c")
+def test_a_flood_of_hellos_gets_two_answers() -> None:
+    end, peer = timer("l"), timer("c")
     peer.start(0.0)
     peer.handle_timer(0.0, again=False)
     for _ in range(50):

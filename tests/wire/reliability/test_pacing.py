@@ -1,4 +1,4 @@
-"""Pacing."""
+"""Pacing: a sender stays close to its line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..kit.traffic import endless_bulk, ready, received
 
 
 @pytest.mark.parametrize("rate", [11.0, 30.0, 120.0, 960.0, 11520.0, 300_000.0])
-def test_a_pacer_keeps_close_to_the_line_and_never_asks_to_be_called_for_nothing(rate: float) -> None:
+def test_a_pacer_stays_close_to_the_line_and_never_wakes_up_in_vain(rate: float) -> None:
     pacer, now, given, left = Pacer(rate), 0.0, 0, 0.0
     while now < 20 / rate + 1.0:
         budget = pacer.budget(now)
-        assert budget > 0, "called at the time it named, and nothing may go"
+        assert budget > 0, "it woke up, and no byte may be sent"
         left = max(left, now) + budget / rate
         assert left - now <= max(limits.AHEAD, 1 / rate) + 1e-6
         pacer.sent(budget, now)
@@ -24,7 +24,7 @@ def test_a_pacer_keeps_close_to_the_line_and_never_asks_to_be_called_for_nothing
         later = pacer.next_time(now)
         assert later > now
         now = later
-    assert given >= 0.99 * rate * now - 1, "the line ran dry"
+    assert given >= 0.99 * rate * now - 1, "the line was idle"
 
 
 def test_a_line_without_a_rate_is_not_paced() -> None:
@@ -33,7 +33,7 @@ def test_a_line_without_a_rate_is_not_paced() -> None:
     assert pacer.budget(1.0) > 10_000 and pacer.next_time(1.0) == 1.0
 
 
-def test_a_line_that_runs_slower_than_its_name_is_noticed_and_followed() -> None:
+def test_a_pacer_follows_a_line_that_is_slower_than_its_nominal_rate() -> None:
     line = ready(byte_rate=11520 * 0.97, nominal=11520.0)
     endless_bulk(line, line.a)
     line.run(5)
@@ -45,7 +45,7 @@ def test_a_line_that_runs_slower_than_its_name_is_noticed_and_followed() -> None
     assert (received(line.b) - before) / 5 / (11520 * 0.97) > 0.69
 
 
-def test_a_line_that_stopped_for_a_while_is_not_taken_for_a_slow_one() -> None:
+def test_a_line_that_stopped_for_a_while_is_not_treated_as_slow() -> None:
     line = ready(faults=Faults(stuck_xoff=((4.0, 0.6), (7.0, 0.6))))
     endless_bulk(line, line.a)
     line.run(8)

@@ -1,4 +1,4 @@
-"""Round trips."""
+"""The round-trip estimate and the probe timeout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linesync.wire.reliability.round_trip import RoundTrip
 
 
 @given(st.lists(st.floats(0, 5), min_size=20))
-def test_the_timeout_lies_above_the_round_trips_it_was_learnt_from(samples: list[float]) -> None:
+def test_the_probe_timeout_exceeds_the_estimate(samples: list[float]) -> None:
     trip = RoundTrip()
     for sample in samples:
         trip.measured(sample)
@@ -19,7 +19,7 @@ def test_the_timeout_lies_above_the_round_trips_it_was_learnt_from(samples: list
     assert trip.probe_timeout(0.0) > trip.value
 
 
-def test_polls_without_answer_come_rarer_and_never_cease() -> None:
+def test_unanswered_polls_become_rarer_but_never_stop() -> None:
     trip = RoundTrip()
     trip.measured(0.01)
     waits = []

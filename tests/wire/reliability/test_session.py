@@ -1,4 +1,4 @@
-"""Short acknowledgements."""
+"""Short acknowledgements of a session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..kit.traffic import ready
 
 
 @given(st.integers(0, 5000), st.integers(0, 1000), st.integers(0, 1000))
-def test_a_short_acknowledgement_is_never_read_as_more_than_it_says(base: int, known: int, more: int) -> None:
+def test_a_short_acknowledgement_never_acknowledges_too_much(base: int, known: int, more: int) -> None:
     sender = SelectiveRepeatSender()
     sender.base = sender.next_seq = base
     for _ in range(known + more):
@@ -22,7 +22,7 @@ def test_a_short_acknowledgement_is_never_read_as_more_than_it_says(base: int, k
     assert len(new) == known or known > 31
 
 
-def test_a_short_acknowledgement_takes_eleven_bytes_and_is_used_where_both_ends_have_it() -> None:
+def test_short_acknowledgements_are_used_if_both_ends_know_them() -> None:
     for flags, kind in (("na", b"a"), ("n", b"A")):
         line = ready(local_a={"flags": flags}, local_b={"flags": "na"}, settle=3)
         seen: list[tuple[bytes, int]] = []
@@ -34,12 +34,12 @@ def test_a_short_acknowledgement_takes_eleven_bytes_and_is_used_where_both_ends_
         assert seen == [(kind, 11 if kind == b"a" else 19)]
 
 
-def test_a_full_acknowledgement_tells_of_a_gap_all_the_same() -> None:
+def test_a_gap_gets_a_full_acknowledgement() -> None:
     line = ready(local={"flags": "na"}, settle=3)
     seen: list[bytes] = []
     line.b.link.trace = lambda way, kind, body, length: seen.append(kind) if way == "out" else None
     line.a.link.mux.send_message(0, b"1 sem ready 1")
-    assert line.a.link.data_to_send(line.now)  # and it is lost
+    assert line.a.link.data_to_send(line.now)  # these bytes are lost
     line.run(0.02)
     line.a.link.mux.send_message(0, b"2 sem ready 1")
     line.run(1)

@@ -1,4 +1,4 @@
-"""The transmit queue."""
+"""The order of bytes in the transmit queue."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from linesync.wire.reliability.transmit_queue import OutgoingFrame, TransmitQueue
 
 
-class _Desk:
-    """An outbox with frames to give."""
+class _Source:
+    """A transmit queue and the frames that it can get."""
 
     def __init__(self, *, nest: bool) -> None:
         self.control: list[bytes] = []
@@ -33,53 +33,53 @@ class _Desk:
 
 
 @pytest.mark.parametrize("at", range(6, 11))
-def test_a_control_frame_begins_at_any_byte_of_a_bulk_frame_behind_its_length(at: int) -> None:
-    desk = _Desk(nest=True)
+def test_a_control_frame_may_begin_at_any_byte_behind_the_header_of_a_bulk_frame(at: int) -> None:
+    source = _Source(nest=True)
     bulk = b"^dIbulkbulk\n"
-    desk.bulk = [bulk, b"more"]
-    out = desk.transmit_queue.take(at)
-    desk.control = [b"<now>"]
-    out += desk.transmit_queue.take(100)
+    source.bulk = [bulk, b"more"]
+    out = source.transmit_queue.take(at)
+    source.control = [b"<now>"]
+    out += source.transmit_queue.take(100)
     assert out == bulk[:at] + b"<now>" + bulk[at:] + b"more"
-    assert desk.done == [b"<now>", bulk, b"more"] and desk.inside == [True]
+    assert source.done == [b"<now>", bulk, b"more"] and source.inside == [True]
 
 
 @pytest.mark.parametrize("at", [*range(1, 6), 11])
-def test_a_control_frame_never_begins_in_a_header_or_before_a_newline(at: int) -> None:
-    desk = _Desk(nest=True)
+def test_a_control_frame_never_begins_inside_a_header_or_directly_before_a_newline(at: int) -> None:
+    source = _Source(nest=True)
     bulk = b"^dIbulkbulk\n"
-    desk.bulk = [bulk]
-    out = desk.transmit_queue.take(at)
-    desk.control = [b"<now>"]
-    out += desk.transmit_queue.take(100)
+    source.bulk = [bulk]
+    out = source.transmit_queue.take(at)
+    source.control = [b"<now>"]
+    out += source.transmit_queue.take(100)
     begin = 6 if at < 6 else len(bulk)
     assert out == bulk[:begin] + b"<now>" + bulk[begin:]
 
 
 def test_a_control_frame_is_never_interrupted() -> None:
-    desk = _Desk(nest=True)
-    desk.control = [b"<one>"]
-    out = desk.transmit_queue.take(2)
-    desk.control = [b"<two>"]
-    desk.bulk = [b"bulk"]
-    assert out + desk.transmit_queue.take(100) == b"<one><two>bulk"
+    source = _Source(nest=True)
+    source.control = [b"<one>"]
+    out = source.transmit_queue.take(2)
+    source.control = [b"<two>"]
+    source.bulk = [b"bulk"]
+    assert out + source.transmit_queue.take(100) == b"<one><two>bulk"
 
 
-def test_a_peer_that_takes_no_frames_inside_frames_gets_none() -> None:
-    desk = _Desk(nest=False)
-    desk.bulk = [b"bulkbulk"]
-    out = desk.transmit_queue.take(3)
-    desk.control = [b"<now>"]
-    assert out + desk.transmit_queue.take(100) == b"bulkbulk<now>"
+def test_a_peer_that_does_not_accept_nested_frames_gets_none() -> None:
+    source = _Source(nest=False)
+    source.bulk = [b"bulkbulk"]
+    out = source.transmit_queue.take(3)
+    source.control = [b"<now>"]
+    assert out + source.transmit_queue.take(100) == b"bulkbulk<now>"
 
 
 @given(st.lists(st.integers(1, 20)))
-def test_an_outbox_gives_at_most_what_is_asked(budgets: list[int]) -> None:
-    desk = _Desk(nest=True)
-    desk.bulk = [b"0123456789"] * 5
+def test_a_queue_gives_at_most_the_requested_bytes(budgets: list[int]) -> None:
+    source = _Source(nest=True)
+    source.bulk = [b"0123456789"] * 5
     out = b""
     for budget in budgets:
-        piece = desk.transmit_queue.take(budget)
+        piece = source.transmit_queue.take(budget)
         assert len(piece) == min(budget, 50 - len(out))
         out += piece
     assert (b"0123456789" * 5).startswith(out)
