@@ -119,9 +119,8 @@ class LineState:
         self._counted_before = (0, 0)  # (frames, damaged pieces) that the autobaud controller has counted
         self._reported_rate = baud  # the rate in the last RateChanged
         if rates and byte_rate:
-            from .autobaud.controller import (
-                AutobaudController,
-            )  # only here: few lines have one, and small commands never do
+            # Imported here because few lines have a controller, and those of small commands never do.
+            from .autobaud.controller import AutobaudController
 
             self.autobaud = AutobaudController(base=baud, rates=rates)
             self._bytes_per_bit = byte_rate / baud

@@ -102,7 +102,7 @@ class Link:
         :raises RuntimeError: there is none; look at ``link.session`` first.
         """
         if self.session is None:
-            raise RuntimeError("no session stands")
+            raise RuntimeError("there is no session")
         return self.session.mux
 
     @property
@@ -147,7 +147,7 @@ class Link:
         :param baud: the present rate, bits a second, if the port can be set to other ``rates``
             (:mod:`linesync.wire.autobaud.controller`).
         """
-        self._leave_line(now)  # perhaps nobody reported the loss of the line before
+        self._leave_line(now)  # the loss of the line before may not have been reported
         self._line = LineState(
             shared=shared,
             byte_rate=byte_rate,

@@ -79,12 +79,12 @@ def test_text_behind_a_held_piece_waits_with_it() -> None:
 
 
 def test_held_pieces_are_bounded_in_number_and_bytes() -> None:
-    console, told = Console(), 0
+    console, reported = Console(), 0
     for number in range(200):
         events = console.sort(Damaged(b"^d" + b"%d " % number * 300), 0.0)
-        told += sum(len(event.data) for event in events)  # type: ignore[attr-defined]
+        reported += sum(len(event.data) for event in events)  # type: ignore[attr-defined]
         assert console.pending <= limits.HELD_BYTES
-    assert told > 100_000
+    assert reported > 100_000
 
 
 @pytest.mark.parametrize("rest", [b"iggAOENktw\n", b".nemza.BBjfiggAHtduKw\r\n"])

@@ -55,7 +55,7 @@ def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
     return numbers
 
 
-def told(end: VirtualEnd, channels: list[int], since: float) -> int:
+def message_bytes(end: VirtualEnd, channels: list[int], since: float) -> int:
     """The bytes of messages that came on these channels."""
     return sum(
         len(event.data)
@@ -129,7 +129,7 @@ def test_a_flood_of_prompt_messages_does_not_stop_bulk(size: int) -> None:
     line.run(2)
     began = line.now
     (share,) = shares(line, line.b, [bulk], 20)
-    prompt = told(line.b, numbers, began) / 20 / RATE
+    prompt = message_bytes(line.b, numbers, began) / 20 / RATE
     assert share > 0.05, f"bulk has {share:.3f} of the line, prompt {prompt:.3f}"
     assert prompt > 4 * share, "prompt messages have no priority"
 
@@ -138,7 +138,7 @@ def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
     alone = a_line()
     numbers = flood(alone, alone.a, 60)
     alone.run(5)
-    full = told(alone.b, numbers, alone.now - 4) / 4 / RATE
+    full = message_bytes(alone.b, numbers, alone.now - 4) / 4 / RATE
     line = a_line()
     for end in line.ends:
         for _ in range(CHANNELS):
@@ -148,6 +148,6 @@ def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
     line.run(2)
     began = line.now
     line.run(20)
-    beside = told(line.b, numbers, began) / 20 / RATE
+    beside = message_bytes(line.b, numbers, began) / 20 / RATE
     assert beside > 0.7 * full, f"prompt alone has {full:.3f} of the line, beside bulk {beside:.3f}"
     assert received(line.a) > 0

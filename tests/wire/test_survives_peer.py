@@ -123,14 +123,14 @@ def test_row_07_stale_frames_of_an_earlier_session_change_nothing() -> None:
     old = bytes(recorded)
     line.a.restart()
     line.run(3)
-    nonce, told = line.b.link.session.nonce, len(line.b.messages(0))
+    nonce, before = line.b.link.session.nonce, len(line.b.messages(0))
     for _ in range(5):  # hellos, data and polls of the old session
         line.inject("b", old)
         line.run(1)
     line.a.link.mux.send_message(0, b"still there")
     line.run(4)
     assert line.b.link.session.nonce == nonce
-    assert line.b.messages(0)[told:] == [b"still there"]
+    assert line.b.messages(0)[before:] == [b"still there"]
 
 
 def test_row_07_both_ends_may_call_at_the_same_time() -> None:

@@ -419,9 +419,8 @@ class Mux:
             self._pieces += len(body)
             if self._pieces > limits.PIECES_MAX:
                 return False
-            self.consumed(
-                channel.number, body
-            )  # the credit of pieces is granted again immediately; MESSAGE_MAX bounds them
+            # The credit of pieces is granted again immediately; MESSAGE_MAX bounds them.
+            self.consumed(channel.number, body)
             return True
         if channel.incoming:
             self._pieces -= len(channel.incoming)

@@ -24,9 +24,8 @@ from .digits import ALPHABET
 __all__ = ["Splicer", "Verdict", "difference"]
 
 # A run of blanks is matched from its first blank only; matching from each blank would take quadratic time.
-_LINE_END = re.compile(
-    rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))"
-)  # a carriage return at the end may be half of a line end
+# A carriage return at the end may be half of a line end.
+_LINE_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))")
 _OWN_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r)\Z")
 _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")

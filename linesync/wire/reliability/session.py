@@ -24,7 +24,7 @@ __all__ = ["Session"]
 
 _REPLIES = 12  # the most answers to probes and tries that wait to be sent
 _STUBBORN = 5  # transmissions of a payload after which the line is assumed to damage it
-_DISAPPOINTED = 40  # consecutive lost frames in the masked form that end its use
+_MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
 _FEW = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
 
 
@@ -235,7 +235,7 @@ class Session:
                     self.frame_sizer.lost()
         if any(sent.masked for sent in new):
             self._masked_lost = 0
-        elif self._masked_lost >= _DISAPPOINTED:
+        elif self._masked_lost >= _MASKED_LOST_MOST:
             self._masked_lost = 0
             self.transparency.revert_to_base64()
             self.frame_sizer.repaired = False
@@ -450,9 +450,8 @@ class Session:
 
     def next_timer(self, now: float) -> float | None:
         """The next deadline, or None."""
-        times = [
-            due for due in self._ack_at.values() if due is not None and due > now
-        ]  # what is due already counts as work
+        # Acknowledgements that are due already count as work.
+        times = [due for due in self._ack_at.values() if due is not None and due > now]
         poll_at = self._poll_at()
         if poll_at is not None:
             times.append(poll_at)

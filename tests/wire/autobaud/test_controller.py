@@ -358,6 +358,7 @@ def test_two_callers_agree_on_a_leader() -> None:
     stays_at(line, TOP, 1, within=3)
 
 
+# The answer to a group of bytes came while the group waited to be tried again.
 @example(
     seed=0,
     ber=0.0,
@@ -369,7 +370,7 @@ def test_two_callers_agree_on_a_leader() -> None:
     replugs=[(2.25, "a")],
     port_time=0.03,
     printk=0.0,
-)  # the answer to a group of bytes came while the group waited to be tried again
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 1 << 20),

@@ -38,9 +38,8 @@ def test_a_masked_bulk_frame_with_one_wrong_bit_is_repaired(seed: int) -> None:
     rng = random.Random(seed)
     data = rng.randbytes(rng.choice((40, 700, 1900)))
     text = bytearray(bulk_frame(data))
-    bit = rng.randrange(
-        8 * 5, 8 * (len(text) - 1)
-    )  # not in the start, the kind or the length, without which it is not a frame
+    # Not in the start, the kind or the length, without which it is not a frame.
+    bit = rng.randrange(8 * 5, 8 * (len(text) - 1))
     text[bit // 8] ^= 1 << bit % 8
     events, decoder = decode(bytes(text) + bulk_frame(b"next"))
     assert payloads(events) == [data, b"next"]
