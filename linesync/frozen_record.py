@@ -1,37 +1,37 @@
-"""Small frozen values: what dataclasses with ``frozen`` and ``slots`` are, without their cost at start-up.
+"""Frozen records: like dataclasses with ``frozen`` and ``slots``, but without their cost at start-up.
 
-The standard dataclass writes and compiles methods for each class, half a millisecond each, and imports ``inspect`` to do
-it: with some sixty such classes a command that lives for thirty milliseconds would spend fifty on them. A record is
-declared the same way, type checkers see a dataclass, and its methods are the ones below for all of them.
+The standard dataclass generates and compiles methods for each class, which takes half a millisecond each, and imports
+``inspect`` for that. With about sixty such classes, a command that runs for thirty milliseconds would spend another fifty
+on them. A record is declared in the same way, type checkers see a dataclass, and all records share the methods below.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # without typing, which takes a small command a tenth of its life to import
+TYPE_CHECKING = False  # importing typing would take a tenth of the time of a small command
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
     def dataclass_transform(**_):
-        """Tells type checkers that a class is declared like a dataclass."""
+        """Tell type checkers that a class is declared like a dataclass."""
         return lambda cls: cls
 
 
 __all__ = ["MISSING", "Record"]
 
 MISSING: Any = object()
-"""The default of a field that has none."""
+"""Stands for the default of a field that has none."""
 
 
 class _RecordType(type):
-    """Turns annotations into slots, and keeps their names, types and defaults."""
+    """Turns annotations into slots and keeps their names, types and defaults."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> _RecordType:
         kinds = dict(getattr(bases[0], "FIELDS", {})) if bases else {}
         own = {
             field: (kind, space.pop(field, MISSING))
             for field, kind in space.get("__annotations__", {}).items()
-            if "ClassVar" not in str(kind)  # a compiled module keeps the type itself
+            if "ClassVar" not in str(kind)  # compiled modules keep the type itself, not its text
         }
         kinds |= own
         space["__slots__"] = tuple(own)
@@ -42,10 +42,10 @@ class _RecordType(type):
 
 @dataclass_transform(frozen_default=True, eq_default=True)
 class Record(metaclass=_RecordType):
-    """Base of all records. Fields may be given by position or by name; those without a default must be."""
+    """The base class of all records. Fields are set by position or by name; a field without a default is required."""
 
     FIELDS: ClassVar[dict[str, tuple[str, Any]]]
-    """Field name to (type as written, default or MISSING), in order."""
+    """Field names in order, each with (type as written, default or MISSING)."""
     __match_args__: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -71,18 +71,18 @@ class Record(metaclass=_RecordType):
         return tuple([getattr(self, name) for name in self.__match_args__])
 
     def but(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
+        """Make a copy with some fields changed."""
         return type(self)(**({name: getattr(self, name) for name in self.__match_args__} | changes))
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name."""
+        """The values of the fields by name."""
         return {name: getattr(self, name) for name in self.__match_args__}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"a {type(self).__name__} is never changed; make another with but()")
+        raise AttributeError(f"a {type(self).__name__} cannot be changed; make a copy with but()")
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a {type(self).__name__} is never changed")
+        raise AttributeError(f"a {type(self).__name__} cannot be changed")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and type(other) is type(self) and self._values() == other._values()

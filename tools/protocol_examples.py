@@ -31,7 +31,7 @@ from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Ack, Data, Hello, Lane
 from linesync.wire.link import Link
 from linesync.wire.reliability import handshake
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["AGENT", "HUB", "PAGE", "PARTS", "SHORT_FORMS", "differences", "filled", "read_records", "session", "stream"]
 
@@ -147,7 +147,7 @@ def eight_examples() -> str:
 
 def masked_examples() -> str:
     samples = ((b"plain", b""), (b"a\nb", b""), (b"\x11\x13", b""), (b"\x11\x13", b"\x11\x13"), (b"}^}", b""))
-    rows = [(data, payload.Escapes(harmed).encode(data)) for data, harmed in samples]
+    rows = [(data, payload.MaskedForm(harmed).encode(data)) for data, harmed in samples]
     return _fence("masked", _columns(*((data.hex(), shown(text)) for data, text in rows)))
 
 
@@ -310,7 +310,7 @@ def frame_prompt_masked() -> str:
 
 
 def _masked(lane: Lane, data: bytes) -> str:
-    body = frames.masked_body(lane, 5, 4095, data, payload.Escapes().encode(data))
+    body = frames.masked_body(lane, 5, 4095, data, payload.MaskedForm().encode(data))
     fields = [("seq:", 5), ("ack:", 4095)]
     check = [("second check:", frames.second_check(data).decode())] if lane is Lane.BULK else []
     return _frame(frames.data_kind(lane, masked=True), body, TO_HUB, *fields, *check, ("payload:", shown(data)))
@@ -511,8 +511,8 @@ class _Play:
         self._begun = dict.fromkeys(self._partial, 0.0)
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
         nonces = {"agent": iter((AGENT, "unusedA1", "unusedA2")), "hub": iter((HUB, "unusedH1", "unusedH2"))}
-        agent = Local(role="c", boot=AGENT_BOOT, frame=127, credit=2048, flags="")
-        hub = Local(role="l", boot=HUB_BOOT, frame=127, credit=65536, flags="nq")
+        agent = LocalParameters(role="c", boot=AGENT_BOOT, frame=127, credit=2048, flags="")
+        hub = LocalParameters(role="l", boot=HUB_BOOT, frame=127, credit=65536, flags="nq")
         self.links = {
             "agent": Link(agent, lambda: next(nonces["agent"])),
             "hub": Link(hub, lambda: next(nonces["hub"])),

@@ -36,7 +36,7 @@ from linesync.wire.events import (
 from linesync.wire.framing import check, digits, frames, payload, transparency
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Ack, Hello, Lane
-from linesync.wire.framing.payload import Escapes
+from linesync.wire.framing.payload import MaskedForm
 from tools.protocol_examples import AGENT, HUB, SHORT_FORMS, TO_AGENT, TO_HUB
 
 __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
@@ -233,8 +233,8 @@ def frames_file() -> dict[str, Any]:
         (b"d", frames.data_body(4095, 5, record, eight=False), TO_HUB),
         (b"C", frames.data_body(5, 4095, record, eight=True), TO_HUB),
         (b"D", frames.data_body(5, 4095, record + b"^}\r", eight=True), TO_HUB),
-        (b"b", frames.masked_body(Lane.PROMPT, 5, 4095, record, Escapes().encode(record)), TO_HUB),
-        (b"B", frames.masked_body(Lane.BULK, 5, 4095, record, Escapes(b"\x11").encode(record)), TO_HUB),
+        (b"b", frames.masked_body(Lane.PROMPT, 5, 4095, record, MaskedForm().encode(record)), TO_HUB),
+        (b"B", frames.masked_body(Lane.BULK, 5, 4095, record, MaskedForm(b"\x11").encode(record)), TO_HUB),
         (b"V", frames.try_body(3, transparency.GROUPS[2]), TO_HUB),
         (b"U", frames.tried_body(3), TO_HUB),
         (b"Z", b"of a later version", TO_HUB),
@@ -311,7 +311,7 @@ def data_file() -> dict[str, Any]:
         + [
             {
                 "kind": frames.data_kind(lane, masked=True).decode(),
-                "body": frames.masked_body(lane, 1, 2, data, Escapes(harmed).encode(data, other)).hex(),
+                "body": frames.masked_body(lane, 1, 2, data, MaskedForm(harmed).encode(data, other)).hex(),
                 "sequence": 1,
                 "acknowledgement": 2,
                 "payload": data.hex(),

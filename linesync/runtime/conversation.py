@@ -22,14 +22,14 @@ from ..wire.events import (
     LineBack,
     LineQuiet,
     Noise,
-    RateStands,
+    OtherStationHeard,
+    RateChanged,
     RateWanted,
     Refused,
     Restarted,
     ResumeAsked,
     SessionEnded,
     SessionUp,
-    ThirdTalker,
 )
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
@@ -298,7 +298,7 @@ class Conversation:
         if other is not None and other is not self:
             self.adopted_by(other, event.hello)
         elif self.link is not None:
-            self.link.start_anew(event.hello, self.now())
+            self.link.start_new_session(event.hello, self.now())
             self.kick()
 
     def _line_quiet(self, event: LineQuiet) -> None:
@@ -321,13 +321,13 @@ class Conversation:
     def _rate_wanted(self, event: RateWanted) -> None:
         self.set_rate(event.baud)
 
-    def _rate_stands(self, event: RateStands) -> None:
+    def _rate_stands(self, event: RateChanged) -> None:
         self.user.rate(self, event.baud)
 
     def _refused(self, event: Refused) -> None:
         self.user.trouble(self, event.reason)
 
-    def _third_talker(self, event: ThirdTalker) -> None:
+    def _third_talker(self, event: OtherStationHeard) -> None:
         hello = event.hello
         if hello.boot not in self._third_talkers and len(self._third_talkers) < 100:
             self._third_talkers.add(hello.boot)
@@ -353,7 +353,7 @@ _HANDLERS: dict[type[Event], Callable[[Conversation, Event], None]] = {
     ForeignText: Conversation._foreign_text,  # type: ignore[dict-item]
     Noise: Conversation._noise,  # type: ignore[dict-item]
     Refused: Conversation._refused,  # type: ignore[dict-item]
-    ThirdTalker: Conversation._third_talker,  # type: ignore[dict-item]
+    OtherStationHeard: Conversation._third_talker,  # type: ignore[dict-item]
     RateWanted: Conversation._rate_wanted,  # type: ignore[dict-item]
-    RateStands: Conversation._rate_stands,  # type: ignore[dict-item]
+    RateChanged: Conversation._rate_stands,  # type: ignore[dict-item]
 }

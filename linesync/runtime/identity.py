@@ -9,11 +9,15 @@ from functools import cache
 from importlib.machinery import PathFinder
 
 from .. import limits
-from ..wire.reliability.handshake import Local
+from ..wire.framing import hello_flags
+from ..wire.reliability.handshake import LocalParameters
 
 __all__ = ["BOOT", "local_end", "token"]
 
 _URL = bytes.maketrans(b"+/", b"-_")
+_BOTH = hello_flags.COMPRESSION + hello_flags.SHORT_ACKS
+_PIPE_FLAGS = hello_flags.NESTING + hello_flags.EIGHT_FORM + hello_flags.CLEAN_PIPE + _BOTH
+_LINE_FLAGS = hello_flags.NESTING + hello_flags.MASKED_FORM + _BOTH
 
 
 entropy: Callable[[int], bytes] = os.urandom
@@ -29,23 +33,23 @@ BOOT = token()
 """This process's life."""
 
 
-def local_end(role: str, *, clean: bool, boot: str = BOOT) -> Local:
+def local_end(role: str, *, clean: bool, boot: str = BOOT) -> LocalParameters:
     """What an end of ours says of itself.
 
     :param role: ``c`` calls, ``l`` listens.
     :param clean: the line carries every byte by construction (a socket, a pipe).
     :param boot: our life's id.
     """
-    return Local(
+    return LocalParameters(
         role=role,
         boot=boot,
         frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,
         credit=limits.CREDIT_PIPE if clean else limits.CREDIT_SERIAL,
-        flags="nqpza" if clean else "nmza" + _zstd(),
+        flags=_PIPE_FLAGS if clean else _LINE_FLAGS + _zstd(),
     )
 
 
 @cache
 def _zstd() -> str:
     """The flag of an end that has Zstandard; only lines with a rate have a use for it."""
-    return "s" if PathFinder.find_spec("zstandard") is not None else ""
+    return hello_flags.ZSTANDARD if PathFinder.find_spec("zstandard") is not None else ""

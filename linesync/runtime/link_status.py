@@ -31,10 +31,10 @@ def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
         round_trip = session.round_trip.smoothed
         row |= {
             "peer_boot": session.peer.boot,
-            "frame": session.sizing.agreed,
-            "frame_now": session.sizing.length,
+            "frame": session.frame_sizer.agreed,
+            "frame_now": session.frame_sizer.length,
             "form": session.form,
-            "mended": link.mended,
+            "mended": link.repaired,
             "round_trip_ms": None if round_trip is None else round(round_trip * 1000, 2),
             "repeated": sum(session.senders[lane].repeated for lane in Lane),
             "duplicates": sum(session.receivers[lane].duplicates for lane in Lane),

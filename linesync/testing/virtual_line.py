@@ -28,7 +28,7 @@ from linesync.testing.faults import Faults
 from linesync.wire.events import ChannelData, ChannelMessage, Event, ForeignText, Noise, RateWanted, ResumeAsked
 from linesync.wire.framing.digits import ALPHABET
 from linesync.wire.link import Link
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["VirtualEnd", "VirtualLine", "tokens"]
 
@@ -72,7 +72,7 @@ class VirtualEnd:
         self.stale = True
 
     def _new_link(self) -> Link:
-        link = Link(Local(boot=self._token(), **self._local), self._token)
+        link = Link(LocalParameters(boot=self._token(), **self._local), self._token)
         link.trace = self._trace
         return link
 
@@ -153,7 +153,7 @@ class VirtualEnd:
             if isinstance(event, RateWanted):
                 line.at(line.now + line.port_time, partial(self._set_port, self.link, event.baud))
             if isinstance(event, ResumeAsked) and self.owns_all:
-                self.link.start_anew(event.hello, line.now)
+                self.link.start_new_session(event.hello, line.now)
 
     def _set_port(self, link: Link, baud: int) -> None:
         """Set the port's rate, unless another process has replaced this one."""

@@ -1,15 +1,16 @@
-"""Telling console text from what is left of damaged frames.
+"""The console text of a line: separates text from the remains of damaged frames (section 3.2 of docs/protocol.md).
 
 1. Text outside frames is reported as it comes.
-2. A damaged piece is *held*: when the good copy of its frame comes, what the piece has beyond it is the text that was
-   printed into it, and the rest was noise. A piece whose good copy never comes is reported as noise; so is, at once,
-   one that can have no good copy (a control frame's) unless it has a line of text inside.
-3. A long run of frame characters outside a frame may be a frame whose start was hit, and is held likewise; as it may
-   also be a checksum that somebody printed, it is reported as text in the end.
-4. A line that is opened in the middle of a frame begins with the rest of it: frame characters alone, up to a newline.
-5. Nothing overtakes: what comes after a held piece waits with it, so that a console log is in order.
+2. A damaged piece is *held*. When the good copy of its frame comes, the bytes of the piece that are not in the copy are
+   text that was printed into the frame, and the rest is dropped. If no good copy comes, the piece is noise. A damaged
+   control frame is never sent again, so it is noise immediately, unless a line of text is inside.
+3. A long run of frame characters outside a frame may be a frame whose start was damaged, so it is held too. It may also
+   be a checksum that was printed, so in the end it is text.
+4. A line that is opened in the middle of a frame begins with the rest of that frame: frame characters up to a newline.
+5. Everything keeps its order: what comes after a held piece waits with it.
 
-Held pieces are few, small and soon let go. Between calls the first of them is always one that waits for its good copy.
+Held pieces are few and small, and are held for a short time. Between calls, the first held piece is always one that waits
+for its good copy.
 """
 
 from __future__ import annotations
@@ -26,20 +27,19 @@ from .framing.frames import PROBE, probe_text
 __all__ = ["Console"]
 
 _LIKE_A_FRAME = re.compile(rb"([A-Za-z0-9_-]{24,}[\r\n]*)")
-# Capitals in the middle: no word that a boot loader begins with.
+# Capital letters in the middle: not like a word with which a boot loader begins.
 _REST_OF_A_FRAME = re.compile(
     rb"(?=[A-Za-z0-9_.-]*[a-z0-9][A-Z])[A-Za-z0-9_.-]{%d,%d}\r?\n" % (limits.CHECK_SIZE, limits.BASIC_FRAME)
 )
-_HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and probes, whose text is known
-_PROBES = [
-    probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)
-]  # a longer one begins as a shorter one
-_KNOWN_AGAIN = 24  # bytes of a probe by which it is known again
-_SAME_FRAME = 0.6  # share of the good copy that a piece must hold to be a damaged copy of it
+_HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and those whose text is known
+# A longer probe begins like a shorter one.
+_PROBES = [probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)]
+_KNOWN_AGAIN = 24  # bytes by which a probe is recognised
+_SAME_FRAME = 0.6  # the share of a good copy that a piece must contain to be a damaged copy of it
 
 
 def _in_common(one: bytes, other: bytes) -> int:
-    """Bytes at the beginning that are the same in both."""
+    """The number of equal bytes at the beginning of both."""
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
@@ -52,36 +52,39 @@ class _Held:
         self.data = data
         self.until = until
         self.is_text = is_text
-        """What it is taken for when it is let go."""
+        """It will be reported as text, not as noise."""
         self.open = is_open
-        """It may still turn out to be a frame's."""
+        """It may still be a copy of a frame."""
 
 
 class Console:
-    """Sorts what the decoder found outside of good frames."""
+    """Sorts the bytes that the decoder found outside valid frames. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._held: deque[_Held] = deque()
-        self._open = 0  # how many of them may still turn out to be a frame's
+        self._open = 0  # the number of open pieces among them
         self._bytes = 0
-        self._begins = True  # nothing has come yet but frame characters
-        self._run = b""  # frame characters at the end of the text so far: they may go on
+        self._begins = True  # nothing but frame characters came yet
+        self._run = b""  # frame characters at the end of the text so far: more may follow
         self._run_until = 0.0
         self.explained = 0
-        """Bytes of damaged pieces that were the same in the good copy, or harmed."""
+        """Bytes of damaged pieces that their good copies explain."""
 
     @property
     def holds(self) -> bool:
-        """Some piece waits for its good copy."""
+        """A piece waits for its good copy."""
         return bool(self._held)
 
     @property
     def pending(self) -> int:
-        """Bytes taken and not yet reported."""
+        """Bytes that are not reported yet."""
         return self._bytes + len(self._run)
 
     def sort(self, event: ForeignText | Damaged, now: float) -> list[Event]:
-        """Take a piece; what can be said at once."""
+        """Take a piece.
+
+        :returns: what can be reported now.
+        """
         if isinstance(event, ForeignText):
             data = self._run + event.data
             cut = len(data.rstrip(ALPHABET))
@@ -105,13 +108,16 @@ class Console:
         return out
 
     def good_copy(self, text: bytes) -> list[Event]:
-        """A data frame came whole (its text from the kind on, check off): which damaged pieces were copies of it?"""
+        """A valid data frame came: find the damaged pieces that were copies of it.
+
+        :param text: the frame from its kind on, without its check.
+        """
         for held in self._held:
             self._compare(held, text)
         return self._drain()
 
     def _cut_probe(self, held: _Held) -> None:
-        """A probe that broke off, and what was printed behind it: its text is known, so the rest is somebody's."""
+        """Separate an incomplete probe from text behind it: the text of a probe is known, so the rest is foreign."""
         if not held.open:
             return
         piece = held.data
@@ -126,7 +132,7 @@ class Console:
         piece = held.data.removeprefix(b"^")
         if not held.open or not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
             return
-        from .framing.foreign_text import difference  # few lines ever need it
+        from .framing.foreign_text import difference  # few lines need it
 
         share, foreign, _ = difference(piece, text)
         if share < _SAME_FRAME:
@@ -137,12 +143,14 @@ class Console:
         self._let_go(held)
 
     def next_timer(self) -> float | None:
+        """The next deadline, or None."""
         times = [self._held[0].until] if self._held else []
         if self._run:
             times.append(self._run_until)
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> list[Event]:
+        """Report everything whose time is over."""
         if self._run and self._run_until <= now:
             self._end_run(now)
         out = self._drain()
@@ -152,7 +160,7 @@ class Console:
         return out
 
     def flush(self) -> list[Event]:
-        """The line has ended: nothing will come to explain what is held."""
+        """The line ended: no good copies will come."""
         self._end_run(0.0)
         return self.handle_timer(inf)
 
@@ -181,12 +189,12 @@ class Console:
             self._open += is_open
 
     def _let_go(self, held: _Held) -> None:
-        """It waits no longer for its good copy."""
+        """The piece no longer waits for its good copy."""
         self._open -= held.open
         held.open = False
 
     def _drain(self) -> list[Event]:
-        """Report what stands before the first piece that is still open."""
+        """Report everything before the first piece that is still open."""
         out: list[Event] = []
         while self._held and not self._held[0].open:
             held = self._held.popleft()

@@ -1,4 +1,4 @@
-"""What the wire tells the layer above. Small, frozen, complete: no event is changed after it was made."""
+"""The events that the wire reports to the layer above: small, frozen and complete."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = [
     "LineBack",
     "LineQuiet",
     "Noise",
-    "RateStands",
+    "OtherStationHeard",
+    "RateChanged",
     "RateWanted",
     "Refused",
     "Restarted",
     "ResumeAsked",
     "SessionEnded",
     "SessionUp",
-    "ThirdTalker",
 ]
 
 
@@ -35,44 +35,45 @@ _put = object.__setattr__
 
 
 class Event(Record):
-    """Base class of everything the wire reports."""
+    """The base class of all events."""
 
 
 # -- from the decoder -------------------------------------------------------------------------------------------------
 
 
 class FrameFound(Event):
-    """A frame whose check was right."""
+    """A frame arrived whose check is right."""
 
     frame: Frame
     length: int
-    """Bytes it took on the line, newline included."""
+    """Its bytes on the line, newline included."""
 
-    def __init__(self, frame: Frame, length: int) -> None:  # by hand: there is one for each frame
+    def __init__(self, frame: Frame, length: int) -> None:  # written out for speed: there is one for each frame
         _put(self, "frame", frame)
         _put(self, "length", length)
 
 
 class Echo(Event):
-    """Our own frame came back."""
+    """A frame that this end sent came back."""
 
     length: int
+    """Its bytes on the line, newline included."""
 
 
 class ForeignText(Event):
-    """Bytes that belong to no frame: console text."""
+    """Bytes outside frames arrived: console text."""
 
     data: bytes
 
 
 class Damaged(Event):
-    """A piece that began as a frame and is none."""
+    """A piece arrived that began like a frame but is not valid."""
 
     data: bytes
 
 
 class Noise(Event):
-    """What was left of damaged pieces once their good copies had come, or had not; to be shown escaped."""
+    """The remains of damaged frames, after their good copies came or failed to come; to be displayed escaped."""
 
     data: bytes
 
@@ -81,64 +82,69 @@ class Noise(Event):
 
 
 class SessionUp(Event):
-    """A session stands. Nothing of an earlier one is left."""
+    """A session begins. Nothing of an earlier session is left."""
 
     peer: Hello
+    """The hello of the peer."""
 
 
 class Restarted(Event):
-    """The peer began a new life or a new session: everything open in the old session is over."""
+    """The peer restarted or began a new session: everything that was open in the old session is over."""
 
     old_boot: str
+    """The boot id of the peer in the old session."""
     new_boot: str
+    """Its boot id now; the same if it did not restart."""
 
 
 class ResumeAsked(Event):
-    """A hello names a session that this link does not know; whoever owns the links may know it."""
+    """A hello names a session that this link does not have; another link of the same owner may have it."""
 
     hello: Hello
 
 
 class SessionEnded(Event):
-    """The peer said goodbye."""
+    """The session ended: the peer sent a goodbye or violated the protocol."""
 
     reason: str
+    """A sentence."""
 
 
 class LineQuiet(Event):
-    """Nothing valid has come for too long; the session waits for the line."""
+    """No valid frame came for too long; the session waits for the line."""
 
     silent_for: float
     """Seconds."""
 
 
 class RateWanted(Event):
-    """The line's port is to be set to another rate; everything that was given out has left by the reckoning. The link
-    sends nothing until it is told what came of it (:meth:`~linesync.wire.link.Link.rate_changed`)."""
+    """The port must be set to another rate; all bytes that were handed over have left. The link sends nothing until
+    :meth:`~linesync.wire.link.Link.rate_changed` reports the result."""
 
     baud: int
     """Bits a second."""
 
 
-class RateStands(Event):
-    """The line has another rate now: both ends have kept it, or are back at an earlier one."""
+class RateChanged(Event):
+    """The line has another rate now: both ends keep it, or went back to an earlier one."""
 
     baud: int
     """Bits a second."""
 
 
 class LineBack(Event):
-    """The line speaks again."""
+    """The peer is heard again."""
 
 
-class ThirdTalker(Event):
-    """Somebody else speaks the protocol on this line."""
+class OtherStationHeard(Event):
+    """Another station speaks the protocol on this line."""
 
     hello: Hello
+    """Its hello."""
 
 
 class Refused(Event):
-    """The two ends cannot speak with each other."""
+    """The two ends are incompatible."""
 
     reason: str
     """A sentence."""
@@ -153,11 +159,11 @@ class ChannelOpened(Event):
     channel: int
     lane: Lane
     words: bytes
-    """The message that says what it is for."""
+    """The opening message: what the channel is for."""
 
 
 class ChannelData(Event):
-    """Bytes of one of a channel's streams."""
+    """Bytes arrived on one of the streams of a channel."""
 
     channel: int
     stream: int
@@ -171,7 +177,7 @@ class ChannelData(Event):
 
 
 class ChannelMessage(Event):
-    """One whole message."""
+    """A whole message arrived."""
 
     channel: int
     data: bytes
@@ -182,19 +188,20 @@ class ChannelMessage(Event):
 
 
 class ChannelEnded(Event):
-    """The peer will send no more on this channel."""
+    """The peer sends no more on this channel."""
 
     channel: int
 
 
 class ChannelClosed(Event):
-    """The channel is over: ``reason`` is empty when both sides ended it, else a sentence."""
+    """The channel is over."""
 
     channel: int
     reason: str
+    """Empty if both sides ended it, otherwise a sentence."""
 
 
 class ChannelWritable(Event):
-    """A channel that was full has room again."""
+    """A channel that was full accepts data again."""
 
     channel: int

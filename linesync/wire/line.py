@@ -1,26 +1,27 @@
-"""What a link knows of the line that it is on, its rate included."""
+"""What a link knows about its line, including the rate."""
 
 from __future__ import annotations
 
 from .. import limits
 from .console import Console
-from .events import Damaged, Event, ForeignText, Noise, RateStands, RateWanted
-from .framing import frames
+from .events import Damaged, Event, ForeignText, Noise, RateChanged, RateWanted
+from .framing import frames, hello_flags
 from .framing.decoder import Decoder
 from .framing.frames import Frame
 from .reliability.pacing import Pacer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .autobaud.controller import Climbing
+    from .autobaud.controller import AutobaudController
+    from .reliability.handshake import LocalParameters
 
-__all__ = ["Counters", "LineState"]
+__all__ = ["Counters", "LineState", "decoder_for"]
 
-_ROUND_TRIP = 0.1  # seconds, assumed for the climbing until one is measured
+_ROUND_TRIP = 0.1  # seconds, assumed for rate changes until it is measured
 _ROUND_TRIP_MOST = 0.5
-_LONGER = 1.5  # a frame with its escapes, to one without
-_STRANGE_SHARE = 0.3  # of a text's bytes that makes it none
-_PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # what text is made of
+_LONGER = 1.5  # ratio of a frame with its escapes to one without
+_STRANGE_SHARE = 0.3  # of the bytes of a text: if more are not text, it is garbage
+_PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # the bytes of text
 
 _COUNTED = (
     "bytes_in",
@@ -37,7 +38,7 @@ _COUNTED = (
 
 
 class Counters:
-    """What passed a line, in bytes unless a name says otherwise."""
+    """What passed over a line, in bytes unless a name says otherwise."""
 
     __slots__ = _COUNTED
 
@@ -49,28 +50,53 @@ class Counters:
         self.text = 0
         """Foreign text."""
         self.noise = 0
-        """Left over from damaged frames."""
+        """Remains of damaged frames."""
         self.echo = 0
         """Our own frames that came back."""
         self.damaged = 0
-        """Pieces that began as a frame and were none."""
+        """Pieces that began like a frame but were not valid: a count."""
         self.stray = 0
-        """Frames of no session of ours."""
+        """Frames of other sessions: a count."""
         self.third = 0
-        """Hellos of third talkers."""
+        """Hellos of other stations: a count."""
 
     def as_dict(self) -> dict[str, int]:
+        """The counters by name."""
         return {name: getattr(self, name) for name in _COUNTED}
 
 
-class LineState:
-    """A line: how it is read, how it is paced, and how its rate climbs.
+def decoder_for(local: LocalParameters) -> Decoder:
+    """A decoder for a line on which this end announces these parameters."""
+    clean = hello_flags.CLEAN_PIPE in local.flags
+    # With its escapes, or in base64 after all, a frame may be longer than announced (section 2.3 of docs/protocol.md).
+    if clean and hello_flags.EIGHT_FORM in local.flags:
+        longest = 3 * local.frame + 64
+    elif hello_flags.MASKED_FORM in local.flags:
+        longest = 2 * local.frame + 64
+    else:
+        longest = local.frame
+    patience = limits.PIPE_PATIENCE if clean else limits.FRAME_PATIENCE
+    return Decoder(longest=longest, eight=clean, patience=patience)
 
-    :param baud: bits a second, where the port can be set to other ``rates``.
-    :param counters: of what passes it.
+
+class LineState:
+    """A line: its decoder, its console text, its pacing, and its autobaud controller.
+
+    :param baud: the present rate, bits a second, if the port can be set to other ``rates``.
+    :param counters: count what passes over the line.
     """
 
-    __slots__ = ("_climbed", "_counters", "_per_baud", "_told", "climbing", "console", "decoder", "pacer", "shared")
+    __slots__ = (
+        "_bytes_per_bit",
+        "_counted_before",
+        "_counters",
+        "_reported_rate",
+        "autobaud",
+        "console",
+        "decoder",
+        "pacer",
+        "shared",
+    )
 
     def __init__(
         self,
@@ -87,26 +113,27 @@ class LineState:
         self.pacer = Pacer(byte_rate)
         self.decoder = decoder
         self.console = Console()
-        self.climbing: Climbing | None = None
-        """None on a line that keeps its rate."""
-        self._per_baud = 0.0  # bytes in a bit's time
-        self._climbed = (0, 0)  # frames and damaged pieces that the climbing knows of
-        self._told = baud  # the rate that stands, as it was told last
+        self.autobaud: AutobaudController | None = None
+        """None on a line whose rate never changes."""
+        self._bytes_per_bit = 0.0  # bytes that pass in the time of one bit
+        self._counted_before = (0, 0)  # (frames, damaged pieces) that the autobaud controller has counted
+        self._reported_rate = baud  # the rate in the last RateChanged
         if rates and byte_rate:
-            from .autobaud.controller import Climbing  # only here: few lines climb, and small commands have none
+            # Imported here because few lines have a controller, and those of small commands never do.
+            from .autobaud.controller import AutobaudController
 
-            self.climbing = Climbing(base=baud, rates=rates)
-            self._per_baud = byte_rate / baud
+            self.autobaud = AutobaudController(base=baud, rates=rates)
+            self._bytes_per_bit = byte_rate / baud
 
     def patience(self, least: float) -> float:
-        """Seconds to wait for something valid: not less than two control frames take, one that was begun before ours
-        arrived and the answer behind it; at 300 baud that is 8.5 s."""
+        """How long to wait for a valid frame, seconds: at least the duration of two control frames, one that began before
+        ours arrived and the answer behind it. At 300 baud that is 8.5 s."""
         return max(least, 2 * limits.CONTROL_FRAME / self.pacer.rate if self.pacer.rate else 0.0)
 
-    def beside_frames(self, event: ForeignText | Damaged, now: float) -> list[Event]:
-        """Bytes came that are no frame: what they are taken for."""
-        climbing, counters = self.climbing, self._counters
-        if climbing is not None and climbing.on_trial:
+    def classify_outside(self, event: ForeignText | Damaged, now: float) -> list[Event]:
+        """Bytes came that do not belong to a valid frame: report them as text or as noise."""
+        autobaud, counters = self.autobaud, self._counters
+        if autobaud is not None and autobaud.on_trial:
             counters.noise += len(event.data)  # the two ends may have different rates at this moment
             return []
         if isinstance(event, ForeignText) and self._is_garbage(event.data):
@@ -119,80 +146,80 @@ class LineState:
     # -- the rate -----------------------------------------------------------------------------------------------------
 
     @property
-    def hushed(self) -> bool:
-        """Nothing may be sent but what the climbing says."""
-        return self.climbing is not None and self.climbing.hushed
+    def silent(self) -> bool:
+        """Nothing may be sent but rate frames."""
+        return self.autobaud is not None and self.autobaud.silent
 
     def lost(self, now: float) -> None:
-        """The peer is lost, or the session over."""
-        if self.climbing is not None:
-            self.climbing.lost(now)
+        """The peer is lost, or the session ended."""
+        if self.autobaud is not None:
+            self.autobaud.lost(now)
 
     def _is_garbage(self, text: bytes) -> bool:
-        """At a rate that the line did not begin with: this was sent at another one, most likely, and is no text."""
-        climbing = self.climbing
-        if climbing is None or climbing.baud == climbing.base:
+        """The bytes were most likely sent at another rate and are not text. Never true at the first rate."""
+        autobaud = self.autobaud
+        if autobaud is None or autobaud.baud == autobaud.base:
             return False
         return len(text.translate(None, _PLAIN)) > _STRANGE_SHARE * len(text)
 
-    def frame_came(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
+    def frame_received(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
         """A frame of the session came.
 
         :param round_trip: seconds, None before it is measured.
-        :param longest: bytes of the longest frame that may be under way.
+        :param longest: the length of the longest frame that may be on the line, bytes.
         """
-        climbing = self.climbing
-        if climbing is None:
+        autobaud = self.autobaud
+        if autobaud is None:
             return
-        climbing.round_trip = _ROUND_TRIP if round_trip is None else min(round_trip, _ROUND_TRIP_MOST)
-        climbing.frame_time = _LONGER * longest / (climbing.baud * self._per_baud)
+        autobaud.round_trip = _ROUND_TRIP if round_trip is None else min(round_trip, _ROUND_TRIP_MOST)
+        autobaud.frame_time = _LONGER * longest / (autobaud.baud * self._bytes_per_bit)
         if frame.kind == frames.RATE:
-            climbing.receive(frame.body, now)
+            autobaud.receive(frame.body, now)
         else:
-            climbing.heard(now)
+            autobaud.heard(now)
 
-    def bytes_came(self, data: bytes, *, fruitless: bool, now: float) -> None:
-        """See whether what came makes sense at the rate that we think the line has.
+    def bytes_received(self, data: bytes, *, no_frame: bool, now: float) -> None:
+        """Let the autobaud controller check whether received bytes make sense at the present rate.
 
-        :param fruitless: no frame ended in them.
+        :param no_frame: no frame ended in these bytes.
         """
-        climbing, counters = self.climbing, self._counters
-        if climbing is None:
+        autobaud, counters = self.autobaud, self._counters
+        if autobaud is None:
             return
-        if fruitless:
-            climbing.beside(len(data.translate(None, _PLAIN)), now)
-        good, damaged = self._climbed
-        self._climbed = counters.frames_in, counters.damaged
-        climbing.counted(counters.frames_in - good, counters.damaged - damaged, now)
+        if no_frame:
+            autobaud.bytes_outside_frames(len(data.translate(None, _PLAIN)), now)
+        good, damaged = self._counted_before
+        self._counted_before = counters.frames_in, counters.damaged
+        autobaud.count_damage(counters.frames_in - good, counters.damaged - damaged, now)
 
     def port_free_at(self, half_sent: bool) -> float | None:
-        """When the port may be set to the rate that is wanted: all that was given out has left by then."""
-        climbing = self.climbing
-        if climbing is None or climbing.wanted is None or climbing.given is not None:
+        """When the port may be set to the wanted rate: by then all bytes that were handed over have left. None for never."""
+        autobaud = self.autobaud
+        if autobaud is None or autobaud.wanted is None or autobaud.requested is not None:
             return None
-        return None if climbing.has_frame or half_sent else self.pacer.busy_until + limits.RATE_MARGIN
+        return None if autobaud.has_frame or half_sent else self.pacer.busy_until + limits.RATE_MARGIN
 
     def pace_by(self, baud: int, now: float) -> list[Event]:
-        """The port is set to this rate. The other end's may be so a little later: nothing is said until then.
+        """The port has this rate now. The port of the other end may have it a little later; send nothing until then.
 
-        :returns: what was half read; it was sent at the other rate.
+        :returns: events for the bytes that were half read; they were sent at the other rate.
         """
-        if self.climbing is None or baud == self.climbing.baud:
+        if self.autobaud is None or baud == self.autobaud.baud:
             return []
-        self.pacer = Pacer(baud * self._per_baud)
+        self.pacer = Pacer(baud * self._bytes_per_bit)
         self.pacer.busy_until = now + limits.RATE_SETTLE + limits.AHEAD
         return self.decoder.receive_eof()
 
-    def news(self, half_sent: bool, now: float) -> list[Event]:
-        """What the owner of the line is to do, and to know, about its rate."""
-        climbing, events = self.climbing, list[Event]()
-        if climbing is None:
+    def rate_events(self, half_sent: bool, now: float) -> list[Event]:
+        """Requests and reports about the rate for the owner of the line."""
+        autobaud, events = self.autobaud, list[Event]()
+        if autobaud is None:
             return events
         free_at = self.port_free_at(half_sent)
-        if free_at is not None and now >= free_at and climbing.wanted is not None:
-            climbing.given = climbing.wanted
-            events.append(RateWanted(climbing.wanted))
-        if climbing.standing != self._told:
-            self._told = climbing.standing
-            events.append(RateStands(self._told))
+        if free_at is not None and now >= free_at and autobaud.wanted is not None:
+            autobaud.requested = autobaud.wanted
+            events.append(RateWanted(autobaud.wanted))
+        if autobaud.standing != self._reported_rate:
+            self._reported_rate = autobaud.standing
+            events.append(RateChanged(self._reported_rate))
         return events

@@ -8,13 +8,13 @@ from itertools import pairwise
 import pytest
 
 from linesync import limits
-from linesync.wire.events import Event, FrameFound, LineQuiet, Refused, SessionEnded, SessionUp, ThirdTalker
+from linesync.wire.events import Event, FrameFound, LineQuiet, OtherStationHeard, Refused, SessionEnded, SessionUp
 from linesync.wire.framing import digits, frames
 from linesync.wire.framing.check import session_seed
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Ack, Frame, Hello, Lane
 from linesync.wire.link import Link
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 OURS, THEIRS = "link-non", "hand-non"  # the nonces of the link under test and of the hand-written peer
 
@@ -24,7 +24,7 @@ class Hand:
 
     def __init__(self, role: str, *, shared: bool = True, flags: str = "") -> None:
         nonces = iter((OURS, "link-no2", "link-no3", "link-no4"))
-        local = Local(role=role, boot="link-bot", frame=127, credit=1000, flags=flags)
+        local = LocalParameters(role=role, boot="link-bot", frame=127, credit=1000, flags=flags)
         self.link = Link(local, lambda: next(nonces))
         self.role = "l" if role == "c" else "c"
         self.now = 0.0
@@ -176,7 +176,7 @@ def test_4_4_a_frame_keyed_by_the_offer_replaces_the_session_and_a_hello_alone_d
 def test_4_4_a_second_listener_on_the_line_is_reported_and_not_answered() -> None:
     hand = _standing()
     hand.greet(hand.hello(nonce="hand-no2", boot="other-bt", role="l"))
-    assert hand.kinds() == "" and hand.seen(ThirdTalker) == 1
+    assert hand.kinds() == "" and hand.seen(OtherStationHeard) == 1
 
 
 @pytest.mark.parametrize("changes", [{"oldest": 2, "newest": 3}, {"flags": "nZ"}])

@@ -157,7 +157,7 @@ def _body(block: dict[str, str]) -> bytes:
         return Ack(age=int(block["age:"]), poll=int(block["poll:"]), **lanes).body()
     if kind in (b"b", b"B"):
         lane, data = frames.DATA_KINDS[kind][0], _bytes(block["payload:"])
-        text = payload.Escapes().encode(data)
+        text = payload.MaskedForm().encode(data)
         assert block.get("second check:", "") == (frames.second_check(data).decode() if kind == b"B" else "")
         return frames.masked_body(lane, int(block["seq:"]), int(block["ack:"]), data, text)
     if kind in frames.DATA_KINDS:

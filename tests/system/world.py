@@ -31,7 +31,7 @@ from linesync.testing.faults import Faults
 from linesync.testing.memory_lines import MemoryLine, SerialWire, Switchboard
 from linesync.testing.virtual_loop import VirtualLoop
 from linesync.wire.framing.frames import Lane, describe
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["Host", "World"]
 
@@ -40,7 +40,7 @@ _HOST_EVENT = re.compile(r"host (\S+) is (?:(up|back)|lost: ([a-z ]+) \()")
 _TRANSCRIPT = 4000  # lines kept
 
 
-def _plain_end(*args: Any, **named: Any) -> Local:
+def _plain_end(*args: Any, **named: Any) -> LocalParameters:
     local = identity.local_end(*args, **named)
     return local.but(flags=local.flags.replace("z", ""))
 

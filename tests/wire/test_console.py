@@ -1,4 +1,4 @@
-"""Foreign text and damaged frames apart: splicing at once, and comparing with the good copy later."""
+"""The console text of a line: text in order, and the remains of damaged frames apart from it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from linesync import limits
 from linesync.wire.console import Console
 from linesync.wire.events import Damaged, Event, ForeignText, Noise
 from linesync.wire.framing import frames
-from linesync.wire.framing.foreign_text import Splicer, Verdict, difference
+from linesync.wire.framing.foreign_text import Splicer, Verdict
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
 _FRAME = frames.encode(b"d", frames.data_body(3, 4, random.Random(1).randbytes(300), eight=False), 5)
-_GOOD = _FRAME[1:-7]  # as the console is given it: from the kind on, the check off
+_GOOD = _FRAME[1:-7]  # from the kind on, without the check
 
 
 def _text(events: list[Event]) -> bytes:
@@ -28,80 +26,7 @@ def splice_out(piece: bytes, total: int, is_good: Callable[[bytes], bool]) -> Ve
     return Splicer(total).look(piece, len(piece), is_good)
 
 
-# -- splice -----------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(2, len(_FRAME) - 2), st.lists(st.sampled_from((b"x\n", _PRINTK, b"oops\r")), min_size=1, max_size=4))
-def test_whole_foreign_lines_are_spliced_out_of_a_frame(at: int, lines: list[bytes]) -> None:
-    text = b"".join(lines)
-    # A line end just where the frame's own should be is taken for it: the good copy has to come.
-    assume(at + len(lines[0].rstrip()) != len(_FRAME) - 1)
-    piece = _FRAME[:at] + text + _FRAME[at:]
-    verdict = splice_out(piece + b"next", len(_FRAME) - 1, lambda frame: frame == _FRAME[:-1])
-    assert verdict.frame == _FRAME[:-1]
-    assert piece[verdict.text_start : verdict.text_end] == text
-    assert verdict.end == len(piece)
-
-
-def test_a_frame_that_is_only_damaged_is_given_up_at_its_own_newline() -> None:
-    verdict = splice_out(b"^" + b"#" * (len(_FRAME) - 2) + b"\n", len(_FRAME) - 1, lambda frame: False)
-    assert verdict.hopeless and verdict.end == len(_FRAME)
-
-
-@given(st.binary(max_size=3000), st.integers(10, 500))
-def test_a_search_tries_a_bounded_number_of_checks(piece: bytes, total: int) -> None:
-    tries = 0
-
-    def never(frame: bytes) -> bool:
-        nonlocal tries
-        tries += 1
-        return False
-
-    splice_out(piece, total, never)
-    assert tries <= limits.FOREIGN_LINES * (limits.FOREIGN_LINES + 1)
-
-
-# -- comparing with the good copy -------------------------------------------------------------------------------------
-
-
-@given(
-    st.integers(0, len(_FRAME) - 2),
-    st.integers(1, len(_GOOD) - 1),
-    st.sampled_from(("flip", "drop", "double", "burst")),
-)
-def test_the_text_in_a_damaged_frame_is_what_the_good_copy_has_not(at: int, hit: int, how: str) -> None:
-    piece = bytearray(_FRAME[1:])
-    if abs(at - hit) < 24:
-        return  # the damage hit the text's own place: nobody can tell them apart
-    harm = {"flip": bytes([piece[hit] ^ 4]), "drop": b"", "double": piece[hit : hit + 1] * 2, "burst": b"\xff" * 3}[how]
-    piece[hit : hit + (3 if how == "burst" else 1)] = harm
-    at += (len(harm) - (3 if how == "burst" else 1)) if at > hit else 0
-    piece[at:at] = _PRINTK
-    share, text, _ = difference(bytes(piece), _GOOD)
-    assert text == _PRINTK
-    assert share > 0.95
-
-
-@pytest.mark.parametrize("payload", [bytes(1500), b"ab" * 700, bytes(range(256)) * 6])
-def test_comparing_payload_that_repeats_itself_is_quick_and_finds_no_text(payload: bytes) -> None:
-    good = frames.encode(b"d", frames.data_body(3, 4, payload, eight=False), 5)[1:]
-    for hit in range(10, len(good) - 20, 31):
-        piece = good[:hit] + b"#" + good[hit + 1 :]
-        share, text, _ = difference(piece, good[:-7])
-        assert text == b"" and share > 0.9
-
-
-@given(st.binary(max_size=300), st.binary(max_size=300))
-def test_comparing_anything_raises_nothing_and_keeps_its_sums(damaged: bytes, good: bytes) -> None:
-    share, text, noise = difference(damaged, good)
-    assert 0 <= share <= 1
-    assert len(text) + noise <= len(damaged) + 1
-
-
-# -- the console ------------------------------------------------------------------------------------------------------
-
-
-def test_plain_text_is_told_at_once_and_a_word_at_its_end_soon() -> None:
+def test_text_is_reported_immediately_and_a_word_at_its_end_soon() -> None:
     console = Console()
     assert console.sort(ForeignText(b"login: "), 0.0) == [ForeignText(b"login: ")]
     assert console.sort(ForeignText(b"root"), 0.0) == []
@@ -127,24 +52,24 @@ def test_a_damaged_piece_whose_good_copy_never_comes_is_noise() -> None:
     assert console.handle_timer(limits.HELD_TIME) == [Noise(b"^d garbage \n")]
 
 
-def test_a_damaged_control_frame_is_noise_at_once_for_it_has_no_second_copy() -> None:
+def test_a_damaged_control_frame_is_noise_immediately() -> None:
     assert Console().sort(Damaged(b"^KAzzzzzz\n"), 0.0) == [Noise(b"^KAzzzzzz\n")]
 
 
-def test_a_frame_whose_start_was_hit_is_no_text_once_its_good_copy_came() -> None:
+def test_a_frame_with_a_damaged_start_is_not_text_if_its_good_copy_comes() -> None:
     console = Console()
     events = console.sort(ForeignText(_FRAME[1:]), 0.0) + console.good_copy(_GOOD)
     assert _text(events + console.flush()) == b""
 
 
-def test_what_looks_like_a_frame_and_is_none_is_text_in_the_end() -> None:
+def test_text_that_resembles_a_frame_is_reported_in_the_end() -> None:
     console = Console()
     line = b"d41d8cd98f00b204e9800998ecf8427e  empty\n"
     events = console.sort(ForeignText(line), 0.0)
     assert _text(events + console.handle_timer(limits.HELD_TIME)) == line
 
 
-def test_nothing_overtakes_a_held_piece() -> None:
+def test_text_behind_a_held_piece_waits_with_it() -> None:
     console = Console()
     first = b"^" + _FRAME[1:50] + b"#" + _FRAME[51:90] + b"one\r\n\r\n" + _FRAME[90:]
     events = console.sort(Damaged(first), 0.0)
@@ -153,29 +78,29 @@ def test_nothing_overtakes_a_held_piece() -> None:
     assert _text(console.good_copy(_GOOD)) == b"one\r\n\r\ntwo\r\n"
 
 
-def test_what_is_held_is_bounded_in_pieces_and_bytes() -> None:
-    console, told = Console(), 0
+def test_held_pieces_are_bounded_in_number_and_bytes() -> None:
+    console, reported = Console(), 0
     for number in range(200):
         events = console.sort(Damaged(b"^d" + b"%d " % number * 300), 0.0)
-        told += sum(len(event.data) for event in events)  # type: ignore[attr-defined]
+        reported += sum(len(event.data) for event in events)  # type: ignore[attr-defined]
         assert console.pending <= limits.HELD_BYTES
-    assert told > 100_000
+    assert reported > 100_000
 
 
 @pytest.mark.parametrize("rest", [b"iggAOENktw\n", b".nemza.BBjfiggAHtduKw\r\n"])
-def test_a_line_opened_in_the_middle_of_a_frame_begins_with_noise(rest: bytes) -> None:
+def test_the_rest_of_a_frame_at_the_beginning_of_a_line_is_noise(rest: bytes) -> None:
     console = Console()
     assert console.sort(ForeignText(rest + b"login: "), 0.0) == [Noise(rest), ForeignText(b"login: ")]
-    assert _text(console.sort(ForeignText(rest), 0.0)) == rest, "later it is what somebody printed"
+    assert _text(console.sort(ForeignText(rest), 0.0)) == rest, "later the same bytes are text"
 
 
 @pytest.mark.parametrize("first", [b"Booting\n", b"hello\n", b"1234567\n", b"Starting kernel ...\n", b"\n"])
-def test_a_word_at_the_beginning_is_text(first: bytes) -> None:
+def test_a_word_at_the_beginning_of_a_line_is_text(first: bytes) -> None:
     assert _text(Console().sort(ForeignText(first), 0.0)) == first
 
 
 @pytest.mark.parametrize("at", [30, 127, 900])
-def test_a_probe_that_broke_off_leaves_the_text_behind_it(at: int) -> None:
+def test_text_behind_an_incomplete_probe_is_reported(at: int) -> None:
     probe = frames.encode(frames.PROBE, frames.probe_body(2048), 5)
     panic = b"[    9.114953] sysrq: Trigger a crash\r\n[    9.119724] Kernel panic - not syncing\r\n"
     console = Console()

@@ -1,5 +1,5 @@
-"""Who gets how much of a line that everybody wants, on virtual time: bulk channels share it evenly, and neither a flood of
-prompt messages nor one of bulk starves the other."""
+"""The shares of a busy line, on virtual time: bulk channels get equal shares, and neither a flood of prompt messages nor a
+flood of bulk data starves the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linesync.testing.virtual_line import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelData, ChannelEnded, ChannelMessage, ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 
-from .traffic import endless_bulk, ready, received
+from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
 AS_REAL = {"flags": local_end("c", clean=False).flags}
@@ -23,7 +23,7 @@ def a_line(faults: Faults | None = None) -> VirtualLine:
 
 
 def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: float) -> list[float]:
-    """What each channel brings to an end from now on, over the line's rate."""
+    """The share of the line that each channel gets from now on, measured at the receiving end."""
     began = line.now
     line.run(seconds)
     came = dict.fromkeys(channels, 0)
@@ -34,7 +34,7 @@ def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: flo
 
 
 def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
-    """Keep an end's prompt lane full of messages, on four channels of their own; these."""
+    """Keep the prompt lane of an end full of messages on four new channels; their numbers."""
     mux = end.link.mux
     numbers = [mux.open(Lane.PROMPT, b"flood") for _ in range(4)]
     before = end.on_event
@@ -55,8 +55,8 @@ def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
     return numbers
 
 
-def told(end: VirtualEnd, channels: list[int], since: float) -> int:
-    """Bytes of messages that came on these channels."""
+def message_bytes(end: VirtualEnd, channels: list[int], since: float) -> int:
+    """The bytes of messages that came on these channels."""
     return sum(
         len(event.data)
         for when, event in end.events
@@ -64,7 +64,7 @@ def told(end: VirtualEnd, channels: list[int], since: float) -> int:
     )
 
 
-# -- bulk among bulk --------------------------------------------------------------------------------------------------
+# -- bulk against bulk -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ber", [0.0, 1e-5])
@@ -77,7 +77,7 @@ def test_ten_bulk_channels_get_a_tenth_each(ber: float) -> None:
     assert sum(found) > 0.8
 
 
-def test_ten_channels_each_way_are_served_alike() -> None:
+def test_ten_channels_each_way_get_equal_shares() -> None:
     line = a_line()
     ways = [(line.b, [endless_bulk(line, line.a) for _ in range(CHANNELS)])]
     ways.append((line.a, [endless_bulk(line, line.b) for _ in range(CHANNELS)]))
@@ -94,7 +94,7 @@ def _data(event: Event, number: int) -> bool:
     return isinstance(event, ChannelData) and event.channel == number
 
 
-def test_a_channel_that_comes_late_has_its_share_at_once() -> None:
+def test_a_late_channel_gets_its_share_immediately() -> None:
     line = a_line()
     early = [endless_bulk(line, line.a) for _ in range(CHANNELS - 1)]
     line.run(10)
@@ -104,7 +104,7 @@ def test_a_channel_that_comes_late_has_its_share_at_once() -> None:
     assert max(found) <= 1.1 * min(found), found
 
 
-def test_a_small_file_does_not_wait_for_nine_endless_ones() -> None:
+def test_a_small_file_does_not_wait_for_nine_endless_transfers() -> None:
     line = a_line()
     for _ in range(CHANNELS - 1):
         endless_bulk(line, line.a)
@@ -129,16 +129,16 @@ def test_a_flood_of_prompt_messages_does_not_stop_bulk(size: int) -> None:
     line.run(2)
     began = line.now
     (share,) = shares(line, line.b, [bulk], 20)
-    prompt = told(line.b, numbers, began) / 20 / RATE
+    prompt = message_bytes(line.b, numbers, began) / 20 / RATE
     assert share > 0.05, f"bulk has {share:.3f} of the line, prompt {prompt:.3f}"
-    assert prompt > 4 * share, "prompt goes first all the same"
+    assert prompt > 4 * share, "prompt messages have no priority"
 
 
 def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
     alone = a_line()
     numbers = flood(alone, alone.a, 60)
     alone.run(5)
-    full = told(alone.b, numbers, alone.now - 4) / 4 / RATE
+    full = message_bytes(alone.b, numbers, alone.now - 4) / 4 / RATE
     line = a_line()
     for end in line.ends:
         for _ in range(CHANNELS):
@@ -148,6 +148,6 @@ def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
     line.run(2)
     began = line.now
     line.run(20)
-    beside = told(line.b, numbers, began) / 20 / RATE
+    beside = message_bytes(line.b, numbers, began) / 20 / RATE
     assert beside > 0.7 * full, f"prompt alone has {full:.3f} of the line, beside bulk {beside:.3f}"
     assert received(line.a) > 0

@@ -1,9 +1,8 @@
-"""Goodput of random bytes against the best that frames of one length can reach at an error rate, on virtual time.
+"""The goodput of random bytes compared with the best that frames of one length can reach at an error rate; virtual time.
 
-The optimum is taken over all lengths up to the longest frame, with as many bytes around a payload as the sizing reckons
-with (linesync/wire/frame_size.py), and by the same rule: a frame is lost when it has one wrong bit, or two where one is
-mended. What is measured is a session's steady state: escapes, acknowledgements, repeats and the choice of the length are
-all in it.
+The optimum is the maximum over all lengths up to the longest frame. It uses the overhead and the rule of
+linesync/wire/reliability/frame_size.py: a frame is lost if it has one wrong bit, or two if one is repaired. The
+measurement covers the steady state of a session with escapes, acknowledgements, repetitions and the choice of the length.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from linesync.runtime.identity import local_end
 from linesync.testing.faults import Faults
 from linesync.wire.reliability import frame_size
 
-from .traffic import endless_bulk, ready, received
+from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
 AS_REAL = {"flags": local_end("c", clean=False).flags}
@@ -25,18 +24,18 @@ WITHIN = 0.97
 LEARNING, MEASURED = 12.0, 40.0  # seconds
 
 
-def arrives(size: int, ber: float, *, mended: bool) -> float:
-    """Probability that a frame of so many bytes does not have to be sent again."""
+def arrives(size: int, ber: float, *, repaired: bool) -> float:
+    """The probability that a frame of this size need not be sent again."""
     bits = 8 * size
     whole = exp(bits * log1p(-ber))
-    return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if mended else whole
+    return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if repaired else whole
 
 
-def optimum(ber: float, *, mended: bool) -> tuple[float, int]:
-    """Payload over line rate, and the frame length that reaches it."""
-    around = frame_size._OVERHEAD_MENDED if mended else frame_size._OVERHEAD
+def optimum(ber: float, *, repaired: bool) -> tuple[float, int]:
+    """(the best goodput as a share of the line's rate, the frame length that reaches it)."""
+    around = frame_size._OVERHEAD_REPAIRABLE if repaired else frame_size._OVERHEAD
     lengths = range(frame_size._LEAST, limits.SERIAL_FRAME + 1)
-    return max(((1 - around / size) * arrives(size, ber, mended=mended), size) for size in lengths)
+    return max(((1 - around / size) * arrives(size, ber, repaired=repaired), size) for size in lengths)
 
 
 @pytest.mark.parametrize("ber", [0.0, 1e-6, 1e-5, 3e-5, 1e-4])
@@ -47,7 +46,7 @@ def test_goodput_is_within_three_percent_of_the_best_for_the_error_rate(ber: flo
     before = received(line.b)
     line.run(MEASURED)
     found = (received(line.b) - before) / MEASURED / RATE
-    mended = line.a.link.session.sizing.mended
-    best, length = optimum(ber, mended=mended)
-    chosen = line.a.link.session.sizing.length
-    assert found >= WITHIN * best, f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; mended: {mended}"
+    repaired = line.a.link.session.frame_sizer.repaired
+    best, length = optimum(ber, repaired=repaired)
+    chosen = line.a.link.session.frame_sizer.length
+    assert found >= WITHIN * best, f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; repaired: {repaired}"

@@ -1,5 +1,5 @@
-"""Control under bulk, on virtual time: its round trips stay close to those of an idle line at every baud rate, and the
-sender stays close to the line. The ends say of themselves what real ones on a serial line do."""
+"""The latency of control frames under bulk load, on virtual time: round trips stay close to those of an idle line at every
+rate, and the sender stays close to the line. The ends announce what real ends announce on a serial line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linesync.testing.virtual_line import VirtualEnd, VirtualLine
 from linesync.wire.events import ChannelWritable, Event
 from linesync.wire.framing.frames import Lane
 
-from .traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips
+from .kit.traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips
 
 BAUDS = (9600, 115200, 921600)
 TRIPS = {9600: 120, 115200: 150, 921600: 100}
@@ -23,14 +23,14 @@ TEXT = b"Permission is hereby granted, free of charge, to any person obtaining a
 
 
 def a_line(baud: int, faults: Faults | None = None) -> VirtualLine:
-    """One whose frames have grown and whose b answers."""
+    """A line after its frames have reached their full length; b answers messages."""
     line = ready(settle=3 + 50_000 / baud, byte_rate=baud / 10, faults=faults, local=AS_REAL)
     answer_pings(line.b)
     return line
 
 
 def loaded(line: VirtualLine, baud: int) -> VirtualLine:
-    """The same with both directions full."""
+    """Fill both directions of a line with bulk data."""
     for end in line.ends:
         endless_bulk(line, end)
     line.run(12 if baud < 20_000 else 5)
@@ -39,7 +39,7 @@ def loaded(line: VirtualLine, baud: int) -> VirtualLine:
 
 
 def endless_text(end: VirtualEnd) -> None:
-    """Keep an end's bulk lane full of text, as fast as it is taken."""
+    """Keep the bulk lane of an end full of text."""
     mux = end.link.mux
     number = mux.open(Lane.BULK, b"text")
 
@@ -64,7 +64,7 @@ def idle_p99(baud: int) -> float:
 
 
 @pytest.mark.parametrize("baud", BAUDS)
-def test_p99_of_control_under_two_way_bulk_is_at_most_idle_and_45_ms(baud: int) -> None:
+def test_bulk_both_ways_delays_control_by_at_most_45_ms(baud: int) -> None:
     line = loaded(a_line(baud), baud)
     before, began = [received(end) for end in line.ends], line.now
     busy = percentile(round_trips(line, TRIPS[baud], 0.05), 0.99)
@@ -76,7 +76,7 @@ def test_p99_of_control_under_two_way_bulk_is_at_most_idle_and_45_ms(baud: int) 
 
 
 @pytest.mark.parametrize("baud", [9600, 115200])
-def test_control_is_as_prompt_under_text_that_shrinks(baud: int) -> None:
+def test_compressible_bulk_delays_control_by_at_most_45_ms(baud: int) -> None:
     line = a_line(baud)
     for end in line.ends:
         endless_text(end)
@@ -85,7 +85,7 @@ def test_control_is_as_prompt_under_text_that_shrinks(baud: int) -> None:
     assert busy <= idle_p99(baud) + BEYOND_IDLE, line.transcript(60)
 
 
-def test_control_between_errors_waits_for_no_timer_that_bulk_has_set() -> None:
+def test_errors_under_bulk_do_not_make_control_wait_for_long_timers() -> None:
     faults = Faults(ber=1e-5)
     line = loaded(a_line(115200, faults), 115200)
     busy = round_trips(line, 300, 0.05)
@@ -102,18 +102,18 @@ def test_the_sender_is_never_more_than_20_ms_ahead_of_the_line(baud: int) -> Non
     assert 0 < most / (baud / 10) <= AHEAD
 
 
-def test_a_line_half_a_percent_slower_than_its_name_gets_no_more_ahead_either() -> None:
+def test_the_sender_is_not_further_ahead_on_a_line_that_is_half_a_percent_slow() -> None:
     line = ready(settle=5, byte_rate=11520 * 0.995, nominal=11520.0, local=AS_REAL)
     loaded(line, 115200)
     line.run(10)
     assert max(end.ahead for end in line.ends) / 11520 <= AHEAD
 
 
-def test_a_line_two_percent_slower_than_its_name_is_followed_within_ten_seconds() -> None:
+def test_a_line_that_is_two_percent_slow_is_followed_within_ten_seconds() -> None:
     line = ready(settle=5, byte_rate=11520 * 0.98, nominal=11520.0, local=AS_REAL)
     loaded(line, 115200)
     line.run(8)
     line.a.ahead = line.b.ahead = 0
     line.run(10)
-    # A lag of AHEAD_SLACK is not worth a correction, and the pacer feels its way back to the line's name again and again.
+    # A lag of AHEAD_SLACK is not corrected, and the pacer approaches the nominal rate again and again.
     assert max(end.ahead for end in line.ends) / 11520 <= AHEAD + limits.AHEAD_SLACK

@@ -1,4 +1,4 @@
-"""Seeded lives of the link: mixed faults, restarts, lost lines; everything exactly once and in order.
+"""Seeded lives of the link with mixed faults, restarts and lost lines: everything arrives exactly once and in order.
 
 500 in CI, 10,000 with LINESYNC_SOAK=1; ``LINESYNC_SEED=n pytest tests/wire/test_lives.py`` runs one again.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from .life import Life
-from .profiles import SEED, lives
+from .kit.life import Life
+from .kit.profiles import SEED, lives
 
 _BATCH = 25
 
@@ -21,7 +21,7 @@ def _seeds() -> list[range]:
 
 
 @pytest.mark.parametrize("seeds", _seeds(), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
-def test_a_life_of_faults_delivers_everything_once_and_in_order(seeds: range) -> None:
+def test_everything_arrives_once_and_in_order_in_a_life_of_faults(seeds: range) -> None:
     for seed in seeds:
         life = Life(seed)
         try:
@@ -35,7 +35,7 @@ def test_a_life_of_faults_delivers_everything_once_and_in_order(seeds: range) ->
             )
 
 
-def test_a_life_runs_again_exactly_as_it_did() -> None:
+def test_a_seed_gives_exactly_the_same_life_again() -> None:
     transcripts = []
     for _ in range(2):
         life = Life(11)

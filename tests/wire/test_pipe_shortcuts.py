@@ -1,4 +1,4 @@
-"""On clean pipes frames are read and prompt data is sent by a short way; it must do what the long one does."""
+"""The shortcuts for clean pipes, in reading frames and in sending prompt data, give the same result as the general code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Lane, encode
 from linesync.wire.framing.payload import decode_eight, encode_eight
 
-from .pipes import Pipes
+from .kit.pipes import Pipes
 
 _SEED = 77
 _PIECES = st.one_of(
@@ -27,7 +27,7 @@ _PIECES = st.one_of(
 
 
 def read(cuts: list[bytes]) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The frames, and all that is beside them, in bytes that come so cut."""
+    """(the frames, the foreign text) of bytes that come in these pieces."""
     decoder = Decoder(longest=1000, eight=True)
     decoder.seeds = (_SEED,)
     events: list[Event] = []
@@ -41,7 +41,7 @@ def read(cuts: list[bytes]) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 @settings(deadline=None)
 @given(st.lists(_PIECES, max_size=8), st.integers(1, 400))
-def test_frames_that_come_whole_are_read_as_those_that_come_in_pieces(pieces: list[bytes], size: int) -> None:
+def test_the_same_frames_are_found_whole_and_in_pieces(pieces: list[bytes], size: int) -> None:
     data = b"".join(pieces)
     whole = read([data])
     assert read([data[at : at + size] for at in range(0, len(data), size)])[0] == whole[0]
@@ -52,7 +52,7 @@ _EIGHT = re.compile(rb"(?:[^=]|=[0-9A-Fa-f]{2})*", re.DOTALL)
 
 
 @given(st.lists(st.one_of(st.binary(), st.sampled_from([b"=", b"=3", b"=3D", b"=\n", b"\r", b"A"]))).map(b"".join))
-def test_no_text_makes_the_eight_form_raise(text: bytes) -> None:
+def test_reading_the_eight_form_of_any_bytes_never_raises(text: bytes) -> None:
     data = decode_eight(text)
     if not set(text) & set(b"\n\r^"):
         assert (data is not None) == (_EIGHT.fullmatch(text) is not None)
@@ -60,21 +60,21 @@ def test_no_text_makes_the_eight_form_raise(text: bytes) -> None:
 
 
 class Pair(Pipes):
-    """Two ends of a pipe, and what each reports."""
+    """Two ends of a pipe, and their events."""
 
-    def __init__(self, *, long_way: bool) -> None:
+    def __init__(self, *, traced: bool) -> None:
         super().__init__(*(local_end(role, clean=True, boot=f"boot000{role}") for role in "cl"))
         self.events: list[list[Event]] = [[], []]
-        if long_way:
+        if traced:
             for end in self.ends:
-                end.trace = lambda *_: None  # what is traced goes through the outbox
+                end.trace = lambda *_: None  # a traced link does not use the shortcut
 
     def take(self, at: int, events: list[Event]) -> None:
         self.events[at] += events
 
 
 def talk(pair: Pair, seed: int) -> None:
-    """Messages of all lengths both ways, some of them in bursts, with pauses in which acknowledgements go alone."""
+    """Send messages of all lengths both ways, some in bursts, with pauses in which acknowledgements are sent alone."""
     source = random.Random(seed)
     pair.run(0.1)
     for _ in range(30):
@@ -92,19 +92,19 @@ def talk(pair: Pair, seed: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1 << 30))
-def test_prompt_data_leaves_a_pipe_as_it_would_by_the_outbox(seed: int) -> None:
-    short, long = Pair(long_way=False), Pair(long_way=True)
+def test_prompt_data_is_sent_as_through_the_transmit_queue(seed: int) -> None:
+    short, long = Pair(traced=False), Pair(traced=True)
     talk(short, seed)
     talk(long, seed)
     for n, end in enumerate(short.ends):
-        assert not end.session.outstanding, "all of it has arrived"
+        assert not end.session.outstanding, "not everything was acknowledged"
         assert end.counters.frames_out <= long.ends[n].counters.frames_out
         assert end.session.senders[Lane.PROMPT].next_seq == long.ends[n].session.senders[Lane.PROMPT].next_seq
         assert end.session.receivers[Lane.PROMPT].expected == long.ends[n].session.receivers[Lane.PROMPT].expected
 
 
-def test_a_pipe_that_stands_still_within_a_frame_loses_nothing() -> None:
-    pair = Pair(long_way=False)
+def test_a_pipe_that_stops_within_a_frame_loses_nothing() -> None:
+    pair = Pair(traced=False)
     pair.run(0.1)
     pair.ends[0].mux.send_message(0, b"m" * 200_000)
     data = b""
@@ -112,7 +112,7 @@ def test_a_pipe_that_stands_still_within_a_frame_loses_nothing() -> None:
         data += piece
     half = len(data) // 2
     pair.events[1] += pair.ends[1].receive_data(data[:half], pair.now)
-    for _ in range(30):  # what comes next on a pipe comes late, but it is what comes next
+    for _ in range(30):  # the next bytes on a pipe come late, but none are lost
         pair.now += 0.1
         pair.events[1] += pair.ends[1].handle_timer(pair.now)
     assert pair.ends[1].counters.damaged == 0

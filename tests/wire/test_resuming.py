@@ -1,4 +1,4 @@
-"""A transfer goes on soon after a cut line has come back, whichever end sends."""
+"""A transfer continues soon after a cut line is back, whichever end sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from linesync.runtime.identity import local_end
 from linesync.testing.faults import Faults
 from linesync.wire.events import ChannelData
 
-from .traffic import endless_bulk, ready
+from .kit.traffic import endless_bulk, ready
 
 AS_REAL = {"flags": local_end("c", clean=False).flags}
 
@@ -16,13 +16,11 @@ AS_REAL = {"flags": local_end("c", clean=False).flags}
 @pytest.mark.parametrize("sender", ["a", "b"])
 @pytest.mark.parametrize("seconds", [1.5, 3.0, 3.3, 5.0])
 @pytest.mark.parametrize("start", [6.0, 6.07, 6.13, 6.29])
-def test_a_transfer_goes_on_within_300_ms_of_the_return_of_a_line_that_was_cut(
-    sender: str, seconds: float, start: float
-) -> None:
+def test_a_transfer_continues_within_300_ms_after_a_cut_line_is_back(sender: str, seconds: float, start: float) -> None:
     line = ready(9, settle=3, faults=Faults(cuts=((start, seconds),)), local=AS_REAL)
     end, other = (line.a, line.b) if sender == "a" else (line.b, line.a)
     endless_bulk(line, end)
     line.run(start + seconds + 3 - line.now)
     came = [when for when, event in other.events if isinstance(event, ChannelData) and when > start + seconds]
-    # The first frame after a cut takes up to 180 ms on this line.
+    # the first frame after a cut takes up to 180 ms on this line
     assert came and came[0] - (start + seconds) <= 0.3, line.transcript()

@@ -1,4 +1,4 @@
-"""What the line must survive (docs: "What the line must survive"), rows 1 to 6: what a line does to bytes."""
+"""What the link must survive, rows 1 to 6: what a line does to bytes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from linesync.wire.framing import check, frames
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Lane
 
-from .traffic import NOISY, endless_bulk, ready, received, send_all
+from .kit.traffic import NOISY, endless_bulk, ready, received, send_all
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device number %d using xhci_hcd\r\n"
 
 
 def _sent_bytes(line: VirtualLine) -> dict[str, bytearray]:
-    """From now on, what each end hands to the line."""
+    """Record what each end hands to the line from now on."""
     sent = {"a": bytearray(), "b": bytearray()}
     feed = line.cable.feed
 
@@ -54,7 +54,7 @@ def test_row_01_foreign_text_before_and_between_frames_reaches_the_console(text:
 
 
 @pytest.mark.parametrize("at", range(5, 110, 7))
-def test_row_01_foreign_lines_inside_a_frame_are_taken_out_at_once(at: int) -> None:
+def test_row_01_foreign_lines_inside_a_frame_are_removed_immediately(at: int) -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
     for text in (_PRINTK % 2, _PRINTK % 3 + _PRINTK % 4, b"x\n"):
         for chunk in (1, 7, 4096):
@@ -66,7 +66,9 @@ def test_row_01_foreign_lines_inside_a_frame_are_taken_out_at_once(at: int) -> N
 
 @pytest.mark.parametrize("at", range(5, 110, 7))
 @pytest.mark.parametrize("quoted", [b"^DDAAAAAbcdefgh ^", b"^dL", b"^Th_U", b"a ^cD", b"^^ ~. ^a"])
-def test_row_01_a_foreign_line_that_quotes_a_frame_costs_neither_itself_nor_the_frame(at: int, quoted: bytes) -> None:
+def test_row_01_neither_a_foreign_line_that_quotes_a_frame_nor_the_frame_around_it_is_lost(
+    at: int, quoted: bytes
+) -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
     text = b"[   12.345678] odd " + quoted + b";\r\n"
     for chunk in (1, 7, 4096):
@@ -82,11 +84,11 @@ def test_row_01_a_foreign_line_that_quotes_a_frame_costs_neither_itself_nor_the_
 
 @pytest.mark.parametrize("outer_at", [10, 60, 99])
 @pytest.mark.parametrize("kind", [b"K", b"A", b"c"])
-def test_row_01_a_foreign_line_inside_an_inner_frame_costs_none_of_the_three(outer_at: int, kind: bytes) -> None:
+def test_row_01_a_foreign_line_inside_an_inner_frame_and_both_frames_are_found(outer_at: int, kind: bytes) -> None:
     body = {b"K": b"", b"A": b"AAAAAABAACA", b"c": frames.data_body(3, 4, b"prompt", eight=False)}[kind]
     outer = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
     inner, text = frames.encode(kind, body, 5), _PRINTK % 7
-    start = len(inner) - len(body) - limits.CHECK_SIZE  # a header that is cut looks like foreign text itself
+    start = len(inner) - len(body) - limits.CHECK_SIZE  # an incomplete header looks like foreign text
     for at in range(start, len(inner) - 1):
         decoder = Decoder()
         decoder.seeds = (5,)
@@ -96,19 +98,19 @@ def test_row_01_a_foreign_line_inside_an_inner_frame_costs_none_of_the_three(out
         assert not any(isinstance(event, Damaged) for event in events), (at, events)
 
 
-def test_row_01_text_printed_into_a_damaged_frame_comes_out_when_its_good_copy_does() -> None:
+def test_row_01_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes() -> None:
     line = ready()
     channel = line.a.link.mux.open(Lane.BULK, b"bulk")
     line.a.link.mux.send(channel, 0, line.random.randbytes(6000))
     line.run(0.1)
     line.inject("b", _PRINTK % 7)
-    line.inject("b", b"\xff" * 3)  # and the frame is hit as well
+    line.inject("b", b"\xff" * 3)  # the frame is damaged as well
     line.run(3)
     assert bytes(line.b.text) == _PRINTK % 7
     assert len(line.b.data(channel)) == 6000
 
 
-def test_row_01_no_line_is_lost_or_comes_twice_while_bulk_shares_the_line() -> None:
+def test_row_01_hardly_any_text_is_lost_and_none_is_doubled_under_bulk_load() -> None:
     said = lost = 0
     for seed in range(5):
         line = ready(seed)
@@ -121,10 +123,10 @@ def test_row_01_no_line_is_lost_or_comes_twice_while_bulk_shares_the_line() -> N
         assert all(whole.count(text) <= 1 for text in texts)
         said += len(texts)
         lost += sum(text not in whole for text in texts)
-    assert lost <= said * 0.02, f"{lost} of {said} lines lost"
+    assert lost <= said * 0.02, f"{lost} of {said} lines lost, seeds 0 to 4"
 
 
-def test_row_01_text_keeps_its_order_behind_a_piece_that_is_held() -> None:
+def test_row_01_text_behind_a_held_piece_keeps_its_order() -> None:
     line = ready()
     uuid = b"disk 0123456789abcdef0123456789abcdef is up\r\n"
     for text in (uuid, b"second\r\n", b"third\r\n"):
@@ -134,7 +136,7 @@ def test_row_01_text_keeps_its_order_behind_a_piece_that_is_held() -> None:
     assert bytes(line.b.text) == uuid + b"second\r\nthird\r\n"
 
 
-def test_row_01_what_is_left_of_damaged_frames_is_noise_and_counted() -> None:
+def test_row_01_the_remains_of_damaged_frames_are_counted_as_noise() -> None:
     line = ready(3, faults=Faults(ber=3e-4))
     send_all(line, line.a, line.random.randbytes(60_000))
     line.run(3)
@@ -147,7 +149,7 @@ def test_row_01_what_is_left_of_damaged_frames_is_noise_and_counted() -> None:
 # -- row 2: echo ------------------------------------------------------------------------------------------------------
 
 
-def test_row_02_our_own_frames_that_come_back_are_ignored_and_counted_as_echo() -> None:
+def test_row_02_our_own_frames_that_return_are_ignored_and_counted_as_echo() -> None:
     line = VirtualLine(2, echo=True, grain=0.02)
     line.establish()
     for number in range(20):
@@ -159,14 +161,14 @@ def test_row_02_our_own_frames_that_come_back_are_ignored_and_counted_as_echo() 
     assert line.a.link.counters.stray == line.a.link.counters.third == 0
 
 
-def test_row_02_an_echo_fails_the_check_of_the_session_and_costs_no_bytes() -> None:
+def test_row_02_an_echo_is_recognised_by_its_seed() -> None:
     decoder = Decoder()
     decoder.seeds, decoder.echo_seeds = (5,), (9,)
     own = frames.encode(b"P", frames.poll_body(3), 9)
     assert decoder.receive(own, 0.0) == [Echo(len(own))]
 
 
-# -- row 3: what ttys do ----------------------------------------------------------------------------------------------
+# -- row 3: ttys ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,13 +193,13 @@ def test_row_03_lines_that_rewrite_bytes_carry_everything(faults: Faults) -> Non
     assert not bytes(line.b.noise).strip() and not bytes(line.b.text).strip()
 
 
-def test_row_03_a_frame_whose_eighth_bits_are_set_or_with_controls_put_in_is_read() -> None:
+def test_row_03_a_frame_with_parity_bits_and_inserted_controls_is_read() -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, b"hello", eight=False), 5)
     harmed = bytes(byte | 0x80 for byte in frame[:9]) + b"\x11\x13\x00\x7f" + frame[9:-1] + b"\r\n"
     assert [e.frame.body for e in _decode(harmed, 1) if isinstance(e, FrameFound)] == [frame[3:-7]]
 
 
-def test_row_03_frames_are_printable_and_start_as_nothing_else_does() -> None:
+def test_row_03_frames_are_printable_and_only_they_contain_the_start_character() -> None:
     line = VirtualLine(4)
     sent = _sent_bytes(line)
     line.establish()
@@ -234,7 +236,7 @@ def test_row_04_the_first_frames_fit_into_128_bytes_and_grow_by_agreement() -> N
     before = max(length for length in lengths)
     line.run(2)
     assert before <= limits.BASIC_FRAME
-    assert line.a.link.session.sizing.agreed == 2048
+    assert line.a.link.session.frame_sizer.agreed == 2048
 
 
 def test_row_04_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
@@ -247,9 +249,9 @@ def test_row_04_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
 
 
 @pytest.mark.parametrize("limit", [300, 1100, 4096])
-def test_row_04_a_line_that_cuts_long_lines_is_used_below_that(limit: int) -> None:
+def test_row_04_frames_stay_below_the_length_at_which_a_line_cuts(limit: int) -> None:
     line = ready(7, settle=20, faults=Faults(line_limit=limit))
-    agreed = line.a.link.session.sizing.agreed
+    agreed = line.a.link.session.frame_sizer.agreed
     assert agreed == max(size for size in (127, *limits.PROBE_SIZES) if size <= limit)
     send_all(line, line.a, line.random.randbytes(20_000))
 
@@ -258,13 +260,13 @@ def test_row_04_a_line_that_cuts_long_lines_is_used_below_that(limit: int) -> No
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_row_05_bit_errors_lost_and_doubled_bytes_and_bursts_cost_time_and_nothing_else(seed: int) -> None:
+def test_row_05_bit_errors_and_lost_and_doubled_bytes_and_bursts_cost_only_time(seed: int) -> None:
     line = ready(seed, faults=NOISY)
     send_all(line, line.a, line.random.randbytes(30_000))
     send_all(line, line.b, line.random.randbytes(10_000))
 
 
-def test_row_05_a_cut_of_minutes_is_reported_and_the_session_goes_on() -> None:
+def test_row_05_a_cut_of_minutes_is_reported_and_the_session_continues() -> None:
     line = ready(9, faults=Faults(cuts=((4.0, 200.0),)))
     endless_bulk(line, line.a)
     line.run(20)
@@ -276,11 +278,11 @@ def test_row_05_a_cut_of_minutes_is_reported_and_the_session_goes_on() -> None:
     assert line.a.seen(LineBack) and line.b.seen(LineBack)
 
 
-def test_row_05_a_stuck_xoff_stops_the_line_and_no_session() -> None:
+def test_row_05_a_stuck_xoff_stops_the_line_but_not_the_session() -> None:
     line = ready(10, faults=Faults(stuck_xoff=((4.0, 30.0),)))
     channel = endless_bulk(line, line.a)
     line.run_until(lambda: line.now > 33.9, 60)
-    # A stopped line does not swallow the machine's memory with bytes that cannot be taken back.
+    # A stopped line does not fill memory with bytes that cannot be taken back.
     assert line.cable.ab.waiting < 16_000
     before = received(line.b)
     line.run(8)
@@ -291,7 +293,7 @@ def test_row_05_a_stuck_xoff_stops_the_line_and_no_session() -> None:
 # -- row 6: the check -------------------------------------------------------------------------------------------------
 
 
-def test_row_06_the_check_has_32_bits_and_is_the_one_that_crcmod_calls_crc_32() -> None:
+def test_row_06_the_check_is_the_crc_32_of_crcmod() -> None:
     reference = crcmod.mkCrcFun(**check.CRC32)
     assert reference(b"123456789") == 0xCBF43926
     assert reference(b"123456789") == crcmod.predefined.mkCrcFun("crc-32")(b"123456789")
@@ -301,7 +303,7 @@ def test_row_06_the_check_has_32_bits_and_is_the_one_that_crcmod_calls_crc_32() 
         assert frames.crc(text, seed) == reference(text, seed)
 
 
-def test_row_06_of_damaged_frames_none_is_taken_for_a_good_one() -> None:
+def test_row_06_no_damaged_frame_is_accepted() -> None:
     rng = random.Random(66)
     good = [frames.encode(b"d", frames.data_body(n, n, rng.randbytes(60), eight=False), 5) for n in range(50)]
     bodies = {frame[4:-7] for frame in good}
@@ -315,7 +317,7 @@ def test_row_06_of_damaged_frames_none_is_taken_for_a_good_one() -> None:
         for event in decoder.receive(frame + b"\n\n", 0.0) + decoder.receive_eof():
             damaged += isinstance(event, Damaged)
             if isinstance(event, FrameFound):
-                assert event.frame.body in bodies  # only the newline or the last digit's idle bits were hit
+                assert event.frame.body in bodies  # only the newline or the unused bits of the last digit were damaged
     assert damaged > 10_000
 
 

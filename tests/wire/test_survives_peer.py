@@ -1,4 +1,4 @@
-"""What the line must survive (docs: "What the line must survive"), rows 7 to 12: who is at the other end, and how."""
+"""What the link must survive, rows 7 to 12: what the other end is and does."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from linesync.wire.events import (
     ChannelMessage,
     LineBack,
     LineQuiet,
+    OtherStationHeard,
     Refused,
     Restarted,
     SessionEnded,
     SessionUp,
-    ThirdTalker,
 )
 from linesync.wire.framing import frames
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Hello, Lane
 from linesync.wire.link import Link
 
-from .bus import Bus
-from .traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips, send_all
+from .kit.bus import Bus
+from .kit.traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips, send_all
 
-# -- row 7: restarts, stale frames, third talkers ---------------------------------------------------------------------
+# -- row 7: restarts, stale frames, other stations --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
@@ -70,7 +70,7 @@ def test_row_07_an_agent_that_restarts_after_minutes_of_silence_is_answered() ->
 
 
 @pytest.mark.parametrize("downs", ["a", "b", "ab"])
-def test_row_07_a_line_that_is_lost_and_back_resumes_the_session(downs: str) -> None:
+def test_row_07_the_session_continues_after_a_lost_line_is_back(downs: str) -> None:
     line = ready()
     nonce = line.a.link.session.nonce
     channel = endless_bulk(line, line.a)
@@ -88,7 +88,7 @@ def test_row_07_a_line_that_is_lost_and_back_resumes_the_session(downs: str) -> 
     assert not line.b.seen(Restarted) and len(line.b.seen(SessionUp)) == 1
 
 
-def test_row_07_a_session_moves_to_another_line_when_its_owner_knows_it() -> None:
+def test_row_07_a_session_moves_to_another_line_if_its_owner_has_it() -> None:
     line = ready(local={"flags": "n"})
     channel = line.a.link.mux.open(Lane.BULK, b"x")
     line.run(0.2)
@@ -123,17 +123,17 @@ def test_row_07_stale_frames_of_an_earlier_session_change_nothing() -> None:
     old = bytes(recorded)
     line.a.restart()
     line.run(3)
-    nonce, told = line.b.link.session.nonce, len(line.b.messages(0))
-    for _ in range(5):  # with hellos of the old session, its data, its polls
+    nonce, before = line.b.link.session.nonce, len(line.b.messages(0))
+    for _ in range(5):  # hellos, data and polls of the old session
         line.inject("b", old)
         line.run(1)
     line.a.link.mux.send_message(0, b"still there")
     line.run(4)
     assert line.b.link.session.nonce == nonce
-    assert line.b.messages(0)[told:] == [b"still there"]
+    assert line.b.messages(0)[before:] == [b"still there"]
 
 
-def test_row_07_both_ends_may_open_first() -> None:
+def test_row_07_both_ends_may_call_at_the_same_time() -> None:
     for seed in range(10):
         line = VirtualLine(seed, local_b={"role": "c"}, faults=Faults(delay=0.02 * (seed % 3)))
         line.establish(3)
@@ -141,20 +141,20 @@ def test_row_07_both_ends_may_open_first() -> None:
         assert len(line.a.seen(SessionUp)) == len(line.b.seen(SessionUp)) == 1, line.transcript()
 
 
-def test_row_07_a_third_talker_is_reported_and_takes_nothing_over() -> None:
+def test_row_07_another_station_is_reported_and_gets_no_session() -> None:
     bus = Bus(agent="c", hub="l")
     bus.run(2)
     session = bus.links["hub"].session
     bus.add("stranger", "c")
     bus.run(10)
     assert bus.links["hub"].session is session
-    assert bus.seen("hub", ThirdTalker) or bus.seen("agent", ThirdTalker)
+    assert bus.seen("hub", OtherStationHeard) or bus.seen("agent", OtherStationHeard)
     bus.links["agent"].mux.send_message(0, b"we two")
     bus.run(1)
     assert [e.data for e in bus.seen("hub", ChannelMessage)] == [b"we two"]
 
 
-def test_row_07_of_two_hubs_on_one_line_one_serves_and_the_other_is_reported() -> None:
+def test_row_07_one_of_two_hubs_on_a_line_serves_and_the_other_is_reported() -> None:
     bus = Bus(hub="l", other="l", agent="c")
     bus.run(10)
     standing = [name for name in ("hub", "other") if bus.links[name].session is not None]
@@ -164,13 +164,13 @@ def test_row_07_of_two_hubs_on_one_line_one_serves_and_the_other_is_reported() -
     bus.links["agent"].mux.send_message(0, b"one of you")
     bus.run(1)
     assert [e.data for e in bus.seen(served[0], ChannelMessage)] == [b"one of you"]
-    assert bus.seen("agent", ThirdTalker)
+    assert bus.seen("agent", OtherStationHeard)
 
 
 # -- row 8: slow receivers, prompt control ----------------------------------------------------------------------------
 
 
-def test_row_08_a_channel_that_nobody_reads_stops_alone() -> None:
+def test_row_08_an_unread_channel_does_not_stop_the_others() -> None:
     line = ready()
     line.b.consume = False
     stuck = endless_bulk(line, line.a)
@@ -187,7 +187,9 @@ def test_row_08_a_channel_that_nobody_reads_stops_alone() -> None:
 
 @pytest.mark.parametrize("real", [1.0, 0.98])
 @pytest.mark.parametrize(("baud", "count", "gap"), [(9600, 120, 0.05), (115200, 120, 0.05), (921600, 80, 0.02)])
-def test_row_08_control_goes_between_the_bytes_of_bulk(baud: int, count: int, gap: float, real: float) -> None:
+def test_row_08_control_frames_are_sent_between_the_bytes_of_bulk_frames(
+    baud: int, count: int, gap: float, real: float
+) -> None:
     times = []
     for loaded in (False, True):
         line = ready(settle=3 + 5000 / baud * 10, byte_rate=baud / 10 * real, nominal=baud / 10)
@@ -216,7 +218,7 @@ def test_row_08_slow_lines_are_paced_too(baud: int) -> None:
 # -- row 9: loss ------------------------------------------------------------------------------------------------------
 
 
-def test_row_09_a_gap_is_asked_for_at_once_and_only_the_missing_frame_is_sent_again() -> None:
+def test_row_09_a_gap_is_reported_immediately_and_only_the_missing_frame_is_repeated() -> None:
     line = ready()
     endless_bulk(line, line.a)
     line.run(2)
@@ -226,13 +228,13 @@ def test_row_09_a_gap_is_asked_for_at_once_and_only_the_missing_frame_is_sent_ag
         line.inject("b", b"#")  # one byte in the middle of one frame
         before = line.now
         assert line.run_until(lambda expected=expected: sender.repeated >= expected, 1), line.transcript()
-        # That frame's rest, the next one, an acknowledgement, and the frame in progress: no timer is in it.
+        # The rest of that frame, the next one, an acknowledgement and the frame in progress, but no timer.
         assert line.now - before < 3.2 * 2048 / 11520
         line.run(1)
         assert sender.repeated == expected
 
 
-def test_row_09_timers_follow_the_line() -> None:
+def test_row_09_timers_adapt_to_the_line() -> None:
     for baud, delay in ((9600, 0.0), (115200, 0.0), (115200, 0.15)):
         line = ready(settle=8, byte_rate=baud / 10, faults=Faults(delay=delay))
         answer_pings(line.b)
@@ -242,7 +244,7 @@ def test_row_09_timers_follow_the_line() -> None:
         assert trip.probe_timeout(0.0) < 4 * delay + 0.5 + 500 / (baud / 10)
 
 
-def test_row_09_the_last_message_is_repeated_for_ever_while_the_line_lives() -> None:
+def test_row_09_the_last_message_is_repeated_until_it_arrives() -> None:
     line = ready(4, faults=Faults(cuts=((5.0, 60.0),)))
     line.run_until(lambda: line.now > 5.0, 10)
     line.a.link.mux.send_message(0, b"the last one")
@@ -282,7 +284,7 @@ def test_row_10_a_megabyte_without_a_newline_costs_bounded_memory(byte: bytes) -
         assert held < 2 * (2048 + limits.FOREIGN_IN_FRAME + 4096) + limits.HELD_BYTES
 
 
-def test_row_10_a_megabyte_without_a_newline_leaves_no_memory_behind() -> None:
+def test_row_10_a_megabyte_without_a_newline_leaks_no_memory() -> None:
     link = VirtualLine(1).b.link
     tracemalloc.start()
     for number in range(256):
@@ -312,7 +314,7 @@ def test_row_10_each_byte_is_counted_by_cause() -> None:
     assert counters.bytes_in == framed + inserted + explained + counters.text + counters.noise
 
 
-def test_row_10_a_malformed_record_ends_the_session_once_and_the_two_start_anew() -> None:
+def test_row_10_a_malformed_record_ends_the_session_and_another_one_begins() -> None:
     line = ready()
     session = line.a.link.session
     bad = frames.data_body(session.senders[Lane.PROMPT].next_seq, 0, b"?nonsense", eight=False)
@@ -320,16 +322,16 @@ def test_row_10_a_malformed_record_ends_the_session_once_and_the_two_start_anew(
     line.run(0.2)
     assert len(line.b.seen(SessionEnded)) == 1
     assert line.run_until(lambda: line.a.up and line.b.up and line.b.link.session is not None, 20), line.transcript()
-    line.a.link.mux.send_message(0, b"anew")
+    line.a.link.mux.send_message(0, b"new")
     line.run(2)
-    assert line.b.messages(0) == [b"anew"], line.transcript()
+    assert line.b.messages(0) == [b"new"], line.transcript()
     assert len(line.b.seen(SessionEnded)) == 1
 
 
 # -- row 11: not linesync at all --------------------------------------------------------------------------------------
 
 
-def test_row_11_a_listener_says_nothing_until_a_valid_frame_came_and_again_3_s_after_the_last() -> None:
+def test_row_11_a_listener_is_silent_before_and_3_s_after_valid_frames() -> None:
     line = VirtualLine(1)
     line.a.line_down()
     for second in range(20):
@@ -347,7 +349,7 @@ def test_row_11_a_listener_says_nothing_until_a_valid_frame_came_and_again_3_s_a
     assert line.b.link.counters.bytes_out == before
 
 
-def test_row_11_the_caller_calls_every_200_ms_and_then_each_second() -> None:
+def test_row_11_a_caller_calls_every_200_ms_and_then_every_second() -> None:
     line = VirtualLine(1)
     line.b.line_down()
     calls: list[float] = []
@@ -370,21 +372,21 @@ def _stranger() -> Hello:
     return Hello(oldest=1, newest=1, role="c", nonce="N" * 8, peer="", boot="B" * 8, frame=512, credit=4096, flags="n")
 
 
-def test_row_12_versions_that_do_not_overlap_are_refused_with_both_named() -> None:
+def test_row_12_disjoint_version_ranges_are_refused_and_both_are_named() -> None:
     link = VirtualLine(1).b.link
     (refused,) = _hear(link, _stranger().but(oldest=limits.VERSION + 6, newest=limits.VERSION + 8))
     assert isinstance(refused, Refused)
     assert "versions 7 to 9" in refused.reason and "1 to 1" in refused.reason
-    assert b"^H" in link.data_to_send(1.0)  # so that the other side can say the same
+    assert b"^H" in link.data_to_send(1.0)  # so that the other side can report the same
 
 
-def test_row_12_what_must_not_be_ignored_is_refused_with_both_versions_named() -> None:
+def test_row_12_an_unknown_mandatory_flag_is_refused_and_both_versions_are_named() -> None:
     (refused,) = _hear(VirtualLine(1).b.link, _stranger().but(newest=3, flags="nZ"))
     assert isinstance(refused, Refused)
     assert "Z" in refused.reason and "version 3" in refused.reason and "version 1" in refused.reason
 
 
-def test_row_12_unknown_flags_frames_and_fields_are_ignored() -> None:
+def test_row_12_other_unknown_flags_frames_and_fields_are_ignored() -> None:
     link = VirtualLine(1).b.link
     assert _hear(link, _stranger().but(newest=4, flags="nqxy"), b".more.fields") == []
     assert b"^H" in link.data_to_send(1.0)
@@ -397,7 +399,7 @@ def test_row_12_unknown_flags_frames_and_fields_are_ignored() -> None:
     assert not line.b.seen(SessionEnded) and not line.b.text
 
 
-def test_row_12_a_decoder_knows_frames_of_kinds_to_come() -> None:
+def test_row_12_a_decoder_accepts_frames_of_unknown_kinds() -> None:
     decoder = Decoder()
     decoder.seeds = (5,)
     (found,) = decoder.receive(frames.encode(b"Z", b"abc", 5), 0.0)

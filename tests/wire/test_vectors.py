@@ -1,4 +1,4 @@
-"""Every case of tests/vectors/*.json against our code, and against an endpoint that was written from the page alone."""
+"""Each case of tests/vectors/*.json against our code, and against an endpoint that was written only from the page."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def _load(name: str) -> Case:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_file_is_byte_for_byte_what_its_generator_makes(name: str) -> None:
+def test_each_file_is_exactly_what_its_generator_writes(name: str) -> None:
     made = protocol_vectors.as_text(FILES[name]())
     assert (FOLDER / f"{name}.json").read_text() == made, "run python -m tools.protocol_vectors --write"
 
 
-def test_no_file_is_without_a_generator_and_the_readme_names_them_all() -> None:
+def test_each_file_has_a_generator_and_a_mention_in_the_readme() -> None:
     assert {path.stem for path in FOLDER.glob("*.json")} == set(FILES)
     readme = (FOLDER / "README.md").read_text()
     assert all(f"`{name}.json`" in readme for name in FILES)
@@ -44,7 +44,7 @@ def test_no_file_is_without_a_generator_and_the_readme_names_them_all() -> None:
 # -- our code ---------------------------------------------------------------------------------------------------------
 
 
-def test_numbers_are_written_and_read_as_in_the_vectors() -> None:
+def test_numbers_agree_with_the_vectors() -> None:
     vectors = _load("digits")
     for case in vectors["fixed"]:
         assert digits.fixed(case["number"]).decode() == case["text"]
@@ -58,7 +58,7 @@ def test_numbers_are_written_and_read_as_in_the_vectors() -> None:
         assert digits.read_counted(case["text"].encode(), 0)[0] < 0, case
 
 
-def test_checks_are_those_of_the_vectors() -> None:
+def test_checks_agree_with_the_vectors() -> None:
     vectors = _load("check")
     for case in vectors["seed"]:
         assert check.session_seed(case["speaker"], case["listener"]) == int(case["seed"], 16)
@@ -68,7 +68,7 @@ def test_checks_are_those_of_the_vectors() -> None:
         assert check.check_text(covered, seed).decode() == case["check"]
 
 
-def test_payloads_are_written_and_read_as_in_the_vectors() -> None:
+def test_payloads_agree_with_the_vectors() -> None:
     vectors = _load("payload")
     for case in vectors["base64"]:
         assert payload.encode_base64(bytes.fromhex(case["data"])).decode() == case["text"]
@@ -86,7 +86,7 @@ def test_payloads_are_written_and_read_as_in_the_vectors() -> None:
         assert payload.decode_eight(bytes.fromhex(case["text"])) is None, case
 
 
-def test_bodies_are_written_and_read_as_in_the_vectors() -> None:
+def test_bodies_agree_with_the_vectors() -> None:
     vectors = _load("hellos")
     for case in vectors["good"] + vectors["later"]:
         hello = Hello.read(case["body"].encode())
@@ -118,7 +118,7 @@ def test_bodies_are_written_and_read_as_in_the_vectors() -> None:
         assert frames.read_data(case["kind"].encode(), bytes.fromhex(case["body"])) is None, case
 
 
-def test_frames_are_written_as_in_the_vectors_and_bad_ones_are_not_found() -> None:
+def test_frames_agree_with_the_vectors_and_bad_ones_are_not_found() -> None:
     vectors = _load("frames")
     how = {"longest": 127, "eight": False, "seed": vectors["seed"], "echo": "00000001"}
     for case in vectors["good"]:
@@ -132,7 +132,7 @@ def test_frames_are_written_as_in_the_vectors_and_bad_ones_are_not_found() -> No
         assert not found["echoes"], case
 
 
-def test_records_are_read_as_in_the_vectors() -> None:
+def test_records_agree_with_the_vectors() -> None:
     vectors = _load("records")
     for case in vectors["good"] + vectors["bad"]:
         events, fault = mux_events(100, [bytes.fromhex(data) for data in case["payloads"]])
@@ -140,7 +140,7 @@ def test_records_are_read_as_in_the_vectors() -> None:
         assert events == case["events"], case
 
 
-def test_compressed_records_are_read_as_in_the_vectors() -> None:
+def test_compressed_records_agree_with_the_vectors() -> None:
     vectors = _load("compressed")
     for case in vectors["good"] + vectors["bad"]:
         events, fault = mux_events(600, [bytes.fromhex(data) for data in case["payloads"]], expand=True)
@@ -148,14 +148,14 @@ def test_compressed_records_are_read_as_in_the_vectors() -> None:
         assert events == case["events"], case
 
 
-def test_words_and_messages_are_written_and_read_as_in_the_vectors() -> None:
+def test_words_and_messages_agree_with_the_vectors() -> None:
     vectors = _load("words")
     for case in vectors["good"]:
         text = bytes.fromhex(case["bytes"]).decode("utf-8", "surrogateescape")
         assert escaping.quote(text) == case["word"]
         assert escaping.unquote(case["word"]) == text
     for case in vectors["bad"]:
-        with pytest.raises(ValueError):  # noqa: PT011 - the word is in the transcript
+        with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
             escaping.unquote(case["word"])
     vectors = _load("messages")
     for case in vectors["good"] + vectors["loose"]:
@@ -170,7 +170,7 @@ def test_words_and_messages_are_written_and_read_as_in_the_vectors() -> None:
         assert caught.value.code == case["error"], case
 
 
-def test_folded_lists_of_members_are_written_and_read_as_in_the_vectors() -> None:
+def test_folded_lists_of_members_agree_with_the_vectors() -> None:
     vectors = _load("members")
     for case in vectors["good"]:
         assert list(members.unfold(case["list"])) == case["members"]
@@ -183,18 +183,18 @@ def test_folded_lists_of_members_are_written_and_read_as_in_the_vectors() -> Non
 
 
 @pytest.mark.parametrize("case", _load("streams")["cases"], ids=lambda case: case["name"])
-def test_a_stream_gives_the_same_frames_and_text_however_it_is_cut(case: Case) -> None:
+def test_a_stream_gives_the_same_frames_and_text_in_pieces_of_any_size(case: Case) -> None:
     data = bytes.fromhex(case["stream"])
     wanted = {key: case[key] for key in ("frames", "echoes", "text", "damaged")}
     for chunk in (1, 2, 3, 7, 64, len(data)):
         assert decoded(data, case, chunk) == wanted, f"in pieces of {chunk}"
 
 
-# -- an endpoint of somebody else -------------------------------------------------------------------------------------
+# -- an independent endpoint ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def stranger() -> ModuleType:
+def independent() -> ModuleType:
     path = Path(__file__).resolve().parents[1] / "docs" / "minimal_endpoint.py"
     spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
     assert spec is not None and spec.loader is not None
@@ -203,42 +203,42 @@ def stranger() -> ModuleType:
     return module
 
 
-def test_the_strangers_endpoint_agrees_on_numbers_checks_and_payloads(stranger: ModuleType) -> None:
+def test_the_independent_endpoint_agrees_on_numbers_checks_and_payloads(independent: ModuleType) -> None:
     vectors = _load("digits")
     for case in vectors["fixed"]:
-        assert stranger.fixed(case["number"]).decode() == case["text"]
-        assert stranger.read_fixed(case["text"].encode(), 0) == case["number"]
+        assert independent.fixed(case["number"]).decode() == case["text"]
+        assert independent.read_fixed(case["text"].encode(), 0) == case["number"]
     for case in vectors["counted"]:
-        assert stranger.counted(case["number"]).decode() == case["text"]
-        assert stranger.read_counted(case["text"].encode(), 1) == (case["number"], len(case["text"]))
+        assert independent.counted(case["number"]).decode() == case["text"]
+        assert independent.read_counted(case["text"].encode(), 1) == (case["number"], len(case["text"]))
     for case in vectors["bad_counted"]:
         with pytest.raises((ValueError, IndexError)):
-            stranger.read_counted(case["text"].encode(), 1)
+            independent.read_counted(case["text"].encode(), 1)
     for case in _load("payload")["base64"]:
-        assert stranger.base64(bytes.fromhex(case["data"])).decode() == case["text"]
-        assert stranger.unbase64(case["text"].encode()).hex() == case["data"]
+        assert independent.base64(bytes.fromhex(case["data"])).decode() == case["text"]
+        assert independent.unbase64(case["text"].encode()).hex() == case["data"]
     for case in _load("check")["check"]:
         crc = zlib.crc32(bytes.fromhex(case["covered"]), int(case["seed"], 16))
-        assert stranger.base64(crc.to_bytes(4, "big")).decode() == case["check"]
+        assert independent.base64(crc.to_bytes(4, "big")).decode() == case["check"]
 
 
-def test_the_strangers_endpoint_writes_and_finds_the_same_frames(stranger: ModuleType) -> None:
+def test_the_independent_endpoint_writes_and_finds_the_same_frames(independent: ModuleType) -> None:
     vectors = _load("frames")
     for case in vectors["good"]:
-        made = stranger.frame(case["kind"].encode(), bytes.fromhex(case["body"]), int(case["seed"], 16))
+        made = independent.frame(case["kind"].encode(), bytes.fromhex(case["body"]), int(case["seed"], 16))
         assert made.hex() == case["frame"]
     for case in vectors["bad"]:
-        assert not _found(stranger, bytes.fromhex(case["stream"]), int(vectors["seed"], 16), 3), case
+        assert not _found(independent, bytes.fromhex(case["stream"]), int(vectors["seed"], 16), 3), case
     for case in _load("streams")["cases"]:
         if case["eight"] or "inside a" in case["name"]:
-            continue  # it announces neither the eight form nor frames inside frames, and repairs nothing
+            continue  # it knows neither the eight form nor nested frames, and repairs nothing
         for chunk in (1, 10_000):
-            found = _found(stranger, bytes.fromhex(case["stream"]), int(case["seed"], 16), chunk)
+            found = _found(independent, bytes.fromhex(case["stream"]), int(case["seed"], 16), chunk)
             assert found == case["frames"], case["name"]
 
 
-def _found(stranger: ModuleType, data: bytes, seed: int, chunk: int) -> list[list[str]]:
-    end = stranger.Endpoint(lambda data: None)
+def _found(independent: ModuleType, data: bytes, seed: int, chunk: int) -> list[list[str]]:
+    end = independent.Endpoint(lambda data: None)
     end.peer, end.seed_in = "standing", seed
     frames = [frame for at in range(0, len(data), chunk) for frame in end.frames(data[at : at + chunk])]
     return [[kind.decode(), body.hex()] for kind, body in frames]

@@ -1,1 +1,1 @@
-"""Agreeing on a faster rate for a serial line."""
+"""Autobaud: two ends agree on a faster rate for a serial line."""

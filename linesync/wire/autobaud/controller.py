@@ -1,39 +1,41 @@
-"""How two ends agree on a faster rate of their line, try it, and never lose each other over it.
+"""How two ends agree on a faster rate for their line, try it, and never lose each other because of it.
 
-The end that leads (the caller) asks, at the rate that stands, for the next faster one that both ports take. The other
-says yes as the last thing at this rate; both change and look for each other at the new one, each sends a volley of test
-frames and counts the other's. If enough came both ways they keep the rate, else they go back.
+The leader (the caller) asks, at the present rate, for the next faster rate that both ports take. The other end says yes;
+that is the last frame it sends at this rate. Both set their ports and look for each other at the new rate. Then each
+sends a volley of test frames and counts those of the other. If enough frames came both ways, they keep the rate;
+otherwise both go back.
 
-What holds them together is no agreement, which no finite number of frames could make sure of, but three rules that each
-end keeps by itself:
+No finite exchange of frames can make both ends sure of the same rate. Three rules, which each end follows by itself,
+keep them together:
 
-1. A rate on trial is left for the one that stood before unless it is kept in time; and one that was kept, too, unless
-   an ordinary frame comes at it soon.
-2. At any rate but the one a line begins at, an end that gets bytes which are no text and no frame, or no answer at all,
-   goes back to the beginning.
-3. At the rate the line begins at an end stays for as long as it hears nothing.
+1. An end leaves a rate on trial for the rate before unless both keep it in time. It also leaves a kept rate unless an
+   ordinary frame comes at it soon.
+2. At any rate but the first one, an end that receives only bytes that are neither text nor frames, or no answer at all,
+   goes back to the first rate.
+3. At the first rate an end stays for as long as it hears nothing.
 
-So two ends at different rates meet at the first one. :mod:`linesync.wire.autobaud.states` is the table of what may happen.
+So two ends at different rates meet at the first rate. :mod:`linesync.wire.autobaud.states` has the state machine.
 """
 
 from __future__ import annotations
 
 from ... import limits
 from . import states
-from .candidates import Ladder
-from .rate_frames import RateFrame, Watch, rate_set, read_rate_set
-from .trial import Trial
+from .candidates import CandidateRates
+from .rate_frames import RateFrame, rate_set, read_rate_set
+from .rate_monitor import RateMonitor
+from .trial import RateTrial
 
-__all__ = ["Climbing"]
+__all__ = ["AutobaudController"]
 
-_STUCK_WAIT = 1.0  # seconds before a port that could not be set back is set again
+_RETRY_PORT = 1.0  # seconds until a port that could not be set back is set again
 
 
-class Climbing:
-    """One end's part, for one line. Times are monotonic seconds.
+class AutobaudController:
+    """The state of one end, for one line. Times are monotonic seconds.
 
-    :param base: bits a second at which the line begins.
-    :param rates: those its port can be set to.
+    :param base: the first rate of the line, bits a second.
+    :param rates: the rates that the port takes.
     """
 
     def __init__(self, *, base: int, rates: tuple[int, ...]) -> None:
@@ -41,165 +43,169 @@ class Climbing:
         self.baud = base
         """What the port is set to, bits a second."""
         self.standing = base
-        """The rate that a try comes back to."""
-        self.state = states.RESTING
+        """The rate to which a failed trial returns, bits a second."""
+        self.state = states.IDLE
         self.round_trip = 0.1
-        """Seconds, as the link last measured it."""
+        """The round trip that the link measured last, seconds."""
         self.frame_time = 0.0
-        """How long the longest frame that may be under way takes, seconds."""
+        """The duration of the longest frame that may be on the line, seconds."""
         self.wanted: int | None = None
-        """The rate that the port is to be set to as soon as nothing is left to send."""
-        self.given: int | None = None
-        """The rate that somebody is setting the port to; :meth:`changed` follows."""
+        """The rate to set the port to as soon as everything has been sent; None for no change."""
+        self.requested: int | None = None
+        """The rate to which the owner of the line is setting the port; :meth:`changed` reports the result."""
         self.poll = False
-        """The link is to poll: a sign of life is wanted."""
-        self.fell = False
-        """The peer is lost at this rate; the link is to call for it."""
-        self._ladder = Ladder(base, rates)
-        self._trial = Trial(base)
-        self._leads = self._able = self._away = False
-        self._due: float | None = None  # when to ask, at the earliest
-        self._deadline: float | None = None
-        self._again: float | None = None  # when to say it again
-        self._tests_by: float | None = None  # by when all of its tests should have come
-        self._asks = 0  # unanswered, on end
+        """The link must poll: this end needs a frame from the peer."""
+        self.peer_lost = False
+        """The peer is lost at this rate; the link must call it."""
+        self._candidates = CandidateRates(base, rates)
+        self._trial = RateTrial(base)
+        self._leads = self._able = False
+        self._away = False  # the peer is not heard
+        self._due: float | None = None  # the earliest time of the next question
+        self._deadline: float | None = None  # of the present state
+        self._repeat_at: float | None = None  # when to repeat a here or a keep
+        self._tests_by: float | None = None  # when the last test of the peer is due
+        self._asks = 0  # consecutive questions without an answer
         self._stands_since = 0.0
-        self._watch = Watch()
+        self._monitor = RateMonitor()
 
     @property
-    def hushed(self) -> bool:
-        """Nothing may be sent but what :meth:`next_frame` gives."""
-        return self.state in states.HUSHED
+    def silent(self) -> bool:
+        """This end sends nothing but the frames of :meth:`next_frame`."""
+        return self.state in states.SILENT_STATES
 
     @property
     def on_trial(self) -> bool:
-        """At a rate where the peer was not heard yet, or is not any more: what comes there may be garbage."""
-        return self.state in (states.MEETING, states.RETURNING) or (
-            self.state == states.FALLING and self.baud != self.base
+        """The peer is not heard at this rate, not yet or no longer: received bytes may be garbage."""
+        return self.state in (states.SYNCHRONISING, states.RETURNING) or (
+            self.state == states.FALLING_BACK and self.baud != self.base
         )
 
     @property
     def has_frame(self) -> bool:
-        return bool(self._trial.waiting)
+        return bool(self._trial.pending)
 
     # -- the session --------------------------------------------------------------------------------------------------
 
     def session_up(self, *, leads: bool, able: bool, now: float) -> None:
         """A session begins.
 
-        :param leads: this end asks.
-        :param able: the other announces that it climbs.
+        :param leads: this end asks for rates.
+        :param able: the peer announces that it can change its rate.
         """
         self._leads, self._able, self._away = leads, able, False
-        self._ladder.begin()
+        self._candidates.begin()
         self._asks = 0
-        self._trial.waiting.clear()
-        if self.state in states.TRYING or self.state in (states.CHANGING, states.PROVING):
-            self._step(states.LOST, now)
-        elif self.state == states.ASKING:
-            self._rest()
+        self._trial.pending.clear()
+        if self.state in states.TRIAL_STATES or self.state in (states.CHANGING, states.VERIFYING):
+            self._step(self._lost_event(), now)
+        else:
+            self._step(states.NEW_SESSION, now)
         self._plan(now, limits.CLIMB_START)
 
     def lost(self, now: float) -> None:
-        """The line went quiet, or its session is over: back to the first rate."""
-        if self.state == states.RESTING and self.baud != self.base:
+        """The line went quiet, or its session ended: go back to the first rate."""
+        if self.state == states.IDLE and self.baud != self.base:
             if now - self._stands_since > limits.CLIMB_STEADY:
-                self._ladder.forgive(self.baud)
-            self._ladder.blame(self.baud, now)
+                self._candidates.forgive(self.baud)
+            self._candidates.blame(self.baud, now)
         self._due, self._away = None, True
-        self._trial.waiting.clear()
-        self._step(states.LOST, now)
+        self._trial.pending.clear()
+        self._step(self._lost_event(), now)
+
+    def _lost_event(self) -> str:
+        return states.LOST_AT_FIRST if self.baud == self.base else states.LOST
 
     def _plan(self, now: float, wait: float = 0.0) -> None:
-        """See when to ask for the next rate."""
-        rate = self._ladder.above(self.standing)
+        """Set the time of the next question.
+
+        :param wait: the least time until then, seconds.
+        """
+        rate = self._candidates.above(self.standing)
         if rate is None or self._away or not (self._leads and self._able):
             self._due = None
         else:
-            self._due = max(now + wait, self._ladder.not_before(rate))
+            self._due = max(now + wait, self._candidates.not_before(rate))
 
-    # -- what comes ---------------------------------------------------------------------------------------------------
+    # -- receiving ----------------------------------------------------------------------------------------------------
 
     def heard(self, now: float) -> None:
-        """A frame of the session came that is no rate frame."""
-        self._watch.sure()
+        """An ordinary frame of the session came: any but a rate frame."""
+        self._monitor.sure()
         if self._away:
-            self._back(now)
+            self._heard_again(now)
         self._step(states.ORDINARY, now)
 
-    def _back(self, now: float) -> None:
-        """The peer is heard again."""
+    def _heard_again(self, now: float) -> None:
         self._away = False
-        self._ladder.heard_again(now)
+        self._candidates.heard_again(now)
         self._plan(now, limits.CLIMB_START)
 
-    def beside(self, strange: int, now: float) -> None:
-        """Bytes came that end no frame.
+    def bytes_outside_frames(self, strange: int, now: float) -> None:
+        """Bytes came in which no frame ended.
 
-        :param strange: how many of them are no text.
+        :param strange: the number of bytes among them that are not text.
         """
-        if self.baud == self.base or self.state not in (states.RESTING, states.PROVING):
+        if self.baud == self.base or self.state not in (states.IDLE, states.VERIFYING):
             return
-        self._watch.beside(strange, now)
+        self._monitor.bytes_outside_frames(strange, now)
 
-    def counted(self, frames: int, damaged: int, now: float) -> None:
-        """So many frames came since the last call, and so many pieces that should have been some."""
-        if self.baud == self.base or self.state != states.RESTING:
+    def count_damage(self, frames: int, damaged: int, now: float) -> None:
+        """Count the frames and the damaged frames that came since the last call."""
+        if self.baud == self.base or self.state != states.IDLE:
             return
-        if self._watch.counted(frames, damaged, now):
-            self._worse(now)
+        if self._monitor.count_damage(frames, damaged, now):
+            self._too_much_damage(now)
 
-    def _worse(self, now: float) -> None:
-        """Too much is damaged at this rate."""
+    def _too_much_damage(self, now: float) -> None:
+        """Go to a slower rate, or have the leader do so."""
         if not self._leads:
-            self._trial.say_worse(self.baud)
+            self._trial.queue_worse(self.baud)
             return
-        self._ladder.failed(self.baud, now)
-        self._trial.rate = self._ladder.below(self.baud)
+        self._candidates.failed(self.baud, now)
+        self._trial.rate = self._candidates.below(self.baud)
         self._asks = 0
-        self._step(states.DUE, now)
+        self._step(states.TIME_TO_ASK, now)
 
     def receive(self, body: bytes, now: float) -> None:
         """Take a rate frame's body."""
         frame = RateFrame.read(body)
-        self._watch.sure()
+        self._monitor.sure()
         if frame is None:
             return
         if frame.step == "a" and not self._leads:
             self._asked(frame, now)
         elif frame.step == "w":
-            if self._leads and self.state == states.RESTING and frame.rate == self.baud:
-                self._worse(now)
+            if self._leads and self.state == states.IDLE and frame.rate == self.baud:
+                self._too_much_damage(now)
         elif self._trial.owns(frame):
             self._answered(frame, now)
 
     def _asked(self, frame: RateFrame, now: float) -> None:
-        takes = frame.rate in self._ladder.rates and self._able
-        if self.state == states.PROVING:
-            self._step(states.ORDINARY, now)
-        if self.state == states.RESTING:
+        takes = frame.rate in self._candidates.rates and self._able
+        if self.state in (states.IDLE, states.VERIFYING):
             self._trial.join(frame)
-            self._step(states.ASKED if takes else states.TOO_FAST, now)
+            self._step(states.ASKED if takes else states.ASKED_TOO_MUCH, now)
 
     def _answered(self, frame: RateFrame, now: float) -> None:
-        """A frame of the try under way."""
+        """Take a frame of the present trial."""
         step = frame.step
         if step in ("y", "n"):
-            self._ladder.peer_takes(read_rate_set(frame.value))
+            self._candidates.peer_takes(read_rate_set(frame.value))
             self._step(states.YES if step == "y" else states.NO, now)
             return
-        if step in ("h", "t") and self.state == states.MEETING:
-            self._step(states.MET, now)
+        if step in ("h", "t"):
+            self._step(states.HEARD_HERE, now)
         if step == "t" and self.state == states.TESTING:
-            self._trial.came += 1
+            self._trial.received += 1
             if frame.value == 0:
-                self._step(states.TESTED, now)
+                self._step(states.TESTS_DONE, now)
         elif step == "r":
             self._trial.reported = frame.value
-            if self.state == states.JUDGING:
-                self._judge(now)
+            if self.state == states.EVALUATING:
+                self._evaluate(now)
         elif step == "k":
-            if self.state == states.KEEPING if self._leads else self.baud == frame.rate:
+            if self.state == states.CONFIRMING if self._leads else self.baud == frame.rate:
                 self._step(states.KEEP, now)
         elif step == "b":
             self._step(states.BACK, now)
@@ -207,205 +213,214 @@ class Climbing:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        times = [self._deadline, self._again, self._tests_by if self.state == states.TESTING else None]
-        if self.state == states.RESTING:
+        times = [self._deadline, self._repeat_at, self._tests_by if self.state == states.TESTING else None]
+        if self.state == states.IDLE:
             times.append(self._due)
-        times.append(self._watch.next_timer(self.round_trip))
+        times.append(self._monitor.next_timer(self.round_trip))
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        ask, lost = self._watch.handle_timer(self.round_trip, now)
+        ask, lost = self._monitor.handle_timer(self.round_trip, now)
         self.poll = self.poll or ask
         if lost:
-            self.fell = True
+            self.peer_lost = True
             return
-        if self._due is not None and self.state == states.RESTING and now >= self._due:
+        if self._due is not None and self.state == states.IDLE and now >= self._due:
             self._due = None
-            rate = self._ladder.above(self.standing)
+            rate = self._candidates.above(self.standing)
             if rate is not None:
                 self._trial.rate = rate
-                self._step(states.DUE, now)
+                self._step(states.TIME_TO_ASK, now)
         if self._tests_by is not None and self.state == states.TESTING and now >= self._tests_by:
-            self._step(states.TESTED, now)
-        if self._again is not None and now >= self._again:
-            self._again = now + limits.CLIMB_HERE
-            self._trial.say("k" if self.state == states.KEEPING else "h")
+            self._step(states.TESTS_DONE, now)
+        if self._repeat_at is not None and now >= self._repeat_at:
+            self._repeat_at = now + limits.CLIMB_HERE
+            self._trial.queue("k" if self.state == states.CONFIRMING else "h")
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
-            self._step(states.LATE, now)
+            self._step(states.TIMEOUT, now)
 
     # -- the port -----------------------------------------------------------------------------------------------------
 
     def changed(self, baud: int, now: float) -> None:
-        """The port is set; to another rate than was wanted if it did not take that."""
-        given, self.given, self.baud = self.given, None, baud
+        """The port is set.
+
+        :param baud: the rate that it has now, which is not the wanted one if the port refused that.
+        """
+        requested, self.requested, self.baud = self.requested, None, baud
         wanted = self.wanted
         if wanted is None or baud == wanted:
             self.wanted = None
-            self._step(states.CHANGED, now)
-        elif given == wanted:  # the port refused
+            self._step(states.PORT_SET, now)
+        elif requested == wanted:  # the port refused
             self.wanted = None
             if self.state == states.CHANGING and baud == self.standing:
-                self._ladder.remove(wanted)
-                self._step(states.STUCK, now)
+                self._candidates.remove(wanted)
+                self._step(states.PORT_NOT_SET, now)
             else:
-                self._deadline = now + _STUCK_WAIT  # then it is tried again
+                self._deadline = now + _RETRY_PORT
 
-    # -- what to send -------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
     def next_frame(self) -> bytes | None:
-        """The body of the next rate frame."""
-        return self._trial.waiting.pop(0).body() if self._trial.waiting else None
+        """The body of the next rate frame, or None."""
+        return self._trial.pending.pop(0).body() if self._trial.pending else None
 
     def sent(self, body: bytes, leaves_at: float) -> None:
         """The last byte of a rate frame leaves at this time."""
         if self.state == states.ASKING and body[:1] == b"a":
             self._deadline = leaves_at + limits.CLIMB_ANSWER + self.round_trip + self.frame_time
 
-    # -- the table ----------------------------------------------------------------------------------------------------
+    # -- the state machine --------------------------------------------------------------------------------------------
 
-    def _step(self, what: str, now: float) -> None:
-        if self.state in (states.RETURNING, states.FALLING) and what == states.LATE:  # the port was not set back
-            self.wanted = self.standing if self.state == states.RETURNING else self.base
+    def _step(self, event: str, now: float) -> None:
+        """Make the transition of an event. No other code changes the state."""
+        transition = states.TRANSITIONS.get((self.state, event))
+        if transition is None:
             return
-        state, action = states.TRANSITIONS.get((self.state, what), ("", ""))
-        if not state:
-            return
-        if what == states.LOST and self.baud == self.base and self.state != states.CHANGING:
-            state, action = states.RESTING, states.FAIL
-        before, self.state = self.state, state
-        if state != before:
-            self._deadline = self._again = None
+        before, (self.state, action) = self.state, transition
+        if self.state != before:
+            self._deadline = self._repeat_at = self._tests_by = None
         _ACTIONS[action](self, now)
 
-    def _do_ask(self, now: float) -> None:
+    def _say_ask(self, now: float) -> None:
         self._asks += 1
-        self._trial.ask(rate_set(self._ladder.rates))
+        self._trial.ask(rate_set(self._candidates.rates))
 
-    def _do_yes(self, now: float) -> None:
-        self._trial.say("y", rate_set(self._ladder.rates))
-        self._do_change(now)
+    def _say_yes(self, now: float) -> None:
+        self._trial.queue("y", rate_set(self._candidates.rates))
+        self._set_port(now)
 
-    def _do_no(self, now: float) -> None:
-        self._trial.say("n", rate_set(self._ladder.rates) if self._able else 0)
+    def _say_no(self, now: float) -> None:
+        self._trial.queue("n", rate_set(self._candidates.rates) if self._able else 0)
 
-    def _do_change(self, now: float) -> None:
+    def _settle_yes(self, now: float) -> None:
+        self._settle(now)
+        self._say_yes(now)
+
+    def _settle_no(self, now: float) -> None:
+        self._settle(now)
+        self._say_no(now)
+
+    def _set_port(self, now: float) -> None:
         self._asks = 0
         self.wanted = self._trial.rate
 
-    def _do_refused(self, now: float) -> None:
+    def _note_refusal(self, now: float) -> None:
         self._asks = 0
-        self._ladder.refused(self._trial.rate, now)
-        self._rest()
+        self._candidates.refused(self._trial.rate, now)
         self._plan(now)
 
-    def _do_unanswered(self, now: float) -> None:
-        self._rest()
+    def _ask_later(self, now: float) -> None:
         down = self._trial.rate < self.baud
         if down and self._asks < limits.CLIMB_ASKS:
-            self._step(states.DUE, now)  # each frame that gets through counts
+            self._step(states.TIME_TO_ASK, now)  # ask again immediately: few frames get through
         elif down:
             self._asks = 0
-            self.fell = True
+            self.peer_lost = True
         else:
             if self._asks >= limits.CLIMB_ASKS:
                 self._asks = 0
-                self._ladder.blame(self._trial.rate, now)
-            self._due, self._away, self.poll = None, True, True  # is anybody there?
+                self._candidates.blame(self._trial.rate, now)
+            self._due, self._away, self.poll = None, True, True  # find out whether the peer is there at all
 
-    def _do_here(self, now: float) -> None:
+    def _say_here(self, now: float) -> None:
         self._trial.begin_tests()
-        self._tests_by = None
-        self._again = now + limits.RATE_SETTLE
+        self._repeat_at = now + limits.RATE_SETTLE
         self._deadline = now + limits.CLIMB_MEET + self.round_trip
 
-    def _do_tests(self, now: float) -> None:
-        volley = self._trial.say_tests()
+    def _send_tests(self, now: float) -> None:
+        volley = self._trial.queue_tests()
         self._tests_by = now + volley + limits.CLIMB_HERE + limits.CLIMB_TESTS_LATE + self.round_trip
         self._deadline = now + volley + limits.CLIMB_VERDICT + 2 * self.round_trip
 
-    def _do_report(self, now: float) -> None:
+    def _report(self, now: float) -> None:
+        """The leader evaluates the tests; the other end reports them to it."""
         self._deadline = now + limits.CLIMB_VERDICT + self.round_trip
         if self._leads:
-            self._judge(now)
+            self._evaluate(now)
             return
-        self._trial.say_report()
+        self._trial.queue_report()
 
-    def _judge(self, now: float) -> None:
+    def _evaluate(self, now: float) -> None:
         if self._leads and self._trial.reported is not None:
-            self._step(states.GOOD if self._trial.passed(climbs=self._trial.rate > self.standing) else states.BAD, now)
+            passed = self._trial.passed(faster=self._trial.rate > self.standing)
+            self._step(states.ENOUGH if passed else states.TOO_FEW, now)
 
-    def _do_keep(self, now: float) -> None:
-        self._trial.say("k")
-        self._again = now + limits.CLIMB_HERE
+    def _say_keep(self, now: float) -> None:
+        self._trial.queue("k")
+        self._repeat_at = now + limits.CLIMB_HERE
         self._deadline = now + limits.CLIMB_KEEP + self.round_trip
 
-    def _do_kept(self, now: float) -> None:
-        self._trial.say("k")
-        if self.state == states.PROVING and self._deadline is None:
-            self._deadline = now + limits.CLIMB_PROVE + 2 * self.round_trip
-            self.poll = True
+    def _answer_keep(self, now: float) -> None:
+        self._trial.queue("k")
 
-    def _do_back(self, now: float) -> None:
-        self._trial.say_back()
-        self.wanted = self.standing
+    def _answer_and_wait(self, now: float) -> None:
+        self._trial.queue("k")
+        self._await_ordinary_frame(now)
 
-    def _do_return(self, now: float) -> None:
-        self._trial.waiting.clear()
-        self.wanted = self.standing
+    def _wait_for_proof(self, now: float) -> None:
+        self._trial.drop_all_but_keep()
+        self._await_ordinary_frame(now)
 
-    def _do_settle(self, now: float) -> None:
-        """Kept: for good once an ordinary frame has come."""
-        self._trial.say_no_more_but_keep()
+    def _await_ordinary_frame(self, now: float) -> None:
+        self._deadline = now + limits.CLIMB_PROVE + 2 * self.round_trip
         self.poll = True
-        if self.state == states.PROVING:
-            self._deadline = now + limits.CLIMB_PROVE + 2 * self.round_trip
-            return
+
+    def _say_back(self, now: float) -> None:
+        self._trial.queue_back()
+        self.wanted = self.standing
+
+    def _go_back(self, now: float) -> None:
+        self._trial.pending.clear()
+        self.wanted = self.standing
+
+    def _settle(self, now: float) -> None:
+        self._trial.drop_all_but_keep()
+        self.poll = True
         self.standing, self._stands_since = self.baud, now
-        self._watch.begin(now)
+        self._monitor.begin(now)
         self._plan(now)
 
-    def _do_resume(self, now: float) -> None:
+    def _resume(self, now: float) -> None:
         if self._leads and self._trial.rate != self.baud and self._trial.rate > self.standing:
-            self._ladder.blame(self._trial.rate, now)
+            self._candidates.blame(self._trial.rate, now)
         self.standing = self.baud
         self.poll = self._away = True
         self._due = None
-        self._rest()
 
-    def _do_fall(self, now: float) -> None:
-        self._trial.waiting.clear()
-        self._watch.sure()
+    def _fall_back(self, now: float) -> None:
+        self._trial.pending.clear()
+        self._monitor.sure()
         self.standing = self.base
         self.wanted = self.base
 
-    def _do_stay(self, now: float) -> None:
+    def _stay(self, now: float) -> None:
         self.wanted = None
         self.standing = self.baud
-        self._rest()
         self._plan(now)
-
-    def _rest(self) -> None:
-        self.state = states.RESTING
-        self._deadline = self._again = self._tests_by = None
 
 
 _ACTIONS = {
-    states.SAY_ASK: Climbing._do_ask,
-    states.SAY_YES: Climbing._do_yes,
-    states.SAY_NO: Climbing._do_no,
-    states.CHANGE: Climbing._do_change,
-    states.REFUSED: Climbing._do_refused,
-    states.UNANSWERED: Climbing._do_unanswered,
-    states.SAY_HERE: Climbing._do_here,
-    states.SAY_TESTS: Climbing._do_tests,
-    states.REPORT: Climbing._do_report,
-    states.SAY_KEEP: Climbing._do_keep,
-    states.SAY_KEPT: Climbing._do_kept,
-    states.SAY_BACK: Climbing._do_back,
-    states.GO_BACK: Climbing._do_return,
-    states.SETTLE: Climbing._do_settle,
-    states.RESUME: Climbing._do_resume,
-    states.FALL: Climbing._do_fall,
-    states.FAIL: Climbing._do_stay,
+    states.SAY_ASK: AutobaudController._say_ask,
+    states.SAY_YES: AutobaudController._say_yes,
+    states.SAY_NO: AutobaudController._say_no,
+    states.SETTLE_YES: AutobaudController._settle_yes,
+    states.SETTLE_NO: AutobaudController._settle_no,
+    states.SET_PORT: AutobaudController._set_port,
+    states.NOTE_REFUSAL: AutobaudController._note_refusal,
+    states.ASK_LATER: AutobaudController._ask_later,
+    states.SAY_HERE: AutobaudController._say_here,
+    states.SEND_TESTS: AutobaudController._send_tests,
+    states.REPORT: AutobaudController._report,
+    states.SAY_KEEP: AutobaudController._say_keep,
+    states.ANSWER_KEEP: AutobaudController._answer_keep,
+    states.ANSWER_AND_WAIT: AutobaudController._answer_and_wait,
+    states.WAIT_FOR_PROOF: AutobaudController._wait_for_proof,
+    states.SAY_BACK: AutobaudController._say_back,
+    states.GO_BACK: AutobaudController._go_back,
+    states.SETTLE: AutobaudController._settle,
+    states.RESUME: AutobaudController._resume,
+    states.FALL_BACK: AutobaudController._fall_back,
+    states.STAY: AutobaudController._stay,
 }

@@ -1,4 +1,4 @@
-"""Rate frames, and the watch on a rate that stands; :mod:`linesync.wire.autobaud.controller` says what is done with both."""
+"""Rate frames, with which two ends agree on a rate (section 7.2 of docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from ... import limits
 from ...frozen_record import Record
 from ..framing import digits
 
-__all__ = ["RateFrame", "Watch", "rate_set", "read_rate_set"]
+__all__ = ["RateFrame", "rate_set", "read_rate_set"]
 
-_UNIT = 100  # bits a second that the number of a rate on the line counts
+_UNIT = 100  # a rate on the line is a number of so many bits a second
 _STEPS = frozenset(bytes((byte,)) for byte in b"aynhtrkbw")
-_WINDOW = 1.0  # seconds that a judgement on damage takes
-_WINDOWS = 2  # so many bad ones on end
-_DAMAGED_LEAST = 8  # damaged frames in a window
-_DAMAGED_SHARE = 0.4  # of all
 
 
 class RateFrame(Record):
@@ -22,11 +18,12 @@ class RateFrame(Record):
     step: str
     """``a`` ask, ``y`` yes, ``n`` no, ``h`` here, ``t`` test, ``r`` report, ``k`` keep, ``b`` back, ``w`` worse."""
     number: int
-    """Of the try, 1..31; 0 in ``w``."""
+    """The number of the trial, 1..31; 0 in ``w``."""
     rate: int
     """Bits a second, a multiple of 100."""
     value: int = 0
-    """``a``, ``y``, ``n``: the set of rates the speaker's port takes; ``t``: how many follow; ``r``: how many came."""
+    """``a``, ``y``, ``n``: the set of rates that the speaker's port takes; ``t``: the number of tests that follow;
+    ``r``: the number of tests that came."""
 
     def body(self) -> bytes:
         text = self.step.encode("ascii") + digits.counted(self.number)
@@ -38,7 +35,7 @@ class RateFrame(Record):
 
     @classmethod
     def read(cls, body: bytes) -> RateFrame | None:
-        """Read a body; None when it is malformed. What a newer peer adds at its end is left unread."""
+        """Read a body; None if it is malformed. What a newer peer adds at its end is ignored."""
         number, at = digits.read_counted(body, 1, 1)
         rate, at = digits.read_counted(body, at)
         value, at = digits.read_counted(body, at)
@@ -48,73 +45,10 @@ class RateFrame(Record):
 
 
 def rate_set(rates: frozenset[int]) -> int:
-    """A set of rates as a number: bit n for the rate n of ``CLIMB_RATES``."""
+    """A set of rates as a number: bit n stands for rate n of ``CLIMB_RATES``."""
     return sum(1 << n for n, rate in enumerate(limits.CLIMB_RATES) if rate in rates)
 
 
 def read_rate_set(number: int) -> frozenset[int]:
-    """The rates of a set; bits beyond ``CLIMB_RATES`` are a newer peer's."""
+    """The rates of a set; bits beyond ``CLIMB_RATES`` come from a newer peer and are ignored."""
     return frozenset(rate for n, rate in enumerate(limits.CLIMB_RATES) if number >> n & 1)
-
-
-class Watch:
-    """Whether the two ends still have the same rate, and how well the line carries it."""
-
-    def __init__(self) -> None:
-        self._strange = 0  # bytes since the last frame that are no text
-        self._doubt: float | None = None  # since when
-        self._asked = False
-        self._since = 0.0  # of the window
-        self._frames = self._damaged = 0
-        self._bad = 0  # windows on end
-
-    def begin(self, now: float) -> None:
-        """Another rate stands."""
-        self.sure()
-        self._since = now
-        self._frames = self._damaged = self._bad = 0
-
-    def sure(self) -> None:
-        """A frame came: the rates are the same."""
-        self._strange, self._doubt, self._asked = 0, None, False
-
-    def beside(self, strange: int, now: float) -> None:
-        """Bytes came that end no frame; so many of them are no text."""
-        self._strange += strange
-        if self._doubt is None and self._strange >= limits.RATE_STRANGE:
-            self._doubt = now
-
-    def next_timer(self, round_trip: float) -> float | None:
-        ask, give_up = self._times(round_trip)
-        return ask if not self._asked else give_up
-
-    def _times(self, round_trip: float) -> tuple[float | None, float | None]:
-        """When to poll because of a doubt, and when to give up."""
-        if self._doubt is None:
-            return None, None
-        return self._doubt + limits.RATE_DOUBT_ASK, self._doubt + limits.RATE_DOUBT + round_trip
-
-    def handle_timer(self, round_trip: float, now: float) -> tuple[bool, bool]:
-        """Whether to poll, and whether the peer is lost at this rate."""
-        ask, give_up = self._times(round_trip)
-        if give_up is not None and now >= give_up:
-            self.sure()
-            return False, True
-        if ask is not None and now >= ask and not self._asked:
-            self._asked = True
-            return True, False
-        return False, False
-
-    def counted(self, frames: int, damaged: int, now: float) -> bool:
-        """So many frames came, and so many pieces that should have been some; True when it is too much damage."""
-        self._frames += frames
-        self._damaged += damaged
-        if now - self._since < _WINDOW:
-            return False
-        bad = self._damaged >= _DAMAGED_LEAST and self._damaged > _DAMAGED_SHARE * (self._frames + self._damaged)
-        self._since, self._frames, self._damaged = now, 0, 0
-        self._bad = self._bad + 1 if bad else 0
-        if self._bad < _WINDOWS:
-            return False
-        self._bad = 0
-        return True

@@ -1,91 +1,120 @@
-"""The moves of a climb: the states of one end, what may come, and what it does then.
+"""The state machine of a rate change: states, events and actions of one end (section 7.2 of docs/protocol.md).
 
-``TRANSITIONS`` is the whole of what may happen; what is not in the table changes nothing.
-:mod:`linesync.wire.autobaud.controller` makes the moves.
+``TRANSITIONS`` is complete and drives the code: :mod:`linesync.wire.autobaud.controller` takes the next state and the
+action from it and changes its state nowhere else. An event that has no entry for the present state changes nothing.
 """
 
 from __future__ import annotations
 
-__all__ = ["HUSHED", "TRANSITIONS", "TRYING"]
+__all__ = ["SILENT_STATES", "TRANSITIONS", "TRIAL_STATES"]
 
 # states
-RESTING, ASKING, CHANGING, MEETING, TESTING = "resting", "asking", "changing", "meeting", "testing"
-JUDGING, KEEPING, PROVING, RETURNING, FALLING = "judging", "keeping", "proving", "returning", "falling"
-# what came
-DUE, LATE, CHANGED, STUCK = "time to climb", "too late", "the port is set", "the port is not set"
-ASKED, TOO_FAST = "asked for a rate we take", "asked for a rate we do not take"
-YES, NO, MET = "yes", "no", "heard at the new rate"
-TESTED, GOOD, BAD = "all tests came or should have", "enough tests came both ways", "too few tests came"
-KEEP, BACK, ORDINARY, LOST = "keep", "back", "an ordinary frame", "the peer is lost"
-# what to do
-SAY_ASK, SAY_YES, SAY_NO, CHANGE, REFUSED, UNANSWERED = (
-    "ask",
-    "say yes, change",
-    "say no",
-    "change",
-    "note what the peer takes",
-    "ask again later",
-)
-SAY_HERE, SAY_TESTS, REPORT, SAY_KEEP, SAY_KEPT = (
-    "say here, again and again",
-    "send the tests",
-    "report what came",
-    "say keep, until it is said back",
-    "say keep back",
-)
-SAY_BACK, GO_BACK, SETTLE, RESUME, FALL, FAIL = (
-    "say back, return",
-    "return",
-    "the rate stands",
-    "go on at the earlier rate",
-    "return to the first rate",
-    "stay",
-)
+IDLE = "idle"
+ASKING = "asking"  # the leader waits for the answer to its question
+CHANGING = "changing"  # the port is about to be set to the new rate
+SYNCHRONISING = "synchronising"  # at the new rate, until the peer is heard there
+TESTING = "testing"  # both ends send test frames and count those of the other
+EVALUATING = "evaluating"  # the verdict is outstanding
+CONFIRMING = "confirming"  # the leader keeps the rate and waits until the peer says so too
+VERIFYING = "verifying"  # the rate is kept, but no ordinary frame has come at it yet
+RETURNING = "returning"  # the port is about to be set back to the rate before
+FALLING_BACK = "falling back"  # the port is about to be set to the first rate
+
+# events
+TIME_TO_ASK = "time to ask"
+TIMEOUT = "timeout"
+PORT_SET = "the port is set"
+PORT_NOT_SET = "the port is not set"
+ASKED = "asked for a rate that our port takes"
+ASKED_TOO_MUCH = "asked for a rate that our port does not take"
+YES, NO, KEEP, BACK = "yes", "no", "keep", "back"
+HEARD_HERE = "here or a test"
+TESTS_DONE = "all tests came or are overdue"
+ENOUGH, TOO_FEW = "enough tests came both ways", "too few tests came"
+ORDINARY = "an ordinary frame"
+LOST = "the peer is lost"
+LOST_AT_FIRST = "the peer is lost at the first rate"
+NEW_SESSION = "a new session begins"
+
+# actions
+SAY_ASK = "say ask"
+SAY_YES = "say yes, set the port"
+SAY_NO = "say no"
+SETTLE_YES = "the rate stands; say yes, set the port"
+SETTLE_NO = "the rate stands; say no"
+SET_PORT = "set the port"
+NOTE_REFUSAL = "note what the peer takes"
+ASK_LATER = "ask again later"
+SAY_HERE = "say here repeatedly"
+SEND_TESTS = "send the tests"
+REPORT = "report the tests that came"
+SAY_KEEP = "say keep until it is answered"
+ANSWER_KEEP = "say keep"
+ANSWER_AND_WAIT = "say keep, wait for an ordinary frame"
+WAIT_FOR_PROOF = "wait for an ordinary frame"
+SAY_BACK = "say back, set the port back"
+GO_BACK = "set the port back"
+SETTLE = "the rate stands"
+RESUME = "go on at the earlier rate"
+FALL_BACK = "set the port to the first rate"
+STAY = "stay at this rate"
 
 TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
-    (RESTING, DUE): (ASKING, SAY_ASK),
-    (RESTING, ASKED): (CHANGING, SAY_YES),
-    (RESTING, TOO_FAST): (RESTING, SAY_NO),
-    (RESTING, KEEP): (RESTING, SAY_KEPT),
-    (RESTING, LOST): (FALLING, FALL),
-    (ASKING, YES): (CHANGING, CHANGE),
-    (ASKING, NO): (RESTING, REFUSED),
-    (ASKING, LATE): (RESTING, UNANSWERED),
-    (ASKING, LOST): (FALLING, FALL),
-    (CHANGING, CHANGED): (MEETING, SAY_HERE),
-    (CHANGING, STUCK): (RESTING, FAIL),
-    (CHANGING, LOST): (FALLING, FALL),
-    (MEETING, MET): (TESTING, SAY_TESTS),
-    (MEETING, LATE): (RETURNING, GO_BACK),
-    (MEETING, BACK): (RETURNING, GO_BACK),
-    (MEETING, LOST): (FALLING, FALL),
-    (TESTING, TESTED): (JUDGING, REPORT),
-    (TESTING, LATE): (RETURNING, GO_BACK),
+    (IDLE, TIME_TO_ASK): (ASKING, SAY_ASK),
+    (IDLE, ASKED): (CHANGING, SAY_YES),
+    (IDLE, ASKED_TOO_MUCH): (IDLE, SAY_NO),
+    (IDLE, KEEP): (IDLE, ANSWER_KEEP),
+    (IDLE, LOST): (FALLING_BACK, FALL_BACK),
+    (IDLE, LOST_AT_FIRST): (IDLE, STAY),
+    (ASKING, YES): (CHANGING, SET_PORT),
+    (ASKING, NO): (IDLE, NOTE_REFUSAL),
+    (ASKING, TIMEOUT): (IDLE, ASK_LATER),
+    (ASKING, LOST): (FALLING_BACK, FALL_BACK),
+    (ASKING, LOST_AT_FIRST): (IDLE, STAY),
+    (ASKING, NEW_SESSION): (IDLE, STAY),
+    (CHANGING, PORT_SET): (SYNCHRONISING, SAY_HERE),
+    (CHANGING, PORT_NOT_SET): (IDLE, STAY),
+    (CHANGING, LOST): (FALLING_BACK, FALL_BACK),
+    (CHANGING, LOST_AT_FIRST): (FALLING_BACK, FALL_BACK),
+    (SYNCHRONISING, HEARD_HERE): (TESTING, SEND_TESTS),
+    (SYNCHRONISING, TIMEOUT): (RETURNING, GO_BACK),
+    (SYNCHRONISING, BACK): (RETURNING, GO_BACK),
+    (SYNCHRONISING, LOST): (FALLING_BACK, FALL_BACK),
+    (SYNCHRONISING, LOST_AT_FIRST): (IDLE, STAY),
+    (TESTING, TESTS_DONE): (EVALUATING, REPORT),
+    (TESTING, TIMEOUT): (RETURNING, GO_BACK),
     (TESTING, BACK): (RETURNING, GO_BACK),
-    (TESTING, LOST): (FALLING, FALL),
-    (JUDGING, GOOD): (KEEPING, SAY_KEEP),
-    (JUDGING, BAD): (RETURNING, SAY_BACK),
-    (JUDGING, KEEP): (PROVING, SAY_KEPT),
-    (JUDGING, LATE): (RETURNING, GO_BACK),
-    (JUDGING, BACK): (RETURNING, GO_BACK),
-    (JUDGING, LOST): (FALLING, FALL),
-    (KEEPING, KEEP): (PROVING, SETTLE),
-    (KEEPING, ORDINARY): (RESTING, SETTLE),
-    (KEEPING, LATE): (RETURNING, GO_BACK),
-    (KEEPING, LOST): (FALLING, FALL),
-    (PROVING, ORDINARY): (RESTING, SETTLE),
-    (PROVING, ASKED): (CHANGING, SAY_YES),
-    (PROVING, TOO_FAST): (RESTING, SAY_NO),
-    (PROVING, KEEP): (PROVING, SAY_KEPT),
-    (PROVING, LATE): (RETURNING, GO_BACK),
-    (PROVING, LOST): (FALLING, FALL),
-    (RETURNING, CHANGED): (RESTING, RESUME),
-    (RETURNING, LOST): (FALLING, FALL),
-    (FALLING, CHANGED): (RESTING, RESUME),
+    (TESTING, LOST): (FALLING_BACK, FALL_BACK),
+    (TESTING, LOST_AT_FIRST): (IDLE, STAY),
+    (EVALUATING, ENOUGH): (CONFIRMING, SAY_KEEP),
+    (EVALUATING, TOO_FEW): (RETURNING, SAY_BACK),
+    (EVALUATING, KEEP): (VERIFYING, ANSWER_AND_WAIT),
+    (EVALUATING, TIMEOUT): (RETURNING, GO_BACK),
+    (EVALUATING, BACK): (RETURNING, GO_BACK),
+    (EVALUATING, LOST): (FALLING_BACK, FALL_BACK),
+    (EVALUATING, LOST_AT_FIRST): (IDLE, STAY),
+    (CONFIRMING, KEEP): (VERIFYING, WAIT_FOR_PROOF),
+    (CONFIRMING, ORDINARY): (IDLE, SETTLE),
+    (CONFIRMING, TIMEOUT): (RETURNING, GO_BACK),
+    (CONFIRMING, LOST): (FALLING_BACK, FALL_BACK),
+    (CONFIRMING, LOST_AT_FIRST): (IDLE, STAY),
+    (VERIFYING, ORDINARY): (IDLE, SETTLE),
+    (VERIFYING, ASKED): (CHANGING, SETTLE_YES),
+    (VERIFYING, ASKED_TOO_MUCH): (IDLE, SETTLE_NO),
+    (VERIFYING, KEEP): (VERIFYING, ANSWER_KEEP),
+    (VERIFYING, TIMEOUT): (RETURNING, GO_BACK),
+    (VERIFYING, LOST): (FALLING_BACK, FALL_BACK),
+    (VERIFYING, LOST_AT_FIRST): (IDLE, STAY),
+    (RETURNING, PORT_SET): (IDLE, RESUME),
+    (RETURNING, TIMEOUT): (RETURNING, GO_BACK),
+    (RETURNING, LOST): (FALLING_BACK, FALL_BACK),
+    (RETURNING, LOST_AT_FIRST): (IDLE, STAY),
+    (FALLING_BACK, PORT_SET): (IDLE, RESUME),
+    (FALLING_BACK, TIMEOUT): (FALLING_BACK, FALL_BACK),
 }
-"""(state, what came) to (next state, what to do)."""
+"""(state, event) to (next state, action)."""
 
-HUSHED = frozenset((ASKING, CHANGING, MEETING, TESTING, JUDGING, KEEPING, RETURNING, FALLING))
-"""States in which nothing is sent but what belongs to the try."""
-TRYING = frozenset((MEETING, TESTING, JUDGING, KEEPING))
-"""States at a rate that is being tried."""
+SILENT_STATES = frozenset((ASKING, CHANGING, SYNCHRONISING, TESTING, EVALUATING, CONFIRMING, RETURNING, FALLING_BACK))
+"""States in which an end sends nothing but rate frames."""
+TRIAL_STATES = frozenset((SYNCHRONISING, TESTING, EVALUATING, CONFIRMING))
+"""States at a rate that is on trial."""

@@ -1,94 +1,95 @@
-"""One try of a rate: what is said in it, and what came of its tests."""
+"""One trial of a rate: the rate frames to send, and the result of the tests."""
 
 from __future__ import annotations
 
 from ... import limits
 from .rate_frames import RateFrame
 
-__all__ = ["Trial"]
+__all__ = ["RateTrial"]
 
 _NUMBERS = 31
-_REPORTS = 3  # copies of a report: it is said once
+_REPORTS = 3  # copies of a report: it is not repeated later
 _BACKS = 2
 
 
-class Trial:
-    """The try under way, or the last one.
+class RateTrial:
+    """The present trial, or the last one.
 
-    :param base: bits a second at which the line begins.
+    :param base: the first rate of the line, bits a second.
     """
 
-    __slots__ = ("came", "number", "rate", "reported", "waiting")
+    __slots__ = ("number", "pending", "rate", "received", "reported")
 
     def __init__(self, base: int) -> None:
         self.number = 0
-        """1..31 once there was one."""
+        """1..31; 0 before the first trial."""
         self.rate = base
-        """What is tried, bits a second."""
-        self.came = 0
-        """The peer's tests that came."""
+        """The rate on trial, bits a second."""
+        self.received = 0
+        """The test frames that came from the peer."""
         self.reported: int | None = None
-        """Tests of ours that came, once the peer has said so."""
-        self.waiting: list[RateFrame] = []
-        """What is to be said, in order."""
+        """The test frames of this end that reached the peer, None until it reports them."""
+        self.pending: list[RateFrame] = []
+        """Frames to send, in order."""
 
     def owns(self, frame: RateFrame) -> bool:
-        """It belongs to this try."""
+        """The frame belongs to this trial."""
         return frame.number == self.number and frame.rate == self.rate
 
     def join(self, frame: RateFrame) -> None:
-        """The peer asks for this try."""
+        """Begin the trial that the peer asks for."""
         self.number, self.rate = frame.number, frame.rate
 
-    def passed(self, *, climbs: bool) -> bool:
-        """Enough tests came both ways.
+    def passed(self, *, faster: bool) -> bool:
+        """Enough test frames came both ways.
 
-        :param climbs: the rate is a faster one; a slower one is taken as soon as anything comes.
+        :param faster: the rate is faster than the present one; for a slower rate, one frame each way is enough.
         """
-        least = limits.CLIMB_TESTS - limits.CLIMB_LOST if climbs else 1
-        return min(self.came, self.reported or 0) >= least
+        least = limits.CLIMB_TESTS - limits.CLIMB_LOST if faster else 1
+        return min(self.received, self.reported or 0) >= least
 
-    # -- what is said -------------------------------------------------------------------------------------------------
+    # -- sending ------------------------------------------------------------------------------------------------------
 
-    def say(self, step: str, value: int = 0) -> None:
-        """Once, if it waits already."""
-        if not any(frame.step == step for frame in self.waiting):
-            self.waiting.append(self._frame(step, value))
+    def queue(self, step: str, value: int = 0) -> None:
+        """Queue a frame, unless one with the same step is in the queue already."""
+        if not any(frame.step == step for frame in self.pending):
+            self.pending.append(self._frame(step, value))
 
     def _frame(self, step: str, value: int = 0) -> RateFrame:
         return RateFrame(step=step, number=self.number, rate=self.rate, value=value)
 
     def ask(self, takes: int) -> None:
-        """Begin a try of this rate.
+        """Begin a trial of this rate.
 
         :param takes: the set of rates that our port takes (:func:`~linesync.wire.autobaud.rate_frames.rate_set`).
         """
         self.number = self.number % _NUMBERS + 1
-        self.say("a", takes)
+        self.queue("a", takes)
 
     def begin_tests(self) -> None:
-        """The peer is to be met at the rate; nothing has come there yet."""
-        self.came, self.reported = 0, None
+        """The port was set to the rate: nothing has come at it yet."""
+        self.received, self.reported = 0, None
 
-    def say_tests(self) -> float:
-        """Send the volley, and nothing else.
+    def queue_tests(self) -> float:
+        """Queue the volley of tests in place of everything else.
 
-        :returns: how long it takes, seconds.
+        :returns: its duration on the line, seconds.
         """
-        self.waiting = [self._frame("t", left) for left in reversed(range(limits.CLIMB_TESTS))]
+        self.pending = [self._frame("t", left) for left in reversed(range(limits.CLIMB_TESTS))]
         return limits.CLIMB_TESTS * limits.CONTROL_FRAME * 10 / self.rate
 
-    def say_report(self) -> None:
-        self.waiting += [self._frame("r", self.came)] * _REPORTS
+    def queue_report(self) -> None:
+        """Queue the report of the tests that came."""
+        self.pending += [self._frame("r", self.received)] * _REPORTS
 
-    def say_back(self) -> None:
-        """Go back, and nothing else."""
-        self.waiting = [self._frame("b")] * _BACKS
+    def queue_back(self) -> None:
+        """Queue the order to go back in place of everything else."""
+        self.pending = [self._frame("b")] * _BACKS
 
-    def say_no_more_but_keep(self) -> None:
-        """The try is over; the peer may still wait to hear that the rate is kept."""
-        self.waiting = [frame for frame in self.waiting if frame.step == "k"]
+    def drop_all_but_keep(self) -> None:
+        """End the trial. The peer may still wait for a keep."""
+        self.pending = [frame for frame in self.pending if frame.step == "k"]
 
-    def say_worse(self, standing: int) -> None:
-        """Outside of any try: too much is damaged at the rate that stands."""
-        self.waiting.append(RateFrame(step="w", number=0, rate=standing))
+    def queue_worse(self, rate: int) -> None:
+        """Outside of trials: report that too many frames are damaged at the present rate."""
+        self.pending.append(RateFrame(step="w", number=0, rate=rate))

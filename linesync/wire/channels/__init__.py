@@ -1,1 +1,1 @@
-"""Many flow-controlled channels in one session."""
+"""Channels: many flow-controlled streams and conversations in one session."""

@@ -1,4 +1,4 @@
-"""One channel: its life, what waits to be sent on it, and the pieces of the message that is arriving."""
+"""One channel: its state, its queue of records to send, and the pieces of the message that is arriving."""
 
 from __future__ import annotations
 
@@ -9,42 +9,53 @@ from ..framing.digits import counted
 from ..framing.encoded import Encoded
 from ..framing.frames import Lane
 from .credit import RECORD_COST, ReceiveCredit, SendCredit
+from .record_kinds import (
+    COMPRESSED_DATA,
+    DATA,
+    MESSAGE,
+    OPEN,
+    OPEN_PIECE,
+    PIECE_OF,
+    RECALLED_OPEN,
+    RECALLED_TEXT,
+    RESET,
+    UNPAID,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .compression import TextWriter, Unzipper, Zipper, ZstdUnzipper
+    from .compression import DataCompressor, DataDecompressor, TextCompressor, ZstdDataDecompressor
 
-__all__ = ["CLOSED", "LIFE", "OPEN", "Channel"]
+__all__ = ["CLOSED", "LIFE", "STANDING", "Channel"]
 
-OPEN, WE_ENDED, THEY_ENDED, CLOSED = "open", "we ended", "they ended", "closed"
+STANDING, WE_ENDED, THEY_ENDED, CLOSED = "open", "we ended", "they ended", "closed"
 
 LIFE: dict[tuple[str, str], str] = {
-    (OPEN, "send end"): WE_ENDED,
-    (OPEN, "receive end"): THEY_ENDED,
+    (STANDING, "send end"): WE_ENDED,
+    (STANDING, "receive end"): THEY_ENDED,
     (WE_ENDED, "receive end"): CLOSED,
     (THEY_ENDED, "send end"): CLOSED,
-    (OPEN, "reset"): CLOSED,
+    (STANDING, "reset"): CLOSED,
     (WE_ENDED, "reset"): CLOSED,
     (THEY_ENDED, "reset"): CLOSED,
 }
-"""The life of a channel: (state, event) to state. What is not here is illegal."""
+"""The life of a channel (section 6.2 of docs/protocol.md): (state, event) to next state. Anything else is illegal."""
 
-FRAGMENT = {b"m": b"f", b"o": b"p"}
-"""Records that may be cut: every piece but the last has the second kind."""
-
-
-_HEAD_MOST = 11  # bytes of a record's kind, channel number and length, at most
-_LEAST_PIECE = 16  # a body is not cut into smaller pieces than this
-_LONG = 8192  # bytes of data that are worth a frame
-_TRIES = 3  # guesses how much of a long text fits a frame once compressed
+_HEAD_MOST = 11  # the most bytes of a record's kind, channel number and length
+_LEAST_PIECE = 16  # bytes: a body is not divided into smaller pieces
+_LONG = 8192  # bytes of data from which on a frame holds nothing else
+_TRIES = 3  # attempts to find how much of a long text fits into a frame once compressed
 
 
 class Channel:
-    """State of one open channel. Only the mux touches it."""
+    """The state of one channel. Only the mux uses it."""
 
     __slots__ = (
+        "compressed_stream",
+        "compressor",
         "credit",
         "cut",
+        "decompressor",
         "ending",
         "full",
         "granted",
@@ -58,46 +69,43 @@ class Channel:
         "said",
         "state",
         "texts",
-        "unzipper",
-        "zipped_stream",
-        "zipper",
     )
 
     def __init__(self, number: int, lane: Lane, send_credit: int, receive_window: int) -> None:
         self.number = number
         self.lane = lane
-        self.state = OPEN
+        self.state = STANDING
         self.granted = SendCredit(send_credit)
         self.credit = ReceiveCredit(receive_window)
         self.queue: deque[tuple[bytes, memoryview]] = deque()
         """Records to send: (kind, body)."""
         self.queued = 0
-        """Bytes of body in the queue."""
+        """Bytes of the bodies in the queue."""
         self.opened = True
-        """The peer has heard of it, be it only a piece of its opening words."""
+        """The opening was sent, at least a piece of it."""
         self.ending = False
-        """Our end is in the queue or sent: the user sends no more."""
+        """Our end record is in the queue or sent: the user sends no more."""
         self.ready = False
-        """In its lane's round."""
+        """It is in its lane's round: it has something to send."""
         self.full = False
-        """The user was told to wait."""
+        """The user was asked to wait."""
         self.incoming = bytearray()
-        """Pieces of a message that is not whole yet."""
+        """The pieces of a message that is incomplete."""
         self.cut = False
-        """A piece of the first record in the queue was sent."""
-        self.zipper: Zipper | None = None
-        """Compresses what we send in streams, None where nothing is compressed."""
-        self.zipped_stream = b"0"
-        """The stream of the compressed data that waits."""
-        self.texts: TextWriter | None = None
-        """Likewise messages and the opening; the lane's."""
+        """A piece of the first record in the queue was sent already."""
+        self.compressor: DataCompressor | None = None
+        """Compresses the data that we send; None if we compress nothing."""
+        self.compressed_stream = DATA[:1]
+        """The stream of the compressed data that waits to be sent."""
+        self.texts: TextCompressor | None = None
+        """Compresses messages and the opening; all channels of a lane share it."""
         self.said: bytes | memoryview = b""
-        """The text in the last record that was compressed, for who watches."""
-        self.unzipper: Unzipper | ZstdUnzipper | None = None
-        """Of the peer's streams, once it compresses."""
+        """The text in the last compressed record, for a trace."""
+        self.decompressor: DataDecompressor | ZstdDataDecompressor | None = None
+        """Decompresses the peer's data; None until the peer compresses."""
 
     def advance(self, event: str) -> bool:
-        """Step the life; False, and no step, when the table has no such step."""
+        """Make the transition of an event; False, without a change, if it is illegal."""
         state = LIFE.get((self.state, event))
         if state is None:
             return False
@@ -105,61 +113,62 @@ class Channel:
         return True
 
     def put(self, kind: bytes, body: bytes | bytearray | memoryview) -> None:
+        """Queue a record."""
         self.queue.append((kind, memoryview(body)))
         self.queued += len(body)
 
     @property
     def sendable(self) -> bool:
-        """The first record can go, at least in part."""
-        if self.zipper is not None and self.zipper.out:
-            return True  # its credit was set aside when it was compressed
+        """The first record can be sent, at least in part."""
+        if self.compressor is not None and self.compressor.out:
+            return True  # its credit was spent when it was compressed
         if not self.queue:
             return False
         kind, body = self.queue[0]
-        return kind in b"oxe" or self.granted.left >= RECORD_COST + min(len(body), _LEAST_PIECE)
+        return kind in UNPAID or self.granted.left >= RECORD_COST + min(len(body), _LEAST_PIECE)
 
     @property
     def long(self) -> bool:
-        """The first record is data that is worth a frame of its own."""
-        return bool(self.queue) and self.queue[0][0] in b"0123" and len(self.queue[0][1]) >= _LONG
+        """The first record is data that fills a frame of its own."""
+        return bool(self.queue) and self.queue[0][0] in DATA and len(self.queue[0][1]) >= _LONG
 
     def next_record(self, room: int) -> bytes:
-        """Cut one record of at most ``room`` bytes from the queue; empty when none fits."""
-        zipper = self.zipper
-        if zipper is not None and (zipper.out or (self.queue[0][0] in b"0123" and not zipper.resting)):
-            record = self._zipped_record(zipper, room)
-            if record or zipper.out:
+        """Take one record of at most ``room`` bytes from the queue; empty if none fits."""
+        compressor = self.compressor
+        if compressor is not None and (compressor.out or (self.queue[0][0] in DATA and not compressor.resting)):
+            record = self._compressed_record(compressor, room)
+            if record or compressor.out:
                 return record
         kind, body = self.queue[0]
         if len(body) + _HEAD_MOST <= room:
-            most = len(body)  # it fits, whatever its head takes
+            most = len(body)  # it fits whatever the length of its head
         else:
             most = room - (1 + len(counted(self.number)) + len(counted(room)))
-        if self.texts is not None and kind in b"mo":
+        if self.texts is not None and kind in PIECE_OF:
             record = self._text_record(self.texts, kind, body, room)
             if record:
                 return record
-        if kind not in b"oxe":
+        if kind not in UNPAID:
             most = min(most, self.granted.left - RECORD_COST)
         if most < min(len(body), _LEAST_PIECE):
             return b""
         if len(body) > most:
-            if kind == b"x":  # a reason may be cut short; a record of its kind may not be split
+            if kind == RESET:  # its reason may be shortened; the record may not be divided
                 self.queue[0] = (kind, body[:most])
                 return self.next_record(room)
             piece = body[:most]
-            kind = FRAGMENT.get(kind, kind)
+            kind = PIECE_OF.get(kind, kind)
         else:
             piece = body
         self._take(len(piece))
-        if zipper is not None and kind in b"0123":
-            zipper.passed(len(piece))
-        if kind not in b"oxep":
+        if compressor is not None and kind in DATA:
+            compressor.passed(len(piece))
+        if kind not in UNPAID and kind != OPEN_PIECE:
             self.granted.spend(len(piece) + RECORD_COST)
         return self._record(kind, piece)
 
     def _take(self, size: int) -> None:
-        """So many bytes of the first record go now."""
+        """Remove so many bytes of the first record from the queue: they are sent now."""
         kind, body = self.queue[0]
         self.queued -= size
         self.opened = True
@@ -177,37 +186,37 @@ class Channel:
                 return whole.with_head(kind + counted(self.number) + counted(size))
         return b"".join((kind, counted(self.number), counted(size), body))
 
-    # -- compressed (section 6.5) -------------------------------------------------------------------------------------
+    # -- compression (section 6.5) ------------------------------------------------------------------------------------
 
-    def _zipped_record(self, zipper: Zipper, room: int) -> bytes:
-        """The next piece of the compressed data, as long as can be: a piece of data is compressed when what waits does
-        not fill the room. Empty, where the first of the queue goes as it is."""
+    def _compressed_record(self, compressor: DataCompressor, room: int) -> bytes:
+        """The next piece of the compressed data, as long as possible: while the waiting output does not fill the room,
+        more data is compressed. Empty if the first record of the queue is to be sent uncompressed."""
         most = room - (2 + len(counted(self.number)) + len(counted(room)))
         if most < _LEAST_PIECE:
             return b""
-        while len(zipper.out) < most and self.queue and not zipper.resting:
+        while len(compressor.out) < most and self.queue and not compressor.resting:
             stream = self.queue[0][0]
-            if stream not in b"0123" or (zipper.out and stream != self.zipped_stream):
+            if stream not in DATA or (compressor.out and stream != self.compressed_stream):
                 break
             data = self._data(stream)
-            if not data or not zipper.put(data):
+            if not data or not compressor.put(data):
                 break
-            self.zipped_stream = stream
+            self.compressed_stream = stream
             self.granted.spend(len(data))
             left = len(data)
             while left:
                 part = min(left, len(self.queue[0][1]))
                 self._take(part)
                 left -= part
-        if not zipper.out:
+        if not compressor.out:
             return b""
         self.granted.spend(RECORD_COST)
-        return self._record(_ZIPPED[self.zipped_stream], zipper.take(most))
+        return self._record(_COMPRESSED_KIND[self.compressed_stream], compressor.take(most))
 
     def _data(self, stream: bytes) -> bytes:
-        """What waits in the queue of one stream, as much as is compressed at once and as the credit is good for."""
-        waiting = len(self.zipper.out) if self.zipper is not None else 0
-        # Each record costs something of its own, and may be as small as a piece gets; data that does not shrink grows.
+        """Data of one stream at the head of the queue, as much as is compressed in one go and as the credit allows."""
+        waiting = len(self.compressor.out) if self.compressor is not None else 0
+        # Each record has a cost of its own and may be as small as a piece can be. Data that does not shrink grows.
         room = (self.granted.left - (waiting + _GROWTH) * RECORD_COST // _LEAST_PIECE - 2 * RECORD_COST) * 3 // 4
         room = min(room, limits.ZIPPED_PIECE)
         parts: list[memoryview] = []
@@ -218,10 +227,10 @@ class Channel:
             room -= len(parts[-1])
         return b"".join(parts)
 
-    def _text_record(self, texts: TextWriter, kind: bytes, body: memoryview, room: int) -> bytes:
-        """The first of the queue, or a piece of it, in a compressed record; empty where that does not pay."""
+    def _text_record(self, texts: TextCompressor, kind: bytes, body: memoryview, room: int) -> bytes:
+        """The first text of the queue, or a piece of it, in a compressed record; empty if that saves nothing."""
         most = room - (1 + len(counted(self.number)) + len(counted(room)))
-        credit = self.granted.left - RECORD_COST if kind == b"m" else len(body)
+        credit = self.granted.left - RECORD_COST if kind == MESSAGE else len(body)
         if not self.cut and len(body) <= min(credit, limits.SHAPE_MAX):
             record = self._recalled(texts, kind, bytes(body), most)
             if record:
@@ -235,25 +244,25 @@ class Channel:
             if out is not None:
                 self.said = body[:size]
                 self._take(size)
-                if kind == b"m":
+                if kind == MESSAGE:
                     self.granted.spend(size + RECORD_COST)
-                return self._record((kind if last else FRAGMENT[kind]).upper(), out)
+                return self._record((kind if last else PIECE_OF[kind]).upper(), out)
             if last and size <= most:
                 return b""
             size = size * 2 // 3
         return b""
 
-    def _recalled(self, texts: TextWriter, kind: bytes, text: bytes, room: int) -> bytes:
+    def _recalled(self, texts: TextCompressor, kind: bytes, text: bytes, room: int) -> bytes:
         code = texts.recall(text, room)
         if code is None:
             return b""
         self.said = text
         self._take(len(text))
-        if kind == b"o":
-            return b"".join((b"R", counted(self.number), code))
+        if kind == OPEN:
+            return b"".join((RECALLED_OPEN, counted(self.number), code))
         self.granted.spend(len(text) + RECORD_COST)
-        return code if self.number == 0 else b"".join((b"r", counted(self.number), code))
+        return code if self.number == 0 else b"".join((RECALLED_TEXT, counted(self.number), code))
 
 
-_ZIPPED = {b"0": b"4", b"1": b"5", b"2": b"6", b"3": b"7"}
-_GROWTH = 64  # bytes by which a piece of data may grow, at most
+_COMPRESSED_KIND = {DATA[n : n + 1]: COMPRESSED_DATA[n : n + 1] for n in range(len(DATA))}
+_GROWTH = 64  # the most bytes by which compression may lengthen a piece of data

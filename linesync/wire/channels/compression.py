@@ -1,16 +1,16 @@
-"""Saying the same in fewer bytes: what both ends have seen before is not said again.
+"""Compression of records: neither end repeats what both have seen (section 6.5 of docs/protocol.md).
 
-Data and texts (messages and the words that open channels) are treated apart, because they differ in kind.
+Data is compressed apart from texts (messages and openings), because they differ in nature.
 
-1. Each channel's data is one deflate stream in each direction, all of its streams together, flushed with every piece, so
-   that nothing waits. The sender gives up for a while on data that does not shrink.
-2. Texts of a lane share one deflate stream with a small window: a channel that is opened for one command has no past of
-   its own. A lane delivers in order, so the past is the same at both ends.
-3. Most texts are one that was said before, with other numbers in it: ``7.2 sem ready -1``, ``8.2 sem ready -1``. Texts
-   that went through the deflate stream are remembered with their numbers taken out, their *shape*. The next one of that
-   shape is a byte for the shape and half a byte for most numbers.
+1. All data of a channel in one direction is one deflate stream, whichever of the channel's streams it belongs to. Each
+   piece is flushed, so that no data waits. The sender pauses on data that does not shrink.
+2. The texts of a lane share one deflate stream with a small window, because a channel that is opened for one command has
+   no history of its own. A lane delivers in order, so both ends have the same history.
+3. Most texts repeat an earlier text with other numbers: ``7.2 sem ready -1``, ``8.2 sem ready -1``. Both ends remember
+   the texts of the deflate stream without their numbers, as *shapes*. The next text of a known shape takes one byte for
+   the shape and half a byte for most numbers: it is *recalled*.
 
-Everything here dies with the session. Only :class:`Zipper` chooses; the others follow.
+All state ends with the session. :class:`DataCompressor` decides whether to compress; all other classes follow.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["PRESET", "TextReader", "TextWriter", "Unzipper", "Zipper", "ZstdUnzipper", "ZstdZipper"]
+__all__ = [
+    "PRESET",
+    "DataCompressor",
+    "DataDecompressor",
+    "TextCompressor",
+    "TextDecompressor",
+    "ZstdDataCompressor",
+    "ZstdDataDecompressor",
+]
 
-_TAIL = b"\x00\x00\xff\xff"  # ends every flush of a text, and is not sent
+_TAIL = b"\x00\x00\xff\xff"  # ends every flush of a text; it is not sent
 _ZSTD_LEVEL = 9
-_ZSTD_SLICE = 16  # bytes that are expanded at a time
+_ZSTD_SLICE = 16  # bytes that are decompressed in one go
 _SHAPES = 128
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # whatever it finds is written again just as it was
-_NIBBLE_FULL = 12  # differences below this are one nibble; from here on it says how long the whole number is
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # a number that is written in exactly one way
+_NIBBLE_FULL = 12  # a smaller difference is one nibble; greater nibbles give the length of a full number
 
 PRESET = (
     b" giveback  revoked  unlock  lock  gather  receive  send  await  event  withdraw  reset  exchange  member= arrival="
@@ -39,40 +47,40 @@ PRESET = (
     b" console  follow=1 activity register  capabilities= published= Members= Tolerate=1 Reuse= Any=1 Hold=1 timeout="
     b"run  /bin/ exit - gone - confirm  ok  barrier  sem "
 )
-"""What a lane's texts are taken to have said before the session began (section 6.5 of docs/protocol.md)."""
+"""The preset history of a lane's texts (section 6.5 of docs/protocol.md)."""
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-class Zipper:
-    """The sender's side of one channel's data."""
+class DataCompressor:
+    """The sender's side of the data of one channel."""
 
     __slots__ = ("_made", "_pause", "_skip", "_taken", "_zip", "out")
 
     def __init__(self) -> None:
         self.out = b""
-        """Compressed bytes that wait to be sent."""
-        self._zip: Any = None  # a compressing object, once there is something to compress
-        self._skip = 0  # bytes to come that are not tried
+        """The compressed bytes that wait to be sent."""
+        self._zip: Any = None  # a compression object, None before the first data
+        self._skip = 0  # bytes to send uncompressed until the next attempt
         self._pause = limits.UNTRIED_LEAST
-        self._taken = 0  # of what is being judged: bytes in, bytes out
+        self._taken = 0  # bytes in and out since the last judgement
         self._made = 0
 
     @property
     def resting(self) -> bool:
-        """The data that comes now does not shrink, as it seems."""
+        """Compression pauses, because recent data did not shrink."""
         return self._skip > 0
 
     def put(self, data: bytes) -> bool:
-        """Compress some data behind what waits; False, and nothing done, where that does not pay."""
+        """Compress data behind the waiting output; False, without a change, if that saves nothing."""
         if len(data) < (limits.ZIPPED_LEAST if self._zip is None else 8):
             return False
         context = self._zip
         if context is None:
             context = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, -limits.DATA_WINDOW, 8)
         elif len(data) <= limits.ZIPPED_PIECE // 16:
-            context = context.copy()  # little data may be shorter as it is: the past must not have it then
+            context = context.copy()  # short data may be shorter uncompressed; then it must not enter the history
         text = context.compress(data) + context.flush(zlib.Z_SYNC_FLUSH)
         if context is not self._zip and len(text) >= len(data):
             return False
@@ -94,7 +102,7 @@ class Zipper:
         self._taken = self._made = 0
 
     def passed(self, size: int) -> None:
-        """So many bytes went as they were."""
+        """So many bytes were sent uncompressed."""
         self._skip = max(self._skip - size, 0)
 
     def take(self, most: int) -> bytes:
@@ -103,8 +111,8 @@ class Zipper:
         return piece
 
 
-class Unzipper:
-    """The receiver's side."""
+class DataDecompressor:
+    """The receiver's side of the data of one channel."""
 
     __slots__ = ("_context",)
 
@@ -112,7 +120,7 @@ class Unzipper:
         self._context = zlib.decompressobj(-limits.DATA_WINDOW)
 
     def take(self, piece: bytes, most: int) -> bytes | None:
-        """What a piece says; None when it is malformed, or says more than ``most`` bytes."""
+        """The data of a piece; None if it is malformed or longer than ``most`` bytes."""
         return _inflate(self._context, piece, most)
 
 
@@ -120,21 +128,21 @@ def _inflate(context: zlib._Decompress, piece: bytes, most: int) -> bytes | None
     if most < 0:
         return None
     try:
-        data = context.decompress(piece, most + 1)  # one more, so that what is just enough is known to be all
+        data = context.decompress(piece, most + 1)  # one more, to notice that there is more than that
     except zlib.error:
         return None
     return None if len(data) > most or context.eof else data
 
 
-class ZstdZipper(Zipper):
-    """The same in Zstandard, where both ends have it: texts become a sixth shorter, for its window is eight times as
-    long."""
+class ZstdDataCompressor(DataCompressor):
+    """The same with Zstandard, if both ends have it. Files of text become a sixth shorter, because its window is eight
+    times as long."""
 
     __slots__ = ()
 
     def put(self, data: bytes) -> bool:
         if len(data) < limits.ZIPPED_LEAST:
-            return False  # it may be shorter as it is, and this context cannot try
+            return False  # it may be shorter uncompressed, and this context cannot be copied for an attempt
         context = self._zip
         if context is None:
             from zstandard import ZstdCompressionParameters, ZstdCompressor
@@ -147,8 +155,8 @@ class ZstdZipper(Zipper):
         return True
 
 
-class ZstdUnzipper:
-    """The receiver's side of that."""
+class ZstdDataDecompressor:
+    """The receiver's side of :class:`ZstdDataCompressor`."""
 
     __slots__ = ("_context",)
 
@@ -158,12 +166,12 @@ class ZstdUnzipper:
         self._context = ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW).decompressobj()
 
     def take(self, piece: bytes, most: int) -> bytes | None:
-        """As :meth:`Unzipper.take`."""
+        """As :meth:`DataDecompressor.take`."""
         from zstandard import ZstdError
 
         data = bytearray()
         try:
-            # The library knows no limit to what comes out; a few bytes of a bomb make some blocks of 128 KiB.
+            # The library has no limit for its output; a few bytes of a bomb make some blocks of 128 KiB.
             for at in range(0, len(piece), _ZSTD_SLICE):
                 data += self._context.decompress(piece[at : at + _ZSTD_SLICE])
                 if len(data) > most:
@@ -177,22 +185,19 @@ class ZstdUnzipper:
 
 
 class _Shapes:
-    """The texts of a lane that can be said by their number, and the numbers they last had in them.
-
-    Both ends enter the same texts in the same order.
-    """
+    """The shapes of a lane, each with the numbers of its last text. Both ends enter the same texts in the same order."""
 
     __slots__ = ("_first", "_next", "_places", "_shapes")
 
     def __init__(self) -> None:
         self._shapes: list[tuple[bytes, list[int]]] = []
         self._places: dict[bytes, int] = {}
-        self._next = 0  # the place that the next new shape takes
-        self._first = 0  # the first number in the last text: a request's id, mostly one more than the one before
+        self._next = 0  # the place of the next new shape
+        self._first = 0  # the first number of the last text: usually the id of a request, one more than the one before
 
     @staticmethod
     def _split(text: bytes) -> tuple[bytes, list[int]] | None:
-        """A text's shape and its numbers; None for one that has none."""
+        """The shape and the numbers of a text; None if it has no shape."""
         if len(text) > limits.SHAPE_MAX or b"\0" in text:
             return None
         numbers = [int(number) for number in _NUMBER.findall(text)]
@@ -201,7 +206,7 @@ class _Shapes:
         return _NUMBER.sub(b"\0", text), numbers
 
     def enter(self, text: bytes) -> None:
-        """Remember a text that was said in full."""
+        """Remember a text that was sent in full."""
         split = self._split(text)
         if split is None:
             return
@@ -223,7 +228,7 @@ class _Shapes:
             self._first = numbers[0]
 
     def write(self, text: bytes, room: int) -> bytes | None:
-        """A text's short form; None when none like it was entered, or when it has more than ``room`` bytes."""
+        """The short form of a text; None if its shape is unknown or the form has more than ``room`` bytes."""
         split = self._split(text)
         place = self._places.get(split[0]) if split is not None else None
         if split is None or place is None:
@@ -244,7 +249,7 @@ class _Shapes:
         return bytes((0x80 | place, *(high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True))))
 
     def read(self, payload: bytes, at: int) -> tuple[bytes, int] | None:
-        """The text whose short form stands at an offset, and the offset after it; None when it is malformed."""
+        """(the text whose short form begins at an offset, the offset after it); None if it is malformed."""
         place = payload[at] - 0x80 if at < len(payload) else -1
         if not 0 <= place < len(self._shapes):
             return None
@@ -272,7 +277,7 @@ class _Shapes:
         return number, end
 
     def _before(self, place: int) -> list[int]:
-        """What each number of a shape is told against: the first one against that of the last text of any shape."""
+        """The reference for each number of a shape; for the first number it is that of the last text of any shape."""
         numbers = self._shapes[place][1]
         return [self._first, *numbers[1:]] if numbers else []
 
@@ -282,13 +287,13 @@ _NUL = re.compile(rb"(\0)")
 
 def _nibble(payload: bytes, at: int) -> int:
     if at >= 2 * len(payload):
-        return 0  # a payload is sent without the zeros at its end
+        return 0  # zeros at the end of a payload are not sent
     byte = payload[at // 2]
     return byte & 15 if at % 2 else byte >> 4
 
 
-class TextWriter:
-    """The sender's side of one lane's texts."""
+class TextCompressor:
+    """The sender's side of the texts of one lane."""
 
     __slots__ = ("_shapes", "_zip")
 
@@ -299,14 +304,14 @@ class TextWriter:
         )
 
     def recall(self, text: bytes, room: int) -> bytes | None:
-        """The short form of a whole text like one that was said before, in at most ``room`` bytes; None when there was none."""
+        """The short form of a text of a known shape, in at most ``room`` bytes; None if there is none."""
         return self._shapes.write(text, room)
 
     def compress(self, text: bytes | memoryview, room: int, *, last: bool) -> bytes | None:
-        """A text, or a piece of one, in at most ``room`` bytes.
+        """Compress a text, or a piece of one, into at most ``room`` bytes.
 
-        :param last: the last piece, mostly the only one; it is remembered, even where that costs a little more now.
-        :returns: None, and nothing is changed, where it does not fit or does not pay.
+        :param last: this is the last piece, usually the only one. It is remembered, even if that costs a little now.
+        :returns: None, without a change, if it does not fit or saves nothing.
         """
         context = self._zip.copy()
         out = context.compress(text) + context.flush(zlib.Z_SYNC_FLUSH)
@@ -322,8 +327,8 @@ class TextWriter:
         return out
 
 
-class TextReader:
-    """The receiver's side."""
+class TextDecompressor:
+    """The receiver's side of the texts of one lane."""
 
     __slots__ = ("_context", "_shapes")
 
@@ -332,13 +337,13 @@ class TextReader:
         self._context = zlib.decompressobj(-limits.TEXT_WINDOW, PRESET)
 
     def recall(self, payload: bytes, at: int) -> tuple[bytes, int] | None:
-        """The text whose short form stands at an offset of a payload, and the offset after it; None: it is malformed."""
+        """(the text whose short form begins at an offset of a payload, the offset after it); None if it is malformed."""
         return self._shapes.read(payload, at)
 
     def expand(self, piece: bytes, most: int) -> bytes | None:
-        """What a piece says; None when it is malformed, or says more than ``most`` bytes."""
+        """The data of a piece; None if it is malformed or longer than ``most`` bytes."""
         return _inflate(self._context, piece + _TAIL, most)
 
     def remember(self, text: bytes) -> None:
-        """That was a text, or the last piece of one."""
+        """Remember the text, or the last piece of a text, that was just decompressed."""
         self._shapes.enter(text)

@@ -1,21 +1,22 @@
-"""Flow control of one channel, each direction an object of its own.
+"""Flow control of one channel, with one object for each direction (section 6.3 of docs/protocol.md).
 
-1. Each side starts a channel with the credit that the other side's hello gave.
-2. A record costs its body's length and :data:`RECORD_COST` more; a sender never sends beyond its credit.
-3. The receiver counts what its user has taken. When that reaches half of the window it is given back in one grant, so
-   that a grant costs little and the sender never runs dry on a line whose round trip is below half a window.
-4. A receiver whose user takes nothing gives nothing, and only that channel stops.
+1. Each side starts with the credit that the hello of the other side gives to each channel.
+2. A record costs the length of its body plus :data:`RECORD_COST`. A sender never exceeds its credit.
+3. The receiver counts what its user consumes. When that reaches half of the window, it gives the credit back in one
+   grant. So grants cost little, and the sender never runs out of credit on a line whose round trip is shorter than half
+   a window.
+4. A receiver whose user consumes nothing grants nothing, and only that channel stops.
 """
 
 from __future__ import annotations
 
 __all__ = ["RECORD_COST", "ReceiveCredit", "SendCredit"]
 
-RECORD_COST = 4
+RECORD_COST = 4  # bytes of credit for a record, beside its body
 
 
 class SendCredit:
-    """What we may still send."""
+    """The credit that we may still spend, bytes."""
 
     __slots__ = ("left",)
 
@@ -30,7 +31,7 @@ class SendCredit:
 
 
 class ReceiveCredit:
-    """What the peer may still send, and what it is owed."""
+    """The credit that the peer may still spend, and the credit that we owe it, bytes."""
 
     __slots__ = ("_taken", "left", "window")
 
@@ -40,16 +41,16 @@ class ReceiveCredit:
         self._taken = 0
 
     def received(self, cost: int) -> bool:
-        """Account a record; False when the peer went beyond its credit."""
+        """Account for a record; False if the peer exceeded its credit."""
         self.left -= cost
         return self.left >= 0
 
     def given_early(self, cost: int) -> None:
-        """Part of what the user will take has had its credit back already: the pieces of a message."""
+        """The credit for part of what the user will consume was granted already: the pieces of a message."""
         self._taken -= cost
 
     def taken(self, cost: int) -> int:
-        """The user took a record: how much to grant now, 0 for nothing yet."""
+        """The user consumed a record: the credit to grant now, 0 for none yet."""
         self._taken += cost
         if self._taken * 2 < self.window:
             return 0

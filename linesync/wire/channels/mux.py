@@ -1,15 +1,12 @@
-"""Many channels in one session: records in, records out, in turn.
+"""The multiplexer: many channels in one session (section 6 of docs/protocol.md).
 
-A lane's payload is a run of records: a kind, the channel's number, the body's length (both counted numbers) and the
-body. Kinds: ``o`` opens a channel (its body says what for), ``0`` to ``3`` are bytes of one of its four streams, ``m``
-is a message, ``e`` says that the speaker will send no more, ``x`` ends the channel at once with a reason, ``w`` grants
-credit. ``f`` and ``p`` are pieces of an ``m`` and an ``o`` that are not the last. ``4`` to ``7``, ``M``, ``F``, ``O``
-and ``P`` are the same compressed, and ``r``, ``R`` and bytes from 0x80 on stand for texts like earlier ones
-(:mod:`linesync.wire.channels.compression`).
+The payload of a data frame is a sequence of records: a kind (:mod:`linesync.wire.channels.record_kinds`), the number of
+the channel, the length of the body (both counted numbers) and the body. Compressed records are explained in
+:mod:`linesync.wire.channels.compression`.
 
 Channel 0 always exists and carries requests and replies. The side with the greater nonce opens odd numbers, the other
-even ones, and a number is never used twice in a session. All of a channel goes in its own lane and arrives in order,
-but for grants, which take the prompt lane. Channels of a lane take turns, one frame each.
+side even numbers; no number is used twice in a session. All records of a channel travel in its own lane and arrive in
+order, except credit, which travels in the prompt lane. The channels of a lane take turns, one frame each.
 """
 
 from __future__ import annotations
@@ -23,31 +20,45 @@ from ..framing.encoded import Encoded
 from ..framing.frames import Lane
 from .channel import CLOSED, Channel
 from .credit import RECORD_COST
+from .record_kinds import (
+    COMPRESSED_DATA,
+    COMPRESSED_TEXTS,
+    CREDIT,
+    DATA,
+    END,
+    MESSAGE,
+    MESSAGE_PIECE,
+    OPEN,
+    OPEN_PIECE,
+    RECALLED,
+    RECALLED_OPEN,
+    RECALLED_TEXT,
+    RESET,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .compression import TextReader, TextWriter
+    from .compression import TextCompressor, TextDecompressor
 
 __all__ = ["Mux"]
 
-_LEAST_RECORD = 8  # room below this is not worth a record
-_CREDIT_WORTH = 1024  # with less credit nothing is compressed: little fits a record then
-_NUMBER_DIGITS = 6  # of a channel's number: a session may live for months, and no number is used twice
+_LEAST_RECORD = 8  # bytes of room below which no record is begun
+_CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
+_NUMBER_DIGITS = 6  # of a channel's number: a session may last for months, and no number is used twice
 
 
 class Mux:
     """The channels of one session.
 
     :param odd: we open odd numbers.
-    :param send_credit: what the peer gives each channel, bytes.
-    :param receive_window: what we give each channel, bytes.
-    :param compress: we send compressed records, which the peer takes.
-    :param expand: we take compressed records.
-    :param zstd: data streams are Zstandard, rather than deflate.
-    :param whole: long data goes in frames of its own: it may be on its way over several lines, and such a frame goes on as
-        it came.
+    :param send_credit: the credit that the peer gives each channel, bytes.
+    :param receive_window: the credit that we give each channel, bytes.
+    :param compress: we send compressed records, which the peer accepts.
+    :param expand: we accept compressed records.
+    :param zstd: data streams are compressed with Zstandard instead of deflate.
+    :param whole: long data fills frames of its own. It may pass several lines; such a frame is forwarded as it came.
     """
 
     def __init__(
@@ -64,17 +75,17 @@ class Mux:
         self._send_credit = send_credit
         self._receive_window = receive_window
         self.high_water = max(receive_window // 4, 16384)
-        """Bytes queued on one channel above which its writer should wait for :class:`ChannelWritable`."""
+        """Queued bytes of one channel above which its writer should wait for :class:`ChannelWritable`."""
         self._next = 1 if odd else 2
-        self._writers: dict[Lane, TextWriter] | None = None
+        self._writers: dict[Lane, TextCompressor] | None = None
         if compress and send_credit >= _CREDIT_WORTH:
-            from .compression import TextWriter  # most sessions are on lines without a rate, and do not pay for it
+            from .compression import TextCompressor  # most sessions are on lines without a rate and do not need it
 
-            self._writers = {lane: TextWriter() for lane in Lane}
+            self._writers = {lane: TextCompressor() for lane in Lane}
         self._expand = expand
         self._zstd = zstd
         self._whole = whole
-        self._readers: dict[Lane, TextReader] = {}
+        self._readers: dict[Lane, TextDecompressor] = {}
         self._channels = {0: self._channel(0, Lane.PROMPT)}
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
         self._grants: dict[int, int] = {}
@@ -84,63 +95,68 @@ class Mux:
         """Bytes of records for channels that are over."""
         self.events: list[Event] = []
         self.watch: Callable[[str, int, bytes], None] | None = None
-        """Called with (``in`` or ``out``, channel, text) for each text in a compressed record."""
+        """Called with (``in`` or ``out``, channel, text) for each text in a compressed record; for traces."""
 
     def _channel(self, number: int, lane: Lane) -> Channel:
         channel = Channel(number, lane, self._send_credit, self._receive_window)
         if self._writers is not None:
-            from .compression import Zipper, ZstdZipper
+            from .compression import DataCompressor, ZstdDataCompressor
 
             channel.texts = self._writers[lane]
-            channel.zipper = ZstdZipper() if self._zstd else Zipper()
+            channel.compressor = ZstdDataCompressor() if self._zstd else DataCompressor()
         return channel
 
-    # -- what the user does -------------------------------------------------------------------------------------------
+    # -- calls of the user --------------------------------------------------------------------------------------------
 
     def open(self, lane: Lane, words: bytes) -> int:
-        """Open a channel; its number. The peer hears of it with everything sent after in order."""
+        """Open a channel. The peer learns of it before everything that is sent on it.
+
+        :param words: the opening message: what the channel is for.
+        :returns: its number.
+        """
         number = self._next
         self._next += 2
         channel = self._channel(number, lane)
         channel.opened = False
         self._channels[number] = channel
-        self._put(channel, b"o", words)
+        self._put(channel, OPEN, words)
         return number
 
     def send(self, number: int, stream: int, data: bytes | bytearray | memoryview) -> bool:
-        """Queue bytes on a stream, which must not change afterwards.
+        """Queue bytes on a stream. The caller must not change them afterwards. Bytes for a channel that is over, or that
+        we ended, are dropped.
 
-        :returns: False when the channel is now full: wait for :class:`ChannelWritable`. Bytes for a channel that is
-            over, or that we ended, are dropped.
+        :param stream: 0..3
+        :returns: False if the channel is now full: wait for :class:`ChannelWritable`.
         """
-        return self._user_put(number, b"%d" % stream, data) if data else True
+        return self._user_put(number, DATA[stream : stream + 1], data) if data else True
 
     def send_message(self, number: int, data: bytes) -> bool:
-        """Queue a message; as :meth:`send`."""
-        return self._user_put(number, b"m", data)
+        """Queue a message, as :meth:`send` does."""
+        return self._user_put(number, MESSAGE, data)
 
     def end(self, number: int) -> None:
-        """Say that we will send no more."""
+        """Send no more on this channel, and tell the peer so."""
         channel = self._channels.get(number)
         if channel is not None and number and not channel.ending and channel.state != CLOSED:
             channel.ending = True
-            self._put(channel, b"e", b"")
+            self._put(channel, END, b"")
 
     def reset(self, number: int, reason: str) -> None:
-        """End a channel at once, in both directions; what was queued is dropped."""
+        """End a channel immediately, in both directions. Its queue is dropped."""
         channel = self._channels.get(number)
         if channel is None or number == 0 or not channel.advance("reset"):
             return
         channel.queue.clear()
         channel.queued = 0
-        channel.zipper = None
+        channel.compressor = None
         if channel.opened:
-            self._put(channel, b"x", reason.encode("utf-8", "replace")[:400])
+            self._put(channel, RESET, reason.encode("utf-8", "replace")[:400])
         else:
             self._forget(channel)
 
     def consumed(self, number: int, data: bytes) -> None:
-        """The user has taken an event's data: its credit goes back in time."""
+        """The user consumed the data of an event, so the peer gets its credit back."""
         channel = self._channels.get(number)
         if channel is None:
             return
@@ -149,21 +165,22 @@ class Mux:
             self._grants[number] = self._grants.get(number, 0) + amount
 
     def is_open(self, number: int) -> bool:
+        """The channel exists and is not closed."""
         channel = self._channels.get(number)
         return channel is not None and channel.state != CLOSED
 
     def queued(self, number: int) -> int:
-        """Bytes that wait on a channel, 0 when it is over."""
+        """Bytes that wait to be sent on a channel; 0 if it is over."""
         channel = self._channels.get(number)
         return channel.queued if channel else 0
 
     @property
     def open_count(self) -> int:
-        """Channels that are not over, channel 0 not counted."""
+        """The number of open channels without channel 0."""
         return len(self._channels) - 1
 
     def close_all(self, reason: str) -> list[Event]:
-        """The session is over: every channel closes with this reason."""
+        """The session ended: close every channel with this reason."""
         numbers = [n for n, channel in self._channels.items() if n and channel.state != CLOSED]
         self._channels = {0: self._channels[0]}
         return [ChannelClosed(number, reason) for number in numbers]
@@ -171,13 +188,13 @@ class Mux:
     # -- sending ------------------------------------------------------------------------------------------------------
 
     def wants(self, lane: Lane) -> bool:
-        """There is something to send in this lane."""
+        """A record can be sent in this lane."""
         return bool(self._rounds[lane]) or (lane is Lane.PROMPT and bool(self._grants))
 
     def next_payload(self, lane: Lane, room: int) -> bytes:
-        """Fill one frame's payload with records; empty when there is nothing to send."""
+        """Fill the payload of one frame with records; empty if there is nothing to send."""
         out: list[bytes] = []
-        recalled = False  # the last record is a text told by its number
+        recalled = False  # the last record is a recalled text
         served: Channel | None = None
         whole = self._whole and lane is Lane.BULK
         if lane is Lane.PROMPT and self._grants:
@@ -196,14 +213,14 @@ class Mux:
                 room -= len(record)
                 served = channel
                 kind = record[:1]
-                recalled = kind >= b"\x80" or kind in b"rR"
-                if self.watch is not None and (recalled or kind in b"MFOP"):
+                recalled = kind >= RECALLED or kind in (RECALLED_TEXT, RECALLED_OPEN)
+                if self.watch is not None and (recalled or kind in COMPRESSED_TEXTS):
                     self.watch("out", channel.number, bytes(channel.said))
                 self._after_record(channel, kind)
             if not channel.ready:
-                continue  # it is over, and out of the round already
+                continue  # it is over and left the round
             if not channel.sendable:
-                if channel.ready:  # else it is over, and out of the round
+                if channel.ready:  # otherwise it is over and left the round
                     channel.ready = False
                     round_.popleft()
             elif not record or alone or room < _LEAST_RECORD:
@@ -212,14 +229,14 @@ class Mux:
             if alone:
                 break
         if recalled:
-            out[-1] = out[-1].rstrip(b"\0")  # numbers at the end of a payload that are as before need not be told
+            out[-1] = out[-1].rstrip(b"\0")  # unchanged numbers at the end of a payload are omitted
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _take_grants(self, out: list[bytes], room: int) -> int:
         used = 0
         for number in list(self._grants):
             amount = counted(self._grants[number])
-            record = b"".join((b"w", counted(number), counted(len(amount)), amount))
+            record = b"".join((CREDIT, counted(number), counted(len(amount)), amount))
             if used + len(record) > room:
                 break
             del self._grants[number]
@@ -228,12 +245,12 @@ class Mux:
         return used
 
     def _after_record(self, channel: Channel, kind: bytes) -> None:
-        if kind == b"e":
+        if kind == END:
             channel.advance("send end")
             if channel.state == CLOSED:
                 self._forget(channel)
                 self.events.append(ChannelClosed(channel.number, ""))
-        elif kind == b"x":
+        elif kind == RESET:
             self._forget(channel)
         elif channel.full and channel.queued * 2 <= self.high_water:
             channel.full = False
@@ -267,11 +284,11 @@ class Mux:
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     def receive(self, lane: Lane, payload: bytes) -> bool:
-        """Take one payload, in lane order; False when it is malformed (a peer at fault, not the line)."""
+        """Take one payload, in the order of its lane; False if the peer violates the protocol."""
         at = 0
         while at < len(payload):
             kind = payload[at : at + 1]
-            if self._expand and (kind >= b"\x80" or kind in b"rR"):
+            if self._expand and (kind >= RECALLED or kind in (RECALLED_TEXT, RECALLED_OPEN)):
                 at = self._recall(lane, kind, payload, at)
                 if at < 0:
                     return False
@@ -281,12 +298,12 @@ class Mux:
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return False
-            if isinstance(payload, Encoded) and kind in b"0123" and begun == 0 and at + length == len(payload):
-                body: bytes = payload.behind(at)  # it is all of the payload: it may go on as it came
+            if isinstance(payload, Encoded) and kind in DATA and begun == 0 and at + length == len(payload):
+                body: bytes = payload.behind(at)  # it is the whole payload: it may be forwarded as it came
             else:
                 body = payload[at : at + length]
             at += length
-            if self._expand and kind in b"MFOP":
+            if self._expand and kind in COMPRESSED_TEXTS:
                 text = self._text(lane, kind, number, body)
                 if text is None:
                     return False
@@ -296,45 +313,45 @@ class Mux:
         return True
 
     def _take_record(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bool:
-        if kind in b"op":
+        if kind in (OPEN, OPEN_PIECE):
             return self._opened(lane, number, kind, body)
-        if kind == b"x":
-            self._pieces -= len(self._opening.pop(number, b""))  # its words were not all sent
+        if kind == RESET:
+            self._pieces -= len(self._opening.pop(number, b""))  # its opening is incomplete
         channel = self._channels.get(number)
-        if channel is None or (channel.state == CLOSED and kind != b"w"):
-            self.discarded += len(body)  # it was on its way when we ended the channel
+        if channel is None or (channel.state == CLOSED and kind != CREDIT):
+            self.discarded += len(body)  # it was on the line when we closed the channel
             return True
         return self._record(channel, kind, body)
 
-    # Texts are read, and remembered, even for a channel that is over: those after them lean on them.
+    # Texts are read and remembered even for a channel that is over: later texts depend on them.
 
-    def _reader(self, lane: Lane) -> TextReader:
+    def _reader(self, lane: Lane) -> TextDecompressor:
         reader = self._readers.get(lane)
         if reader is None:
-            from .compression import TextReader
+            from .compression import TextDecompressor
 
-            reader = self._readers[lane] = TextReader()
+            reader = self._readers[lane] = TextDecompressor()
         return reader
 
     def _text(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bytes | None:
-        """What a compressed piece of a message or of opening words says; None when it is malformed or too much."""
+        """Decompress a piece of a message or of an opening; None if it is malformed or too long."""
         channel = self._channels.get(number)
-        if kind in b"OP":
+        if kind.lower() in (OPEN, OPEN_PIECE):
             most = limits.OPEN_MAX
         else:
             most = (channel.credit.left if channel is not None else self._receive_window) - RECORD_COST
         reader = self._reader(lane)
         text = reader.expand(body, most)
-        if text is not None and kind in b"MO":
+        if text is not None and kind.lower() in (MESSAGE, OPEN):
             reader.remember(text)
         if text is not None and self.watch is not None:
             self.watch("in", number, text)
         return text
 
     def _recall(self, lane: Lane, kind: bytes, payload: bytes, at: int) -> int:
-        """Take a text told by its number; the offset after it, -1 when it is malformed."""
+        """Take a recalled text; the offset after it, -1 if it is malformed."""
         number = 0
-        if kind < b"\x80":
+        if kind < RECALLED:
             number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
         found = self._reader(lane).recall(payload, at) if number >= 0 else None
         if found is None:
@@ -342,7 +359,7 @@ class Mux:
         text, at = found
         if self.watch is not None:
             self.watch("in", number, text)
-        return at if self._take_record(lane, b"o" if kind == b"R" else b"m", number, text) else -1
+        return at if self._take_record(lane, OPEN if kind == RECALLED_OPEN else MESSAGE, number, text) else -1
 
     def _opened(self, lane: Lane, number: int, kind: bytes, body: bytes) -> bool:
         words = self._opening.setdefault(number, bytearray())
@@ -351,7 +368,7 @@ class Mux:
         ours = number % 2 == self._next % 2
         if number == 0 or ours or number in self._channels or len(words) > limits.OPEN_MAX:
             return False
-        if kind == b"o":
+        if kind == OPEN:
             del self._opening[number]
             self._pieces -= len(words)
             channel = self._channel(number, lane)
@@ -363,22 +380,22 @@ class Mux:
         return len(self._opening) <= limits.CHANNELS and self._pieces <= limits.PIECES_MAX
 
     def _record(self, channel: Channel, kind: bytes, body: bytes) -> bool:
-        if kind == b"w":
+        if kind == CREDIT:
             amount, _ = read_counted(body, 0, 6)
             channel.granted.granted(max(amount, 0))
             self._make_ready(channel)
-        elif channel.number == 0 and kind in b"ex":
-            return False  # it always exists
-        elif kind == b"e":
+        elif channel.number == 0 and kind in (END, RESET):
+            return False  # channel 0 never ends
+        elif kind == END:
             if not channel.advance("receive end"):
                 return False
             self.events.append(ChannelEnded(channel.number))
             if channel.state == CLOSED:
                 self._forget(channel)
                 self.events.append(ChannelClosed(channel.number, ""))
-        elif kind == b"x":
+        elif kind == RESET:
             channel.queue.clear()
-            channel.zipper = None
+            channel.compressor = None
             channel.advance("reset")
             self._forget(channel)
             reason = body.decode("utf-8", "replace") or "the other side closed it"
@@ -388,21 +405,22 @@ class Mux:
         return True
 
     def _content(self, channel: Channel, kind: bytes, body: bytes) -> bool:
-        if kind in b"4567" and self._expand:
-            return self._zipped(channel, kind[0] - 0x34, body)
+        if kind in COMPRESSED_DATA and self._expand:
+            return self._compressed_data(channel, COMPRESSED_DATA.index(kind), body)
         if not channel.credit.received(len(body) + RECORD_COST):
             return False
-        if kind in b"0123":
-            self.events.append(ChannelData(channel.number, kind[0] - 0x30, body))
+        if kind in DATA:
+            self.events.append(ChannelData(channel.number, kind[0] - DATA[0], body))
             return True
-        if kind not in b"mf" or len(channel.incoming) + len(body) > limits.MESSAGE_MAX:
+        if kind not in (MESSAGE, MESSAGE_PIECE) or len(channel.incoming) + len(body) > limits.MESSAGE_MAX:
             return False
-        if kind == b"f":
+        if kind == MESSAGE_PIECE:
             channel.incoming += body
             self._pieces += len(body)
             if self._pieces > limits.PIECES_MAX:
                 return False
-            self.consumed(channel.number, body)  # the pieces' credit goes back at once; MESSAGE_MAX bounds them
+            # The credit of pieces is granted again immediately; MESSAGE_MAX bounds them.
+            self.consumed(channel.number, body)
             return True
         if channel.incoming:
             self._pieces -= len(channel.incoming)
@@ -412,16 +430,16 @@ class Mux:
         self.events.append(ChannelMessage(channel.number, body))
         return True
 
-    def _zipped(self, channel: Channel, stream: int, piece: bytes) -> bool:
-        if channel.unzipper is None:
-            from .compression import Unzipper, ZstdUnzipper
+    def _compressed_data(self, channel: Channel, stream: int, piece: bytes) -> bool:
+        if channel.decompressor is None:
+            from .compression import DataDecompressor, ZstdDataDecompressor
 
-            channel.unzipper = ZstdUnzipper() if self._zstd else Unzipper()
-        data = channel.unzipper.take(piece, channel.credit.left - RECORD_COST)
+            channel.decompressor = ZstdDataDecompressor() if self._zstd else DataDecompressor()
+        data = channel.decompressor.take(piece, channel.credit.left - RECORD_COST)
         if data is None or not channel.credit.received(len(data) + RECORD_COST):
             return False
         if data:
             self.events.append(ChannelData(channel.number, stream, data))
         else:
-            self.consumed(channel.number, data)  # what it says comes with the next piece
+            self.consumed(channel.number, data)  # its data comes with the next piece
         return True

@@ -1,1 +1,1 @@
-"""Bytes to frames and back: digits, payload forms, the check, repair of damaged frames."""
+"""Framing: bytes to frames and back, with digits, payload forms, the check, and the repair of damaged frames."""

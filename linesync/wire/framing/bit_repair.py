@@ -1,13 +1,13 @@
-"""Turning back the one bit that the line has turned over.
+"""Repair of one inverted bit in a frame (section 3.2 of docs/protocol.md).
 
-The CRC of a frame in which one bit is wrong differs from the right one by a value that tells which bit it was: no two
-bits of a frame give the same, nor does any pair of bits give that of a single one in frames of less than 11 KB (the
-polynomial's Hamming distance is 4 there; Koopman, "32-bit cyclic redundancy codes for internet applications", 2002).
-So a frame with one wrong bit can be mended at once, which saves its repetition.
+If one bit of a frame is wrong, its CRC differs from the right one by a value that identifies the bit: no two bits of a
+frame give the same value, and in frames of less than 11 KB no pair of bits gives the value of a single one (the Hamming
+distance of the polynomial is 4 there; Koopman, "32-bit cyclic redundancy codes for internet applications", 2002). So the
+frame can be repaired immediately, without a repetition.
 
-What is mended is no longer guarded by those 32 bits: of frames with three wrong bits and more, or with something else
-in them, one of 4 GiB divided by the frame's number of bits would be mended to something wrong. That is why only frames
-that carry a second check may be mended, and only where that one agrees.
+The CRC does not protect a repaired frame. Of frames with three or more wrong bits, or with other damage, about one in
+2**32 divided by the number of bits in the frame would be repaired to something wrong. Therefore only frames with a
+second check may be repaired, and only if that check agrees.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from zlib import crc32
 from . import digits
 from .check import check_text
 
-__all__ = ["mended"]
+__all__ = ["repair_bit"]
 
-_POLYNOMIAL = 0xEDB88320  # that of the frame check, its highest power in the lowest bit
+_POLYNOMIAL = 0xEDB88320  # the polynomial of the frame check, its highest power in the lowest bit
 
 
-def mended(covered: bytes, check: bytes, seed: int) -> bytes | None:
-    """The covered text with one bit turned over so that the check is right.
+def repair_bit(covered: bytes, check: bytes, seed: int) -> bytes | None:
+    """The covered text with one bit inverted so that the check is right.
 
-    :returns: the text; the same one when the wrong bit is in the check; None when it takes more than one bit.
+    :returns: the text; unchanged if the wrong bit is in the check; None if more than one bit is wrong.
     """
     right = check_text(covered, seed)
     wrong = [one ^ other for one, other in zip(right, check, strict=True) if one != other]
@@ -34,8 +34,8 @@ def mended(covered: bytes, check: bytes, seed: int) -> bytes | None:
     claimed = _number(check)
     if claimed is None:
         return None
-    # Run the shift register backwards from the difference: where only the bit about to be shifted in is set, that
-    # is the wrong one.
+    # Run the shift register backwards from the difference. When only the bit that would be shifted in next is set, that
+    # bit is the wrong one.
     difference = crc32(covered, seed) ^ claimed
     for back in range(1, 8 * len(covered) + 1):
         if difference & 0x80000000:
@@ -49,7 +49,7 @@ def mended(covered: bytes, check: bytes, seed: int) -> bytes | None:
 
 
 def _number(check: bytes) -> int | None:
-    """The 32 bits of a check's six digits, None when they are none."""
+    """The 32 bits of the six digits of a check; None if they are malformed."""
     number = 0
     for at in range(0, len(check), 2):
         two = digits.read_fixed(check, at)

@@ -1,18 +1,19 @@
-"""Bytes to frames, and everything else to text. Never raises on input, holds a bounded part of it.
+"""The decoder: bytes to frames and foreign text (section 3 of docs/protocol.md).
 
-How a stream is read:
+No input raises an exception, and the decoder holds a bounded number of bytes. The frames that it finds do not depend on
+how the stream is divided into calls of :meth:`Decoder.receive`. It reads a stream as follows:
 
-1. Outside a frame everything up to the next start character is foreign text.
-2. A start character, a letter and a length begin a *candidate*. When as many bytes have come as it says, and no start
-   character stands among them, its check decides.
-3. A start character inside a candidate begins an inner one. An inner control frame whose check is right is lifted out
-   and the outer candidate goes on as if it had come in one piece. An inner bulk frame never stands inside another one,
-   so its start ends the outer candidate as damaged. Anything else is part of some foreign text.
-4. A candidate whose check is wrong may have foreign lines inside: see :mod:`linesync.wire.framing.foreign_text`.
-5. A candidate that no byte has reached for a while is given up.
+1. Outside a frame, everything up to the next start character is foreign text.
+2. A start character, a letter and a length begin a *candidate*. When as many bytes have come as the length says, and no
+   start character is among them, the check decides.
+3. A start character inside a candidate begins an inner one. An inner control frame whose check is right is taken out,
+   and the outer candidate continues as if it had come in one piece. A bulk frame never stands inside another frame, so
+   the start of an inner one ends the outer candidate as damaged. Anything else is part of foreign text.
+4. A candidate whose check is wrong may contain foreign lines: see :mod:`linesync.wire.framing.foreign_text`.
+5. A candidate that stays incomplete for a while is given up.
 
-A shared line is read through a seven-bit mask and without NUL, XON, XOFF and DEL, because it may set the eighth bit and
-insert those, until it has turned out to do neither; foreign text is reported as it came, but for these four.
+A shared line may set the eighth bit and insert NUL, XON, XOFF and DEL. So it is read through a seven-bit mask and without
+these four, until both ends know that it does neither. Foreign text is reported as it came, but without these four.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import re
 from ... import limits
 from ..events import Damaged, Echo, Event, ForeignText, FrameFound
 from . import digits
-from .bit_repair import mended
-from .frames import BULK_KINDS, HELLO, LONG, MENDED, PROBE, START, Frame, checks_out, read_data
+from .bit_repair import repair_bit
+from .frames import BULK_KINDS, HELLO, LONG, PROBE, REPAIRABLE, START, Frame, checks_out, read_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ __all__ = ["Decoder"]
 _MASK = bytes(byte & 0x7F for byte in range(256))
 _INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
 _MAY_START = re.compile(rb"\^(?:[A-Za-z][A-Za-z0-9_-]|[A-Za-z]?\Z)")  # a start character that may begin a frame
-_PRINTABLE = (b"d", PROBE)  # interruptible kinds that hold nothing but digits
+_PRINTABLE = (b"d", PROBE)  # interruptible kinds whose body has only digits
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CR, _LF = 0x0D, 0x0A
-_MORE, _NONE = -1, -2  # what reading a header may say instead of a length
+_MORE, _NONE = -1, -2  # results of reading a header: incomplete, or not a header
 
 
 def _copy(buffer: bytearray, start: int, end: int) -> bytes:
-    """A span of a buffer, copied once."""
+    """A copy of a span, made without an intermediate one."""
     with memoryview(buffer) as view:
         return bytes(view[start:end])
 
@@ -49,11 +50,11 @@ def _copy(buffer: bytearray, start: int, end: int) -> bytes:
 class Decoder:
     """Reads one direction of one line.
 
-    :ivar seeds: seeds under which a frame is meant for us (empty while no session stands).
-    :ivar echo_seeds: seeds of frames that we sent.
-    :ivar longest: longest frame accepted, newline not counted; anything longer is foreign text.
-    :ivar eight: bytes are taken as they are.
-    :param patience: seconds without a byte after which a half-read frame is given up.
+    :ivar seeds: the seeds of frames for us; empty without a session.
+    :ivar echo_seeds: the seeds of frames that we sent.
+    :ivar longest: the longest frame that is accepted, without its newline; anything longer is foreign text.
+    :ivar eight: all eight bits of each byte are read.
+    :param patience: seconds without a byte after which an incomplete frame is given up.
     """
 
     def __init__(
@@ -65,36 +66,39 @@ class Decoder:
         self.seeds: tuple[int, ...] = ()
         self.echo_seeds: tuple[int, ...] = ()
         self.framed = 0
-        """Bytes of good frames and of our echo, line ends included."""
+        """Bytes of valid frames and of our echo, including line ends."""
         self.inserted = 0
-        """Bytes left out by the seven-bit reading."""
-        self.mended = 0
-        """Frames in which one wrong bit was put right."""
+        """Bytes that the seven-bit reading dropped."""
+        self.repaired = 0
+        """Frames in which one wrong bit was repaired."""
         self.altered = False
-        """The line has set the eighth bit somewhere in a good frame."""
-        self._view = bytearray()  # what frames are looked for in
+        """The line has set the eighth bit in valid frames."""
+        self._view = bytearray()  # the bytes in which frames are searched
         self._raw = self._view if eight else bytearray()  # the same bytes as they came
-        self._scan = 1  # where inside the candidate the next start character is looked for
-        self._splicer: Splicer | None = None  # of a candidate that is complete by length, and its check wrong
-        self._eat_at: int | None = None  # a frame was accepted here and its newline is still to come
-        self._ate_cr = False
+        self._scan = 1  # where the search for the next start character in the candidate goes on
+        self._splicer: Splicer | None = None  # for a candidate that is complete by its length and has a wrong check
+        self._newline_at: int | None = None  # a frame was accepted here and its newline is not complete yet
+        self._skipped_cr = False
         self._last_byte = 0.0
         self._events: list[Event] = []
 
-    def read_as_they_come(self, eight: bool) -> None:
-        """Take bytes as they are from now on, or read seven bits."""
+    def read_eight_bits(self, eight: bool) -> None:
+        """Read all eight bits of each byte from now on, or seven."""
         if eight != self.eight:
             self.eight = eight
             kept = bytes(self._raw) if eight else bytes(self._raw).translate(None, _INSERTED)
             self._raw = bytearray(kept)
             self._view = self._raw if eight else bytearray(kept.translate(_MASK))
-            self._eat_at = None if self._view else self._eat_at
+            self._newline_at = None if self._view else self._newline_at
             self._next_candidate()
 
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
-        """Take bytes from the line; tell what they were."""
+        """Take bytes from the line.
+
+        :returns: what is known about them and those before.
+        """
         if self.eight:
-            self._view += data if self._view or self._eat_at is not None else self._whole_frames(bytes(data))
+            self._view += data if self._view or self._newline_at is not None else self._whole_frames(bytes(data))
         else:
             kept = bytes(data).translate(None, _INSERTED)
             self.inserted += len(data) - len(kept)
@@ -106,10 +110,10 @@ class Decoder:
         return self._take_events()
 
     def _whole_frames(self, text: bytes) -> bytes:
-        """On a clean pipe nearly all that comes is whole frames with nothing between them: read those at the start without
-        the buffer.
+        """Read the whole frames at the start of some bytes without the buffer. Nearly everything on a clean pipe is whole
+        frames with nothing between them.
 
-        :returns: the rest, for the buffer; nothing is half read before it.
+        :returns: the rest, for the buffer.
         """
         at, end = 0, len(text)
         while at < end and text[at : at + 1] == START:
@@ -128,11 +132,11 @@ class Decoder:
         return text[at:] if at else text
 
     def next_timer(self) -> float | None:
-        """When :meth:`handle_timer` wants to be called, None while nothing is half read."""
+        """The next deadline, or None."""
         return self._last_byte + self._patience if self._view else None
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Give up a candidate that has stood still for too long, so that text behind it is not held back."""
+        """Give up a candidate that stayed incomplete for too long, so that text behind it is not held back."""
         deadline = self.next_timer()
         if deadline is not None and now >= deadline:
             self._give_up(len(self._view))
@@ -140,10 +144,10 @@ class Decoder:
         return self._take_events()
 
     def receive_eof(self) -> list[Event]:
-        """The line has ended: what is half read will never be whole."""
+        """The line ended: incomplete frames stay incomplete."""
         if self._view:
             self._give_up(len(self._view))
-        self._eat_at = None
+        self._newline_at = None
         return self._take_events()
 
     def _take_events(self) -> list[Event]:
@@ -153,9 +157,12 @@ class Decoder:
     # -- the buffer ---------------------------------------------------------------------------------------------------
 
     def _cut(self, start: int, end: int) -> bytes:
-        """Remove a span from the buffer; return it as it came."""
-        if self._eat_at is not None and self._eat_at >= end:
-            self._eat_at -= end - start
+        """Remove a span from the buffer.
+
+        :returns: its bytes as they came.
+        """
+        if self._newline_at is not None and self._newline_at >= end:
+            self._newline_at -= end - start
         out = _copy(self._raw, start, end)
         del self._view[start:end]
         if self._raw is not self._view:
@@ -174,36 +181,36 @@ class Decoder:
         self._scan = 1
         self._splicer = None
 
-    def _eat_newline(self) -> None:
-        """Remove the newline of an accepted frame, in whatever form the line gave it, as far as it has come."""
-        at = self._eat_at
+    def _skip_newline(self) -> None:
+        """Remove the newline of an accepted frame, in any form that lines give it, as far as it has come."""
+        at = self._newline_at
         assert at is not None
         view = self._view
         while at < len(view):
             byte = view[at]
             if byte == _LF:
                 self.framed += len(self._cut(at, at + 1))
-            elif byte == _CR and not self._ate_cr:
+            elif byte == _CR and not self._skipped_cr:
                 self.framed += len(self._cut(at, at + 1))
-                self._ate_cr = True
+                self._skipped_cr = True
                 continue
-            elif byte in b" \t" and not self.eight and not self._ate_cr:
+            elif byte in b" \t" and not self.eight and not self._skipped_cr:
                 self.framed += len(self._cut(at, at + 1))
                 continue
-            self._eat_at = None
+            self._newline_at = None
             return
 
     def _accepted(self, at: int) -> None:
-        """A frame was taken out at this offset: its newline is next."""
-        self._eat_at = at
-        self._ate_cr = False
-        self._eat_newline()
+        """A frame was removed at this offset: its newline comes next."""
+        self._newline_at = at
+        self._skipped_cr = False
+        self._skip_newline()
 
     # -- candidates ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if self._eat_at is not None:
-            self._eat_newline()
+        if self._newline_at is not None:
+            self._skip_newline()
         at = 0
         while self._view:
             start = self._find_start(at, len(self._view))
@@ -220,21 +227,21 @@ class Decoder:
                 return
 
     def _find_start(self, at: int, end: int) -> int:
-        """Where the next start character stands that may begin a frame, -1 for nowhere."""
-        first = self._view.find(START, at, end)  # in long frames there is none, which this sees ten times as fast
+        """The offset of the next start character that may begin a frame, -1 if there is none."""
+        first = self._view.find(START, at, end)  # this is ten times as fast, and long frames contain none
         if first < 0:
             return -1
         match = _MAY_START.search(self._view, first, end)
         return match.start() if match is not None else -1
 
     def _find_inner(self, at: int, end: int) -> int:
-        """The same inside the candidate, where nothing is looked at twice."""
+        """The same inside the candidate, in which no byte is searched twice."""
         start = self._find_start(at, end)
         self._scan = max(self._scan, start if start >= 0 else min(end, len(self._view)))
         return start
 
     def _header(self, at: int) -> tuple[int, int]:
-        """Read a header: (total length of the frame without newline, offset of its body), or a reason in the first."""
+        """Read a header: (length of the frame without its newline, offset of its body). The length may be _MORE or _NONE."""
         view = self._view
         if at + 2 >= len(view):
             return (_MORE if at + 1 >= len(view) or view[at + 1] in _LETTERS else _NONE), 0
@@ -247,7 +254,7 @@ class Decoder:
         return (total if total <= self.longest else _NONE), body
 
     def _candidate(self) -> bool:
-        """Decide on the candidate at the start of the buffer; False when more bytes are needed."""
+        """Decide about the candidate at the start of the buffer; False if more bytes are needed."""
         while True:
             total, body = self._header(0)
             if total == _NONE:
@@ -266,17 +273,17 @@ class Decoder:
         if total == _MORE or len(self._view) < total:
             return False
         if self._splicer is None:
-            if (self._view.find(START, 1, total) < 0 and self._take(0, total, body)) or self._mend(total, body):
+            if (self._view.find(START, 1, total) < 0 and self._take(0, total, body)) or self._repair_bit(total, body):
                 self._next_candidate()
                 return True
-            from .foreign_text import Splicer  # the first frame that the line has harmed pays for it
+            from .foreign_text import Splicer  # imported only when a line damages a frame
 
-            self._splicer = Splicer(total, two_texts=self._view[1:2] == MENDED)
+            self._splicer = Splicer(total, two_texts=self._view[1:2] == REPAIRABLE)
         return self._wrong_candidate(self._splicer, total, body)
 
     def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
-        """The candidate is complete by length and its check is wrong: try to repair it with what stands before each
-        further start character; False when more bytes are needed."""
+        """The candidate is complete by its length, and its check is wrong. Try to repair it with the bytes before each
+        further start character; False if more bytes are needed."""
         while True:
             following = self._find_inner(max(self._scan, total), len(self._view))
             if self._repair(splicer, body, following if following >= 0 else len(self._view)):
@@ -291,8 +298,10 @@ class Decoder:
                 return True
 
     def _inner(self, at: int) -> bool | None:
-        """Look at a start character inside the candidate: None: more bytes needed; True: the outer one is lost;
-        False: dealt with, go on."""
+        """Examine a start character inside the candidate.
+
+        :returns: None if more bytes are needed, True if the outer candidate is lost, False to go on behind it.
+        """
         total, body = self._header(at)
         if total == _MORE:
             return None
@@ -312,49 +321,49 @@ class Decoder:
         return False
 
     def _quoted(self, at: int) -> bool:
-        """A start character inside the candidate stands in the middle of some text: what comes before a sender's next
-        frame is a newline, or a digit of the check when the line has lost that."""
+        """A start character inside the candidate belongs to foreign text that quotes a frame. Before a real next frame
+        there is a newline, or a digit of the check if the line lost the newline."""
         before, kind = self._view[at - 1 : at], self._view[1:2]
-        if kind == MENDED:  # digits are nothing special in it, and it has no newline
+        if kind == REPAIRABLE:  # its body may have digits anywhere, but no newline
             return before not in (b"\n", b"\r")
         printable = not self.eight or kind in _PRINTABLE
         return printable and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
 
     def _take(self, at: int, total: int, body: int) -> bool:
-        """Accept the frame at an offset if its check is right: report it and cut it out."""
+        """Accept the frame at an offset if its check is right: report and remove it."""
         frame = self._read(_copy(self._view, at, at + total), body - at)
         if frame is None:
             return False
         self._events.append(frame)
         raw = self._cut(at, at + total)
         if not self.eight and not raw.isascii():
-            self.altered = self.altered or sum(byte > 0x7F for byte in raw) > len(raw) // 8  # fewer are noise
+            self.altered = self.altered or sum(byte > 0x7F for byte in raw) > len(raw) // 8  # fewer are bit errors
         self.framed += len(raw)
         self._accepted(at)
         return True
 
-    def _mend(self, total: int, body: int) -> bool:
-        """Accept the candidate at the start of the buffer if it is a frame with one wrong bit, of a kind that has a
-        second check."""
+    def _repair_bit(self, total: int, body: int) -> bool:
+        """Accept the candidate at the start of the buffer if it is a frame with one wrong bit and a right second
+        check."""
         kind = bytes(self._view[1:2])
-        if kind != MENDED:
+        if kind != REPAIRABLE:
             return False
         text = bytes(self._view[1:total])
         for seed in self.seeds:
-            covered = mended(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
+            covered = repair_bit(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
             if covered is not None and covered[: body - 1] == text[: body - 1]:
                 frame = Frame(kind, covered[body - 1 :], seed)
                 if read_data(kind, frame.body) is None:
                     continue
                 self._events.append(FrameFound(frame, total + 1))
-                self.mended += 1
+                self.repaired += 1
                 self.framed += len(self._cut(0, total))
                 self._accepted(0)
                 return True
         return False
 
     def _read(self, text: bytes, body: int) -> FrameFound | Echo | None:
-        """A frame, start character included and newline not; None when no seed makes its check right."""
+        """Read a frame, with its start character and without its newline; None if its check is wrong under every seed."""
         kind = text[1:2]
         covered: bytes | memoryview = (
             text[1 : -limits.CHECK_SIZE] if len(text) < LONG else memoryview(text)[1 : -limits.CHECK_SIZE]
@@ -368,12 +377,16 @@ class Decoder:
         return None
 
     def _repair(self, splicer: Splicer, body: int, end: int) -> bool:
-        """Look for foreign lines in the candidate, which reaches to ``end`` at most; True when it is dealt with."""
+        """Look for foreign lines in the candidate, which ends at ``end`` at the latest; True if it is settled."""
         found: list[FrameFound | Echo] = []
 
         def is_good(text: bytes) -> bool:
             frame = self._read(text, body)
-            if isinstance(frame, FrameFound) and text[1:2] == MENDED and read_data(MENDED, frame.frame.body) is None:
+            if (
+                isinstance(frame, FrameFound)
+                and text[1:2] == REPAIRABLE
+                and read_data(REPAIRABLE, frame.frame.body) is None
+            ):
                 frame = None
             if frame is not None:
                 found.append(frame)
@@ -382,10 +395,10 @@ class Decoder:
         verdict = splicer.look(self._view, end, is_good)
         if verdict.frame is not None:
             length = verdict.text_end - verdict.text_start
-            self._inside(verdict.text_start, verdict.text_end)
+            self._report_inside(verdict.text_start, verdict.text_end)
             if verdict.second[1]:
                 length += verdict.second[1] - verdict.second[0]
-                self._inside(*verdict.second)
+                self._report_inside(*verdict.second)
             self._events.extend(found)
             self.framed += len(self._cut(0, verdict.end)) - length
             self._next_candidate()
@@ -395,9 +408,9 @@ class Decoder:
             return True
         return False
 
-    def _inside(self, start: int, end: int) -> None:
-        """Tell what stood inside a frame: foreign lines, and among them perhaps an inner control frame that they were
-        printed into. An inner frame that stays damaged is nothing that a person wrote."""
+    def _report_inside(self, start: int, end: int) -> None:
+        """Report the bytes that were inside a frame: foreign lines, and perhaps an inner control frame into which they
+        were printed. An inner frame that stays damaged is not text."""
         at = self._view.find(START, start, end)
         total, body = self._header(at) if at >= 0 else (_NONE, 0)
         if 0 <= total <= limits.CONTROL_FRAME:

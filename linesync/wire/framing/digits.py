@@ -1,7 +1,7 @@
-"""Numbers as text: base64url digits, six bits each.
+"""Numbers as text, in base64url digits (section 1 of docs/protocol.md).
 
-A *fixed* number has a set count of digits, most significant first. A *counted* number uses five bits a digit, most
-significant first, with 32 added to every digit but the last; below 32 it is one digit.
+A *fixed* number has two digits of six bits, the most significant first. A *counted* number has digits of five bits, the
+most significant first, with 32 added to every digit but the last. A number below 32 is one digit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _VALUE = [-1] * 256
 for _index, _digit in enumerate(ALPHABET):
     _VALUE[_digit] = _index
 _ONE = [ALPHABET[n : n + 1] for n in range(64)]
-_two: dict[int, bytes] = {}  # filled as they come
+_two: dict[int, bytes] = {}  # filled on demand
 _COUNTED = [_ONE[n] if n < 32 else _ONE[32 + (n >> 5)] + _ONE[n & 31] for n in range(1024)]
 
 
@@ -26,7 +26,7 @@ def fixed(number: int) -> bytes:
 
 
 def read_fixed(text: bytes | bytearray, at: int) -> int:
-    """Read two digits at an offset; -1 when they are not there."""
+    """Read two digits at an offset; -1 if they are malformed or incomplete."""
     if at + 2 > len(text):
         return -1
     high, low = _VALUE[text[at]], _VALUE[text[at + 1]]
@@ -34,7 +34,7 @@ def read_fixed(text: bytes | bytearray, at: int) -> int:
 
 
 def counted(number: int) -> bytes:
-    """Write a number of 0 or more in as few digits as it needs."""
+    """Write a number of 0 or more in as few digits as possible."""
     if number < 1024:
         return _COUNTED[number]
     out = _ONE[number & 31]
@@ -48,8 +48,8 @@ def counted(number: int) -> bytes:
 def read_counted(text: bytes | bytearray, at: int, most_digits: int = 4) -> tuple[int, int]:
     """Read a counted number at an offset.
 
-    :returns: (value, offset after it); value -1 when the text ends before the number does, -2 when it is malformed (a
-        foreign byte, more than ``most_digits``, or a leading zero digit, which no writer makes).
+    :returns: (value, offset after it). The value is -1 if the text ends before the number does, and -2 if the number is
+        malformed: a byte that is not a digit, more than ``most_digits``, or a leading zero digit.
     """
     value = 0
     for end in range(at, at + most_digits):

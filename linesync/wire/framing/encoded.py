@@ -1,9 +1,9 @@
-"""Bytes that go on as they came.
+"""Bytes that remember their text in the eight form, so that they can be forwarded without encoding them again.
 
-A hub takes a file's data from one line and puts it on another. Where both use the eight form
-(:mod:`linesync.wire.framing.payload`) the text that came is the text to send, and making it again would be a third of the work.
-So the payload of a long bulk frame remembers its text on its way up through the channels and down again, as long as
-nobody cuts it or puts something beside it; for everybody else it is bytes like any other.
+A hub forwards the data of a file from one line to another. If both lines use the eight form
+(:mod:`linesync.wire.framing.payload`), the received text is also the text to send; encoding it again would be a third of
+the work. So the payload of a long bulk frame keeps its text on the way up through the channels and down again, unless it
+is divided or joined with other data. All other code treats it as ordinary bytes.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ __all__ = ["Encoded"]
 class Encoded(bytes):
     """Bytes with their text in the eight form.
 
-    :ivar text: the text.
+    :ivar text: that text.
     """
 
     text: bytes
 
     @classmethod
     def of(cls, data: bytes | memoryview, text: bytes) -> Encoded:
-        """
-        :param text: what ``data`` is in the eight form.
+        """Attach a text to bytes.
+
+        :param text: ``data`` in the eight form.
         """
         encoded = cls(data)
         encoded.text = text
         return encoded
 
     def behind(self, plain: int) -> Encoded:
-        """What comes after the first ``plain`` bytes, none of which is escaped."""
+        """The bytes after the first ``plain`` bytes, none of which is escaped."""
         return Encoded.of(memoryview(self)[plain:], self.text[plain:])
 
     def with_head(self, plain: bytes) -> Encoded:
-        """The same after ``plain``, in which nothing needs an escape."""
+        """The same bytes behind ``plain``, in which no byte needs an escape."""
         return Encoded.of(plain + self, plain + self.text)

@@ -1,16 +1,16 @@
-"""Taking a frame out of what foreign text has done to it.
+"""Separating a frame from foreign text that was printed into it (section 3.2 of docs/protocol.md).
 
-The kernel prints whole lines, whenever it likes, also into the middle of a frame. Because a frame tells its own length,
-the place of the foreign text follows from where the whole thing ends:
+A kernel prints whole lines at any time, even into the middle of a frame. A frame states its own length, so the position
+of the foreign text follows from the position of the frame's end:
 
 1. The frame ends at a line end, and so does the foreign text inside it.
-2. What stands between the start and the frame's own line end is longer than the frame by just the foreign text.
-3. So for each earlier line end there is one place where the foreign text can begin, and one check to make.
-4. Two texts in one frame share its excess between them in as many ways as it has bytes. That many checks would sooner
-   or later take noise for a frame, so they are made only where a second check guards the frame.
+2. The bytes from the start to the frame's own line end exceed the length of the frame by exactly the foreign text.
+3. So for each earlier line end there is one place where the foreign text can begin, and one check to compute.
+4. Two foreign texts can share the excess bytes in as many ways as there are excess bytes. So many checks would sooner or
+   later accept noise as a frame. Therefore they are computed only for frames that have a second check.
 
-A good copy that comes later does the same for pieces that were beyond this: what the damaged piece has and the good one
-has not is foreign.
+For all other damaged pieces, the good copy that comes later does the same: bytes of the piece that are not in the good
+copy are foreign text.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from .digits import ALPHABET
 
 __all__ = ["Splicer", "Verdict", "difference"]
 
-# A run of blanks is walked from its first blank only: from each of them it would take the square of its length.
-_LINE_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))")  # a carriage return at the end may be half a line end
+# A run of blanks is matched from its first blank only; matching from each blank would take quadratic time.
+# A carriage return at the end may be half of a line end.
+_LINE_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))")
 _OWN_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r)\Z")
 _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 
 
 class Verdict:
-    """What a :class:`Splicer` found."""
+    """The result of a :class:`Splicer`."""
 
     __slots__ = ("end", "frame", "hopeless", "second", "text_end", "text_start")
 
@@ -45,43 +46,45 @@ class Verdict:
         hopeless: bool = False,
     ) -> None:
         self.frame = frame
-        """The frame without its start and newline, or None."""
+        """The frame with its start and without its newline; None if there is none."""
         self.text_start, self.text_end = span
-        """Where the foreign text stands in the input."""
+        """The span of the foreign text in the input."""
         self.second = second
-        """Likewise of another text behind it; empty where there is none."""
+        """The span of another foreign text behind it; empty if there is none."""
         self.end = end
-        """Offset after what this verdict used up."""
+        """The offset after the bytes that this verdict covers."""
         self.hopeless = hopeless
-        """No line end to come can make a frame of this."""
+        """No further line end can complete a frame."""
 
 
 class Splicer:
-    """Looks for a frame of ``total`` bytes (newline not counted) at the start of a piece, with foreign lines in it.
+    """Searches the start of a piece for a frame of ``total`` bytes, without its newline, with foreign lines inside.
 
-    The piece may grow between looks; each byte is looked at once.
+    The piece may grow between calls of :meth:`look`; each byte is examined once.
+
+    :param two_texts: allow two foreign texts, because the frame has a second check.
     """
 
     __slots__ = ("_at", "_ends", "_seen", "_total", "_tries")
 
     def __init__(self, total: int, *, two_texts: bool = False) -> None:
         self._total = total
-        self._tries = limits.FOREIGN_TRIES if two_texts else 0  # that may still be made for two texts
-        self._ends: list[tuple[int, int]] = []  # of the lines so far: where the line end begins, and where it ends
+        self._tries = limits.FOREIGN_TRIES if two_texts else 0  # checks left for two texts
+        self._ends: list[tuple[int, int]] = []  # the line ends so far: (offset, offset after it)
         self._at = 0  # where the next line end may begin
         self._seen = 0
 
     def look(self, piece: bytes | bytearray, end: int, is_good: Callable[[bytes], bool]) -> Verdict:
-        """Look at the piece up to an offset, which is never below that of the last look.
+        """Examine the piece up to an offset, which never decreases from call to call.
 
-        :param is_good: says whether a candidate's check is right; called at most once for each pair of line ends.
+        :param is_good: says whether the check of a candidate is right.
         """
         while (match := _LINE_END.search(piece, self._at, end)) is not None:
             here, self._at = match.span()
             verdict = self._try(piece, here, self._at, is_good)
             if verdict is not None:
                 return verdict
-        at = end  # blanks and a carriage return at the end may belong to a line end that is still to come
+        at = end  # blanks and a carriage return at the end may belong to an incomplete line end
         while at > self._seen and piece[at - 1] in b" \t\r":
             at -= 1
         if at > self._seen:
@@ -92,9 +95,13 @@ class Splicer:
     def _try(
         self, piece: bytes | bytearray, here: int, behind: int, is_good: Callable[[bytes], bool]
     ) -> Verdict | None:
-        """A line end stands at ``here`` and the next line at ``behind``: is it the frame's own?"""
+        """Check whether a line end is the frame's own.
+
+        :param here: its offset.
+        :param behind: the offset after it.
+        """
         extra = here - self._total
-        if extra == 0 and not self._ends:  # behind a foreign line this may be the end of another one
+        if extra == 0 and not self._ends:  # after a foreign line this may be the end of another foreign line
             return Verdict(end=behind, hopeless=True)
         for _, after in self._ends if extra >= 0 else ():
             begin = after - extra
@@ -115,7 +122,7 @@ class Splicer:
     def _try_two(
         self, piece: bytes | bytearray, here: int, behind: int, is_good: Callable[[bytes], bool]
     ) -> Verdict | None:
-        """The same with two texts, each with a line end before this one."""
+        """The same for two foreign texts, each of which ends at an earlier line end."""
         extra = here - self._total
         for number, (_, first) in enumerate(self._ends):
             for _, second in self._ends[number + 1 :]:
@@ -132,13 +139,13 @@ class Splicer:
 
 
 def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
-    """Compare a damaged piece with the good copy of what it may have been, in one walk along both.
+    """Compare a damaged piece with a good copy of the frame that it may have been, in one pass over both.
 
-    Where the two part, the nearest place is looked for where eight bytes agree again: first a few bytes on, which is
-    what flipped, lost and doubled bytes need, then as far as foreign text may reach. (A general comparison such as
-    difflib's takes the square of the length, and its cube on a payload of zeros.)
+    Where they differ, the next place is searched where eight bytes agree again: first a few bytes ahead, which covers
+    flipped, lost and doubled bytes, then as far as foreign text may reach. (A general comparison like that of difflib
+    takes quadratic time, and cubic time on a payload of zeros.)
 
-    :returns: (share of the good copy that the piece holds, foreign text in it, bytes that are neither).
+    :returns: (share of the good copy that the piece contains, foreign text in it, number of bytes that are neither).
     """
     text, noise, same = bytearray(), 0, 0
     g = d = 0
@@ -151,18 +158,18 @@ def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
             noise += rest
             break
         place = _meet(good, g, damaged, d)
-        if place is None:  # the piece goes its own way: only whole lines of words are surely text
+        if place is None:  # the rest has nothing in common: only whole lines with blanks are certainly text
             for line in damaged[d:].splitlines(keepends=True):
                 line = _FRAGMENT.sub(b"", line, count=1)
                 text += line if b" " in line.strip() and line[-1:] in b"\r\n" else b""
             noise += len(damaged) - d - len(text)
             break
         skipped, start, end = place[0] - g, d, place[1]
-        if end - start - skipped < 4:  # flips keep the length; a few bytes more are a doubled byte, not a line of text
+        if end - start - skipped < 4:  # flips keep the length; a few bytes more are doubled bytes, not a line
             noise += end - start
         else:
             while start and damaged[end - 1] not in b"\r\n" and damaged[start - 1] == damaged[end - 1]:
-                start, end = start - 1, end - 1  # the same cut, further left: foreign text ends at a line end
+                start, end = start - 1, end - 1  # the same difference, further left: foreign text ends at a line end
             text += damaged[start:end]
         g, d = place
     foreign = _without_fragments(bytes(text))
@@ -170,7 +177,7 @@ def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
 
 
 def _agreeing(good: bytes, g: int, damaged: bytes, d: int) -> int:
-    """How many bytes agree from these offsets on."""
+    """The number of bytes that agree from these offsets on."""
     most = min(len(good) - g, len(damaged) - d)
     run = 0
     while run < most and good[g + run : g + run + 32] == damaged[d + run : d + run + 32]:
@@ -182,8 +189,8 @@ def _agreeing(good: bytes, g: int, damaged: bytes, d: int) -> int:
 
 
 def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None:
-    """The nearest offsets in both from which eight bytes agree, or the end of the good copy when that is nearer."""
-    for skip in range(1, 5):  # as many bytes harmed as there were
+    """The nearest offsets from which eight bytes agree, or the end of the good copy if that is nearer; None for neither."""
+    for skip in range(1, 5):  # damage that keeps the length
         anchor = good[g + skip : g + skip + 8]
         if len(anchor) < 8:
             behind_text = damaged.find(b"\n" + good[g:], d)
@@ -202,8 +209,11 @@ def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None
 
 
 def _behind_check(rest: bytes) -> tuple[bytes, int]:
-    """What a piece has beyond the text of its frame: the check, of which nothing is known, the newline, and foreign
-    text around them or between: (that text, bytes of check and newline)."""
+    """Split the bytes of a piece behind the body of its frame: the check, whose value is not known here, the newline, and
+    foreign text between or around them.
+
+    :returns: (that foreign text, number of bytes of check and newline).
+    """
     end = _OWN_END.search(rest)
     body = rest[: end.start()] if end else rest
     front = len(_CHECK_FRONT.match(body)[0])  # type: ignore[index]
@@ -214,14 +224,14 @@ def _behind_check(rest: bytes) -> tuple[bytes, int]:
         return b"", len(rest)
     text = body[front : len(body) - back]
     if b" " not in text and b"\n" not in text and b"\r" not in text:
-        return b"", len(rest)  # digits of the check, doubled
+        return b"", len(rest)  # doubled digits of the check
     if not text.endswith((b"\n", b"\r")):
-        text = rest[front:]  # the newline is the text's own
+        text = rest[front:]  # the newline belongs to the text
     return text, len(rest) - len(text)
 
 
 def _without_fragments(text: bytes) -> bytes:
-    """Foreign text as found by comparing, without what is left in it of control frames that it was printed into."""
+    """Foreign text without the remains of control frames into which it was printed."""
     if b"^" not in text:
         return text
     out: list[bytes] = []

@@ -1,8 +1,8 @@
-"""Frames and their bodies: the text of every frame, and nothing about when it is sent.
+"""Frames and their bodies as text (section 2 of docs/protocol.md); nothing about when they are sent.
 
-``^`` kind length body check newline. The kind is one letter; the length is that of the body, as a counted number; the
-check covers kind, length and body under a seed (:mod:`linesync.wire.framing.check`). The newline ends the frame for people and
-for terminals; a receiver knows the end by the length, so a damaged newline costs nothing.
+A frame is ``^``, kind, length, body, check and newline. The kind is one letter. The length is that of the body, a counted
+number. The check covers kind, length and body under a seed (:mod:`linesync.wire.framing.check`). The newline ends the
+frame for people and terminals; a receiver finds the end by the length, so a damaged newline costs nothing.
 """
 
 from __future__ import annotations
@@ -40,28 +40,31 @@ __all__ = [
 
 START = b"^"
 LONG = 4096
-"""Bytes of a text from which on a copy costs more than the care to do without it."""
+"""Bytes of a text from which on it is worth some effort to avoid a copy."""
 
 
 class Lane(Enum):
-    """Two sequences that do not wait for each other: what a person or a wait hangs on, and everything big."""
+    """Two sequences that do not wait for each other: prompt messages, and bulk data."""
 
     PROMPT = 0
     BULK = 1
 
-    __hash__ = (
-        object.__hash__
-    )  # members are themselves; Enum's own is a call in Python, for each look into a dictionary
+    __hash__ = object.__hash__  # that of Enum is a call in Python for each use as a dictionary key
 
 
-HELLO, ACK, POLL, KEEP, BYE = b"H", b"A", b"P", b"K", b"X"
-SHORT_ACK = b"a"
-PROBE, PROBED = b"T", b"R"
-TRY, TRIED = b"V", b"U"
-RATE = b"S"
+# Kinds of frames (section 2.4 of docs/protocol.md), and the section that describes each body.
+HELLO = b"H"  # 4.1
+ACK = b"A"  # 5.3
+SHORT_ACK = b"a"  # 5.3
+POLL = b"P"  # 5.5
+KEEP = b"K"  # 4.6
+BYE = b"X"  # 4.9
+PROBE, PROBED = b"T", b"R"  # 7
+TRY, TRIED = b"V", b"U"  # 7.1
+RATE = b"S"  # 7.2
 
 BASE64, EIGHT, MASKED = "base64", "eight", "masked"
-"""Payload forms (:mod:`linesync.wire.framing.payload`)."""
+"""Payload forms (:mod:`linesync.wire.framing.payload`; section 2.3)."""
 
 DATA_KINDS: dict[bytes, tuple[Lane, str]] = {
     b"c": (Lane.PROMPT, BASE64),
@@ -71,13 +74,13 @@ DATA_KINDS: dict[bytes, tuple[Lane, str]] = {
     b"b": (Lane.PROMPT, MASKED),
     b"B": (Lane.BULK, MASKED),
 }
-"""Data kinds: the lane, and the form of the payload."""
+"""The kinds of data frames: (lane, form of the payload)."""
 
 _KIND_OF = {key: kind for kind, key in DATA_KINDS.items()}
 BULK_KINDS = frozenset((b"d", b"D", b"B", PROBE, TRY))
-"""Frames that another frame may interrupt. None of these ever stands inside another frame."""
-MENDED = b"B"
-"""The kind with a second check, in which one wrong bit may be mended."""
+"""Kinds that a control frame may interrupt. They never stand inside another frame."""
+REPAIRABLE = b"B"
+"""The kind with a second check, in which one wrong bit may be repaired."""
 KINDS = frozenset((HELLO, ACK, SHORT_ACK, POLL, KEEP, BYE, PROBE, PROBED, TRY, TRIED, RATE, *DATA_KINDS))
 
 
@@ -85,16 +88,18 @@ _put = object.__setattr__
 
 
 class Frame(Record):
-    """One frame as the decoder found it: its check was right under ``seed``."""
+    """One frame as the decoder found it."""
 
     kind: bytes
     """One letter."""
     body: bytes
-    """What stands between the length and the check."""
+    """The bytes between the length and the check."""
     seed: int
     """The seed under which the check was right."""
 
-    def __init__(self, kind: bytes, body: bytes, seed: int) -> None:  # by hand: there is one for each frame
+    def __init__(
+        self, kind: bytes, body: bytes, seed: int
+    ) -> None:  # written out for speed: there is one for each frame
         _put(self, "kind", kind)
         _put(self, "body", body)
         _put(self, "seed", seed)
@@ -106,16 +111,16 @@ def encode(kind: bytes, body: bytes, seed: int) -> bytes:
     if len(body) < LONG:
         covered = head + body
         return START + covered + check_text(covered, seed) + b"\n"
-    return b"".join((START, head, body, check_text(body, crc32(head, seed)), b"\n"))  # copied just once
+    return b"".join((START, head, body, check_text(body, crc32(head, seed)), b"\n"))  # copied only once
 
 
 def overhead(body_length: int) -> int:
-    """Bytes around a body of that length."""
+    """The number of bytes around a body of that length."""
     return 3 + len(digits.counted(body_length)) + limits.CHECK_SIZE
 
 
 def data_body_room(frame: int) -> int:
-    """Characters of payload in a data frame of at most ``frame`` bytes (sequence, acknowledgement and frame off)."""
+    """The characters of payload in a data frame of at most ``frame`` bytes, without sequence and acknowledgement."""
     return frame - overhead(frame) - 4
 
 
@@ -123,13 +128,13 @@ def data_body_room(frame: int) -> int:
 
 
 class Data(Record):
-    """A piece of a lane."""
+    """The body of a data frame."""
 
     lane: Lane
     seq: int
-    """Modulo 4096."""
+    """Its sequence number, modulo 4096."""
     ack: int
-    """The next sequence number the speaker expects in the same lane, modulo 4096."""
+    """The next sequence number that the speaker expects in the same lane, modulo 4096."""
     payload: bytes
 
     def __init__(self, lane: Lane, seq: int, ack: int, payload: bytes) -> None:
@@ -140,10 +145,12 @@ class Data(Record):
 
 
 def data_kind(lane: Lane, *, eight: bool = False, masked: bool = False) -> bytes:
+    """The kind of a data frame; base64 unless a form is named."""
     return _KIND_OF[lane, MASKED if masked else EIGHT if eight else BASE64]
 
 
 def data_body(seq: int, ack: int, data: bytes, *, eight: bool) -> bytes:
+    """The body of a data frame in the eight form or in base64."""
     text = payload.encode_eight(data) if eight else payload.encode_base64(data)
     return digits.fixed(seq) + digits.fixed(ack) + text
 
@@ -164,15 +171,15 @@ def second_check(data: bytes) -> bytes:
 
 
 def read_data(kind: bytes, body: bytes) -> Data | None:
-    """Read a data frame's body; None when its digits, its payload or its second check are wrong."""
+    """Read the body of a data frame; None if its digits, its payload or its second check are wrong."""
     lane, form = DATA_KINDS[kind]
     seq, ack = digits.read_fixed(body, 0), digits.read_fixed(body, 2)
     if seq < 0 or ack < 0:
         return None
     if form == MASKED:
-        at = 6 if kind == MENDED else 4
+        at = 6 if kind == REPAIRABLE else 4
         data = payload.decode_masked(body[at:])
-        if data is not None and kind == MENDED and body[4:6] != second_check(data):
+        if data is not None and kind == REPAIRABLE and body[4:6] != second_check(data):
             return None
     elif form == EIGHT:
         text = body[4:]
@@ -188,16 +195,16 @@ def read_data(kind: bytes, body: bytes) -> Data | None:
 
 
 class Ack(Record):
-    """What the speaker has received, in both lanes."""
+    """An acknowledgement: what the speaker has received in both lanes."""
 
     age: int
-    """Milliseconds between the newest frame's arrival and this acknowledgement, at most 1023."""
+    """Milliseconds between the arrival of the newest frame and this acknowledgement, at most 1023."""
     poll: int
-    """Number of the last poll received, 1..31; 0 before the first."""
+    """The number of the last poll received, 1..31; 0 before the first."""
     prompt: tuple[int, tuple[tuple[int, int], ...]]
-    """Prompt lane: (next expected sequence, ranges), each range (frames missing, frames received after them)."""
+    """Prompt lane: (next expected sequence number, ranges); a range is (frames missing, frames received after them)."""
     bulk: tuple[int, tuple[tuple[int, int], ...]]
-    """Bulk lane, likewise."""
+    """The same for the bulk lane."""
 
     def body(self) -> bytes:
         out = digits.counted(min(self.age, 1023)) + digits.counted(self.poll)
@@ -231,22 +238,22 @@ class Ack(Record):
 
 
 def short_ack_body(prompt: int, bulk: int | None) -> bytes:
-    """The body of a short acknowledgement: the next sequence number expected in each lane, six bits of it.
+    """The body of a short acknowledgement: six bits of the next expected sequence number of each lane.
 
-    :param bulk: None leaves the bulk lane out.
+    :param bulk: None omits the bulk lane.
     """
     numbers = (prompt,) if bulk is None else (prompt, bulk)
     return bytes(digits.ALPHABET[number % 64] for number in numbers)
 
 
 def read_short_ack(body: bytes) -> list[int] | None:
-    """The six bits of each lane told; None when it is malformed."""
+    """The six bits of each lane; None if the body is malformed."""
     numbers = [digits.ALPHABET.find(body[at : at + 1]) for at in range(len(body))]
     return numbers if 1 <= len(numbers) <= 2 and min(numbers) >= 0 else None
 
 
 def poll_body(number: int) -> bytes:
-    """A poll asks what has arrived of all that was sent before it; its number is 1..31 and counts round."""
+    """The body of a poll, which asks what has arrived of everything before it. Its number runs from 1 to 31 and wraps."""
     return digits.counted(number)
 
 
@@ -256,22 +263,22 @@ def read_poll(body: bytes) -> int | None:
 
 
 def probe_body(size: int) -> bytes:
-    """The body of a probe frame that is ``size`` bytes long, newline included: the alphabet over and over, so that
-    every bit is turned both ways."""
+    """The body of a probe frame of ``size`` bytes, newline included. It repeats the alphabet, so that every bit takes
+    both values."""
     body = size - overhead(size)
-    while overhead(body) + body < size:  # the length digits of the body may be fewer than those of the frame
+    while overhead(body) + body < size:  # the length of the body may have fewer digits than that of the frame
         body += 1
     return (digits.ALPHABET * (body // 64 + 1))[:body]
 
 
 def probe_text(size: int) -> bytes:
-    """A probe of that length as it stands on the line, from the kind on, without its check."""
+    """A probe of that length as it is on the line, from the kind on and without the check."""
     body = probe_body(size)
     return PROBE + digits.counted(len(body)) + body
 
 
 def probed_body(size: int) -> bytes:
-    """The answer to a probe: its length as it arrived."""
+    """The body of the answer to a probe: the length in which it arrived."""
     return digits.counted(size)
 
 
@@ -280,44 +287,41 @@ def read_probed(body: bytes) -> int:
 
 
 def try_body(group: int, tried: bytes) -> bytes:
-    """The body of a question whether the bytes of a group come through (:mod:`linesync.wire.framing.transparency`)."""
+    """The body of a try, which asks whether a group of bytes arrives (:mod:`linesync.wire.framing.transparency`)."""
     return digits.counted(group) + tried
 
 
 def tried_body(group: int) -> bytes:
-    """The answer: they do."""
+    """The body of the answer: the group arrived."""
     return digits.counted(group)
 
 
 def read_group(body: bytes) -> int:
-    """The group that a try or its answer is about, -1 when it is malformed."""
+    """The group of a try or of its answer; negative if the body is malformed."""
     return digits.read_counted(body, 0, 1)[0]
 
 
 class Hello(Record):
-    """Opens a session or takes one up again. Its check has seed 0, and it is at most 127 bytes long."""
+    """Opens a session or resumes one (section 4.1). Its check has seed 0, and its frame has at most 127 bytes."""
 
     oldest: int
-    """Oldest protocol version the speaker can speak."""
+    """The oldest protocol version that the speaker knows."""
     newest: int
-    """Newest one."""
+    """The newest one."""
     role: str
     """``c`` calls, ``l`` listens."""
     nonce: str
     """The speaker's session nonce, eight digits."""
     peer: str
-    """The listener's nonce as far as the speaker knows it, else empty."""
+    """The listener's nonce, empty if the speaker does not know it."""
     boot: str
-    """Identity of the speaker's process life, eight digits."""
+    """The boot id of the speaker's process, eight digits."""
     frame: int
-    """Longest frame the speaker can receive."""
+    """The longest frame that the speaker accepts, bytes."""
     credit: int
-    """Credit the speaker gives each new channel, bytes."""
+    """The credit that the speaker gives each new channel, bytes."""
     flags: str
-    """Letters: ``n`` takes frames inside frames, ``q`` takes the eight form, ``p`` calls its line a clean pipe,
-    ``m`` takes the masked form on a line that turns out to carry it, ``z`` takes compressed records, ``a`` takes short
-    acknowledgements. A
-    capital letter that the receiver does not know means that it must not go on."""
+    """Letters of :mod:`linesync.wire.framing.hello_flags`."""
 
     def body(self) -> bytes:
         numbers = b"".join(digits.counted(n) for n in (self.oldest, self.newest, self.frame, self.credit))
@@ -329,7 +333,7 @@ class Hello(Record):
         parts = body.split(b".")
         if len(parts) < 6:
             return None
-        role, nonce, peer, boot, flags, numbers = parts[:6]  # what a newer peer adds after these is left unread
+        role, nonce, peer, boot, flags, numbers = parts[:6]  # what a newer peer adds after these is ignored
         values, at = [], 0
         for _ in range(4):
             value, at = digits.read_counted(numbers, at)
@@ -354,8 +358,8 @@ class Hello(Record):
 
 
 def checks_out(covered: bytes | bytearray | memoryview, check: bytes | bytearray, seeds: tuple[int, ...]) -> int | None:
-    """The seed under which the check text is right, or None. The CRC is computed once: a seed changes the result of
-    an equally long text by a value of its own, but zlib is quicker than that algebra, so each seed is simply tried."""
+    """The seed under which the check is right, or None. One CRC would be enough for all seeds, because a seed changes the
+    CRC of texts of one length by a fixed value; but zlib is faster than that algebra, so each seed is tried."""
     for seed in seeds:
         if check_text(covered, seed) == check:
             return seed
@@ -363,11 +367,11 @@ def checks_out(covered: bytes | bytearray | memoryview, check: bytes | bytearray
 
 
 def crc(covered: bytes, seed: int) -> int:
-    """The check as a number, for tools."""
+    """The check as a number; for tools."""
     return crc32(covered, seed)
 
 
-# -- for people -------------------------------------------------------------------------------------------------------
+# -- description ------------------------------------------------------------------------------------------------------
 
 _NAMES = {
     HELLO: "hello",
@@ -385,7 +389,7 @@ _NAMES = {
 
 
 def describe(kind: bytes, body: bytes) -> str:
-    """One line for people about a frame; without a kind, about a text that stood compressed in one."""
+    """One line about a frame for people; without a kind, about a text from a compressed record."""
     if not kind:
         return f"says   {body.decode('ascii', 'replace')}"
     if kind in DATA_KINDS:

@@ -1,17 +1,16 @@
-"""Payload forms: how a frame's bytes stand on the line.
+"""Payload forms: how the bytes of a payload are written on the line (section 2.3 of docs/protocol.md).
 
-``base64`` (base64url without padding) passes any line that carries printable ASCII.
+``base64`` (base64url without padding) passes every line that carries printable ASCII.
 
-``eight`` sends bytes as they are and escapes only four: a newline would end the frame, a carriage return may be
-rewritten, the start character begins a frame, and the escape character itself. An escaped byte is ``=`` and two
-hexadecimal digits, as in quoted-printable text (RFC 2045, 6.7), which every library reads: one that is written in C does
-it three times as fast as anything that Python's own loops can do with shorter escapes, and on a clean pipe bytes cost
-less than the time to make them.
+``eight`` sends bytes unchanged and escapes only four: the newline, which would end the frame, the carriage return, which
+may be rewritten, the start character, which begins a frame, and the escape character itself. An escaped byte is ``=``
+and two hexadecimal digits, as in quoted-printable text (RFC 2045, 6.7). A library in C does this three times as fast as
+any loop in Python could with shorter escapes, and on a clean pipe bytes cost less than processor time.
 
-``masked`` is for lines on which every byte costs time, and some bytes come to harm: what the line harms is escaped too,
-and before that each 256 bytes are masked, with the one of 64 masks that leaves the fewest to escape. For random bytes
-and four to escape that is one in 250 instead of one in 64. (The idea of consistent overhead byte stuffing, Cheshire and
-Baker 1999: spend a digit to have no forbidden byte left.)
+``masked`` is for lines on which every byte costs time and some bytes are damaged. Those bytes are escaped too. Before
+that, each segment of 256 bytes is masked with the one of 64 masks that leaves the fewest bytes to escape. For random
+bytes and four bytes to escape, that is one byte in 250 instead of one in 64. (The idea is that of consistent overhead
+byte stuffing, Cheshire and Baker 1999.)
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .encoded import Encoded
 __all__ = [
     "ALWAYS",
     "SEGMENT",
-    "Escapes",
+    "MaskedForm",
     "decode_base64",
     "decode_eight",
     "decode_masked",
@@ -35,7 +34,7 @@ __all__ = [
 ]
 
 ALWAYS = b"}\n\r^"
-"""What the masked form always escapes; the escape character comes first, so that no escape is escaped again."""
+"""The bytes that the masked form always escapes. The escape character comes first, so no escape is escaped again."""
 
 SEGMENT = 256
 """Payload bytes under one mask."""
@@ -46,11 +45,12 @@ _PAD = (b"", None, b"==", b"=")
 
 
 def encode_base64(data: bytes) -> bytes:
+    """The base64 form."""
     return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
 def decode_base64(text: bytes) -> bytes | None:
-    """The bytes, or None when the text is no base64url."""
+    """The bytes of a base64 form; None if it is malformed."""
     pad = _PAD[len(text) & 3]
     if pad is None or text.translate(None, ALPHABET):
         return None
@@ -61,55 +61,56 @@ def decode_base64(text: bytes) -> bytes | None:
 
 
 def encode_eight(data: bytes) -> bytes:
+    """The eight form."""
     if isinstance(data, Encoded):
         return data.text
     return data.replace(b"=", b"=3D").replace(b"\n", b"=0A").replace(b"\r", b"=0D").replace(b"^", b"=5E")
 
 
 def decode_eight(text: bytes) -> bytes | None:
-    """The bytes, or None when something stands after a ``=`` that is no escape."""
+    """The bytes of an eight form; None if an escape is malformed."""
     if b"=" not in text:
         return text
     if b"\n" in text or b"\r" in text:
-        return None  # no sender writes them, and behind a = they would have a meaning of their own in such text
-    data = a2b_qp(text)  # leaves what is no escape as it is
+        return None  # no sender writes these, and quoted-printable text gives them a meaning behind a =
+    data = a2b_qp(text)  # leaves malformed escapes unchanged
     escapes = len(text) - len(text.replace(b"=", b""))
     return data if len(text) - len(data) == 2 * escapes else None
 
 
-_TURNED = [bytes((byte ^ 0x20,)) for byte in range(256)]  # bit 5 turned over
+_TURNED = [bytes((byte ^ 0x20,)) for byte in range(256)]  # with bit 5 inverted
 
 
 @cache
 def _mask(number: int) -> bytes:
-    """The translation of a mask; made when it is first used."""
+    """The translation table of a mask, made on first use."""
     return bytes(byte ^ number << 2 for byte in range(256))
 
 
-class Escapes:
-    """The masked form for one set of bytes to escape.
+class MaskedForm:
+    """Writes the masked form for one set of bytes to escape.
 
-    :param harmed: what the line harms, beyond those that are always escaped.
+    :param harmed: the bytes that the line damages, beside those that are always escaped.
     """
 
     def __init__(self, harmed: bytes = b"") -> None:
         self.bytes = ALWAYS + bytes(byte for byte in sorted(set(harmed)) if byte not in ALWAYS)
-        """What is escaped, the escape character first."""
+        """The bytes that are escaped, the escape character first."""
         self._pairs = [(_TURNED[byte ^ 0x20], b"}" + _TURNED[byte]) for byte in self.bytes]
-        # A mask is a multiple of four, so that it takes a byte to any with the same two low bits: the 64 masks put
-        # each of those there once, and on average leave this many of 64 bytes to escape. The best is no worse.
+        # A mask is a multiple of four, so it maps a byte to one with the same two low bits. Over all 64 masks each of
+        # these 64 bytes appears once. So a mask leaves on average this many of 64 bytes to escape, the best one no more.
         self._worst = max(sum(byte & 3 == low for byte in self.bytes) for low in range(4))
 
     def room(self, text: int) -> int:
-        """Payload bytes whose masked form surely fits into ``text`` characters."""
+        """The number of payload bytes whose masked form always fits into ``text`` characters."""
         segments = -(-text // SEGMENT)
         return max((text - segments) * 64 // (64 + self._worst), 0)
 
     def encode(self, data: bytes, other: int = 0) -> bytes:
         """The masked form.
 
-        :param other: 0 takes the best mask of each segment, 1 the second best ...: a line that harms a certain row
-            of bytes is shown another row.
+        :param other: 0 takes the best mask for each segment, 1 the second best, and so on. A line that damages one
+            sequence of bytes gets another sequence.
         """
         out: list[bytes] = []
         for at in range(0, len(data), SEGMENT):
@@ -123,7 +124,7 @@ class Escapes:
         return text
 
     def _mask(self, segment: bytes, other: int) -> int:
-        """The number of the mask for a segment: text that needs no escapes is left readable."""
+        """The number of the mask for a segment. Text that needs no escapes stays readable."""
         if not other and len(segment.translate(None, self.bytes)) == len(segment):
             return 0
         counts = [0] * 256
@@ -136,13 +137,13 @@ class Escapes:
 
 
 def decode_masked(text: bytes) -> bytes | None:
-    """The bytes of a masked form, or None when a mask or an escape is malformed."""
+    """The bytes of a masked form; None if a mask or an escape is malformed."""
     if b"}" in text:
         head, *parts = text.split(b"}")
         out = [head]
         for part in parts:
             if not part:
-                return None  # the escape character was escaped as ``}]``
+                return None  # an escape character needs a byte behind it
             out += (_TURNED[part[0]], part[1:])
         text = b"".join(out)
     segments = []
@@ -156,6 +157,6 @@ def decode_masked(text: bytes) -> bytes | None:
 
 
 def raw_room(text_room: int, *, eight: bool) -> int:
-    """How many payload bytes go into a frame with ``text_room`` characters for them. In the ``eight`` form the text may
-    then be up to three times as long, which is why a receiver that takes that form holds as much."""
+    """The number of payload bytes for a frame with ``text_room`` characters of text. In the ``eight`` form the text may
+    become up to three times as long; a receiver that accepts that form has room for it."""
     return text_room if eight else text_room * 3 // 4

@@ -1,44 +1,47 @@
-"""Which bytes a line carries, found out by trying them: what it does not carry is escaped.
+"""The transparency of a line: which bytes it carries, found by trying them (section 7.1 of docs/protocol.md).
 
-1. *Read as they come*: the receiver has read seven bits so far, and without the control characters that such lines put
-   in. It is asked to take bytes as they come, which it refuses when it has seen the eighth bit set by the line.
-2. *Groups*: each of the groups of bytes that lines are known to harm is sent in a small frame of its own. What is
-   answered came through unharmed; what is not, three times, is escaped from now on.
-3. A line that harms most bytes above 127 has seven bits: payloads stay in base64, and the receiver reads as before.
+1. The receiver has read seven bits of each byte so far, and dropped the control characters that such lines insert. The
+   sender asks it to read eight bits. It does not answer if it has seen the line set the eighth bit.
+2. Lines are known to damage certain groups of bytes. The sender sends each group in a small frame of its own. An answer
+   shows that the group arrived unharmed. A group that stays unanswered three times is escaped from then on.
+3. A line that damages most bytes above 127 has seven bits: payloads stay in base64, and the receiver reads seven bits
+   again.
 
-The whole takes two round trips and 350 bytes. It belongs to the line: on another one it begins anew.
+All this takes two round trips and 350 bytes. The result belongs to the line: on another line the sender starts again.
 """
 
 from __future__ import annotations
 
 from ... import limits
-from .payload import Escapes
+from .payload import MaskedForm
 
-__all__ = ["AS_BEFORE", "AS_THEY_COME", "GROUPS", "Alphabet"]
+__all__ = ["GROUPS", "READ_EIGHT_BITS", "READ_SEVEN_BITS", "TransparencyProbe"]
 
 GROUPS = (
-    bytes((1, 2, 5, 6, 7, 8, 9, 11, 12, 14, 16, 20, 24, 25, 27, 29, 30, 31)),  # 1: controls that nobody looks at
-    bytes((0, 127)),  # 2: NUL and DEL, which old lines use as padding
-    bytes((19, 17)),  # 3: XOFF, and at once XON
-    bytes((3, 4, 15, 18, 21, 22, 23, 26, 28)),  # 4: what a tty takes for signals and editing
+    bytes(
+        (1, 2, 5, 6, 7, 8, 9, 11, 12, 14, 16, 20, 24, 25, 27, 29, 30, 31)
+    ),  # 1: controls without a special meaning to lines
+    bytes((0, 127)),  # 2: NUL and DEL, the padding of old lines
+    bytes((19, 17)),  # 3: XOFF, and XON immediately after it
+    bytes((3, 4, 15, 18, 21, 22, 23, 26, 28)),  # 4: the signal and editing characters of ttys
     bytes(byte for byte in range(128, 160) if byte not in (145, 147)),  # 5: controls with the eighth bit
     bytes((147, 145)),  # 6: XOFF and XON with the eighth bit
-    bytes(range(160, 255)),  # 7: without these the line has seven bits
-    bytes((255,)),  # 8: what a tty doubles, or marks parity errors with
+    bytes(range(160, 255)),  # 7: a line that damages these has seven bits
+    bytes((255,)),  # 8: the byte that ttys double or mark parity errors with
 )
-"""What is tried together, numbered from 1 (section 7.1 of docs/protocol.md)."""
+"""The groups of bytes that are tried together, numbered from 1."""
 
-AS_THEY_COME = 0
-"""Stands for a group: the receiver is asked to read bytes as they come."""
-AS_BEFORE = 31
-"""Likewise: it is told to read seven bits again."""
-_MOST = 7  # the group without which a line has seven bits
+READ_EIGHT_BITS = 0
+"""In place of a group: the receiver is asked to read eight bits."""
+READ_SEVEN_BITS = 31
+"""In place of a group: the receiver must read seven bits again."""
+_EIGHTH_BIT = 7  # the group without which a line has seven bits
 
 
-class Alphabet:
-    """The sender's side of it, for one direction of one line.
+class TransparencyProbe:
+    """The sender's side, for one direction of one line.
 
-    :param wanted: both ends have the masked form, and the line has a use for it.
+    :param wanted: both ends know the masked form, and the line is not a clean pipe.
     """
 
     def __init__(self, *, wanted: bool) -> None:
@@ -46,49 +49,50 @@ class Alphabet:
         self.begin()
 
     def begin(self) -> None:
-        """Another line, or a peer that reads anew: nothing is known of it."""
-        self.escapes: Escapes | None = None
-        """How to write the masked form, None for base64."""
+        """There is a new line, or the peer has one: nothing is known about it."""
+        self.escapes: MaskedForm | None = None
+        """How to write the masked form; None while payloads are in base64."""
         self.retry_at: float | None = None
-        """When what was tried last counts as unanswered, seconds."""
-        groups = [AS_THEY_COME, *range(1, len(GROUPS) + 1)]
+        """When the last try counts as unanswered, seconds; None if there is none."""
+        groups = [READ_EIGHT_BITS, *range(1, len(GROUPS) + 1)]
         self._tries = dict.fromkeys(groups, 0) if self._wanted else {}
-        """The groups that have no verdict yet, and how often each was tried."""
-        self._next = [AS_THEY_COME] if self._wanted else []  # to be tried now
+        """The groups without a result yet, and how often each was tried."""
+        self._next = [READ_EIGHT_BITS] if self._wanted else []  # groups to try now
         self._harmed: list[int] = []
 
     @property
     def waiting(self) -> bool:
-        """There is a group to try now."""
+        """A group is to be tried now."""
         return bool(self._next)
 
     def next_try(self, patience: float, now: float) -> tuple[int, bytes] | None:
-        """The next group to try, and its bytes; None for none.
+        """(the next group to try, its bytes), or None.
 
-        :param patience: seconds after which it counts as unanswered.
+        :param patience: seconds after which the try counts as unanswered.
         """
         if not self._next:
             return None
         group = self._next.pop(0)
         self.retry_at = now + patience
-        if group == AS_BEFORE:
+        if group == READ_SEVEN_BITS:
             self.retry_at = None
             return group, b""
         self._tries[group] += 1
         return group, GROUPS[group - 1] if group else b""
 
     def answered(self, group: int) -> None:
-        """The peer got this group; one that was not asked about says nothing."""
+        """The peer received this group unharmed. An answer without a question is ignored."""
         if group not in self._tries or not self._tries[group]:
             return
         del self._tries[group]
         if group in self._next:  # the answer was late
             self._next.remove(group)
-        if group == AS_THEY_COME:
+        if group == READ_EIGHT_BITS:
             self._next = list(self._tries)
-        self._judge()
+        self._choose_form()
 
     def handle_timer(self, now: float) -> None:
+        """Repeat the tries that stayed unanswered, or give them up."""
         if self.retry_at is None or now < self.retry_at:
             return
         self.retry_at = None
@@ -100,24 +104,24 @@ class Alphabet:
             else:
                 del self._tries[group]
                 self._harmed.append(group)
-        if AS_THEY_COME in self._harmed:
+        if READ_EIGHT_BITS in self._harmed:
             self._tries.clear()
-        self._judge()
+        self._choose_form()
 
-    def _judge(self) -> None:
-        """All groups have their verdict: choose the form."""
+    def _choose_form(self) -> None:
+        """Choose the form as soon as all groups have a result."""
         if self._tries:
             return
         self.retry_at = None
-        if AS_THEY_COME in self._harmed:
+        if READ_EIGHT_BITS in self._harmed:
             return
-        if _MOST in self._harmed:
-            self._next = [AS_BEFORE]
+        if _EIGHTH_BIT in self._harmed:
+            self._next = [READ_SEVEN_BITS]
         else:
-            self.escapes = Escapes(b"".join(GROUPS[group - 1] for group in self._harmed))
+            self.escapes = MaskedForm(b"".join(GROUPS[group - 1] for group in self._harmed))
 
-    def disappointed(self) -> None:
-        """The line has harmed what it was thought to carry: back to base64 for good."""
+    def revert_to_base64(self) -> None:
+        """The line damages bytes that it carried before: use base64 from now on."""
         self.escapes = None
-        self._next = [AS_BEFORE]
+        self._next = [READ_SEVEN_BITS]
         self._wanted = False

@@ -1,13 +1,13 @@
-"""How long a bulk frame should be: what the line carries, and what its errors leave worth sending.
+"""The length of bulk frames: the longest that the line carries, and the best one for its errors (section 7).
 
-1. A session starts at 127 bytes. The sender then sends probe frames of growing length; a length whose probe is answered
-   is agreed, a length that fails three times is not tried again in this session.
-2. A frame of n bytes with h bytes around it, on a line that loses a byte's worth of frame with probability p, carries
-   most when n is about the square root of h/p. p is measured: frames lost over bytes sent, with old ones fading.
-3. Where one wrong bit in a frame is put right by the receiver, a frame is lost when it has two: with a probability of
-   c times n squared, and n is best at the cube root of h/2c. c is measured likewise, over the squares.
+1. A session starts with 127 bytes. The sender then sends probe frames of increasing length. A length whose probe is
+   answered is agreed; a length that fails three times is not tried again in this session.
+2. Let a frame have n bytes, h of them overhead, and let p be the probability that an error hits a byte. Goodput is
+   greatest if n is about the square root of h/p. p is measured as frames lost per byte sent; old values fade.
+3. If the receiver repairs one wrong bit in a frame, two errors are needed to lose it. That has a probability of c times
+   n squared, and the best n is the cube root of h/2c. c is measured as frames lost per sum of the squared lengths.
 
-On a line that both ends know to be a clean pipe the receiver's announced length holds at once.
+On a clean pipe the length that the receiver announced is used immediately.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from math import sqrt
 
 from ... import limits
 
-__all__ = ["Sizing"]
+__all__ = ["FrameSizer"]
 
 _OVERHEAD = 16  # bytes around a payload
-_OVERHEAD_MENDED = 19  # in frames with a second check
-_FADE = 200_000  # bytes after which old losses count half
-_LEAST = 96
+_OVERHEAD_REPAIRABLE = 19  # the same in frames with a second check
+_FADE = 200_000  # bytes after which earlier losses count half
+_LEAST = 96  # bytes
 
 
-class Sizing:
-    """Chooses the length of bulk frames in one direction."""
+class FrameSizer:
+    """Chooses the length of bulk frames in one direction.
+
+    :param most: the longest frame that the receiver accepts, bytes.
+    :param probe: find out by probes what the line carries.
+    """
 
     def __init__(self, *, most: int, probe: bool) -> None:
         self.agreed = min(limits.BASIC_FRAME, most) if probe else most
-        """Longest frame that may be sent now."""
+        """The longest frame that may be sent at present, bytes."""
         self._steps = [size for size in limits.PROBE_SIZES if size <= most] if probe else []
         self._tries = 0
         self._pending = False
         self.retry_at: float | None = None
-        """When a probe counts as unanswered, seconds; None while none is under way."""
-        self.mended = False
-        """The receiver puts one wrong bit in a frame right."""
+        """When the present probe counts as unanswered, seconds; None if there is none."""
+        self.repaired = False
+        """The receiver repairs one wrong bit in a frame."""
         self._lost = 0.0
         self._sent = 1.0
         self._squares = 1.0
@@ -44,15 +48,19 @@ class Sizing:
     # -- probing ------------------------------------------------------------------------------------------------------
 
     def next_probe(self) -> int:
-        """Length of the probe to send now, 0 for none."""
+        """The length of the probe to send now, bytes; 0 for none."""
         return self._steps[0] if self._steps and not self._pending else 0
 
     def probe_sent(self, patience: float, now: float) -> None:
+        """A probe was sent.
+
+        :param patience: seconds after which it counts as unanswered.
+        """
         self._pending = True
         self.retry_at = now + patience
 
     def probe_answered(self, size: int) -> None:
-        """The peer got a probe of this length; a length that was not asked about says nothing."""
+        """The peer received a probe of this length. A length that was not probed is ignored."""
         if size not in self._steps:
             return
         self.agreed = max(self.agreed, size)
@@ -60,6 +68,7 @@ class Sizing:
         self._pending, self._tries, self.retry_at = False, 0, None
 
     def handle_timer(self, now: float) -> None:
+        """Give up a probe whose time is over."""
         if self.retry_at is not None and now >= self.retry_at:
             self._pending, self.retry_at = False, None
             self._tries += 1
@@ -69,7 +78,7 @@ class Sizing:
     # -- errors -------------------------------------------------------------------------------------------------------
 
     def sent(self, size: int) -> None:
-        """So many bytes of bulk frames went out."""
+        """A bulk frame of this size was sent."""
         self._sent += size
         self._squares += size * size
         if self._sent > _FADE:
@@ -83,11 +92,11 @@ class Sizing:
 
     @property
     def length(self) -> int:
-        """Frame length to use now, bytes."""
+        """The frame length to use now, bytes."""
         if self._lost < 2:
             return self.agreed
-        if self.mended:
-            best = (_OVERHEAD_MENDED * self._squares / (2 * self._lost)) ** (1 / 3)
+        if self.repaired:
+            best = (_OVERHEAD_REPAIRABLE * self._squares / (2 * self._lost)) ** (1 / 3)
         else:
             best = sqrt(_OVERHEAD * self._sent / self._lost)
         return max(_LEAST, min(self.agreed, int(best)))

@@ -1,12 +1,14 @@
-"""How two ends come to share a session, and notice when they no longer do.
+"""How two ends agree on a session, and notice when they no longer do (section 4.4 of docs/protocol.md).
 
-The transitions below are the whole of it; what is not in the table leaves the state as it is. A session is the pair of
-the two ends' nonces. A hello tells the speaker's nonce and, where it knows it, the listener's; whoever sees its own
-nonce come back knows that the other side lives now, and not in a recording.
+A session is the pair of the two ends' nonces. A hello names the speaker's nonce and, if the speaker knows it, the
+listener's. An end that sees its own nonce in a hello knows that the other end is alive now, and is not a recording.
 
-A new session never takes the place of a standing one on the strength of a hello alone, which may be a stale copy: we
-answer with an *offer*, a nonce made for it, and the old session ends when something that only a living peer can send
-comes back: a hello that names the offered nonce, or a frame whose check is keyed by it.
+A hello alone never replaces a session, because it may be a stale copy. The answer to it is an *offer*, with a nonce drawn
+for this purpose. The old session ends when something arrives that only a live peer can send: a hello that names the
+offered nonce, or a frame whose check is keyed with it.
+
+``TRANSITIONS`` is complete and drives the code: the next state and the action come from it, and the state changes
+nowhere else. An event that has no entry for the present state changes nothing.
 """
 
 from __future__ import annotations
@@ -20,122 +22,137 @@ from ..framing.frames import Hello
 
 __all__ = [
     "ANSWER",
-    "ECHO",
+    "COUNT_ECHO",
     "ESTABLISH",
+    "OFFER",
     "PROVE",
     "REFUSE",
+    "REPORT",
     "RESUME",
-    "THIRD",
     "TRANSITIONS",
     "Handshake",
-    "Local",
+    "LocalParameters",
 ]
 
 # states
 IDLE, OFFERED, STANDING = "idle", "offered", "standing"
-# what came: a hello ...
+
+# events
 FROM_SELF = "hello with our own nonce"
-NEW = "hello of an unknown session, naming no nonce"
+UNKNOWN = "hello of an unknown session, naming no nonce"
 STALE = "hello naming a nonce that is not ours"
 TO_US = "hello naming our nonce"
 TO_OFFER = "hello naming the nonce we offered"
 SAME = "hello of the standing session, naming our nonce"
-SAME_DEAF = "hello of the standing session, not naming our nonce"
+SAME_UNHEARD = "hello of the standing session, not naming our nonce"
+OTHER_STATION = "hello of another station"
+INCOMPATIBLE = "hello that we refuse"
 OFFER_FRAME = "frame keyed by the nonce we offered"
-# what to do
-ECHO, ANSWER, ESTABLISH, PROVE, RESUME, THIRD, REFUSE = (
-    "count an echo",
-    "answer with a hello",
-    "establish, then poll",
-    "send an acknowledgement",
-    "ask who knows this session",
-    "report a third talker",
-    "refuse",
-)
+ENDED = "end of the session"
+
+# actions
+COUNT_ECHO = "count an echo"
+OFFER = "offer a session"
+ANSWER = "answer with a hello"
+ESTABLISH = "establish, then poll"
+PROVE = "send an acknowledgement"
+RESUME = "ask who knows this session"
+REPORT = "report another station"
+REFUSE = "refuse"
+DRAW_NONCE = "draw another nonce"
 
 TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
-    (IDLE, FROM_SELF): (IDLE, ECHO),
-    (IDLE, NEW): (OFFERED, ANSWER),
+    (IDLE, FROM_SELF): (IDLE, COUNT_ECHO),
+    (IDLE, UNKNOWN): (OFFERED, OFFER),
     (IDLE, STALE): (IDLE, RESUME),
     (IDLE, TO_US): (STANDING, ESTABLISH),
-    (OFFERED, FROM_SELF): (OFFERED, ECHO),
-    (OFFERED, NEW): (OFFERED, ANSWER),
+    (IDLE, INCOMPATIBLE): (IDLE, REFUSE),
+    (OFFERED, FROM_SELF): (OFFERED, COUNT_ECHO),
+    (OFFERED, UNKNOWN): (OFFERED, OFFER),
     (OFFERED, STALE): (OFFERED, RESUME),
     (OFFERED, TO_US): (STANDING, ESTABLISH),
     (OFFERED, TO_OFFER): (STANDING, ESTABLISH),
     (OFFERED, OFFER_FRAME): (STANDING, ESTABLISH),
-    (STANDING, FROM_SELF): (STANDING, ECHO),
+    (OFFERED, INCOMPATIBLE): (OFFERED, REFUSE),
+    (STANDING, FROM_SELF): (STANDING, COUNT_ECHO),
     (STANDING, SAME): (STANDING, PROVE),
-    (STANDING, SAME_DEAF): (STANDING, ANSWER),
-    (STANDING, NEW): (STANDING, ANSWER),
-    (STANDING, STALE): (STANDING, ANSWER),
-    (STANDING, TO_US): (STANDING, THIRD),
+    (STANDING, SAME_UNHEARD): (STANDING, ANSWER),
+    (STANDING, UNKNOWN): (STANDING, OFFER),
+    (STANDING, STALE): (STANDING, OFFER),
+    (STANDING, TO_US): (STANDING, REPORT),
     (STANDING, TO_OFFER): (STANDING, ESTABLISH),
     (STANDING, OFFER_FRAME): (STANDING, ESTABLISH),
+    (STANDING, OTHER_STATION): (STANDING, REPORT),
+    (STANDING, INCOMPATIBLE): (STANDING, REFUSE),
+    (STANDING, ENDED): (IDLE, DRAW_NONCE),
 }
-"""(state, what came) to (next state, what to do)."""
+"""(state, event) to (next state, action)."""
+
+_DISPLACED_FOR = 10.0  # seconds in which a peer that lost this line to another one counts as another station
 
 
-class Local(Record):
-    """What an end says of itself in every hello."""
+class LocalParameters(Record):
+    """What an end announces about itself in every hello (section 4.1 of docs/protocol.md)."""
 
     role: str
-    """``c`` or ``l``."""
+    """``c`` calls, ``l`` listens."""
     boot: str
+    """The identity of this process's life, eight digits."""
     frame: int
+    """The longest frame that we accept, bytes."""
     credit: int
+    """The credit that we give each new channel, bytes."""
     flags: str
+    """Letters of :mod:`linesync.wire.framing.hello_flags`."""
 
 
 class Handshake:
-    """One end's part.
+    """The state of one end.
 
-    :param tokens: gives a fresh nonce of eight random digits each time.
+    :param tokens: gives a new nonce of eight random digits on each call.
     """
 
-    def __init__(self, local: Local, tokens: Callable[[], str]) -> None:
+    def __init__(self, local: LocalParameters, tokens: Callable[[], str]) -> None:
         self.local = local
         self._tokens = tokens
+        self.state = IDLE
         self.nonce = tokens()
+        """Our nonce in the standing session, or in the next one."""
         self.peer: Hello | None = None
-        """The peer of the standing session."""
-        self._offer: tuple[Hello, str] | None = None
-        self._displaced = ("", 0.0)
-
-    @property
-    def state(self) -> str:
-        if self.peer is not None:
-            return STANDING
-        return OFFERED if self._offer is not None else IDLE
+        """The hello of the peer of the standing session."""
+        self._offer: tuple[Hello, str] | None = None  # (the hello that we offered a session to, our nonce in it)
+        self._displaced = ("", 0.0)  # (boot id of the peer that lost this line to the present one, when)
 
     def announce(self, flag: str, on: bool) -> None:
-        """Say in our hellos from now on that we do something, or that we do not."""
+        """Include a flag in our hellos from now on, or leave it out."""
         local = self.local
         flags = local.flags.replace(flag, "") + (flag if on else "")
         if flags != local.flags:
-            self.local = Local(role=local.role, boot=local.boot, frame=local.frame, credit=local.credit, flags=flags)
+            self.local = local.but(flags=flags)
 
     def leads(self, peer: Hello) -> bool:
-        """Whether we ask and this peer answers, where one of the two must: the caller; of two alike, the greater
-        nonce."""
+        """Whether this end asks and the peer answers where one of the two must ask: the caller; between two ends with
+        the same role, the one with the greater nonce."""
         mine, theirs = self.local.role, peer.role
         return mine == "c" if mine != theirs else self.nonce > peer.nonce
 
     def _pairs(self) -> list[tuple[str, str]]:
-        """(our nonce, peer's nonce) of the standing and the offered session."""
+        """(our nonce, peer's nonce) of the standing and of the offered session."""
         pairs = [] if self.peer is None else [(self.nonce, self.peer.nonce)]
         if self._offer is not None:
             pairs.append((self._offer[1], self._offer[0].nonce))
         return pairs
 
     def inbound_seeds(self) -> tuple[int, ...]:
+        """The seeds of frames for us: of the standing session, then of the offer."""
         return tuple(session_seed(theirs, ours) for ours, theirs in self._pairs())
 
     def outbound_seeds(self) -> tuple[int, ...]:
+        """The seeds of our own frames, likewise."""
         return tuple(session_seed(ours, theirs) for ours, theirs in self._pairs())
 
     def hello(self, to: Hello | None = None) -> Hello:
-        """The hello to send now: an answer to ``to``, or our call."""
+        """The hello to send now: the answer to ``to``, or our call."""
         nonce, peer = self.nonce, self.peer.nonce if self.peer else ""
         if to is not None:
             peer = to.nonce
@@ -153,43 +170,66 @@ class Handshake:
             flags=self.local.flags,
         )
 
-    def received(self, hello: Hello, now: float, *, alive: bool, adopt: bool) -> str:
-        """Take a hello; say what to do.
+    # -- events -------------------------------------------------------------------------------------------------------
 
-        :param alive: the standing session was heard a short while ago.
-        :param adopt: a stale hello is to be taken as a new one (nobody knows its session).
+    def received(self, hello: Hello, now: float, *, alive: bool, adopt: bool) -> str:
+        """Take a hello.
+
+        :param alive: the standing session was heard a short time ago.
+        :param adopt: treat a stale hello as that of an unknown session, because no link has its session.
+        :returns: the action, which the caller completes; empty for none.
         """
-        what = self._classify(hello, now, alive=alive)
-        if what is None:
-            return THIRD
-        if self.refusal(hello):
-            return REFUSE
-        if what == STALE and adopt:
-            what = NEW
-        _, action = TRANSITIONS.get((self.state, what), (self.state, ""))
-        if action == ANSWER and what in (NEW, STALE):
-            self._make_offer(hello)
-        elif action == ESTABLISH:
-            self._establish(hello, now)
-        return action
+        event = self._classify(hello, now, alive=alive)
+        if event != OTHER_STATION and self.refusal(hello):
+            event = INCOMPATIBLE
+        elif event == STALE and adopt:
+            event = UNKNOWN
+        return self._step(event, hello, hello.peer, now)
 
     def frame_keyed(self, seed: int, now: float) -> bool:
-        """A frame whose check was right under ``seed`` came; True when that establishes the offered session."""
+        """A frame came whose check is right under ``seed``; True if that establishes the offered session."""
         if self._offer is None or seed != session_seed(self._offer[0].nonce, self._offer[1]):
             return False
         if self.peer is not None and seed == self.inbound_seeds()[0]:
             return False
-        self._establish(self._offer[0], now)
-        return True
+        return self._step(OFFER_FRAME, *self._offer, now) == ESTABLISH
 
     def end(self) -> None:
-        """The session is over; the next one has a nonce of its own."""
-        self.peer = None
+        """The standing session ended; the next one has another nonce."""
+        if self.peer is not None:
+            self._step(ENDED, self.peer, self.nonce, 0.0)
+
+    def _step(self, event: str, hello: Hello, nonce: str, now: float) -> str:
+        """Make the transition of an event. No other code changes the state.
+
+        :param nonce: our nonce in the session that this establishes.
+        :returns: the action, empty for none.
+        """
+        self.state, action = TRANSITIONS.get((self.state, event), (self.state, ""))
+        if action == OFFER:
+            self._make_offer(hello)
+        elif action == ESTABLISH:
+            self._establish(hello, nonce, now)
+        elif action == DRAW_NONCE:
+            self.peer = self._offer = None
+            self.nonce = self._tokens()
+        return action
+
+    def _make_offer(self, hello: Hello) -> None:
+        if self._offer is None or self._offer[0].nonce != hello.nonce:
+            self._offer = (hello, self._tokens() if self.peer is not None else self.nonce)
+
+    def _establish(self, hello: Hello, nonce: str, now: float) -> None:
+        if self.peer is not None and self.peer.boot != hello.boot:
+            self._displaced = (self.peer.boot, now)
+        self.nonce = nonce
+        self.peer = hello
         self._offer = None
-        self.nonce = self._tokens()
+
+    # -- hellos -------------------------------------------------------------------------------------------------------
 
     def refusal(self, hello: Hello) -> str:
-        """Why we cannot speak with this peer, as a sentence; empty when we can."""
+        """The reason why this end refuses a peer, a sentence; empty if it does not."""
         if hello.oldest > limits.VERSION or hello.newest < limits.OLDEST_VERSION:
             return (
                 f"the peer speaks protocol versions {hello.oldest} to {hello.newest}, this side"
@@ -198,46 +238,34 @@ class Handshake:
         unknown = [flag for flag in hello.flags if flag.isupper()]
         if unknown:
             return (
-                f"the peer (protocol version {hello.newest}) insists on {', '.join(unknown)}, which this side"
+                f"the peer (protocol version {hello.newest}) requires {', '.join(unknown)}, which this side"
                 f" (version {limits.VERSION}) does not know; update linesync here"
             )
         return ""
 
-    def _classify(self, hello: Hello, now: float, *, alive: bool) -> str | None:
+    def _classify(self, hello: Hello, now: float, *, alive: bool) -> str:
+        """The event of a hello: the first that fits, in the order of section 4.4."""
         offered = self._offer[1] if self._offer else ""
         if hello.nonce in (self.nonce, offered):
             return FROM_SELF
         if self.peer is not None and hello.nonce == self.peer.nonce:
-            return SAME if hello.peer == self.nonce else SAME_DEAF
+            return SAME if hello.peer == self.nonce else SAME_UNHEARD
         if offered and hello.peer == offered and self._offer and hello.nonce == self._offer[0].nonce:
             return TO_OFFER
-        if self.peer is None and hello.peer == self.nonce:
-            return TO_US
         if self.peer is None:
-            return STALE if hello.peer else NEW
+            if hello.peer == self.nonce:
+                return TO_US
+            return STALE if hello.peer else UNKNOWN
         if hello.peer == self.nonce and not alive:
-            self._offer = (hello, self.nonce)  # our call, answered by a peer that has begun a new life
-            return TO_OFFER
+            return TO_OFFER  # a peer with a new life answered our call
         second_caller = self.local.role == hello.role != self.peer.role
         if alive and (second_caller or self._was_displaced(hello, now)):
-            return None
+            return OTHER_STATION
         if hello.peer == self.nonce:
             return TO_US
-        return STALE if hello.peer else NEW
+        return STALE if hello.peer else UNKNOWN
 
     def _was_displaced(self, hello: Hello, now: float) -> bool:
-        """A peer that lost this line to another a moment ago wants it back: two talk on one line."""
+        """A peer that lost this line to another one a short time ago wants it back: two stations share the line."""
         boot, at = self._displaced
-        return hello.boot == boot and now - at < 10.0
-
-    def _make_offer(self, hello: Hello) -> None:
-        if self._offer is None or self._offer[0].nonce != hello.nonce:
-            self._offer = (hello, self._tokens() if self.peer is not None else self.nonce)
-
-    def _establish(self, hello: Hello, now: float) -> None:
-        if self.peer is not None and self.peer.boot != hello.boot:
-            self._displaced = (self.peer.boot, now)
-        if self._offer is not None and self._offer[0].nonce == hello.nonce:
-            self.nonce = self._offer[1]
-        self.peer = hello
-        self._offer = None
+        return hello.boot == boot and now - at < _DISPLACED_FOR

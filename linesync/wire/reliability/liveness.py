@@ -1,8 +1,8 @@
-"""Whether somebody is there: what was heard and said last, and what follows from it.
+"""Liveness: when each end was heard last, and what follows from it (sections 4.3, 4.6 and 4.7 of docs/protocol.md).
 
-Both ends of a session see to it that the other hears of them now and then, and that silence is noticed. Who calls on a
-shared line does more of it, because a listener may speak there only while somebody else does: it hears keepalives more
-often than it sends them, and a caller that hears nothing asks.
+Both ends of a session send a frame now and then and notice the silence of the other. On a shared line the caller does
+most of this work, because a listener may speak there only for a short time after a valid frame: a listener receives
+keepalives more often than it sends them, and only a caller that hears nothing polls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Liveness"]
 
 
 class Liveness:
-    """One end's reckoning, in monotonic seconds. It outlives lines and sessions.
+    """The state of one end, in monotonic seconds. It outlives lines and sessions.
 
     :param caller: this end calls.
     """
@@ -25,44 +25,44 @@ class Liveness:
     def __init__(self, *, caller: bool) -> None:
         self._caller = caller
         self.quiet = False
-        """The session that stands has no line on which its peer is heard."""
+        """There is a session, but its peer is not heard on any line."""
         self.heard_at = float("-inf")
-        """When the last frame of a session came; minus infinity before the first."""
+        """When the last frame of a session arrived; minus infinity before the first."""
         self.valid_at = float("-inf")
-        """The same, hellos and frames of other sessions included."""
+        """The same for any valid frame, including hellos and frames of other sessions."""
         self.spoke_at = float("-inf")
-        """When bytes were handed to the line last."""
+        """When bytes were last handed to the line."""
 
     def fall_quiet(self, now: float) -> LineQuiet:
-        """Nothing is heard any more."""
+        """The peer is no longer heard."""
         self.quiet = True
         return LineQuiet(max(now - self.heard_at, 0.0))
 
     def alive(self, now: float) -> bool:
-        """The peer was heard a short while ago."""
+        """The peer was heard a short time ago."""
         return now - self.heard_at < limits.SILENCE and not self.quiet
 
     def may_speak(self, line: LineState, now: float) -> bool:
-        """A caller always may; a listener on a shared line only while somebody there speaks the protocol."""
+        """A caller may always speak; a listener on a shared line only for a short time after a valid frame."""
         return self._caller or not line.shared or now - self.valid_at < line.patience(limits.SILENCE)
 
     def keepalive_at(self, line: LineState) -> float:
-        """When to say something, if there is nothing else to say."""
+        """When to send a keepalive, if nothing else is sent before."""
         if not line.shared:
             return self.spoke_at + limits.KEEPALIVE_PIPE
         return self.spoke_at + (limits.KEEPALIVE_CALLER if self._caller else limits.KEEPALIVE_LISTENER)
 
     def ask_at(self, line: LineState, unanswered_since: float | None) -> float | None:
-        """When an end that heard nothing asks; None where it has asked already, or only listens.
+        """When an end that hears nothing polls; None if it has polled already or only listens.
 
-        :param unanswered_since: when the first poll that has no answer yet was sent.
+        :param unanswered_since: when the first unanswered poll was sent, or None.
         """
         if unanswered_since is not None or (line.shared and not self._caller):
             return None
         return self.heard_at + (limits.POLL_IDLE if line.shared else 2 * limits.KEEPALIVE_PIPE)
 
     def quiet_at(self, line: LineState, unanswered_since: float | None) -> float | None:
-        """When the line counts as quiet, None while that cannot be said; the parameter is that of :meth:`ask_at`."""
+        """When the line becomes quiet; None if that is not known yet. The parameter is that of :meth:`ask_at`."""
         if line.shared and not self._caller:
             return self.heard_at + line.patience(limits.QUIET_LISTENER)
         if unanswered_since is None:

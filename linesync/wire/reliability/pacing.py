@@ -1,16 +1,16 @@
-"""How much may be handed to the line now, so that control never waits behind bytes that were already given away.
+"""Pacing: how many bytes may be handed to the line now, so that control frames never wait behind bytes that left already.
 
-1. The line is busy until what was handed over has left it at its byte rate; hand over only as much as keeps that moment
-   within ``AHEAD`` of now.
-2. The reckoning may be wrong: a slower line, a stuck XOFF, a busy adapter. Each acknowledgement tells when a frame
-   really arrived. The least delay of the last seconds between the reckoned departure and that is what the way costs.
-   The least one of a short span, which no waiting of the acknowledgement itself can shorten, tells how far the line is
-   behind the reckoning by now; when that is worth it, it is added to the busy time once.
-3. A line that falls behind in several spans on end runs slower than its name: we slow down by the least share that it
-   lost in one of them, and feel our way back. A single lag is a machine that was busy, or a kernel that printed, and
-   costs no more than its correction.
+1. The line is busy until all bytes that were handed over have left at its byte rate. Hand over only so many that this
+   moment stays within ``AHEAD`` of now.
+2. This estimate may be wrong: the line is slower, an XOFF is stuck, an adapter is busy. Each acknowledgement shows when a
+   frame really arrived. The least delay of the last seconds between estimated departure and arrival is the propagation
+   delay. The least delay of a short span, which a delay of the acknowledgement itself cannot reduce, shows how far the
+   line lags behind the estimate; if that is significant, it is added to the busy time once.
+3. A line that lags in several consecutive spans is slower than its nominal rate. We slow down by the least share of time
+   that it lost in one of these spans, and approach the nominal rate again slowly. A single lag comes from a busy machine
+   or a printing kernel and costs no more than its correction.
 
-Lines without a rate (sockets, pipes) are not paced; their back-pressure does it.
+Lines without a rate (sockets, pipes) are not paced; their back-pressure is enough. (Section 5.6 of docs/protocol.md.)
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from ... import limits
 
 __all__ = ["SLICE", "Pacer"]
 
-SLICE = 1 << 17  # bytes handed to a line without a rate at once
-_SLACK = 1e-6  # of a byte: float noise must not cost a whole one
-_BASE_LIFE = 10.0  # seconds after which the least delay is measured anew
-_SPAN = 0.4  # seconds that a judgement on the line's lag takes
-_SAMPLES = 2  # and acknowledgements: each may have waited for something else
-_WAIT = 6  # bytes that the start of an acknowledgement may be off
-_STALL = 0.08  # a lag beyond this within a span is a stop, not a slower line
+SLICE = 1 << 17  # bytes handed to a line without a rate in one go
+_SLACK = 1e-6  # of a byte: a rounding error must not cost a whole byte
+_BASE_LIFE = 10.0  # seconds after which the least delay is measured again
+_SPAN = 0.4  # seconds over which the lag is measured
+_SAMPLES = 2  # the fewest acknowledgements in a span: each may have been delayed by something else
+_WAIT = 6  # bytes by which the start of an acknowledgement may be wrong
+_STALL = 0.08  # seconds: a greater lag within a span is a stop, not a slower line
 _LEAST_PACE = 0.8  # of the nominal rate
-_STEADY = 2  # spans on end with a lag that make a slower line
-_REGAIN = 0.001  # of the rate, the first span without lag; twice as much each further one on end
-_REGAIN_MOST = 0.002
+_STEADY = 2  # consecutive spans with a lag that show a slower line
+_REGAIN = 0.001  # of the rate, regained after the first span without a lag, doubled after each further one
+_REGAIN_MOST = 0.002  # of the rate, the most that is regained after a span
 
 
 class Pacer:
-    """The reckoning of one line's outgoing direction."""
+    """The estimate for the outgoing direction of one line. Times are monotonic seconds.
+
+    :param rate: the nominal bytes a second, None for a line that is not paced.
+    """
 
     __slots__ = (
         "_base",
@@ -55,23 +58,23 @@ class Pacer:
 
     def __init__(self, rate: float | None) -> None:
         self.rate = rate
-        """Bytes a second by the line's name, None where it is not paced."""
+        """The nominal bytes a second, None if the line is not paced."""
         self.busy_until = 0.0
-        """When everything handed over will have left, by the reckoning; seconds."""
-        self._pace = 1.0  # what the line makes of its rate
-        self._base = inf  # least delay of the last 10 to 20 seconds
+        """The estimated time when all bytes that were handed over will have left."""
+        self._pace = 1.0  # the real rate of the line as a share of the nominal one
+        self._base = inf  # the least delay of the last 10 to 20 seconds
         self._base_next = inf
         self._base_since = 0.0
-        self._least = inf  # least delay of this span
+        self._least = inf  # the least delay of this span
         self._since = 0.0
         self._samples = 0
-        self._lagging = 0  # spans on end with a lag
-        self._least_share = 1.0  # of its time that the line lost in one of these
+        self._lagging = 0  # consecutive spans with a lag
+        self._least_share = 1.0  # the least share of its time that the line lost in one of these
         self._regain = _REGAIN
-        self._valid_from = -inf  # what was sent before this is on the far side of a correction
+        self._valid_from = -inf  # frames that were sent earlier precede the last correction
 
     def budget(self, now: float) -> int:
-        """Bytes that may be handed over now."""
+        """The number of bytes that may be handed over now."""
         if self.rate is None:
             return SLICE
         if self.busy_until <= now:
@@ -86,15 +89,17 @@ class Pacer:
             self.busy_until = max(self.busy_until, now) + size / (self.rate * self._pace)
 
     def next_time(self, now: float) -> float:
-        """When the next bytes should be handed over: with half of the lead used up, so that wake-ups are few, and not
-        before a whole byte fits."""
+        """When the next bytes should be handed over: when half of the lead is used up, so that there are few wake-ups, and
+        not before a whole byte fits."""
         if self.rate is None:
             return now
         return max(now, self.busy_until - min(limits.AHEAD / 2, max(limits.AHEAD - 1 / self.rate, 0.0)))
 
     def arrived(self, sent_at: float, delay: float, now: float) -> None:
-        """A frame reckoned to have left at ``sent_at`` was acknowledged after ``delay`` seconds, the time that the
-        acknowledgement took off."""
+        """A frame with the estimated departure ``sent_at`` arrived ``delay`` seconds later.
+
+        :param delay: from its acknowledgement, without the duration of that.
+        """
         if self.rate is None or sent_at <= self._valid_from:
             return
         if now - self._base_since > _BASE_LIFE:
@@ -108,6 +113,7 @@ class Pacer:
             self._least, self._since, self._samples = inf, now, 0
 
     def _judge(self, behind: float, now: float) -> None:
+        """Correct the estimate for a line that lags ``behind`` seconds."""
         assert self.rate is not None
         slack = max(limits.AHEAD_SLACK, _WAIT / self.rate)
         if behind < slack:

@@ -1,8 +1,8 @@
-"""How long to wait: the measured round trip and the probe timeout.
+"""The measured round trip and the probe timeout (section 5.5 of docs/protocol.md).
 
-The estimator is Jacobson's (RFC 6298). The probe timeout is for the tail of what was sent, where no later arrival can
-tell of a loss: when it runs out a poll asks what has arrived, and its answer, by order, tells what is lost. Nothing is
-ever sent again on a timer alone, so a slow line does not fill with copies.
+The estimator is that of RFC 6298. The probe timeout serves the last frames that were sent, behind which nothing arrives
+that could reveal their loss: when it expires, a poll asks what arrived, and the order of arrivals shows what was lost. No
+frame is ever repeated because of a timer alone, so a slow line does not fill with copies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["RoundTrip"]
 
 
 class RoundTrip:
-    """Round-trip times from the moment a frame's last byte leaves to its acknowledgement, the peer's own delay off."""
+    """The time from the departure of a frame's last byte to its acknowledgement, without the delay at the peer."""
 
     __slots__ = ("backoff", "least", "smoothed", "variation")
 
@@ -23,7 +23,7 @@ class RoundTrip:
         self.variation = 0.0
         self.least = limits.FIRST_RTT
         self.backoff = 0
-        """Polls in a row that were not answered."""
+        """Consecutive polls without an answer."""
 
     def measured(self, sample: float) -> None:
         """Take one measurement, seconds."""
@@ -37,11 +37,14 @@ class RoundTrip:
 
     @property
     def value(self) -> float:
-        """The smoothed round trip, or what is assumed before it is measured; seconds."""
+        """The smoothed round trip, or the assumed one before the first measurement; seconds."""
         return limits.FIRST_RTT if self.smoothed is None else self.smoothed
 
     def probe_timeout(self, ack_delay: float) -> float:
-        """How long after its departure an unacknowledged frame calls for a poll, seconds."""
+        """The time after which an unacknowledged frame causes a poll, seconds.
+
+        :param ack_delay: the most that the peer may delay an acknowledgement, seconds.
+        """
         if self.smoothed is None:
             base = 2 * limits.FIRST_RTT
         else:

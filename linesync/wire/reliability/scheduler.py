@@ -1,10 +1,10 @@
-"""What one end says next, and in which order: the frames that go through the outbox.
+"""The scheduler: which frame is sent next. It feeds the transmit queue in this order:
 
-1. The goodbye of a session that is over: its peer does not know that yet.
-2. Rate frames; while a rate is tried, nothing else.
+1. The goodbye of a session that is over, because its peer does not know that yet.
+2. Rate frames. While a rate is on trial, nothing else.
 3. Hellos, then our goodbye.
-4. While the line is quiet a poll at most, and else what the session has to say.
-5. A keepalive, where nothing was said for long.
+4. While the line is quiet, a poll at most; otherwise what the session has to send.
+5. A keepalive, if nothing was sent for long.
 """
 
 from __future__ import annotations
@@ -12,63 +12,82 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..framing import frames
+from ..framing.frames import Lane
 from ..framing.payload import encode_base64
 from ..line import Counters, LineState
-from .hello_timer import Calling
+from .hello_timer import HelloTimer
 from .liveness import Liveness
+from .pacing import SLICE
 from .session import Session
-from .transmit_queue import Outgoing
+from .transmit_queue import OutgoingFrame
 
-__all__ = ["Speaker", "Trace"]
+__all__ = ["Scheduler", "Trace"]
 
-_REASON = 60  # bytes of a reason that a goodbye tells
+_REASON = 60  # the most bytes of the reason in a goodbye
 
 Trace = Callable[[str, bytes, bytes, int], None]
 """Called with (``in`` or ``out``, kind, body, length on the line) for each frame."""
 
 
-def _outgoing(kind: bytes, body: bytes, seed: int) -> Outgoing:
-    return Outgoing(frames.encode(kind, body, seed), kind)
+def _outgoing(kind: bytes, body: bytes, seed: int) -> OutgoingFrame:
+    return OutgoingFrame(frames.encode(kind, body, seed), kind)
 
 
-class Speaker:
-    """The source of an :class:`~linesync.wire.reliability.transmit_queue.Outbox`; :meth:`turn` comes before each look into it.
+class Scheduler:
+    """The source of a :class:`~linesync.wire.reliability.transmit_queue.TransmitQueue`. Call :meth:`prepare` before each
+    use of the queue.
 
-    :param calling: has the hellos.
-    :param life: says when a keepalive is due.
+    :param hello_timer: holds the hellos to send.
+    :param liveness: says when a keepalive is due.
     """
 
-    __slots__ = ("_calling", "_counters", "_departs", "_life", "_line", "_now", "_session", "bye", "parting", "trace")
+    __slots__ = (
+        "_counters",
+        "_departs",
+        "_hello_timer",
+        "_line",
+        "_liveness",
+        "_now",
+        "_session",
+        "bye",
+        "parting",
+        "trace",
+    )
 
-    def __init__(self, calling: Calling, life: Liveness, counters: Counters) -> None:
-        self._calling = calling
-        self._life = life
+    def __init__(self, hello_timer: HelloTimer, liveness: Liveness, counters: Counters) -> None:
+        self._hello_timer = hello_timer
+        self._liveness = liveness
         self._counters = counters
         self.trace: Trace | None = None
         self.bye: bytes | None = None
-        """The body of the goodbye with which the session that stands is to end."""
-        self.parting: Outgoing | None = None
+        """The body of the goodbye that is to end the standing session."""
+        self.parting: OutgoingFrame | None = None
         """The goodbye of a session that is over already."""
         self._line: LineState | None = None
         self._session: Session | None = None
         self._now = 0.0
         self._departs = 0.0
 
-    def say_goodbye(self, reason: str) -> None:
-        """End the session that stands."""
+    def queue_goodbye(self, reason: str) -> None:
+        """End the standing session."""
         self.bye = encode_base64(reason.encode("utf-8", "replace")[:_REASON])
 
-    def part_from(self, session: Session, reason: str) -> None:
-        """This session is over; its peer is to hear why."""
+    def queue_parting(self, session: Session, reason: str) -> None:
+        """This session is over; tell its peer why."""
         self.parting = _outgoing(frames.BYE, encode_base64(reason.encode()[:_REASON]), session.seed_out)
 
-    def turn(self, line: LineState, session: Session | None, now: float) -> None:
-        """What is asked for from now on goes out on this line."""
+    @property
+    def has_greeting(self) -> bool:
+        """A hello or a goodbye waits to be sent."""
+        return bool(self._hello_timer.hellos) or self.bye is not None or self.parting is not None
+
+    def prepare(self, line: LineState, session: Session | None, now: float) -> None:
+        """The frames that are requested next go out on this line."""
         self._line, self._session, self._now = line, session, now
         self._departs = max(line.pacer.busy_until, now)
 
-    def next_control(self, inside: bool) -> Outgoing | None:
-        """The next frame that does not wait for bulk.
+    def next_control(self, inside: bool) -> OutgoingFrame | None:
+        """The next frame that does not wait for bulk frames.
 
         :param inside: it is to stand inside a bulk frame.
         """
@@ -78,45 +97,59 @@ class Speaker:
         if self.parting is not None:
             parting, self.parting = self.parting, None
             return parting
-        climbing = line.climbing
-        if climbing is not None:
-            hushed = climbing.hushed
-            body = climbing.next_frame() if session is not None and not (inside and hushed) else None
+        autobaud = line.autobaud
+        if autobaud is not None:
+            silent = autobaud.silent
+            body = autobaud.next_frame() if session is not None and not (inside and silent) else None
             if body is not None and session is not None:
                 return _outgoing(frames.RATE, body, session.seed_out)
-            if hushed:
+            if silent:
                 return None
-        if self._calling.hellos:
-            return _outgoing(frames.HELLO, self._calling.hellos.pop(0).body(), 0)
+        if self._hello_timer.hellos:
+            return _outgoing(frames.HELLO, self._hello_timer.hellos.pop(0).body(), 0)
         if session is None:
             return None
         if self.bye is not None:
             bye, self.bye = self.bye, None
             return _outgoing(frames.BYE, bye, session.seed_out)
-        if self._life.quiet:
+        if self._liveness.quiet:
             return session.next_poll()
         frame = session.next_control(inside, now, self._departs)
-        if frame is None and not inside and now >= self._life.keepalive_at(line):
-            self._life.spoke_at = now
+        if frame is None and not inside and now >= self._liveness.keepalive_at(line):
+            self._liveness.spoke_at = now
             frame = _outgoing(frames.KEEP, b"", session.seed_out)
         return frame
 
-    def next_bulk(self, inside: bool) -> Outgoing | None:
-        """The next frame that may wait; it stands in no other."""
+    def next_bulk(self, inside: bool) -> OutgoingFrame | None:
+        """The next frame that may wait. It never stands inside another frame."""
         line, session = self._line, self._session
-        if line is None or session is None or self._life.quiet or line.hushed:
+        if line is None or session is None or self._liveness.quiet or line.silent:
             return None
         return session.next_bulk(self._now, line.pacer)
 
-    def transmitted(self, outgoing: Outgoing, given: int) -> None:
-        """A frame's last byte was handed over, and so many bytes with it in this turn."""
+    def transmitted(self, outgoing: OutgoingFrame, given: int) -> None:
+        """The last byte of a frame was handed over, as the last of ``given`` bytes since :meth:`prepare`."""
         line, session = self._line, self._session
         self._counters.frames_out += 1
         rate = line.pacer.rate if line is not None else None
         leaves_at = self._departs + given / rate if rate else self._now
         if session is not None:
             session.transmitted(outgoing, leaves_at)
-        if outgoing.kind == frames.RATE and line is not None and line.climbing is not None:
-            line.climbing.sent(outgoing.body, leaves_at)
+        if outgoing.kind == frames.RATE and line is not None and line.autobaud is not None:
+            line.autobaud.sent(outgoing.body, leaves_at)
         if self.trace is not None:
             self.trace("out", outgoing.kind, outgoing.body, len(outgoing.data))
+
+    def take_prompt_data(self, session: Session, now: float) -> bytes:
+        """All prompt data that waits, as bytes for the line; only if :meth:`Session.prompt_alone`."""
+        out: list[bytes] = []
+        size = 0
+        mux = session.mux
+        while size < SLICE and mux.wants(Lane.PROMPT):
+            frame = session.next_prompt(now)
+            if frame is None:
+                break
+            out.append(frame)
+            size += len(frame)
+        self._counters.frames_out += len(out)
+        return out[0] if len(out) == 1 else b"".join(out)

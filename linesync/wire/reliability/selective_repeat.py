@@ -1,13 +1,13 @@
-"""Selective repeat: one lane's sender and receiver, apart from each other and from any clock but ``now``.
+"""Selective repeat: the sender and the receiver of one lane (sections 5.1 to 5.4 of docs/protocol.md).
 
-Sequence numbers are 12 bits on the line and unbounded integers in here. The receiver delivers in order, keeps what
-comes early, and reports the next number it expects with the ranges it holds past that: what lies between is asked for
-by being left out. The sender keeps every payload until it is acknowledged.
+Sequence numbers have 12 bits on the line and are unbounded integers here. The receiver delivers in order, keeps payloads
+that come early, and reports the next number that it expects together with the ranges that it holds beyond. The gaps
+between these are missing. The sender keeps every payload until it is acknowledged.
 
-Loss is decided by order, not by time, because a line does not reorder: every transmission, first or repeated, of
-either lane, takes the next number of one common *transmission count* when its last byte is handed over. Once something
-with a later count is known to have arrived, whatever has an earlier one and is not acknowledged is lost, repetitions
-included. Timers are for the tail alone (:mod:`linesync.wire.reliability.round_trip`). (After RACK, RFC 8985, without its time.)
+Order, not time, decides what is lost, because a line does not reorder frames. Each transmission of either lane, the
+first or a repetition, takes the next number of one common *transmission count* when its last byte is handed over. When a
+transmission is known to have arrived, all unacknowledged ones with a smaller count are lost, including repetitions. Only
+the last frames need timers (:mod:`linesync.wire.reliability.round_trip`). This is RACK (RFC 8985) without its clock.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from heapq import heappop, heappush
 
 from ... import limits
 
-__all__ = ["LaneReceiver", "LaneSender", "Sent"]
+__all__ = ["SelectiveRepeatReceiver", "SelectiveRepeatSender", "SentPayload"]
 
 _HALF = limits.SEQ_MOD // 2
 
 
 def nearest(wire: int, reference: int) -> int:
-    """The integer that reads ``wire`` modulo 4096 and lies nearest to ``reference``."""
+    """The integer nearest to ``reference`` that equals ``wire`` modulo 4096."""
     return reference + (wire - reference + _HALF) % limits.SEQ_MOD - _HALF
 
 
 def nearest_of_six_bits(wire: int, reference: int) -> int:
-    """Likewise modulo 64."""
+    """The same modulo 64."""
     return reference + (wire - reference + 32) % 64 - 32
 
 
-class Sent:
-    """One payload on its way."""
+class SentPayload:
+    """One payload that is not acknowledged yet."""
 
     __slots__ = ("count", "lost", "masked", "payload", "sent_at", "seq", "size", "times")
 
@@ -41,53 +41,60 @@ class Sent:
         self.seq = seq
         self.payload = payload
         self.count = -1
-        """Transmission count of its last transmission, -1 while that is not complete."""
+        """The transmission count of its last transmission, -1 until that is complete."""
         self.sent_at = 0.0
-        """When the last byte of that transmission leaves by the pacer's reckoning, seconds."""
+        """When the last byte of that transmission leaves, as the pacer computes it; seconds."""
         self.size = 0
-        """Bytes of that transmission on the line."""
+        """The length of that transmission on the line, bytes."""
         self.times = 0
+        """Completed transmissions."""
         self.masked = False
-        """That transmission was in the masked form."""
+        """The last transmission was in the masked form."""
         self.lost = False
+        """It waits to be repeated."""
 
 
-class LaneSender:
-    """Gives out payloads to send, first the lost ones, and keeps them until they are acknowledged."""
+class SelectiveRepeatSender:
+    """Numbers payloads, keeps them until they are acknowledged, and says which to repeat."""
 
     def __init__(self) -> None:
         self.next_seq = 0
+        """The number of the next new payload."""
         self.base = 0
+        """The number of the oldest unacknowledged payload."""
         self.bytes_in_flight = 0
-        """Payload bytes given out and not acknowledged."""
+        """Payload bytes that are not acknowledged."""
         self.repeated = 0
-        """Transmissions that were repetitions."""
-        self._out: dict[int, Sent] = {}
-        self._lost: list[int] = []  # heap of sequence numbers to repeat, oldest first
-        self._fresh: deque[Sent] = deque()  # outstanding in the order of their transmission count
+        """The number of repetitions."""
+        self._out: dict[int, SentPayload] = {}
+        self._lost: list[int] = []  # a heap of sequence numbers to repeat, the oldest first
+        self._fresh: deque[SentPayload] = deque()  # outstanding payloads in the order of their transmission counts
 
     @property
     def outstanding(self) -> bool:
+        """Some payload is not acknowledged."""
         return bool(self._out)
 
     @property
     def window_open(self) -> bool:
+        """A new payload may be sent."""
         return self.next_seq - self.base < limits.WINDOW_FRAMES
 
     @property
     def has_lost(self) -> bool:
+        """Some payload waits to be repeated."""
         return bool(self._lost)
 
-    def push(self, payload: bytes) -> Sent:
+    def push(self, payload: bytes) -> SentPayload:
         """Number a new payload."""
-        sent = Sent(self.next_seq, payload)
+        sent = SentPayload(self.next_seq, payload)
         self._out[self.next_seq] = sent
         self.next_seq += 1
         self.bytes_in_flight += len(payload)
         return sent
 
-    def next_lost(self) -> Sent | None:
-        """Take the oldest lost payload for repetition."""
+    def next_lost(self) -> SentPayload | None:
+        """Take the oldest lost payload, to repeat it."""
         while self._lost:
             sent = self._out.get(heappop(self._lost))
             if sent is not None and sent.lost:
@@ -96,37 +103,44 @@ class LaneSender:
                 return sent
         return None
 
-    def lose_again(self, sent: Sent) -> None:
-        """A payload taken for repetition cannot go now."""
+    def put_back(self, sent: SentPayload) -> None:
+        """A payload that was taken from :meth:`next_lost` cannot be sent now."""
         sent.lost = True
         self.repeated -= 1
         heappush(self._lost, sent.seq)
 
     def lose_all(self) -> None:
-        """Everything unacknowledged is lost, half sent or not: its line is gone."""
+        """Everything that is not acknowledged is lost, even if half sent: the line is gone."""
         self._fresh.clear()
         self._lost = []
         for seq, sent in self._out.items():
             sent.lost, sent.count = True, -1
             heappush(self._lost, seq)
 
-    def transmitted(self, sent: Sent, count: int, sent_at: float, size: int) -> None:
-        """The last byte of a transmission was handed over."""
+    def transmitted(self, sent: SentPayload, count: int, sent_at: float, size: int) -> None:
+        """The last byte of a transmission was handed over.
+
+        :param count: its transmission count.
+        :param sent_at: when the byte leaves the line, seconds.
+        :param size: the length of the transmission, bytes.
+        """
         if sent.seq not in self._out:
-            return  # acknowledged meanwhile: an earlier transmission had arrived after all
+            return  # acknowledged in the meantime: an earlier transmission had arrived
         sent.count, sent.sent_at, sent.size = count, sent_at, size
         sent.times += 1
         self._fresh.append(sent)
 
-    def acknowledged(self, expected: int, ranges: tuple[tuple[int, int], ...]) -> list[Sent] | None:
-        """Take an acknowledgement (wire numbers).
+    def acknowledged(self, expected: int, ranges: tuple[tuple[int, int], ...]) -> list[SentPayload] | None:
+        """Take an acknowledgement.
 
-        :returns: the payloads newly acknowledged, in no order; None when it claims what was never sent.
+        :param expected: the next sequence number that the peer expects, modulo 4096.
+        :param ranges: (payloads missing, payloads received after them), from there on.
+        :returns: the newly acknowledged payloads in any order; None if it acknowledges payloads that were never sent.
         """
         upto = nearest(expected, self.base)
         if upto > self.next_seq:
             return None
-        new: list[Sent] = []
+        new: list[SentPayload] = []
         while self.base < upto:
             self._settle(self.base, new)
             self.base += 1
@@ -139,23 +153,24 @@ class LaneSender:
                 self._settle(seq, new)
         return new
 
-    def acknowledged_shortly(self, six_bits: int) -> list[Sent] | None:
-        """Take the next number that the peer expects, modulo 64. Where more than 31 are in flight that may be read as less
-        than it says, never as more: what the peer expects is not below what it has acknowledged before."""
+    def acknowledged_shortly(self, six_bits: int) -> list[SentPayload] | None:
+        """Take a short acknowledgement: the next sequence number that the peer expects, modulo 64. With more than 31
+        payloads in flight this may acknowledge fewer payloads than the peer received, but never more, because the
+        expected number never decreases."""
         return self.acknowledged(nearest_of_six_bits(six_bits, self.base) % limits.SEQ_MOD, ())
 
-    def _settle(self, seq: int, new: list[Sent]) -> None:
+    def _settle(self, seq: int, new: list[SentPayload]) -> None:
         sent = self._out.pop(seq, None)
         if sent is not None:
             self.bytes_in_flight -= len(sent.payload)
             new.append(sent)
 
-    def lose_before(self, count: int) -> list[Sent]:
-        """Everything whose last transmission came before ``count`` and is still unacknowledged is lost.
+    def lose_before(self, count: int) -> list[SentPayload]:
+        """Every unacknowledged payload whose last transmission came before ``count`` is lost.
 
-        :returns: what is newly lost.
+        :returns: the newly lost payloads.
         """
-        lost: list[Sent] = []
+        lost: list[SentPayload] = []
         fresh = self._fresh
         while fresh and (fresh[0].count < count or fresh[0].seq not in self._out):
             sent = fresh.popleft()
@@ -167,29 +182,32 @@ class LaneSender:
         return lost
 
     def oldest_sent_at(self) -> float | None:
-        """When the oldest transmission that is neither acknowledged nor lost left, seconds."""
+        """When the oldest transmission left that is neither acknowledged nor lost, seconds; None if there is none."""
         fresh = self._fresh
         while fresh and fresh[0].seq not in self._out:
             fresh.popleft()
         return fresh[0].sent_at if fresh else None
 
 
-class LaneReceiver:
-    """Puts payloads back into order and knows what is missing."""
+class SelectiveRepeatReceiver:
+    """Delivers payloads in order and knows which are missing."""
 
     def __init__(self) -> None:
         self.expected = 0
+        """The number of the next payload to deliver."""
         self.duplicates = 0
         self._early: dict[int, bytes] = {}
 
     @property
     def has_gap(self) -> bool:
+        """A payload is missing before one that came."""
         return bool(self._early)
 
     def receive(self, wire_seq: int, payload: bytes) -> list[bytes] | None:
         """Take a payload.
 
-        :returns: the payloads now deliverable, in order; None when this one was a duplicate or outside the window.
+        :param wire_seq: its sequence number, modulo 4096.
+        :returns: the payloads that can be delivered now, in order; None if this one was a duplicate or outside the window.
         """
         seq = nearest(wire_seq, self.expected)
         if seq < self.expected or seq in self._early or seq >= self.expected + limits.WINDOW_FRAMES:
@@ -206,7 +224,7 @@ class LaneReceiver:
         return out
 
     def report(self) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """What an acknowledgement says: (next expected, modulo 4096; ranges of (missing, received) after it)."""
+        """The content of an acknowledgement: (next expected number modulo 4096, ranges of (missing, received) after it)."""
         ranges: list[tuple[int, int]] = []
         at, previous = self.expected, None
         for seq in sorted(self._early):

@@ -1,7 +1,7 @@
-"""One session: two lanes, what is owed to the peer, and what is asked of it.
+"""One session: its two lanes, the replies that it owes the peer, and the replies that it expects.
 
-The session makes frames and reads frames; when bytes go out is the outbox's and the pacer's matter, and whether the two
-ends still know each other is the handshake's.
+The session makes frames and reads frames. The transmit queue and the pacer decide when bytes are sent, and the handshake
+decides whether the session still stands.
 """
 
 from __future__ import annotations
@@ -9,98 +9,102 @@ from __future__ import annotations
 from ... import limits
 from ..channels.mux import Mux
 from ..events import Event, FrameFound
-from ..framing import frames
+from ..framing import frames, hello_flags
 from ..framing.frames import Ack, Hello, Lane
 from ..framing.payload import raw_room
-from ..framing.transparency import AS_BEFORE, AS_THEY_COME, Alphabet
-from .frame_size import Sizing
-from .handshake import Local
+from ..framing.transparency import READ_EIGHT_BITS, READ_SEVEN_BITS, TransparencyProbe
+from .frame_size import FrameSizer
+from .handshake import LocalParameters
 from .pacing import Pacer
 from .round_trip import RoundTrip
-from .selective_repeat import LaneReceiver, LaneSender, Sent
-from .transmit_queue import Outgoing
+from .selective_repeat import SelectiveRepeatReceiver, SelectiveRepeatSender, SentPayload
+from .transmit_queue import OutgoingFrame
 
 __all__ = ["Session"]
 
-_REPLIES = 12  # answers to probes and tries that wait to be sent
-_STUBBORN = 5  # transmissions of a payload after which the line is suspected of harming it
-_DISAPPOINTED = 40  # frames in the masked form lost on end after which the line does not carry it
-_FEW = 512  # bytes received that are not worth a full acknowledgement where one rides on data
+_REPLIES = 12  # the most answers to probes and tries that wait to be sent
+_STUBBORN = 5  # transmissions of a payload after which the line is assumed to damage it
+_MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
+_FEW = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
 
 
 class Session:
-    """State that lives from one establishment to the next.
+    """The state between one establishment and the next.
 
-    :param nonce: ours.
-    :param seeds: (of what we send, of what we receive).
-    :param rate: bytes a second that the line carries, None where it has no rate.
+    :param nonce: our nonce.
+    :param seeds: (of the frames that we send, of the frames that we receive).
+    :param rate: the bytes a second that the line carries, None for a line without a rate.
     """
 
     def __init__(
-        self, *, local: Local, nonce: str, peer: Hello, seeds: tuple[int, int], rate: float | None, now: float
+        self, *, local: LocalParameters, nonce: str, peer: Hello, seeds: tuple[int, int], rate: float | None, now: float
     ) -> None:
         self.nonce = nonce
         self.peer = peer
         self.seed_out, self.seed_in = seeds
-        clean = "p" in local.flags and "p" in peer.flags
-        self.eight = clean and "q" in peer.flags and "q" in local.flags
-        self.alphabet = Alphabet(wanted=not clean and "m" in peer.flags and "m" in local.flags)
-        self.as_they_come: bool | None = None
-        """How the peer wants its bytes read on this line: as they come, or seven bits; None where it has not said."""
+
+        def both(flag: str) -> bool:
+            return flag in local.flags and flag in peer.flags
+
+        clean = both(hello_flags.CLEAN_PIPE)
+        self.eight = clean and both(hello_flags.EIGHT_FORM)
+        self.transparency = TransparencyProbe(wanted=not clean and both(hello_flags.MASKED_FORM))
+        self.wants_eight_bits: bool | None = None
+        """The peer asked us to read eight bits of each byte on this line, or seven; None if it did not ask."""
         self.line_alters = False
-        """The line we hear the peer on sets the eighth bit."""
-        self.nest = "n" in peer.flags
+        """The line sets the eighth bit of bytes that we receive."""
+        self.nest = hello_flags.NESTING in peer.flags
         self.clean = clean
-        expand = "z" in local.flags
+        expand = hello_flags.COMPRESSION in local.flags
         self.mux = Mux(
             odd=nonce > peer.nonce,
             send_credit=peer.credit,
             receive_window=local.credit,
-            compress=expand and "z" in peer.flags and rate is not None,
+            compress=both(hello_flags.COMPRESSION) and rate is not None,
             expand=expand,
-            zstd="s" in local.flags and "s" in peer.flags,
+            zstd=both(hello_flags.ZSTANDARD),
             whole=rate is None,
         )
-        self.senders = {lane: LaneSender() for lane in Lane}
-        self.receivers = {lane: LaneReceiver() for lane in Lane}
+        self.senders = {lane: SelectiveRepeatSender() for lane in Lane}
+        self.receivers = {lane: SelectiveRepeatReceiver() for lane in Lane}
         most = max(int(rate * limits.BULK_TIME), limits.BASIC_FRAME) if rate else peer.frame
-        # Nothing is gained beyond our own longest frame, and four digits of length must hold an escaped one.
-        self.sizing = Sizing(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
+        # Longer frames than our own longest one gain nothing, and the four digits of the length must hold an escaped frame.
+        self.frame_sizer = FrameSizer(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
         self.round_trip = RoundTrip()
         self.broken = ""
-        """A sentence once the peer has done what no right peer does."""
+        """A protocol violation by the peer, as a sentence; empty if there was none."""
         self.unanswered_since: float | None = None
-        """When the first of the polls was sent that have no answer yet, seconds."""
-        self._count = 0  # transmissions completed
-        self._newest = -1  # greatest transmission count known to have arrived
-        self._ack_at: dict[Lane, float | None] = dict.fromkeys(Lane)
-        self._ack_bytes = 0
-        self._ack_sent = now
-        self._ack_short = "a" in peer.flags and "a" in local.flags
-        self._ack_whole = False  # the peer has to hear what is missing
-        self._newest_at = now
-        self._polled = 0  # the peer's last poll
+        """When the first unanswered poll was sent, seconds; None if there is none."""
+        self._count = 0  # completed transmissions
+        self._newest = -1  # the greatest transmission count that is known to have arrived
+        self._ack_at: dict[Lane, float | None] = dict.fromkeys(Lane)  # when an acknowledgement is due
+        self._ack_bytes = 0  # bytes received since the last full acknowledgement
+        self._ack_sent = now  # when that was sent
+        self._ack_short = both(hello_flags.SHORT_ACKS)
+        self._ack_whole = False  # the peer needs to know what is missing
+        self._newest_at = now  # when the last data frame or poll arrived
+        self._polled = 0  # the number of the peer's last poll
         self._answer_now = False
         self.poll_wanted = False
-        """A poll goes out as soon as the line takes it."""
+        """A poll is sent as soon as the line accepts it."""
         self._polling = False  # a poll is half sent
-        # Two ends that ask at the same moment again and again would meet on a two-wire line, each time.
+        # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
-        self._poll = (0, -1, 0.0)  # our last poll: number, transmission count, when it left
-        self._replies: list[Outgoing] = []
-        self._masked_lost = 0  # frames in that form lost since the last one that arrived
-        self._control_time = 0.0  # how long the longest control frame takes on the line, seconds
-        self._data_went = False  # the last control frame was prompt data: an acknowledgement may go before the next
+        self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
+        self._replies: list[OutgoingFrame] = []
+        self._masked_lost = 0  # masked frames lost since the last one that arrived
+        self._control_time = 0.0  # the duration of the longest control frame, seconds
+        self._data_went = False  # the last control frame was prompt data: an acknowledgement may precede the next
 
     @property
     def form(self) -> str:
-        """The form in which payloads are sent now."""
-        return frames.MASKED if self.alphabet.escapes is not None else frames.EIGHT if self.eight else frames.BASE64
+        """The form in which payloads are sent at present."""
+        return frames.MASKED if self.transparency.escapes is not None else frames.EIGHT if self.eight else frames.BASE64
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     def receive(self, found: FrameFound, pacer: Pacer, now: float) -> list[Event]:
-        """Take a frame whose check was right in this session."""
+        """Take a frame whose check was right under this session's seed."""
         kind, body = found.frame.kind, found.frame.body
         self.unanswered_since = None
         self._control_time = limits.CONTROL_FRAME / pacer.rate if pacer.rate else 0.0
@@ -120,7 +124,7 @@ class Session:
         elif kind == frames.PROBE:
             self._reply(frames.PROBED, frames.probed_body(found.length))
         elif kind == frames.PROBED:
-            self.sizing.probe_answered(frames.read_probed(body))
+            self.frame_sizer.probe_answered(frames.read_probed(body))
         elif kind == frames.TRY:
             self._receive_try(frames.read_group(body))
         elif kind == frames.TRIED:
@@ -141,27 +145,27 @@ class Session:
         self._owe_ack(lane, length, pacer, now, urgent=payloads is None or receiver.has_gap or had_gap)
         for payload in payloads or ():
             if not self.mux.receive(lane, payload):
-                self.broken = "the peer broke the rules of a channel (its credit, its number or its records)"
+                self.broken = "the peer violated the rules of a channel (its credit, its number or its records)"
                 return
         self._settle(self.senders[lane].acknowledged(data.ack, ()), (lane,), pacer, now, age=None)
 
     def _receive_try(self, group: int) -> None:
-        if group in (AS_THEY_COME, AS_BEFORE):
-            if self.line_alters and group == AS_THEY_COME:
+        if group in (READ_EIGHT_BITS, READ_SEVEN_BITS):
+            if self.line_alters and group == READ_EIGHT_BITS:
                 return
-            self.as_they_come = group == AS_THEY_COME
-        if group != AS_BEFORE:
+            self.wants_eight_bits = group == READ_EIGHT_BITS
+        if group != READ_SEVEN_BITS:
             self._reply(frames.TRIED, frames.tried_body(group))
 
     def _receive_tried(self, group: int) -> None:
-        if group == AS_BEFORE:
-            self.alphabet.begin()  # the peer reads seven bits, on another line of its own
+        if group == READ_SEVEN_BITS:
+            self.transparency.begin()  # the peer has a new line and reads seven bits there
         else:
-            self.alphabet.answered(group)
-        self.sizing.mended = self.alphabet.escapes is not None
+            self.transparency.answered(group)
+        self.frame_sizer.repaired = self.transparency.escapes is not None
 
     def _reply(self, kind: bytes, body: bytes) -> None:
-        self._replies.append(Outgoing(frames.encode(kind, body, self.seed_out), kind))
+        self._replies.append(OutgoingFrame(frames.encode(kind, body, self.seed_out), kind))
         del self._replies[:-_REPLIES]
 
     def _owe_ack(self, lane: Lane, length: int, pacer: Pacer, now: float, *, urgent: bool) -> None:
@@ -169,7 +173,7 @@ class Session:
         self._ack_bytes += length
         if urgent:
             self._ack_whole = True
-            delay = max(0.0, self._ack_sent + 0.005 - now)  # a burst of early frames is one acknowledgement
+            delay = max(0.0, self._ack_sent + 0.005 - now)  # a burst of early frames gets one acknowledgement
         elif self._ack_bytes >= limits.ACK_EVERY:
             delay = 0.0
         elif lane is Lane.BULK and pacer.rate:
@@ -178,7 +182,7 @@ class Session:
         self._ack_at[lane] = now + delay if due is None else min(due, now + delay)
 
     def _receive_ack(self, ack: Ack, length: int, pacer: Pacer, now: float) -> None:
-        new: list[Sent] | None = []
+        new: list[SentPayload] | None = []
         for lane, (expected, ranges) in ((Lane.PROMPT, ack.prompt), (Lane.BULK, ack.bulk)):
             settled = self.senders[lane].acknowledged(expected, ranges)
             new = None if settled is None or new is None else new + settled
@@ -187,7 +191,7 @@ class Session:
             self.round_trip.backoff = 0
             self._poll = (number, -1, sent_at)
             if new is not None:
-                poll = Sent(-1, b"")
+                poll = SentPayload(-1, b"")
                 poll.count, poll.sent_at, poll.times = count, sent_at, 1
                 new.append(poll)
         on_its_way = length / pacer.rate if pacer.rate else 0.0
@@ -195,7 +199,7 @@ class Session:
 
     def _settle(
         self,
-        new: list[Sent] | None,
+        new: list[SentPayload] | None,
         lanes: tuple[Lane, ...],
         pacer: Pacer,
         now: float,
@@ -203,13 +207,14 @@ class Session:
         age: float | None,
         on_its_way: float = 0.0,
     ) -> None:
-        """Payloads were acknowledged: measure the round trip and see what is lost.
+        """Payloads were acknowledged: measure the round trip and find out what was lost.
 
-        :param age: the peer's own delay, seconds; None when it is not known.
-        :param on_its_way: how long the acknowledgement itself was on the line, seconds.
+        :param new: the payloads; None if the acknowledgement was invalid.
+        :param age: the delay that the peer added, seconds; None if it is not known.
+        :param on_its_way: the duration of the acknowledgement itself on the line, seconds.
         """
         if new is None:
-            self.broken = "the peer acknowledged what was never sent"
+            self.broken = "the peer acknowledged frames that were never sent"
             return
         if not new:
             return
@@ -218,7 +223,7 @@ class Session:
             return
         self.round_trip.backoff = 0
         is_newest, self._newest = newest.count > self._newest, max(newest.count, self._newest)
-        if age is not None and age < 1.0 and is_newest:  # the age is that of what arrived last
+        if age is not None and age < 1.0 and is_newest:  # the age is that of the newest arrival
             delay = now - age - newest.sent_at
             self.round_trip.measured(delay)
             pacer.arrived(newest.sent_at, delay - on_its_way, now)
@@ -227,20 +232,21 @@ class Session:
             self._masked_lost += sum(sent.masked for sent in lost)
             if lane is Lane.BULK:
                 for _ in lost:
-                    self.sizing.lost()
+                    self.frame_sizer.lost()
         if any(sent.masked for sent in new):
             self._masked_lost = 0
-        elif self._masked_lost >= _DISAPPOINTED:
+        elif self._masked_lost >= _MASKED_LOST_MOST:
             self._masked_lost = 0
-            self.alphabet.disappointed()
-            self.sizing.mended = False
+            self.transparency.revert_to_base64()
+            self.frame_sizer.repaired = False
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
-    def next_control(self, inside: bool, now: float, departs: float) -> Outgoing | None:
-        """The next frame that must not wait: the prompt lane, in turn with replies, acknowledgements and polls.
+    def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
+        """The next control frame: prompt data, in turn with replies, acknowledgements and polls.
 
-        :param departs: when what is handed over now begins to leave, seconds.
+        :param inside: it is to stand inside a bulk frame.
+        :param departs: when a frame that is handed over now begins to leave, seconds.
         """
         frame = None
         if not self._data_went:
@@ -252,7 +258,7 @@ class Session:
         if self._replies:
             return self._replies.pop(0)
         if self._answer_now or any(due is not None and due <= now for due in self._ack_at.values()):
-            return self._short_ack() or Outgoing(self._ack_frame(now, departs), frames.ACK)
+            return self._short_ack() or OutgoingFrame(self._ack_frame(now, departs), frames.ACK)
         if self.poll_wanted:
             return self.next_poll()
         if after_data:
@@ -261,10 +267,8 @@ class Session:
         return frame
 
     def prompt_alone(self, now: float) -> bool:
-        """On a clean pipe, there is nothing to say but prompt data, if that."""
-        if (
-            not self.clean or self._replies or self._answer_now or self.poll_wanted
-        ):  # on a clean one there are no probes
+        """This is a clean pipe, and nothing but prompt data can be due."""
+        if not self.clean or self._replies or self._answer_now or self.poll_wanted:  # a clean pipe needs no probes
             return False
         prompt, bulk = self._ack_at[Lane.PROMPT], self._ack_at[Lane.BULK]
         if (prompt is not None and prompt <= now) or (bulk is not None and bulk <= now):
@@ -273,57 +277,57 @@ class Session:
         return not bulk_waits and not self.senders[Lane.PROMPT].has_lost
 
     def next_prompt(self, now: float) -> bytes | None:
-        """Where :meth:`prompt_alone`: the next frame, given out as a whole; None for nothing."""
-        outgoing = self._next_data(Lane.PROMPT, self.sizing.agreed, False, now)
+        """The next prompt data frame as a whole, or None; only if :meth:`prompt_alone`."""
+        outgoing = self._next_data(Lane.PROMPT, self.frame_sizer.agreed, False, now)
         if outgoing is None:
             return None
         self.transmitted(outgoing, now)
         return outgoing.data
 
-    def _next_prompt(self, inside: bool, now: float) -> Outgoing | None:
-        length = self.sizing.agreed if self.clean and not inside else limits.CONTROL_FRAME
+    def _next_prompt(self, inside: bool, now: float) -> OutgoingFrame | None:
+        length = self.frame_sizer.agreed if self.clean and not inside else limits.CONTROL_FRAME
         return self._next_data(Lane.PROMPT, length, inside, now)
 
-    def next_poll(self) -> Outgoing | None:
-        """The poll that is wanted, if one is."""
+    def next_poll(self) -> OutgoingFrame | None:
+        """The poll, if one is wanted."""
         if not self.poll_wanted:
             return None
         self.poll_wanted, self._polling = False, True
         number = self._poll[0] % 31 + 1
         text = frames.encode(frames.POLL, frames.poll_body(number), self.seed_out)
-        return Outgoing(text, frames.POLL, poll=number)
+        return OutgoingFrame(text, frames.POLL, poll=number)
 
-    def next_bulk(self, now: float, pacer: Pacer) -> Outgoing | None:
-        """The next frame of the bulk lane, or a probe."""
-        tried = self.alphabet.next_try(2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
+    def next_bulk(self, now: float, pacer: Pacer) -> OutgoingFrame | None:
+        """The next frame of the bulk lane, a probe or a try."""
+        tried = self.transparency.next_try(2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
         if tried is not None:
-            return Outgoing(frames.encode(frames.TRY, frames.try_body(*tried), self.seed_out), frames.TRY)
-        size = self.sizing.next_probe()
+            return OutgoingFrame(frames.encode(frames.TRY, frames.try_body(*tried), self.seed_out), frames.TRY)
+        size = self.frame_sizer.next_probe()
         if size:
             length = size / pacer.rate if pacer.rate else 0.0
-            self.sizing.probe_sent(length + 2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
-            return Outgoing(frames.encode(frames.PROBE, frames.probe_body(size), self.seed_out), frames.PROBE)
+            self.frame_sizer.probe_sent(length + 2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
+            return OutgoingFrame(frames.encode(frames.PROBE, frames.probe_body(size), self.seed_out), frames.PROBE)
         sender = self.senders[Lane.BULK]
         if not sender.has_lost and sender.bytes_in_flight >= self._flight_room(pacer):
             return None
-        return self._next_data(Lane.BULK, self.sizing.length, False, now)
+        return self._next_data(Lane.BULK, self.frame_sizer.length, False, now)
 
     def _flight_room(self, pacer: Pacer) -> float:
-        """Bulk payload bytes that may be unacknowledged: two round trips' worth on a line with a rate, so that a line
-        that has stopped (an XOFF, a pulled cable) does not fill the machine's buffers beyond recall."""
+        """Bytes of bulk payload that may be unacknowledged. On a line with a rate that is about two round trips, so that a
+        stopped line (an XOFF, a pulled cable) does not fill the buffers of the machine."""
         if pacer.rate is None:
             return limits.WINDOW_BYTES
         wait = limits.ACK_DELAY_MAX + 0.1 + 2 * min(self.round_trip.value, 2.0)
-        return max(pacer.rate * wait, 4 * self.sizing.length)
+        return max(pacer.rate * wait, 4 * self.frame_sizer.length)
 
-    def _next_data(self, lane: Lane, length: int, inside: bool, now: float) -> Outgoing | None:
+    def _next_data(self, lane: Lane, length: int, inside: bool, now: float) -> OutgoingFrame | None:
         sender = self.senders[lane]
         if sender.has_lost:
             sent = sender.next_lost()
             if sent is not None:
                 outgoing = self._data_frame(lane, sender, sent, now)
                 if inside and len(outgoing.data) > limits.CONTROL_FRAME:
-                    sender.lose_again(sent)
+                    sender.put_back(sent)
                     return None
                 return outgoing
         if not self.mux.wants(lane) or not sender.window_open:
@@ -332,21 +336,21 @@ class Session:
         return self._data_frame(lane, sender, sender.push(payload), now) if payload else None
 
     def _payload_room(self, lane: Lane, length: int) -> int:
-        """Payload bytes for a data frame of so many bytes."""
+        """The payload bytes that fit into a data frame of ``length`` bytes."""
         text = frames.data_body_room(length)
-        if self.alphabet.escapes is None:
+        if self.transparency.escapes is None:
             room = raw_room(text, eight=self.eight)
-            # In the eight form every byte may need an escape, and a control frame must not grow.
+            # In the eight form every byte may need an escape, and a control frame must not become longer.
             return room // 3 if self.eight and length <= limits.CONTROL_FRAME else room
-        if lane is Lane.PROMPT:  # it must fit in base64, too, should it have to be sent again so
+        if lane is Lane.PROMPT:  # it must also fit in base64, in which it may be sent again
             return raw_room(text, eight=False)
-        return self.alphabet.escapes.room(text - 2)
+        return self.transparency.escapes.room(text - 2)
 
-    def _data_frame(self, lane: Lane, sender: LaneSender, sent: Sent, now: float) -> Outgoing:
+    def _data_frame(self, lane: Lane, sender: SelectiveRepeatSender, sent: SentPayload, now: float) -> OutgoingFrame:
         receiver = self.receivers[lane]
         numbers = sent.seq % limits.SEQ_MOD, receiver.expected % limits.SEQ_MOD
-        escapes = self.alphabet.escapes
-        # What is lost again and again may hold what the line harms: other masks, and base64 in between.
+        escapes = self.transparency.escapes
+        # A payload that is lost repeatedly may hold bytes that the line damages: use other masks, and base64 in between.
         sent.masked = escapes is not None and (sent.times < _STUBBORN or sent.times % 2 == 0)
         kind = frames.data_kind(lane, eight=self.eight, masked=sent.masked)
         if escapes is not None and sent.masked:
@@ -355,20 +359,20 @@ class Session:
         else:
             body = frames.data_body(*numbers, sent.payload, eight=self.eight)
         if not receiver.has_gap and self._measured_lately(now):
-            self._ack_at[lane] = None  # it rides on this frame
-        return Outgoing(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
+            self._ack_at[lane] = None  # this frame carries it
+        return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
 
     def _measured_lately(self, now: float) -> bool:
-        """The peer had a full acknowledgement a short while ago: what rides on data does not tell it how late we were,
-        and it learns from that how the line keeps up with its pacing; a few bytes teach it nothing."""
+        """The peer received a full acknowledgement a short time ago, or we received too few bytes since to matter. Only a
+        full acknowledgement tells the peer our delay, from which its pacer learns how fast the line is."""
         few = self._ack_bytes < _FEW
         time = self._control_time
         apart = max(limits.MEASURE, limits.MEASURE_COST_MOST * time)
         apart = max(apart, min(limits.MEASURE_COST * time, limits.MEASURE_MOST))
         return few or now - self._ack_sent < apart
 
-    def _short_ack(self) -> Outgoing | None:
-        """An acknowledgement of the next numbers alone, where there is little else to say."""
+    def _short_ack(self) -> OutgoingFrame | None:
+        """An acknowledgement of the next sequence numbers alone, if nothing else needs to be reported."""
         if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW:
             return None
         prompt, bulk = (self.receivers[lane] for lane in Lane)
@@ -377,7 +381,7 @@ class Session:
         both = self._ack_at[Lane.BULK] is not None
         self._ack_at = dict.fromkeys(Lane)
         body = frames.short_ack_body(prompt.expected, bulk.expected if both else None)
-        return Outgoing(frames.encode(frames.SHORT_ACK, body, self.seed_out), frames.SHORT_ACK)
+        return OutgoingFrame(frames.encode(frames.SHORT_ACK, body, self.seed_out), frames.SHORT_ACK)
 
     def _ack_frame(self, now: float, departs: float) -> bytes:
         self._answer_now = self._ack_whole = False
@@ -392,8 +396,8 @@ class Session:
         )
         return frames.encode(frames.ACK, ack.body(), self.seed_out)
 
-    def transmitted(self, outgoing: Outgoing, leaves_at: float) -> None:
-        """A frame's last byte was handed over and leaves at that time."""
+    def transmitted(self, outgoing: OutgoingFrame, leaves_at: float) -> None:
+        """The last byte of a frame was handed over and leaves the line at that time."""
         self._count += 1
         if outgoing.poll:
             self._polling = False
@@ -404,20 +408,26 @@ class Session:
             size = len(outgoing.data)
             outgoing.sender.transmitted(outgoing.sent, self._count, leaves_at, size)
             if outgoing.kind in frames.BULK_KINDS:
-                self.sizing.sent(size)
+                self.frame_sizer.sent(size)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     @property
     def outstanding(self) -> bool:
-        """Something sent is not acknowledged yet."""
+        """Some sent payload is not acknowledged yet."""
         return any(sender.outstanding for sender in self.senders.values())
 
     def has_work(self, now: float, pacer: Pacer) -> bool:
-        """There is a frame to send now."""
+        """A frame can be sent now."""
         if pacer.rate is None and self.prompt_alone(now):
             return self.mux.wants(Lane.PROMPT) and self.senders[Lane.PROMPT].window_open
-        if self._replies or self._answer_now or self.poll_wanted or self.alphabet.waiting or self.sizing.next_probe():
+        if (
+            self._replies
+            or self._answer_now
+            or self.poll_wanted
+            or self.transparency.waiting
+            or self.frame_sizer.next_probe()
+        ):
             return True
         if any(due is not None and due <= now for due in self._ack_at.values()):
             return True
@@ -430,26 +440,29 @@ class Session:
         return False
 
     def ask(self) -> None:
-        """Poll as soon as the line takes it."""
+        """Poll as soon as the line accepts it."""
         self.poll_wanted = True
 
     def peer_asks(self) -> None:
-        """The peer wants to know what has arrived."""
+        """The peer wants to know what arrived: send an acknowledgement."""
         self._answer_now = True
         self.unanswered_since = None
 
     def next_timer(self, now: float) -> float | None:
-        times = [due for due in self._ack_at.values() if due is not None and due > now]  # what is due is work
+        """The next deadline, or None."""
+        # Acknowledgements that are due already count as work.
+        times = [due for due in self._ack_at.values() if due is not None and due > now]
         poll_at = self._poll_at()
         if poll_at is not None:
             times.append(poll_at)
-        times += [at for at in (self.sizing.retry_at, self.alphabet.retry_at) if at is not None]
+        times += [at for at in (self.frame_sizer.retry_at, self.transparency.retry_at) if at is not None]
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> None:
-        self.sizing.handle_timer(now)
-        self.alphabet.handle_timer(now)
-        self.sizing.mended = self.alphabet.escapes is not None
+        """Do everything that is due."""
+        self.frame_sizer.handle_timer(now)
+        self.transparency.handle_timer(now)
+        self.frame_sizer.repaired = self.transparency.escapes is not None
         poll_at = self._poll_at()
         if poll_at is not None and now >= poll_at:
             if self._poll[1] >= 0:
@@ -457,7 +470,7 @@ class Session:
             self.poll_wanted = True
 
     def _poll_at(self) -> float | None:
-        """When the peer is to be asked what has arrived, None while there is nothing to ask for."""
+        """When to poll the peer, or None."""
         if self.poll_wanted or self._polling:
             return None
         _, count, polled_at = self._poll
@@ -470,15 +483,15 @@ class Session:
         return min(times, default=None)
 
     def line_changed(self) -> None:
-        """There is another line: what the earlier one carried says nothing of it."""
-        self.alphabet.begin()
-        self.sizing.mended = False
-        if self.as_they_come:
-            self._reply(frames.TRIED, frames.tried_body(AS_BEFORE))
-        self.as_they_come = None
+        """There is a new line: what is known about the old one does not hold for it."""
+        self.transparency.begin()
+        self.frame_sizer.repaired = False
+        if self.wants_eight_bits:
+            self._reply(frames.TRIED, frames.tried_body(READ_SEVEN_BITS))
+        self.wants_eight_bits = None
 
     def line_gone(self) -> None:
-        """The line was lost: what was in flight on it will not arrive. It is lost, not late."""
+        """The line was lost, and with it everything that was in flight."""
         for sender in self.senders.values():
             sender.lose_all()
         self._poll = (self._poll[0], -1, 0.0)

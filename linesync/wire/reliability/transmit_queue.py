@@ -1,8 +1,9 @@
-"""The order of bytes on the line: what is short and urgent may stand inside what is long.
+"""The transmit queue: the order of bytes on the line. A control frame may stand inside a bulk frame (section 3.3).
 
 Two frames can be half sent: a bulk frame, and a control frame that interrupts it. A control frame is never interrupted.
-Control goes first, but a flood of it does not keep bulk waiting for ever: after so many bytes of control on end bulk has
-a turn, no longer than a control frame, for which a prompt frame may have to wait anyhow.
+Control frames come first, but a flood of them cannot stop bulk frames: after eight control frames' worth of consecutive
+control bytes, bulk gets as many bytes as one control frame may have. So bulk gets at least one ninth of the line, and a
+control frame waits no longer than it may have to wait for another control frame.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from collections.abc import Callable
 
 from ... import limits
 from ..framing.digits import read_counted
-from .selective_repeat import LaneSender, Sent
+from .selective_repeat import SelectiveRepeatSender, SentPayload
 
-__all__ = ["Outbox", "Outgoing"]
+__all__ = ["OutgoingFrame", "TransmitQueue"]
 
-_HEAD = 6  # bytes in which the start, the kind and the length of any frame have been sent
-_FLOOD = 8 * limits.CONTROL_FRAME  # bytes of control on end after which bulk has a turn
+_HEAD = 6  # bytes after which the start, the kind and the length of any frame are complete
+_FLOOD = 8 * limits.CONTROL_FRAME  # consecutive control bytes after which bulk gets a share
 
 
-class Outgoing:
-    """One frame on its way out."""
+class OutgoingFrame:
+    """One frame to send."""
 
     __slots__ = ("at", "data", "kind", "poll", "sender", "sent")
 
@@ -29,62 +30,63 @@ class Outgoing:
         data: bytes,
         kind: bytes,
         *,
-        sender: LaneSender | None = None,
-        sent: Sent | None = None,
+        sender: SelectiveRepeatSender | None = None,
+        sent: SentPayload | None = None,
         poll: int = 0,
     ) -> None:
         self.data = data
         self.at = 0
-        """How much of it was handed over."""
+        """The bytes of it that were handed over."""
         self.kind = kind
         self.sender = sender
         self.sent = sent
-        """With ``sender``: the payload it carries."""
+        """With ``sender``: the payload that it carries."""
         self.poll = poll
-        """The number of a poll."""
+        """The number of a poll, 0 for other frames."""
 
     @property
     def body(self) -> bytes:
-        """What stands between its length and its check."""
+        """The bytes between its length and its check."""
         length, at = read_counted(self.data, 2)
         return self.data[at : at + length]
 
     @property
     def may_be_interrupted(self) -> bool:
-        """Its length has been told, so that the receiver can go on after another frame; and more than its newline is
-        left, which would stand alone after that frame."""
+        """A control frame may begin here. The length was sent, so the receiver can continue afterwards; and more than the
+        newline is left, which should not stand alone behind another frame."""
         return _HEAD <= self.at < len(self.data) - 1
 
 
-Source = Callable[[bool], Outgoing | None]
+Source = Callable[[bool], OutgoingFrame | None]
 
 
-class Outbox:
-    """Gives out bytes, at most so many at a time.
+class TransmitQueue:
+    """Gives bytes to the line, a limited number at a time.
 
-    :param control: gives the next control frame; its argument says that a bulk frame is half sent, so that the frame
-        must be one that may stand inside it.
-    :param bulk: gives the next bulk frame.
-    :param done: is told when a frame's last byte was given out, with the count of bytes given out before it ended.
+    :param control: returns the next control frame. Its argument is true if a bulk frame is half sent: the frame must then
+        be one that may stand inside another.
+    :param bulk: returns the next bulk frame.
+    :param done: called after the last byte of a frame, with the number of bytes that this :meth:`take` has given so far.
     """
 
-    def __init__(self, control: Source, bulk: Source, done: Callable[[Outgoing, int], None]) -> None:
+    def __init__(self, control: Source, bulk: Source, done: Callable[[OutgoingFrame, int], None]) -> None:
         self._next_control = control
         self._next_bulk = bulk
         self._done = done
-        self._control: Outgoing | None = None
-        self._bulk: Outgoing | None = None
-        self._on_end = 0  # bytes of control since bulk had its turn
-        self._turn = 0  # bytes of bulk in the turn that it has
+        self._control: OutgoingFrame | None = None
+        self._bulk: OutgoingFrame | None = None
+        self._control_run = 0  # consecutive control bytes
+        self._bulk_share = 0  # bytes of bulk in its present share
         self.nest = False
-        """The peer takes frames inside frames."""
+        """The peer accepts frames inside frames."""
 
     def drop(self) -> None:
-        """Forget what is half sent: the line is gone, or its session."""
+        """Forget half-sent frames: the line or the session is gone."""
         self._control = self._bulk = None
 
     @property
     def half_sent(self) -> bool:
+        """A frame is half sent."""
         return self._control is not None or self._bulk is not None
 
     def take(self, budget: int) -> bytes:
@@ -100,9 +102,9 @@ class Outbox:
             given += len(piece)
             out.append(piece)
             if frame is self._control:
-                self._on_end += len(piece)
+                self._control_run += len(piece)
             else:
-                self._had_turn(len(piece), frame)
+                self._count_bulk(len(piece), frame)
             if frame.at == len(frame.data):
                 if frame is self._control:
                     self._control = None
@@ -111,30 +113,30 @@ class Outbox:
                 self._done(frame, given)
         return b"".join(out)
 
-    def _had_turn(self, size: int, frame: Outgoing) -> None:
-        """Bulk's turn after a flood lasts for a control frame's bytes, in however many pieces the line takes them."""
-        self._turn += size
-        flooded = self._on_end >= _FLOOD and self._turn < limits.CONTROL_FRAME and frame.at < len(frame.data)
+    def _count_bulk(self, size: int, frame: OutgoingFrame) -> None:
+        """Account for bulk bytes. Its share after a flood may be sent in several pieces."""
+        self._bulk_share += size
+        flooded = self._control_run >= _FLOOD and self._bulk_share < limits.CONTROL_FRAME and frame.at < len(frame.data)
         if frame.at > _HEAD and not flooded:
-            self._on_end = self._turn = 0
+            self._control_run = self._bulk_share = 0
 
-    def _most(self, frame: Outgoing) -> int:
-        """How many bytes of a frame go before the next look at what comes first."""
+    def _most(self, frame: OutgoingFrame) -> int:
+        """The number of bytes of a frame to send before choosing again."""
         if frame.at < _HEAD:
             return _HEAD - frame.at
-        if frame is self._bulk and self._on_end >= _FLOOD:
-            return max(limits.CONTROL_FRAME - self._turn, 1)
+        if frame is self._bulk and self._control_run >= _FLOOD:
+            return max(limits.CONTROL_FRAME - self._bulk_share, 1)
         return len(frame.data)
 
-    def _pick(self) -> Outgoing | None:
+    def _pick(self) -> OutgoingFrame | None:
         if self._control is not None:
             return self._control
-        if self._on_end >= _FLOOD:
+        if self._control_run >= _FLOOD:
             if self._bulk is None:
                 self._bulk = self._next_bulk(False)
             if self._bulk is not None:
                 return self._bulk
-            self._on_end = 0  # nothing waits for a turn
+            self._control_run = 0  # no bulk frame waits
         if self._bulk is None or (self.nest and self._bulk.may_be_interrupted):
             self._control = self._next_control(self._bulk is not None)
             if self._control is not None:

@@ -1,40 +1,40 @@
-"""Which rate is tried next, and how long one that failed is left alone."""
+"""The choice of the next rate, and the wait before a failed rate is tried again."""
 
 from __future__ import annotations
 
 from linesync import limits
-from linesync.wire.autobaud.candidates import Ladder
+from linesync.wire.autobaud.candidates import CandidateRates
 
 BASE, RATES = 115200, (230400, 460800, 921600)
 
 
-def ladder(*peer: int) -> Ladder:
-    made = Ladder(BASE, RATES)
+def candidates(*peer: int) -> CandidateRates:
+    made = CandidateRates(BASE, RATES)
     if peer:
         made.peer_takes(frozenset(peer))
     return made
 
 
 def test_the_next_rate_is_the_next_one_that_both_ports_take() -> None:
-    assert ladder().above(BASE) == 230400
-    assert ladder(460800, 4000000).above(BASE) == 460800
-    assert ladder(460800, 4000000).above(460800) is None
+    assert candidates().above(BASE) == 230400
+    assert candidates(460800, 4000000).above(BASE) == 460800
+    assert candidates(460800, 4000000).above(460800) is None
 
 
-def test_down_goes_by_what_both_take_and_ends_where_the_line_begins() -> None:
-    assert ladder(460800, 921600).below(921600) == 460800
-    assert ladder(460800, 921600).below(460800) == BASE
-    assert ladder().below(BASE) == BASE
+def test_the_next_slower_rate_is_one_that_both_take_and_at_last_the_first_rate() -> None:
+    assert candidates(460800, 921600).below(921600) == 460800
+    assert candidates(460800, 921600).below(460800) == BASE
+    assert candidates().below(BASE) == BASE
 
 
-def test_what_our_port_refused_is_not_tried_again() -> None:
-    made = ladder()
+def test_a_rate_that_our_port_refused_is_not_tried_again() -> None:
+    made = candidates()
     made.remove(230400)
     assert made.above(BASE) == 460800
 
 
-def test_a_rate_that_fails_again_is_left_alone_for_longer_each_time() -> None:
-    made, waits = ladder(), []
+def test_the_wait_before_another_try_grows_with_each_failure() -> None:
+    made, waits = candidates(), []
     for _ in range(9):
         made.failed(921600, 100.0)
         waits.append(made.not_before(921600) - 100.0)
@@ -45,15 +45,15 @@ def test_a_rate_that_fails_again_is_left_alone_for_longer_each_time() -> None:
     assert made.not_before(921600) < 0
 
 
-def test_a_refusal_counts_only_for_a_rate_that_the_peer_s_port_takes() -> None:
-    made = ladder(921600)
+def test_a_refusal_is_a_failure_only_if_the_port_of_the_peer_takes_the_rate() -> None:
+    made = candidates(921600)
     made.refused(460800, 5.0)
     made.refused(921600, 5.0)
     assert made.not_before(460800) < 0 < made.not_before(921600)
 
 
-def test_a_rate_is_to_blame_only_for_a_silence_that_ends_soon_after_it() -> None:
-    soon, late = ladder(), ladder()
+def test_a_rate_failed_only_if_the_peer_is_heard_again_soon() -> None:
+    soon, late = candidates(), candidates()
     for made, after in ((soon, limits.CLIMB_BLAME / 2), (late, limits.CLIMB_BLAME * 2)):
         made.blame(921600, 10.0)
         made.heard_again(10.0 + after)
@@ -62,8 +62,8 @@ def test_a_rate_is_to_blame_only_for_a_silence_that_ends_soon_after_it() -> None
     assert late.not_before(921600) < 0
 
 
-def test_a_new_session_begins_without_what_the_last_one_learned() -> None:
-    made = ladder(460800)
+def test_a_new_session_forgets_what_the_last_one_learned() -> None:
+    made = candidates(460800)
     made.failed(460800, 1.0)
     made.begin()
     assert made.above(BASE) == 230400

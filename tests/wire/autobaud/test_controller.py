@@ -1,4 +1,4 @@
-"""Two ends climb to a faster rate, fall back together, and are never lost between two: on virtual time."""
+"""Two ends change to a faster rate, go back together, and never lose each other; on virtual time."""
 
 from __future__ import annotations
 
@@ -12,31 +12,28 @@ from hypothesis import strategies as st
 from linesync import limits
 from linesync.testing.faults import Faults
 from linesync.testing.virtual_line import VirtualLine
-from linesync.wire.autobaud import states
-from linesync.wire.autobaud.controller import Climbing
-from linesync.wire.autobaud.rate_frames import RateFrame, rate_set, read_rate_set
-from linesync.wire.autobaud.states import TRANSITIONS
-from linesync.wire.events import RateStands, SessionUp
-from linesync.wire.framing import frames
+from linesync.wire.autobaud.controller import AutobaudController
+from linesync.wire.autobaud.rate_frames import RateFrame
+from linesync.wire.events import RateChanged, SessionUp
 from linesync.wire.framing.frames import Lane
 
 RATES = (230400, 460800, 921600)
 TOP = 921600
 
 
-def climbing_line(seed: int = 1, **options: object) -> VirtualLine:
-    """Two ends that begin at 115200 and may climb."""
+def autobaud_line(seed: int = 1, **options: object) -> VirtualLine:
+    """A line whose ends begin at 115200 bit/s and may change their rate."""
     return VirtualLine(seed, **{"takes": RATES, "local": {"flags": "nma"}, **options})  # type: ignore[arg-type]
 
 
 def bauds(line: VirtualLine) -> list[float]:
-    """What the two ports are set to."""
+    """The rates of the two ports."""
     assert line.rates is not None
     return [line.rates.baud["a"], line.rates.baud["b"]]
 
 
 def stand(line: VirtualLine) -> list[int | None]:
-    """The rates that the two links think stand."""
+    """The rates that the two links report."""
     return [end.link.baud for end in line.ends]
 
 
@@ -45,14 +42,14 @@ def at(line: VirtualLine, baud: int) -> Callable[[], bool]:
 
 
 def stays_at(line: VirtualLine, baud: int, seconds: float, *, within: float) -> None:
-    """Both come to this rate in time, and are at no other in the end."""
+    """Check that both ends reach this rate in time and stay there."""
     assert line.run_until(at(line, baud), within), line.transcript()
     line.run(seconds)
     assert line.run_until(at(line, baud), 1.0), line.transcript()
 
 
 def usable(line: VirtualLine, within: float, word: bytes) -> float:
-    """A message comes through each way, in a session that both have; how long that took."""
+    """Check that a message passes each way in a common session; the seconds that this takes."""
     begin = line.now
     for end, far in (line.ends, line.ends[::-1]):
         while True:
@@ -75,12 +72,12 @@ def same_session(line: VirtualLine) -> bool:
     return a is not None and b is not None and {a.nonce, a.peer.nonce} == {b.nonce, b.peer.nonce} and line.a.up
 
 
-class Meddler:
-    """Looks at each rate frame as it is handed to the line, and meddles with one of them."""
+class Interceptor:
+    """Watches the rate frames as they are handed to the line, and damages one of them or does something at that moment."""
 
     def __init__(self, line: VirtualLine, number: int, what: Callable[[VirtualLine, str], None] | None) -> None:
         self.seen: list[str] = []
-        """Who sent which step: ``a a`` is the caller's question."""
+        """End and step of each rate frame: ``a a`` is the question of the caller."""
         self.met = ""
         self._line = line
         self._number = number
@@ -104,81 +101,45 @@ class Meddler:
 
 
 def conversation() -> list[str]:
-    """The rate frames of a climb of two steps on a perfect line."""
-    line = climbing_line(takes=RATES[:2])
-    meddler = Meddler(line, 10_000, None)
+    """The rate frames of two rate changes on a perfect line."""
+    line = autobaud_line(takes=RATES[:2])
+    interceptor = Interceptor(line, 10_000, None)
     assert line.run_until(at(line, RATES[1]), 3), line.transcript()
     line.run(1)
-    return meddler.seen
+    return interceptor.seen
 
 
 CONVERSATION = conversation()
 
 
-# -- the frame --------------------------------------------------------------------------------------------------------
+# -- success ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_rate_frame_is_read_as_it_was_written() -> None:
-    for step in "aynhtrkbw":
-        for rate in limits.CLIMB_RATES:
-            frame = RateFrame(step=step, number=31, rate=rate, value=77)
-            assert RateFrame.read(frame.body()) == frame
-
-
-def test_a_test_frame_is_as_long_as_a_control_frame_may_be() -> None:
-    for rate in limits.CLIMB_RATES:
-        body = RateFrame(step="t", number=1, rate=rate, value=11).body()
-        assert len(frames.encode(frames.RATE, body, 0)) == limits.CONTROL_FRAME
-
-
-@given(st.binary(max_size=140))
-def test_no_body_is_too_strange_to_be_read(body: bytes) -> None:
-    found = RateFrame.read(body)
-    assert found is None or found.step in "aynhtrkbw"
-
-
-def test_a_set_of_rates_is_read_as_it_was_written() -> None:
-    for chosen in (frozenset(), frozenset(RATES), frozenset(limits.CLIMB_RATES)):
-        assert read_rate_set(rate_set(chosen)) == chosen
-
-
-def test_every_state_can_be_left_and_every_trial_ends_by_itself() -> None:
-    known = {state for state, _ in TRANSITIONS}
-    assert {state for state, _ in TRANSITIONS.values()} <= known
-    for state in known - {states.RESTING, states.CHANGING, states.RETURNING, states.FALLING}:
-        assert (state, states.LATE) in TRANSITIONS, f"{state} may last for ever"
-    for state in known - {states.FALLING}:
-        assert (state, states.LOST) in TRANSITIONS, f"{state} outlives its peer"
-
-
-# -- climbing ---------------------------------------------------------------------------------------------------------
-
-
-def test_both_ends_climb_to_the_best_rate_that_both_take() -> None:
-    line = climbing_line(takes=(*RATES, 1500000, 3000000), takes_b=(*RATES, 4000000))
+def test_both_ends_reach_the_fastest_rate_that_both_take() -> None:
+    line = autobaud_line(takes=(*RATES, 1500000, 3000000), takes_b=(*RATES, 4000000))
     line.establish()
     stays_at(line, TOP, 30, within=1.0)
     assert line.a.text == line.b.text == b"" and not line.a.link.counters.damaged
 
 
-def test_a_rate_that_one_port_does_not_take_is_left_out() -> None:
-    line = climbing_line(takes=(230400, 460800, 921600), takes_b=(230400, 921600))
+def test_a_rate_that_one_port_does_not_take_is_skipped() -> None:
+    line = autobaud_line(takes=(230400, 460800, 921600), takes_b=(230400, 921600))
     line.establish()
     stays_at(line, TOP, 1, within=1.0)
-    assert [event.baud for event in line.a.seen(RateStands)] == [230400, 921600]
+    assert [event.baud for event in line.a.seen(RateChanged)] == [230400, 921600]
 
 
-def test_an_end_that_was_not_told_to_climb_is_not_asked() -> None:
-    line = climbing_line(takes_b=())
-    meddler = Meddler(line, 10_000, None)
+def test_an_end_that_does_not_announce_rate_changes_is_not_asked() -> None:
+    line = autobaud_line(takes_b=())
+    interceptor = Interceptor(line, 10_000, None)
     line.establish()
     line.run(20)
-    assert bauds(line) == [115200, 115200] and meddler.seen == []
+    assert bauds(line) == [115200, 115200] and interceptor.seen == []
     assert "r" in line.a.link.local.flags and "r" not in line.b.link.local.flags
 
 
-def test_what_is_said_meanwhile_arrives_whole_and_in_order() -> None:
-    line = climbing_line(3)
+def test_data_sent_during_rate_changes_arrives_complete_and_in_order() -> None:
+    line = autobaud_line(3)
     line.establish()
     numbers = [end.link.mux.open(Lane.BULK, b"go") for end in line.ends]
     data = [random.Random(n).randbytes(60_000) for n in (1, 2)]
@@ -190,8 +151,8 @@ def test_what_is_said_meanwhile_arrives_whole_and_in_order() -> None:
     assert at(line, TOP)() and sum(end.link.session.senders[Lane.BULK].repeated for end in line.ends) <= 2  # type: ignore[union-attr]
 
 
-def test_data_flows_faster_at_the_faster_rate() -> None:
-    line = climbing_line()
+def test_data_flows_faster_at_a_faster_rate() -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     number, begin = line.a.link.mux.open(Lane.BULK, b"go"), line.now
@@ -202,19 +163,19 @@ def test_data_flows_faster_at_the_faster_rate() -> None:
     assert 300_000 / (line.now - begin) > 0.7 * TOP / 10 * 0.75, "base64 at 921600"
 
 
-def test_a_port_that_refuses_a_rate_after_all_stays_where_it_is() -> None:
-    line = climbing_line()
-    line.b.takes = (230400, 460800)  # what it said at its opening was too much
+def test_a_port_that_refuses_an_announced_rate_keeps_its_rate() -> None:
+    line = autobaud_line()
+    line.b.takes = (230400, 460800)  # it announced more when it was opened
     line.establish()
     stays_at(line, 460800, 5, within=3)
     usable(line, 1, b"still here")
 
 
-# -- refusing ---------------------------------------------------------------------------------------------------------
+# -- failure ----------------------------------------------------------------------------------------------------------
 
 
 def tries(line: VirtualLine, baud: int) -> list[tuple[float, float]]:
-    """(begin, end) of the times that the ports were at a rate that did not stand, one end at least."""
+    """(begin, end) of each time in which at least one port was at a rate, within 40 s."""
     found: list[tuple[float, float]] = []
     begin: float | None = None
     while line.now < 40:
@@ -228,33 +189,33 @@ def tries(line: VirtualLine, baud: int) -> list[tuple[float, float]]:
     return found
 
 
-def test_a_rate_that_the_line_does_not_carry_is_left_within_a_second() -> None:
-    line = climbing_line(most_baud=230400)
+def test_a_rate_that_the_line_does_not_carry_is_given_up_within_a_second() -> None:
+    line = autobaud_line(most_baud=230400)
     line.establish()
     found = tries(line, 460800)
     assert at(line, 230400)()
-    assert 1 <= len(found) <= 3, "after each failure it waits ten times as long"
+    assert 1 <= len(found) <= 3, "the wait does not grow tenfold with each failure"
     assert all(end - begin < 1.0 for begin, end in found), found
     usable(line, 0.5, b"fine")
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_rate_that_loses_half_of_its_frames_is_left_within_a_second(seed: int) -> None:
-    line = climbing_line(seed, noisy={500000: 7e-4})
+def test_a_rate_that_loses_half_of_its_frames_is_given_up_within_a_second(seed: int) -> None:
+    line = autobaud_line(seed, noisy={500000: 7e-4})
     line.establish()
     found = tries(line, 921600)
     assert at(line, 460800)(), line.transcript()
     assert found and all(end - begin < 1.0 for begin, end in found), found
 
 
-def test_a_few_errors_are_no_reason_to_stay_slow() -> None:
-    line = climbing_line(faults=Faults(ber=1e-5))
+def test_a_few_errors_do_not_prevent_a_faster_rate() -> None:
+    line = autobaud_line(faults=Faults(ber=1e-5))
     line.establish()
     stays_at(line, TOP, 20, within=3)
 
 
-def test_damage_that_becomes_much_worse_takes_both_down_together() -> None:
-    line = climbing_line()
+def test_both_ends_go_to_a_slower_rate_when_damage_becomes_much_worse() -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     number = line.a.link.mux.open(Lane.BULK, b"go")
@@ -267,34 +228,34 @@ def test_damage_that_becomes_much_worse_takes_both_down_together() -> None:
     usable(line, 2, b"better")
 
 
-# -- never lost -------------------------------------------------------------------------------------------------------
+# -- recovery ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", range(len(CONVERSATION)), ids=lambda n: f"{n} {CONVERSATION[n]}")
-def test_each_frame_of_the_conversation_may_be_lost(number: int) -> None:
-    line = climbing_line(number)
-    meddler = Meddler(line, number, None)
+def test_any_rate_frame_may_be_lost(number: int) -> None:
+    line = autobaud_line(number)
+    interceptor = Interceptor(line, number, None)
     line.establish()
-    line.run_until(lambda: bool(meddler.met), 5)
-    assert meddler.met
+    line.run_until(lambda: bool(interceptor.met), 5)
+    assert interceptor.met
     usable(line, 1.5, b"lost one")
     stays_at(line, TOP, 1, within=5)
     usable(line, 0.5, b"on top")
-    assert len(line.a.seen(SessionUp)) == 1, "the session stood all the while"
+    assert len(line.a.seen(SessionUp)) == 1, "the session was replaced"
 
 
 @pytest.mark.parametrize("seconds", [0.15, 1.2, 12.0])
 @pytest.mark.parametrize("number", range(0, len(CONVERSATION), 4), ids=lambda n: f"{n} {CONVERSATION[n]}")
-def test_the_line_may_be_cut_at_each_step(number: int, seconds: float) -> None:
-    line = climbing_line(number)
+def test_the_line_may_be_cut_at_any_step(number: int, seconds: float) -> None:
+    line = autobaud_line(number)
 
     def cut(line: VirtualLine, _: str) -> None:
         line.cable.pull(line.now)
         line.at(line.now + seconds, lambda: line.cable.plug(line.now))
 
-    meddler = Meddler(line, number, cut)
+    interceptor = Interceptor(line, number, cut)
     line.establish()
-    line.run_until(lambda: bool(meddler.met), 5)
+    line.run_until(lambda: bool(interceptor.met), 5)
     line.run(seconds + 0.001)
     usable(line, 2.5, b"back")
     stays_at(line, TOP, 1, within=30)
@@ -304,36 +265,36 @@ def test_the_line_may_be_cut_at_each_step(number: int, seconds: float) -> None:
 @pytest.mark.parametrize("pause", [0.0, 0.4, 2.0])
 @pytest.mark.parametrize("who", ["a", "b"])
 @pytest.mark.parametrize("number", range(0, len(CONVERSATION), 5), ids=lambda n: f"{n} {CONVERSATION[n]}")
-def test_either_end_may_restart_at_each_step(number: int, who: str, pause: float) -> None:
-    line = climbing_line(number)
+def test_either_end_may_restart_at_any_step(number: int, who: str, pause: float) -> None:
+    line = autobaud_line(number)
     again: list[float] = []
 
     def kill(line: VirtualLine, _: str) -> None:
         end = line.a if who == "a" else line.b
-        end.line_down()  # its port stays at the rate that it has
+        end.line_down()  # its port keeps its rate
         line.at(line.now + pause, lambda: (end.restart(), again.append(line.now)))
 
-    meddler = Meddler(line, number, kill)
+    interceptor = Interceptor(line, number, kill)
     line.establish()
-    assert line.run_until(lambda: bool(again), 8), meddler.seen
+    assert line.run_until(lambda: bool(again), 8), interceptor.seen
     usable(line, 4.0 if who == "a" else 10.5, b"again")
     stays_at(line, TOP, 1, within=30)
 
 
 @pytest.mark.parametrize("who", ["a", "b"])
-def test_a_new_end_meets_one_that_is_at_a_high_rate(who: str) -> None:
-    line = climbing_line()
+def test_a_restarted_end_reaches_a_peer_at_a_high_rate(who: str) -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     line.run(5)
     (line.a if who == "a" else line.b).restart()
     took = usable(line, 10.5, b"hello")
-    assert took < (1.5 if who == "a" else 10.5), "a caller that calls is heard soon; an idle one notices by its poll"
+    assert took < (1.5 if who == "a" else 10.5), f"reached after {took} s"
     stays_at(line, TOP, 1, within=10)
 
 
-def test_a_busy_end_notices_a_new_peer_soon() -> None:
-    line = climbing_line()
+def test_an_end_that_sends_notices_a_restarted_peer_soon() -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     line.run(5)
@@ -344,24 +305,24 @@ def test_a_busy_end_notices_a_new_peer_soon() -> None:
 
 
 @pytest.mark.parametrize("who", ["a", "b"])
-def test_one_end_that_is_alone_at_another_rate_heals(who: str) -> None:
-    line = climbing_line()
+def test_an_end_that_is_alone_at_another_rate_recovers(who: str) -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     assert line.rates is not None
     end = line.a if who == "a" else line.b
     line.run(3)
     end.line_down()
-    end.line_up()  # an adapter that was pulled begins anew; the other end knows nothing of it
+    end.line_up()  # as after pulling an adapter: its port has the first rate, and the other end does not know
     assert bauds(line)[who == "b"] == 115200
     line.ends[who == "a"].link.mux.send_message(0, b"are you there?")
     usable(line, 3.0, b"yes")
-    assert len(line.a.seen(SessionUp)) == 1, "the session went on"
+    assert len(line.a.seen(SessionUp)) == 1, "the session was replaced"
     stays_at(line, TOP, 1, within=30)
 
 
-def test_noise_on_an_idle_line_does_not_cost_the_rate() -> None:
-    line = climbing_line()
+def test_noise_on_an_idle_line_does_not_change_the_rate() -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     noise = random.Random(1)
@@ -369,11 +330,11 @@ def test_noise_on_an_idle_line_does_not_cost_the_rate() -> None:
         line.at(line.now + second + 0.5, lambda: line.inject("b", noise.randbytes(60)))
         line.at(line.now + second + 0.7, lambda: line.inject("a", noise.randbytes(60)))
     line.run(25)
-    assert at(line, TOP)() and len(line.a.seen(RateStands)) == 3
+    assert at(line, TOP)() and len(line.a.seen(RateChanged)) == 3
 
 
-def test_a_goodbye_brings_both_back_to_the_first_rate() -> None:
-    line = climbing_line()
+def test_a_goodbye_returns_both_ends_to_the_first_rate() -> None:
+    line = autobaud_line()
     line.establish()
     assert line.run_until(at(line, TOP), 2)
     assert line.a.link.session is not None
@@ -385,18 +346,19 @@ def test_a_goodbye_brings_both_back_to_the_first_rate() -> None:
     stays_at(line, TOP, 1, within=3)
 
 
-def test_a_slow_way_costs_a_try_no_more_than_its_round_trips() -> None:
-    line = climbing_line(faults=Faults(delay=0.1))
+def test_rate_changes_succeed_on_a_line_with_a_long_delay() -> None:
+    line = autobaud_line(faults=Faults(delay=0.1))
     line.establish()
     stays_at(line, TOP, 5, within=6)
 
 
-def test_two_callers_agree_who_asks() -> None:
-    line = climbing_line(local_b={"role": "c"})
+def test_two_callers_agree_on_a_leader() -> None:
+    line = autobaud_line(local_b={"role": "c"})
     line.establish()
     stays_at(line, TOP, 1, within=3)
 
 
+# The answer to a group of bytes came while the group waited to be tried again.
 @example(
     seed=0,
     ber=0.0,
@@ -408,7 +370,7 @@ def test_two_callers_agree_who_asks() -> None:
     replugs=[(2.25, "a")],
     port_time=0.03,
     printk=0.0,
-)  # a byte group's answer that came when it waited to be tried again
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 1 << 20),
@@ -422,7 +384,7 @@ def test_two_callers_agree_who_asks() -> None:
     port_time=st.sampled_from((0.001, 0.03)),
     printk=st.sampled_from((0.0, 2.0)),
 )
-def test_whatever_happens_they_meet_again(
+def test_the_two_ends_always_find_each_other_again(
     seed: int,
     ber: float,
     drop: float,
@@ -435,7 +397,7 @@ def test_whatever_happens_they_meet_again(
     printk: float,
 ) -> None:
     faults = Faults(ber=ber, drop=drop, cuts=tuple(cuts), printk=printk)
-    line = climbing_line(seed, faults=faults, most_baud=most, noisy=noisy)
+    line = autobaud_line(seed, faults=faults, most_baud=most, noisy=noisy)
     line.port_time = port_time
     for when, name in restarts:
         line.at(when, (line.a if name == "a" else line.b).restart)
@@ -448,10 +410,10 @@ def test_whatever_happens_they_meet_again(
     usable(line, 5, b"and still are")
 
 
-def test_the_machine_alone_never_wants_what_its_port_does_not_take() -> None:
+def test_a_controller_never_wants_a_rate_that_its_port_does_not_take() -> None:
     rng = random.Random(5)
     for _ in range(300):
-        end = Climbing(base=115200, rates=RATES)
+        end = AutobaudController(base=115200, rates=RATES)
         end.session_up(leads=rng.random() < 0.5, able=True, now=0.0)
         now = 0.0
         for _ in range(80):
@@ -468,7 +430,7 @@ def test_the_machine_alone_never_wants_what_its_port_does_not_take() -> None:
             elif choice == 5:
                 end.heard(now)
             elif end.wanted is not None:
-                end.given = end.wanted
-                end.changed(end.given, now)
-            assert end.wanted is None or end.wanted in (115200, *RATES)
-            assert end.baud in (115200, *RATES) and len(end._trial.waiting) <= 40
+                end.requested = end.wanted
+                end.changed(end.requested, now)
+            assert end.wanted is None or end.wanted in (115200, *RATES), "seed 5"
+            assert end.baud in (115200, *RATES) and len(end._trial.pending) <= 40, "seed 5"

@@ -1,4 +1,4 @@
-"""Channels and their credit, held to a model: two muxes joined by lanes that carry payloads in order."""
+"""Channels and their credit against a model: two multiplexers joined by lanes that carry payloads in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from linesync.wire.events import (
 from linesync.wire.framing.digits import counted
 from linesync.wire.framing.frames import Lane
 
-from ..profiles import examples
+from ..kit.profiles import examples
 
 _CREDIT = 300
 
@@ -31,7 +31,7 @@ def _pair(credit: int = _CREDIT) -> tuple[Mux, Mux]:
 
 
 def _carry(a: Mux, b: Mux, *, consume: bool = True, room: int = 80, most: int = 10_000) -> list[Event]:
-    """Carry payloads from a to b while there are any; what b says."""
+    """Carry all payloads from a to b; the events of b."""
     events: list[Event] = []
     for lane in Lane:
         while most and a.wants(lane):
@@ -39,7 +39,7 @@ def _carry(a: Mux, b: Mux, *, consume: bool = True, room: int = 80, most: int = 
             payload = a.next_payload(lane, room)
             assert len(payload) <= room
             if not payload:
-                assert not a.wants(lane), "a mux that wants to send gives nothing: its owner would spin"
+                assert not a.wants(lane), "a mux that wants to send gives nothing: its owner would loop"
                 break
             assert b.receive(lane, payload)
             events += b.events
@@ -61,7 +61,7 @@ def _shuttle(a: Mux, b: Mux, rounds: int = 60) -> tuple[list[Event], list[Event]
 
 
 class MuxMachine(RuleBasedStateMachine):
-    """What one side says on a channel is what the other hears, and no more than credit allows is on its way."""
+    """Each side receives on a channel what the other side sent, and unread data never exceeds the credit."""
 
     credit = _CREDIT
 
@@ -156,7 +156,7 @@ class MuxMachine(RuleBasedStateMachine):
             self.over.add(event.channel)
 
     @invariant()
-    def what_is_heard_was_said(self) -> None:
+    def received_data_was_sent(self) -> None:
         for key, heard in self.heard.items():
             said = self.said.get(key, [])
             if heard:
@@ -165,7 +165,7 @@ class MuxMachine(RuleBasedStateMachine):
                 assert heard[-1][0] == what and data.startswith(heard[-1][1])
 
     @invariant()
-    def no_more_than_the_credit_is_unread(self) -> None:
+    def unread_data_stays_within_the_credit(self) -> None:
         for to in (0, 1):
             by_channel: dict[int, int] = {}
             for event in self.unread[to]:
@@ -174,7 +174,7 @@ class MuxMachine(RuleBasedStateMachine):
             assert all(size <= self.credit for size in by_channel.values())
 
     def teardown(self) -> None:
-        """With everything read, everything comes."""
+        """If everything is consumed, everything arrives."""
         for _ in range(400):
             for side in (0, 1):
                 self.carry(side, 100, 1000, True)
@@ -188,7 +188,7 @@ TestMuxMachine = MuxMachine.TestCase
 TestMuxMachine.settings = examples(60, 3000, steps=40)
 
 
-def test_both_ended_closes_a_channel_at_both_sides() -> None:
+def test_a_channel_that_both_sides_ended_closes_at_both_sides() -> None:
     a, b = _pair()
     number = a.open(Lane.BULK, b"x")
     a.send(number, 0, b"to b" * 200)
@@ -202,7 +202,7 @@ def test_both_ended_closes_a_channel_at_both_sides() -> None:
     assert a.open_count == b.open_count == 0
 
 
-def test_a_reset_while_blocked_by_credit_ends_the_channel_at_both_sides() -> None:
+def test_a_reset_of_a_channel_without_credit_closes_it_at_both_sides() -> None:
     a, b = _pair()
     number = a.open(Lane.PROMPT, b"x")
     a.send(number, 0, bytes(5000))
@@ -214,7 +214,7 @@ def test_a_reset_while_blocked_by_credit_ends_the_channel_at_both_sides() -> Non
     assert [e.data for e in _carry(a, b) if isinstance(e, ChannelMessage)] == [b"alive"]
 
 
-def test_a_peer_that_resets_while_our_end_waits_for_credit_closes_it_with_its_reason() -> None:
+def test_a_reset_by_the_peer_closes_a_channel_whose_end_waits_for_credit() -> None:
     a, b = _pair()
     number = a.open(Lane.PROMPT, b"x")
     _carry(a, b)
@@ -228,7 +228,7 @@ def test_a_peer_that_resets_while_our_end_waits_for_credit_closes_it_with_its_re
     assert a.open_count == b.open_count == 0
 
 
-def test_an_end_without_credit_left_still_goes() -> None:
+def test_an_end_record_needs_no_credit() -> None:
     a, b = _pair(40)
     number = a.open(Lane.BULK, b"x")
     a.send(number, 0, bytes(36))
@@ -247,7 +247,7 @@ def test_channels_of_a_lane_take_turns() -> None:
     assert order[:6] == numbers * 2 or sorted(order[:3]) == numbers
 
 
-def test_late_records_of_a_channel_that_is_over_are_discarded_and_counted() -> None:
+def test_late_records_of_a_closed_channel_are_discarded_and_counted() -> None:
     a, b = _pair()
     number = a.open(Lane.BULK, b"x")
     _carry(a, b)
@@ -269,11 +269,11 @@ def _record(kind: bytes, number: int, body: bytes) -> bytes:
         _record(b"o", 2, b"") + _record(b"e", 2, b"") * 2,
     ],
 )  # fmt: skip
-def test_a_peer_that_breaks_the_rules_is_told_from_a_right_one(payload: bytes) -> None:
+def test_an_invalid_record_is_a_protocol_violation(payload: bytes) -> None:
     assert not _pair()[0].receive(Lane.PROMPT, payload)
 
 
-def test_the_life_of_a_channel_ends_and_never_goes_back() -> None:
+def test_a_closed_channel_never_opens_again() -> None:
     states = {state for state, _ in LIFE} | set(LIFE.values())
     assert all(state != CLOSED for state, _ in LIFE)
     assert all((state, "reset") in LIFE for state in states - {CLOSED})
@@ -290,7 +290,7 @@ def test_the_end_of_a_session_closes_every_channel_with_its_reason() -> None:
     assert {(e.channel, e.reason) for e in a.close_all("over")} == {(n, "over") for n in numbers}  # type: ignore[attr-defined]
 
 
-def test_half_received_messages_of_all_channels_together_are_bounded() -> None:
+def test_incomplete_messages_of_all_channels_together_are_bounded() -> None:
     mux = Mux(odd=True, send_credit=1 << 20, receive_window=1 << 20)
     piece = b"f" * (1 << 16)
     for number in range(2, 40, 2):

@@ -1,4 +1,4 @@
-"""Data that goes from one line to another keeps the form it came in, and is what it was whatever happens to it."""
+"""Data that is forwarded from one line to another keeps its encoded form, and always arrives unchanged."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from linesync.wire.framing import frames
 from linesync.wire.framing.encoded import Encoded
 from linesync.wire.framing.frames import Lane
 from linesync.wire.framing.payload import decode_eight, encode_eight
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
-from ..pipes import Pipes
+from ..kit.pipes import Pipes
 
 
-def _pipe_end(role: str, boot: str = "bootlast") -> Local:
+def _pipe_end(role: str, boot: str = "bootlast") -> LocalParameters:
     return local_end(role, clean=True, boot=boot)
 
 
 class Way(Pipes):
-    """A sender, a hub between two pipes, and a receiver; the hub takes each piece from one to the other."""
+    """A sender, a hub between two pipes, and a receiver. The hub forwards each piece from one pipe to the other."""
 
-    def __init__(self, last: Local) -> None:
+    def __init__(self, last: LocalParameters) -> None:
         self.got = b""
         self.ended = False
         super().__init__(_pipe_end("c", "bootfrst"), _pipe_end("l", "boothub1"), _pipe_end("l", "boothub2"), last)
@@ -56,7 +56,7 @@ class Way(Pipes):
     def send(self, *pieces: bytes) -> None:
         mux = self.ends[0].mux
         number = mux.open(Lane.BULK, b"a file")
-        self.run(0.01)  # what opens the channel goes in a frame of its own
+        self.run(0.01)  # the opening is sent in a frame of its own
         for piece in pieces:
             mux.send(number, 0, piece)
         self.run(0.5)
@@ -64,9 +64,9 @@ class Way(Pipes):
         self.run(2.0)
 
     def texts(self, at: int) -> list[bytes]:
-        """The ends of the texts of the long bulk frames that one of the four has sent."""
+        """The ends of the payload texts of the long bulk frames that one of the four links sent."""
         found = []
-        decoder = self.ends[at ^ 1]._line.decoder  # a second one reads the same bytes under the same seeds
+        decoder = self.ends[at ^ 1]._line.decoder  # a second decoder reads the same bytes under the same seeds
         again = type(decoder)(longest=decoder.longest, eight=True)
         again.seeds = decoder.seeds
         for event in again.receive(self.said[at], 0.0):
@@ -80,26 +80,26 @@ def _file(seed: int, size: int = 249_996, pieces: int = 4) -> list[bytes]:
     return [source.randbytes(size) for _ in range(pieces)]
 
 
-def test_a_hub_sends_on_the_text_that_came() -> None:
+def test_a_hub_forwards_the_encoded_text_that_it_received() -> None:
     way, pieces = Way(_pipe_end("c")), _file(1)
     way.send(*pieces)
     assert way.got == b"".join(pieces) and way.ended
     came, went = way.texts(0), way.texts(2)
-    assert len(came) == len(went) == len(pieces), "one frame each, on both lines"
+    assert len(came) == len(went) == len(pieces), "not one frame for each piece on both lines"
     assert came == went
 
 
-def test_pieces_begin_frames_of_their_own_also_where_credit_has_cut_one() -> None:
+def test_pieces_begin_new_frames_even_if_credit_divided_one() -> None:
     way, pieces = Way(_pipe_end("c")), _file(4, pieces=40)
     way.send(*pieces)
     way.run(3.0)
     assert way.got == b"".join(pieces)
     came, went = set(way.texts(0)), set(way.texts(2))
-    assert len(came & went) >= len(pieces) * 3 // 4, "what was cut for want of credit went in frames of its own"
+    assert len(came & went) >= len(pieces) * 3 // 4, "too many frames were encoded again"
 
 
 @pytest.mark.interpreted
-def test_the_hub_makes_no_text_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_encodes_nothing_that_it_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     of = frames.payload.encode_eight
 
@@ -112,18 +112,18 @@ def test_the_hub_makes_no_text_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     way, pieces = Way(_pipe_end("c")), _file(2)
     way.send(*pieces)
     assert way.got == b"".join(pieces)
-    assert len([size for size in made if size > 10_000]) == len(pieces), "the first sender's, and nobody else's"
+    assert len([size for size in made if size > 10_000]) == len(pieces), "not only the sender encoded the data"
 
 
 @pytest.mark.parametrize(
     ("what", "last"),
     [
-        ("without the form", Local(role="c", boot="bootlast", frame=65536, credit=1_000_000, flags="np")),
-        ("with shorter frames", Local(role="c", boot="bootlast", frame=5000, credit=1_000_000, flags="nqp")),
-        ("with little credit", Local(role="c", boot="bootlast", frame=65536, credit=3000, flags="nqp")),
+        ("without the form", LocalParameters(role="c", boot="bootlast", frame=65536, credit=1_000_000, flags="np")),
+        ("with shorter frames", LocalParameters(role="c", boot="bootlast", frame=5000, credit=1_000_000, flags="nqp")),
+        ("with little credit", LocalParameters(role="c", boot="bootlast", frame=65536, credit=3000, flags="nqp")),
     ],
 )
-def test_a_receiver_that_takes_it_otherwise_gets_the_same_bytes(what: str, last: Local) -> None:
+def test_a_receiver_with_other_parameters_gets_the_same_bytes(what: str, last: LocalParameters) -> None:
     way, pieces = Way(last), _file(3, pieces=2)
     way.send(*pieces)
     way.run(20.0)
@@ -133,9 +133,9 @@ def test_a_receiver_that_takes_it_otherwise_gets_the_same_bytes(what: str, last:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 30))
-def test_pieces_of_all_sizes_arrive_whole_and_in_order(seed: int) -> None:
+def test_pieces_of_all_sizes_arrive_complete_and_in_order(seed: int) -> None:
     source = random.Random(seed)
-    alphabet = source.choice((b"=\n\r^", bytes(range(256)), b"abc"))  # the first grows to three times its length
+    alphabet = source.choice((b"=\n\r^", bytes(range(256)), b"abc"))  # the first becomes three times as long
     sizes = [
         source.choice((1, 20, 4000, 5000, 60_000, 70_000, 250_000, 262_000, 263_000))
         for _ in range(source.randint(1, 6))
@@ -148,7 +148,7 @@ def test_pieces_of_all_sizes_arrive_whole_and_in_order(seed: int) -> None:
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(30, 400))
-def test_cut_or_whole_the_bytes_are_those_that_came(data: bytes, room: int) -> None:
+def test_encoded_bytes_arrive_unchanged_whether_divided_or_not(data: bytes, room: int) -> None:
     mux = Mux(odd=True, send_credit=1 << 20, receive_window=1 << 20)
     other = Mux(odd=False, send_credit=1 << 20, receive_window=1 << 20)
     number = mux.open(Lane.BULK, b"")
@@ -161,7 +161,7 @@ def test_cut_or_whole_the_bytes_are_those_that_came(data: bytes, room: int) -> N
     assert b"".join(event.data for event in found) == data and {event.stream for event in found} == {2}
 
 
-def test_a_text_that_does_not_say_what_its_record_says_goes_nowhere() -> None:
+def test_a_record_that_is_longer_than_its_payload_is_not_forwarded() -> None:
     way = Way(_pipe_end("c"))
     liar, session = way.ends[0], way.ends[0].session
     number = liar.mux.open(Lane.BULK, b"a file")
@@ -170,5 +170,5 @@ def test_a_text_that_does_not_say_what_its_record_says_goes_nowhere() -> None:
     body = frames.digits.fixed(session.senders[Lane.BULK].next_seq) + frames.digits.fixed(0) + record
     way.take(1, way.ends[1].receive_data(frames.encode(b"D", body, session.seed_out), way.now))
     way.run(0.1)
-    assert way.ends[1].session is None, "who says that ends its own session"
+    assert way.ends[1].session is None, "the violation did not end the session"
     assert way.ends[2].session is not None and way.got == b""

@@ -1,4 +1,4 @@
-"""When an end speaks, asks and takes its line for quiet, by what it heard and said last."""
+"""When an end may speak, when it polls, and when its line becomes quiet."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def heard(at: float, *, caller: bool) -> Liveness:
     return life
 
 
-def test_only_a_listener_on_a_shared_line_waits_until_somebody_speaks() -> None:
+def test_only_a_listener_on_a_shared_line_is_silent_at_first() -> None:
     fresh = [(caller, shared) for caller in (True, False) for shared in (True, False)]
     may = {key: Liveness(caller=key[0]).may_speak(line(shared=key[1]), 0.0) for key in fresh}
     assert [key for key in fresh if not may[key]] == [(False, True)]
 
 
-def test_a_listener_falls_silent_again_and_later_on_a_slow_line() -> None:
+def test_a_listener_becomes_silent_again_and_later_on_a_slow_line() -> None:
     life = heard(10.0, caller=False)
     assert life.may_speak(line(shared=True), 10.0 + limits.SILENCE - 0.01)
     assert not life.may_speak(line(shared=True), 10.0 + limits.SILENCE)
@@ -43,11 +43,11 @@ def test_a_listener_falls_silent_again_and_later_on_a_slow_line() -> None:
         (False, False, limits.KEEPALIVE_PIPE),
     ],
 )
-def test_a_keepalive_is_due_so_long_after_the_last_word(caller: bool, shared: bool, wait: float) -> None:
+def test_a_keepalive_is_due_after_a_time_without_sending(caller: bool, shared: bool, wait: float) -> None:
     assert heard(10.0, caller=caller).keepalive_at(line(shared=shared)) == 10.0 + wait
 
 
-def test_an_end_that_has_asked_does_not_ask_again_but_gives_up() -> None:
+def test_an_end_that_polled_does_not_poll_again_and_then_becomes_quiet() -> None:
     life = heard(10.0, caller=True)
     assert life.ask_at(line(shared=True), None) == 10.0 + limits.POLL_IDLE
     assert life.quiet_at(line(shared=True), None) is None
@@ -56,13 +56,13 @@ def test_an_end_that_has_asked_does_not_ask_again_but_gives_up() -> None:
     assert life.quiet_at(line(shared=False), 17.5) == 17.5 + limits.QUIET_AFTER_PIPE
 
 
-def test_a_listener_on_a_shared_line_asks_nobody_and_gives_up_by_itself() -> None:
+def test_a_listener_on_a_shared_line_never_polls_and_becomes_quiet_by_itself() -> None:
     life = heard(10.0, caller=False)
     assert life.ask_at(line(shared=True), None) is None
     assert life.quiet_at(line(shared=True), None) == 10.0 + limits.QUIET_LISTENER
 
 
-def test_a_quiet_peer_is_not_alive() -> None:
+def test_a_peer_on_a_quiet_line_is_not_alive() -> None:
     life = heard(10.0, caller=True)
     assert life.alive(10.5) and not life.alive(10.0 + limits.SILENCE)
     assert life.fall_quiet(12.0).silent_for == 2.0

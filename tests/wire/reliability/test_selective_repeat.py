@@ -1,4 +1,4 @@
-"""One lane held to a simple model: a line that loses and doubles but does not reorder, and late acknowledgements."""
+"""One lane against a model: the line loses and doubles frames but keeps their order; acknowledgements come late."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from linesync import limits
-from linesync.wire.reliability.selective_repeat import LaneReceiver, LaneSender, Sent
+from linesync.wire.reliability.selective_repeat import SelectiveRepeatReceiver, SelectiveRepeatSender, SentPayload
 
-from ..profiles import examples
+from ..kit.profiles import examples
 
 
 class LaneMachine(RuleBasedStateMachine):
-    """The model is the list of payloads pushed; what is delivered is always a prefix of it."""
+    """The model is the list of sent payloads; the delivered payloads are always a prefix of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sender, self.receiver = LaneSender(), LaneReceiver()
-        # Near the wrap of the numbers on the line.
+        self.sender, self.receiver = SelectiveRepeatSender(), SelectiveRepeatReceiver()
+        # near the wrap of the sequence numbers
         self.sender.next_seq = self.sender.base = self.receiver.expected = limits.SEQ_MOD - 5
         self.pushed: list[bytes] = []
         self.delivered: list[bytes] = []
@@ -28,7 +28,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.count = 0
         self.arrived = -1
 
-    def _transmit(self, sent: Sent) -> None:
+    def _transmit(self, sent: SentPayload) -> None:
         self.count += 1
         self.sender.transmitted(sent, self.count, 0.0, len(sent.payload))
         self.line.append((self.count, sent.seq % limits.SEQ_MOD, sent.payload))
@@ -51,7 +51,7 @@ class LaneMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.line)
     @rule(times=st.integers(0, 2))
     def arrive(self, times: int) -> None:
-        """The next frame on the line is lost, comes, or comes twice."""
+        """The next frame on the line is lost, arrives, or arrives twice."""
         count, seq, payload = self.line.popleft()
         for _ in range(times):
             self.delivered += self.receiver.receive(seq, payload) or ()
@@ -62,7 +62,7 @@ class LaneMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.acks)
     @rule(lost=st.booleans())
     def acknowledge(self, lost: bool) -> None:
-        """An acknowledgement is lost, or tells what is there and with it what is not."""
+        """An acknowledgement is lost, or arrives and shows what is missing."""
         count, expected, ranges = self.acks.popleft()
         if not lost:
             assert self.sender.acknowledged(expected, ranges) is not None
@@ -75,18 +75,18 @@ class LaneMachine(RuleBasedStateMachine):
         self.sender.lose_all()
 
     @invariant()
-    def what_is_delivered_is_a_prefix_of_what_was_pushed(self) -> None:
+    def delivered_payloads_are_a_prefix_of_the_sent_ones(self) -> None:
         assert self.delivered == self.pushed[: len(self.delivered)]
 
     @invariant()
-    def nothing_is_forgotten(self) -> None:
+    def unacknowledged_payloads_are_kept(self) -> None:
         acknowledged = self.sender.base - (limits.SEQ_MOD - 5)
         assert acknowledged <= len(self.delivered)
         assert self.sender.bytes_in_flight >= 0
         assert self.sender.outstanding == (self.sender.bytes_in_flight > 0)
 
     def teardown(self) -> None:
-        """On a line that is good from now on everything arrives."""
+        """If the line is perfect from now on, everything arrives."""
         self.lose_the_line()
         for _ in range(3 * len(self.pushed) + 3):
             if self.sender.has_lost:
@@ -103,16 +103,16 @@ TestLaneMachine = LaneMachine.TestCase
 TestLaneMachine.settings = examples(60, 5000, steps=60)
 
 
-def test_an_acknowledgement_of_what_was_never_sent_is_refused() -> None:
-    sender = LaneSender()
+def test_an_acknowledgement_of_unsent_payloads_is_invalid() -> None:
+    sender = SelectiveRepeatSender()
     sender.push(b"x")
     assert sender.acknowledged(2, ()) is None
     assert sender.acknowledged(0, ((1, 5),)) is None
     assert sender.acknowledged(1, ()) is not None
 
 
-def test_only_what_came_before_an_arrival_is_lost() -> None:
-    sender = LaneSender()
+def test_only_transmissions_before_an_arrival_are_lost() -> None:
+    sender = SelectiveRepeatSender()
     sent = [sender.push(b"%d" % n) for n in range(5)]
     for count, one in enumerate(sent):
         sender.transmitted(one, count, 0.0, 10)
@@ -122,14 +122,14 @@ def test_only_what_came_before_an_arrival_is_lost() -> None:
     assert sender.next_lost() is None and sender.repeated == 2
 
 
-def test_a_report_holds_as_many_ranges_as_fit() -> None:
-    receiver = LaneReceiver()
+def test_a_report_has_at_most_eight_ranges() -> None:
+    receiver = SelectiveRepeatReceiver()
     for seq in range(1, 60, 2):
         receiver.receive(seq, b"")
     assert receiver.report() == (0, ((1, 1),) * limits.ACK_RANGES)
 
 
 def test_frames_beyond_the_window_are_not_kept() -> None:
-    receiver = LaneReceiver()
+    receiver = SelectiveRepeatReceiver()
     assert receiver.receive(limits.WINDOW_FRAMES, b"") is None
     assert receiver.receive(limits.WINDOW_FRAMES - 1, b"") == []

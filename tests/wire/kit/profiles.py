@@ -1,4 +1,4 @@
-"""How long the searches run: short in CI; a night's worth with LINESYNC_SOAK=1; n examples with LINESYNC_SOAK=n."""
+"""The number of random examples: few in CI, a night's work with LINESYNC_SOAK=1, n with LINESYNC_SOAK=n."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["SEED", "examples", "lives"]
 _SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
 
 SEED = int(os.environ["LINESYNC_SEED"]) if os.environ.get("LINESYNC_SEED") else None
-"""The one seed to run again, or None."""
+"""The seed to run again, or None."""
 
 
 def lives(ci: int, soak: int) -> int:
-    """How many seeds a search runs through."""
+    """The number of seeds that a test runs."""
     return {0: ci, 1: soak}.get(_SOAK, _SOAK)
 
 
 def examples(ci: int, soak: int = 100_000, steps: int = 50) -> settings:
-    """Settings of a Hypothesis test."""
+    """The settings of a Hypothesis test."""
     return settings(
         max_examples=lives(ci, soak),
         stateful_step_count=steps,
         deadline=None,
-        derandomize=_SOAK == 0,  # CI checks the same examples each time; the search for new ones is the soak's
+        derandomize=_SOAK == 0,  # CI runs the same examples each time; the soak looks for new ones
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )

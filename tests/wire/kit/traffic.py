@@ -1,4 +1,4 @@
-"""Traffic and measurements that several tests of the link share."""
+"""Traffic and measurements for tests of the link."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["answer_pings", "endless_bulk", "percentile", "ready", "received", "r
 
 
 def ready(seed: int = 1, *, settle: float = 1.5, **settings: object) -> VirtualLine:
-    """A line whose session stands and whose frames have grown."""
+    """A line with a session, after the frames have reached their full length."""
     line = VirtualLine(seed, **settings)  # type: ignore[arg-type]
     line.establish(30)
     line.run(settle)
@@ -19,7 +19,7 @@ def ready(seed: int = 1, *, settle: float = 1.5, **settings: object) -> VirtualL
 
 
 def send_all(line: VirtualLine, end: VirtualEnd, data: bytes, limit: float = 120.0) -> float:
-    """Send bytes on a bulk channel of their own; seconds until the last one has come."""
+    """Send bytes on a new bulk channel and check that they arrive; the seconds until the last one."""
     other = line.b if end is line.a else line.a
     number = end.link.mux.open(Lane.BULK, b"bulk")
     began = line.now
@@ -32,7 +32,7 @@ def send_all(line: VirtualLine, end: VirtualEnd, data: bytes, limit: float = 120
 
 
 def endless_bulk(line: VirtualLine, end: VirtualEnd) -> int:
-    """Keep an end's bulk lane full of random bytes from now on; the channel."""
+    """Keep the bulk lane of an end full of random bytes from now on; the number of the channel."""
     mux = end.link.mux
     number = mux.open(Lane.BULK, b"bulk")
     before = end.on_event
@@ -53,12 +53,12 @@ def endless_bulk(line: VirtualLine, end: VirtualEnd) -> int:
 
 
 def received(end: VirtualEnd) -> int:
-    """Bytes of all streams that have come."""
+    """The stream bytes that an end has received."""
     return sum(len(event.data) for event in end.seen(ChannelData))
 
 
 def answer_pings(end: VirtualEnd) -> None:
-    """Have an end send every message of channel 0 back."""
+    """Let an end send each message of channel 0 back."""
 
     def on_event(event: Event) -> None:
         if isinstance(event, ChannelMessage) and event.channel == 0:
@@ -68,7 +68,7 @@ def answer_pings(end: VirtualEnd) -> None:
 
 
 def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
-    """Times of so many pings from a to b and back, sorted; b answers (:func:`answer_pings`)."""
+    """The sorted round-trip times of messages from a to b and back; b must :func:`answer_pings`."""
     times = []
     for number in range(count):
         came, sent_at = len(line.a.messages(0)), line.now
@@ -80,8 +80,9 @@ def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
 
 
 def percentile(times: list[float], share: float) -> float:
+    """The value below which this share of some sorted times lies."""
     return times[min(len(times) - 1, int(len(times) * share))]
 
 
 NOISY = Faults(ber=1e-4, drop=1e-4, dup=1e-4, burst=2e-5)
-"""Everything that bytes suffer on a bad line."""
+"""All faults of a bad line together."""

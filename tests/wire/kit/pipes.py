@@ -1,4 +1,4 @@
-"""Links on clean pipes in memory: what one says, the other hears at once."""
+"""Links on clean pipes in memory: what one sends, the other receives immediately."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from itertools import count
 
 from linesync.wire.events import Event
 from linesync.wire.link import Link
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["Pipes"]
 
 
 class Pipes:
-    """Links in pairs: the first and the second have one pipe, the third and the fourth another."""
+    """Links in pairs: the first and the second share a pipe, the third and the fourth another one."""
 
-    def __init__(self, *locals_: Local) -> None:
+    def __init__(self, *locals_: LocalParameters) -> None:
         tokens = (f"token{number:03}" for number in count())
         self.ends = [Link(local, lambda: next(tokens)) for local in locals_]
         self.said = [b""] * len(self.ends)
-        """All bytes that each has sent."""
+        """All bytes that each link has sent."""
         self.now = 0.0
         for end in self.ends:
             end.line_up(0.0)
 
     def run(self, seconds: float) -> None:
+        """Let time pass."""
         until = self.now + seconds
         while self.now < until:
             self.now += 0.001
@@ -34,5 +35,5 @@ class Pipes:
                 self.take(at, end.handle_timer(self.now))
 
     def take(self, at: int, events: list[Event]) -> None:
-        """What the link at this place reports."""
+        """Take the events of the link with this index."""
         raise NotImplementedError

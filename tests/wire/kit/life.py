@@ -1,7 +1,7 @@
-"""One life of a link: random faults, random traffic from both ends, and what must be true of it.
+"""One life of a link: random faults, random traffic from both ends, and the properties that must hold.
 
-Everything follows from the seed. What an end sends is noted by session and channel, and so is what the other end is
-given; :meth:`Life.check` compares the two.
+Everything follows from the seed. The life records by session and channel what each end sends and what the other end
+receives; :meth:`Life.live` compares the two.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from linesync.wire.framing.frames import Lane
 
 __all__ = ["Life"]
 
-_PATIENCE = 400.0  # virtual seconds for the rest of the traffic once the faults of the middle are over
+_PATIENCE = 400.0  # virtual seconds until all traffic must have arrived
 
 
 def random_faults(rng: random.Random, rate: float | None) -> Faults:
-    """Some of everything, each with a chance."""
+    """A random choice of faults."""
 
     def some(chance: float, low: float, high: float) -> float:
         return low * (high / low) ** rng.random() if rng.random() < chance else 0.0
@@ -57,13 +57,13 @@ def random_faults(rng: random.Random, rate: float | None) -> Faults:
 
 
 class _Heard:
-    """What was said on one channel in one direction: runs of stream bytes, and messages."""
+    """What passed on one channel in one direction: runs of stream bytes, and messages."""
 
     def __init__(self) -> None:
         self.said: list[tuple[object, bytes]] = []
         self.ended = False
         self.over = False
-        """Reset or closed before its end."""
+        """It was reset or closed before its end."""
 
     def add(self, what: object, data: bytes) -> None:
         if what != "message" and self.said and self.said[-1][0] == what:
@@ -71,8 +71,8 @@ class _Heard:
         else:
             self.said.append((what, data))
 
-    def holds_back(self, other: _Heard) -> bool:
-        """Whether what the other heard is the beginning of this."""
+    def starts_with(self, other: _Heard) -> bool:
+        """Whether the other record is a prefix of this one."""
         if not other.said:
             return True
         *whole, (what, data) = other.said
@@ -102,7 +102,7 @@ class Life:
             grain=rng.choice((0.001, 0.005, 0.02, 0.02)),
         )
         if self.line.cable.echo and rate:
-            # What answers before the echo of the newline has passed would meet it, byte on byte, for ever.
+            # An answer before the echo of the newline has passed would collide with it each time.
             self.line.grain = 0.02
         self.said: dict[object, _Heard] = defaultdict(_Heard)
         self.heard: dict[object, _Heard] = defaultdict(_Heard)
@@ -115,7 +115,7 @@ class Life:
             end.on_event = self._hear(end)
         self._plan(rate or 50_000.0)
 
-    # -- the plan -----------------------------------------------------------------------------------------------------
+    # -- plan ---------------------------------------------------------------------------------------------------------
 
     def _plan(self, rate: float) -> None:
         rng, line = self.random, self.line
@@ -182,7 +182,7 @@ class Life:
                 self.mine[end].remove(number)
             else:
                 said.over = True
-                mux.reset(number, "we tire of it")
+                mux.reset(number, "reset at random")
                 self.mine[end].remove(number)
 
     def _put(self, put: object, end: VirtualEnd, number: int, what: object, data: bytes) -> None:
@@ -190,7 +190,7 @@ class Life:
         put(number, data)
         self.said[self._session(end), number, end.name].add(what, data)
 
-    # -- what comes ---------------------------------------------------------------------------------------------------
+    # -- receiving ----------------------------------------------------------------------------------------------------
 
     def _hear(self, end: VirtualEnd):
         other = "b" if end.name == "a" else "a"
@@ -210,7 +210,7 @@ class Life:
             elif isinstance(event, ChannelMessage):
                 heard.add("message", event.data)
             elif isinstance(event, ChannelEnded):
-                assert not heard.ended, "an end came twice"
+                assert not heard.ended, "a channel ended twice"
                 heard.ended = True
                 if end.link.session is not None and self._session(end) == name:
                     end.link.session.mux.end(event.channel)
@@ -221,10 +221,10 @@ class Life:
 
         return hear
 
-    # -- what must be true --------------------------------------------------------------------------------------------
+    # -- properties ---------------------------------------------------------------------------------------------------
 
     def bounded(self) -> None:
-        """No end holds more than it may."""
+        """No end holds more bytes than it may."""
         for end in self.line.ends:
             line = end.link._line
             if line is not None:
@@ -233,7 +233,7 @@ class Life:
                 assert line.console._bytes <= limits.HELD_BYTES
 
     def settled(self) -> bool:
-        """Everything that was said in the sessions that stand has come."""
+        """Everything that was sent in the present session has arrived."""
         a, b = self.line.ends
         if self._still_to_say or not (a.up and b.up) or self._session(a) != self._session(b):
             return False
@@ -249,30 +249,31 @@ class Life:
         return said.said == heard.said and said.ended == heard.ended
 
     def live(self) -> None:
-        """Run the life and check it."""
+        """Run the life and check its properties."""
         line = self.line
         while not self.settled() and line.now < _PATIENCE:
             line.run(0.1)
-        assert self.settled(), f"not everything came: {self.missing()}"
+        assert self.settled(), f"these channels are incomplete: {self.missing()}"
         for key in list(self.heard):
-            assert self.said[key].holds_back(self.heard[key]), f"channel {key[1:]}: heard what was not said"
+            assert self.said[key].starts_with(self.heard[key]), f"channel {key[1:]}: received what was not sent"
         self._check_closed()
         line.run(0.3)
         self._check_counters()
         self.bounded()
 
     def missing(self) -> list[object]:
+        """(channel, sender) of everything that is incomplete."""
         return [key[1:] for key in list(self.said) if not self._whole(key)]
 
     def _check_closed(self) -> None:
-        """What was open in a session that is over is closed, with a reason, at the end that lived on."""
+        """Channels of ended sessions are closed at the end that did not restart."""
         for end in self.line.ends:
             session = end.link.session
             assert session is not None and session.broken == ""
             for name, number, speaker in list(self.said):
                 if name != self._session(end) and number and speaker == end.name and end is not self.reborn:
                     said = self.said[name, number, speaker]
-                    assert said.over or said.ended, f"channel {number} was left open in a session that is over"
+                    assert said.over or said.ended, f"channel {number} stayed open although its session is over"
 
     def _check_counters(self) -> None:
         for end in self.line.ends:

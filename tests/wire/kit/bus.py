@@ -1,4 +1,4 @@
-"""Several links on one line, where everybody hears everybody: third talkers, two hubs."""
+"""Several links on one shared line, on which each hears all others: other stations, two hubs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from linesync.testing.virtual_line import tokens
 from linesync.wire.events import Event
 from linesync.wire.link import Link
-from linesync.wire.reliability.handshake import Local
+from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["Bus"]
 
@@ -16,7 +16,7 @@ _STEP = 0.005
 
 
 class Bus:
-    """Links by name on a shared medium without collisions; what one sends arrives at all others 5 ms later."""
+    """Links by name on a shared medium without collisions. What one sends reaches all others 5 ms later."""
 
     def __init__(self, **roles: str) -> None:
         self.now = 0.0
@@ -27,15 +27,16 @@ class Bus:
             self.add(name, role)
 
     def add(self, name: str, role: str) -> Link:
-        """A link joins; an earlier one of that name is gone."""
+        """Add a link, in place of an earlier one with the same name."""
         token = tokens(random.Random(f"{name} {self.now}"))
-        link = Link(Local(role=role, boot=token(), frame=2048, credit=1 << 16, flags="n"), token)
+        link = Link(LocalParameters(role=role, boot=token(), frame=2048, credit=1 << 16, flags="n"), token)
         link.line_up(self.now, byte_rate=11520.0, shared=True)
         self.links[name] = link
         self.events.setdefault(name, [])
         return link
 
     def run(self, seconds: float) -> None:
+        """Let time pass."""
         until = self.now + seconds
         while self.now < until:
             said = {name: link.data_to_send(self.now) for name, link in self.links.items()}
