@@ -18,8 +18,9 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from linesync import errors, protocol
+from linesync.frozen_record import MISSING
 from linesync.model.hosts import members
-from linesync.protocol import escaping
+from linesync.protocol import escaping, operations
 from linesync.wire.autobaud import states
 from linesync.wire.autobaud.rate_frames import RateFrame, rate_set
 from linesync.wire.channels import channel as channel_records
@@ -383,6 +384,42 @@ def short_form_examples() -> str:
     return _fence("short-form", _columns(*rows))
 
 
+def operation_table() -> str:
+    """Every operation: what the table of the code says of it."""
+    rows = []
+    for row in operations.OPERATIONS:
+        fields = row.message.FIELDS.items()
+        needed = [name + "..." * kind.startswith("tuple") for name, (kind, default) in fields if default is MISSING]
+        options = [_option(name, default) for name, (_, default) in fields if default is not MISSING]
+        how = f"in {', '.join(f'`{one.VERB}`' for one in row.inside)}" if row.inside else row.kind
+        lane = f", {row.lane}" if row.kind == operations.OPENING else ""
+        ends = f"{_ends(row.senders)}, {_ends(row.receivers)}" if len(row.senders) < 3 else "either"
+        texts = (
+            f"`{row.message.VERB}`",
+            how + lane,
+            ends,
+            row.permission,
+            " ".join(needed),
+            " ".join(options),
+            row.answer,
+        )
+        rows.append(texts)
+    return _table(("verb", "as", "sent by, to", "permission", "fields", "options", "answer"), *rows)
+
+
+def _ends(ends: tuple[str, ...]) -> str:
+    """A script and an agent of its own accord are both clients."""
+    both = {operations.SCRIPT, operations.AGENT} <= set(ends)
+    names = ["client" if end == operations.SCRIPT else end for end in ends if not (both and end == operations.AGENT)]
+    return " or ".join(names)
+
+
+def _option(name: str, default: object) -> str:
+    if default is None:
+        return f"{name}=-"
+    return f"{name}={'' if default in ('', ()) else int(default) if isinstance(default, bool) else default}"
+
+
 def message_examples() -> str:
     samples: tuple[protocol.Message, ...] = (
         protocol.Register(name="sut", boot=AGENT_BOOT, capabilities=("kvm", "usb"), published=("ip=10.0.0.7",)),
@@ -627,6 +664,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "rate-ask": frame_ask,
     "rate-report": frame_report,
     "errors": error_table,
+    "operations": operation_table,
     "fixed": fixed_examples,
     "counted": counted_examples,
     "check": check_examples,

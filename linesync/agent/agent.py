@@ -11,7 +11,8 @@ from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
-from ..protocol import Links, Register
+from ..protocol import Activity, ExchangeOpen, Links, Message, Register, Revoked, operations
+from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.link_status import link_row
@@ -133,7 +134,7 @@ class Agent:
     def spawn_for(self, stream: Stream, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start what a channel was opened for."""
         task = self.spawn(work)
-        if is_command(stream.words, self.name):
+        if is_command(operations.known_opening(stream.words), self.name):
             self._commands.add(task)
         return task
 
@@ -181,10 +182,11 @@ class Agent:
 
     def from_script(self, peer: Conversation, stream: Stream) -> Coroutine[Any, Any, None]:
         """A script opens a channel: to this host, or to where the hub takes it."""
-        host = addressee(stream.words)
+        opening = operations.known_opening(stream.words)
+        host = addressee(opening)
         if host == self.name:
             return serve(stream, self.runner)
-        if stream.words.startswith(f"{protocol.ExchangeOpen.VERB} "):
+        if isinstance(opening, ExchangeOpen):
             return relay_exchange(stream, self.relayed.script(peer), self.relayed, self._uplink)
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
@@ -195,16 +197,16 @@ class Agent:
         """The hub opens a channel to this host."""
         return self.lease.bound(lambda: serve(stream, self.runner))
 
-    def _after(self, request: str, reply: str) -> str:
+    def _after(self, request: Message | None, reply: str) -> str:
         """``links`` asked on a host tells of the host's own end too."""
-        if request == Links.VERB and reply.startswith("ok "):
+        if isinstance(request, Links) and reply.startswith("ok "):
             rows = json.loads(protocol.read_reply(reply)[0])
             return protocol.encode_ok(json.dumps([*rows, self._own_row()]))
         return reply
 
-    def _alone(self, request: str) -> str | None:
+    def _alone(self, request: Message | None) -> str | None:
         """What can be told without a hub: how our own line is."""
-        return protocol.encode_ok(json.dumps([self._own_row()])) if request == Links.VERB else None
+        return protocol.encode_ok(json.dumps([self._own_row()])) if isinstance(request, Links) else None
 
     def _own_row(self) -> dict[str, object]:
         return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
@@ -242,12 +244,19 @@ class _Uplink(User):
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
-        if text == protocol.Activity.VERB:
+        try:
+            message = operations.read(text, operations.AGENT)
+        except LinesyncError as error:
+            if number != NOTE:
+                peer.answer(number, protocol.encode_error(error))
+            return
+        if isinstance(message, Activity):
             peer.answer(number, self._agent.activity())
-        elif text.startswith(f"{protocol.Revoked.VERB} "):
-            self._agent.relayed.revoked(text)
-        elif number != "-":
-            peer.answer(number, protocol.encode_error(LinesyncFailed("an agent does not know this operation")))
+        elif isinstance(message, Revoked):
+            self._agent.relayed.revoked(message)
+        elif number != NOTE:
+            refusal = LinesyncFailed(f"an agent does not answer '{message.VERB}' for the hub")
+            peer.answer(number, protocol.encode_error(refusal))
 
 
 class _Scripts(User):

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, Unanswered
-from ..protocol import Commit, Concurrent, Confirm, Lock, Message, Note, Revoked, Semaphore, Withdraw
+from ..protocol import Commit, Concurrent, Confirm, Lock, Message, Note, Revoked, Semaphore, Withdraw, operations
+from ..protocol.ids import NOTE, Id
 from ..protocol.operations import decode_request, grant_goes_back, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
@@ -78,11 +79,13 @@ class Relayed:
     """All requests on their way.
 
     :param uplink: the session with the hub.
-    :param after: may change a reply on its way back: (request text, reply text) to reply text.
+    :param after: may change a reply on its way back: (request, reply text) to reply text.
     :param alone: the reply to a request that needs no hub while there is none, else None.
     """
 
-    def __init__(self, uplink: Peer, after: Callable[[str, str], str], alone: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, uplink: Peer, after: Callable[[Message | None, str], str], alone: Callable[[Message | None], str | None]
+    ) -> None:
         self._uplink = uplink
         self._after = after
         self._alone = alone
@@ -134,11 +137,11 @@ class Relayed:
         script = self._scripts.get(peer)
         if script is None:
             return
-        if number == "-":
+        if number == NOTE:
             self._note(script, text)
             return
         request = _Request(script, number, text)
-        reply = None if self.works else self._alone(text)
+        reply = None if self.works else self._alone(request.message)
         if reply is not None:
             peer.answer(number, reply)
             return
@@ -213,7 +216,7 @@ class Relayed:
                 granted.popitem(last=False)
         if isinstance(reply, Unanswered):
             reply = unanswered(request.text, reply.why)
-        text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.text, reply)
+        text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.message, reply)
         request.script.peer.answer(request.own, text)
 
     @staticmethod
@@ -240,34 +243,29 @@ class Relayed:
     def _note(self, script: Script, text: str) -> None:
         """A confirmation or a withdrawal, which names a request by the script's own number."""
         try:
-            message = protocol.decode(text, Confirm, Withdraw, Concurrent)
+            message = operations.read(text, operations.HUB)
         except LinesyncError:
             return
         if isinstance(message, Concurrent):
             script.concurrent = True
+        if not isinstance(message, Confirm | Withdraw):
             return
-        assert isinstance(message, Confirm | Withdraw)
         request = script.requests.get(message.request)
         number = request.hub if request is not None else script.granted.pop(message.request, "")
         script.unsure.discard(message.request)
         if not number and message.arrival:  # what is held is given back by its arrival alone
-            number = f"-.{script.number}"
+            number = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
             self._queue.remove(request)
             self._answer(request, never_sent(request.text, "it was given up before a hub had it"))
         elif number:
             self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
 
-    def revoked(self, text: str) -> None:
+    def revoked(self, note: Revoked) -> None:
         """The hub says that a script no longer holds something."""
-        try:
-            note = protocol.decode(text, Revoked)
-        except LinesyncError:
-            return
-        assert isinstance(note, Revoked)
         for script in self._scripts.values():
             if str(script.number) == note.client:
-                script.peer.note(protocol.encode(note.but(client="-")))
+                script.peer.note(protocol.encode(note.but(client=NOTE)))
 
     # -- the uplink comes and goes ------------------------------------------------------------------------------------
 
@@ -296,7 +294,7 @@ class Relayed:
 
     def let_go(self, why: str) -> None:
         """What scripts hold has gone back at the hub."""
-        gone = protocol.encode(Revoked(client="-", arrival="", why=why))
+        gone = protocol.encode(Revoked(client=NOTE, arrival="", why=why))
         for script in self._scripts.values():
             if script.holds:
                 script.holds = False

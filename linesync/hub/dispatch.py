@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from .. import protocol
 from ..errors import UsageError
@@ -14,108 +16,121 @@ from ..model.sync.barrier_terms import Reuse, Terms
 from ..model.sync.services import SyncServices
 from ..protocol import Barrier, EventSet, EventWait, Lock, Message, Receive, ReceiveAll, Semaphore, Send
 
-__all__ = ["ARRIVALS", "arrive", "granted"]
+__all__ = ["ARRIVALS", "granted"]
 
-ARRIVALS: tuple[type[Message], ...] = (
-    Barrier,
-    Semaphore,
-    Lock,
-    EventSet,
-    EventWait,
-    Send,
-    Receive,
-    ReceiveAll,
-)
-"""The requests that end in an outcome of the model."""
+Arrive = Callable[[SyncServices, Any, ArrivalId, Client, float], list[Outcome]]
 
 
-def arrive(services: SyncServices, request: Message, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
-    """Have the model take a request of :data:`ARRIVALS`.
+def _barrier(services: SyncServices, request: Barrier, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    members = _members(request.Members) if request.Members else None
+    terms = Terms(
+        count=request.count or len(members or ()),
+        members=members,
+        reuse=Reuse.read(request.Reuse),
+        tolerate=request.Tolerate,
+    )
+    return services.barriers.arrive(
+        arrival,
+        request.ns,
+        request.name,
+        terms,
+        client,
+        now,
+        request.timeout,
+        request.member or None,
+        abort=request.Abort,
+        all_parties=request.who,
+        within=request.within,
+    )
 
-    :raises UsageError: the request holds what cannot be read.
-    """
-    match request:
-        case Barrier():
-            members = _members(request.Members) if request.Members else None
-            return services.barriers.arrive(
-                arrival,
-                request.ns,
-                request.name,
-                Terms(
-                    count=request.count or len(members or ()),
-                    members=members,
-                    reuse=Reuse.read(request.Reuse),
-                    tolerate=request.Tolerate,
-                ),
-                client,
-                now,
-                request.timeout,
-                request.member or None,
-                abort=request.Abort,
-                all_parties=request.who,
-                within=request.within,
-            )
-        case Semaphore():
-            return services.semaphores.change(
-                arrival,
-                request.ns,
-                request.name,
-                request.delta,
-                client,
-                now,
-                request.timeout,
-                hold=request.Hold,
-                bound=request.Bound,
-                within=request.within,
-            )
-        case Lock():
-            return services.locks.take(
-                arrival,
-                request.ns,
-                request.name,
-                client,
-                now,
-                request.timeout,
-                keep=request.Keep,
-                within=request.within,
-            )
-        case EventSet():
-            change = services.events.clear if request.Clear else services.events.set
-            return change(arrival, request.ns, request.names, client, now)
-        case EventWait():
-            return services.events.wait(
-                arrival, request.ns, request.names, request.Any, client, now, request.timeout, request.within
-            )
-        case Send():
-            sender = request.member or client.host
-            return services.mailbox.send(arrival, request.ns, request.topic, request.items, sender, client, now)
-        case Receive():
-            return services.mailbox.receive(
-                arrival,
-                request.ns,
-                request.topic,
-                request.first,
-                request.most,
-                request.Others,
-                request.member or client.host,
-                client,
-                now,
-                request.timeout,
-                request.within,
-            )
-        case ReceiveAll():
-            return services.mailbox.receive_all(
-                arrival,
-                request.ns,
-                request.topic,
-                request.member or client.host,
-                request.Role,
-                client,
-                now,
-                request.timeout,
-                request.within,
-            )
-    raise AssertionError(f"{type(request).__name__} is no arrival")
+
+def _semaphore(
+    services: SyncServices, request: Semaphore, arrival: ArrivalId, client: Client, now: float
+) -> list[Outcome]:
+    return services.semaphores.change(
+        arrival,
+        request.ns,
+        request.name,
+        request.delta,
+        client,
+        now,
+        request.timeout,
+        hold=request.Hold,
+        bound=request.Bound,
+        within=request.within,
+    )
+
+
+def _lock(services: SyncServices, request: Lock, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    return services.locks.take(
+        arrival, request.ns, request.name, client, now, request.timeout, keep=request.Keep, within=request.within
+    )
+
+
+def _event_set(
+    services: SyncServices, request: EventSet, arrival: ArrivalId, client: Client, now: float
+) -> list[Outcome]:
+    change = services.events.clear if request.Clear else services.events.set
+    return change(arrival, request.ns, request.names, client, now)
+
+
+def _event_wait(
+    services: SyncServices, request: EventWait, arrival: ArrivalId, client: Client, now: float
+) -> list[Outcome]:
+    return services.events.wait(
+        arrival, request.ns, request.names, request.Any, client, now, request.timeout, request.within
+    )
+
+
+def _send(services: SyncServices, request: Send, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    sender = request.member or client.host
+    return services.mailbox.send(arrival, request.ns, request.topic, request.items, sender, client, now)
+
+
+def _receive(services: SyncServices, request: Receive, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    return services.mailbox.receive(
+        arrival,
+        request.ns,
+        request.topic,
+        request.first,
+        request.most,
+        request.Others,
+        request.member or client.host,
+        client,
+        now,
+        request.timeout,
+        request.within,
+    )
+
+
+def _receive_all(
+    services: SyncServices, request: ReceiveAll, arrival: ArrivalId, client: Client, now: float
+) -> list[Outcome]:
+    return services.mailbox.receive_all(
+        arrival,
+        request.ns,
+        request.topic,
+        request.member or client.host,
+        request.Role,
+        client,
+        now,
+        request.timeout,
+        request.within,
+    )
+
+
+ARRIVALS: dict[type[Message], Arrive] = {
+    Barrier: _barrier,
+    Semaphore: _semaphore,
+    Lock: _lock,
+    EventSet: _event_set,
+    EventWait: _event_wait,
+    Send: _send,
+    Receive: _receive,
+    ReceiveAll: _receive_all,
+}
+"""The requests that end in an outcome of the model. Each function has the model take one; it raises UsageError when the
+request holds what cannot be read."""
 
 
 @lru_cache(maxsize=8)

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
+from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
-from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen
+from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.link_status import link_row
@@ -45,6 +45,7 @@ class Hub(User):
     :param first_token: the first fencing token; the clock's milliseconds unless given, so that a hub that starts anew goes
         on above what it gave out before.
     :param exchange_limit: bytes that one member gives to an exchange at most.
+    :param policy: who may do what; everybody everything unless given.
     :param boot: the id of this hub's life; the process's, unless it holds several hubs.
     """
 
@@ -56,6 +57,7 @@ class Hub(User):
         boot: str = BOOT,
         first_token: int | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
+        policy: Policy | None = None,
     ) -> None:
         self._report = report
         self._boot = boot
@@ -70,6 +72,7 @@ class Hub(User):
             self._link_rows,
             lambda: len(self._commands),
             self._host_changed,
+            policy,
         )
         self._exchanging = Exchanging(self._requests, exchange_limit, report)
         self._logs: dict[str, ConsoleLog] = {}
@@ -223,17 +226,18 @@ class Hub(User):
             return
         task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
-        if is_command(stream.words, HUB):
+        if is_command(operations.known_opening(stream.words), HUB):
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
 
     def _channel_work(self, session: HubSession, stream: Stream) -> Coroutine[Any, Any, None]:
-        host = addressee(stream.words)
+        opening = operations.read_opening(stream.words)
+        self._requests.check(session, "", opening)
+        host = addressee(opening)
         if host == HUB:
             return serve(stream, self.runner)
         if host:
             return self._relay(stream, self._reachable(host))
-        opening = protocol.decode(stream.words, ConsoleOpen, TraceOpen, ExchangeOpen)
         if isinstance(opening, ExchangeOpen):
             return self._exchanging.serve(session, stream)
         if isinstance(opening, ConsoleOpen):

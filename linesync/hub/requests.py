@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
-from ..model.participants import HUB, Cause, Client
+from ..model.participants import HUB, Cause
+from ..model.policy import Policy
 from ..model.sync import deadlock
 from ..model.sync.services import SyncServices
 from ..protocol import (
-    Activity,
-    ClientGone,
-    Commit,
-    Concurrent,
-    Confirm,
-    GiveBack,
-    Hosts,
-    Links,
     Message,
-    Register,
-    Reset,
-    Status,
-    Unlock,
-    Withdraw,
+    operations,
 )
-from .dispatch import ARRIVALS, arrive, granted
+from ..protocol.ids import NOTE, Id
+from .dispatch import ARRIVALS, granted
+from .handlers import HANDLERS, Asked
 from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
-_ACCEPTED: tuple[type[Message], ...] = (
-    *ARRIVALS,
-    GiveBack,
-    Unlock,
-    Reset,
-    Commit,
-    Confirm,
-    Withdraw,
-    ClientGone,
-    Concurrent,
-    Register,
-    Hosts,
-    Status,
-    Links,
-)
 _STALL = 5.0  # seconds that the hub itself may be late before it blames nobody for silence
 _TICK = 1.0
 _ASK_AT = 0.45  # of a lease without a frame, after which the hub asks: keepalives suit a lease of 20 s, not one of 2
@@ -61,6 +36,7 @@ class Requests:
     :param links: gives the rows of ``links``.
     :param commands: how many commands the hub itself runs for others.
     :param on_host: is told of each host that comes up or is lost.
+    :param policy: who may do what; everybody everything unless given.
     """
 
     def __init__(
@@ -72,13 +48,15 @@ class Requests:
         links: Callable[[], list[dict[str, object]]],
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
+        policy: Policy | None = None,
     ) -> None:
+        self.policy = policy or Policy()
         self._sessions = sessions
         self._services = SyncServices(lease=lease, first_token=first_token)
         self._lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
-        self._links = links
+        self.links = links
         self._commands = commands
         self._on_host = on_host
         self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
@@ -95,8 +73,10 @@ class Requests:
     def take(self, session: HubSession, number: str, text: str) -> None:
         """A request or a note came."""
         try:
-            message = protocol.decode(text, *_ACCEPTED)
-            reply = self._do(session, number, message)
+            message = operations.read(text, operations.HUB)
+            asked = Asked(session, number, Id.read(number), message, self._loop.time())
+            self.check(asked.session, asked.id.script, message)
+            reply = self._do(asked)
         except LinesyncError as error:
             reply = protocol.encode_error(error)
         except Exception as error:  # a fault of ours must not leave anybody waiting
@@ -104,71 +84,44 @@ class Requests:
             reply = protocol.encode_error(fault)
             self._forget(lambda asker, asked: asker is session and asked == number)
             self._loop.call_exception_handler({"message": f"the request {text!r} failed", "exception": error})
-        if reply is not None and number != "-":
+        if reply is not None and number != NOTE:
             session.peer.answer(number, reply)
         self._set_timer()
 
-    def _do(self, session: HubSession, number: str, message: Message) -> str | None:
+    def check(self, session: HubSession, script: str, message: Message) -> None:
+        """Refuse what its sender may not send, or may not do.
+
+        :param script: the number of the script behind an agent, empty for the other end itself.
+        :raises NotAllowed: with the reason.
+        """
+        if script and not session.host:
+            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
+        registers = isinstance(message, protocol.Register) and not script  # it becomes an agent's session by that
+        operations.check_sender(message, operations.AGENT if registers else session.sender(script))
+        if self.policy:
+            permission = operations.operation(message).permission
+            self.policy.check(session.principal(script), permission, message.VERB)
+
+    def _do(self, asked: Asked) -> str | None:
         """The reply, None when it comes later or never."""
-        now = self._loop.time()
-        services = self._services
-        if isinstance(message, ARRIVALS):
-            self._hear_of(session)
-            arrival, client = self._arrive(session, number, message)
-            try:
-                outcomes = arrive(services, message, arrival, client, now)
-            except UsageError:
-                self._forget(lambda asker, asked: asker is session and asked == number)
-                raise
-            self._tell(outcomes)
-            return None
-        match message:
-            case Commit():
-                arrival, client = session.arrival(message.request, message.arrival), session.client(message.request)
-                services.commit(arrival, client, now)
-                if not message.arrival:  # nobody can ask again for it, so its result need not be kept
-                    services.confirm(arrival, client)
-                return protocol.encode_ok()
-            case Confirm():
-                services.confirm(session.arrival(message.request, message.arrival), session.client(message.request))
-            case Withdraw():
-                arrival = session.arrival(message.request, message.arrival)
-                self._tell(services.withdraw(arrival, session.client(message.request), now))
-            case GiveBack():
-                self._tell(services.give_back(message.arrival, session.client(number), now))
-                return protocol.encode_ok()
-            case Unlock():
-                host = session.client(number).host
-                self._tell(services.locks.give_back(message.ns, message.name, message.token, host, now))
-                return protocol.encode_ok()
-            case Reset():
-                forgotten, waits, outcomes = services.reset(message.ns, message.names, session.client(number).host, now)
-                self._tell(outcomes)
-                return protocol.encode_ok(str(forgotten), str(len(waits)))
-            case Concurrent():
-                session.concurrent = not session.host
-            case ClientGone():
-                client = session.client(f"-.{message.client}")
-                self._tell(services.client_gone(client, now))
-            case Register():
-                return self._register(session, message, now)
-            case Hosts():
-                return protocol.encode_ok(json.dumps(self.hosts(now)))
-            case Status():
-                return protocol.encode_ok(json.dumps(services.status(now), default=str))
-            case Links():
-                return protocol.encode_ok(json.dumps(self._links()))
+        arrives = ARRIVALS.get(type(asked.message))
+        if arrives is None:
+            return HANDLERS[type(asked.message)](self, asked)
+        session, number = asked.session, asked.number
+        self._hear_of(session)
+        arrival = session.arrival(number, str(asked.message.arrival))
+        client = asked.client
+        self._waiting.setdefault((client.host, arrival), []).append((session, number))
+        try:
+            outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
+        except UsageError:
+            self._forget(lambda asker, asked: asker is session and asked == number)
+            raise
+        self.tell(outcomes)
         return None
 
-    def _arrive(self, session: HubSession, number: str, message: Message) -> tuple[str, Client]:
-        if "." in number and not session.host:
-            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
-        named = str(message.arrival)  # type: ignore[attr-defined]
-        arrival, client = session.arrival(number, named), session.client(number)
-        self._waiting.setdefault((client.host, arrival), []).append((session, number))
-        return arrival, client
-
-    def _register(self, session: HubSession, message: Register, now: float) -> str:
+    def register(self, session: HubSession, message: protocol.Register, now: float) -> str:
+        """A host says who it is; the reply."""
         published = {}
         for item in message.published:
             key, equals, value = item.partition("=")
@@ -185,12 +138,13 @@ class Requests:
             published=published,
         )
         self._sessions.name(session, message.name)
-        self._tell(events)
+        self.tell(events)
         return protocol.encode_ok(self._boot, lease="" if self._lease == limits.LEASE else f"{self._lease:g}")
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
-    def _tell(self, events: Iterable[Event | Outcome]) -> None:
+    def tell(self, events: Iterable[Event | Outcome]) -> None:
+        """Send what the model has decided to those whom it concerns."""
         silent: dict[str, HostLost] = {}
         for event in events:
             if isinstance(event, HostUp | HostLost):
@@ -211,14 +165,14 @@ class Requests:
 
     def perform(self, work: Callable[[SyncServices, float], Iterable[Event]]) -> None:
         """Have the services do something now, and tell everybody what comes of it."""
-        self._tell(work(self._services, self._loop.time()))
+        self.tell(work(self._services, self._loop.time()))
         self._set_timer()
 
     def _revoke(self, event: Revoked) -> None:
-        serial, _, script = event.client.number.partition(".")
-        session = self._sessions.numbered(serial)
+        client = Id.read(event.client.number)
+        session = self._sessions.numbered(client.number)
         if session is not None:
-            note = protocol.Revoked(client=script or "-", arrival=event.arrival, why=event.why)
+            note = protocol.Revoked(client=client.script or NOTE, arrival=event.arrival, why=event.why)
             session.peer.note(protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
@@ -265,14 +219,14 @@ class Requests:
             return
         session = self._sessions.host(host)
         if session is not None and session.peer.up:
-            session.peer.ask(protocol.encode(Activity()), lambda reply: self._told(session, host, reply))
+            session.peer.ask(protocol.encode(protocol.Activity()), lambda reply: self._told(session, host, reply))
 
     def _told(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
         if isinstance(reply, LinesyncError):
             return
         try:
             commands, *scripts = protocol.read_reply(reply)
-            numbers = [session.client(f"-.{script.rstrip('*')}").number for script in scripts]
+            numbers = [session.client(script.rstrip("*")).number for script in scripts]
             concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
             activity = deadlock.Activity(int(commands), frozenset(numbers), frozenset(concurrent))
         except (LinesyncError, ValueError):
@@ -281,7 +235,7 @@ class Requests:
         self._answered(host, activity)
 
     def _answered(self, host: str, activity: deadlock.Activity) -> None:
-        self._tell(self._services.answered(host, activity, self._loop.time()))
+        self.tell(self._services.answered(host, activity, self._loop.time()))
         self._set_timer()
 
     # -- life and time ------------------------------------------------------------------------------------------------
@@ -290,8 +244,8 @@ class Requests:
         """A session is over: so is what its host and its scripts wait for."""
         now = self._loop.time()
         if session.host:
-            self._tell(self._services.ended(session.host, session.id, cause, why, now))
-        self._tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
+            self.tell(self._services.ended(session.host, session.id, cause, why, now))
+        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
         self._forget(lambda asker, _: asker is session)
         self._set_timer()
 
@@ -301,13 +255,39 @@ class Requests:
 
     def line_back(self, session: HubSession) -> None:
         if session.host:
-            self._tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
+            self.tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
 
     def hosts(self, now: float) -> list[dict[str, object]]:
         """The rows of ``hosts``."""
         self._hear(now)
         rows = self._services.status(now)["hosts"]
         assert isinstance(rows, list)
+        return rows
+
+    def status(self, now: float) -> dict[str, object]:
+        """What ``status`` shows: what the services hold, and who their clients are."""
+        return self._services.status(now) | {"clients": self._clients()}
+
+    def _clients(self) -> list[dict[str, object]]:
+        """A row for each agent, and for each script that waits for something or holds something."""
+        waits = self._services.waits_by_client()
+        rows: list[dict[str, object]] = []
+        for session in self._sessions.all():
+            scripts = [Id.read(client.number) for client in waits if client.host == (session.host or HUB)]
+            for script in ["", *(one.script for one in scripts if one.number == session.id and one.script)]:
+                client, principal = session.client(script), session.principal(script)
+                if not session.host and client not in waits:
+                    continue
+                rows.append(
+                    {
+                        "client": client.number,
+                        "host": principal.host,
+                        "script": principal.script,
+                        "uid": principal.uid,
+                        "line": principal.line,
+                        "waits": waits.get(client, 0),
+                    }
+                )
         return rows
 
     def absent(self, host: str) -> Cause | None:
@@ -324,7 +304,7 @@ class Requests:
             self._services.extend_all(now)
         self._ticked = now
         self._hear(now)
-        self._tell(self._services.handle_timer(now))
+        self.tell(self._services.handle_timer(now))
         self._set_timer()
 
     def _hear(self, now: float) -> None:
@@ -339,7 +319,7 @@ class Requests:
         link = session.peer.link
         if session.host and link is not None and link.heard_at > session.heard_at:
             session.heard_at = link.heard_at
-            self._tell(self._services.heard(session.host, session.id, link.heard_at))
+            self.tell(self._services.heard(session.host, session.id, link.heard_at))
 
     def _set_timer(self) -> None:
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from ..model.participants import HUB, Client
+from ..model.policy import Principal
+from ..protocol.ids import Id
+from ..protocol.operations import AGENT, SCRIPT
 from ..runtime.peer import Peer
 
 __all__ = ["HubSession", "Sessions"]
@@ -35,15 +38,26 @@ class HubSession:
     def id(self) -> str:
         return str(self.serial)
 
-    def client(self, request: str) -> Client:
-        """The client whose request has this id. A number is never used twice for one host: it holds the session's."""
-        _, _, script = request.partition(".")
+    def client(self, script: str) -> Client:
+        """The client that is this script behind the agent, or for an empty number the other end itself. A number is never
+        used twice for one host: it holds the session's."""
         host = self.host or HUB
         if script:
-            return Client(host, f"{self.serial}.{script}")
+            return Client(host, str(Id(self.id, script)))
         if self._itself.host != host:
             self._itself = Client(host, self.id)
         return self._itself
+
+    def sender(self, script: str) -> str:
+        """Whether a script or an agent has sent what names this script."""
+        return AGENT if self.host and not script else SCRIPT
+
+    def principal(self, script: str) -> Principal:
+        """Who asks."""
+        info = self.peer.info
+        if self.host:
+            return Principal(line=self.line, host=self.host, script=script)
+        return Principal(line=self.line, host=HUB, script=self.id, uid=info.uid if info is not None else None)
 
     def arrival(self, request: str, named: str) -> str:
         """The id of the arrival that a request makes."""

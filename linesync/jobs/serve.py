@@ -8,36 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed
-from ..protocol import FileRead, FileWrite, Message, Run
+from ..protocol import FileRead, FileWrite, Message, Run, operations
 from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
     from ..jobs.process import Runner
 
-__all__ = ["SERVED", "addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
-
-SERVED: tuple[type[Message], ...] = (Run, FileRead, FileWrite)
-"""The openings that any host serves."""
+__all__ = ["addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
 
 
-def addressee(words: str) -> str:
-    """The host that an opening is for; empty when it is none that a host serves.
-
-    :raises LinesyncError: the opening is malformed.
-    """
-    verb = words.partition(" ")[0]
-    if verb not in {cls.VERB for cls in SERVED}:
+def addressee(opening: Message | None) -> str:
+    """The host that an opening is for; empty when no host serves it, or it is not known here."""
+    if opening is None or operations.HOST not in operations.operation(opening).receivers:
         return ""
-    message = protocol.decode(words, *SERVED)
-    return str(message.to)  # type: ignore[attr-defined]
+    return str(opening.to)  # type: ignore[attr-defined]
 
 
-def is_command(words: str, host: str) -> bool:
+def is_command(opening: Message | None, host: str) -> bool:
     """Whether an opening runs a command on this host."""
-    try:
-        return words.startswith(f"{Run.VERB} ") and addressee(words) == host
-    except LinesyncError:
-        return False
+    return isinstance(opening, Run) and opening.to == host
 
 
 async def serve(stream: Stream, runner: Runner) -> None:
@@ -46,13 +35,15 @@ async def serve(stream: Stream, runner: Runner) -> None:
     from .files import serve_read, serve_write
 
     try:
-        request = protocol.decode(stream.words, *SERVED)
+        request = operations.read_opening(stream.words)
         if isinstance(request, Run):
             await serve_run(stream, request, runner)
         elif isinstance(request, FileRead):
             await serve_read(stream, request)
         elif isinstance(request, FileWrite):
             await serve_write(stream, request)
+        else:
+            raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
     except asyncio.CancelledError as error:
         refuse(stream, LinesyncFailed(error.args[0] if error.args else "this host's agent was stopped"))
         raise

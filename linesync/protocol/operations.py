@@ -1,70 +1,224 @@
-"""The one table of operations: what each request, note and opening is, and who may send it.
+"""The one table of operations: what each request, note, opening and message is, and who may send it to whom.
 
 The hub, the agents, the clients, the tests and docs/protocol.md (section 8.2) use this table. No other code looks at the
-text of a request to find out what it is.
+text of a message to find out what it is.
 """
 
 from __future__ import annotations
 
-from ..errors import LinesyncError, LinesyncFailed, TimedOut
+from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut
 from ..frozen_record import Record
 from . import sync, work
 from .codec import Message, decode
 
 __all__ = [
+    "AGENT",
+    "BULK",
+    "HOST",
+    "HUB",
+    "INSIDE",
+    "NOTE",
+    "OPENING",
     "OPERATIONS",
+    "PERMISSIONS",
+    "PROMPT",
+    "REQUEST",
+    "SCRIPT",
     "Operation",
+    "check_sender",
     "decode_request",
     "effect",
     "grant_goes_back",
+    "known_opening",
     "never_sent",
     "operation",
+    "read",
+    "read_opening",
     "unanswered",
 ]
+
+REQUEST, NOTE, OPENING, INSIDE = "request", "note", "opening", "in"
+"""The kinds of messages (section 8.1): answered on channel 0, unanswered there, opening a channel, inside a channel."""
+SCRIPT, AGENT, HUB, HOST = "script", "agent", "hub", "host"
+"""Who sends and receives. A host is an agent, or the hub as the host of that name."""
+PROMPT, BULK = "prompt", "bulk"
+"""The lanes (section 5). Channel 0 is in the prompt lane."""
+SYNC, LOOK, RUN, FILES, FORWARD, CONSOLE, ADMIN = "sync", "look", "run", "files", "forward", "console", "admin"
+PERMISSIONS = (SYNC, LOOK, RUN, FILES, FORWARD, CONSOLE, ADMIN)
+"""What a policy allows or denies."""
 
 
 class Operation(Record):
     """One operation."""
 
     message: type[Message]
+    kind: str
+    senders: tuple[str, ...]
+    receivers: tuple[str, ...]
+    answer: str = ""
+    """What answers it, as section 8.2 shows it."""
+    permission: str = ""
+    """What the sender needs; empty: nothing, because it concerns only the sender's own session."""
+    lane: str = PROMPT
+    inside: tuple[type[Message], ...] = ()
+    """For a message inside a channel: the openings of such channels."""
     waits: bool = False
     """It may wait for others, and has a ``timeout`` of its own."""
+    holds: bool = False
+    """What it is granted may be held until it is given back."""
     effect: str = ""
     """What may have happened when a request was sent and no reply came, as a clause; empty: it changes nothing."""
 
 
+def _request(
+    message: type[Message],
+    answer: str,
+    permission: str,
+    effect: str = "",
+    *,
+    waits: bool = False,
+    holds: bool = False,
+    receivers: tuple[str, ...] = (HUB,),
+) -> Operation:
+    return Operation(
+        message=message,
+        kind=REQUEST,
+        senders=(SCRIPT, AGENT),
+        receivers=receivers,
+        answer=answer,
+        permission=permission,
+        waits=waits,
+        holds=holds,
+        effect=effect,
+    )
+
+
+def _note(message: type[Message], senders: tuple[str, ...], receivers: tuple[str, ...], answer: str = "") -> Operation:
+    return Operation(message=message, kind=NOTE, senders=senders, receivers=receivers, answer=answer)
+
+
+def _opening(message: type[Message], answer: str, permission: str, receiver: str, lane: str = BULK) -> Operation:
+    return Operation(
+        message=message,
+        kind=OPENING,
+        senders=(SCRIPT, AGENT),
+        receivers=(receiver,),
+        answer=answer,
+        permission=permission,
+        lane=lane,
+    )
+
+
+def _inside(
+    message: type[Message], senders: tuple[str, ...], receivers: tuple[str, ...], *inside: type[Message]
+) -> Operation:
+    return Operation(message=message, kind=INSIDE, senders=senders, receivers=receivers, inside=inside)
+
+
 OPERATIONS = (
-    Operation(message=sync.Barrier, waits=True, effect="the barrier may have been released with this arrival"),
-    Operation(message=sync.Semaphore, waits=True, effect="the units may have been given"),
-    Operation(message=sync.Lock, waits=True),
-    Operation(message=sync.Commit, effect="what was granted may have been taken"),
-    Operation(message=sync.Unlock, effect="the lock may have been given back"),
-    Operation(message=sync.GiveBack, effect="what was held may have been given back"),
-    Operation(message=sync.EventSet, effect="the events may have been changed"),
-    Operation(message=sync.EventWait, waits=True),
-    Operation(message=sync.Send, effect="the message may have been sent"),
-    Operation(message=sync.Receive, waits=True),
-    Operation(message=sync.ReceiveAll, waits=True),
-    Operation(message=sync.Reset, effect="the names may have been reset"),
-    Operation(message=work.Hosts),
-    Operation(message=work.Status),
-    Operation(message=work.Links),
+    Operation(
+        message=work.Register,
+        kind=REQUEST,
+        senders=(AGENT,),
+        receivers=(HUB,),
+        answer="ok: the hub's boot id lease=20",
+    ),
+    _request(
+        sync.Barrier,
+        f"ok: {' '.join(sync.BARRIER_REPLY)}",
+        SYNC,
+        "the barrier may have been released with this arrival",
+        waits=True,
+    ),
+    _request(sync.Semaphore, "ok: value", SYNC, "the units may have been given", waits=True, holds=True),
+    _request(sync.Lock, "ok: token", SYNC, waits=True, holds=True),
+    _request(sync.Unlock, "ok", SYNC, "the lock may have been given back"),
+    _request(sync.GiveBack, "ok", SYNC, "what was held may have been given back"),
+    _request(sync.EventSet, "ok", SYNC, "the events may have been changed"),
+    _request(sync.EventWait, "ok: names ...", SYNC, waits=True),
+    _request(sync.Send, "ok: number", SYNC, "the message may have been sent"),
+    _request(sync.Receive, "ok: JSON, an array", SYNC, waits=True),
+    _request(sync.ReceiveAll, "ok: JSON, an array", SYNC, waits=True),
+    _request(sync.Reset, "ok: forgotten failed", SYNC, "the names may have been reset"),
+    _opening(sync.ExchangeOpen, "`ok give` or `ok had`; then `part`, data, `done`; or err", SYNC, HUB),
+    _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
+    _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
+    _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply"),
+    _note(sync.Revoked, (HUB, AGENT), (SCRIPT, AGENT)),
+    _note(work.Concurrent, (SCRIPT,), (HUB, AGENT)),
+    _note(work.ClientGone, (AGENT,), (HUB,)),
+    _note(work.Note, (AGENT,), (SCRIPT,)),
+    Operation(
+        message=work.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
+    ),
+    _request(work.Hosts, "ok: JSON, an array", LOOK),
+    _request(work.Status, "ok: JSON, an object", LOOK),
+    _request(work.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
+    _opening(work.Run, "`started` at times, `exit`; or err", RUN, HOST),
+    _opening(work.FileRead, "`file`, data, `done`; or err", FILES, HOST),
+    _opening(work.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
+    _opening(work.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
+    _opening(work.TraceOpen, "text; or err", CONSOLE, HUB),
+    _inside(work.Started, (HOST,), (SCRIPT,), work.Run),
+    _inside(work.Exited, (HOST,), (SCRIPT,), work.Run),
+    _inside(work.Kill, (SCRIPT,), (HOST,), work.Run),
+    _inside(work.FileHead, (HOST,), (SCRIPT,), work.FileRead),
+    _inside(work.FileGot, (HOST,), (SCRIPT,), work.FileWrite),
+    _inside(work.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), work.FileRead, work.FileWrite, sync.ExchangeOpen),
+    _inside(sync.ExchangePart, (HUB,), (SCRIPT,), sync.ExchangeOpen),
 )
-"""The requests of scripts."""
+"""All operations, in the order of section 8.2."""
 
 _OF = {operation.message: operation for operation in OPERATIONS}
-_REQUESTS = tuple(_OF)
+
+
+def _messages(kinds: tuple[str, ...], receiver: str) -> tuple[type[Message], ...]:
+    return tuple([one.message for one in OPERATIONS if one.kind in kinds and receiver in one.receivers])
+
+
+_ON_CHANNEL_0 = {receiver: _messages((REQUEST, NOTE), receiver) for receiver in (HUB, AGENT, SCRIPT)}
+_OPENINGS = tuple([one.message for one in OPERATIONS if one.kind == OPENING])
 
 
 def operation(message: Message) -> Operation:
-    """The row of a request."""
+    """The row of a message."""
     return _OF[type(message)]
 
 
-def decode_request(text: str) -> Message | None:
-    """Read a script's request; None when it is malformed or unknown, which the hub refuses in its own words."""
+def read(text: str, receiver: str) -> Message:
+    """Read a request or a note that has come to ``receiver``; raises as :func:`decode` does."""
+    return decode(text, *_ON_CHANNEL_0[receiver])
+
+
+def read_opening(text: str) -> Message:
+    """Read what a channel is opened for; raises as :func:`decode` does."""
+    return decode(text, *_OPENINGS)
+
+
+def known_opening(text: str) -> Message | None:
+    """What a channel is opened for; None when it is malformed or unknown here. A newer end may know it."""
     try:
-        return decode(text, *_REQUESTS)
+        return read_opening(text)
+    except LinesyncError:
+        return None
+
+
+def check_sender(message: Message, sender: str) -> None:
+    """Refuse a message from an end that may not send it.
+
+    :raises NotAllowed: it is not the sender's to send.
+    """
+    senders = operation(message).senders
+    if sender not in senders:
+        raise NotAllowed(
+            f"'{message.VERB}' is not allowed for the sender, a {sender}: it comes from the {' or the '.join(senders)} only"
+        )
+
+
+def decode_request(text: str) -> Message | None:
+    """Read a script's request or note; None when it is malformed or unknown, which the hub refuses in its own words."""
+    try:
+        return read(text, HUB)
     except LinesyncError:
         return None
 

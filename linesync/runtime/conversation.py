@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..errors import LinesyncError, LinesyncFailed, Unanswered
+from ..protocol.ids import NOTE, Id
 from ..wire.channels.mux import Mux
 from ..wire.events import (
     ChannelClosed,
@@ -129,7 +130,7 @@ class Conversation:
         """
         mux = self._mux()
         self._next_request += 1
-        number = f"{self._next_request}.{suffix}" if suffix else str(self._next_request)
+        number = str(Id(str(self._next_request), suffix))
         pending = Pending(done)
         self._pending[number] = pending
         mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
@@ -149,7 +150,7 @@ class Conversation:
 
     def note(self, text: str) -> None:
         """Send a message that nobody answers; dropped while no session stands."""
-        self.answer("-", text)
+        self.answer(NOTE, text)
 
     def answer(self, number: str, text: str) -> None:
         """Send the reply to a request; dropped when its session is over."""

@@ -29,6 +29,8 @@ class LineInfo(Record):
     """``tcp``, ``unix``, ``stdio``, ``exec`` or ``serial``."""
     peer: str = ""
     """The other side, for people: an address, a device, a command."""
+    uid: int | None = None
+    """The user id of the process at the other end of a unix socket; None for every other line."""
     baud: int | None = None
     """Bits per second on the wire; None if the line has no rate."""
     byte_rate: float | None = None

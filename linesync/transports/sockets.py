@@ -92,7 +92,8 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         sock = transport.get_extra_info("socket")
         if self._info.kind == "tcp":
             _tune(sock)
-        self._info = LineInfo(endpoint=self._info.endpoint, kind=self._info.kind, peer=_peer_text(sock), eight_bit=True)
+        peer, uid = _peer_of(sock)
+        self._info = self._info.but(peer=peer, uid=uid)
         self._made()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -126,14 +127,15 @@ def _tune(sock: socket.socket) -> None:
             pass
 
 
-def _peer_text(sock: socket.socket) -> str:
+def _peer_of(sock: socket.socket) -> tuple[str, int | None]:
+    """The other end, for people, and its user id where the kernel tells it."""
     if sock.family != socket.AF_UNIX:
         try:
-            return address_text(sock.getpeername())
+            return address_text(sock.getpeername()), None
         except OSError:  # the peer is already gone
-            return ""
+            return "", None
     pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return f"pid {pid}, uid {uid}"
+    return f"pid {pid}, uid {uid}", uid
 
 
 def address_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:

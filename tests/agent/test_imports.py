@@ -10,7 +10,7 @@ import pytest
 
 _AGENT = "linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.connect"
 _OF_OTHERS = ("linesync.hub", "linesync.model", "linesync.testing", "linesync.compat", "linesync.store")
-_OWN = 78  # modules and packages of linesync; there were 76 when this was written
+_OWN = 80  # modules and packages of linesync; there were 78 when this was written
 _RESIDENT = 22 << 10  # KiB, of which a bare interpreter with asyncio takes 18 MiB
 
 

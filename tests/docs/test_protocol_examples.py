@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from linesync import errors, limits, protocol
-from linesync.frozen_record import MISSING
 from linesync.hub.dispatch import granted
 from linesync.model.decisions import Granted, Released
 from linesync.model.hosts.members import fold, unfold
 from linesync.model.participants import Client
-from linesync.protocol import escaping
+from linesync.protocol import escaping, operations
 from linesync.wire.autobaud import states
 from linesync.wire.autobaud.rate_frames import RateFrame, rate_set
 from linesync.wire.channels import channel as channel_records
@@ -277,8 +275,12 @@ def test_the_reply_to_a_release_agrees_with_the_page() -> None:
     client = Client("hub", "1")
     (parties,) = [text.partition(" ")[2] for (text,) in _rows("reply") if text.startswith("3 ")]
     assert granted(Granted(arrival="x", client=client, value=released)) == parties
-    (row,) = [row for row in _table("verb", "as", "sent by, to", "fields", "options", "answer") if "barrier" in row[0]]
-    assert row[5] == "ok: " + " ".join(protocol.BARRIER_REPLY)
+    (row,) = [
+        row
+        for row in _table("verb", "as", "sent by, to", "permission", "fields", "options", "answer")
+        if "barrier" in row[0]
+    ]
+    assert row[6] == "ok: " + " ".join(protocol.BARRIER_REPLY)
 
 
 def test_folded_lists_of_the_page_decode_as_it_says() -> None:
@@ -296,24 +298,12 @@ def test_malformed_folded_lists_are_refused(text: str) -> None:
         unfold(text)
 
 
-def _option(name: str, default: Any) -> str:
-    if default is None:
-        return f"{name}=-"
-    return f"{name}={'' if default in ('', ()) else int(default) if isinstance(default, bool) else default}"
-
-
-def test_the_table_of_operations_agrees_with_the_code() -> None:
-    rows = {row[0].strip("`"): row for row in _table("verb", "as", "sent by, to", "fields", "options", "answer")}
-    assert rows.keys() == CLASSES.keys()
-    for verb, cls in CLASSES.items():
-        needed = [
-            name + "..." * kind.startswith("tuple")
-            for name, (kind, default) in cls.FIELDS.items()
-            if default is MISSING
-        ]
-        assert rows[verb][3].split() == needed, verb
-        options = [_option(name, default) for name, (_, default) in cls.FIELDS.items() if default is not MISSING]
-        assert rows[verb][4].split() == options, verb
+def test_the_table_of_operations_has_every_message_and_an_example_of_each() -> None:
+    rows = _table("verb", "as", "sent by, to", "permission", "fields", "options", "answer")
+    assert {row[0].strip("`") for row in rows} == set(CLASSES)
+    assert {operation.message for operation in operations.OPERATIONS} == set(CLASSES.values())
+    assert {row[3] for row in rows} - {""} <= set(operations.PERMISSIONS)
+    for verb in CLASSES:
         assert any(text.partition(" ")[0] == verb for (text,) in _rows("message")), verb
 
 

@@ -19,6 +19,7 @@ class FakePeer:
     def __init__(self) -> None:
         self.answers: list[tuple[str, str]] = []
         self.link = None
+        self.info = None
 
     def answer(self, number: str, text: str) -> None:
         self.answers.append((number, text))

@@ -120,5 +120,5 @@ def test_a_script_that_left_nothing_at_the_hub_goes_without_a_word_there() -> No
             world.run(asyncio.sleep(_QUIET))
             costs.append(count.take())
         out, back = costs[-1]
-        assert out <= 66, costs  # two requests, a confirmation, an acknowledgement
-        assert back <= 48, costs  # two replies, an acknowledgement
+        assert out <= 66, costs  # two requests, a commit, an acknowledgement
+        assert back <= 56, costs  # three replies, an acknowledgement

@@ -176,6 +176,10 @@ class SyncServices:
         self._deadlocks.handle_timer(now)
         return events
 
+    def waits_by_client(self) -> dict[Client, int]:
+        """How many live arrivals each client has: those that wait, and those that hold something."""
+        return self._waits.by_client()
+
     def status(self, now: float) -> dict[str, object]:
         """All there is, JSON-able: hosts, what each service holds, and how many waits and results are held."""
         return {

@@ -269,6 +269,10 @@ class Waits:
         """A client's live arrivals, in order."""
         return list(self._clients.get(client, ()))
 
+    def by_client(self) -> dict[Client, int]:
+        """How many live arrivals each client has."""
+        return {client: len(waits) for client, waits in self._clients.items()}
+
     def all(self) -> list[Wait]:
         """All live arrivals, in order."""
         return list(self._live.values())

@@ -1,0 +1,81 @@
+"""Who may do what: principals, permissions, and rules that deny."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ..errors import NotAllowed
+
+__all__ = ["Policy", "Principal", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks.
+
+    :ivar line: the label of the line that the request came on.
+    :ivar host: the host, ``hub`` for the controller's own scripts.
+    :ivar script: the number of the script there; empty for the host's agent itself.
+    :ivar uid: the user id at the other end of a unix socket of this machine; None where nothing tells it.
+    """
+
+    line: str
+    host: str
+    script: str = ""
+    uid: int | None = None
+
+    def __str__(self) -> str:
+        who = f"script {self.script} on {self.host}" if self.script else f"the agent of {self.host}"
+        user = f" (uid {self.uid})" if self.uid is not None else ""
+        return f"{who}{user}, line {self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; the first one that fits decides.
+
+    :ivar allow: what it decides.
+    :ivar permission: a permission of :mod:`linesync.protocol.operations`, or a pattern (``*``).
+    :ivar host: the asking host's name, or a pattern.
+    :ivar uid: the asking user's id; None fits every user.
+    """
+
+    allow: bool
+    permission: str = "*"
+    host: str = "*"
+    uid: int | None = None
+
+    def fits(self, principal: Principal, permission: str) -> bool:
+        return (
+            fnmatchcase(permission, self.permission)
+            and fnmatchcase(principal.host, self.host)
+            and self.uid in (None, principal.uid)
+        )
+
+
+class Policy:
+    """The rules of a hub, in order. Where none fits, everything is allowed."""
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self._rules = tuple(rules)
+
+    def __bool__(self) -> bool:
+        """There are rules."""
+        return bool(self._rules)
+
+    def check(self, principal: Principal, permission: str, what: str) -> None:
+        """Refuse what the rules deny; what needs no permission (an empty text) is never refused.
+
+        :param what: the operation, for the message.
+        :raises NotAllowed: a rule denies it.
+        """
+        if not permission:
+            return
+        rule = next((rule for rule in self._rules if rule.fits(principal, permission)), None)
+        if rule is not None and not rule.allow:
+            raise NotAllowed(
+                f"'{what}' is not allowed for {principal}: it needs the permission '{permission}', which the hub's policy "
+                "denies; ask who runs the hub"
+            )

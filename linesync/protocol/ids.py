@@ -1,0 +1,28 @@
+"""Ids: a number, and behind an agent the number of the script that it is for (docs/protocol.md, section 8.1)."""
+
+from __future__ import annotations
+
+from ..frozen_record import Record
+
+__all__ = ["NOTE", "Id"]
+
+NOTE = "-"
+"""The number of a message that nobody answers."""
+
+
+class Id(Record):
+    """``N``, or ``N.S`` behind an agent. The id of a request has the sender's own number before the dot, a client of the hub
+    the number of its session."""
+
+    number: str
+    script: str = ""
+    """The agent's number of the script; empty for the end of the session itself."""
+
+    @classmethod
+    def read(cls, text: str) -> Id:
+        """Read an id; any text has one."""
+        number, _, script = text.partition(".")
+        return cls(number, script)
+
+    def __str__(self) -> str:
+        return f"{self.number}.{self.script}" if self.script else self.number
