@@ -137,6 +137,10 @@ class LinesyncFailed(LinesyncError):
     code = "failed"
 
 
+class Hung(OSError):
+    """A call on a path could not begin, for earlier ones have not returned. Its ``strerror`` names the oldest."""
+
+
 class CannotExecute(LinesyncError):
     """The remote command exists but cannot be executed."""
 

@@ -22,8 +22,7 @@ from linesync.model.hosts import members
 from linesync.protocol import escaping
 from linesync.wire.autobaud import states
 from linesync.wire.autobaud.rate_frames import RateFrame, rate_set
-from linesync.wire.channels import channel as channel_records
-from linesync.wire.channels import compression
+from linesync.wire.channels.channel import channel, compression
 from linesync.wire.channels.mux import Mux
 from linesync.wire.events import ChannelMessage, Damaged, Echo, Event, ForeignText, FrameFound, SessionUp
 from linesync.wire.framing import check, digits, frames, payload, transparency
@@ -83,7 +82,7 @@ def climbing_table() -> str:
 
 def life_table() -> str:
     """Every step of a channel's life."""
-    return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channel_records.LIFE.items()))
+    return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channel.LIFE.items()))
 
 
 def error_table() -> str:
@@ -415,6 +414,7 @@ def message_examples() -> str:
         protocol.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True),
         protocol.FileRead(to="sut", path="/etc/hostname"),
         protocol.FileWrite(to="sut", path="/tmp", name="a file", size=3, mode=0o755),
+        protocol.FileWrite(to="sut", path="/dev/mmcblk0", name="card.img", size=3, Device=1),
         protocol.ConsoleOpen(host="sut", follow=True),
         protocol.TraceOpen(host="/dev/ttyS0"),
         protocol.Exited(status=-9),

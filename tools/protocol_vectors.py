@@ -43,7 +43,7 @@ __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 OPERATIONS: tuple[type[protocol.Message], ...] = tuple(
-    cls for name in protocol.__all__ if hasattr(cls := getattr(protocol, name), "VERB")
+    cls for name in protocol.__all__ if hasattr(cls := getattr(messages, name), "VERB")
 )
 Case = dict[str, Any]
 
@@ -487,6 +487,10 @@ _MESSAGES = (
     "file 3 420",
     "got 65536",
     "put sut /tmp file 3 tell=1",
+    "get sut /dev/mmcblk0 Device=1",
+    "put sut /dev/mmcblk0 card.img 3 mode=384 Device=1",
+    "put sut /dev/mmcblk0 card.img 3 tell=1 Device=2",
+    "file 3 384 device=1",
     "done ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "done %.",
 )

@@ -1,8 +1,8 @@
 """An asyncio event loop whose clock jumps: nothing in it waits, and an hour passes as fast as what happens in it.
 
 ``time()`` stands still while there is something to do and then moves straight to the next scheduled call. What runs on
-it must not touch sockets, files that block, threads or processes: the loop has no selector, and a future that only the
-outside could complete would never be.
+it must not touch sockets, threads or processes: the loop has no selector, and a future that only the outside could
+complete would never be. What an executor is asked to run is run at once, in no time of this clock.
 """
 
 from __future__ import annotations
@@ -89,6 +89,18 @@ class JumpingLoop(asyncio.BaseEventLoop):
             self._now = when
 
     # -- what a loop has ----------------------------------------------------------------------------------------------
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self.create_future()
+        try:
+            value = func(*args)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+        return future
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none."""

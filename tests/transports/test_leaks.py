@@ -18,11 +18,10 @@ SLOW_CYCLES = 5
 
 
 def held() -> tuple[int, int, int]:
-    """Open descriptors, threads (but for those of the loop's own pool, which grows as it likes), and children of this
-    process."""
+    """Open descriptors, threads (but for those of pools, which grow up to their bound), and children of this process."""
     gc.collect()  # pyserial's spy:// leaves its log file to the collector
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "linesync_"))]
     return len(os.listdir("/proc/self/fd")), len(threads), len(children)
 
 

@@ -29,6 +29,7 @@ import serial_asyncio
 
 from ... import limits
 from ...errors import BrokenError
+from ...workers import run_blocking
 from ..base_line import CLOSE_SECONDS, HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine
 from ..endpoint import SerialEndpoint
 from ..interface import LineInfo, LineReceiver, ReceiverFactory
@@ -223,7 +224,7 @@ async def connect_serial(endpoint: SerialEndpoint, factory: ReceiverFactory) -> 
         eight_bit=False,
     )
     if endpoint.is_device:
-        port = open_device(Device, endpoint)
+        port = await run_blocking(lambda: open_device(Device, endpoint), endpoint.url, lambda port: port.close())
         if endpoint.climbs:
             port.first_baud = endpoint.baud
             info = _with_rates(info, takes(port))
@@ -264,16 +265,7 @@ async def _open_url(endpoint: SerialEndpoint) -> serial.SerialBase:
     def work() -> serial.SerialBase:
         return serial.serial_for_url(endpoint.url, timeout=READ_SECONDS, **port_settings(endpoint))
 
-    opening = asyncio.get_running_loop().run_in_executor(None, work)
     try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unused)
-        raise
+        return await run_blocking(work, endpoint.url, lambda port: port.close())
     except Exception as error:  # every kind of pyserial URL raises what it pleases
         raise not_open(endpoint, error) from error
-
-
-def _close_unused(opening: asyncio.Future[serial.SerialBase]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
