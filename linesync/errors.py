@@ -152,6 +152,10 @@ class Unanswered(LinesyncFailed):
         self.why = why
 
 
+class Hung(OSError):
+    """A call on a path could not begin, because earlier calls have not returned. ``strerror`` names the oldest."""
+
+
 class CannotExecute(LinesyncError):
     """The remote command exists but cannot be executed."""
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["PtyPair", "Sshd", "free_port", "pty_pair", "require", "sshd", "wait_for"]
+__all__ = ["PtyPair", "Sshd", "free_port", "loop_device", "pty_pair", "require", "sshd", "wait_for"]
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -50,6 +50,21 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+@contextmanager
+def loop_device(image: Path) -> Iterator[str]:
+    """The path of a block device whose contents are those of a file; skips where this machine has none for us."""
+    require("losetup")
+    losetup = shutil.which("losetup", path=_PATH)
+    assert losetup is not None
+    made = subprocess.run([losetup, "--find", "--show", str(image)], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no loop device can be made here: {made.stderr.strip()}")
+    try:
+        yield made.stdout.strip()
+    finally:
+        subprocess.run([losetup, "--detach", made.stdout.strip()], check=True)
 
 
 @dataclass(frozen=True)

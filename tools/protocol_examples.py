@@ -453,6 +453,7 @@ def message_examples() -> str:
         protocol.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True, tell=True),
         protocol.FileRead(to="sut", path="/etc/hostname"),
         protocol.FileWrite(to="sut", path="/tmp", name="a file", size=3, mode=0o755),
+        protocol.FileWrite(to="sut", path="/dev/mmcblk0", name="card.img", size=3, Device=1),
         protocol.ConsoleOpen(host="sut", follow=True),
         protocol.TraceOpen(host="/dev/ttyS0"),
         protocol.Started(pid=812),

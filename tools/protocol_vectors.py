@@ -495,6 +495,10 @@ _MESSAGES = (
     "file 3 420",
     "got 65536",
     "put sut /tmp file 3 tell=1",
+    "get sut /dev/mmcblk0 Device=1",
+    "put sut /dev/mmcblk0 card.img 3 mode=384 Device=1",
+    "put sut /dev/mmcblk0 card.img 3 tell=1 Device=2",
+    "file 3 384 device=1",
     "done ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "done %.",
 )

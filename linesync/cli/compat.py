@@ -82,6 +82,8 @@ def _strange(path: Path) -> bool:
     if not os.path.lexists(path):
         return False
     try:
+        if not path.is_file():  # a FIFO would keep us waiting
+            return True
         with open(path, encoding="utf-8", errors="replace") as file:
             return _MARK not in file.read(1000)
     except OSError:
@@ -89,6 +91,8 @@ def _strange(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file; remove it first, or give another directory")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_text(text, encoding="utf-8")

@@ -150,13 +150,13 @@ class BlockingClient:
             raise
         self.give_back(held)
 
-    def get_file(self, host: str, path: str, target: str) -> int:
+    def get_file(self, host: str, path: str, target: str, *, device: bool = False) -> int:
         """Copy a file from a host to here; see :meth:`linesync.client.files.FileOperations.get_file`."""
-        return self.run_coroutine(self._files().get_file(host, path, target))
+        return self.run_coroutine(self._files().get_file(host, path, target, device=device))
 
-    def put_file(self, source: str, host: str, path: str) -> int:
+    def put_file(self, source: str, host: str, path: str, *, device: bool = False) -> int:
         """Copy a file from here to a host."""
-        return self.run_coroutine(self._files().put_file(source, host, path))
+        return self.run_coroutine(self._files().put_file(source, host, path, device=device))
 
     def _files(self) -> FileOperations:
         from .files import FileOperations

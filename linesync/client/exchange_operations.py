@@ -5,27 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from io import BytesIO
 from typing import IO, BinaryIO, Protocol, TypeAlias, overload
 
 from .. import protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ..jobs.paths import Source
 from ..model.hosts.members import fold, unfold
 from ..model.participants import check_member
 from ..protocol import ExchangeOpen, ExchangePart, FileEnd
+from ..runtime.desk import Behind, Desk
 from ..runtime.streams import MESSAGE, Item, Stream
 from .operations import Operations
 
 __all__ = ["Data", "ExchangeOperations", "ExchangeProgress", "Sink"]
 
 Data: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
-"""Bytes, the path of a file, or a binary file, which is read from where it stands to its end."""
+"""Bytes, the path of a regular file, or a binary file, which is read from where it stands to its end. From asyncio files
+are read and written in other threads, one call at a time."""
 Sink: TypeAlias = Callable[[str], IO[bytes]]
 """Gives the file into which a member's bytes are written; it is closed when they are all in it."""
 ExchangeProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with (``giving`` or ``getting``, bytes so far, bytes in all)."""
 
 _CHUNK = 1 << 16
+_READ = 4 * _CHUNK  # bytes read from a file at once
 _IN_MEMORY = 1 << 20  # bytes from a source of unknown length that are not put into a file
 _MOST = 1 << 30  # bytes that are read from one
 
@@ -106,13 +111,15 @@ class ExchangeOperations(Operations):
         names = sorted(set(unfold(members) if isinstance(members, str) else members))
         for one in names:
             check_member(one)
-        with ExitStack() as stack:
+        stack = ExitStack()
+        shown = os.fsdecode(data) if isinstance(data, str | os.PathLike) else "what is to be given"
+        desk = self.peer.desk(shown)
+        try:
             try:
-                source, size = _open(data, stack)
+                source, size = await desk.do(partial(_open, data, stack))
             except OSError as error:
-                what = error.filename or "what is to be given"
                 raise LinesyncFailed(
-                    f"cannot read {what}: {error.strerror or error}; check its path and mode"
+                    f"cannot read {shown}: {error.strerror or error}; check its path and mode"
                 ) from None
             opening = ExchangeOpen(
                 name=name,
@@ -125,8 +132,9 @@ class ExchangeOperations(Operations):
                 within=within or self.within,
             )
             stream = self.peer.open(protocol.encode(opening))
+            desk = stream.desk(shown)
             try:
-                await _give(stream, source, size, progress)
+                await _give(stream, desk, source, size, progress)
                 got = await _get(stream, names, sink, progress)
             except (BrokenError, EndOfStream) as error:
                 raise LinesyncFailed(f"exchange '{name}' was broken off: {error.message}") from None
@@ -136,6 +144,8 @@ class ExchangeOperations(Operations):
             except BaseException:
                 stream.reset(protocol.GIVEN_UP)
                 raise
+        finally:
+            await desk.close(stack.close)
         stream.end()  # which confirms it
         return got
 
@@ -145,11 +155,15 @@ class ExchangeOperations(Operations):
 
 def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
     """What to read the data from, and how long it is."""
-    file: IO[bytes]
     if isinstance(data, bytes | bytearray | memoryview):
-        file = BytesIO(data)
-    elif isinstance(data, str | os.PathLike):
-        file = stack.enter_context(open(data, "rb", buffering=0))  # noqa: SIM115
+        return BytesIO(data), memoryview(data).nbytes
+    if isinstance(data, str | os.PathLike):
+        path = os.fsdecode(data)
+        source = Source(path, path, advice="give the contents of something else on stdin")
+        stack.callback(source.close)
+        if source.size:
+            return source, source.size
+        file: IO[bytes] = stack.enter_context(_spooled(source))
     else:
         file = data
     if not file.seekable():
@@ -160,8 +174,9 @@ def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
     return file, size
 
 
-def _spooled(file: IO[bytes]) -> IO[bytes]:
-    """What a pipe holds, in a file of our own: the hub wants to know how much comes before it comes."""
+def _spooled(file: _Reader) -> IO[bytes]:
+    """What a pipe holds, or a file of /proc, in a file of our own: the hub wants to know how much comes before it
+    comes."""
     from tempfile import SpooledTemporaryFile  # only who reads from a pipe pays for it
 
     copy = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
@@ -174,24 +189,32 @@ def _spooled(file: IO[bytes]) -> IO[bytes]:
     return copy
 
 
-async def _give(stream: Stream, source: _Reader, size: int, progress: ExchangeProgress | None) -> None:
+async def _give(stream: Stream, desk: Desk, source: _Reader, size: int, progress: ExchangeProgress | None) -> None:
     """Send our data, once the hub wants it."""
     if protocol.read_reply(await stream.receive_message()) == ["had"]:
         return
     left = size
+
+    def early() -> None:
+        """The hub says something before it has all: an error."""
+        item = stream.receive_nowait() if left else None
+        if item is not None:
+            raise protocol.read_error(_text(item)) or _strange()
+
     while left:
-        chunk = source.read(min(_CHUNK, left))
-        if not chunk:
+        desk.start(partial(source.read, min(_READ, left)))
+        data = await desk.finish(early)
+        if not data:
             raise LinesyncFailed(
                 f"what is to be given ended {left:,} bytes early; leave the file alone until it is given"
             )
-        left -= len(chunk)
-        await stream.send(0, chunk)
-        early = stream.receive_nowait() if left else None
-        if early is not None:
-            raise protocol.read_error(_text(early)) or _strange()
-        if progress is not None:
-            progress("giving", size - left - min(stream.queued, size - left), size)
+        for begin in range(0, len(data), _CHUNK):
+            chunk = data[begin : begin + _CHUNK]
+            left -= len(chunk)
+            await stream.send(0, chunk)
+            early()
+            if progress is not None:
+                progress("giving", size - left - min(stream.queued, size - left), size)
 
 
 # -- getting ----------------------------------------------------------------------------------------------------------
@@ -211,7 +234,9 @@ async def _get(
         if part.member != member:
             raise _strange()
         total = total or part.total
-        with sink(member) if sink is not None else BytesIO() as file:
+        receiver = _Part(stream, member, sink)
+        try:
+            await receiver.open()
             left = part.size
             while left:
                 item = await stream.receive()
@@ -220,12 +245,13 @@ async def _get(
                 left -= len(item.data)
                 done += len(item.data)
                 digest.update(item.data)
-                _write(file, item.data)
+                await receiver.put(item.data)
                 if progress is not None:
                     progress("getting", done, max(total, done))
-            sizes[member] = part.size
-            if isinstance(file, BytesIO) and sink is None:
-                held[member] = file.getvalue()
+            held[member] = await receiver.all()
+        finally:
+            await receiver.close()
+        sizes[member] = part.size
     end = _message(await stream.receive(), FileEnd)
     assert isinstance(end, FileEnd)
     if end.sha256 != digest.hexdigest():
@@ -233,10 +259,52 @@ async def _get(
     return held if sink is None else sizes
 
 
-def _write(file: IO[bytes], data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+class _Part:
+    """Where one member's bytes go."""
+
+    def __init__(self, stream: Stream, member: str, sink: Sink | None) -> None:
+        self._member = member
+        self._sink = sink
+        self._held: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._desk = stream.desk(f"the data of {member}")
+        self._behind = Behind(self._desk, self._write, _READ)
+
+    async def open(self) -> None:
+        if self._sink is not None:
+            await self._desk.do(self._open)
+
+    async def put(self, data: bytes) -> None:
+        if self._sink is None:
+            self._held.append(data)
+        else:
+            await self._behind.put(data)
+
+    async def all(self) -> bytes:
+        """All is there; what is held of it."""
+        if self._sink is not None:
+            await self._behind.flush()
+            await self._desk.do(self._close)
+        return b"".join(self._held)
+
+    async def close(self) -> None:
+        if self._sink is not None:
+            await self._desk.close(self._close)
+
+    def _open(self) -> None:
+        assert self._sink is not None
+        self._file = self._sink(self._member)
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 def _message(item: Item, kind: type[protocol.Message]) -> protocol.Message:

@@ -58,16 +58,14 @@ class Running:
 
         Raises the error that it may hold instead.
         """
-        if text.startswith(f"{protocol.Started.VERB} "):
-            started = protocol.decode(text, protocol.Started)
-            assert isinstance(started, protocol.Started)
-            self.pid = started.pid
+        error = protocol.read_error(text)
+        message = None if error is not None else protocol.decode(text, protocol.Started, protocol.Exited)
+        if isinstance(message, protocol.Started):
+            self.pid = message.pid
             return None
         self.stream.end()
-        error = protocol.read_error(text)
         if error is not None:
             raise error
-        message = protocol.decode(text, protocol.Exited)
         assert isinstance(message, protocol.Exited)
         if message.status < 0:
             return CommandResult(status=None, signal=-message.status)

@@ -10,6 +10,7 @@ import os
 from functools import cache
 
 from ..errors import UsageError
+from ..runtime.identity import runtime_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ def setting(name: str, command: str = "") -> Any:
 def default_socket(name: str = "") -> str:
     """This machine's socket; with a name, the one that a further hub or agent uses beside it."""
     file = f"linesync.{name}.sock" if name else "linesync.sock"
-    if os.geteuid() == 0:
-        return os.path.join("/run/linesync", file)
-    folder = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/linesync-{os.geteuid()}"
-    return os.path.join(folder, file)
+    return os.path.join(runtime_folder(), file)
 
 
 def find_hub() -> str:

@@ -15,6 +15,7 @@ or LAVA_BUG_COMPAT=1, makes them exit with 0 as well.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,9 +99,17 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
     :raises UsageError: it cannot be written.
     """
     try:
-        if not lines:
-            if os.path.lexists(path):
+        if os.path.lexists(path):
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):  # a link is replaced: this is a known name in /tmp
+                from ..jobs.paths import kind_of
+
+                raise UsageError(
+                    f"the cache file {path} cannot be written: it is {kind_of(mode)}; set LAVA_MULTI_NODE_CACHE to another"
+                )
+            if not lines:
                 os.unlink(path)
+        if not lines:
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         fresh = f"{path}.{os.getpid()}"

@@ -15,15 +15,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import protocol
-from ..errors import EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ..errors import BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.serve import refuse
 from ..model.decisions import Exchanged, Failed, Granted, Outcome
 from ..model.hosts.members import unfold
 from ..model.participants import HUB, Cause, Client
 from ..model.sync.kept_results import RESULT_LIFE
 from ..protocol import ExchangeOpen, ExchangePart, FileEnd
+from ..runtime.desk import Behind
 from ..runtime.streams import Stream
 from ..store.blobs import Blob, Blobs
+from ..workers import SPOOL
 from .requests import Requests
 from .sessions import HubSession
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Exchanging"]
 
 _CHUNK = 1 << 16
+_PIECE = 2 * _CHUNK  # bytes read from a file, or written to it, at once
+_KEPT = "the hub's temporary files"
 _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RESTARTED, Cause.STOPPED)}
 
 
@@ -46,7 +50,7 @@ class Exchanging:
     def __init__(self, requests: Requests, limit: int, report: Callable[[str], None]) -> None:
         self.requests = requests
         self.report = report
-        self.blobs = Blobs()
+        self.blobs = Blobs(dispose=lambda close: SPOOL.clean(close, _KEPT))
         self._channels: dict[tuple[str, str], _Channel] = {}
         """(host, arrival) to the channel that serves it: the last that asked."""
         self._bundles: dict[tuple[int, ...], _Bundle] = {}
@@ -163,6 +167,9 @@ class _Channel:
         self._arrival = arrival
         self._member = opening.member or client.host
         self._blob: Blob | None = None
+        self._desk = stream.desk(_KEPT, spool=True)
+        self._behind: Behind | None = None
+        self._taken = 0
         self._given = False
         self._ended: asyncio.Future[_Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
         """How the arrival ended."""
@@ -229,6 +236,8 @@ class _Channel:
         except LinesyncFailed as error:
             self._cannot_keep(error)
             return
+        if not self._blob.in_memory:
+            self._behind = Behind(self._desk, self._blob.append, _PIECE)
         self._say("give")
         if self._blob.complete:
             self._give(self._blob)
@@ -246,7 +255,7 @@ class _Channel:
             while True:
                 item = await self._stream.receive()
                 if item.stream == 0 and self._blob is not None and not self._given and not self._ended.done():
-                    self._take(self._blob, item.data)
+                    await self._take(self._blob, item.data)
         except EndOfStream:
             why = None
         except LinesyncError as error:
@@ -255,13 +264,25 @@ class _Channel:
             self._left(why)
         return why
 
-    def _take(self, blob: Blob, data: bytes) -> None:
+    async def _take(self, blob: Blob, data: bytes) -> None:
+        self._taken += len(data)
         try:
-            blob.append(data)
-        except LinesyncFailed as error:
+            if self._behind is None:
+                blob.append(data)
+            elif self._taken > blob.size:
+                raise LinesyncFailed(f"more came than the {blob.size:,} bytes that were announced")
+            else:
+                await self._behind.put(data)
+                if self._taken == blob.size:
+                    await self._behind.flush()
+        except (BrokenError, EndOfStream):
+            raise
+        except LinesyncError as error:
             self._cannot_keep(error)
+        except Hung as error:
+            self._cannot_keep(LinesyncFailed(f"the hub cannot keep what is exchanged: {error.strerror}"))
         else:
-            if blob.complete:
+            if self._taken == blob.size and not self._ended.done():
                 self._give(blob)
 
     def _give(self, blob: Blob) -> None:
@@ -326,17 +347,28 @@ class _Channel:
                     part = ExchangePart(member=member, size=blob.size, total=bundle.size if first else 0)
                     stream.send_message(protocol.encode(part))
                     await stream.drained()
-                    for offset in range(0, blob.size, _CHUNK):
-                        chunk = blob.read(offset, min(_CHUNK, blob.size - offset))
-                        bundle.passes(position, chunk)
-                        position += len(chunk)
-                        await stream.send(1, chunk)
+                    for offset in range(0, blob.size, _PIECE):
+                        data = await self._read_blob(blob, offset, min(_PIECE, blob.size - offset))
+                        for begin in range(0, len(data), _CHUNK):
+                            chunk = data[begin : begin + _CHUNK]
+                            bundle.passes(position, chunk)
+                            position += len(chunk)
+                            await stream.send(1, chunk)
                 stream.send_message(protocol.encode(FileEnd(sha256=bundle.sha256)))
                 stream.end()
         except LinesyncError as error:
             refuse(stream, error)  # where it can still hear it
             return False
         return True
+
+    async def _read_blob(self, blob: Blob, offset: int, count: int) -> bytes:
+        if blob.in_memory:
+            return blob.read(offset, count)
+        try:
+            data: bytes = await self._desk.do(lambda: blob.read(offset, count))
+        except Hung as error:
+            raise LinesyncFailed(f"the hub cannot read what it kept: {error.strerror}") from None
+        return data
 
     def _confirm(self, bundle: _Bundle) -> None:
         """The client has all of it."""

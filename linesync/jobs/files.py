@@ -1,24 +1,28 @@
 """Files over a channel: whole, checked and in their place, or not there at all.
 
-The bytes go into a temporary file beside the target; only when their number and their SHA-256 are what the sender says
-is it renamed over the target. Both ends run the same two loops, one to send and one to receive, under any driver.
+Both ends run the same two loops, one to send and one to receive, under any driver. What a path leads to, and how bytes
+get to their place, is in ``paths.py`` and ``targets.py``; those block and run at a desk (``runtime/desk.py``), where a
+disk that hangs stops this copy only. Reading is one piece ahead of the channel, writing behind it.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING
 
 from .. import limits, protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
+from ..jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source, cannot
+from ..jobs.targets import Target, open_target
 from ..protocol import FileEnd, FileGot, FileHead
+from ..runtime.desk import Behind, Desk
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.channels.credit import RECORD_COST
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
+    from ..runtime.conversation import Conversation
 
 __all__ = ["fetch", "serve_read", "serve_write", "store"]
 
@@ -26,87 +30,119 @@ Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all)."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
 """Bytes sent at once: on a socket one frame each, over all lines of the way, and no channel's credit ends within one."""
+_READ = 4 * _CHUNK
 _TELL = 1.0  # seconds between two words about how much has arrived: fifteen bytes on the line
 
 
-def _sha256() -> _Hash:
-    from hashlib import sha256  # only those who copy pay for it
+class _Sending:
+    """A file that is read here."""
 
-    return sha256()
+    def __init__(self, desk: Desk, shown: str) -> None:
+        self._desk = desk
+        self._shown = shown
+        self._source: Source | None = None
 
+    async def open(self, path: str, *, device: bool, expand: bool = False) -> Source:
+        """Open it.
 
-class _Incoming:
-    """A file that is being received: nothing is at its place until :meth:`commit`."""
-
-    def __init__(self, path: str, mode: int) -> None:
-        self.path = path
-        folder, name = os.path.split(path)
-        self._temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.{id(self):x}.linesync")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file: BinaryIO | None = os.fdopen(os.open(self._temporary, flags, 0o600), "wb", buffering=0)
-        self._mode = mode
-        self._hash = _sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        assert self._file is not None
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-        self._hash.update(data)
-        self.size += len(data)
-
-    @property
-    def sha256(self) -> str:
-        """Of what has been received so far, hex digits."""
-        return self._hash.hexdigest()
-
-    def commit(self, sha256: str) -> None:
-        """Put the file in its place.
-
-        :raises LinesyncFailed: what arrived is not what was sent.
+        :param expand: a ``~`` at the start of the path is this user's home.
+        :raises LinesyncFailed: it cannot be read, or is nothing that can be copied.
         """
-        assert self._file is not None
-        if self.sha256 != sha256:
-            raise LinesyncFailed(
-                f"{self.path} arrived damaged (its SHA-256 is not that of what was sent); it was not written, copy it again"
-            )
-        os.fchmod(self._file.fileno(), self._mode & 0o7777)
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._file = None
-        os.rename(self._temporary, self.path)
 
-    def discard(self) -> None:
-        """Leave nothing behind; after :meth:`commit` this does nothing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            os.unlink(self._temporary)
+        def work() -> Source:
+            self._source = Source(os.path.expanduser(path) if expand else path, self._shown, device=device)
+            return self._source
+
+        try:
+            source: Source = await self._desk.do(work)
+        except OSError as error:
+            raise cannot("read", self._shown, error) from None
+        return source
+
+    async def send(self, desk: Desk, stream: Stream, meanwhile: Callable[[], None] | None = None) -> str:
+        """Send its bytes; their SHA-256. ``meanwhile`` is that of :meth:`Stream.drained`.
+
+        :param desk: where it is read from now on.
+        """
+        source, self._desk = self._source, desk
+        assert source is not None
+        read = partial(source.read, _READ)
+        try:
+            desk.start(read)
+            while data := await desk.finish(meanwhile):
+                desk.start(read)
+                view = memoryview(data)
+                for begin in range(0, len(data), _CHUNK):
+                    await stream.send(0, bytes(view[begin : begin + _CHUNK]), meanwhile)
+        except OSError as error:
+            raise cannot("read", self._shown, error) from None
+        return source.sha256
+
+    async def close(self) -> None:
+        if self._source is not None or self._desk.busy:
+            await self._desk.close(self._close)
+
+    def _close(self) -> None:
+        if self._source is not None:
+            self._source.close()
 
 
-async def _send_bytes(stream: Stream, file: BinaryIO, meanwhile: Callable[[], None] | None = None) -> str:
-    """Send a file's bytes and tell their SHA-256; ``meanwhile`` is that of :meth:`Stream.drained`."""
-    digest = _sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-        await stream.send(0, chunk, meanwhile)
-    return digest.hexdigest()
+class _Receiving:
+    """A file that is written here."""
 
+    def __init__(self, stream: Stream, path: str, where: str) -> None:
+        self._desk = stream.desk(path)
+        self._stream = stream
+        self._path = path
+        self._where = where
+        self._target: Target | None = None
 
-async def _receive_bytes(stream: Stream, incoming: _Incoming, size: int, progress: Progress | None) -> None:
-    """Receive a file's bytes up to and with its FileEnd, and commit it."""
-    while True:
-        item = await stream.receive()
-        if item.stream != MESSAGE:
-            incoming.write(item.data)
+    async def take(
+        self, name: str, mode: int, size: int, device: int, progress: Progress | None, *, expand: bool = False
+    ) -> Target:
+        """Receive a file's bytes up to and with its FileEnd, and put it in its place.
+
+        The parameters are those of :func:`open_target`.
+
+        :param expand: a ``~`` at the start of the path is this user's home.
+        :raises LinesyncFailed: it cannot be written.
+        """
+
+        def work() -> Target:
+            path = os.path.expanduser(self._path) if expand else self._path
+            self._target = open_target(path, name, mode, size, device, self._where)
+            return self._target
+
+        try:
+            target: Target = await self._desk.do(work)
+            end = await self._receive(target, size, progress)
+            while await self._desk.do(partial(target.commit, end.sha256)):
+                pass
+        except OSError as error:
+            raise cannot("write", self._where + self._path, error) from None
+        return target
+
+    async def _receive(self, target: Target, size: int, progress: Progress | None) -> FileEnd:
+        behind, got = Behind(self._desk, target.write), 0
+        while True:
+            item = await self._stream.receive()
+            if item.stream == MESSAGE:
+                await behind.flush()
+                end = _message(item.data.decode("utf-8", "replace"), FileEnd)
+                assert isinstance(end, FileEnd)
+                return end
+            await behind.put(item.data)
+            got += len(item.data)
             if progress is not None:
-                progress(incoming.size, size)
-            continue
-        end = _message(item.data.decode("utf-8", "replace"), FileEnd)
-        assert isinstance(end, FileEnd)
-        incoming.commit(end.sha256)
-        return
+                progress(got, size)
+
+    async def close(self) -> None:
+        if self._target is not None or self._desk.busy:
+            await self._desk.close(self._discard)
+
+    def _discard(self) -> None:
+        if self._target is not None:
+            self._target.discard()
 
 
 def _message(text: str, *kinds: type[protocol.Message]) -> protocol.Message:
@@ -116,32 +152,19 @@ def _message(text: str, *kinds: type[protocol.Message]) -> protocol.Message:
     return protocol.decode(text, *kinds)
 
 
-def _regular(path: str) -> tuple[BinaryIO, os.stat_result]:
-    """Open a file for reading.
-
-    :raises LinesyncFailed: it is not a regular file.
-    :raises OSError: as the system says.
-    """
-    file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        file.close()
-        raise LinesyncFailed(f"{path} is not a regular file; copy files by their names")
-    return file, status
-
-
 # -- the host's side --------------------------------------------------------------------------------------------------
 
 
 async def serve_read(stream: Stream, request: protocol.FileRead) -> None:
     """Send a file to the client."""
+    desk = stream.desk(request.path)
+    sending = _Sending(desk, f"{request.to}:{request.path}")
     try:
-        file, status = _regular(os.path.expanduser(request.path))
-    except OSError as error:
-        raise _cannot("read", f"{request.to}:{request.path}", error) from None
-    with file:
-        stream.send_message(protocol.encode(FileHead(size=status.st_size, mode=stat.S_IMODE(status.st_mode))))
-        digest = await _send_bytes(stream, file)
+        source = await sending.open(request.path, device=request.Device, expand=True)
+        stream.send_message(protocol.encode(FileHead(size=source.size, mode=source.mode, device=source.device)))
+        digest = await sending.send(desk, stream)
+    finally:
+        await sending.close()
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
     stream.end()
 
@@ -162,109 +185,128 @@ def _telling(stream: Stream) -> Progress:
 
 async def serve_write(stream: Stream, request: protocol.FileWrite) -> None:
     """Take a file from the client."""
-    path = os.path.expanduser(request.path)
-    if os.path.isdir(path):
-        path = os.path.join(path, os.path.basename(request.name))
+    receiving = _Receiving(stream, request.path, f"{request.to}:")
+    progress = _telling(stream) if request.tell else None
     try:
-        incoming = _Incoming(path, request.mode)
-    except OSError as error:
-        raise _cannot("write", f"{request.to}:{path}", error) from None
-    try:
-        await _receive_bytes(stream, incoming, request.size, _telling(stream) if request.tell else None)
-    except OSError as error:
-        raise _cannot("write", f"{request.to}:{path}", error) from None
+        target = await receiving.take(request.name, request.mode, request.size, request.Device, progress, expand=True)
     finally:
-        incoming.discard()
-    stream.send_message(protocol.encode(FileEnd(sha256=incoming.sha256)))
+        await receiving.close()
+    stream.send_message(protocol.encode(FileEnd(sha256=target.sha256)))
     stream.end()
 
 
 # -- the client's side ------------------------------------------------------------------------------------------------
 
 
-async def fetch(stream: Stream, target: str, name: str, progress: Progress | None = None) -> int:
+async def fetch(
+    stream: Stream,
+    target: str,
+    name: str,
+    progress: Progress | None = None,
+    *,
+    device: bool = False,
+    onward: bool = False,
+) -> tuple[int, bool]:
     """Receive the file that a FileRead channel sends.
 
     :param target: a path here; into a directory it goes under ``name``.
-    :returns: its size in bytes.
-    :raises LinesyncFailed: it cannot be had, or not written here; nothing was changed.
+    :param device: one of the two is a block device.
+    :param onward: ``target`` is only a stop on the way, and no device.
+    :returns: its size in bytes, and whether it came from a block device.
+    :raises LinesyncFailed: it cannot be had, or not written here; nothing was changed, but for a block device that was
+        being written.
     """
-    path = os.path.join(target, name) if os.path.isdir(target) else target
+    receiving = _Receiving(stream, target, "")
     try:
         head = _message(await stream.receive_message(), FileHead)
         assert isinstance(head, FileHead)
-        incoming = _Incoming(path, head.mode)
-        try:
-            await _receive_bytes(stream, incoming, head.size, progress)
-        finally:
-            incoming.discard()
-        stream.end()
-        return incoming.size
-    except OSError as error:
-        stream.reset("the client cannot write the file")
-        raise _cannot("write", path, error) from None
+        kind = (MAY_BE_DEVICE if head.device else MUST_BE_DEVICE) if device and not onward else 0
+        written = await receiving.take(name, head.mode, head.size, kind, progress)
     except (BrokenError, EndOfStream) as error:
-        raise LinesyncFailed(f"the copy was broken off: {error.message}; nothing was changed") from None
+        raise LinesyncFailed(f"the copy was broken off: {error.message}; {_left(target, device)}") from None
+    except LinesyncError:
+        stream.reset("the client cannot write the file")
+        raise
+    finally:
+        await receiving.close()
+    stream.end()
+    return written.size, head.device
+
+
+def _left(shown: str, device: bool) -> str:
+    """What a copy that was broken off leaves at its target."""
+    return f"if {shown} is a block device, what is on it now is not whole" if device else "nothing was changed there"
 
 
 async def store(
-    open_channel: Callable[[protocol.FileWrite], Stream],
+    peer: Conversation,
     source: str,
     host: str,
     path: str,
     progress: Progress | None = None,
+    *,
+    device: bool = False,
+    from_device: bool = False,
 ) -> int:
     """Send a file to a host.
 
-    :param open_channel: opens the channel for the request made here.
+    :param device: one of the two is a block device.
+    :param from_device: ``source`` is what was on a block device.
     :returns: its size in bytes.
-    :raises LinesyncFailed: it cannot be read here or written there; nothing was changed.
+    :raises LinesyncFailed: it cannot be read here or written there; nothing was changed, but for a block device that was
+        being written.
     """
+    sending = _Sending(peer.desk(source), source)
     try:
-        file, status = _regular(source)
-    except OSError as error:
-        raise _cannot("read", source, error) from None
-    with file:
-        mode = stat.S_IMODE(status.st_mode)
+        file = await sending.open(source, device=device)
+        kind = (MAY_BE_DEVICE if file.device or from_device else MUST_BE_DEVICE) if device else 0
         request = protocol.FileWrite(
             to=host,
             path=path,
             name=os.path.basename(source),
-            size=status.st_size,
-            mode=mode,
+            size=file.size,
+            mode=file.mode,
             tell=progress is not None,
+            Device=kind,
         )
-        stream = open_channel(request)
-
-        def heard(text: str) -> protocol.Message:
-            message = _message(text, FileGot, FileEnd)
-            if isinstance(message, FileGot) and progress is not None:
-                progress(message.size, max(status.st_size, message.size))
-            return message
-
-        def meanwhile() -> None:
-            while (item := stream.receive_nowait()) is not None:
-                heard(item.data.decode("utf-8", "replace"))  # an error ends it here: the rest need not be sent
-
+        stream = peer.open(protocol.encode(request))
         try:
-            digest = await _send_bytes(stream, file, meanwhile)
-            stream.send_message(protocol.encode(FileEnd(sha256=digest)))
-            written = heard(await stream.receive_message())
-            while isinstance(written, FileGot):
-                written = heard(await stream.receive_message())
-            if progress is not None:
-                progress(status.st_size, status.st_size)
-            if not isinstance(written, FileEnd) or written.sha256 != digest:
-                raise LinesyncFailed(f"{host} wrote something else than was sent to {path}; copy it again")
+            await _send_all(stream, sending, file, f"{host}:{path}", progress)
         except (BrokenError, EndOfStream) as error:
             raise await _their_error(stream) or LinesyncFailed(
-                f"the copy was broken off: {error.message}; nothing was changed there"
+                f"the copy was broken off: {error.message}; {_left(f'{host}:{path}', device)}"
             ) from None
-        except LinesyncError:
+        except BaseException:
             stream.reset("the copy was given up")  # what has not left need not be sent
             raise
-        stream.end()
-        return status.st_size
+    finally:
+        await sending.close()
+    stream.end()
+    return file.sent
+
+
+async def _send_all(stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None) -> None:
+    """Send a file's bytes, and wait until the host has it."""
+
+    def heard(text: str) -> protocol.Message:
+        message = _message(text, FileGot, FileEnd)
+        if isinstance(message, FileGot) and progress is not None:
+            progress(message.size, max(file.size, message.size))
+        return message
+
+    def meanwhile() -> None:
+        while (item := stream.receive_nowait()) is not None:
+            heard(item.data.decode("utf-8", "replace"))  # an error ends it here: the rest need not be sent
+
+    digest = await sending.send(stream.desk(file.path), stream, meanwhile)
+    stream.send_message(protocol.encode(FileEnd(sha256=digest)))
+    written = heard(await stream.receive_message())
+    while isinstance(written, FileGot):
+        written = heard(await stream.receive_message())
+    if progress is not None:
+        progress(file.sent, file.sent)
+    if not isinstance(written, FileEnd) or written.sha256 != digest:
+        raise LinesyncFailed(f"{shown} is not what was sent, as that host says; copy it again")
 
 
 async def _their_error(stream: Stream) -> LinesyncError | None:
@@ -273,7 +315,3 @@ async def _their_error(stream: Stream) -> LinesyncError | None:
         return protocol.read_error(await stream.receive_message())
     except LinesyncError:
         return None
-
-
-def _cannot(what: str, path: str, error: OSError) -> LinesyncFailed:
-    return LinesyncFailed(f"cannot {what} {path}: {error.strerror}; check the path and the rights to it")

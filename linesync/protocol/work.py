@@ -110,6 +110,8 @@ class FileRead(Message):
     VERB = "get"
     to: str
     path: str
+    Device: bool = False
+    """It may be a block device."""
 
 
 class FileWrite(Message):
@@ -124,6 +126,8 @@ class FileWrite(Message):
     mode: int = 0o644
     tell: bool = False
     """Say now and then how much has arrived (FileGot)."""
+    Device: int = 0
+    """1: ``path`` must be a block device, which is overwritten; 2: it may be one."""
 
 
 class ConsoleOpen(Message):
@@ -175,6 +179,8 @@ class FileHead(Message):
     VERB = "file"
     size: int
     mode: int
+    device: bool = False
+    """It is what is on a block device."""
 
 
 class FileGot(Message):

@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
+    from .desk import Work
+
     T = TypeVar("T")
 
 __all__ = ["BlockingPeer"]
@@ -75,6 +77,14 @@ class BlockingPeer(Conversation):
 
     def wake(self, key: Stream | Pending | Conversation) -> None:
         """Whoever waits looks again after each turn."""
+
+    def start_work(
+        self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
+    ) -> Work:
+        """There is no loop here that others wait for, so the job is done at once."""
+        from .desk import Done
+
+        return Done(job)
 
     def beside_frames(self, data: bytes) -> None:
         self._strange = True

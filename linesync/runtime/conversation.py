@@ -40,6 +40,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
+    from .desk import Desk, Work
+
 __all__ = ["Conversation", "Pending", "User"]
 
 Done = Callable[[str | LinesyncError], None]
@@ -106,6 +108,14 @@ class Conversation:
 
     def now(self) -> float:
         """Monotonic seconds."""
+        raise NotImplementedError
+
+    def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
+        """Run what may block where it stops nobody else; ``key`` is woken when it is over.
+
+        :param about: the path that it is about.
+        :param spool: it is about a temporary file of our own.
+        """
         raise NotImplementedError
 
     def beside_frames(self, data: bytes) -> None:
@@ -196,6 +206,12 @@ class Conversation:
         handled when the link may have ended it already, or begun another."""
         session = self.link.session if self.link is not None else None
         return session.mux if session is not None and session.mux is self._known else None
+
+    def desk(self, about: str) -> Desk:
+        """Where somebody without a channel does what may block."""
+        from .desk import Desk
+
+        return Desk(self, self, about)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

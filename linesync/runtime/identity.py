@@ -12,7 +12,7 @@ from .. import limits
 from ..wire.framing import hello_flags
 from ..wire.reliability.handshake import LocalParameters
 
-__all__ = ["BOOT", "local_end", "token"]
+__all__ = ["BOOT", "local_end", "runtime_folder", "token"]
 
 _URL = bytes.maketrans(b"+/", b"-_")
 _BOTH = hello_flags.COMPRESSION + hello_flags.SHORT_ACKS
@@ -27,6 +27,13 @@ entropy: Callable[[int], bytes] = os.urandom
 def token() -> str:
     """Eight base64url digits from the system's randomness."""
     return b2a_base64(entropy(6), newline=False).translate(_URL).decode("ascii")
+
+
+def runtime_folder() -> str:
+    """The directory for what lives only as long as this user's processes, such as their sockets; it may not exist."""
+    if os.geteuid() == 0:
+        return "/run/linesync"
+    return os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/linesync-{os.geteuid()}"
 
 
 BOOT = token()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .. import limits
 from ..errors import LinesyncError
@@ -17,6 +18,9 @@ from .conversation import Conversation, Pending, User
 from .identity import BOOT, local_end, token
 from .streams import Stream
 from .symptoms import Symptoms
+
+if TYPE_CHECKING:
+    from .desk import Work
 
 __all__ = ["LineEnd", "Peer"]
 
@@ -123,6 +127,13 @@ class Peer(Conversation):
             for future in waiters:
                 if not future.done():
                     future.set_result(None)
+
+    def start_work(
+        self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
+    ) -> Work:
+        from .threads import start  # only once there is a file to read or write
+
+        return start(self._loop, job, about, lambda: self.wake(key), spool=spool)
 
     def _flush(self, *, exactly: bool = False) -> None:
         self._flush_soon = False

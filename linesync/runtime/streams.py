@@ -13,6 +13,8 @@ from ..wire.framing.frames import Lane
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from .desk import Desk, Work
 else:
     Protocol = object
 
@@ -42,6 +44,7 @@ class Owner(Protocol):
     def wait(self, key: Stream, /) -> Awaitable[None]: ...
     def mux_of(self, stream: Stream, /) -> Mux: ...
     def consumed(self, stream: Stream, data: bytes, /) -> None: ...
+    def start_work(self, key: Stream, job: Callable[[], object], about: str, /, *, spool: bool) -> Work: ...
 
 
 class Stream:
@@ -93,6 +96,12 @@ class Stream:
         self._full = False
 
     # -- for the user -------------------------------------------------------------------------------------------------
+
+    def desk(self, about: str, *, spool: bool = False) -> Desk:
+        """Where what the channel is for does what may block; its calls are given up with the channel."""
+        from .desk import Desk  # only for channels that carry files
+
+        return Desk(self._owner, self, about, spool=spool)
 
     @property
     def broken(self) -> str | None:

@@ -5,6 +5,8 @@
    the memory is used up, lies in a temporary file that has no name, so that it is gone with this process.
 3. Readers do not disturb each other: each says which bytes it wants. A blob that was dropped lives on until the last
    reader has left it.
+4. What concerns a file may block; only :meth:`Blob.append` and :meth:`Blob.read` of a blob that is not ``in_memory`` do,
+   and they may be called in any thread.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from ..errors import LinesyncFailed
@@ -31,15 +34,23 @@ class Blobs:
     :param in_memory: bytes up to which one stays in memory.
     :param memory: bytes that those in memory may have together.
     :param folder: where the temporary files are made; the system's place for them where it is not given (TMPDIR).
+    :param dispose: runs what closes a file, which may block.
     """
 
     def __init__(
-        self, *, bound: int = BOUND, in_memory: int = IN_MEMORY, memory: int = MEMORY, folder: str | None = None
+        self,
+        *,
+        bound: int = BOUND,
+        in_memory: int = IN_MEMORY,
+        memory: int = MEMORY,
+        folder: str | None = None,
+        dispose: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self._bound = bound
         self._in_memory = in_memory
         self._memory = memory
         self._folder = folder
+        self.dispose = dispose or (lambda close: close())
         self._numbers = itertools.count(1)
         self._all: dict[int, Blob] = {}
         self._used = 0
@@ -56,7 +67,7 @@ class Blobs:
     def reserve(self, size: int) -> Blob:
         """Make room for ``size`` bytes.
 
-        :raises LinesyncFailed: there is none, or no file can be made for them.
+        :raises LinesyncFailed: there is none.
         """
         if size > self._bound - self._used:
             raise LinesyncFailed(
@@ -64,8 +75,7 @@ class Blobs:
                 " exchanges are in use; try again when others are done"
             )
         in_memory = size <= min(self._in_memory, self._memory - self._used_memory)
-        descriptor = -1 if in_memory else self._file()
-        blob = Blob(self, next(self._numbers), size, descriptor)
+        blob = Blob(self, next(self._numbers), size, None if in_memory else _Spool(self._folder))
         self._all[blob.number] = blob
         self._used += size
         self._used_memory += size if in_memory else 0
@@ -92,20 +102,46 @@ class Blobs:
         self._used -= blob.size
         self._used_memory -= blob.size if blob.in_memory else 0
 
-    def full(self, error: OSError) -> LinesyncFailed:
-        """The error for a file that cannot be made or written."""
-        folder = self._folder or tempfile.gettempdir()
-        return LinesyncFailed(
-            f"{error.strerror} in {folder}, where the hub keeps what is exchanged; make room there, or start the hub with"
-            " another TMPDIR"
-        )
 
-    def _file(self) -> int:
-        try:
-            with tempfile.TemporaryFile(buffering=0, dir=self._folder) as file:
-                return os.dup(file.fileno())
-        except OSError as error:
-            raise self.full(error) from None
+class _Spool:
+    """A temporary file without a name, made with its first bytes; for any thread."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = folder
+        self._descriptor = -1
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes at its end; once it is closed, nowhere."""
+        view = memoryview(data)
+        with self._lock:
+            try:
+                if self._descriptor < 0 and not self._closed:
+                    with tempfile.TemporaryFile(buffering=0, dir=self._folder) as file:
+                        self._descriptor = os.dup(file.fileno())
+                while view and not self._closed:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError as error:
+                folder = self._folder or tempfile.gettempdir()
+                raise LinesyncFailed(
+                    f"{error.strerror} in {folder}, where the hub keeps what is exchanged; make room there, or start the"
+                    " hub with another TMPDIR"
+                ) from None
+
+    def read(self, offset: int, count: int) -> bytes:
+        with self._lock:
+            try:
+                return os.pread(self._descriptor, count, offset)
+            except OSError as error:
+                raise LinesyncFailed(f"the hub cannot read what it kept: {error.strerror}") from None
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
 
 class Blob:
@@ -116,20 +152,20 @@ class Blob:
     :ivar written: how many it has.
     """
 
-    def __init__(self, home: Blobs, number: int, size: int, descriptor: int) -> None:
+    def __init__(self, home: Blobs, number: int, size: int, spool: _Spool | None) -> None:
         self.number = number
         self.size = size
         self.written = 0
         self.dropped = False
         self._home = home
-        self._descriptor = descriptor
-        self._memory: bytearray | None = bytearray() if descriptor < 0 else None
+        self._spool = spool
+        self._memory: bytearray | None = bytearray() if spool is None else None
         self._readers = 0
         self._freed = False
 
     @property
     def in_memory(self) -> bool:
-        return self._descriptor < 0
+        return self._spool is None
 
     @property
     def complete(self) -> bool:
@@ -144,15 +180,10 @@ class Blob:
             raise LinesyncFailed(f"more came than the {self.size:,} bytes that were announced")
         if self._freed:
             return
-        if self._memory is not None:
+        if self._spool is not None:
+            self._spool.write(data)
+        elif self._memory is not None:
             self._memory += data
-        else:
-            view = memoryview(data)
-            try:
-                while view:
-                    view = view[os.write(self._descriptor, view) :]
-            except OSError as error:
-                raise self._home.full(error) from None
         self.written += len(data)
 
     def read(self, offset: int, count: int) -> bytes:
@@ -162,12 +193,10 @@ class Blob:
         """
         if self._freed:
             raise LinesyncFailed("this data is no longer kept")
-        if self._memory is not None:
-            return bytes(self._memory[offset : offset + count])
-        try:
-            return os.pread(self._descriptor, count, offset)
-        except OSError as error:
-            raise LinesyncFailed(f"the hub cannot read what it kept: {error.strerror}") from None
+        if self._spool is not None:
+            return self._spool.read(offset, count)
+        assert self._memory is not None
+        return bytes(self._memory[offset : offset + count])
 
     def free_if_unused(self) -> None:
         """Let go of the bytes when it was dropped and nobody reads."""
@@ -175,8 +204,8 @@ class Blob:
             self._freed = True
             self._home.freed(self)
             self._memory = None
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
+            if self._spool is not None:
+                self._home.dispose(self._spool.close)
 
     @staticmethod
     @contextmanager

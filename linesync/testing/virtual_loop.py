@@ -2,7 +2,8 @@
 
 ``time()`` does not change while there is something to do, and then jumps to the time of the next scheduled call. Code on
 this loop must not use sockets, files that block, threads or processes: the loop has no selector, so a future that waits for
-them would never complete.
+them would never complete. A job for an executor runs
+immediately, and takes no time of this clock.
 """
 
 from __future__ import annotations
@@ -91,6 +92,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._now = when
 
     # -- required by BaseEventLoop ------------------------------------------------------------------------------------
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self.create_future()
+        try:
+            value = func(*args)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+        return future
 
     def _process_events(self, event_list: list[Any]) -> None:
         """Do nothing: there are no events without a selector."""

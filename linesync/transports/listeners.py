@@ -14,8 +14,10 @@ import os
 import socket
 import stat
 import time
+from contextlib import suppress
 
-from ..errors import BusyError, LinesyncError, LinesyncFailed
+from ..errors import BusyError, Hung, LinesyncError, LinesyncFailed
+from ..workers import run_blocking
 from .base_line import reason
 from .endpoint import TcpEndpoint, UnixEndpoint
 from .interface import ReceiverFactory
@@ -47,15 +49,19 @@ class SocketListener:
 
     async def aclose(self) -> None:
         if self._owned is not None:
-            path, device, inode = self._owned
-            self._owned = None
-            try:
-                found = os.stat(path)
-                if (found.st_dev, found.st_ino) == (device, inode):
-                    os.unlink(path)
-            except OSError:  # another process has removed it
-                pass
+            owned, self._owned = self._owned, None
+            with suppress(TimeoutError, Hung):
+                async with asyncio.timeout(_LOCK_SECONDS):
+                    await run_blocking(lambda: _remove(*owned), owned[0])
         self._server.close()
+
+
+def _remove(path: str, device: int, inode: int) -> None:
+    """Remove our socket, unless another process has removed or replaced it."""
+    with suppress(OSError):
+        found = os.stat(path)
+        if (found.st_dev, found.st_ino) == (device, inode):
+            os.unlink(path)
 
 
 async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketListener:
@@ -103,11 +109,23 @@ async def listen_unix(
         or the group does not exist.
     """
     loop = asyncio.get_running_loop()
+    try:
+        sock, owned = await run_blocking(lambda: _bound(endpoint, mode, group), endpoint.path, _unbind)
+        server = await loop.create_unix_server(
+            lambda: SocketLine(loop, endpoint.text, "unix", factory()), sock=sock, backlog=_BACKLOG
+        )
+    except (OSError, ValueError) as error:
+        raise _no_socket(endpoint, error) from error
+    return SocketListener(endpoint.text, server, owned)
+
+
+def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int]]:
+    """A listening socket, and (path, device, inode) of its file."""
     gid = -1 if group is None else _group_id(endpoint, group)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        directory = await _lock_directory(endpoint.path)
+        directory = _lock_directory(endpoint.path)
         try:
             _remove_stale(endpoint)
             sock.bind(endpoint.path)
@@ -119,19 +137,18 @@ async def listen_unix(
             sock.listen(_BACKLOG)
         finally:
             os.close(directory)
-        server = await loop.create_unix_server(
-            lambda: SocketLine(loop, endpoint.text, "unix", factory()), sock=sock, backlog=_BACKLOG
-        )
-    except (OSError, ValueError) as error:
-        sock.close()
-        raise _no_socket(endpoint, error) from error
     except BaseException:
         sock.close()
         raise
-    return SocketListener(endpoint.text, server, (endpoint.path, found.st_dev, found.st_ino))
+    return sock, (endpoint.path, found.st_dev, found.st_ino)
 
 
-async def _lock_directory(path: str) -> int:
+def _unbind(made: tuple[socket.socket, tuple[str, int, int]]) -> None:
+    _remove(*made[1])
+    made[0].close()
+
+
+def _lock_directory(path: str) -> int:
     """Lock the socket's directory, so that two processes that start together do not take each other's socket for stale.
 
     The lock is advisory. Any process that can read the directory could hold it, so the wait ends after a second.
@@ -143,7 +160,7 @@ async def _lock_directory(path: str) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except OSError:
-            await asyncio.sleep(0.02)
+            time.sleep(0.02)
     return descriptor
 
 

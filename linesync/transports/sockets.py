@@ -20,6 +20,7 @@ import threading
 from typing import cast
 
 from ..errors import BrokenError, LinesyncError, LinesyncFailed, UsageError
+from ..workers import run_blocking
 from .base_line import HIGH_WATER, LOW_WATER, READ_SIZE, BaseLine, reason
 from .endpoint import TcpEndpoint, UnixEndpoint
 from .interface import LineInfo, LineReceiver, ReceiverFactory
@@ -183,13 +184,23 @@ async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> Sock
     :raises LinesyncFailed: there is no such socket, no process listens on it, or this user may not use it.
     """
     loop = asyncio.get_running_loop()
-    try:
-        _transport, line = await loop.create_unix_connection(
-            lambda: SocketLine(loop, endpoint.text, "unix", factory()), endpoint.path
-        )
-    except (OSError, ValueError) as error:
-        raise not_connected(endpoint, error) from error
+    sock = await run_blocking(lambda: _connected(endpoint), endpoint.path, lambda sock: sock.close())
+    _transport, line = await loop.create_unix_connection(
+        lambda: SocketLine(loop, endpoint.text, "unix", factory()), sock=sock
+    )
     return line
+
+
+def _connected(endpoint: UnixEndpoint) -> socket.socket:
+    """A socket that is connected; its path is looked up here, and what is there when nobody answers."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(endpoint.path)
+        sock.setblocking(False)
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise not_connected(endpoint, error) from error
+    return sock
 
 
 def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> LinesyncError:

@@ -75,6 +75,6 @@ def test_a_place_that_was_taken_meanwhile_is_named(tmp_path: Path) -> None:
     folder = exchange._Folder(str(tmp_path), "a")
     folder.file("a").close()
     (tmp_path / "a").mkdir()
-    with pytest.raises(LinesyncFailed, match=f"cannot write {tmp_path}/a: Is a directory"):
+    with pytest.raises(LinesyncFailed, match=f"cannot write {tmp_path}/a: it is a directory"):
         folder.commit()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

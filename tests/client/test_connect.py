@@ -171,20 +171,21 @@ def test_a_channel_that_nobody_reads_stops_no_other(pair: Site) -> None:
 
 
 def test_files_both_ways(pair: Site, tmp_path: Path) -> None:
-    source, there, back = tmp_path / "source", tmp_path / "there", tmp_path / "back"
+    source, there, back, fifo = (tmp_path / name for name in ("source", "there", "back", "fifo"))
     source.write_bytes(os.urandom(3_000_000))
+    os.mkfifo(fifo)
 
     async def work() -> None:
         async with await connect(pair, "hub") as client:
             assert await client.put_file(str(source), "sut", str(there)) == 3_000_000
             assert await client.get_file("sut", str(there), str(back)) == 3_000_000
-            copying = asyncio.ensure_future(client.get_file("sut", "/dev/zero", str(tmp_path / "zero")))
+            copying = asyncio.ensure_future(client.get_file("sut", str(fifo), str(tmp_path / "read")))
             with pytest.raises(LinesyncFailed, match="not a regular file"):
                 await copying
 
     asyncio.run(work())
     assert source.read_bytes() == there.read_bytes() == back.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "source", "there"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "fifo", "source", "there"]
 
 
 def test_a_client_that_leaves_withdraws_and_its_waits_end_here_too(pair: Site) -> None:

@@ -123,8 +123,11 @@ def test_nothing_has_a_name_on_the_disk(tmp_path: Path) -> None:
 
 def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
     blobs = Blobs(in_memory=0, folder=str(tmp_path / "gone"))
+    blob = blobs.reserve(5)
     with pytest.raises(LinesyncFailed, match=r"No such file or directory in .*/gone.*TMPDIR"):
-        blobs.reserve(5)
+        blob.append(b"12345")
+    assert blob.written == 0
+    blobs.close()
     assert blobs.used == 0 and len(blobs) == 0
 
 

@@ -18,11 +18,11 @@ SLOW_CYCLES = 5
 
 
 def held() -> tuple[int, int, int]:
-    """The numbers of this process's open descriptors, threads and children. The threads of the loop's own pool, which
-    grows as needed, do not count."""
+    """The numbers of this process's open descriptors, threads and children. Threads of pools do not count,
+    because pools grow up to their bound."""
     gc.collect()  # pyserial's spy:// leaves its log file to the garbage collector
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "linesync_"))]
     return len(os.listdir("/proc/self/fd")), len(threads), len(children)
 
 

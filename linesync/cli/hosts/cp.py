@@ -19,12 +19,16 @@ EXAMPLES = """\
   linesync cp Image sut:/boot/Image
   linesync cp sut:/var/log/kern.log .
   linesync cp core1:/tmp/x core2:/tmp/x    between two hosts, by way of this machine
+  linesync cp --device card.img sut:/dev/mmcblk0    overwrite a card, sync it, and read it back to compare
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="a path here, or HOST:PATH")
     parser.add_argument("target", metavar="DST", help="a path or directory here, or HOST:PATH")
+    parser.add_argument(
+        "--device", action="store_true", help="SRC or DST is a block device: read it, or overwrite it in place"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,11 +41,11 @@ def run(args: argparse.Namespace) -> int:
         files = FileOperations(client.peer)
         progress = Progress() if sys.stderr.isatty() and not args.json else None
         if not target[0]:
-            size = client.run_coroutine(files.get_file(*source, target[1], progress))
+            size = client.run_coroutine(files.get_file(*source, target[1], progress, device=args.device))
         elif not source[0]:
-            size = client.run_coroutine(files.put_file(source[1], *target, progress))
+            size = client.run_coroutine(files.put_file(source[1], *target, progress, device=args.device))
         else:
-            size = client.run_coroutine(_between(source, target, files, progress))
+            size = client.run_coroutine(_between(source, target, files, progress, device=args.device))
     if progress is not None:
         progress.done()
     if args.json:
@@ -58,11 +62,10 @@ def _place(text: str) -> tuple[str, str]:
 
 
 async def _between(
-    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: Progress | None
+    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: Progress | None, *, device: bool
 ) -> int:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="linesync-") as folder:
         path = os.path.join(folder, os.path.basename(source[1]) or "file")
-        await files.get_file(*source, path, progress)
-        return await files.put_file(path, *target, progress)
+        return await files.pass_file(source, path, target, progress, device=device)

@@ -49,15 +49,21 @@ async def open_socket(args: argparse.Namespace, name: str, listen: Callable[...,
 
 
 async def _listen_at(path: str, args: argparse.Namespace, listen: Callable[..., Awaitable[str]]) -> str:
+    from ...workers import run_blocking  # after the lean asyncio
+
     folder = os.path.dirname(path)
     try:
-        if folder and not os.path.isdir(folder):
-            os.makedirs(folder, 0o755 if os.geteuid() == 0 else 0o700)
+        if folder:
+            await run_blocking(lambda: os.makedirs(folder, _folder_mode(), exist_ok=True), path)
     except OSError as error:
         raise LinesyncFailed(
             f"cannot make the directory {folder}: {error.strerror}; choose another place with --socket"
         ) from None
     return await listen(f"unix:{path}", group=args.socket_group)
+
+
+def _folder_mode() -> int:
+    return 0o755 if os.geteuid() == 0 else 0o700
 
 
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast: bool = False) -> int:
@@ -68,16 +74,25 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     """
 
     async def main() -> None:
+        from ...workers import SPOOL  # after the lean asyncio
+
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.set)
+        SPOOL.clean(_remove_leftovers, "")
         await work(stop)
 
     with asyncio.Runner(loop_factory=_quicker_loop() if fast else None) as runner:
         runner.run(main())
     return 0
+
+
+def _remove_leftovers() -> None:
+    from ...jobs.leftovers import remove_leftovers
+
+    remove_leftovers()
 
 
 def _quicker_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

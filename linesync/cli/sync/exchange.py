@@ -6,14 +6,16 @@ import argparse
 import os
 import sys
 import time
-from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...errors import LinesyncFailed, UsageError
 from ..common import connection, namespace_option, option, print_json, timeout_option
 
 if TYPE_CHECKING:
+    from typing import IO
+
     from ...client.exchange_operations import Data
+    from ...jobs.targets import NewFile
     from ..progress import Progress
 
 HELP = "give data and get that of all: every host in the list gives once, then all go on"
@@ -113,6 +115,26 @@ def _progress(*, quiet: bool) -> _Phases | None:
     return _Phases() if sys.stderr.isatty() and not quiet else None
 
 
+class _Whole:
+    """A file of :class:`_Folder` as the exchange writes it; it closes it when all is in it."""
+
+    def __init__(self, file: NewFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> _Whole:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._file.write(bytes(data))
+        return len(data)
+
+    def close(self) -> None:
+        """It is put in its place later, with the others."""
+
+
 class _Folder:
     """A directory into which the members' data goes: each file whole, or not there at all.
 
@@ -121,11 +143,12 @@ class _Folder:
     """
 
     def __init__(self, path: str, hosts: str) -> None:
+        from ...jobs.targets import check_file
         from ...model.hosts.members import unfold
 
         self._path = path
-        self._temporary: dict[str, str] = {}
-        """File to the one beside it that is being written."""
+        self._files: dict[str, NewFile] = {}
+        """By its path: what is being written."""
         if not path:
             raise UsageError("the name after --dir is empty; name a directory")
         try:
@@ -135,34 +158,32 @@ class _Folder:
         for member in unfold(hosts):
             if member in (".", ".."):
                 raise UsageError(f"the member {member} cannot be a file's name; leave --dir out")
-            if os.path.isdir(os.path.join(path, member)):
-                raise LinesyncFailed(f"{os.path.join(path, member)} is a directory; choose another --dir")
+            check_file(os.path.join(path, member))
 
     def file(self, member: str) -> IO[bytes]:
         """The file for a member's bytes; at its place only after :meth:`commit`."""
-        target = os.path.join(self._path, member)
-        temporary = os.path.join(self._path, f".{member}.{os.getpid()}.linesync")
-        file = open(temporary, "xb")  # noqa: SIM115 - the exchange closes it
-        self._temporary[target] = temporary
-        return file
+        from ...jobs.targets import NewFile
+
+        path = os.path.join(self._path, member)
+        self._files[path] = file = NewFile(path, 0o666, path)
+        return cast("IO[bytes]", _Whole(file))
 
     def commit(self) -> None:
         """Put all files in their places."""
+        path = self._path
         try:
-            for target, temporary in list(self._temporary.items()):
-                with open(temporary, "rb") as file:
-                    os.fsync(file.fileno())
-                os.rename(temporary, target)
-                del self._temporary[target]
+            for path, file in list(self._files.items()):
+                file.commit(file.sha256)
+                del self._files[path]
         except OSError as error:
-            self.discard()
             raise LinesyncFailed(
-                f"cannot write {target}: {error.strerror}; see what else is at that place, and exchange again"
+                f"cannot write {path}: {error.strerror}; see what else is at that place, and exchange again"
             ) from None
+        finally:
+            self.discard()
 
     def discard(self) -> None:
         """Leave nothing behind that is not at its place."""
-        for temporary in self._temporary.values():
-            with suppress(OSError):
-                os.unlink(temporary)
-        self._temporary.clear()
+        for file in self._files.values():
+            file.discard()
+        self._files.clear()

@@ -11,6 +11,7 @@ import asyncio
 import serial
 
 from ... import limits
+from ...workers import run_blocking
 from ..base_line import BaseLine
 from ..endpoint import SerialEndpoint
 from ..interface import LineInfo, ReceiverFactory
@@ -39,7 +40,7 @@ async def connect_serial(endpoint: SerialEndpoint, factory: ReceiverFactory) -> 
         eight_bit=False,
     )
     if endpoint.is_device:
-        port = open_device(endpoint)
+        port = await run_blocking(lambda: open_device(endpoint), endpoint.url, lambda port: port.close())
         if endpoint.climbs:
             port.rate_at_close = endpoint.baud
             info = _with_rates(info, supported_rates(port))
@@ -73,16 +74,7 @@ async def _open_url(endpoint: SerialEndpoint) -> serial.SerialBase:
     def work() -> serial.SerialBase:
         return serial.serial_for_url(endpoint.url, timeout=READ_SECONDS, **port_settings(endpoint))
 
-    opening = asyncio.get_running_loop().run_in_executor(None, work)
     try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unused)
-        raise
+        return await run_blocking(work, endpoint.url, lambda port: port.close())
     except Exception as error:  # pyserial's ports raise errors of many classes
         raise not_open(endpoint, error) from error
-
-
-def _close_unused(opening: asyncio.Future[serial.SerialBase]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()

@@ -1,0 +1,60 @@
+"""Calls that may block, from an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ..workers import FILES, PATIENCE, SPOOL, Call, Workers
+
+__all__ = ["Threaded", "start"]
+
+
+class Threaded:
+    """A call in a thread of its own.
+
+    :param done: called on the loop when it is over.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        workers: Workers,
+        job: Callable[[], Any],
+        about: str,
+        done: Callable[[], None],
+    ) -> None:
+        self._workers = workers
+        self._call = Call(job, about)
+        self._future: asyncio.Future[Any] = loop.run_in_executor(workers, self._call)
+        self._timer: asyncio.TimerHandle | None = None
+        if not self._future.done():
+            self._timer = loop.call_later(PATIENCE, workers.expire, self._call)
+        self._done = done
+        self._future.add_done_callback(self._over)
+
+    def _over(self, future: asyncio.Future[Any]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not future.cancelled():
+            future.exception()  # its owner may have left
+        self._done()
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def result(self) -> Any:
+        return self._future.result()
+
+    def leave(self, after: Callable[[], object]) -> None:
+        if not self._call.leave(after):
+            self._workers.clean(after, self._call.about)
+        self._future.cancel()
+
+
+def start(
+    loop: asyncio.AbstractEventLoop, job: Callable[[], Any], about: str, done: Callable[[], None], *, spool: bool
+) -> Threaded:
+    """Start a call in one of this process's threads for its kind."""
+    return Threaded(loop, SPOOL if spool else FILES, job, about, done)

@@ -1,0 +1,52 @@
+"""The asyncio client while a path of its own hangs. Arguments: the hub's endpoint, what to do, the path here, the control
+file that says that the path hangs. Prints the loop's worst latency, and ends though the call never returns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import IO
+
+import linesync
+
+
+async def work(endpoint: str, what: str, path: str, reached: str) -> None:
+    worst = 0.0
+
+    async def watch() -> None:
+        nonlocal worst
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.01)
+            worst = max(worst, loop.time() - before - 0.01)
+
+    def sink(member: str) -> IO[bytes]:
+        return open(path, "wb")
+
+    async with await linesync.connect(endpoint) as client:
+        watching = asyncio.ensure_future(watch())
+        works = {
+            "get": lambda: client.get_file("sut", f"{path}.source", path),
+            "put": lambda: client.put_file(path, "sut", f"{path}.target"),
+            "exchange": lambda: client.exchange("x", "hub", path),
+            "sink": lambda: client.exchange("x", "hub", b"data", sink=sink),
+        }
+        hung = asyncio.ensure_future(works[what]())
+        while not os.path.exists(reached):
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await asyncio.wait_for(client.hosts(), 0.5)
+            await asyncio.sleep(0.02)
+        assert not hung.done()
+        hung.cancel()
+        await asyncio.wait({hung}, timeout=0.5)
+        assert hung.cancelled()
+        await asyncio.wait_for(client.hosts(), 0.5)
+        watching.cancel()
+    print(f"{worst:.3f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(work(*sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""A tour of the asyncio client: copies both ways, an exchange with files, a command. Argument: the hub's endpoint, a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import IO
+
+import linesync
+from linesync.errors import LinesyncFailed
+
+
+async def tour(endpoint: str, folder: str) -> None:
+    def path(name: str) -> str:
+        return os.path.join(folder, name)
+
+    def sink(member: str) -> IO[bytes]:
+        return open(path(f"got-{member}"), "wb")
+
+    async with await linesync.connect(endpoint) as client:
+        for host in ("sut", "hub"):
+            assert await client.put_file(path("source"), host, path("there")) == 3_000_000
+            assert await client.put_file(path("source"), host, folder) == 3_000_000
+            assert await client.get_file(host, path("there"), path("back")) == 3_000_000
+            assert (await client.run(host, ["cat"], stdin=b"text")).stdout == b"text"
+            for name in ("fifo", "nothing", "empty/nothing"):
+                for work in (
+                    client.get_file(host, path(name), path("back")),
+                    client.put_file(path("source"), host, path(name) + "/"),
+                    client.put_file(path(name), host, path("there")),
+                ):
+                    try:
+                        await work
+                    except LinesyncFailed:
+                        continue
+                    raise AssertionError(f"{name} on {host}")
+        for data in (path("source"), b"x" * 1_000_000):
+            both = await asyncio.gather(
+                client.exchange("data", "hub#1,hub#2", data, member="hub#1", sink=sink),
+                client.exchange("data", "hub#1,hub#2", b"small", member="hub#2"),
+            )
+            assert set(both[0]) == set(both[1]) == {"hub#1", "hub#2"}
+
+
+if __name__ == "__main__":
+    from tests.loop_guard import install
+
+    install(sys.argv[1])
+    asyncio.run(tour(sys.argv[2], sys.argv[3]))

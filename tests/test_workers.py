@@ -1,0 +1,173 @@
+"""Threads for what may block: bounded, shared out by path, and no reason for a process to stay."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from linesync.errors import Hung
+from linesync.runtime.conversation import User
+from linesync.runtime.peer import Peer
+from linesync.workers import Call, Workers, run_blocking
+from tests.real import wait_for
+
+
+class Hanging:
+    """Jobs that do not return until they are let."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.running = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> str:
+        with self._lock:
+            self.running += 1
+        self.free.wait(20)
+        return "free"
+
+
+@pytest.fixture
+def hanging() -> object:
+    made = Hanging()
+    yield made
+    made.free.set()
+
+
+def test_calls_on_one_mount_have_a_share_and_others_go_on(hanging: Hanging) -> None:
+    workers = Workers(limit=4, share=2)
+    calls = [Call(hanging, f"/mnt/nfs/{n}") for n in range(3)]
+    for call in calls:
+        workers.submit(call)
+    wait_for(lambda: hanging.running == 2, "two of them")
+    assert workers.submit(Call(lambda: 7, "/home/me/file")).result(5) == 7
+    assert hanging.running == 2 and not calls[2].started
+    hanging.free.set()
+    assert [call.future.result(5) for call in calls] == ["free"] * 3
+
+
+def test_a_call_that_waited_too_long_says_what_for(hanging: Hanging) -> None:
+    workers = Workers(limit=2, share=2)
+    for n in range(2):
+        workers.submit(Call(hanging, f"/mnt/nfs/{n}"))
+    wait_for(lambda: hanging.running == 2, "both")
+    late = Call(lambda: 7, "/mnt/nfs/late")
+    future = workers.submit(late)
+    workers.expire(late)
+    with pytest.raises(Hung, match="2 earlier calls have not returned, the oldest, on /mnt/nfs/0, for 0 s"):
+        future.result(5)
+    hanging.free.set()
+    assert workers.submit(Call(lambda: 8, "/mnt/nfs/next")).result(5) == 8
+
+
+def test_what_was_left_is_cleaned_up_when_it_returns(hanging: Hanging) -> None:
+    workers, cleaned = Workers(), threading.Event()
+    call = Call(hanging, "/mnt/x")
+    workers.submit(call)
+    wait_for(lambda: hanging.running == 1, "it")
+    assert call.leave(cleaned.set) and workers.busy() == 1
+    workers.await_cleaning(0.1)
+    assert not cleaned.is_set()
+    hanging.free.set()
+    workers.await_cleaning(5)
+    assert cleaned.is_set()
+
+
+def test_what_was_left_before_it_began_is_never_run(hanging: Hanging) -> None:
+    workers, done, cleaned = Workers(limit=1, share=1), threading.Event(), threading.Event()
+    workers.submit(Call(hanging, "/mnt/x"))
+    second = Call(done.set, "/mnt/x")
+    workers.submit(second)
+    assert second.leave(cleaned.set)
+    second.future.cancel()
+    hanging.free.set()
+    assert cleaned.wait(5) and not done.is_set()
+
+
+def test_many_calls_need_few_threads_which_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linesync.workers._IDLE", 0.05)
+    before = threading.active_count()
+    workers = Workers(limit=3)
+    futures = [workers.submit(Call(lambda n=n: n, f"/{n}")) for n in range(500)]  # type: ignore[misc]
+    assert [future.result(10) for future in futures] == list(range(500))
+    assert threading.active_count() <= before + 3
+    wait_for(lambda: threading.active_count() == before, "the threads' end")
+
+
+def test_what_a_call_raises_reaches_its_owner() -> None:
+    def fail() -> None:
+        raise PermissionError(13, "no")
+
+    with pytest.raises(PermissionError):
+        Workers().submit(Call(fail, "/x")).result(5)
+
+
+def test_a_process_ends_though_a_thread_of_it_hangs() -> None:
+    program = (
+        "import threading, time; from linesync.workers import Call, FILES\n"
+        "FILES.submit(Call(lambda: time.sleep(100), '/x')); left = Call(lambda: time.sleep(100), '/y')\n"
+        "FILES.submit(left); time.sleep(0.2); left.leave(print)"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    assert time.monotonic() - began < 10
+
+
+def test_a_process_that_ends_cleans_up_first() -> None:
+    program = (
+        "import time; from linesync.workers import Call, FILES; call = Call(lambda: time.sleep(0.3), '/x')\n"
+        "FILES.submit(call); time.sleep(0.1); call.leave(lambda: print('clean', flush=True))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=30, capture_output=True)
+    assert done.stdout == b"clean\n"
+
+
+def in_loop(work: Callable[[], object]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]
+
+
+def test_a_loop_turns_while_a_call_hangs_and_takes_back_what_comes_too_late(hanging: Hanging) -> None:
+    undone: list[str] = []
+
+    async def work() -> None:
+        call = asyncio.ensure_future(run_blocking(hanging, "/mnt/x", undone.append))
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        assert time.monotonic() - began < 1 and hanging.running == 1
+        call.cancel()
+        await asyncio.wait({call})
+
+    in_loop(work)
+    hanging.free.set()
+    wait_for(lambda: undone == ["free"], "it was taken back")
+
+
+def test_a_desk_writes_in_order_and_gives_up_with_its_task(hanging: Hanging) -> None:
+    from linesync.runtime.desk import Behind
+
+    async def work() -> None:
+        desk, got = Peer(User(), "c").desk("/x"), bytearray()
+        behind = Behind(desk, got.extend, 1000)
+        for n in range(200):
+            await behind.put(bytes([n]) * 100)
+        await behind.flush()
+        assert got == b"".join(bytes([n]) * 100 for n in range(200))
+
+        cleaned = threading.Event()
+        hung = asyncio.ensure_future(desk.do(hanging))
+        await asyncio.sleep(0.05)
+        hung.cancel()
+        await asyncio.wait({hung})
+        await asyncio.wait_for(desk.close(cleaned.set), 1)
+        assert not cleaned.is_set()
+        hanging.free.set()
+        await asyncio.to_thread(cleaned.wait, 5)
+        assert cleaned.is_set()
+
+    in_loop(work)
