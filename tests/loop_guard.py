@@ -46,6 +46,9 @@ _NEVER_BLOCK = ("/dev/null", "/proc/")
 """Neither has a disk or another process behind it."""
 
 
+_readlink = os.readlink
+
+
 def _running() -> bool:
     return asyncio._get_running_loop() is not None
 
@@ -107,7 +110,9 @@ def _is_file(fstat: Callable[[int], os.stat_result], file: int) -> bool:
         mode = fstat(file).st_mode
     except OSError:
         return False
-    return stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)):
+        return False
+    return not _readlink(f"/proc/self/fd/{file}").startswith("/memfd:")  # memory, with no disk behind it
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ async def _until(condition: Callable[[], object]) -> None:
 def test_a_command_has_its_streams_its_variables_its_folder_and_a_session_of_its_own(tmp_path: Path) -> None:
     async def work(runner: Runner) -> None:
         script = (
-            'ls /proc/$$/fd | tr -d "\\n"; read line; echo "$line $A $LINESYNC_HOST $PWD"; echo oops >&2; kill -9 $$'
+            "for n in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$n ] && printf $n; done; "
+            'read line; echo "$line $A $LINESYNC_HOST $PWD"; echo oops >&2; kill -9 $$'
         )
         process = await runner.start(["sh", "-c", script], cwd=str(tmp_path), env={"A": "b"}, stdin=True)
         assert process.stdin is not None

@@ -135,6 +135,9 @@ class Reference:
 
     # -- what it is asked ---------------------------------------------------------------------------------------------
 
+    def forget(self, arrival: str) -> None:
+        """An arrival is unknown again: who asks under its id arrives anew."""
+
     def returns(self, arrival: str) -> bool:
         """Whether what was granted goes back when the client ends now."""
         return False
@@ -247,6 +250,11 @@ class State:
         for ask in asks:
             self.reference.leave(ask.name)
             self.reference.no(ask.name, why)
+            if ask.name in self.confirmed and not ask.ok:  # what was held has no result, and nobody was told of it
+                self.confirmed.discard(ask.name)
+                self.returned.add(ask.name)
+                del self.owner[ask.name], self.reference.said[ask.name]
+                self.reference.forget(ask.name)
         if asks:
             self.reference.settle()
 

@@ -67,6 +67,11 @@ class Locks(Reference):
     def confirm(self, arrival: str) -> None:
         self.kept |= {arrival} & self.keep
 
+    def forget(self, arrival: str) -> None:
+        self.token.pop(arrival, None)
+        self.kept.discard(arrival)
+        self.keep.discard(arrival)
+
     def returns(self, arrival: str) -> bool:
         return any(queue[0] == arrival for queue in self.queue.values())
 

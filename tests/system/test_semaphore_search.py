@@ -56,6 +56,10 @@ class Semaphores(Reference):
         if arrival not in self.holds:
             self.value += self.units[arrival]
 
+    def forget(self, arrival: str) -> None:
+        self.confirmed.discard(arrival)
+        self.holds.discard(arrival)
+
     def returns(self, arrival: str) -> bool:
         return arrival in self.lent
 
