@@ -42,12 +42,27 @@ COMMANDS = {
     "completion": "print the shell's completion script",
 }
 _FOLDERS = {
-    "processes": ("hub", "agent", "demo"),
-    "sync": ("barrier", "sem", "lock", "send", "wait", "wait-all", "event", "reset", "exchange"),
-    "hosts": ("run", "cp"),
-    "look": ("hosts", "status", "links", "console", "trace"),
+    "hub": "processes",
+    "agent": "processes",
+    "demo": "processes",
+    "barrier": "sync",
+    "sem": "sync",
+    "lock": "sync",
+    "send": "sync",
+    "wait": "sync",
+    "wait-all": "sync",
+    "event": "sync",
+    "reset": "sync",
+    "exchange": "sync",
+    "run": "hosts",
+    "cp": "hosts",
+    "hosts": "look",
+    "status": "look",
+    "links": "look",
+    "console": "look",
+    "trace": "look",
 }
-"""The folder that holds each command's module; the others are beside this one."""
+"""The folder of each command's module; the modules of the others are beside this one."""
 
 _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 
@@ -123,7 +138,7 @@ def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
 
 
 def _module(name: str) -> ModuleType:
-    folder = next((f".{folder}" for folder, names in _FOLDERS.items() if name in names), "")
+    folder = f".{_FOLDERS[name]}" if name in _FOLDERS else ""
     return import_module(f"{folder}.{name.replace('-', '_')}", __package__)
 
 
