@@ -74,6 +74,8 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
         if main:
             what = f"semaphore round trip beyond its own bytes, {kind} client, median"
             report.target(what, (median - line_time) * 1000, "<=", _EXCESS_TARGET * 1000, "ms")
+    takes = asyncio.run(_take_trips(system, trips))
+    table.add(f"{system.baud} asyncio, take", p50=statistics.median(takes) * 1000, p99=percentile(takes, 0.99) * 1000)
     bare = bare_trips(system.baud, round(own[0]), round(own[1]), trips)
     median = statistics.median(bare)
     table.add(
@@ -86,6 +88,7 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
     local = asyncio.run(_local_trips(system, max(trips, 50)))
     table.add("at the hub, no line", p50=statistics.median(local) * 1000, p99=percentile(local, 0.99) * 1000)
     table.notes = [
+        "take: two trips, because the hub acknowledges the commit before the take returns",
         "request, reply: bytes that the trip waits for; line time: the time of these bytes on the line; all bytes: including"
         " confirmations and acknowledgements",
         "bare ptys: one process sends as many bytes there and back over such a null modem, without a protocol",
@@ -107,19 +110,25 @@ def _asyncio_trips(system: LineSystem, trips: int) -> _Measured:
     return asyncio.run(measure())
 
 
-async def _trips(client: Client, trips: int, gap: tuple[float, float]) -> list[float]:
+async def _trips(client: Client, trips: int, gap: tuple[float, float], delta: int = 1) -> list[float]:
     rng, times = random.Random(1), []
-    await client.semaphore(_SEMAPHORE, 1)
+    await client.semaphore(_SEMAPHORE, trips + 1)
+    await client.semaphore(_SEMAPHORE, delta)
     for _ in range(trips):
         await asyncio.sleep(rng.uniform(*gap))
-        times.append(await _trip(client))
+        times.append(await _trip(client, delta))
     return times
 
 
-async def _trip(client: Client) -> float:
+async def _trip(client: Client, delta: int = 1) -> float:
     began = time.perf_counter()
-    await client.semaphore(_SEMAPHORE, 1)
+    await client.semaphore(_SEMAPHORE, delta)
     return time.perf_counter() - began
+
+
+async def _take_trips(system: LineSystem, trips: int) -> list[float]:
+    async with await linesync.connect(system.agent) as client:
+        return await _trips(client, trips, _GAP, -1)
 
 
 async def _local_trips(system: LineSystem, trips: int) -> list[float]:
