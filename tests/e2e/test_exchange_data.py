@@ -99,7 +99,7 @@ def test_too_much_is_refused_before_anything_is_sent(trio: Trio) -> None:
 
 
 def test_the_limit_of_a_member_is_the_hubs_option(site: Site) -> None:
-    site.hub("--exchange-limit", "0.001").says("reach it at")
+    site.hub("--exchange-limit", "0.001").says("scripts on this machine")
     done = site.type("hub", "exchange", "keys", "--hosts", "hub", "x" * 1049)
     assert done.code == 2 and "at most 1,048;" in done.err, done
     assert answer(site.type("hub", "exchange", "keys", "--hosts", "hub", "x" * 1048)) == {"hub": "x" * 1048}

@@ -172,7 +172,7 @@ def a_restarted_hub_ends_the_command_of_a_holder_and_its_tokens_go_on_growing() 
         site.start_hub("--lease", "3")
         for holder in holders:
             done = holder.wait()
-            assert done.code == 125 and "what was held is lost" in done.err, done
+            assert done.code == 125 and "the hold was lost" in done.err, done
         assert not any(map(alive, pids))
         site.await_host("c1")
         assert site.json("hub", "status")["locks"] == []
