@@ -36,7 +36,7 @@ class Try:
         self.script = script
         self.task = task
         self.since = since
-        self.told = False
+        self.seen = False
         """It had ended in an earlier batch."""
         self.local = False
         """The hub did not end it: it was cancelled or killed, or its agent had no line."""

@@ -188,11 +188,11 @@ class Search(RuleBasedStateMachine):
     def give_back(self, choice: int) -> None:
         """A script gives back a hold."""
         self.listen()
-        told = [
+        holding = [
             (ask, one) for ask in self.asks.values() for one in ask.tries if one.script.alive and one.held is not None
         ]
-        if told:
-            ask, one = told[choice % len(told)]
+        if holding:
+            ask, one = holding[choice % len(holding)]
             back = Ask(f"x{len(self.asks)}", ask.host, GiveBack(ask), None)
             self.asks[back.name] = back
             known = ask.name in one.script.client.revoked
@@ -238,8 +238,8 @@ class Search(RuleBasedStateMachine):
                 self.dies(script)
         for ask in self.asks.values():
             for one in ask.tries:
-                one.told = one.told or one.task.done()
-                one.local = one.local or not (one.told or ask.name in waiting)
+                one.seen = one.seen or one.task.done()
+                one.local = one.local or not (one.seen or ask.name in waiting)
         self.world.kill_hub()
         fresh = self.STATE(self.REFERENCE(), EVERYWHERE)
         for host in HOSTS:
@@ -293,7 +293,7 @@ class Search(RuleBasedStateMachine):
         over = self.world.take_over()
         for ask in self.asks.values():
             for one in ask.tries:
-                if one.told or one.local:
+                if one.seen or one.local:
                     continue
                 if one.by_agent:
                     one.local = True
@@ -316,13 +316,13 @@ class Search(RuleBasedStateMachine):
         self.given_up = len(matching) > STATES
         for ask in self.asks.values():
             for one in ask.tries:
-                one.told = one.told or one.task.done()
+                one.seen = one.seen or one.task.done()
                 dead = one.local and self.reachable(
                     ask.host
                 )  # otherwise its agent cannot know yet that the hub has died
-                assert one.told or not dead, f"{ask.name} waits for the dead\n{self.world.transcript()}"
+                assert one.seen or not dead, f"{ask.name} waits for the dead\n{self.world.transcript()}"
                 late = ask.timeout is not None and window[1] > one.since + 2 * ask.timeout + GRACE
-                assert one.told or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
+                assert one.seen or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
 
     def ended_by_agent(self, ask: Ask, one: Try) -> bool:
         """Whether the agent has ended the request because it had no line. It will notify the hub."""
@@ -338,7 +338,7 @@ class Search(RuleBasedStateMachine):
     def differs(self, states: list[State], view: Any) -> str:
         """The error message if no state explains the answers."""
 
-        def told(one: Try) -> str:
+        def shown(one: Try) -> str:
             marks = [] if one.script.alive else ["dead"]
             return f"{' '.join([one.script.host, *marks, *(['local'] if one.local else [])])}: {one.heard}"
 
@@ -346,7 +346,7 @@ class Search(RuleBasedStateMachine):
             said = state.queue.items()
             return {host: [(kind, getattr(who, "name", "")) for kind, who, _ in queue] for host, queue in said if queue}
 
-        seen = {name: [told(one) for one in ask.tries] for name, ask in self.asks.items()}
+        seen = {name: [shown(one) for one in ask.tries] for name, ask in self.asks.items()}
         lines = [f"no order of requests explains these answers: {seen}", f"the hub's view is {view}"]
         lines += [f"possible now: {state.reference.view()}, {state.reference.said}" for state in states[:5]]
         lines += [
@@ -532,7 +532,7 @@ class _Explaining:
         return ask.name not in state.returned and any(
             one.heard != said and (one.heard is not None or self._hears(one))
             for one in ask.tries
-            if not (one.local or one.told)
+            if not (one.local or one.seen)
         )
 
     def _hears(self, one: Try) -> bool:

@@ -54,12 +54,12 @@ class Exchanges(Reference):
             name: set() for name in TERMS
         }  # members that have just died before they gave their data
         self.dead: set[str] = set()
-        self.untold: dict[str, set[str]] = {name: set() for name in TERMS}
+        self.owed: dict[str, set[str]] = {name: set() for name in TERMS}
 
     def __deepcopy__(self, memo: Any) -> Exchanges:  # written by hand, because a search spends most of its time here
         other = Exchanges.__new__(Exchanges)
         for name, value in vars(self).items():
-            nested = name in ("there", "data", "died", "untold")
+            nested = name in ("there", "data", "died", "owed")
             setattr(other, name, {key: copy(one) for key, one in value.items()} if nested else copy(value))
         return other
 
@@ -69,8 +69,8 @@ class Exchanges(Reference):
         others = members - {member}
         if member not in members or member in there:
             self.no(arrival, "Mismatch")
-        elif member in self.untold[what.name]:
-            self.untold[what.name].discard(member)
+        elif member in self.owed[what.name]:
+            self.owed[what.name].discard(member)
             self.no(arrival, "MemberLost")
         elif not there and not data and any(host_of(one) in self.dead for one in others):
             self.no(arrival, "MemberLost")
@@ -99,7 +99,7 @@ class Exchanges(Reference):
             for arrival in there.values():
                 self.yes(arrival, value)
             self.forget(name)
-            self.untold[name] = set()
+            self.owed[name] = set()
         elif there[member] in self.polls:
             self.no(there.pop(member), "TimedOut")
             del data[member]
@@ -121,7 +121,7 @@ class Exchanges(Reference):
     def fail(self, name: str, died: set[str]) -> None:
         for arrival in self.there[name].values():
             self.no(arrival, "MemberLost")
-        self.untold[name] = TERMS[name] - set(self.there[name]) - died or self.untold[name]
+        self.owed[name] = TERMS[name] - set(self.there[name]) - died or self.owed[name]
         self.forget(name)
 
     def forget(self, name: str) -> None:
@@ -175,7 +175,7 @@ class Channel(Script):
 
     def over(self) -> bool:
         """Whether it has got its answer, so that its end changes nothing."""
-        return self.one.told and not self.one.local
+        return self.one.seen and not self.one.local
 
 
 class Knowledge(State):

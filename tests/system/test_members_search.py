@@ -46,9 +46,9 @@ class Barriers(Reference):
         if member not in members or (member in there and not what.abort):
             self.no(arrival, "Mismatch")
             return
-        why, untold = self.failed.get(what.name, ("", set()))
-        late = why if member in untold else ""
-        untold.discard(member)
+        why, owed = self.failed.get(what.name, ("", set()))
+        late = why if member in owed else ""
+        owed.discard(member)
         if what.abort and not (late == "Aborted" and not there):
             self.no(arrival, "Aborted")
             self.fail(what.name, "Aborted", {member})
@@ -60,11 +60,11 @@ class Barriers(Reference):
             there[member] = arrival
             self.host[arrival] = host
 
-    def fail(self, name: str, why: str, told: set[str]) -> None:
+    def fail(self, name: str, why: str, informed: set[str]) -> None:
         there = self.there[name]
-        untold = TERMS[name][0] - set(there) - told
-        if untold:
-            self.failed[name] = why, untold
+        owed = TERMS[name][0] - set(there) - informed
+        if owed:
+            self.failed[name] = why, owed
         for arrival in there.values():
             self.no(arrival, why)
         there.clear()
