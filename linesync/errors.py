@@ -62,7 +62,7 @@ class ClosedError(LinesyncError):
 
 
 class EndOfStream(LinesyncError):
-    """The other side ended the stream cleanly; there is nothing more to read."""
+    """The peer ended the stream cleanly; there is nothing more to read."""
 
     code = "end"
 
@@ -111,7 +111,7 @@ class Mismatch(LinesyncError):
 
 
 class DeadlockError(LinesyncError):
-    """The wait is part of a cycle in which each one waits for the next."""
+    """The wait is part of a cycle of waits that no participant can end."""
 
     exit_code = 6
     code = "deadlock"

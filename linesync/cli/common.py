@@ -127,9 +127,8 @@ def connection(args: argparse.Namespace) -> BlockingClient:
             print(f"linesync: {text}", file=sys.stderr, flush=True)
 
     client = connect_blocking(args.hub or find_hub(), notice)
-    client.operations.within = os.environ.get(
-        "LINESYNC_WITHIN", ""
-    )  # set when we run below a command that holds a grant
+    # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
+    client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client
 
 
