@@ -1,4 +1,4 @@
-# Everything a new checkout needs: `make demo` shows it at work, `make test` checks it.
+# The commands for a new checkout: `make demo` shows linesync at work, `make test` checks it.
 #
 # make PYTHON=/path/to/python3.12 chooses the interpreter; make pytest ARGS="-k barrier" chooses the tests.
 PYTHON ?=
@@ -12,17 +12,18 @@ DOCS_STAMP := $(VENV)/.docs-installed
 all: demo
 
 help:
-	@echo "make demo     a hub and two agents on null modems on this machine, step by step"
-	@echo "make test     ruff, mypy, import-linter and pytest"
-	@echo "make lint     the first three;  make pytest ARGS=...  the last"
-	@echo "make docs     the site in build/docs/html and the man pages in build/man"
-	@echo "make compiled the core as machine code (gcc, python3-dev), with its tests; the wheel is in build/wheel"
-	@echo "make soak     the searching tests with many more lives and examples, for a night"
-	@echo "make bench    an hour: speed and latency beside sz/rz, kermit and uucp, for docs/performance.md; ARGS=--quick"
-	@echo "make clean    remove .venv, all builds and all caches"
+	@echo "make demo      show a hub and two agents on null modems on this machine, step by step"
+	@echo "make test      run ruff, mypy, import-linter and pytest"
+	@echo "make lint      run only ruff, mypy and import-linter;  make pytest ARGS=...  runs only pytest"
+	@echo "make docs      build the site in build/docs/html and the man pages in build/man"
+	@echo "make compiled  compile the core (gcc, python3-dev) and run its tests; the wheel is in build/wheel"
+	@echo "make soak      run the searching tests with many more lives and examples, for a night"
+	@echo "make bench     measure speed and latency beside sz/rz, kermit and uucp for docs/performance.md, for an hour;"
+	@echo "               ARGS=--quick takes less than a minute"
+	@echo "make clean     remove .venv, all builds and all caches"
 
-# The system's own Python comes before one from pyenv and the like. A venv without pip is made again: Debian's python3
-# leaves one behind when python3-venv is missing.
+# The system's own Python is tried before others, such as one from pyenv. A venv without pip is made again, because Debian's
+# python3 leaves such a venv behind if python3-venv is missing.
 $(STAMP): pyproject.toml
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
 	for python in $(or $(PYTHON),/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11); do \
@@ -34,11 +35,11 @@ $(STAMP): pyproject.toml
 	    why="$$python cannot make a venv; install it with: apt-get install python3-venv"; continue; fi; \
 	  echo "linesync: making $(VENV) with $$python"; exec $$python -m venv --clear $(VENV); \
 	done; \
-	echo "linesync: no Python >= 3.11 that makes a venv was found ($$why); make PYTHON=... names another" >&2; exit 1
+	echo "linesync: found no Python >= 3.11 that can make a venv ($$why); name one with make PYTHON=..." >&2; exit 1
 	@echo "linesync: installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' || { \
-	  echo "linesync: pip could not install what pyproject.toml names; it needs a package index (PIP_INDEX_URL," \
-	    "PIP_PROXY)" >&2; exit 1; }
+	  echo "linesync: pip could not install the dependencies in pyproject.toml; check that it can reach a package index" \
+	    "(PIP_INDEX_URL, PIP_PROXY)" >&2; exit 1; }
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -67,9 +68,9 @@ endif
 
 test: lint pytest
 
-# The hook builds in place and moves pyproject.toml away while it does, so it works on a copy of the sources.
-# PYTHONSAFEPATH: without it Python would import the sources in the current directory instead of the build.
-# CI runs the tests that take a minute; COMPILED_TESTS="tests/wire tests/system" runs all of them.
+# The hook builds in place and moves pyproject.toml away meanwhile, so it works on a copy of the sources.
+# Without PYTHONSAFEPATH, Python would import the sources in the current directory instead of the build.
+# CI runs the tests that take a minute; COMPILED_TESTS="tests/wire tests/system" runs all tests of the core.
 COMPILED := build/compiled
 COMPILED_SLOW := tests/wire/autobaud/test_controller.py \
   $(addprefix tests/wire/test_,lives.py fairness.py goodput_optimum.py latency_under_bulk.py)
@@ -99,7 +100,7 @@ docs: $(DOCS_STAMP)
 	$(SPHINX) -b html docs build/docs/html
 	$(SPHINX) -b man docs build/man
 
-# The long searches: the same tests with many more lives and examples, for a night.
+# The searching tests with many more lives and examples, for a night.
 soak: $(STAMP)
 	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not real" $(ARGS)
 

@@ -8,8 +8,8 @@ For scripts::
         hub.barrier("booted", 3, timeout=60)
         result = hub.run("sut", ["uname", "-r"])
 
-and for asyncio programs ``async with await linesync.connect() as hub``, with the same methods. Without an endpoint both
-find the hub as the commands do. The exceptions are in :mod:`linesync.errors`.
+asyncio programs use ``async with await linesync.connect() as hub``, which has the same methods. Without an endpoint, both
+find the hub in the same way as the commands. The exceptions are in :mod:`linesync.errors`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ __version__ = "0.1.0"
 async def connect(endpoint: str = "") -> Client:
     """Connect to a hub or to this host's agent with asyncio.
 
-    :param endpoint: where it listens; empty for where the commands look (``LINESYNC_HUB``, linesync.toml, this
-        machine's socket).
-    :raises linesync.errors.LinesyncFailed: nobody listens there.
+    :param endpoint: the endpoint of the hub or agent. If it is empty, the places where the commands look are used:
+        ``LINESYNC_HUB``, linesync.toml, this machine's socket.
+    :return: a client; use it with ``async with``.
+    :raises linesync.errors.LinesyncFailed: no hub or agent answers there.
     """
     from .client.aio import connect
     from .client.places import find_hub
@@ -39,7 +40,7 @@ async def connect(endpoint: str = "") -> Client:
 
 
 def connect_blocking(endpoint: str = "") -> BlockingClient:
-    """Connect to a hub or to this host's agent without asyncio; as :func:`connect`."""
+    """Connect to a hub or to this host's agent without asyncio. Parameters and errors are those of :func:`connect`."""
     from .client.blocking import connect_blocking
     from .client.places import find_hub
 

@@ -1,9 +1,8 @@
-"""The exception tree.
+"""The exceptions.
 
-Two questions order it. *Who is at fault* decides the class of a stream error (we closed it, they ended it, the
-outside broke it, somebody else holds it); *what became of the operation* decides the class, and with it the exit
-code, of everything a person or a script asked for. Every message is one sentence that says what happened, to whom,
-and what to do.
+The class of a stream error says *who caused it*: we closed the stream, the peer ended it, something outside broke it, or
+another process holds it. The class of an error of an operation says *how the operation ended*, and decides the exit code.
+Every message is one sentence that says what happened, to whom, and what to do.
 """
 
 from __future__ import annotations
@@ -33,11 +32,12 @@ __all__ = [
 
 
 class LinesyncError(Exception):
-    """Base of every error linesync raises.
+    """The base class of all errors that linesync raises.
 
-    :ivar exit_code: what the command line exits with when this error ends a command.
-    :ivar code: a short word for programs; it crosses the line and appears as ``error`` in ``--json``.
-    :ivar details: further facts for programs (who arrived, who is missing ...), JSON-able.
+    :ivar exit_code: the exit code of a command that ends with this error.
+    :ivar code: a short word for programs; it is sent over the line and is the value of ``error`` in ``--json``.
+    :ivar message: one sentence for people.
+    :ivar details: further facts for programs (who arrived, who is missing ...); it can be written as JSON.
     """
 
     exit_code: int = 125
@@ -52,34 +52,34 @@ class LinesyncError(Exception):
         return self.message
 
 
-# -- streams and lines: by who is at fault ---------------------------------------------------------------------------
+# -- errors of streams and lines, by cause ----------------------------------------------------------------------------
 
 
 class ClosedError(LinesyncError):
-    """We used something that we ourselves had closed."""
+    """We used something that we had closed."""
 
     code = "closed"
 
 
 class EndOfStream(LinesyncError):
-    """The other side ended the stream cleanly; there is nothing more to read."""
+    """The peer ended the stream cleanly; there is nothing more to read."""
 
     code = "end"
 
 
 class BrokenError(LinesyncError):
-    """The outside broke it: the line dropped, the device vanished, the peer died or restarted."""
+    """Something outside broke it: the line dropped, the device was removed, the peer died or restarted."""
 
     code = "broken"
 
 
 class BusyError(LinesyncError):
-    """Somebody else holds it: a locked serial device, a socket in use, a second reader on one stream."""
+    """Another process or task holds it: a locked serial device, a socket in use, a second reader on one stream."""
 
     code = "busy"
 
 
-# -- operations: by what became of them (docs/exit-codes.md) ---------------------------------------------
+# -- errors of operations, by result (docs/exit-codes.md) -------------------------------------------------------------
 
 
 class UsageError(LinesyncError):
@@ -90,49 +90,49 @@ class UsageError(LinesyncError):
 
 
 class Aborted(LinesyncError):
-    """A member ended the wait for everybody and gave a reason."""
+    """A participant ended the wait of all participants and gave a reason."""
 
     exit_code = 3
     code = "aborted"
 
 
 class MemberLost(LinesyncError):
-    """A member that the wait needs is dead: never seen, line lost or restarted."""
+    """A member that the wait needs is lost: it never registered, its line is lost, or it restarted."""
 
     exit_code = 4
     code = "lost"
 
 
 class Mismatch(LinesyncError):
-    """The newcomer disagrees with those already there: another count, other members, one too many."""
+    """The request disagrees with earlier ones for the same name: another count, other members, or one too many."""
 
     exit_code = 5
     code = "mismatch"
 
 
 class DeadlockError(LinesyncError):
-    """The wait is part of a cycle that nobody in it can break."""
+    """The wait is part of a cycle of waits that no participant can end."""
 
     exit_code = 6
     code = "deadlock"
 
 
 class NotAllowed(LinesyncError):
-    """The peer may not do this: a name taken, a missing secret, an operation it has no right to."""
+    """The peer is not allowed to do this: the name is taken, or it has no right to the operation."""
 
     exit_code = 7
     code = "denied"
 
 
 class TimedOut(LinesyncError):
-    """The deadline passed first."""
+    """The deadline passed before the operation was done."""
 
     exit_code = 124
     code = "timeout"
 
 
 class LinesyncFailed(LinesyncError):
-    """linesync itself failed: no hub, no such host, line down, an incompatible version."""
+    """linesync itself failed: no hub, no such host, a line that is down, an incompatible version."""
 
     exit_code = 125
     code = "failed"
@@ -141,10 +141,10 @@ class LinesyncFailed(LinesyncError):
 class Unanswered(LinesyncFailed):
     """The session ended before a request was answered.
 
-    Only the caller knows what the request would have changed: :func:`linesync.protocol.operations.unanswered` words the
-    error that a person or a script gets.
+    Only the caller knows what the request may have changed. :func:`linesync.protocol.operations.unanswered` makes the
+    error for a person or a script.
 
-    :ivar why: why the session ended, as half a sentence.
+    :ivar why: why the session ended, as a clause without a full stop.
     """
 
     def __init__(self, why: str) -> None:
@@ -171,12 +171,12 @@ class CommandNotFound(LinesyncError):
 
 
 class CommandFailed(LinesyncError):
-    """A remote command ended with another status than 0.
+    """A remote command did not end with exit status 0.
 
-    :ivar status: its exit status, or None when a signal ended it.
+    :ivar status: its exit status, or None if a signal ended it.
     :ivar signal: the number of the signal that ended it, or None.
-    :ivar stdout: what it wrote to stdout so far, where that was captured.
-    :ivar stderr: what it wrote to stderr so far, where that was captured.
+    :ivar stdout: the bytes that it wrote to stdout, if they were captured.
+    :ivar stderr: the bytes that it wrote to stderr, if they were captured.
     """
 
     code = "command"
@@ -220,5 +220,5 @@ _BY_CODE: dict[str, type[LinesyncError]] = {
 
 
 def error_for(code: str, message: str, details: Mapping[str, object] | None = None) -> LinesyncError:
-    """Build the error that a peer named by its ``code`` word; an unknown word becomes :class:`LinesyncFailed`."""
+    """Make the error whose ``code`` a peer sent. An unknown code gives a :class:`LinesyncFailed`."""
     return _BY_CODE.get(code, LinesyncFailed)(message, details=details)

@@ -1,7 +1,6 @@
-"""Real components for tests: pty null modems by socat, a real sshd on loopback, and the question whether they
-are here.
+"""Real components for tests: null modems made of ptys by socat, and a real sshd on loopback.
 
-A test that lacks a component is skipped, unless LINESYNC_REQUIRE_ALL=1 says that nothing may be missing.
+A test is skipped if a component is missing. With LINESYNC_REQUIRE_ALL=1, it fails instead.
 """
 
 from __future__ import annotations
@@ -26,19 +25,24 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def require(*programs: str) -> None:
-    """Skip the test when one of the programs is missing; fail it instead when LINESYNC_REQUIRE_ALL=1."""
+    """Skip the test if one of the programs is missing. With LINESYNC_REQUIRE_ALL=1, fail it instead."""
     missing = [program for program in programs if shutil.which(program, path=_PATH) is None]
     if not missing:
         return
-    sentence = f"{', '.join(missing)} not installed"
+    sentence = f"not installed: {', '.join(missing)}"
     if os.environ.get("LINESYNC_REQUIRE_ALL") == "1":
-        pytest.fail(f"{sentence}, and LINESYNC_REQUIRE_ALL=1 asks for everything")
+        pytest.fail(f"{sentence}; LINESYNC_REQUIRE_ALL=1 requires all components")
     pytest.skip(sentence)
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0, *, every: float = 0.01) -> None:
-    """Wait, blocking, until ``condition`` holds, looking ``every`` so many seconds; raise AssertionError with ``what``
-    otherwise."""
+    """Block until ``condition`` is true.
+
+    :param what: the name of the event, for the error.
+    :param seconds: the longest wait.
+    :param every: seconds between two checks.
+    :raises AssertionError: the condition was not true in time.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
@@ -46,7 +50,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0, 
 
 
 def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
+    """A TCP port of the loopback interface that is free now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -69,33 +73,32 @@ def loop_device(image: Path) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class PtyPair:
-    """Two ttys joined by a running socat: a null modem cable without a speed."""
+    """Two ttys that a running socat connects: a null modem cable without a speed."""
 
     left: str
-    """The path of one tty; a link, which goes away with socat."""
+    """The path of one tty. It is a link that socat removes at its end."""
     right: str
     """The path of the other."""
     process: subprocess.Popen[bytes]
     """socat."""
 
     def stall(self) -> None:
-        """Let the cable carry nothing; what is written then fills the kernel's buffers."""
+        """Stop the cable. Written bytes then fill the kernel's buffers."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let the cable carry again."""
+        """Let the cable carry bytes again."""
         self.process.send_signal(signal.SIGCONT)
 
     def cut(self) -> None:
-        """Take the cable away for ever: both ttys are hung up, as USB adapters that are pulled."""
+        """Remove the cable permanently. Both ttys are hung up, like USB adapters that are unplugged."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
 def pty_pair() -> Iterator[PtyPair]:
-    """A pair of ptys joined by socat; they live until the block ends, whoever opens and closes them
-    meanwhile."""
+    """A pair of ptys that socat connects. They exist until the block ends, even if all their users close them."""
     require("socat")
     with tempfile.TemporaryDirectory(prefix="linesync-pty-") as directory:
         left, right = f"{directory}/left", f"{directory}/right"
@@ -107,7 +110,7 @@ def pty_pair() -> Iterator[PtyPair]:
         holders: list[int] = []
         try:
             wait_for(lambda: os.path.exists(left) and os.path.exists(right), "socat's pair of ptys")
-            # socat ends when the last user of a pty closes it; a cable does not
+            # socat ends when the last user of a pty closes it, so we keep both open.
             holders = [os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK) for path in (left, right)]
             yield PtyPair(left, right, process)
         finally:
@@ -122,17 +125,17 @@ class Sshd:
     """A running sshd of our own."""
 
     ssh: list[str]
-    """The argv that reaches it as root without asking anything; append the remote command."""
+    """The argv that runs a command on it as root, without a prompt; append the command."""
     port: int
-    """Its TCP port on loopback."""
+    """Its TCP port on the loopback interface."""
 
 
 @contextmanager
 def sshd() -> Iterator[Sshd]:
-    """A real sshd on loopback with keys and configuration of its own; needs root, as sshd does."""
+    """A real sshd on the loopback interface, with its own keys and configuration. It needs root."""
     require("sshd", "ssh", "ssh-keygen")
     if os.geteuid() != 0:
-        pytest.skip("an sshd that lets root in has to be started by root")
+        pytest.skip("only root can start an sshd that accepts root")
     program = shutil.which("sshd", path=_PATH)
     assert program is not None
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

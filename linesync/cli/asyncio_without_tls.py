@@ -1,5 +1,8 @@
-"""asyncio for processes that speak no TLS: without OpenSSL, which asyncio loads where it finds it, and which costs an agent
-three mebibytes and a tenth of its start. asyncio itself works without; who imports ``ssl`` later gets it all the same."""
+"""asyncio without OpenSSL, for processes that do not use TLS.
+
+asyncio loads OpenSSL if it finds it. That costs an agent three mebibytes of memory and a tenth of its start-up time. asyncio
+works without it, and a later ``import ssl`` still works.
+"""
 
 from __future__ import annotations
 

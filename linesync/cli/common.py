@@ -1,4 +1,4 @@
-"""What commands share: options with their settings, the connection, and output."""
+"""Shared by the commands: options that have settings, the connection, and output."""
 
 from __future__ import annotations
 
@@ -20,23 +20,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "connection",
+    "integer",
     "namespace_option",
     "option",
+    "option_values",
     "print_json",
     "print_messages",
     "seconds",
     "table",
     "timeout_option",
-    "whole",
 ]
 
-_SECONDS_MAX = 10 * 365 * 86400.0  # as the hub has it
+_SECONDS_MAX = 10 * 365 * 86400  # the hub's own limit
 
 
 def option(
     parser: argparse.ArgumentParser, command: str, name: str, *, many: bool = False, flag: bool = False, **how: Any
 ) -> None:
-    """Add ``--name`` whose default is its setting: the variable LINESYNC_NAME or the key in linesync.toml."""
+    """Add the option ``--name``. Its default is its setting: the variable LINESYNC_NAME or the key in linesync.toml.
+
+    :param many: the option may be repeated; :func:`option_values` returns its values.
+    :param flag: the option takes no value.
+    :param how: arguments of ``add_argument``, and ``fallback``: the default where there is no setting.
+    :raises UsageError: the setting has an invalid value.
+    """
     default = setting(name, command)
     if flag:
         on = default is True or str(default).lower() in ("1", "yes", "true", "on")
@@ -53,7 +60,7 @@ def option(
             default = kind(str(default))
         except (ValueError, argparse.ArgumentTypeError) as error:
             raise UsageError(
-                f"the setting {name} is wrong: {error}; correct it in the environment or linesync.toml"
+                f"the setting {name} is wrong: {error}; correct it in the environment or in linesync.toml"
             ) from None
     else:
         default = how.pop("fallback", None)
@@ -61,56 +68,67 @@ def option(
     parser.add_argument(f"--{name}", default=default, **how)
 
 
-def given(args: argparse.Namespace, name: str) -> list[str]:
-    """The values of a ``many`` option: those on the command line, else those of its setting."""
+def option_values(args: argparse.Namespace, name: str) -> list[str]:
+    """The values of an option that may be repeated: those of the command line, or else those of its setting."""
     values: list[str] = getattr(args, name) or getattr(args, f"_{name}")
     return values
 
 
-def whole(text: str) -> int | None:
-    """A whole number of up to 18 digits, None where it is none; int() itself takes blanks and underscores, too."""
+def integer(text: str) -> int | None:
+    """An integer of up to 18 digits, or None if the text is not one. int() would also accept blanks and underscores."""
     return int(text) if re.fullmatch("[+-]?[0-9]{1,18}", text, re.ASCII) else None
 
 
 def seconds(text: str) -> float:
-    """An argument in seconds, 0 or more."""
+    """An argument in seconds, from 0 to ten years."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= _SECONDS_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"invalid time {text!r}: expected 0 to {_SECONDS_MAX} seconds")
     return value
 
 
 def timeout_option(parser: argparse.ArgumentParser, command: str) -> None:
     option(
-        parser, command, "timeout", type=seconds, metavar="S", help="give up after S seconds; 0 polls (default: wait)"
+        parser,
+        command,
+        "timeout",
+        type=seconds,
+        metavar="S",
+        help="give up after S seconds; 0 does not wait (default: wait without limit)",
     )
 
 
 def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
     option(
-        parser, command, "namespace", metavar="NS", fallback="default", help="where the name lives (default: default)"
+        parser,
+        command,
+        "namespace",
+        metavar="NS",
+        fallback="default",
+        help="the namespace of the name (default: 'default')",
     )
 
 
 def connection(args: argparse.Namespace) -> BlockingClient:
-    """Connect to the hub or agent of the command line.
+    """Connect to the hub or agent that the command line or the settings name.
 
-    :raises LinesyncFailed: nobody listens there.
+    :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
 
-    said: list[str] = []
+    printed: list[str] = []
 
     def notice(text: str) -> None:
-        if text not in said:
-            said.append(text)
+        if text not in printed:
+            printed.append(text)
             print(f"linesync: {text}", file=sys.stderr, flush=True)
 
     client = connect_blocking(args.hub or find_hub(), notice)
-    client.operations.within = os.environ.get("LINESYNC_WITHIN", "")  # set by a command that holds something meanwhile
+    # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
+    client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client
 
 
@@ -121,7 +139,7 @@ def print_json(value: object) -> None:
 
 
 def print_messages(found: Sequence[TopicMessage], *, as_json: bool) -> None:
-    """Print messages: one ``sender:item`` a line, just the sender for an empty one."""
+    """Print each item of each message as a line ``sender:item``; for a message without items, only the sender."""
     if as_json:
         print_json([message.as_dict() for message in found])
         return
@@ -131,7 +149,7 @@ def print_messages(found: Sequence[TopicMessage], *, as_json: bool) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under their heads; nothing but the heads where there are none."""
+    """Print rows under their headings. Without rows, print only the headings."""
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[n]) for line in [list(heads), *texts]) for n in range(len(heads))]
     for line in [list(heads), *texts]:

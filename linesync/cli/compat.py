@@ -1,6 +1,7 @@
-"""``linesync compat``: writes the drop-in commands, or runs one.
+"""``linesync compat``: installs the drop-in commands, or runs one of them.
 
-It knows their names and modules as text only: each command is a process of its own that imports no more than it needs.
+It knows only their names and the names of their modules. Each command is a process of its own that imports only what it
+needs.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-HELP = "drop-in commands for tests written for dissem, LAVA, beaker and restraint"
+HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker and restraint"
 EXAMPLES = """\
-  linesync compat install /usr/local/bin     write them all there
-  linesync compat lava-send booted ip=10.1   run one of them without that
+  linesync compat install /usr/local/bin     install all commands there
+  linesync compat lava-send booted ip=10.1   run one without installing it
 """
-HINT = "what belongs to the command stands after its name"
-VERBATIM = True  # all that follows the name is the command's own, options too
+HINT = "write the options of a drop-in command after its name"
+VERBATIM = True  # all arguments after the name, options too, belong to the drop-in command
 
 MODULES = {
     "dissem": "dissem",
@@ -35,15 +36,15 @@ MODULES = {
     "rstrnt-sync-set": "beaker",
     "rstrnt-sync-block": "beaker",
 }
-"""Command to its module in linesync.compat."""
+"""Each command's module in linesync.compat."""
 
-_MARK = "# written by 'linesync compat install'; it will be written again by it"
+_MARK = "# written by 'linesync compat install'"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="install|NAME", help=f"install, or one of: {', '.join(MODULES)}")
     parser.add_argument(
-        "args", metavar="...", nargs=argparse.REMAINDER, help="install: [--force] DIR; else the command's arguments"
+        "args", metavar="...", nargs=argparse.REMAINDER, help="for install: [--force] DIR; or the command's arguments"
     )
 
 
@@ -55,21 +56,21 @@ def run(args: argparse.Namespace) -> int:
         if args.hub:
             os.environ["LINESYNC_HUB"] = args.hub
         os.execv(sys.executable, [*_program(args.action), *words])
-    raise UsageError(f"there is no drop-in command {args.action!r}; there are: {', '.join(MODULES)}")
+    raise UsageError(f"there is no drop-in command {args.action!r}; use install, or one of {', '.join(MODULES)}")
 
 
 def _install(words: list[str], *, force: bool) -> int:
     if len(words) != 1 or words[0].startswith("-"):
-        raise UsageError("give the directory to write to: linesync compat install [--force] DIR")
+        raise UsageError("'compat install' needs one directory: linesync compat install [--force] DIR")
     folder = Path(words[0])
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no directory; make it first, or give another")
+        raise UsageError(f"there is no directory {folder}; create it, or give another directory")
     if not force:
-        strange = [path for name in MODULES if _strange(path := folder / name)]
-        if strange:
+        foreign = [str(path) for name in MODULES if _is_foreign(path := folder / name)]
+        if foreign:
             raise UsageError(
-                f"{', '.join(map(str, strange))} stand there and are not ours; give another directory, or --force to"
-                " replace them"
+                f"linesync did not write {', '.join(foreign)}; give another directory, or replace"
+                f" {'it' if len(foreign) == 1 else 'them'} with --force"
             )
     for name in MODULES:
         _write(folder / name, _script(name))
@@ -77,8 +78,8 @@ def _install(words: list[str], *, force: bool) -> int:
     return 0
 
 
-def _strange(path: Path) -> bool:
-    """Something stands there that is none of our files."""
+def _is_foreign(path: Path) -> bool:
+    """Whether there is something at this path that linesync did not write."""
     if not os.path.lexists(path):
         return False
     try:
@@ -100,23 +101,23 @@ def _write(path: Path, text: str) -> None:
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}; give another directory") from None
+        raise UsageError(f"cannot write {path}: {error.strerror}; give another directory") from None
 
 
 def _script(name: str) -> str:
     program, *options, code, called = _program(name)
     return f"""\
 #!/bin/sh
-{_MARK}
-[ -x {_quoted(program)} ] || {{ echo "{name}: linesync is no longer there; install it again" >&2; exit 125; }}
+{_MARK}, which may overwrite this file
+[ -x {_quoted(program)} ] || {{ echo "{name}: linesync was moved or removed; install it again" >&2; exit 125; }}
 exec {_quoted(program)} {" ".join(options)} {_quoted(code)} {called} "$@"
 """
 
 
 def _program(name: str) -> list[str]:
-    """What runs a command: this interpreter, this installation, and nothing of the caller's environment or directory.
+    """The argv of a command: this interpreter and this installation, whatever the caller's environment and directory.
 
-    Without ``site``, which would cost a third of the start-up.
+    It runs without ``site``, which would take a third of the start-up time.
     """
     code = (
         f"import sys; sys.path += {list(_paths())!r}; from linesync.compat.{MODULES[name]} import main;"
@@ -126,7 +127,7 @@ def _program(name: str) -> list[str]:
 
 
 def _paths() -> Iterator[str]:
-    """Where linesync is, and what it needs."""
+    """The directories of linesync and of the packages that it needs."""
     from importlib.util import find_spec
 
     found = {str(Path(__file__).resolve().parents[2])}

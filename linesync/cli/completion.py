@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         import shtab
     except ImportError:
         raise LinesyncFailed(
-            "completion scripts are made by the package shtab, which is not installed;"
+            "cannot make a completion script, because the package shtab is not installed; install it with"
             " pip install 'linesync[completion]'"
         ) from None
     print(shtab.complete(build_parser(), args.shell))

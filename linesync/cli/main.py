@@ -1,4 +1,4 @@
-"""The program: finds the command, parses its line, and turns errors into sentences and exit codes."""
+"""The program. It finds the command, parses its arguments, and turns errors into sentences and exit codes."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ __all__ = ["COMMANDS", "build_parser", "main"]
 COMMANDS = {
     "hub": "run the hub, the controller's end of every line",
     "agent": "run the agent, this machine's end of its line",
-    "demo": "a hub, two agents on null modems, and the main job, told step by step",
-    "barrier": "wait until all have arrived",
+    "demo": "show linesync at work on this machine, step by step",
+    "barrier": "wait until all parties have arrived",
     "sem": "take, give or read units of a semaphore",
     "lock": "take a lock, for a command or for this host",
-    "send": "send a message, kept for all who wait for it",
-    "wait": "wait for a message of somebody else",
-    "wait-all": "wait for a message of each host of the group",
+    "send": "send a message that is kept for every receiver",
+    "wait": "wait for a message from another member",
+    "wait-all": "wait for a message from every other host of the group",
     "event": "set, clear or wait for events",
-    "reset": "forget what a crashed run left",
-    "exchange": "give data and get that of all",
+    "reset": "remove what a crashed run left behind",
+    "exchange": "give data and get the data of all members",
     "run": "run a command on one or more hosts",
-    "cp": "copy a file from or to a host",
-    "hosts": "the hosts that the hub knows",
-    "status": "who waits for what",
-    "links": "the lines and what has passed them",
-    "console": "what else came down a host's line",
-    "trace": "frames as they pass, decoded",
-    "compat": "drop-in commands for tests written for other tools",
-    "completion": "print the shell's completion script",
+    "cp": "copy a file to or from a host",
+    "hosts": "list the hosts that the hub knows",
+    "status": "show who waits for what",
+    "links": "show each line with its state and traffic",
+    "console": "show the console log of a host's line",
+    "trace": "show the frames on a host's line as they pass",
+    "compat": "run or install drop-in commands for tests of other tools",
+    "completion": "print a shell's completion script",
 }
 _FOLDERS = {
     "hub": "processes",
@@ -62,16 +62,16 @@ _FOLDERS = {
     "console": "look",
     "trace": "look",
 }
-"""The folder of each command's module; the modules of the others are beside this one."""
+"""The folder of each command's module; modules that are not listed are in this folder."""
 
 _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence, as all others are."""
+    """An argument parser whose errors are one sentence, like all other errors."""
 
     hint = ""
-    """What to do about an option that is not known; only of commands that take what follows ``--`` for themselves."""
+    """What to do about an unrecognised argument; set by commands that use the arguments after ``--`` themselves."""
 
     def error(self, message: str) -> NoReturn:
         hint = self.hint if message.startswith("unrecognized") else ""
@@ -79,14 +79,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Knows its width: argparse imports ``shutil`` and all archive formats to ask, for each usage line it makes."""
+    """Is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap a paragraph, but keep the lines of a text that has several, such as the examples."""
+        kind = argparse.RawDescriptionHelpFormatter if "\n" in text else argparse.HelpFormatter
+        return kind._fill_text(self, text, width, indent)
+
 
 class _Version(argparse.Action):
-    """Like argparse's own, but finds out what there is to say only when it is asked."""
+    """Like argparse's own version action, but it collects its text only when it is used."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -100,11 +105,11 @@ class _Version(argparse.Action):
 
 
 def _columns() -> int:
-    """Of the terminal, as :func:`shutil.get_terminal_size` finds them."""
+    """The width of the terminal in columns, found as :func:`shutil.get_terminal_size` finds it."""
     try:
         columns = int(os.environ.get("COLUMNS", 0))
         return columns if columns > 0 else os.get_terminal_size(1).columns or 80
-    except (AttributeError, ValueError, OSError):  # no number, closed, no terminal
+    except (AttributeError, ValueError, OSError):  # not a number, stdout is closed, not a terminal
         return 80
 
 
@@ -119,12 +124,12 @@ def _root() -> _Parser:
         prog="linesync",
         usage=_USAGE,
         description="Keep machines in step over a serial line, TCP or ssh.",
-        epilog=f"commands:\n{listing}\n\n'linesync COMMAND --help' tells more about each.",
+        epilog=f"commands:\n{listing}\n\n'linesync COMMAND --help' shows a command's options and examples.",
         formatter_class=_Formatter,
     )
-    parser.add_argument("--hub", metavar="ENDPOINT", help="the hub or agent to talk to (LINESYNC_HUB)")
-    parser.add_argument("--json", action="store_true", help="print for programs")
-    parser.add_argument("--version", action=_Version, help="say which version this is, and whether it is compiled")
+    parser.add_argument("--hub", metavar="ENDPOINT", help="the hub or agent to connect to (LINESYNC_HUB)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--version", action=_Version, help="print the version, and whether the core is compiled")
     return parser
 
 
@@ -134,7 +139,7 @@ def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
     parser.epilog = f"examples:\n{module.EXAMPLES.rstrip()}"
     module.arguments(parser)
     parser.add_argument("--hub", metavar="ENDPOINT", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print for programs")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, for programs")
 
 
 def _module(name: str) -> ModuleType:
@@ -143,7 +148,7 @@ def _module(name: str) -> ModuleType:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole program, every command included (for completion scripts)."""
+    """The parser of the whole program with all commands, for completion scripts and the reference pages."""
     parser = _root()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, text in COMMANDS.items():
@@ -171,19 +176,23 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
     parser.hint = getattr(module, "HINT", "")
     rest, tail = args.rest, []
     verbatim = getattr(module, "VERBATIM", False)
-    if "--" in argv and not verbatim and list(argv).index("--") == len(argv) - 1:  # a variable was empty, most likely
+    if "--" in argv and not verbatim and list(argv).index("--") == len(argv) - 1:  # most likely, a variable was empty
         raise UsageError(f"nothing follows --; {parser.hint or _see_help(parser.prog)}")
-    if "--" in rest and parser.hint:  # what follows belongs to the remote command, options and all
+    if "--" in rest and parser.hint:  # the command takes all arguments after --, options too
         at = rest.index("--")
         rest, tail = rest[:at], rest[at + 1 :]
     merged = argparse.Namespace(hub=args.hub, json=args.json, tail=tail)
-    # Intermixed: an option may stand before the last of some optional words, as in 'exchange NAME --hosts A,B DATA'.
+    # Intermixed: an option may stand before an optional argument, as in 'exchange NAME --hosts A,B DATA'.
     parse = parser.parse_args if verbatim else parser.parse_intermixed_args
     return parse(rest, merged), module
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns the exit code."""
+    """Run the program.
+
+    :param argv: the arguments without the program's name; by default, those of the process.
+    :return: the exit code.
+    """
     words = sys.argv[1:] if argv is None else argv
     try:
         args, module = _parse(words)
@@ -193,22 +202,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except LinesyncError as error:
-        _tell(error, as_json="--json" in words[: words.index("--") if "--" in words else len(words)])
+        _report(error, as_json="--json" in words[: words.index("--") if "--" in words else len(words)])
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left; there is nobody to tell.
+        # The reader of our output has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 
-def _tell(error: LinesyncError, *, as_json: bool) -> None:
+def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        told = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
-        print(json.dumps(told, default=str), file=sys.stderr)
+        report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
+        print(json.dumps(report, default=str), file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)
 

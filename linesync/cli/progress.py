@@ -1,4 +1,4 @@
-"""How far a transfer is, for people who wait for it."""
+"""The progress of a transfer, for people who wait for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A line on the terminal that tells how far it is, ten times a second at most."""
+    """A line on the terminal with the progress of a transfer, updated at most ten times a second."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -31,6 +31,6 @@ class Progress:
         sys.stderr.flush()
 
     def done(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._shown:
             sys.stderr.write("\n")

@@ -1,5 +1,5 @@
-"""Drop-in commands and modules: what tests written for other synchronisers call, over linesync.
+"""Drop-in commands and modules for tests that were written for other synchronisers.
 
-Each is a thin caller of the client API and stands beside ``cli``: it imports ``client`` and below. ``linesync compat
-install DIR`` writes the commands; docs/compat.md says how to use each, and what differs.
+Each calls the client API and imports only ``client`` and the layers below it. ``linesync compat install DIR`` installs the
+commands. docs/compat.md says how to use each of them, and what differs from the original.
 """

@@ -1,13 +1,13 @@
 """autotest's ``barrier`` and ``SyncData``, with its names, arguments and exceptions.
 
-A test that says ``from autotest.client.shared import barrier, error`` says ``from linesync.compat import autotest as
-barrier, autotest as error`` instead, and goes on unchanged. There is no master and no socket: everybody meets at the
-hub, whoever comes first. Values travel as JSON with bytes (:mod:`.values`), never as pickles.
+A test replaces ``from autotest.client.shared import barrier, error`` with ``from linesync.compat import autotest as barrier,
+autotest as error``, and needs no other change. There is no master and no socket: all hosts meet at the hub, in any order.
+Values are sent as JSON with bytes (:mod:`.values`), never as pickles.
 
-What one autotest barrier is, the hub must tell from its name. It holds the port, as two barriers with one tag on two
-ports are two, and the member that all others call or are called from, as pairs of hosts that use the same tag do not
-meet either: the first of all for ``rendezvous``, the first of the others for ``rendezvous_servers``, whose masters are
-often called the same (``PROF_MASTER``).
+The hub tells autotest's barriers apart by their names, so a name contains more than the tag. It contains the port, because in
+autotest the same tag on two ports gives two barriers. It also contains one member, because pairs of hosts that use the same
+tag do not meet in autotest. This member is the first of all hosts for ``rendezvous``, and the first of the other hosts for
+``rendezvous_servers``, because masters often have the same name (``PROF_MASTER``).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ __all__ = [
 
 _BARRIER_PORT = 11922
 _SYNC_PORT = 13234
-_NAME_BYTES = 200  # of a name
+_NAME_BYTES = 200  # most bytes of a name in linesync
 
 _log = logging.getLogger(__name__)
 
 
 class BarrierError(Exception):
-    """A barrier failed. The error of linesync that says why is its ``__cause__``."""
+    """A barrier failed. Its ``__cause__`` is the error of linesync that says why."""
 
 
 class BarrierAbortError(BarrierError):
@@ -54,17 +54,17 @@ class BarrierAbortError(BarrierError):
 
 
 class NetCommunicationError(Exception):
-    """Communication broke."""
+    """Communication failed."""
 
 
 class DataSyncError(NetCommunicationError):
-    """Data could not be exchanged. The error of linesync that says why is its ``__cause__``."""
+    """An exchange of data failed. Its ``__cause__`` is the error of linesync that says why."""
 
 
 def get_host_from_id(hostid: str) -> str:
-    """The host of a host id: what stands before its ``#``.
+    """The host of a host id: the part before ``#``.
 
-    :raises BarrierError: nothing does.
+    :raises BarrierError: this part is empty.
     """
     if hostid.startswith("#"):
         raise BarrierError(f"Invalid Host id: {hostid!r} names no host before its '#'; write HOST or HOST#TAG")
@@ -72,12 +72,12 @@ def get_host_from_id(hostid: str) -> str:
 
 
 class listen_server:
-    """A port that several barriers share. Nothing listens: it only carries the number that keeps barriers apart.
+    """A port that several barriers share. It does not listen; barriers with different ports are different barriers.
 
-    :raises OSError: this process has one for that address and port already, which is not closed.
+    :raises OSError: this process already has an open one for this address and port.
     """
 
-    _taken: set[tuple[str, int]] = set()  # noqa: RUF012  all of them, of this process
+    _taken: set[tuple[str, int]] = set()  # noqa: RUF012  the addresses and ports of all open ones in this process
 
     def __init__(self, address: str = "", port: int = _BARRIER_PORT) -> None:
         self.address = address
@@ -91,14 +91,14 @@ class listen_server:
 
 
 class barrier:
-    """A meeting of hosts under a tag.
+    """A barrier at which hosts meet under a tag.
 
-    :param hostid: who we are: a host's name or address, and perhaps ``#`` and a tag; several on one machine may meet.
-    :param tag: the meeting's name.
-    :param timeout: seconds; None waits for ever, 0 fails at once.
-    :param port: keeps meetings apart; 11922 unless given.
-    :param listen_server: gives the port instead.
-    :raises BarrierError: both were given.
+    :param hostid: our own id: a host's name or address. With ``#`` and a tag, several processes of one machine can meet.
+    :param tag: the name of the barrier.
+    :param timeout: seconds; None waits without limit, 0 fails immediately.
+    :param port: barriers with different ports are different barriers; by default 11922.
+    :param listen_server: the port of this server is used instead of ``port``.
+    :raises BarrierError: there are both a port and a listen server.
     """
 
     def __init__(
@@ -118,18 +118,18 @@ class barrier:
         _log.info("tag=%s port=%d timeout=%r", tag, self._port, timeout)
 
     def rendezvous(self, *hosts: str, abort: bool = False) -> None:
-        """Wait until all of ``hosts``, ourselves among them, are here. One host alone does not wait.
+        """Wait until all of ``hosts``, this one included, have arrived. One host alone does not wait.
 
-        :param abort: let it fail for all of them instead.
-        :raises BarrierAbortError: a member did that.
-        :raises BarrierError: the timeout passed, a member is lost or came twice, or the lists of hosts differ.
+        :param abort: instead, end the wait of all hosts with an error.
+        :raises BarrierAbortError: a host did that.
+        :raises BarrierError: the timeout passed, a host is lost or arrived twice, or the lists of hosts differ.
         """
         if not hosts:
-            raise BarrierError(f"the barrier {self._tag} needs the hosts that meet; name them all, {self._hostid} too")
+            raise BarrierError(f"the barrier {self._tag} has no hosts; name all hosts that meet, {self._hostid} too")
         self._meet("", min(hosts), set(hosts), abort)
 
     def rendezvous_servers(self, masterid: str, *hosts: str, abort: bool = False) -> None:
-        """The same for a master and other hosts (which need no way to call the master: nor do they in the other one)."""
+        """Like :meth:`rendezvous`, for a master and other hosts. Here, too, all connect only to the hub."""
         self._meet("servers:", min(hosts, default=""), {masterid, *hosts} if hosts else set(), abort)
 
     def _meet(self, kind: str, first: str, hosts: set[str], abort: bool) -> None:
@@ -139,7 +139,9 @@ class barrier:
         for host in {self._hostid, *hosts}:
             get_host_from_id(host)
         if self._timeout_secs is not None and self._timeout_secs <= 0:
-            raise BarrierError(f"timeout waiting for barrier: {self._tag}: there was no time to wait for anybody")
+            raise BarrierError(
+                f"timeout waiting for barrier: {self._tag}: the timeout leaves no time to wait; raise it"
+            )
         name = _name(f"autotest:{kind}{self._port}:", f"{member_of(first)}:{self._tag}")
         try:
             with connect("linesync") as client:
@@ -155,7 +157,7 @@ class barrier:
             raise self._error(error) from error
 
     def _error(self, error: LinesyncError) -> BarrierError:
-        """autotest's words for it, and ours."""
+        """The exception of autotest for an error of linesync, with the messages of both."""
         if isinstance(error, TimedOut):
             return BarrierError(f"timeout waiting for barrier: {self._tag}: {error}")
         if isinstance(error, Aborted):
@@ -168,9 +170,9 @@ class barrier:
 
 
 class SyncListenServer:
-    """The place where sessions of :class:`SyncData` meet. No process is started: the hub is there already.
+    """The server for sessions of :class:`SyncData`. It starts no process, because the sessions meet at the hub.
 
-    :param tmpdir: where autotest keeps a file of its own; not used.
+    :param tmpdir: the directory of a file of autotest; not used.
     """
 
     def __init__(self, address: str = "", port: int = _SYNC_PORT, tmpdir: str | None = None) -> None:
@@ -184,12 +186,13 @@ class SyncListenServer:
 
 
 class SyncData:
-    """Exchange of data between hosts: each gives a value, and all get the values of all.
+    """An exchange of data between hosts: each host gives a value, and all hosts get all values.
 
-    :param masterid: the host at which autotest lets them meet; with the port it keeps sessions apart.
-    :param hostid: who we are; one of ``hosts``.
-    :param session_id: which exchange this is; several go on at once.
-    :param listen_server: a server that the master has already.
+    :param masterid: the host at which autotest's hosts meet. Sessions with another master or port are different sessions.
+    :param hostid: our own id, which is one of ``hosts``.
+    :param hosts: the ids of all hosts that take part.
+    :param session_id: the exchange; several can run at the same time.
+    :param listen_server: a server that the master has already started.
     """
 
     def __init__(
@@ -215,23 +218,26 @@ class SyncData:
         self.sync_data: dict[str, Any] = {}
 
     def sync(self, data: Any = None, timeout: float | None = 60, session_id: object = None) -> dict[str, Any]:
-        """Give a value and get those of all hosts, by host id.
+        """Give a value and get the values of all hosts.
 
-        :param data: None, numbers, text, bytes, lists, tuples and dictionaries of these.
-        :param timeout: seconds; None waits for ever.
-        :param session_id: instead of the object's own.
-        :raises DataSyncError: the timeout passed, a host was lost before it had given its value, or the lists of hosts
-            differ.
+        :param data: None, numbers, text, bytes, and lists, tuples and dictionaries of these.
+        :param timeout: seconds; None waits without limit.
+        :param session_id: is used instead of the object's own.
+        :return: the value of each host, by host id.
+        :raises DataSyncError: the timeout passed, a host was lost before it had given its value, the lists of hosts
+            differ, or the value cannot be sent.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         if self.listen_server is not None and self.listen_server.closed:
-            raise DataSyncError(f"no data sync at {self.masterid}: its listen server is closed; make another one")
+            raise DataSyncError(f"no data sync at {self.masterid}: its listen server is closed; make a new one")
         if deadline is not None and deadline <= time.monotonic():
-            raise DataSyncError(f"Timeout during data sync with data {data!r:.200}: there was no time to wait")
+            raise DataSyncError(
+                f"Timeout during data sync with data {data!r:.200}: the timeout leaves no time to wait; raise it"
+            )
         try:
             given = dumps(data)
         except TypeError as error:
-            raise DataSyncError(f"{self.hostid} gave a value that no other host could read: {error}") from error
+            raise DataSyncError(f"{self.hostid} gave a value that other hosts could not read: {error}") from error
         session = str(self.session_id if session_id is None else session_id)
         by_member = {member_of(host): host for host in self.hosts}
         try:
@@ -251,19 +257,19 @@ class SyncData:
             raise DataSyncError(str(error)) from error
         except ValueError as error:
             raise DataSyncError(
-                f"another host of the session {session} gave no value of this module: {error}"
+                f"another host of the session {session} gave data that SyncData did not write: {error}"
             ) from error
         return self.sync_data
 
     def single_sync(self, data: Any = None, timeout: float | None = 60, session_id: object = None) -> dict[str, Any]:
-        """:meth:`sync`, then :meth:`close`, whatever became of it."""
+        """:meth:`sync`, then :meth:`close`, even after an error. Parameters, result and errors are those of sync."""
         try:
             return self.sync(data, timeout, session_id)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close the listen server, where we made it."""
+        """Close the listen server if this object made it."""
         if self.killserver and self.listen_server is not None:
             self.listen_server.close()
 
@@ -277,7 +283,7 @@ class SyncData:
 
 
 def _name(kind: str, rest: str) -> str:
-    """A name of linesync's; where it could be none, its end is a digest."""
+    """A name in linesync. If the text is too long or not printable, a digest replaces it."""
     data = rest.encode("utf-8", "surrogateescape")
     if len(kind) + len(data) <= _NAME_BYTES and rest.isprintable():
         return kind + rest

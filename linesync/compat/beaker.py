@@ -1,11 +1,12 @@
 """beaker's and restraint's rhts-sync-set, rhts-sync-block, rstrnt-sync-set and rstrnt-sync-block.
 
-A state is an event of linesync: once set, it stays. Its name holds the recipe set, the task's order, the machine and the
-state, so that runs and tasks are kept apart: RECIPESETID (or RSTRNT_RECIPESETID) and TASKORDER (or RSTRNT_TASKORDER, or
-rhts' TESTORDER), unless -r and -t say otherwise. A part that nobody names is empty, and the same for all.
+A state is an event of linesync, which stays set. The name of the event contains the recipe set, the order of the task, the
+machine and the state, so that each run and task has its own states. The recipe set is RECIPESETID or RSTRNT_RECIPESETID,
+and the order is TASKORDER, RSTRNT_TASKORDER or rhts' TESTORDER. The options -r and -t replace them. A part that is not set
+is empty.
 
-A machine sets a state under the name of its host, and under $HOSTNAME too where that is another one, for tests call
-machines by either; -m names the machine instead.
+A machine sets a state under the name of its host. If $HOSTNAME differs from that, it also sets the state under $HOSTNAME,
+because tests use both names. With -m it sets the state only under the name after -m.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ _LONG = ("help", "state=", "machine=", "recipesetid=", "testorder=", "result_ser
 
 
 class Scope:
-    """Which states are meant: those of one task of one recipe set.
+    """The states of one task of one recipe set.
 
-    :param asked: options that were given, the last of each.
+    :param asked: the options of the command line; the last value of each.
+    :param environ: the environment variables.
     """
 
     def __init__(self, asked: Mapping[str, str], environ: Mapping[str, str]) -> None:
@@ -40,12 +42,12 @@ class Scope:
         )
 
     def event(self, machine: str, state: str) -> str:
-        """The event of a machine's state."""
+        """The name of the event for a state of a machine."""
         parts = [member_of(part) if part else "" for part in (self.recipe_set, self.order, machine)]
         return ":".join(["beaker", *parts, state])
 
     def shown(self, state: str) -> str:
-        """A state as restraint's scripts print it."""
+        """A state in the form that restraint's scripts print."""
         return f"{self.order}_{state}"
 
 
@@ -55,7 +57,9 @@ def _first(words: Mapping[str, str], names: Iterable[str]) -> str:
 
 def _set(program: str, asked: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
     if machines:
-        raise UsageError(f"{machines[0]!r} is too much; {program} -s STATE sets the state of this machine")
+        raise UsageError(
+            f"there is one argument too many, {machines[0]!r}; {program} -s STATE sets the state of this machine"
+        )
     state = states[-1]
     scope = Scope(asked, os.environ)
     with connect(program) as client:
@@ -71,7 +75,7 @@ def _set(program: str, asked: Mapping[str, str], states: Sequence[str], machines
 def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
     machines = [machine for machine in machines if machine]
     if not machines:
-        raise UsageError(f"no machines to wait for; usage: {_usage(program)}")
+        raise UsageError(f"there is no machine to wait for; usage: {_usage(program)}")
     limit = asked.get("--timeout")
     timeout = None if limit is None else seconds(limit)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -79,7 +83,7 @@ def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machin
     wanted = {machine: {scope.event(machine, state): state for state in states} for machine in machines}
     if "--any" in asked:
         waits = [{event: state for events in wanted.values() for event, state in events.items()}]
-    else:  # one after the other comes to the same, for a state that is set stays set
+    else:  # one after the other has the same result, because a state stays set
         waits = list(wanted.values())
     print(
         f"{program} -- Blocking state(s) = {' '.join(scope.shown(state) for state in states)}",
@@ -103,7 +107,10 @@ def _usage(program: str) -> str:
 
 
 def main(program: str, argv: Sequence[str]) -> int:
-    """Run one of the commands. The options that name a result server or the time between tries have no effect."""
+    """Run one of the commands. The options for the result server and the time between tries have no effect.
+
+    :return: the exit code.
+    """
 
     def command(given: list[str]) -> int:
         asked, machines = options(given, _SHORT, _LONG, _usage(program), mixed=True)

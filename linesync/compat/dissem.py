@@ -1,10 +1,10 @@
 """``dissem``: its command line, output and exit codes.
 
-Options come from the configuration files, then from DISSEM_FLAGS, then from the command line; the last one counts. In
-a file each line is one argument (``--port=11399``), and those that begin with ``#`` are comments.
+Options come from the configuration files, then from DISSEM_FLAGS, then from the command line. The last value of an option
+counts. In a file, each line is one argument (``--port=11399``), and lines that begin with ``#`` are comments.
 
-With two arguments the object is told by its name, as in dissem's README: SEM... is a semaphore, BR... or BE... (the
-README's ``BE001``) or BAR... a barrier, in small letters too. ``BE001`` and ``BR001`` are two barriers.
+With two arguments, the name says what the object is, as in dissem's README: SEM... is a semaphore; BR..., BAR... and BE...
+(``BE001`` in the README) are barriers. Lower case works, too. ``BE001`` and ``BR001`` are two different barriers.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ _USAGE = "dissem [OPTION...] sem|barrier NAME COUNT, or dissem SEM001 -1, or dis
 _HELP = f"""\
 usage: {_USAGE}
 
-  sem|sema|semaphore NAME DELTA   -N takes N units and waits for them, +N gives N, 0 prints how many there are
-  barrier|br NAME COUNT           waits until COUNT have arrived
+  sem|sema|semaphore NAME DELTA   -N takes N units or waits for them, +N gives N
+                                  units, 0 prints the number of units
+  barrier|br NAME COUNT           wait until COUNT parties have arrived
 
-  --command S, --object S   what it is: sem or barrier
+  --command S, --object S   the object: sem or barrier
   --name S, --count N       its name, and the number
-  --address, -A HOST        the hub listens there (tcp://HOST:PORT; port {PORT} unless given)
-  --port, -p PORT           or on this port of localhost; without both, and wherever LINESYNC_HUB is set, the hub or
-                            agent is found as by linesync
-  --block-on-error, -H      on an error, print it and stay
+  --address, -A HOST        the hub's host (default: localhost)
+  --port, -p PORT           the hub's TCP port (default: {PORT})
+                            LINESYNC_HUB overrides both; without any of them,
+                            the hub or agent is found as by linesync
+  --block-on-error, -H      after an error, print it and do not exit
   --verbose, -v; --quiet, -q
 
   also read from DISSEM_FLAGS (options, or @FILE) and {", ".join(CONFIG_FILES)}
@@ -51,16 +53,16 @@ _LONG = (
 
 
 class Request(Record):
-    """What a command line asks for."""
+    """The request of a command line."""
 
     object: str
-    """``semaphore`` or ``barrier``; empty: only help is asked for."""
+    """``semaphore`` or ``barrier``; empty if the command line only asks for help."""
     name: str
     count: int
     endpoint: str = ""
-    """Empty: as linesync finds it."""
+    """The hub's endpoint; if it is empty, the hub is found as by linesync."""
     stays: bool = False
-    """On an error, it is printed and the process stays."""
+    """After an error, the process prints it and does not exit."""
     verbose: int = 0
 
 
@@ -73,7 +75,7 @@ def arguments(argv: Sequence[str], environ: Mapping[str, str], files: Sequence[s
             with open(path, encoding="utf-8") as file:
                 lines = [line.strip() for line in file]
         except OSError:
-            continue  # as dissem does: a file that is not there or not ours to read says nothing
+            continue  # like dissem, which ignores files that it cannot read
         found += [line for line in lines if line and not line.startswith("#")]
     return [*found, *([] if flags.startswith("@") else flags.split()), *argv]
 
@@ -81,7 +83,7 @@ def arguments(argv: Sequence[str], environ: Mapping[str, str], files: Sequence[s
 def parse(argv: Sequence[str]) -> Request:
     """Read the arguments.
 
-    :raises UsageError: they are not dissem's.
+    :raises UsageError: they are not valid arguments of dissem.
     """
     given, rest = options(argv, "A:p:Hvqh", _LONG, _USAGE)
     words: dict[str, str] = {}
@@ -91,7 +93,9 @@ def parse(argv: Sequence[str]) -> Request:
             case "-h" | "--help":
                 return Request(object="", name="", count=0)
             case "--server" | "--listen":
-                raise UsageError(f"dissem's server is linesync's hub here: 'linesync hub --listen tcp://HOST:{PORT}'")
+                raise UsageError(
+                    f"this dissem has no server of its own; start the hub, 'linesync hub --listen tcp://HOST:{PORT}'"
+                )
             case "-v" | "--verbose":
                 verbose += 1
             case "-q" | "--quiet":
@@ -108,7 +112,7 @@ def parse(argv: Sequence[str]) -> Request:
                 words[option[2:]] = value
     kind, name, count = _what(words, rest)
     if kind == _BARRIER and count < 1:
-        raise UsageError(f"the barrier {name} cannot be for {count}; give how many meet there")
+        raise UsageError(f"invalid count {count} of the barrier {name}: expected 1 or more parties")
     return Request(
         object=kind, name=name, count=count, endpoint=_endpoint(words), stays=stays, verbose=verbose
     )  # fmt: skip
@@ -125,12 +129,12 @@ def _what(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str, int]
         kind = next((kind for pattern, kind in _BY_NAME if pattern.match(name)), "")
         if not kind:
             raise UsageError(
-                f"{name} may be anything: begin its name with SEM or BR, or say 'dissem sem {name} {count}'"
+                f"the name {name} does not say what it is; begin it with SEM or BR, or write 'dissem sem {name} {count}'"
             )
     else:
         raise UsageError(f"dissem needs an object, its name and a number; usage: {_USAGE}")
     if kind not in _OBJECTS:
-        raise UsageError(f"bad object: {kind}; it is sem or barrier")
+        raise UsageError(f"bad object: {kind}; expected sem or barrier")
     return _OBJECTS[kind], name, _number("count", count)
 
 
@@ -138,14 +142,14 @@ def _number(what: str, text: str, allowed: range | None = None) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise UsageError(f"the {what} {text!r} is not a whole number") from None
+        raise UsageError(f"invalid {what} {text!r}: expected an integer") from None
     if allowed is not None and value not in allowed:
-        raise UsageError(f"the {what} {value} is none; it is {allowed[0]} to {allowed[-1]}")
+        raise UsageError(f"invalid {what} {value}: expected {allowed[0]} to {allowed[-1]}")
     return value
 
 
 def _endpoint(words: Mapping[str, str]) -> str:
-    # LINESYNC_HUB wins, so that scripts which name dissem's server run unchanged on a host that has only its line.
+    # LINESYNC_HUB comes first, so that scripts that name dissem's server run unchanged on a host without a network.
     if os.environ.get("LINESYNC_HUB") or not words.keys() & {"address", "port"}:
         return ""
     address = words.get("address", "localhost")
@@ -170,9 +174,10 @@ def _do(request: Request) -> int:
 
 
 def main(program: str, argv: Sequence[str], wait: Callable[[], object] = signal.pause) -> int:
-    """Run it. 0: done; 1: refused, or a wrong command line; 3: there is no hub, or it was lost on the way.
+    """Run dissem.
 
-    :param wait: what ``-H`` waits with, for ever.
+    :param wait: called again and again, forever, after an error with ``-H``.
+    :return: the exit code. 0: done; 1: refused, or a wrong command line; 3: no hub, or the connection to it was lost.
     """
     stays = False
 

@@ -1,15 +1,15 @@
 """LAVA's MultiNode API: lava-self, lava-role, lava-group, lava-send, lava-wait, lava-wait-all, lava-sync.
 
-A group is what agents publish: ``--publish group=... role=... group_size=N``. LAVA starts the tests of a group when it
-is complete; here, whoever asks for the group waits until that many hosts are known. Without a size, the hosts known are
-the group.
+A group is a published group: its agents publish ``group=...``, ``role=...`` and ``group_size=N``. LAVA starts the tests of a
+group when the group is complete. Here, a command that needs the group waits until that many hosts are known. If no agent
+publishes a size, the group consists of the hosts that are known.
 
-Messages are kept for the life of the hub and are those of the group alone. A wait writes what all hosts have sent under
-its id so far, the last message of each, into the cache file, as lines ``host:key=value``. lava-sync is a barrier of the
-group's hosts, so that an id can be used again, by a host that is ahead of the others too.
+Each group has its own messages, and the hub keeps them as long as it runs. A wait writes the last message of each host under
+its id to the cache file, as lines ``host:key=value``. lava-sync is a barrier of the group's hosts, so that an id can be used
+again, even by a host that is ahead of the others.
 
-LAVA's scripts tell a failure only on the console and exit with 0. These exit with linesync's codes; ``--lava-bug-compat``,
-or LAVA_BUG_COMPAT=1, makes them exit with 0 as well.
+LAVA's scripts report a failure only on the console and exit with 0. These commands exit with linesync's codes. With
+``--lava-bug-compat`` or LAVA_BUG_COMPAT=1 they exit with 0, like LAVA's.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ if TYPE_CHECKING:
 __all__ = ["Group", "cache_lines", "group_of", "main", "write_cache"]
 
 CACHE = "/tmp/lava_multi_node_cache.txt"
-_LOOK_AGAIN = 1.0  # seconds between looks at a group that is not complete
-_MOST = 1000  # messages of a topic in one answer
+_POLL_INTERVAL = 1.0  # seconds between checks of a group that is not complete
+_MOST = 1000  # most messages of a topic in one answer
 
 
 class Group(Record):
     """The hosts of one group."""
 
     name: str
-    """Empty for the group of those that publish none."""
+    """The published group; empty for hosts that publish none."""
     own: str
-    """Which of them we are."""
+    """The host that this process runs on."""
     roles: dict[str, str]
-    """Host to role, by host."""
+    """The role of each host; empty for a host that publishes none."""
     size: int
-    """How many there should be, 0 where nobody says."""
+    """The published size of the group; 0 if no host publishes one."""
 
     @property
     def complete(self) -> bool:
         return len(self.roles) >= self.size
 
     def topic(self, message_id: str) -> str:
-        """Where the group's messages under an id are."""
+        """The topic of the group's messages under an id."""
         return f"{self.name}/{message_id}" if self.name else message_id
 
 
 def group_of(rows: Iterable[Mapping[str, Any]], own: str) -> Group:
     """The group of a host.
 
-    :param rows: those of ``hosts``.
-    :raises UsageError: no agent speaks for the host, or the size it publishes is no number.
+    :param rows: the rows of ``hosts``.
+    :raises UsageError: the hub knows no agent of that host, or the published size is not a number.
     """
     rows = list(rows)
     ours = next((row["published"] for row in rows if row["name"] == own), None)
@@ -76,8 +76,11 @@ def group_of(rows: Iterable[Mapping[str, Any]], own: str) -> Group:
     sizes = [row["published"]["group_size"] for row in found if row["published"].get("group_size")]
     size = ours.get("group_size") or next(iter(sizes), "0")
     if not size.isascii() or not size.isdigit():
-        raise UsageError(f"the agents of the group {name!r} publish group_size={size}, which is no number; correct it")
-    if int(size) and len(found) > int(size):  # what is left of an earlier group of that name
+        raise UsageError(
+            f"the agents of the group {name!r} publish group_size={size}, which is not a number; start them with a"
+            " number"
+        )
+    if int(size) and len(found) > int(size):  # some hosts are left from an earlier group of that name
         found = [row for row in found if row["state"] != "lost"]
     return Group(
         name=name, own=own, roles={row["name"]: row["published"].get("role", "") for row in found}, size=int(size)
@@ -85,7 +88,7 @@ def group_of(rows: Iterable[Mapping[str, Any]], own: str) -> Group:
 
 
 def cache_lines(messages: Iterable[TopicMessage]) -> list[str]:
-    """What a wait writes: each sender's last message, as ``host:key=value``."""
+    """The lines that a wait writes: the last message of each sender, as ``host:key=value``."""
     last: dict[str, dict[str, str]] = {}
     for message in messages:
         pairs = [item.partition("=") for item in message.items]
@@ -94,9 +97,9 @@ def cache_lines(messages: Iterable[TopicMessage]) -> list[str]:
 
 
 def write_cache(path: str, lines: Sequence[str]) -> None:
-    """Replace the cache file; without lines there is none afterwards, as in LAVA.
+    """Replace the cache file. Without lines, remove it, as LAVA does.
 
-    :raises UsageError: it cannot be written.
+    :raises UsageError: the file cannot be written.
     """
     try:
         if os.path.lexists(path):
@@ -118,12 +121,12 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
         os.replace(fresh, path)
     except OSError as error:
         raise UsageError(
-            f"the cache file {path} cannot be written: {error.strerror}; set LAVA_MULTI_NODE_CACHE to another"
+            f"cannot write the cache file {path}: {error.strerror}; set LAVA_MULTI_NODE_CACHE to another path"
         ) from None
 
 
 class _Call:
-    """One command: who asks, and until when."""
+    """The context of one command: the connection, the host that it runs on, and the deadline."""
 
     def __init__(self, client: BlockingClient, timeout: float | None) -> None:
         self.client = client
@@ -133,12 +136,16 @@ class _Call:
         self._timeout = timeout
 
     def left(self) -> float | None:
-        """Seconds until the deadline, None for ever."""
+        """The seconds until the deadline, or None without one."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
     def group(self, *, complete: bool = True) -> Group:
-        """Our group, once it is complete, or as it is."""
-        told = False
+        """The group of this host.
+
+        :param complete: wait until the group is complete.
+        :raises TimedOut: it was not complete before the deadline.
+        """
+        reported = False
         while True:
             group = group_of(self.client.hosts(), self.own)
             if group.complete or not complete:
@@ -148,16 +155,16 @@ class _Call:
             left = self.left()
             if left == 0:
                 raise TimedOut(f"timed out after {self._timeout:g} s: {who}; start the agents of the others")
-            if not told:
+            if not reported:
                 print(f"waiting for the group: {who}", file=sys.stderr, flush=True)
-                told = True
-            time.sleep(_LOOK_AGAIN if left is None else min(_LOOK_AGAIN, left))
+                reported = True
+            time.sleep(_POLL_INTERVAL if left is None else min(_POLL_INTERVAL, left))
 
     def save(self, messages: Sequence[TopicMessage]) -> None:
         write_cache(os.environ.get("LAVA_MULTI_NODE_CACHE") or CACHE, cache_lines(messages))
 
     def all_so_far(self, topic: str) -> list[TopicMessage]:
-        """All messages of a topic. An answer holds what there is room for; a poll that finds no more ends it."""
+        """All messages of a topic. One answer may hold only some of them, so this asks until there are no more."""
         messages: list[TopicMessage] = []
         try:
             while True:
@@ -194,7 +201,7 @@ def _group(call: _Call, words: list[str]) -> int:
     found = [host for host, role in group.roles.items() if role == words[0]]
     for host in found:
         print(host)
-    return 0 if found else 1  # and no word: so says LAVA's manual
+    return 0 if found else 1  # without a message, as in LAVA's manual
 
 
 def _send(call: _Call, words: list[str]) -> int:
@@ -202,7 +209,7 @@ def _send(call: _Call, words: list[str]) -> int:
     pairs = [item for item in items if "=" in item[1:]]
     for item in items:
         if not item.isprintable():
-            raise UsageError(f"{item!r} would not fit on one line of a cache file; send printable text")
+            raise UsageError(f"{item!r} does not fit on one line of the cache file; send printable text")
         if item not in pairs:
             print(f"lava-send: {item!r} is not KEY=VALUE and is not sent", file=sys.stderr)
     call.client.send(call.group(complete=False).topic(message_id), *pairs, namespace=call.space)
@@ -245,7 +252,7 @@ _COMMANDS: dict[str, tuple[Callable[[_Call, list[str]], int], str]] = {
 
 
 def main(program: str, argv: Sequence[str]) -> int:
-    """Run one of the commands."""
+    """Run one of the commands. Returns its exit code."""
     work, what = _COMMANDS[program]
     usage = f"{program} [--timeout S] [--lava-bug-compat] {what}".rstrip()
     lenient = os.environ.get("LAVA_BUG_COMPAT", "") in ("1", "yes", "true")
@@ -267,9 +274,9 @@ def main(program: str, argv: Sequence[str]) -> int:
         if what.startswith("M") and (not words or "=" in words[0]):
             raise UsageError(f"the message id is missing; usage: {usage}")
         if not what.endswith("...") and len(words) > len(what.split()):
-            raise UsageError(f"{words[-1]!r} is too much; usage: {usage}")
+            raise UsageError(f"there is one argument too many, {words[-1]!r}; usage: {usage}")
         if work is _self and (name := os.environ.get("LINESYNC_HOST")):
-            print(name)  # no need to ask anybody
+            print(name)  # no connection is needed
             return 0
         with connect(program) as client:
             return work(_Call(client, timeout), words)
@@ -280,7 +287,7 @@ def main(program: str, argv: Sequence[str]) -> int:
         except LinesyncError as error:
             if not lenient or isinstance(error, UsageError):
                 raise
-            print(f"{program}: {error.message} (exit 0, as LAVA)", file=sys.stderr)
+            print(f"{program}: {error.message} (exit code 0, as in LAVA)", file=sys.stderr)
             return 0
 
     return run(program, like_lava, argv)

@@ -1,9 +1,9 @@
-"""Other tools' host ids as names of members, and back.
+"""Convert host ids of other tools to names of members, and back.
 
-An autotest host id is an address and perhaps a tag: ``client1#2``, ``10.0.0.7``, ``::1``. A member is ``host`` or
-``host#tag``, both of letters, digits, dots, underscores and hyphens. What an id has beyond that is written as ``_`` and the
-two hex digits of each byte: ``::1`` is ``_3A_3A1``. An underscore that looks like the beginning of that is written so
-too (``_5F``), so that every id has its own member, and every member made here its id.
+An autotest host id is an address, with or without a tag: ``client1#2``, ``10.0.0.7``, ``::1``. A member is ``host`` or
+``host#tag``; both parts consist of letters, digits, dots, underscores and hyphens. Every other byte of an id is written as
+``_`` and two hex digits: ``::1`` becomes ``_3A_3A1``. An underscore before two hex digits is written as ``_5F``. So every
+id has its own member, and every member made here can be converted back.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _ESCAPED = re.compile(rb"_([0-9A-F]{2})")
 
 
 def member_of(identity: str) -> str:
-    """The member's name for a host id. One that is a member's name already stays as it is.
+    """The member for a host id. An id that is a member's name already does not change.
 
-    Where the escaped form would be too long (over 64 characters of either part), its end is a digest: then
-    :func:`id_of` does not give the id back.
+    If a part of the escaped form has more than 64 characters, its end is replaced by a digest. Then :func:`id_of` cannot
+    convert it back.
     """
     host, mark, tag = identity.partition("#")
     if host and tag:
@@ -30,7 +30,7 @@ def member_of(identity: str) -> str:
 
 
 def id_of(member: str) -> str:
-    """The host id that a member stands for."""
+    """The host id for a member: the inverse of :func:`member_of`."""
     return "#".join(_read(part) for part in member.split("#"))
 
 

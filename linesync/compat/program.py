@@ -1,4 +1,4 @@
-"""What the drop-in commands and modules share: the connection, their settings, and how an error ends a command."""
+"""Shared by the drop-in commands and modules: the connection, the settings, and errors that end a command."""
 
 from __future__ import annotations
 
@@ -17,55 +17,58 @@ __all__ = ["connect", "namespace", "options", "own_host", "run", "seconds"]
 
 
 def connect(program: str, endpoint: str = "") -> BlockingClient:
-    """Connect to a hub or an agent, and tell on stderr what it has to say while we wait.
+    """Connect to a hub or an agent. Its notices are printed on stderr, each of them once.
 
-    :param program: whose words they are.
-    :param endpoint: empty for where all commands look.
-    :raises LinesyncFailed: nobody listens there.
+    :param program: the name that begins each notice.
+    :param endpoint: the endpoint of the hub or agent; if it is empty, the places where all commands look are used.
+    :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
 
-    said: set[str] = set()
+    printed: set[str] = set()
 
     def notice(text: str) -> None:
-        if text not in said:
-            said.add(text)
+        if text not in printed:
+            printed.add(text)
             print(f"{program}: {text}", file=sys.stderr, flush=True)
 
     return connect_blocking(endpoint or find_hub(), notice)
 
 
 def namespace(command: str) -> str:
-    """Where the names live: LINESYNC_NAMESPACE, or ``namespace`` in linesync.toml."""
+    """The namespace of names: LINESYNC_NAMESPACE, ``namespace`` in linesync.toml, or 'default'."""
     return str(setting("namespace", command) or "default")
 
 
 def own_host(client: BlockingClient) -> str:
-    """The name of the host that we run on, ``hub`` for the controller."""
+    """The name of the host that this process runs on; ``hub`` on the controller."""
     name = os.environ.get("LINESYNC_HOST")
-    # A barrier for one names its party. It costs a line of two machines a few dozen bytes; the table of hosts does not.
+    # The answer to a barrier of one party names that party. It takes fewer bytes on the line than the list of hosts.
     return name or client.barrier("who am I", 1, namespace="linesync").parties[0]
 
 
 def seconds(text: str, what: str = "timeout") -> float:
-    """A number of seconds that somebody wrote."""
+    """Read a number of seconds.
+
+    :raises UsageError: the text is not a number from 0 to 1e9.
+    """
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1e9:
-        raise UsageError(f"the {what} {text!r} is not a number of seconds")
+        raise UsageError(f"invalid {what} {text!r}: expected 0 to 1000000000 seconds")
     return value
 
 
 def options(
     argv: Sequence[str], short: str, long: Sequence[str], usage: str, *, mixed: bool = False
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Read a command line as getopt(3) does; long names may be shortened.
+    """Read a command line like getopt(3); long options may be abbreviated.
 
-    :param mixed: options may stand behind arguments.
-    :returns: (option with its hyphens, value) in order, and the arguments.
-    :raises UsageError: an option is not known or lacks its value.
+    :param mixed: options may also follow arguments.
+    :returns: the options in order, as (option with its hyphens, value), and the arguments.
+    :raises UsageError: an option is unknown, or its value is missing.
     """
     import getopt
 
@@ -76,7 +79,7 @@ def options(
 
 
 def run(program: str, work: Callable[[list[str]], int], argv: Sequence[str]) -> int:
-    """Run a command; its exit code. An error becomes a sentence on stderr."""
+    """Run a command and return its exit code. An error becomes one sentence on stderr."""
     try:
         code = work(list(argv))
         sys.stdout.flush()
@@ -87,5 +90,5 @@ def run(program: str, work: Callable[[list[str]], int], argv: Sequence[str]) -> 
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
         return 141

@@ -1,8 +1,8 @@
-"""testground's sync service, as its SDKs shape it: states that are entered and counted, and topics that are replayed.
+"""testground's sync service, with the interface of its SDKs: states that are entered and counted, and topics.
 
-Entering a state adds a message to a topic of linesync, whose number is the sequence; a barrier waits for the message
-of a number. A subscription reads its topic from the first message on. All names live in a namespace of the run, taken
-from TEST_RUN, TEST_PLAN and TEST_CASE unless given::
+Entering a state adds a message to a topic of linesync, and the message's number is the sequence. A barrier waits for the
+message with a certain number. A subscription reads its topic from the first message on. Each run has a namespace of its
+own, named by the arguments or by TEST_RUN, TEST_PLAN and TEST_CASE::
 
     with Sync() as sync:
         sequence = sync.signal_and_wait("ready", 3)
@@ -10,7 +10,7 @@ from TEST_RUN, TEST_PLAN and TEST_CASE unless given::
         for address in islice(sync.subscribe("addresses"), 3):
             ...
 
-Payloads are anything that :mod:`.values` can write: JSON's values, bytes, tuples.
+A payload is a value that :mod:`.values` can write: JSON's values, bytes, tuples.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ from .values import dumps, loads
 
 __all__ = ["Sync"]
 
-_MOST = 100  # messages of a topic in one answer
+_MOST = 100  # most messages of a topic in one answer
 
 
 class Sync:
-    """A connection to the sync service of one run. Not for several threads at once.
+    """A connection to the sync service of one run. Only one thread at a time may use it.
 
-    :param run: which run; TEST_RUN unless given.
-    :param endpoint: where a hub or an agent listens; where the commands look unless given.
-    :raises LinesyncFailed: nobody listens there.
+    :param run: the run; by default TEST_RUN.
+    :param plan: the plan; by default TEST_PLAN.
+    :param case: the case; by default TEST_CASE.
+    :param endpoint: the endpoint of a hub or an agent; by default, the places where the commands look.
+    :raises LinesyncFailed: no hub or agent answers there.
 
-    All that wait take a ``timeout`` in seconds (None waits for ever) and raise TimedOut, Aborted (somebody reset the
-    name) and LinesyncFailed (the hub or the line is gone).
+    All methods that wait take a ``timeout`` in seconds (None waits without limit) and raise TimedOut, Aborted (the name was
+    reset) and LinesyncFailed (the hub or the line is lost).
     """
 
     def __init__(self, run: str = "", plan: str = "", case: str = "", endpoint: str = "") -> None:
@@ -50,18 +52,18 @@ class Sync:
     # -- states -------------------------------------------------------------------------------------------------------
 
     def signal_entry(self, state: str) -> int:
-        """Enter a state; how many have, ourselves included."""
+        """Enter a state. Returns how many times it has been entered, this time included."""
         return self._client.send(f"state:{state}", namespace=self._namespace)
 
     def barrier(self, state: str, target: int, timeout: float | None = None) -> None:
         """Wait until a state was entered ``target`` times. A target of 0 does not wait."""
         if target < 0:
-            raise UsageError(f"the state {state} cannot be entered {target} times; give a target of 0 or more")
+            raise UsageError(f"invalid target {target} of the state {state}: expected 0 or more")
         if target:
             self._client.receive(f"state:{state}", target, most=1, timeout=timeout, namespace=self._namespace)
 
     def signal_and_wait(self, state: str, target: int, timeout: float | None = None) -> int:
-        """Enter a state and wait until it was entered ``target`` times; our place among those who have."""
+        """Enter a state and wait until it was entered ``target`` times. Returns our place in the order, from 1."""
         sequence = self.signal_entry(state)
         self.barrier(state, target, timeout)
         return sequence
@@ -69,16 +71,17 @@ class Sync:
     # -- topics -------------------------------------------------------------------------------------------------------
 
     def publish(self, topic: str, payload: Any) -> int:
-        """Add a payload to a topic; its number there, from 1.
+        """Add a payload to a topic. Returns its number in the topic, from 1.
 
-        :raises TypeError: it cannot be written.
+        :raises TypeError: the payload cannot be written as JSON.
         """
         return self._client.send(f"topic:{topic}", dumps(payload).decode("ascii"), namespace=self._namespace)
 
     def subscribe(self, topic: str, timeout: float | None = None) -> Iterator[Any]:
-        """The payloads of a topic, from the first one ever published; it waits for each next one and has no end.
+        """The payloads of a topic, from the first one on. The iterator waits for the next payload and never ends.
 
-        :param timeout: how long each may take. After a TimedOut, subscribe again: nothing is lost, all is replayed.
+        :param timeout: the longest wait for one payload, in seconds. After a TimedOut, subscribe again; the new
+            subscription begins with the first payload.
         """
         number = 1
         while True:
@@ -90,22 +93,22 @@ class Sync:
                     payload = loads(message.items[0].encode())
                 except (IndexError, ValueError):
                     raise LinesyncFailed(
-                        f"message {message.number} of the topic {topic}, from {message.sender}, was not published by"
+                        f"message {message.number} of the topic {topic}, from {message.sender}, was not published with"
                         " this module; use another topic for other programs"
                     ) from None
                 yield payload
 
     def publish_and_wait(self, topic: str, payload: Any, state: str, target: int, timeout: float | None = None) -> int:
-        """Publish, then wait until a state was entered ``target`` times; the payload's number."""
+        """Publish, then wait until a state was entered ``target`` times. Returns the payload's number."""
         number = self.publish(topic, payload)
         self.barrier(state, target, timeout)
         return number
 
     def publish_subscribe(self, topic: str, payload: Any, timeout: float | None = None) -> tuple[int, Iterator[Any]]:
-        """Publish, then subscribe to the same topic: the payload's number, and all payloads."""
+        """Publish, then subscribe to the same topic. Returns the payload's number, and the iterator of all payloads."""
         return self.publish(topic, payload), self.subscribe(topic, timeout)
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    # -- closing ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         self._client.close()

@@ -1,9 +1,9 @@
-"""Python values as JSON text and back, without loss: what one test process gives another instead of a pickle.
+"""Convert Python values to JSON text and back without loss. Test processes exchange this text instead of pickles.
 
-JSON has no bytes, no tuples and only text as keys. Such a value becomes an object whose one key begins with ``!``:
-``{"!bytes": "<base64>"}``, ``{"!tuple": [...]}``, ``{"!dict": [[key, value], ...]}``. A dictionary with a key of its own
-that begins so is written as ``!dict`` too, so that nothing a caller gives is mistaken for it. Reading builds plain values
-only and runs nothing.
+JSON has no bytes and no tuples, and its keys can only be text. Such a value becomes an object with one key that begins with
+``!``: ``{"!bytes": "<base64>"}``, ``{"!tuple": [...]}``, ``{"!dict": [[key, value], ...]}``. A dictionary whose own keys
+begin with ``!`` is also written as ``!dict``, so that it cannot be mistaken for one of these. Reading creates only plain
+values and runs no code.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ __all__ = ["dumps", "loads"]
 
 
 def dumps(value: Any) -> bytes:
-    """A value as UTF-8 JSON.
+    """A value as JSON in ASCII.
 
-    :raises TypeError: it holds something that is neither None, a truth value, a number, text, bytes, a list, a tuple
-        nor a dictionary; or it holds itself.
+    :raises TypeError: the value contains something other than None, booleans, numbers, text, bytes, lists, tuples and
+        dictionaries, or it contains itself.
     """
     try:
         return json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
     except RecursionError:
-        raise TypeError("the value holds itself, or is nested too deeply") from None
+        raise TypeError("the value contains itself or is nested too deeply; send a simpler value") from None
 
 
 def loads(data: bytes) -> Any:
-    """The value back.
+    """The value that :func:`dumps` converted.
 
-    :raises ValueError: these bytes are not written by :func:`dumps`.
+    :raises ValueError: these bytes are not the output of :func:`dumps`.
     """
     try:
         return _value(json.loads(data))
     except (RecursionError, TypeError, Error) as error:
-        raise ValueError(f"not a value: {error}") from None
+        raise ValueError(f"invalid value: {error}") from None
 
 
 def _plain(value: Any) -> Any:
@@ -67,5 +67,5 @@ def _value(plain: Any) -> Any:
         case [("!dict", list(pairs))]:
             return {_value(key): _value(one) for key, one in pairs}
     if any(key.startswith("!") for key in plain):
-        raise ValueError(f"not a value: an object with the keys {', '.join(plain)[:100]}")
+        raise ValueError(f"invalid value: an object with the keys {', '.join(plain)[:100]}")
     return {key: _value(one) for key, one in plain.items()}

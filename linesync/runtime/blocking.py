@@ -1,8 +1,8 @@
-"""A conversation driven by one thread over plain descriptors, without asyncio.
+"""A conversation that one thread drives with plain file descriptors, without asyncio.
 
-Coroutines written against :class:`~linesync.runtime.conversation.Conversation` run on a trampoline: each ``wait`` hands
-control to :meth:`BlockingPeer.run`, which moves bytes until something has changed. The same operations therefore serve
-asyncio programs and small commands, and are written once.
+Coroutines that use :class:`~linesync.runtime.conversation.Conversation` run on a trampoline: each ``wait`` returns control
+to :meth:`BlockingPeer.run`, which moves bytes until something has changed. So the same operations work in asyncio programs
+and in small commands.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["BlockingPeer"]
 
 _READ_SIZE = 1 << 17
-_GREETING = 10.0  # seconds in which the other end must have answered our hello
-_STRANGE = 2.0  # the same, once it has said something else
-_LEAVING = 2.0  # seconds that what we still had to say may take when we leave
+_GREETING = 10.0  # seconds until the other end must have answered our hello
+_GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
+_CLOSING = 2.0  # most seconds for sending the queued data before the connection is closed
 
 
 class _Turn:
-    """Awaitable that gives control back to the trampoline once."""
+    """An awaitable that returns control to the trampoline once."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
@@ -50,7 +50,8 @@ _turn = _Turn()
 class BlockingPeer(Conversation):
     """The calling end of a session.
 
-    :raises UsageError, LinesyncFailed: as :func:`~linesync.transports.fd_pair.open_fd_pair`.
+    :raises UsageError: the endpoint is invalid.
+    :raises LinesyncFailed: the endpoint cannot be opened (:func:`~linesync.transports.fd_pair.open_fd_pair`).
     """
 
     def __init__(self, user: User, endpoint: str) -> None:
@@ -58,46 +59,47 @@ class BlockingPeer(Conversation):
         self._line: FdPair | None = open_fd_pair(endpoint)
         self.endpoint = endpoint
         self._unsent = b""
-        self._strange = False  # something came that is no frame
+        self._other_bytes = False  # whether bytes outside frames have arrived
         self._watched: dict[int, Callable[[], None]] = {}
         self._after_turns: list[Callable[[], bool]] = []
         self.link = Link(local_end("c", clean=True), token)
         self.link.line_up(self.now())
 
-    # -- the driver's part --------------------------------------------------------------------------------------------
+    # -- methods of the driver ----------------------------------------------------------------------------------------
 
     def now(self) -> float:
         return time.monotonic()
 
     def kick(self) -> None:
-        """Bytes go out with the next turn."""
+        """Nothing to do: the next turn sends the bytes."""
 
     def wait(self, key: Stream | Pending | Conversation) -> Awaitable[None]:
         return _turn
 
     def wake(self, key: Stream | Pending | Conversation) -> None:
-        """Whoever waits looks again after each turn."""
+        """Nothing to do: the coroutine that waits checks its condition after each turn."""
 
     def start_work(
         self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
     ) -> Work:
-        """There is no loop here that others wait for, so the job is done at once."""
+        """Run the job now: there is no event loop that it could block."""
         from .desk import Done
 
         return Done(job)
 
-    def beside_frames(self, data: bytes) -> None:
-        self._strange = True
+    def bytes_outside_frames(self, data: bytes) -> None:
+        self._other_bytes = True
 
     def adopted_by(self, other: Conversation, hello: Hello) -> None:
-        """A caller is never asked to resume."""
+        """Nothing to do: only a listening end is asked to resume a session."""
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, moving bytes meanwhile.
+        """Run a coroutine to its end, and send and receive bytes meanwhile.
 
-        :raises LinesyncFailed: the connection was lost.
+        :return: the coroutine's result.
+        :raises BrokenError: the connection was lost, and the coroutine did not handle that.
         """
         try:
             while True:
@@ -105,47 +107,53 @@ class BlockingPeer(Conversation):
                 try:
                     self.turn(None)
                 except BrokenError:
-                    work.send(None)  # what waits has ended with the connection, and knows best what that means
+                    work.send(None)  # the coroutine sees that its wait ended, and raises the error that fits
                     raise
         except StopIteration as stop:
             value: T = stop.value
             return value
         finally:
             work.close()
-            # What it left unsent (a confirmation, something given back) must not wait for our next call.
+            # Send what is still queued (a confirmation, a hold that is given back) now, not in the next call.
             if self._line is not None and self.link is not None:
-                with suppress(BrokenError):  # told by the next call
+                with suppress(BrokenError):  # the next call raises it
                     self._send(self._line, self.link)
 
     async def ready(self) -> None:
-        """Wait until a session stands.
+        """Wait until a session is established.
 
-        :raises LinesyncFailed: whoever listens there does not speak with us.
+        :raises LinesyncFailed: no linesync hub or agent answers at the endpoint.
         """
         start = self.now()
         while not self.up:
-            if self.now() > start + (_STRANGE if self._strange else _GREETING):
+            if self.now() > start + (_GREETING_AFTER_OTHER_BYTES if self._other_bytes else _GREETING):
                 raise LinesyncFailed(
-                    f"nobody at {self.endpoint} speaks linesync; check that this is the socket of a hub or an agent"
+                    f"no linesync hub or agent answered at {self.endpoint}; check that this is the socket of a hub or an"
+                    " agent"
                 )
             await _turn
 
     def watch(self, descriptor: int, callback: Callable[[], None] | None) -> None:
-        """Call back when a descriptor can be read; None to stop."""
+        """Call a function whenever a descriptor can be read. None as the function ends that."""
         if callback is None:
             self._watched.pop(descriptor, None)
         else:
             self._watched[descriptor] = callback
 
     def on_turn(self, callback: Callable[[], bool]) -> None:
-        """Call back after each turn until it returns True."""
+        """Call a function after each turn until it returns True."""
         self._after_turns.append(callback)
 
     def turn(self, timeout: float | None) -> None:
-        """Send what there is to send, wait for bytes, a watched descriptor or a timer, and take what came."""
+        """Send queued bytes, wait for bytes, a watched descriptor or a timer, and handle what has arrived.
+
+        :param timeout: the longest wait in seconds; None waits without limit.
+        :raises LinesyncFailed: the connection is closed.
+        :raises BrokenError: the connection was lost.
+        """
         line, link = self._line, self.link
         if line is None or link is None:
-            raise LinesyncFailed(f"the connection to {self.endpoint} is closed")
+            raise LinesyncFailed(f"the connection to {self.endpoint} is closed; connect again")
         self._send(line, link)
         now = self.now()
         timer = link.next_timer(now)
@@ -208,7 +216,7 @@ class BlockingPeer(Conversation):
         """Say goodbye and close the connection."""
         if self._line is not None and self.link is not None:
             try:
-                self._send_all(self._line, self.link)  # a goodbye overtakes what is still queued
+                self._send_all(self._line, self.link)  # before the goodbye, which would overtake queued data
                 self.link.close(reason)
                 self._send_all(self._line, self.link)
             except BrokenError:
@@ -216,8 +224,8 @@ class BlockingPeer(Conversation):
             self._shut()
 
     def _send_all(self, line: FdPair, link: Link) -> None:
-        """Hand over all there is, to an end that takes it."""
-        deadline = self.now() + _LEAVING
+        """Send all queued data, for at most two seconds."""
+        deadline = self.now() + _CLOSING
         self._send(line, link)
         while self._unsent and (left := deadline - self.now()) > 0:
             poll = select.poll()

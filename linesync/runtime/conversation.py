@@ -1,7 +1,7 @@
-"""What two ends do over a link, without knowing who drives it: requests and their replies, channels, notices.
+"""The conversation of two ends over a link, for any driver: requests and their replies, channels, notes.
 
-A driver (asyncio or a plain socket) moves bytes and time; it gives the events here and supplies three things: ``kick``
-(there is something to send), ``wait`` (until something changed for a key) and ``wake``.
+A driver (asyncio or a plain socket) moves bytes and time. It passes the link's events to :meth:`Conversation.handle`, and
+implements three methods: ``kick`` (there is something to send), ``wait`` (until something changes for a key) and ``wake``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Done = Callable[[str | LinesyncError], None]
 
 
 class Pending:
-    """A request that has no reply yet."""
+    """A request without a reply yet."""
 
     __slots__ = ("done", "reply", "waiter")
 
@@ -59,11 +59,10 @@ class Pending:
 
 
 class User:
-    """What a conversation tells its owner. Every method does nothing unless overridden.
+    """The owner of a conversation, which the conversation notifies. Each method does nothing unless it is overridden.
 
-    ``session_down`` is told whether the other side began a new life. ``request`` gets (id, text); the id is ``-`` for a
-    note. ``resume_asked`` may name the conversation that knows the
-    session.
+    ``session_down`` learns whether the peer restarted. ``request`` gets the id and the text of a request; the id of a note
+    is ``-``. ``resume_asked`` may return the conversation that has the session.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
@@ -88,11 +87,11 @@ class Conversation:
         self._streams: dict[int, Stream] = {}
         self._pending: dict[str, Pending] = {}
         self._next_request = 0
-        self._third_talkers: set[str] = set()
-        self._known: Mux | None = None  # of the session whose beginning we were told
-        self._over = ""  # why the last one is over
+        self._other_stations: set[str] = set()  # their boot ids
+        self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
+        self._over = ""  # why the last session ended
 
-    # -- the driver's part --------------------------------------------------------------------------------------------
+    # -- methods of the driver ----------------------------------------------------------------------------------------
 
     def kick(self) -> None:
         """There is something to send."""
@@ -103,40 +102,42 @@ class Conversation:
         raise NotImplementedError
 
     def wake(self, key: Stream | Pending | Self) -> None:
-        """Something changed for this key."""
+        """Wake the tasks that wait for this key: something has changed."""
         raise NotImplementedError
 
     def now(self) -> float:
-        """Monotonic seconds."""
+        """The time in monotonic seconds."""
         raise NotImplementedError
 
     def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
-        """Run what may block where it stops nobody else; ``key`` is woken when it is over.
+        """Run a job that may block, where it blocks nothing else; ``key`` is woken when it has ended.
 
-        :param about: the path that it is about.
-        :param spool: it is about a temporary file of our own.
+        :param about: the path that the job uses.
+        :param spool: it uses a temporary file of our own.
         """
         raise NotImplementedError
 
-    def beside_frames(self, data: bytes) -> None:
-        """Something came that is no frame; only who opens lines with others on them need look at it."""
+    def bytes_outside_frames(self, data: bytes) -> None:
+        """Bytes outside frames have arrived. A driver may use them to find out what is at the other end."""
 
     def adopted_by(self, other: Conversation, hello: Hello) -> None:
-        """Another conversation knows the session that the new line asks for: give it the line."""
+        """Give the line to another conversation, which has the session that the hello asks to resume."""
         raise NotImplementedError
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     @property
     def up(self) -> bool:
-        """A session stands (its line may be quiet)."""
-        return self._standing() is not None
+        """Whether a session is established. Its line may be quiet."""
+        return self._current_mux() is not None
 
     def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
-        """Send a request; ``done`` is called with the reply's text, or an error when the session ends first.
+        """Send a request.
 
-        :param suffix: appended to the id after a dot: whom the request is relayed for.
-        :raises LinesyncFailed: no session stands.
+        :param done: called with the text of the reply, or with an error if the session ends first.
+        :param suffix: appended to the id after a dot; it names the client for which the request is relayed.
+        :return: the id of the request, and an object for :meth:`reply_to`.
+        :raises LinesyncFailed: no session is established.
         """
         mux = self._mux()
         self._next_request += 1
@@ -148,9 +149,9 @@ class Conversation:
         return number, pending
 
     async def reply_to(self, pending: Pending) -> str:
-        """Wait for a reply's text.
+        """Wait for the text of a reply.
 
-        :raises Unanswered: the session ended first.
+        :raises Unanswered: the session ended before the reply arrived.
         """
         while pending.reply is None:
             await self.wait(pending)
@@ -159,12 +160,12 @@ class Conversation:
         return pending.reply
 
     def note(self, text: str) -> None:
-        """Send a message that nobody answers; dropped while no session stands."""
+        """Send a note, which has no reply. It is dropped if no session is established."""
         self.answer(NOTE, text)
 
     def answer(self, number: str, text: str) -> None:
-        """Send the reply to a request; dropped when its session is over."""
-        mux = self._standing()
+        """Send the reply to a request. It is dropped if no session is established."""
+        mux = self._current_mux()
         if mux is not None:
             mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
             self.kick()
@@ -174,7 +175,7 @@ class Conversation:
     def open(self, text: str, lane: Lane = Lane.BULK) -> Stream:
         """Open a channel.
 
-        :raises LinesyncFailed: no session stands.
+        :raises LinesyncFailed: no session is established.
         """
         number = self._mux().open(lane, text.encode("utf-8", "replace"))
         stream = Stream(self, number, lane, text)
@@ -183,29 +184,35 @@ class Conversation:
         return stream
 
     def mux_of(self, stream: Stream) -> Mux:
-        """The mux that a stream belongs to; a stream that is not broken belongs to the standing session."""
+        """The mux of a stream. A stream that is not broken belongs to the current session.
+
+        :raises LinesyncFailed: no session is established.
+        """
         return self._mux()
 
     def consumed(self, stream: Stream, data: bytes) -> None:
-        """A stream's user took an item."""
-        mux = self._standing()
+        """The user of a stream has received an item."""
+        mux = self._current_mux()
         if mux is not None and self._streams.get(stream.number) is stream:
             mux.consumed(stream.number, data)
-            if mux.wants(Lane.PROMPT):  # credit goes back
+            if mux.wants(Lane.PROMPT):  # there is credit to return
                 self.kick()
 
     def _mux(self) -> Mux:
-        mux = self._standing()
+        mux = self._current_mux()
         if mux is None:
-            why = f"no session stands on this line{self._over}"
-            raise LinesyncFailed(f"{why}; see that a hub or agent runs at its other end")
+            raise LinesyncFailed(
+                f"there is no session on this line{self._over}; check that a hub or agent runs at its other end"
+            )
         return mux
 
-    def _standing(self) -> Mux | None:
-        """The channels of the session that we know of, None once the link is past it: the last events of a session are
-        handled when the link may have ended it already, or begun another."""
+    def _current_mux(self) -> Mux | None:
+        """The mux of the current session, or None.
+
+        It is also None while we handle the last events of a session that the link has already ended or replaced.
+        """
         session = self.link.session if self.link is not None else None
-        return session.mux if session is not None and session.mux is self._known else None
+        return session.mux if session is not None and session.mux is self._session_mux else None
 
     def desk(self, about: str) -> Desk:
         """Where somebody without a channel does what may block."""
@@ -216,8 +223,7 @@ class Conversation:
     # -- events -------------------------------------------------------------------------------------------------------
 
     def handle(self, events: list[Event]) -> None:
-        """Take what the link reports. An event whose handler fails does not cost the others; the failure is raised in
-        the end."""
+        """Handle the events of the link. If a handler fails, the other events are still handled; then its error is raised."""
         failure: Exception | None = None
         for event in events:
             try:
@@ -235,9 +241,9 @@ class Conversation:
 
     def _channel_message(self, event: ChannelMessage) -> None:
         if event.channel == 0:
-            mux = self._standing()
+            mux = self._current_mux()
             if mux is not None:
-                mux.consumed(0, event.data)  # the driver looks after each batch of events whether credit goes back
+                mux.consumed(0, event.data)  # after each batch of events, the driver returns the credit
             number, _, text = event.data.decode("utf-8", "replace").partition(" ")
             if text != "ok" and not text.startswith(("ok ", "err ")):
                 self.user.request(self, number, text)
@@ -280,22 +286,22 @@ class Conversation:
             self.wake(stream)
 
     def _session_up(self, event: SessionUp) -> None:
-        self._known = self.link.mux if self.link is not None and self.link.session is not None else None
+        self._session_mux = self.link.mux if self.link is not None and self.link.session is not None else None
         self._next_request = 0
-        self._third_talkers.clear()
+        self._other_stations.clear()
         self.user.session_up(self, event.peer)
         self.wake(self)
 
     def _restarted(self, event: Restarted) -> None:
         same = event.old_boot == event.new_boot
-        reason = "the other side began a new session" if same else "the other side restarted"
+        reason = "the peer began a new session" if same else "the peer restarted"
         self._session_over(reason, restarted=not same)
 
     def _session_ended(self, event: SessionEnded) -> None:
         self._session_over(event.reason)
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
-        self._known, self._over = None, f" ({reason})"
+        self._session_mux, self._over = None, f" ({reason})"
         pending, self._pending = self._pending, {}
         for request in pending.values():
             self._settle(request, Unanswered(reason))
@@ -307,7 +313,7 @@ class Conversation:
         self.wake(self)
 
     def abandon(self, reason: str) -> None:
-        """Give the session up from our side: what is open fails with this reason."""
+        """End the session at our end. Open requests and channels fail with this reason."""
         self._session_over(reason)
 
     def _resume_asked(self, event: ResumeAsked) -> None:
@@ -325,32 +331,32 @@ class Conversation:
         self.user.line_back(self)
 
     def _foreign_text(self, event: ForeignText) -> None:
-        self.beside_frames(event.data)
+        self.bytes_outside_frames(event.data)
         self.user.console_text(self, event.data, False)
 
     def _noise(self, event: Noise) -> None:
-        self.beside_frames(event.data)
+        self.bytes_outside_frames(event.data)
         self.user.console_text(self, event.data, True)
 
     def set_rate(self, baud: int) -> None:
-        """Set the line's port to this rate, and tell the link. Only a driver that opens serial lines is ever asked."""
+        """Set the port to this baud rate, and notify the link. Only a driver of serial lines gets this call."""
 
     def _rate_wanted(self, event: RateWanted) -> None:
         self.set_rate(event.baud)
 
-    def _rate_stands(self, event: RateChanged) -> None:
+    def _rate_changed(self, event: RateChanged) -> None:
         self.user.rate(self, event.baud)
 
     def _refused(self, event: Refused) -> None:
         self.user.trouble(self, event.reason)
 
-    def _third_talker(self, event: OtherStationHeard) -> None:
+    def _other_station_heard(self, event: OtherStationHeard) -> None:
         hello = event.hello
-        if hello.boot not in self._third_talkers and len(self._third_talkers) < 100:
-            self._third_talkers.add(hello.boot)
+        if hello.boot not in self._other_stations and len(self._other_stations) < 100:
+            self._other_stations.add(hello.boot)
             what = "hub" if hello.role == "l" else "agent"
             self.user.trouble(
-                self, f"another {what} (boot {hello.boot[:4]}…) speaks on this line; connect just two machines to it"
+                self, f"another {what} (boot {hello.boot[:4]}…) sends on this line; connect only two machines to it"
             )
 
 
@@ -370,7 +376,7 @@ _HANDLERS: dict[type[Event], Callable[[Conversation, Event], None]] = {
     ForeignText: Conversation._foreign_text,  # type: ignore[dict-item]
     Noise: Conversation._noise,  # type: ignore[dict-item]
     Refused: Conversation._refused,  # type: ignore[dict-item]
-    OtherStationHeard: Conversation._third_talker,  # type: ignore[dict-item]
+    OtherStationHeard: Conversation._other_station_heard,  # type: ignore[dict-item]
     RateWanted: Conversation._rate_wanted,  # type: ignore[dict-item]
-    RateChanged: Conversation._rate_stands,  # type: ignore[dict-item]
+    RateChanged: Conversation._rate_changed,  # type: ignore[dict-item]
 }

@@ -1,4 +1,4 @@
-"""Who we are on a line: random tokens, this process's boot id, and what we say in a hello."""
+"""Our identity on a line: random tokens, the boot id of this process, and the parameters in our hello."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LINE_FLAGS = hello_flags.NESTING + hello_flags.MASKED_FORM + _BOTH
 
 
 entropy: Callable[[int], bytes] = os.urandom
-"""Gives so many random bytes; a test that must run again exactly puts a seeded source here."""
+"""Returns a number of random bytes. A test that must be reproducible replaces it with a seeded source."""
 
 
 def token() -> str:
-    """Eight base64url digits from the system's randomness."""
+    """Eight random base64url digits."""
     return b2a_base64(entropy(6), newline=False).translate(_URL).decode("ascii")
 
 
@@ -37,15 +37,15 @@ def runtime_folder() -> str:
 
 
 BOOT = token()
-"""This process's life."""
+"""The boot id of this process."""
 
 
 def local_end(role: str, *, clean: bool, boot: str = BOOT) -> LocalParameters:
-    """What an end of ours says of itself.
+    """The parameters that our end sends in its hello.
 
     :param role: ``c`` calls, ``l`` listens.
-    :param clean: the line carries every byte by construction (a socket, a pipe).
-    :param boot: our life's id.
+    :param clean: the line carries every byte unchanged, like a socket or a pipe.
+    :param boot: our boot id.
     """
     return LocalParameters(
         role=role,
@@ -58,5 +58,5 @@ def local_end(role: str, *, clean: bool, boot: str = BOOT) -> LocalParameters:
 
 @cache
 def _zstd() -> str:
-    """The flag of an end that has Zstandard; only lines with a rate have a use for it."""
+    """The flag of an end that has Zstandard, or an empty string. Only lines with a baud rate use it."""
     return hello_flags.ZSTANDARD if PathFinder.find_spec("zstandard") is not None else ""

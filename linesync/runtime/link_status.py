@@ -1,4 +1,4 @@
-"""Facts about a peer's line for ``links``, as one JSON-able row."""
+"""The row of ``links`` for a peer's line."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ __all__ = ["link_row"]
 
 
 def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
-    """One line: who is on it, how it does, what has passed.
+    """The state and the counters of one line, with the keys of docs/json.md.
 
     :param name: the line's label.
-    :param owner: the process whose end this is (``hub`` or a host's name).
+    :param owner: the process at this end: ``hub`` or a host's name.
+    :return: a row that can be written as JSON.
     """
     link, info = peer.link, peer.info
     row: dict[str, object] = {
@@ -44,7 +45,7 @@ def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
 
 
 def _trouble(peer: Peer) -> str:
-    """What is wrong with the line, a sentence; empty while nothing is known to be."""
+    """One sentence about the fault of the line; empty if no fault is known."""
     if peer.line is None:
         return peer.lost_why.message if peer.lost_why is not None else ""
     return peer.symptoms.sentence if peer.symptoms is not None else ""

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LineEnd", "Peer"]
 
-_LOOK = 1.0  # seconds between looks at a line on which no session stands
-_GREETING = 30.0  # seconds that a caller on a listening socket has to speak the protocol
-_PAUSED_TICK = 0.05  # seconds between looks at the clock while the transport takes no bytes
-_PIPE_TICK = limits.ACK_DELAY  # the same on a busy line without a rate, where nothing but its own work is due sooner
+_SYMPTOM_INTERVAL = 1.0  # seconds between checks of a shared line for symptoms
+_GREETING = 30.0  # seconds until a caller on a listening socket must have begun a session
+_PAUSED_TICK = 0.05  # shortest timer in seconds while the transport accepts no bytes
+_PIPE_TICK = limits.ACK_DELAY  # seconds between timer calls on a busy pipe, where no deadline of the link is earlier
 
 
 class LineEnd:
-    """The receiver of one line. The peer behind it may change: a session goes on over another line."""
+    """The receiver of one line. Its peer may change, because a session can continue on another line."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -46,7 +46,7 @@ class LineEnd:
             self.peer.take_data(data)
 
     def eof_received(self) -> None:
-        """``line_lost`` follows; a session has no halves."""
+        """Nothing to do: ``line_lost`` follows, because a session cannot be closed in one direction only."""
 
     def pause_writing(self) -> None:
         if self.peer.line is self.line:
@@ -64,8 +64,9 @@ class LineEnd:
 class Peer(Conversation):
     """One end of a session on an asyncio loop.
 
+    :param user: is notified of what happens in the session.
     :param role: ``c`` calls, ``l`` listens.
-    :param boot: the id of the life that it belongs to; this process's, unless one process holds several.
+    :param boot: the boot id of this end; by default, that of this process.
     """
 
     def __init__(self, user: User, role: str, boot: str = BOOT) -> None:
@@ -74,23 +75,23 @@ class Peer(Conversation):
         self._boot = boot
         self.line: Line | None = None
         self.info: LineInfo | None = None
-        """What is known of the line in use, or of the last one."""
+        """The properties of the current line, or of the last one."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flush_soon = False
         self._kicked = False
         self._paused = False
-        self._pipe = False  # there is a line, and it has no rate of its own
+        self._pipe = False  # there is a line, and it has no baud rate
         self._end: LineEnd | None = None
         self._unread = b""
         self._lost = asyncio.Event()
         self.symptoms: Symptoms | None = None
-        """Of the line in use, where others may be on it."""
+        """The symptoms of the current line, if other stations may send on it."""
         self.lost_why: LinesyncError | None = None
-        """What ended the last line, None where its other end just closed it."""
+        """The error that ended the last line, or None if the other end closed it."""
 
-    # -- the driver's part --------------------------------------------------------------------------------------------
+    # -- methods of the driver ----------------------------------------------------------------------------------------
 
     def now(self) -> float:
         return self._loop.time()
@@ -147,24 +148,24 @@ class Peer(Conversation):
                 break
             line.write(data)
             if self._pipe and len(data) < SLICE:
-                break  # that was all
+                break  # there is no more to send
         if link.session is not None and link.session.mux.events:
             self.handle(link.handle_timer(now))
         self._set_timer(now, exactly=exactly)
 
-    def _look_soon(self, now: float) -> None:
-        """A busy pipe: rather than reckon after each message when the link wants to be called, look at it soon."""
+    def _set_pipe_timer(self, now: float) -> None:
+        """On a busy pipe, call the link soon. Computing its next deadline after each message would cost more."""
         if self._timer is None or self._timer_at > now + _PIPE_TICK:
             self._call_at(now + _PIPE_TICK)
 
     def _set_timer(self, now: float, *, exactly: bool = False) -> None:
         link = self.link
         if self._pipe and not exactly and not self._paused and link is not None and link.session is not None:
-            self._look_soon(now)
+            self._set_pipe_timer(now)
             return
         when = link.next_timer(now) if link is not None and self.line is not None else None
         if when is None:
-            return  # a timer that is set fires for nothing, which is cheaper than to cancel it
+            return  # an existing timer may run without need, which is cheaper than cancelling it
         if self._paused:
             when = max(when, now + _PAUSED_TICK)
         if self._timer is None or self._timer_at > when:
@@ -186,10 +187,10 @@ class Peer(Conversation):
         if events:
             self.handle(events)
 
-    # -- lines come and go (called by LineEnd) ------------------------------------------------------------------------
+    # -- new and lost lines (called by LineEnd) -----------------------------------------------------------------------
 
     def attach(self, end: LineEnd, line: Line) -> None:
-        """The session goes on over this line."""
+        """Continue the session on this line."""
         old, self._end = self._end, end
         if old is not None and old.line is not None and old is not end:
             old.line.abort()
@@ -211,12 +212,12 @@ class Peer(Conversation):
             self.symptoms = Symptoms(
                 calls=self.role == "c", endpoint=line.info.endpoint, baud=line.info.baud, now=self.now()
             )
-            self._loop.call_later(_LOOK, self._look, self.symptoms)
+            self._loop.call_later(_SYMPTOM_INTERVAL, self._check_symptoms, self.symptoms)
         self.kick()
 
-    def beside_frames(self, data: bytes) -> None:
+    def bytes_outside_frames(self, data: bytes) -> None:
         if self.symptoms is not None:
-            self.symptoms.heard(data)
+            self.symptoms.receive(data)
 
     def set_rate(self, baud: int) -> None:
         line, link = self.line, self.link
@@ -230,30 +231,30 @@ class Peer(Conversation):
 
         line.set_baud(baud, done)
 
-    def _look(self, symptoms: Symptoms) -> None:
-        """Does this line look as if linesync were at its other end?"""
+    def _check_symptoms(self, symptoms: Symptoms) -> None:
+        """Report a new symptom of the line, once a second."""
         link = self.link
         if symptoms is not self.symptoms or self.line is None or link is None:
             return
-        sentence = symptoms.look(self.now(), heard_at=link.heard_at, echo=link.counters.echo)
+        sentence = symptoms.check(self.now(), heard_at=link.heard_at, echo=link.counters.echo)
         if sentence:
             self.user.trouble(self, sentence)
-        self._loop.call_later(_LOOK, self._look, symptoms)
+        self._loop.call_later(_SYMPTOM_INTERVAL, self._check_symptoms, symptoms)
 
     def take_data(self, data: bytes | bytearray | memoryview) -> None:
         link = self.link
         assert link is not None
-        # Whoever takes this line over for a session it knows must read what we have just read.
+        # If another peer adopts this line for a session that it knows, it must also read these bytes.
         self._unread = bytes(data) if link.session is None and self.role == "l" else b""
         now = self._loop.time()
-        asked, self._flush_soon = self._flush_soon, True  # all that is said in answer goes out in one write, below
+        asked, self._flush_soon = self._flush_soon, True  # all answers are sent in one write below
         self._kicked = False
         try:
             self._take(link.receive_data(data, now))
         finally:
             self._flush_soon = asked
         if self.link is not link or asked:
-            return  # the line was given away, or what there is to send goes out soon
+            return  # another peer adopted the line, or a flush is scheduled
         if self._kicked or link.has_work(now):
             self._flush()
         else:
@@ -292,11 +293,11 @@ class Peer(Conversation):
     # -- for the owner ------------------------------------------------------------------------------------------------
 
     def receiver(self) -> LineEnd:
-        """A receiver for a line on which this peer's session is to live."""
+        """A receiver for a line that this peer's session will use."""
         return LineEnd(self)
 
     def expect_session(self) -> None:
-        """Close the line unless a session stands in time: whoever called has nothing to say to us."""
+        """Close the line unless the caller begins a session within 30 seconds."""
         self._loop.call_later(_GREETING, self._drop_unless_up)
 
     def _drop_unless_up(self) -> None:
@@ -304,32 +305,34 @@ class Peer(Conversation):
             self.line.abort()
 
     async def lost(self) -> None:
-        """Wait until the line is lost; ``lost_why`` then says why."""
+        """Wait until the line is lost. Then ``lost_why`` says why."""
         await self._lost.wait()
 
     def ask_alive(self) -> None:
-        """Ask the other end for a sign of life."""
+        """Ask the peer for a sign of life."""
         if self.link is not None and self.link.session is not None and not self.link.quiet:
             self.link.session.ask()
             self.kick()
 
     def end_session(self, reason: str) -> None:
-        """End the session and keep the line: nothing that was said in it and has not arrived will. The other end is told
-        when it can hear; a new session may follow."""
+        """End the session but keep the line, on which a new session may follow.
+
+        Data of the session that has not arrived is lost. The peer is notified as soon as it can be reached.
+        """
         if self.link is not None and self.link.session is not None:
             self.link.session.broken = reason
             self._take(self.link.handle_timer(self.now()))
             self.kick()
 
     async def ready(self) -> None:
-        """Wait until a session stands."""
+        """Wait until a session is established."""
         while not self.up:
             await self._until(self)
 
     async def aclose(self, reason: str) -> None:
         """Say goodbye and close the line."""
         if self.link is not None and self.line is not None:
-            self._flush()  # a goodbye overtakes what is still queued
+            self._flush()  # before the goodbye, which would overtake queued data
             self.link.close(reason)
             self._flush()
             self.line.close()

@@ -1,7 +1,7 @@
-"""Keeping a peer on a line: open it, and open it again when it is lost.
+"""Keep a peer connected: open its line, and open it again after it was lost.
 
-A USB adapter vanishes and comes back, an ssh dies, a hub is restarted: the session stays in the peer and is taken up on
-the next line. What goes wrong is told once for each new reason, not at every try.
+A USB adapter is removed and plugged in again, an ssh ends, a hub is restarted: the peer keeps its session and resumes it on
+the next line. A fault is reported once for each new reason, not for each try.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from .peer import Peer
 __all__ = ["keep_connected"]
 
 _LOST = "the line"
-_FIRST_WAIT = 0.2  # seconds before the first new try
-_LONGEST_WAIT = 2.0
-_STEADY = 5.0  # seconds that a line must have lived for its next loss to be news
+_FIRST_WAIT = 0.2  # seconds before the line is opened again for the first time
+_LONGEST_WAIT = 2.0  # most seconds between two tries
+_STEADY = 5.0  # seconds after which the loss of a line is reported again, even for the same reason
 
 
 async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None], *, once: bool = False) -> None:
-    """Keep ``peer`` on the line that ``endpoint`` names, until cancelled; the line it is on then stays, for a goodbye.
+    """Keep ``peer`` connected to ``endpoint`` until cancelled. Its line then stays open, so that it can say goodbye.
 
-    :param report: takes a sentence for people: what went wrong, and that it is mended.
-    :param once: end when the line is lost, and raise when it cannot be opened.
-    :raises UsageError: the endpoint is not written right.
+    :param report: called with a sentence for people when the line fails, and when it is open again.
+    :param once: return when the line is lost.
+    :raises UsageError: the endpoint is invalid.
+    :raises LinesyncError: with ``once``, the line cannot be opened.
     """
-    wait, said = _FIRST_WAIT, ""
+    wait, reported = _FIRST_WAIT, ""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -38,22 +39,22 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
         except LinesyncError as error:
             if once:
                 raise
-            if said != error.message:
-                said = error.message
-                report(f"{said} (trying again)")
+            if reported != error.message:
+                reported = error.message
+                report(f"{reported} (trying again)")
         else:
-            if said and not said.startswith(_LOST):
+            if reported and not reported.startswith(_LOST):
                 report(f"{endpoint} is open again")
-                said = ""
+                reported = ""
             opened = loop.time()
             await peer.lost()
             if once:
                 return
             if loop.time() - opened > _STEADY:
-                wait, said = _FIRST_WAIT, ""
-            why = f"{_LOST} {endpoint} is lost: {peer.lost_why or 'its other end closed it'}"
-            if said != why:
-                said = why
+                wait, reported = _FIRST_WAIT, ""
+            why = f"{_LOST} {endpoint} is lost: {peer.lost_why or 'the other end closed it'}"
+            if reported != why:
+                reported = why
                 report(f"{why} (opening it again)")
         await asyncio.sleep(wait)
         wait = min(wait * 1.6, _LONGEST_WAIT)

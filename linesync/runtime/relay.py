@@ -1,4 +1,4 @@
-"""Joining two channels: what comes out of one goes into the other, as fast as the slower takes it."""
+"""Join two channels: the items of each are sent on the other, at the speed of the slower one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ __all__ = ["splice"]
 
 
 async def splice(left: Stream, right: Stream, passes: Callable[[Item], None] | None = None) -> None:
-    """Carry everything both ways until both directions have ended; a reset on one side resets the other, and so does
-    the end of this task, with the reason it was cancelled for.
+    """Copy items in both directions until both have ended.
 
-    :param passes: is told what goes from right to left.
+    A reset of one channel resets the other one. If this task is cancelled, it resets both with the reason of the
+    cancellation.
+
+    :param passes: called with each item that goes from right to left.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -29,11 +31,11 @@ async def splice(left: Stream, right: Stream, passes: Callable[[Item], None] | N
 
 
 async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] | None = None) -> None:
-    def look() -> None:
+    def check_source() -> None:
         if source.broken is not None:
             raise BrokenError(source.broken)
 
-    source.on_broken = target.nudge  # it may be the target that we wait for, and nobody there takes anything any more
+    source.on_broken = target.wake  # otherwise, a wait for a full target would not see that the source broke
     try:
         while True:
             item = await source.receive()
@@ -43,7 +45,7 @@ async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] 
                 target.send_message(item.data.decode("utf-8", "surrogateescape"))
             else:
                 target.send_nowait(item.stream, item.data)
-            await target.drained(look)
+            await target.drained(check_source)
     except EndOfStream:
         target.end()
     except LinesyncError as error:

@@ -1,4 +1,4 @@
-"""A channel as something to read from and write to, under any driver."""
+"""A channel as a stream that a program can read and write, with any driver."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ else:
 __all__ = ["MESSAGE", "Item", "Stream"]
 
 MESSAGE = -1
+"""The value of :attr:`Item.stream` for a message."""
 
 
 class Item(Record):
-    """One thing that came on a channel."""
+    """A piece of data or a message that arrived on a channel."""
 
     stream: int
-    """0..3, or MESSAGE."""
+    """The byte stream of the channel, 0 to 3, or MESSAGE."""
     data: bytes
 
-    def __init__(self, stream: int, data: bytes) -> None:  # by hand: there is one for each record
+    def __init__(
+        self, stream: int, data: bytes
+    ) -> None:  # written by hand, because it runs for each record of the line
         object.__setattr__(self, "stream", stream)
         object.__setattr__(self, "data", data)
 
 
 class Owner(Protocol):
-    """What a stream needs of the conversation it belongs to."""
+    """The part of a conversation that its streams use."""
 
     def kick(self) -> None: ...
     def wake(self, key: Stream, /) -> None: ...
@@ -50,20 +53,22 @@ class Owner(Protocol):
 class Stream:
     """One channel of a session.
 
-    Reading: :meth:`receive` gives items in order, then raises EndOfStream (the other side ended it) or BrokenError (it
-    was reset, or its session is over). Credit goes back as items are received, so a reader that stops stops the writer
-    at the far end and nobody else. Writing waits while the channel is full.
+    :meth:`receive` returns the items in order. Then it raises EndOfStream (the peer ended the channel) or BrokenError (the
+    channel was reset, or its session is over). Credit is returned as items are received, so a reader that stops also stops
+    the writer at the other end, but no other channel. Writing waits while the channel is full.
 
-    :ivar words: what the channel was opened for.
+    :ivar number: the channel's number in the session.
+    :ivar lane: the lane of the channel.
+    :ivar words: the request that opened the channel.
     """
 
     def __init__(self, owner: Owner, number: int, lane: Lane, words: str) -> None:
         self.number = number
         self.lane = lane
         self.words = words
-        self.waiter: object = None  # the driver's
+        self.waiter: object = None  # belongs to the driver
         self.on_broken: Callable[[], None] | None = None
-        """Called when the channel is over otherwise than by its two ends, as far as that is not our doing."""
+        """Called when the channel is reset by the peer, or lost with its session."""
         self._owner = owner
         self._items: deque[Item] = deque()
         self._ended = False
@@ -88,8 +93,8 @@ class Stream:
         if reason and self.on_broken is not None:
             self.on_broken()
 
-    def nudge(self) -> None:
-        """Let whoever waits here look again."""
+    def wake(self) -> None:
+        """Wake the tasks that wait for this stream; they check its state again."""
         self._owner.wake(self)
 
     def put_writable(self) -> None:
@@ -105,61 +110,66 @@ class Stream:
 
     @property
     def broken(self) -> str | None:
-        """Why the channel is over, None while it is not, or ended cleanly."""
+        """Why the channel broke; None while it is open, or if it ended cleanly."""
         return self._broken
 
     @property
     def full(self) -> bool:
-        """The writer should wait."""
+        """Whether the writer should wait."""
         return self._full
 
     @property
     def queued(self) -> int:
-        """Bytes that were queued here and are not yet on the line."""
+        """The number of bytes that are queued and have not been sent on the line."""
         return 0 if self._broken is not None else self._owner.mux_of(self).queued(self.number)
 
     def now(self) -> float:
-        """The driver's monotonic clock, seconds."""
+        """The driver's monotonic clock, in seconds."""
         return self._owner.now()
 
     def receive_nowait(self) -> Item | None:
-        """The next item, None when none has come yet.
+        """The next item, or None if none has arrived yet.
 
-        :raises EndOfStream: nothing more will come.
-        :raises BrokenError: the channel is over.
-        :raises ClosedError: we closed it.
+        :raises EndOfStream: the peer has ended the channel, and all items were received.
+        :raises BrokenError: the channel broke.
+        :raises ClosedError: we reset the channel.
         """
         if self._items:
             item = self._items.popleft()
             self._owner.consumed(self, item.data)
             return item
         if self._closed:
-            raise ClosedError("this channel was closed here; open another one")
+            raise ClosedError("this channel was closed by this process; open another one")
         if self._broken is not None:
             raise BrokenError(self._broken)
         if self._ended:
-            raise EndOfStream("the other side has sent all of it")
+            raise EndOfStream("the peer has ended the channel")
         return None
 
     async def receive(self) -> Item:
-        """The next item; waits for it. Raises as :meth:`receive_nowait`."""
+        """Wait for the next item. Raises the errors of :meth:`receive_nowait`."""
         while (item := self.receive_nowait()) is None:
             await self._owner.wait(self)
         return item
 
     async def receive_message(self) -> str:
-        """The next item, which must be a message, as text. Raises as :meth:`receive_nowait`."""
+        """Wait for the next item, which must be a message, and return its text.
+
+        Raises the errors of :meth:`receive_nowait`, and BrokenError if the item is not a message.
+        """
         item = await self.receive()
         if item.stream != MESSAGE:
-            self.reset("data came where a message was due")
-            raise BrokenError("the other side sent data where a message was due; update linesync on one of them")
+            self.reset("expected a message, but received data")
+            raise BrokenError(
+                "the peer sent data instead of a message; install the same version of linesync on both ends"
+            )
         return item.data.decode("utf-8", "replace")
 
     def send_nowait(self, stream: int, data: bytes) -> bool:
-        """Queue bytes; False when the channel is now full.
+        """Queue bytes. Returns False if the channel is full now.
 
-        :raises BrokenError: the channel is over.
-        :raises ClosedError: we closed it.
+        :raises BrokenError: the channel broke.
+        :raises ClosedError: we reset the channel.
         """
         self._check_open()
         if not self._owner.mux_of(self).send(self.number, stream, data):
@@ -168,21 +178,21 @@ class Stream:
         return not self._full
 
     async def send(self, stream: int, data: bytes, meanwhile: Callable[[], None] | None = None) -> None:
-        """Queue bytes, then wait until the channel has room for more; as :meth:`drained`."""
+        """Queue bytes, then wait until the channel has room for more. See :meth:`drained`."""
         self.send_nowait(stream, data)
         await self.drained(meanwhile)
 
     def send_message(self, text: str) -> None:
-        """Queue a message. Raises as :meth:`send_nowait`."""
+        """Queue a message. Raises the errors of :meth:`send_nowait`."""
         self._check_open()
         if not self._owner.mux_of(self).send_message(self.number, text.encode("utf-8", "replace")):
             self._full = True
         self._owner.kick()
 
     async def drained(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Wait until the channel has room. Raises as :meth:`send_nowait`.
+        """Wait until the channel has room. Raises the errors of :meth:`send_nowait`.
 
-        :param meanwhile: called when anything may have come on the channel.
+        :param meanwhile: called during the wait, when something may have arrived on the channel.
         """
         while self._full:
             self._check_open()
@@ -192,13 +202,13 @@ class Stream:
         self._check_open()
 
     def end(self) -> None:
-        """Say that we will send no more; reading goes on."""
+        """End the sending direction. Reading is still possible."""
         if self._broken is None and not self._closed:
             self._owner.mux_of(self).end(self.number)
             self._owner.kick()
 
     def reset(self, reason: str) -> None:
-        """End the channel at once, for both sides."""
+        """End both directions of the channel immediately."""
         if self._broken is None and not self._closed:
             self._closed = True
             self._items.clear()
@@ -209,4 +219,4 @@ class Stream:
         if self._broken is not None:
             raise BrokenError(self._broken)
         if self._closed:
-            raise ClosedError("this channel was closed here; open another one")
+            raise ClosedError("this channel was closed by this process; open another one")

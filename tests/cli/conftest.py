@@ -1,4 +1,4 @@
-"""A hub for the commands under test, and the places that they look at kept apart from this machine's."""
+"""A hub for the commands under test, with sockets and settings that are separate from those of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def site() -> Iterator[kit.Site]:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[kit.Site]:
-    """A place where a hub runs, for tests that only ask it."""
+    """A site where a hub runs, for tests that do not change it."""
     with kit.site() as place:
         place.hub().says("scripts on this machine")
         yield place

@@ -1,4 +1,4 @@
-"""What goes wrong is told in one sentence that says what is wrong and what to do, with the right exit code."""
+"""An error is one sentence that says what happened and what to do, with the right exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.real import pty_pair, require, wait_for
 
 
 def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
-    """The program without --hub."""
+    """Run the program without --hub."""
     return Command([LINESYNC, *args], site.env | (env or {}), site.folder).wait()
 
 
@@ -39,18 +39,18 @@ USAGE = [
     (["barrier", "x"], "COUNT"),
     (["barrier", "x", "two"], "'two' is not a number"),
     (["barrier", "x", "2", "--no-such-option"], "--no-such-option"),
-    (["barrier", "x", "2", "--timeout", "soon"], "'soon' is not a number of seconds"),
-    (["barrier", "x", "2", "--timeout", "-1"], "'-1' is not a number of seconds"),
-    (["sem", "x", "many"], "'many' is no change"),
+    (["barrier", "x", "2", "--timeout", "soon"], "invalid time 'soon'"),
+    (["barrier", "x", "2", "--timeout", "-1"], "invalid time '-1'"),
+    (["sem", "x", "many"], "invalid change 'many'"),
     (["run", "sut"], "no command was given"),
-    (["run", "sut,,two", "--", "true"], "empty host"),
-    (["run", "sut", "-e", "NOVALUE", "--", "true"], "-e NOVALUE is not K=V"),
+    (["run", "sut,,two", "--", "true"], "empty host name"),
+    (["run", "sut", "-e", "NOVALUE", "--", "true"], "invalid value -e NOVALUE: expected K=V"),
     (["cp", "a", "b"], "HOST:PATH"),
     (["hub", "--lease", "0.1"], "lease"),
     (["hub", "--port", "tcp://"], "tcp://"),
-    (["hub", "--listen", "/dev/ttyS0"], "nobody can call"),
+    (["hub", "--listen", "/dev/ttyS0"], "cannot listen on /dev/ttyS0"),
     (["agent", "--port", "/dev/ttyS0,fast"], "fast"),
-    (["agent", "--port", "unix:/nowhere", "--publish", "novalue"], "--publish novalue is not K=V"),
+    (["agent", "--port", "unix:/nowhere", "--publish", "novalue"], "invalid value --publish novalue: expected K=V"),
     (["--hub", "nonsense", "sem", "x", "0"], "nonsense"),
     (["completion", "fish"], "fish"),
 ]
@@ -64,9 +64,9 @@ def test_wrong_usage(site: Site, words: list[str], part: str) -> None:
 def test_with_json_an_error_is_an_object_on_stderr(site: Site) -> None:
     for words, code in ((["--json", "barrier", "x", "two"], 2), (["sem", "x", "0", "--json"], 125)):
         done = bare(site, *words)
-        told = json.loads(done.err)
-        assert done.code == code == told["exit_code"] and done.out == b""
-        assert told["message"] and told["error"] in ("usage", "failed")
+        error = json.loads(done.err)
+        assert done.code == code == error["exit_code"] and done.out == b""
+        assert error["message"] and error["error"] in ("usage", "failed")
 
 
 def test_no_hub_on_this_machine(site: Site) -> None:
@@ -78,7 +78,7 @@ def test_no_hub_at_an_address(site: Site) -> None:
     one_sentence(bare(site, "--hub", "tcp://127.0.0.1:1", "sem", "x", "0"), 125, "tcp://127.0.0.1:1")
 
 
-def test_something_else_listens_on_the_socket(site: Site) -> None:
+def test_another_program_listens_on_the_socket(site: Site) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(site.socket("hub")))
         other.listen()
@@ -86,11 +86,11 @@ def test_something_else_listens_on_the_socket(site: Site) -> None:
         connection, _ = other.accept()
         with connection:
             connection.sendall(b"220 mail.example ESMTP\r\n")
-            wait_for(lambda: not command.running, "the command's patience", 20)
-        one_sentence(command.wait(), 125, "speaks linesync")
+            wait_for(lambda: not command.running, "the end of the command", 20)
+        one_sentence(command.wait(), 125, str(site.socket("hub")), "the socket of a hub or an agent")
 
 
-def test_something_else_hangs_up_at_once(site: Site) -> None:
+def test_another_program_closes_the_connection_immediately(site: Site) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(site.socket("hub")))
         other.listen()
@@ -105,7 +105,7 @@ def test_listening_beyond_this_machine_is_refused_without_insecure(site: Site) -
     site.hub("--listen", "tcp://0.0.0.0:0", "--insecure").says("listening on tcp://0.0.0.0:")
 
 
-def test_a_busy_socket_is_left_alone_and_another_taken_only_where_none_was_named(site: Site) -> None:
+def test_a_socket_in_use_is_not_touched_and_only_the_default_path_is_replaced(site: Site) -> None:
     site.hub().says("scripts on this machine")
     named = Command([LINESYNC, "hub", "--socket", str(site.socket("hub"))], site.env, site.folder).wait()
     one_sentence(named, 125, str(site.socket("hub")))
@@ -118,7 +118,7 @@ def test_a_busy_socket_is_left_alone_and_another_taken_only_where_none_was_named
 
 
 @pytest.mark.real
-def test_a_missing_and_a_busy_device_are_told_in_the_log_and_waited_for(site: Site) -> None:
+def test_the_hub_logs_a_missing_or_busy_device_and_tries_again(site: Site) -> None:
     require("socat")
     missing = site.hub("--port", "/dev/ttyS99")
     assert "there is no device /dev/ttyS99" in missing.says("trying again")
@@ -133,12 +133,12 @@ def test_a_missing_and_a_busy_device_are_told_in_the_log_and_waited_for(site: Si
         busy.says("is open again")
 
 
-# -- lines without linesync at their other end ------------------------------------------------------------------------
+# -- lines without linesync at the other end --------------------------------------------------------------------------
 
 
 @contextmanager
 def tty_pair() -> Iterator[tuple[int, str]]:
-    """A pty whose master plays the other end of a line."""
+    """A pty: the master, which is the other end of a line, and the path of the slave."""
     master, slave = pty.openpty()
     tty.setraw(slave)
     try:
@@ -150,7 +150,7 @@ def tty_pair() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def answering(master: int, answer: bytes) -> Iterator[None]:
-    """Whatever comes is answered by the same bytes, again and again."""
+    """Send these bytes, and again after everything that arrives."""
     stop = threading.Event()
 
     def work() -> None:
@@ -169,18 +169,18 @@ def answering(master: int, answer: bytes) -> Iterator[None]:
         stop.set()
 
 
-def test_a_wrong_baud_rate_is_told_in_the_hubs_log_and_in_links(site: Site) -> None:
+def test_the_log_and_links_report_a_wrong_baud_rate(site: Site) -> None:
     with tty_pair() as (master, name):
         hub = site.hub("--port", name)
         site.await_line("hub", "waiting")
-        os.write(master, bytes(range(128, 256)) * 3)  # a pty has no speed: this is what it would look like
+        os.write(master, bytes(range(128, 256)) * 3)  # a pty has no speed; a wrong baud rate gives bytes like these
         line = hub.says("different baud rates")
         assert name in line and "115200" in line
         shown = site.type("hub", "links")
         assert shown.code == 0 and "different baud rates" in shown.text
 
 
-def test_a_login_prompt_is_told_in_the_agents_log_and_in_links(site: Site) -> None:
+def test_the_log_and_links_report_a_login_prompt(site: Site) -> None:
     with tty_pair() as (master, name), answering(master, b"\r\nDebian GNU/Linux 12 box ttyS0\r\n\r\nbox login: "):
         agent = site.agent("--port", name)
         assert "systemctl mask" in agent.says("a login prompt")
@@ -190,7 +190,7 @@ def test_a_login_prompt_is_told_in_the_agents_log_and_in_links(site: Site) -> No
 
 
 def carry(source: int, target: int, change: Callable[[bytes], bytes] = bytes) -> None:
-    """Copy bytes in the background until one of the two is gone."""
+    """Copy bytes in the background until one of the two descriptors is closed."""
 
     def work() -> None:
         try:
@@ -203,7 +203,7 @@ def carry(source: int, target: int, change: Callable[[bytes], bytes] = bytes) ->
 
 
 @pytest.mark.real
-def test_a_real_getty_is_known_by_its_prompt(site: Site) -> None:
+def test_the_prompt_of_a_real_getty_is_recognised(site: Site) -> None:
     require("agetty", "setsid")
     master, slave = pty.openpty()
     argv = ["setsid", "-c", "agetty", "--noclear", "-", "linux"]
@@ -225,7 +225,7 @@ def test_a_real_getty_is_known_by_its_prompt(site: Site) -> None:
 
 
 @pytest.mark.real
-def test_a_far_tty_that_echoes_is_told(site: Site) -> None:
+def test_the_log_reports_a_tty_that_echoes(site: Site) -> None:
     with pty_pair() as pair:
         far = os.open(pair.right, os.O_RDWR | os.O_NOCTTY)
         carry(far, far, lambda data: data.replace(b"\n", b"\r\n"))
@@ -235,11 +235,11 @@ def test_a_far_tty_that_echoes_is_told(site: Site) -> None:
         os.close(far)
 
 
-def test_nothing_at_the_other_end_is_told_by_the_agent_and_the_hub_keeps_silent(site: Site) -> None:
+def test_the_agent_reports_a_silent_line_and_the_hub_sends_nothing_to_a_boot_loader(site: Site) -> None:
     with tty_pair() as (_, name):
         agent = site.agent("--port", name)
         assert "null modem" in agent.says("nothing answers", 20)
-        agent.kill()  # or it would call on the next pty, which has the same name
+        agent.kill()  # otherwise it would send hellos on the next pty, which gets the same name
     with tty_pair() as (master, name):
         os.set_blocking(master, False)
         hub = site.hub("--port", name)
@@ -250,11 +250,11 @@ def test_nothing_at_the_other_end_is_told_by_the_agent_and_the_hub_keeps_silent(
             os.read(master, 4096)
 
 
-# -- ends -------------------------------------------------------------------------------------------------------------
+# -- the end of a command ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [["barrier", "x", "2"], ["sem", "x", "-1"], ["run", "hub", "--", "sleep", "100"]])
-def test_ctrl_c_ends_a_command_with_130_and_no_words(hub: Site, words: list[str]) -> None:
+def test_ctrl_c_ends_a_command_with_130_and_no_output(hub: Site, words: list[str]) -> None:
     command = hub.start("hub", *words)
     wait_for(lambda: len(hub.json("hub", "links")) >= 2, "the command's connection")
     command.process.send_signal(signal.SIGINT)
@@ -262,12 +262,12 @@ def test_ctrl_c_ends_a_command_with_130_and_no_words(hub: Site, words: list[str]
     assert (done.code, done.out, done.err) == (130, b"", ""), done
 
 
-def test_a_reader_that_leaves_ends_a_command_quietly(hub: Site) -> None:
+def test_a_command_ends_silently_when_its_reader_exits(hub: Site) -> None:
     program = f"{LINESYNC} --hub unix:{hub.socket('hub')} run hub -- yes | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = Command(["bash", "-c", program], hub.env, hub.folder).wait()
     assert done.text.splitlines() == ["y", "141"] and done.err == "", done
 
 
-def test_a_console_of_nobody_and_a_trace_of_nobody_are_refused(hub: Site) -> None:
+def test_console_and_trace_of_an_unknown_host_are_refused(hub: Site) -> None:
     for words in (["console", "nobody"], ["trace", "nobody"], ["console", "nobody", "-f"]):
         one_sentence(hub.type("hub", *words), 2, "there is no host or port nobody")

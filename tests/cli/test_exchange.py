@@ -1,4 +1,4 @@
-"""What ``linesync exchange`` prints, and what it puts into a directory."""
+"""The output of ``linesync exchange``, and the files that it writes to a directory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return advance
 
 
-def test_bytes_are_text_where_they_are_utf_8() -> None:
+def test_utf_8_is_printed_as_text_and_other_bytes_as_base64() -> None:
     assert exchange._text("ünï".encode()) == "ünï"
     assert exchange._text(b"\xff\x00") == {"base64": "/wA="}
 
 
-def test_a_short_transfer_says_nothing_on_the_terminal(
+def test_a_short_transfer_prints_no_progress(
     clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     phases = exchange._Phases()
@@ -39,7 +39,7 @@ def test_a_short_transfer_says_nothing_on_the_terminal(
     assert capsys.readouterr().err == ""
 
 
-def test_a_long_one_has_a_line_for_each_phase(
+def test_a_long_transfer_prints_a_line_for_each_phase(
     clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     phases = exchange._Phases()
@@ -52,7 +52,7 @@ def test_a_long_one_has_a_line_for_each_phase(
     assert shown.count("100%  4 of 4 bytes") == 2 and shown.count("\n") == 2 and shown.endswith("\n")
 
 
-def test_files_are_in_their_places_only_when_all_are_whole(tmp_path: Path) -> None:
+def test_files_get_their_names_only_when_all_are_complete(tmp_path: Path) -> None:
     folder = exchange._Folder(str(tmp_path / "deep" / "out"), "a,a#1")
     for member in ("a", "a#1"):
         with folder.file(member) as file:
@@ -63,7 +63,7 @@ def test_files_are_in_their_places_only_when_all_are_whole(tmp_path: Path) -> No
     assert {path.name: path.read_text() for path in out.iterdir()} == {"a": "a", "a#1": "a#1"}
 
 
-def test_what_is_not_committed_is_taken_away(tmp_path: Path) -> None:
+def test_discard_removes_the_temporary_files(tmp_path: Path) -> None:
     folder = exchange._Folder(str(tmp_path), "a")
     folder.file("a").close()
     folder.discard()
@@ -71,7 +71,7 @@ def test_what_is_not_committed_is_taken_away(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_was_taken_meanwhile_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_that_became_a_directory(tmp_path: Path) -> None:
     folder = exchange._Folder(str(tmp_path), "a")
     folder.file("a").close()
     (tmp_path / "a").mkdir()

@@ -1,4 +1,4 @@
-"""Which event loop a hub runs on."""
+"""The event loop of a hub and of an agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linesync.cli.processes.daemon import run_until_stopped
 
 
 def loop_of(*, fast: bool) -> str:
-    """The package of the loop that a process's work finds itself on."""
+    """The package of the event loop that runs a process's work."""
     found = []
 
     async def work(stop: asyncio.Event) -> None:
@@ -22,16 +22,16 @@ def loop_of(*, fast: bool) -> str:
     return found[0]
 
 
-def test_an_agent_runs_on_asyncio_s_own_loop() -> None:
+def test_an_agent_uses_the_loop_of_asyncio() -> None:
     assert loop_of(fast=False) == "asyncio"
 
 
-def test_a_hub_does_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_works_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert loop_of(fast=True) == "asyncio"
 
 
-def test_a_hub_takes_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_uses_uvloop_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Loop(asyncio.SelectorEventLoop):
         pass
 

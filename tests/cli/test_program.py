@@ -1,4 +1,4 @@
-"""Help, completion, and where a command's options come from."""
+"""Help, completion, and the sources of a command's options."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.e2e.kit import LINESYNC, Command, Done, Site
 
 
 def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
+    """Run the program without --hub."""
     return Command([LINESYNC, *args], site.env | (env or {}), site.folder).wait()
 
 
@@ -25,7 +26,7 @@ def test_help_of_each_command_has_examples(command: str, capsys: pytest.CaptureF
     assert "examples:" in text and f"linesync {command}" in text.partition("examples:")[2]
 
 
-def test_the_programs_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
@@ -34,7 +35,7 @@ def test_the_programs_help_lists_every_command(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_scripts_are_printed_and_shells_can_read_them(site: Site, shell: str) -> None:
+def test_completion_scripts_name_every_command_and_are_valid(site: Site, shell: str) -> None:
     done = bare(site, "completion", shell)
     assert done.code == 0 and all(command in done.text for command in COMMANDS)
     if shell == "bash":
@@ -45,7 +46,7 @@ def settings(site: Site, text: str) -> None:
     (site.folder / "linesync.toml").write_text(text)
 
 
-def test_the_hub_is_found_by_option_variable_file_and_place(site: Site) -> None:
+def test_the_hub_comes_from_the_option_the_variable_or_the_file(site: Site) -> None:
     site.hub().says("scripts on this machine")
     here, wrong = f"unix:{site.socket('hub')}", "unix:/nowhere/else"
     assert bare(site, "sem", "x", "0").code == 125
@@ -58,7 +59,7 @@ def test_the_hub_is_found_by_option_variable_file_and_place(site: Site) -> None:
     assert bare(site, "sem", "x", "0", "--hub", here).text == "0\n"
 
 
-def test_every_option_has_a_variable_and_a_key_and_the_commands_table_goes_first(site: Site) -> None:
+def test_options_have_variables_and_keys_and_the_table_of_the_command_comes_first(site: Site) -> None:
     site.hub().says("scripts on this machine")
     here = f"unix:{site.socket('hub')}"
     settings(site, f'hub = "{here}"\nnamespace = "top"\ntimeout = 0\n[sem]\nnamespace = "table"\n')
@@ -72,7 +73,7 @@ def test_every_option_has_a_variable_and_a_key_and_the_commands_table_goes_first
     assert wrong.code == 2 and "the setting timeout is wrong" in wrong.err
 
 
-def test_hub_and_agent_take_their_options_from_the_file_too(site: Site) -> None:
+def test_hub_and_agent_also_read_their_options_from_the_file(site: Site) -> None:
     lines = f"unix:{site.folder}/lines"
     settings(
         site,
@@ -86,13 +87,13 @@ def test_hub_and_agent_take_their_options_from_the_file_too(site: Site) -> None:
     assert row["capabilities"] == ["kvm", "net"] and row["published"] == {"arch": "arm64"}
 
 
-def test_a_settings_file_that_cannot_be_read_is_told_with_its_path(site: Site) -> None:
+def test_the_error_about_an_invalid_settings_file_names_the_file(site: Site) -> None:
     settings(site, "hub = = nonsense")
     done = bare(site, "sem", "x", "0")
     assert done.code == 2 and "linesync.toml cannot be read" in done.err and done.err.count("\n") == 1
 
 
-def test_tables_for_people_and_json_for_programs(site: Site) -> None:
+def test_commands_print_tables_for_people_and_json_for_programs(site: Site) -> None:
     site.hub("--listen", f"unix:{site.folder}/lines").says("listening on")
     site.agent("--port", f"unix:{site.folder}/lines").says("is registered")
     for command in ("hosts", "status", "links"):
@@ -102,7 +103,7 @@ def test_tables_for_people_and_json_for_programs(site: Site) -> None:
         assert json.loads(rows.out)
 
 
-def test_every_command_is_a_file_of_its_own() -> None:
+def test_every_command_has_its_own_file() -> None:
     folder = Path(__file__).parents[2] / "linesync" / "cli"
     files = {path.stem.replace("_", "-") for path in folder.rglob("*.py")}
     assert files >= COMMANDS.keys()

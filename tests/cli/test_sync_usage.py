@@ -1,4 +1,4 @@
-"""Wrong usage of the synchronising commands: one sentence on stderr, exit code 2, and nothing is changed."""
+"""Wrong usage of the commands that synchronise: one sentence on stderr, exit code 2, and no change."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["x", "--members", ""], "give either a COUNT of parties or --members"),
         (["x", "two"], "the count 'two' is not a number"),
         (["x", "1_0"], "the count '1_0' is not a number"),
-        (["x", "0"], "1 or more parties, not for 0"),
-        (["x", "-1"], "1 or more parties, not for -1"),
+        (["x", "0"], "invalid count 0: a barrier is for 1 or more parties"),
+        (["x", "-1"], "invalid count -1: a barrier is for 1 or more parties"),
         (["x", "10001"], "invalid count 10001: a barrier is for 1 to 10000 parties"),
         (["x", "9" * 5000], "is not a number"),
         (["x", "2", "3"], "unrecognized arguments: 3"),
@@ -43,45 +43,45 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["x", "2", "--reuse", "sometimes"], "invalid reuse mode 'sometimes': expected cyclic, once or linger=S"),
         (["x", "2", "--reuse", "linger=0"], "invalid reuse mode 'linger=0'"),
         (["x", "2", "--tolerate-loss"], "has no members whose loss it could tolerate"),
-        (["x", "2", "--abort", ""], "an abort is told to all with its reason"),
+        (["x", "2", "--abort", ""], "the reason after --abort is empty"),
         (["x", "2", "--abort", "r" * 1025], "is longer than 1024 bytes"),
     ],
     "sem": [
         ([], "required: NAME, DELTA"),
         (["x"], "required: DELTA"),
-        (["x", "many"], "'many' is no change of a semaphore; give -N, +N or 0"),
-        (["x", "1.5"], "'1.5' is no change of a semaphore"),
-        (["x", "1_0"], "'1_0' is no change of a semaphore"),
-        (["x", "9" * 5000], "is no change of a semaphore"),
+        (["x", "many"], "invalid change 'many' of a semaphore: expected -N, +N or 0"),
+        (["x", "1.5"], "invalid change '1.5' of a semaphore"),
+        (["x", "1_0"], "invalid change '1_0' of a semaphore"),
+        (["x", "9" * 5000], "of a semaphore: expected -N, +N or 0"),
         (["x", str(2**53)], f"invalid change by {2**53}: a semaphore has 0 to {2**53 - 1} units"),
         (["x", "1", "--bound", str(2**53)], f"invalid bound {2**53}"),
-        (["x", "1", "--bound", "-1"], "a bound of -1 units is none"),
+        (["x", "1", "--bound", "-1"], "invalid bound of -1 units: expected 1 or more"),
         (["x", "1", "--bound", "few"], "'few'"),
         (["x", "-1", "--hold"], "linesync sem NAME -N --hold -- COMMAND"),
-        (["x", "-1", "--hold", "--"], "nothing follows --; a command and its options come after --"),
+        (["x", "-1", "--hold", "--"], "nothing follows --; write -- before the command, as in: linesync sem"),
         (["x", "-1", "--", "true"], "linesync sem NAME -N --hold -- COMMAND"),
         (["x", "+1", "--hold", "--", "true"], "linesync sem NAME -N --hold -- COMMAND"),
         (["x", "0", "--hold", "--", "true"], "linesync sem NAME -N --hold -- COMMAND"),
-        (["x", "-1", "--hold", "true"], "unrecognized arguments: true; a command and its options come after --"),
+        (["x", "-1", "--hold", "true"], "unrecognized arguments: true; write -- before the command"),
         (["", "1"], "a semaphore name has 1 to 200 bytes"),
     ],
     "lock": [
         ([], "required: NAME"),
         ([""], "a lock name has 1 to 200 bytes"),
-        (["x", "true"], "unrecognized arguments: true; a command and its options come after --"),
-        (["x", "--"], "nothing follows --; a command and its options come after --"),
-        (["x", "--release", "abc"], "'abc' is no fencing token"),
-        (["x", "--release", ""], "'' is no fencing token"),
-        (["x", "--release", "-3"], "'-3' is no fencing token"),
-        (["x", "--release", "9" * 40], "is no fencing token"),
+        (["x", "true"], "unrecognized arguments: true; write -- before the command, as in: linesync lock"),
+        (["x", "--"], "nothing follows --; write -- before the command, as in: linesync lock"),
+        (["x", "--release", "abc"], "invalid fencing token 'abc'"),
+        (["x", "--release", ""], "invalid fencing token ''"),
+        (["x", "--release", "-3"], "invalid fencing token '-3'"),
+        (["x", "--release", "9" * 40], "invalid fencing token"),
         (["x", "--release", "3", "--", "true"], "--release takes no command"),
     ],
     "event": [
         ([], "required: set|wait|clear, NAME"),
         (["set"], "required: NAME"),
         (["toggle", "x"], "invalid choice: 'toggle'"),
-        (["set", "--any", "x"], "--any is for waiting"),
-        (["clear", "--any", "x"], "--any is for waiting"),
+        (["set", "--any", "x"], "--any is for 'event wait' only"),
+        (["clear", "--any", "x"], "--any is for 'event wait' only"),
         (["set", "good", ""], "an event name has 1 to 200 bytes"),
         (["set", "good", "\x07"], "an event name holds no control characters"),
         (["wait", *map(str, range(101))], "1 to 100 events, not 101"),
@@ -97,8 +97,8 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
     "wait": [
         ([], "required: ID"),
         (["x", "y"], "unrecognized arguments: y"),
-        (["x", "--after", "-1"], "--after -1 is no number of messages"),
-        (["x", "--after", "two"], "--after two is no number of messages"),
+        (["x", "--after", "-1"], "invalid value --after -1: expected a number of messages"),
+        (["x", "--after", "two"], "invalid value --after two: expected a number of messages"),
         (["x", "--after", "10000"], "invalid range of 1000 messages from number 10001"),
         (["x", "--as", "!"], "'!' cannot name a host"),
     ],
@@ -137,12 +137,12 @@ GOOD = {
     "wait-all": ["x"],
     "exchange": ["x", "data", "--hosts", "hub,sut"],
 }
-"""Commands that would wait; each is spoilt by one of its common options."""
+"""Commands that would wait. The tests add one wrong common option to each."""
 WRONG_OPTIONS = [
-    (["--timeout", "soon"], "'soon' is not a number of seconds"),
-    (["--timeout", "-1"], "'-1' is not a number of seconds"),
-    (["--timeout", "nan"], "'nan' is not a number of seconds"),
-    (["--timeout", "1e9"], "'1e9' is not a number of seconds"),
+    (["--timeout", "soon"], "invalid time 'soon': expected 0 to 315360000 seconds"),
+    (["--timeout", "-1"], "invalid time '-1': expected 0 to 315360000 seconds"),
+    (["--timeout", "nan"], "invalid time 'nan': expected 0 to 315360000 seconds"),
+    (["--timeout", "1e9"], "invalid time '1e9': expected 0 to 315360000 seconds"),
     (["--namespace", ""], "a namespace name has 1 to 200 bytes"),
     (["--namespace", LONG], "a namespace name has 1 to 200 bytes"),
     (["--namespace", "a\tb"], "a namespace name holds no control characters"),
@@ -154,7 +154,7 @@ CASES = [([command, *words], part) for command, cases in WRONG.items() for words
 
 @pytest.fixture(scope="module")
 def left() -> Iterator[Site]:
-    """A hub with something of everything, which must still be there afterwards."""
+    """A hub with a semaphore, an event, a message and a lock, which no test of wrong usage may change."""
     with kit.site() as place:
         place.hub().says("scripts on this machine")
         for words in (["sem", "left", "+3"], ["event", "set", "left"], ["send", "left", "n=1"], ["lock", "taken"]):
@@ -162,8 +162,8 @@ def left() -> Iterator[Site]:
         yield place
 
 
-def standing(site: Site) -> Any:
-    """All that the hub knows, but for times."""
+def state_of_hub(site: Site) -> Any:
+    """The status of the hub without its times."""
     status = site.json("hub", "status")
     for row in status["locks"]:
         del row["owner"]["since"]
@@ -175,25 +175,25 @@ def standing(site: Site) -> Any:
 def test_wrong_usage_is_one_sentence_and_changes_nothing(
     left: Site, capsys: pytest.CaptureFixture[str], words: list[str], part: str
 ) -> None:
-    before = standing(left)
+    before = state_of_hub(left)
     code = main(["--hub", f"unix:{left.socket('hub')}", *words])
     out, err = capsys.readouterr()
     assert (code, out) == (2, ""), err
     (line,) = err.splitlines()
     assert line.startswith("linesync: ") and part in line and len(line) < 400, line
     assert "malformed" not in line and "Error" not in line, line
-    assert standing(left) == before
+    assert state_of_hub(left) == before
 
 
 def test_wrong_usage_with_json_is_an_object(left: Site, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["barrier", "x", "two", "--json"], ["--json", "sem", "", "1"], ["event", "--json", "set", "\n"]):
         code = main(["--hub", f"unix:{left.socket('hub')}", *words])
         out, err = capsys.readouterr()
-        told = json.loads(err)
-        assert (code, out) == (2, "") and (told["error"], told["exit_code"]) == ("usage", 2) and told["message"]
+        error = json.loads(err)
+        assert (code, out) == (2, "") and (error["error"], error["exit_code"]) == ("usage", 2) and error["message"]
 
 
-def test_the_json_of_a_command_after_two_hyphens_is_its_own(left: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_after_two_hyphens_belongs_to_the_command(left: Site, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["--hub", f"unix:{left.socket('hub')}", "lock", "free", "--", "/no/such/program", "--json"])
     _, err = capsys.readouterr()
     assert code == 127 and err.startswith("linesync: there is no command /no/such/program"), err
@@ -214,7 +214,7 @@ RIGHT = [
 ]
 
 
-def test_options_may_stand_anywhere_and_words_may_come_after_two_hyphens(
+def test_options_may_stand_anywhere_and_arguments_may_follow_two_hyphens(
     left: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, expected in RIGHT:

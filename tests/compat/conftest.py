@@ -1,4 +1,4 @@
-"""The drop-in commands, installed, and places in which hubs and agents run."""
+"""The installed drop-in commands, and sites for hubs and agents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def site() -> Iterator[kit.Site]:
 
 @pytest.fixture(scope="session")
 def shims(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory into which the commands were installed."""
+    """A directory with the installed commands."""
     folder = tmp_path_factory.mktemp("shims")
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["compat", "install", str(folder)]) == 0

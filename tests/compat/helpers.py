@@ -1,4 +1,4 @@
-"""Commands typed on hosts whose only way to the others is a paced null modem cable."""
+"""Run commands on hosts that are connected only by null modem cables with a baud rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Hosts", "hosts_on_cables"]
 
 
 class Hosts:
-    """A hub, some hosts, and what is typed on them, with the drop-in commands on PATH."""
+    """A hub, some hosts, and the commands on them, with the drop-in commands on PATH."""
 
     def __init__(self, site: Site, shims: Path) -> None:
         self.site = site
@@ -22,7 +22,7 @@ class Hosts:
         self._commands: list[Command] = []
 
     def start(self, host: str, *argv: str, env: Mapping[str, str] | None = None) -> Command:
-        """Type a command on a host and do not wait for it."""
+        """Start a command on a host and do not wait for it."""
         environ = self.site.env | {
             "PATH": f"{self._shims}:{self.site.env['PATH']}",
             "LINESYNC_HUB": f"unix:{self.site.socket(host)}",
@@ -38,10 +38,11 @@ class Hosts:
         return self.start(host, sys.executable, "-c", code, *args, env=env)
 
     def type(self, host: str, *argv: str, env: Mapping[str, str] | None = None) -> Done:
-        """Type a command and wait for its end."""
+        """Run a command on a host and wait for its end."""
         return self.start(host, *argv, env=env).wait()
 
     def cache(self, host: str) -> Path:
+        """The cache file of LAVA's commands on a host."""
         return self.site.folder / f"cache-{host}"
 
     def close(self) -> None:
@@ -53,10 +54,11 @@ class Hosts:
 def hosts_on_cables(
     site: Site, shims: Path, published: Mapping[str, Mapping[str, str]], *hub: str, baud: int = 115200
 ) -> Iterator[Hosts]:
-    """A hub and these hosts, each on a cable of its own.
+    """A hub and these hosts, each with its own cable.
 
-    :param published: what each host's agent publishes.
+    :param published: the values that each host's agent publishes.
     :param hub: further arguments of the hub.
+    :param baud: the speed of the cables.
     """
     hosts = Hosts(site, shims)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What autotest's own tests of its barrier ask for, asked of ours: a hub on this machine, members in threads."""
+"""The checks of autotest's own barrier tests, run with our barrier: a hub on this machine, and members in threads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hub() -> Iterator[kit.Site]:
 
 
 @pytest.fixture(autouse=True)
-def _find_it(hub: kit.Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def _use_hub(hub: kit.Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setenv("LINESYNC_HUB", f"unix:{hub.socket('hub')}")
     monkeypatch.setenv("LINESYNC_NAMESPACE", request.node.name)
 
@@ -38,7 +38,7 @@ def rendezvous(
     abort: bool | None = None,
     server: autotest.listen_server | None = None,
 ) -> None:
-    """Two members meet, one in a thread, whose error does not count; as autotest's own tests do it."""
+    """Two members meet, as in autotest's own tests. One of them runs in a thread, and its error is ignored."""
 
     def meet(hostid: str) -> None:
         one = barrier.barrier(hostid, "test_meeting", timeout, None if server else port, listen_server=server)
@@ -67,7 +67,7 @@ def rendezvous(
 # -- listen_server ----------------------------------------------------------------------------------------------------
 
 
-def test_a_port_that_is_taken_is_not_given_twice() -> None:
+def test_two_listen_servers_cannot_have_one_port() -> None:
     server = barrier.listen_server()
     with pytest.raises(OSError, match="in use"):
         barrier.listen_server()
@@ -111,7 +111,7 @@ def test_a_rendezvous_without_time_fails(servers: bool) -> None:
 
 
 @pytest.mark.parametrize("servers", [False, True])
-def test_an_abort_that_is_not_asked_for_does_not_happen(servers: bool) -> None:
+def test_abort_false_does_not_abort(servers: bool) -> None:
     rendezvous(60, port=11920, servers=servers, abort=False)
 
 
@@ -122,12 +122,12 @@ def test_an_abort_by_both(servers: bool) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, 20])
-def test_an_abort_without_time_is_an_error_too(timeout: float) -> None:
+def test_an_abort_is_an_error_with_and_without_time_to_wait(timeout: float) -> None:
     with pytest.raises(error.BarrierError):
         rendezvous(timeout, port=11921, abort=True)
 
 
-def test_a_listen_server_serves_again_and_again() -> None:
+def test_a_listen_server_serves_several_barriers() -> None:
     server = barrier.listen_server()
     for _ in range(3):
         rendezvous(10, server=server)
@@ -140,7 +140,7 @@ def test_one_host_alone_does_not_wait() -> None:
     barrier.barrier("a", "alone", 10).rendezvous_servers("a")
 
 
-def test_a_timeout_names_who_is_missing() -> None:
+def test_a_timeout_names_the_missing_host() -> None:
     begin = time.monotonic()
     with pytest.raises(error.BarrierError, match=r"timeout waiting for barrier: late: .*missing: b") as caught:
         barrier.barrier("a", "late", 0.3).rendezvous("a", "b")
@@ -149,7 +149,7 @@ def test_a_timeout_names_who_is_missing() -> None:
 
 
 def _in_thread(hostid: str, tag: str, *hosts: str, port: int | None = None, abort: bool = False) -> list[object]:
-    """Meet in a thread; what became of it appears in the list: None, or the error."""
+    """Meet in a thread. At the end, the list gets None or the error."""
     ends: list[object] = []
 
     def meet() -> None:
@@ -177,7 +177,7 @@ def _await_arrivals(hub: kit.Site, tag: str, count: int, request: pytest.Fixture
     wait_for(lambda: arrived() == count, f"{count} at {tag}")
 
 
-def test_an_abort_by_one_of_three_reaches_those_who_wait_and_who_come_later(
+def test_an_abort_by_one_of_three_reaches_waiting_and_later_hosts(
     hub: kit.Site, request: pytest.FixtureRequest
 ) -> None:
     waiting = _in_thread("a", "start", "a", "b", "c")
@@ -210,12 +210,12 @@ def test_a_second_client_under_one_name_is_refused(hub: kit.Site, request: pytes
     assert waiting == [None]
 
 
-def test_who_is_not_among_the_hosts_is_refused() -> None:
+def test_a_host_that_is_not_in_the_list_is_refused() -> None:
     with pytest.raises(error.BarrierError, match="c is not a member"):
         barrier.barrier("c", "closed", 20).rendezvous("a", "b")
 
 
-def test_other_lists_of_hosts_are_refused_at_once(hub: kit.Site, request: pytest.FixtureRequest) -> None:
+def test_different_lists_of_hosts_are_refused_immediately(hub: kit.Site, request: pytest.FixtureRequest) -> None:
     _in_thread("a", "lists", "a", "b")
     _await_arrivals(hub, "lists", 1, request)
     begin = time.monotonic()
@@ -225,7 +225,7 @@ def test_other_lists_of_hosts_are_refused_at_once(hub: kit.Site, request: pytest
     barrier.barrier("b", "lists", 20).rendezvous("a", "b")
 
 
-def test_one_tag_on_two_ports_is_two_barriers(hub: kit.Site, request: pytest.FixtureRequest) -> None:
+def test_one_tag_on_two_ports_gives_two_barriers(hub: kit.Site, request: pytest.FixtureRequest) -> None:
     one = _in_thread("a", "ports", "a", "b", port=11930)
     other = _in_thread("a", "ports", "a", "b", port=11931)
     _await_arrivals(hub, "ports", 2, request)
@@ -243,7 +243,7 @@ def test_pairs_that_use_one_tag_do_not_meet() -> None:
     assert pairs == [[None]] * 4
 
 
-def test_one_master_meets_several_hosts_apart() -> None:
+def test_a_master_meets_each_of_several_hosts_separately() -> None:
     def profile(host: str, hostid: str, ends: list[str]) -> None:
         barrier.barrier(hostid, "sync_profilers", 20).rendezvous_servers("PROF_MASTER", host)
         ends.append(hostid)
@@ -261,35 +261,35 @@ def test_one_master_meets_several_hosts_apart() -> None:
     assert sorted(ends) == ["PROF_MASTER", "PROF_MASTER", "host_a", "host_b"]
 
 
-def test_addresses_that_are_no_names_meet_as_well() -> None:
+def test_ids_that_are_not_valid_names_can_meet() -> None:
     ids = ("::1", "fe80::1%eth0#2", "two words")
     ends = [_in_thread(hostid, "a tag\twith anything: ü", *ids) for hostid in ids]
     wait_for(lambda: all(ends), "the meeting")
     assert ends == [[None]] * 3
 
 
-def test_without_a_hub_it_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_barrier_without_a_hub_fails_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINESYNC_HUB", "unix:/nowhere/none.sock")
     with pytest.raises(error.BarrierError, match="none.sock"):
         barrier.barrier("a", "tag", 20).rendezvous("a", "b")
 
 
-# -- SyncData without others --------------------------------------------------------------------------------------------
+# -- SyncData without other hosts ---------------------------------------------------------------------------------------
 
 
-def test_a_closed_listen_server_serves_nobody() -> None:
+def test_a_closed_listen_server_is_an_error() -> None:
     server = autotest.SyncListenServer()
     server.close()
     with pytest.raises(error.DataSyncError, match="closed"):
         autotest.SyncData("a", "a", ["a"], "1", server).sync("test", 2)
 
 
-def test_a_value_that_cannot_travel_is_refused_before_anybody_waits() -> None:
+def test_a_value_that_cannot_be_sent_is_refused_before_the_wait() -> None:
     with pytest.raises(error.DataSyncError, match="a set cannot be sent"):
         autotest.SyncData("a", "a", ["a", "b"], "1").sync({1, 2})
 
 
-def test_no_time_is_an_error() -> None:
+def test_a_timeout_of_0_is_an_error() -> None:
     with pytest.raises(error.DataSyncError, match="Timeout during data sync with data 'x'"):
         autotest.SyncData("a", "a", ["a"], "1").sync("x", 0)
 
@@ -304,20 +304,20 @@ def test_a_session_of_one_host(request: pytest.FixtureRequest) -> None:
         assert sync.listen_server.closed
 
 
-def test_a_listen_server_of_others_is_not_closed() -> None:
+def test_the_callers_own_listen_server_is_not_closed() -> None:
     server = autotest.SyncListenServer()
     with autotest.SyncData("::1", "::1", ["::1"], "1", server) as sync:
         assert sync.single_sync(("a", {1: b"b"})) == {"::1": ("a", {1: b"b"})}
     assert not server.closed
 
 
-def test_a_host_that_does_not_come_is_a_timeout() -> None:
+def test_a_host_that_does_not_arrive_causes_a_timeout() -> None:
     sync = autotest.SyncData("127.0.0.1", "127.0.0.1", ["127.0.0.1", "192.168.0.1"], "1")
     with pytest.raises(error.DataSyncError, match=r"Timeout during data sync with data 'test1': .*192\.168\.0\.1"):
         sync.single_sync("test1", 0.5)
 
 
-def test_many_sessions_at_once() -> None:
+def test_many_sessions_run_at_the_same_time() -> None:
     server = autotest.SyncListenServer()
     got: dict[int, object] = {}
 
@@ -334,6 +334,6 @@ def test_many_sessions_at_once() -> None:
     assert got == {number: {"127.0.0.1": f"test{number}"} for number in range(30)}
 
 
-def test_who_is_no_host_of_the_session_is_refused() -> None:
+def test_a_host_that_is_not_in_the_session_is_refused() -> None:
     with pytest.raises(error.DataSyncError, match="c"):
         autotest.SyncData("a", "c", ["a", "b"], "1").sync("x", 5)

@@ -1,4 +1,4 @@
-"""autotest's barrier and SyncData between processes on three hosts, each behind a serial line of its own."""
+"""autotest's barrier and SyncData between processes on three hosts, each with its own serial line."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def _arrived(hosts: Hosts, tag: str, count: int) -> None:
     hosts.site.await_waiting("barriers", f"autotest:11922:client1:{tag}", count)
 
 
-def test_three_hosts_meet_again_and_again(hosts: Hosts) -> None:
+def test_three_hosts_meet_twice_under_one_tag(hosts: Hosts) -> None:
     for _ in range(2):
         calls = [hosts.python(name, MEET, name, "server-up", "", *NAMES) for name in NAMES]
         assert [call.wait().text for call in calls] == ["met\n"] * 3
 
 
-def test_an_abort_ends_it_for_all_three(hosts: Hosts) -> None:
+def test_an_abort_ends_the_wait_of_all_three_hosts(hosts: Hosts) -> None:
     first = hosts.python("client1", MEET, "client1", "broken", "", *NAMES)
     _arrived(hosts, "broken", 1)
     done = hosts.python("client2", MEET, "client2", "broken", "abort", *NAMES).wait()
@@ -71,7 +71,7 @@ def test_an_abort_ends_it_for_all_three(hosts: Hosts) -> None:
         assert "client2 requested abort" in text
 
 
-def test_two_members_on_one_host_and_a_duplicate(hosts: Hosts) -> None:
+def test_two_members_of_one_host_meet_and_a_duplicate_is_refused(hosts: Hosts) -> None:
     members = ("client1#1", "client1#2", "server")
     first = hosts.python("client1", MEET, "client1#1", "tags", "", *members)
     hosts.site.await_waiting("barriers", "autotest:11922:client1#1:tags", 1)
@@ -82,7 +82,7 @@ def test_two_members_on_one_host_and_a_duplicate(hosts: Hosts) -> None:
     assert [call.wait().text for call in (first, second, third)] == ["met\n"] * 3
 
 
-def test_a_member_whose_script_is_killed_may_come_again(hosts: Hosts) -> None:
+def test_a_member_can_arrive_again_after_its_script_was_killed(hosts: Hosts) -> None:
     first = hosts.python("client1", MEET, "client1", "reboot", "", *NAMES)
     _arrived(hosts, "reboot", 1)
     first.kill()
@@ -97,13 +97,13 @@ def _synced(text: str) -> dict[str, list[str]]:
     return found
 
 
-def test_everybody_gets_the_data_of_all(hosts: Hosts) -> None:
+def test_each_host_gets_the_data_of_all(hosts: Hosts) -> None:
     expected = {name: [name, name.encode().hex() + "00ff"] for name in NAMES}
     calls = [hosts.python(name, SYNC, name, "s1", "60", *NAMES) for name in NAMES]
     assert [_synced(call.wait().text) for call in calls] == [expected] * 3
 
 
-def test_two_sessions_at_once_with_members_on_one_host(hosts: Hosts) -> None:
+def test_each_host_can_take_part_in_two_sessions_at_the_same_time(hosts: Hosts) -> None:
     members = ("::1", "client2#a", "server")
     calls = [
         hosts.python(host, SYNC, hostid, session, "60", *members)
@@ -114,7 +114,7 @@ def test_two_sessions_at_once_with_members_on_one_host(hosts: Hosts) -> None:
         assert sorted(_synced(call.wait().text)) == sorted(members)
 
 
-def test_a_timeout_names_the_missing(hosts: Hosts) -> None:
+def test_a_timeout_names_the_missing_host(hosts: Hosts) -> None:
     calls = [hosts.python(name, SYNC, name, "s4", "2", *NAMES) for name in NAMES[:2]]
     for call in calls:
         text = call.wait().text
@@ -122,12 +122,12 @@ def test_a_timeout_names_the_missing(hosts: Hosts) -> None:
         assert "server" in text
 
 
-# -- with a host that dies: its agent is killed, and says nothing any more ------------------------------------------------
+# -- a host dies: its agent is killed and sends nothing more --------------------------------------------------------------
 
 
 @pytest.fixture
 def mortal(shims: Path) -> Iterator[Hosts]:
-    """Hosts that are missed after two seconds."""
+    """Hosts that are lost after two seconds of silence."""
     with kit.site() as place, hosts_on_cables(place, shims, {name: {} for name in NAMES}, "--lease", "2") as found:
         yield found
 
@@ -136,7 +136,7 @@ def _kill(hosts: Hosts, name: str) -> None:
     next(daemon for daemon in hosts.site.daemons if name in daemon.argv).kill()
 
 
-def test_a_barrier_fails_for_all_when_a_host_dies_before_it_comes(mortal: Hosts) -> None:
+def test_a_barrier_fails_for_all_when_a_host_dies_before_it_arrives(mortal: Hosts) -> None:
     waiting = [mortal.python(name, MEET, name, "fatal", "", *NAMES) for name in NAMES[:2]]
     _arrived(mortal, "fatal", 2)
     _kill(mortal, "server")
@@ -155,7 +155,7 @@ def test_a_barrier_fails_for_all_when_a_host_dies_while_it_waits(mortal: Hosts) 
     assert gone.wait(15).text.startswith("failed")
 
 
-def test_data_of_a_host_that_dies_after_it_gave_reaches_the_others(mortal: Hosts) -> None:
+def test_a_host_that_dies_after_it_gave_its_data_does_not_fail_the_session(mortal: Hosts) -> None:
     mortal.python("server", SYNC, "server", "s", "60", *NAMES)
     first = mortal.python("client1", SYNC, "client1", "s", "60", *NAMES)
     wait_for(lambda: _given(mortal) == {"server", "client1"}, "the data of two")
@@ -166,7 +166,7 @@ def test_data_of_a_host_that_dies_after_it_gave_reaches_the_others(mortal: Hosts
         assert sorted(_synced(call.wait(15).text)) == sorted(NAMES)
 
 
-def test_a_session_fails_when_a_host_dies_before_it_gave(mortal: Hosts) -> None:
+def test_a_session_fails_when_a_host_dies_before_it_gives_data(mortal: Hosts) -> None:
     waiting = [mortal.python(name, SYNC, name, "s", "60", *NAMES) for name in NAMES[:2]]
     wait_for(lambda: _given(mortal) == {"client1", "client2"}, "the data of two")
     _kill(mortal, "server")
@@ -177,6 +177,6 @@ def test_a_session_fails_when_a_host_dies_before_it_gave(mortal: Hosts) -> None:
 
 
 def _given(hosts: Hosts) -> set[str]:
-    """Who has given data to the one session there is."""
+    """The members that have given data to the only session."""
     rows = hosts.site.json("hub", "status")["exchanges"]
     return set(rows[0]["given"]) if rows else set()

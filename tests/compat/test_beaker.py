@@ -5,13 +5,13 @@ import pytest
 from linesync.compat.beaker import Scope, main
 
 
-def test_a_state_is_of_its_recipe_set_and_task() -> None:
+def test_the_event_of_a_state_names_the_recipe_set_and_the_task() -> None:
     scope = Scope({}, {"RECIPESETID": "77", "TASKORDER": "3"})
     assert scope.event("sut1.lab", "READY") == "beaker:77:3:sut1.lab:READY"
     assert scope.shown("READY") == "3_READY"
 
 
-def test_options_count_more_than_the_environment() -> None:
+def test_options_override_the_environment() -> None:
     scope = Scope({"-r": "1", "--testorder": "2"}, {"RECIPESETID": "77", "TASKORDER": "3"})
     assert scope.event("a", "S") == "beaker:1:2:a:S"
 
@@ -20,11 +20,11 @@ def test_options_count_more_than_the_environment() -> None:
     "environ",
     [{"RSTRNT_RECIPESETID": "77", "RSTRNT_TASKORDER": "3"}, {"RECIPESETID": "77", "TESTORDER": "3"}],
 )
-def test_restraint_and_rhts_name_the_same_by_other_variables(environ: dict[str, str]) -> None:
+def test_the_variables_of_restraint_and_rhts_give_the_same_event(environ: dict[str, str]) -> None:
     assert Scope({}, environ).event("a", "S") == "beaker:77:3:a:S"
 
 
-def test_a_tests_own_count_of_tasks_comes_before_the_harness_s() -> None:
+def test_taskorder_overrides_testorder() -> None:
     assert Scope({}, {"TASKORDER": "4", "TESTORDER": "3"}).order == "4"
 
 

@@ -23,7 +23,7 @@ def hosts(shims: Path) -> Iterator[Hosts]:
 
 @pytest.fixture
 def task(request: pytest.FixtureRequest) -> dict[str, str]:
-    """A recipe set of this test's own."""
+    """The environment of a task, with a recipe set that only this test uses."""
     return {"RECIPESETID": request.node.name, "TASKORDER": "1"}
 
 
@@ -48,13 +48,13 @@ def test_a_state_stays_set(hosts: Hosts, task: dict[str, str], name: str) -> Non
         assert hosts.type("client", *line, env=task).code == 0
 
 
-def test_the_two_families_set_and_wait_for_the_same_states(hosts: Hosts, task: dict[str, str]) -> None:
+def test_rhts_and_restraint_commands_share_their_states(hosts: Hosts, task: dict[str, str]) -> None:
     assert hosts.type("server", "rhts-sync-set", "-s", "UP", env=task).code == 0
     same = {"RSTRNT_RECIPESETID": task["RECIPESETID"], "RSTRNT_TASKORDER": task["TASKORDER"]}
     assert hosts.type("client", "rstrnt-sync-block", "--timeout", "10", "-s", "UP", "server", env=same).code == 0
 
 
-def test_other_tasks_and_recipe_sets_have_states_of_their_own(hosts: Hosts, task: dict[str, str]) -> None:
+def test_each_task_and_recipe_set_has_separate_states(hosts: Hosts, task: dict[str, str]) -> None:
     assert hosts.type("server", "rhts-sync-set", "-s", "UP", env=task).code == 0
     line = ("rhts-sync-block", "--timeout", "0.3", "-s", "UP", "server")
     for other in ({"TASKORDER": "2"}, {"RECIPESETID": "another"}):
@@ -64,7 +64,7 @@ def test_other_tasks_and_recipe_sets_have_states_of_their_own(hosts: Hosts, task
     assert hosts.type("client", *line, "-t", "1", env=task | {"TASKORDER": "2"}).code == 0
 
 
-def test_all_machines_are_waited_for_unless_any_will_do(hosts: Hosts, task: dict[str, str]) -> None:
+def test_a_block_waits_for_all_machines_or_with_any_for_one(hosts: Hosts, task: dict[str, str]) -> None:
     assert hosts.type("server", "rhts-sync-set", "-s", "DONE", env=task).code == 0
     line = ("rhts-sync-block", "--timeout", "0.5", "-s", "DONE", "server", "client")
     assert hosts.type("client", *line, env=task).code == 124
@@ -73,14 +73,14 @@ def test_all_machines_are_waited_for_unless_any_will_do(hosts: Hosts, task: dict
     assert hosts.type("client", *line, env=task).text == "DONE:DONE\n"
 
 
-def test_any_of_several_states_will_do_for_each_machine(hosts: Hosts, task: dict[str, str]) -> None:
+def test_one_of_several_states_of_each_machine_is_enough(hosts: Hosts, task: dict[str, str]) -> None:
     assert hosts.type("server", "rhts-sync-set", "-s", "PASS", env=task).code == 0
     waiting = hosts.start("client", "rhts-sync-block", "-s", "PASS", "-s", "FAIL", "server", "client", env=task)
     assert hosts.type("client", "rhts-sync-set", "-s", "FAIL", env=task).code == 0
     assert waiting.wait().text == "PASS:FAIL\n"
 
 
-def test_a_machine_is_known_by_its_own_hostname_too(hosts: Hosts, task: dict[str, str]) -> None:
+def test_a_machine_also_sets_states_under_its_hostname(hosts: Hosts, task: dict[str, str]) -> None:
     named = task | {"HOSTNAME": "server.lab.example.com"}
     assert hosts.type("server", "rhts-sync-set", "-s", "UP", env=named).code == 0
     for machine in ("server", "server.lab.example.com"):
@@ -88,7 +88,7 @@ def test_a_machine_is_known_by_its_own_hostname_too(hosts: Hosts, task: dict[str
         assert hosts.type("client", *line, env=task).code == 0
 
 
-def test_a_machine_may_be_named(hosts: Hosts, task: dict[str, str]) -> None:
+def test_an_option_names_the_machine(hosts: Hosts, task: dict[str, str]) -> None:
     assert hosts.type("hub", "rhts-sync-set", "-s", "UP", "-m", "fe80::1", env=task).code == 0
     assert hosts.type("client", "rhts-sync-block", "--timeout", "10", "-s", "UP", "fe80::1", env=task).code == 0
     assert hosts.type("client", "rhts-sync-block", "--timeout", "0.3", "-s", "UP", "hub", env=task).code == 124

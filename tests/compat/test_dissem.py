@@ -10,12 +10,12 @@ from linesync.errors import UsageError
 
 
 @pytest.mark.parametrize("word", ["sem", "sema", "semaphore"])
-def test_a_semaphore_by_three_arguments(word: str) -> None:
+def test_three_arguments_name_a_semaphore(word: str) -> None:
     assert parse([word, "flash", "-1"]) == Request(object="semaphore", name="flash", count=-1)
 
 
 @pytest.mark.parametrize("word", ["barrier", "br"])
-def test_a_barrier_by_three_arguments(word: str) -> None:
+def test_three_arguments_name_a_barrier(word: str) -> None:
     assert parse([word, "booted", "2"]) == Request(object="barrier", name="booted", count=2)
 
 
@@ -30,17 +30,17 @@ def test_a_barrier_by_three_arguments(word: str) -> None:
         ("barrier7", "3", "barrier"),
     ],
 )
-def test_with_two_arguments_the_name_tells_the_object(name: str, count: str, kind: str) -> None:
+def test_with_two_arguments_the_name_says_what_the_object_is(name: str, count: str, kind: str) -> None:
     assert parse([name, count]) == Request(object=kind, name=name, count=int(count))
 
 
-def test_a_name_that_tells_nothing_is_refused_with_what_to_write() -> None:
+def test_the_error_about_an_unclear_name_says_what_to_write() -> None:
     with pytest.raises(UsageError, match="dissem sem X001 1"):
         parse(["X001", "1"])
 
 
 @pytest.mark.parametrize("word", ["--object", "--command", "--comm", "--obj"])
-def test_all_by_options(word: str) -> None:
+def test_options_can_replace_all_arguments(word: str) -> None:
     asked = parse([word, "sem", "--name", "test1", "--count=-1"])
     assert asked == Request(object="semaphore", name="test1", count=-1)
 
@@ -60,7 +60,7 @@ def test_an_address_or_a_port_names_the_hub(words: list[str], endpoint: str) -> 
     assert parse([*words, "sem", "a", "1"]).endpoint == endpoint
 
 
-def test_linesync_hub_wins_over_the_address_of_dissems_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linesync_hub_overrides_the_address_of_dissems_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINESYNC_HUB", "unix:/run/linesync/linesync.sock")
     assert parse(["-A", "server", "-p", "7", "sem", "a", "1"]).endpoint == ""
 
@@ -71,15 +71,15 @@ def test_linesync_hub_wins_over_the_address_of_dissems_server(monkeypatch: pytes
         ([], "needs an object"),
         (["sem"], "needs an object"),
         (["lock", "a", "1"], "bad object: lock"),
-        (["sem", "a", "one"], "whole number"),
-        (["barrier", "a", "0"], "how many meet"),
-        (["-p", "none", "sem", "a", "1"], "whole number"),
-        (["-p", "70000", "sem", "a", "1"], "1 to 65535"),
+        (["sem", "a", "one"], "invalid count 'one': expected an integer"),
+        (["barrier", "a", "0"], "invalid count 0 of the barrier a"),
+        (["-p", "none", "sem", "a", "1"], "invalid port 'none': expected an integer"),
+        (["-p", "70000", "sem", "a", "1"], "invalid port 70000: expected 1 to 65535"),
         (["--server"], "linesync hub"),
         (["--what", "sem", "a", "1"], "not recognized"),
     ],
 )
-def test_a_wrong_command_line_is_refused_in_a_sentence(words: list[str], sentence: str) -> None:
+def test_a_wrong_command_line_is_an_error_of_one_sentence(words: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         parse(words)
 
@@ -92,36 +92,36 @@ def test_arguments_come_from_files_then_the_variable_then_the_command_line(tmp_p
     assert parse(found).endpoint == "tcp://a:2"
 
 
-def test_the_variable_may_name_one_more_file(tmp_path: Path) -> None:
+def test_the_variable_can_name_another_file(tmp_path: Path) -> None:
     file = tmp_path / "flags"
     file.write_text("--verbose\n")
     assert arguments(["sem", "x", "1"], {"DISSEM_FLAGS": f"@{file}"}, []) == ["--verbose", "sem", "x", "1"]
 
 
-def test_the_home_directory_has_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_home_directory_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".dissem.conf").write_text("-p\n5\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert arguments([], {}, ["~/.dissem.conf"]) == ["-p", "5"]
 
 
-def test_quiet_takes_back_verbose() -> None:
+def test_quiet_cancels_one_verbose() -> None:
     assert parse(["-v", "-v", "-q", "sem", "a", "1"]).verbose == 1
 
 
-def test_a_wrong_command_line_exits_with_1_as_dissem(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_exits_with_1_as_in_dissem(capsys: pytest.CaptureFixture[str]) -> None:
     assert dissem.main("dissem", ["sem"]) == 1
     assert capsys.readouterr().err.startswith("dissem: ")
 
 
-def test_block_on_error_prints_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_on_error_prints_the_error_and_does_not_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINESYNC_HUB", f"unix:{tmp_path}/none.sock")
-    stayed = 0
+    waits = 0
 
     def wait() -> None:
-        nonlocal stayed
-        stayed += 1
-        if stayed == 3:
+        nonlocal waits
+        waits += 1
+        if waits == 3:
             raise KeyboardInterrupt
 
     assert dissem.main("dissem", ["-H", "sem", "a", "1"], wait) == 130
-    assert stayed == 3
+    assert waits == 3

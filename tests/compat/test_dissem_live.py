@@ -1,4 +1,4 @@
-"""The examples of dissem's README, typed as they stand there, on hosts with nothing but a serial line."""
+"""The examples of dissem's README, run unchanged on hosts that have only a serial line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def hosts(shims: Path) -> Iterator[Hosts]:
-    """server1 and server2 on cables; what needs more servers has several scripts on them."""
+    """server1 and server2 on cables. Examples with more servers run several scripts on these two."""
     with kit.site() as place, hosts_on_cables(place, shims, {"server1": {}, "server2": {}}) as found:
         yield found
 
@@ -60,12 +60,12 @@ def test_example_5_the_object_named(hosts: Hosts) -> None:
     assert hosts.type("server1", "dissem", "--object", "sem", "--name", "test1", "--count=2").text == "2\n"
 
 
-def test_the_readmes_typo_is_a_barrier_of_its_own(hosts: Hosts) -> None:
+def test_the_typo_of_the_readme_names_another_barrier(hosts: Hosts) -> None:
     pair = [hosts.start(host, "dissem", "BE001", "2") for host in ("server1", "server2")]
     assert [command.wait().code for command in pair] == [0, 0]
 
 
-def test_a_disagreeing_count_is_an_error_at_once(hosts: Hosts) -> None:
+def test_a_different_count_is_an_error_immediately(hosts: Hosts) -> None:
     first = hosts.start("server1", "dissem", "BR002", "2")
     hosts.site.await_waiting("barriers", "BR002", 1)
     second = hosts.type("server2", "dissem", "BR002", "3")
@@ -83,17 +83,17 @@ def test_options_come_from_the_variable_and_from_the_home_directory(hosts: Hosts
     assert (done.code, done.text) == (0, "7\n")
 
 
-def test_a_namespace_keeps_two_runs_apart(hosts: Hosts) -> None:
+def test_two_namespaces_have_separate_semaphores(hosts: Hosts) -> None:
     assert hosts.type("server1", "dissem", "SEM009", "1", env={"LINESYNC_NAMESPACE": "run1"}).text == "1\n"
     assert hosts.type("server1", "dissem", "SEM009", "0", env={"LINESYNC_NAMESPACE": "run2"}).text == "0\n"
 
 
-def test_an_address_and_a_port_lead_to_a_hub_that_listens_there(shims: Path) -> None:
+def test_an_address_and_a_port_name_a_hub_that_listens_there(shims: Path) -> None:
     with kit.site() as place:
         port = free_port()
         place.hub("--listen", f"tcp://127.0.0.1:{port}").says("listening on")
         hosts = Hosts(place, shims)
-        alone = {"LINESYNC_HUB": ""}  # set, it would win
+        alone = {"LINESYNC_HUB": ""}  # otherwise it would override -A and -p
         done = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(port), "sem", "x", "1", env=alone)
         assert (done.code, done.text) == (0, "1\n")
         lost = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(free_port()), "sem", "x", "1", env=alone)

@@ -16,21 +16,21 @@ def test_each_command_has_a_module_that_runs_it() -> None:
         assert callable(import_module(f"linesync.compat.{module}").main), command
 
 
-def test_all_commands_are_written_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_install_writes_all_commands_and_prints_their_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compat", "install", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(MODULES)
     assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in MODULES]
     assert all(os.access(path, os.X_OK) for path in tmp_path.iterdir())
 
 
-def test_our_own_files_are_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_install_replaces_its_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compat", "install", str(tmp_path)]) == 0
     (tmp_path / "dissem").chmod(0o600)
     assert main(["compat", "install", str(tmp_path)]) == 0
     assert os.access(tmp_path / "dissem", os.X_OK)
 
 
-def test_other_files_are_left_alone_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_install_replaces_other_files_only_with_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "lava-send").write_text("#!/bin/sh\necho LAVA's\n")
     assert main(["compat", "install", str(tmp_path)]) == 2
     assert str(tmp_path / "lava-send") in capsys.readouterr().err
@@ -39,7 +39,7 @@ def test_other_files_are_left_alone_without_force(tmp_path: Path, capsys: pytest
     assert "LAVA's" not in (tmp_path / "lava-send").read_text()
 
 
-def test_a_link_elsewhere_is_not_written_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_install_does_not_write_through_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "precious"
     target.write_text("precious\n")
     folder = tmp_path / "bin"
@@ -51,18 +51,18 @@ def test_a_link_elsewhere_is_not_written_through(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["--what"], ["/no/such/directory"]])
-def test_a_wrong_place_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_directory_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compat", "install", *words]) == 2
     assert capsys.readouterr().err.startswith("linesync: ")
 
 
-def test_an_unknown_command_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_about_an_unknown_command_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compat", "lava-sned"]) == 2
     assert "lava-send" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", MODULES)
-def test_an_installed_command_needs_nothing_of_its_callers_surroundings(
+def test_an_installed_command_ignores_the_callers_environment_and_directory(
     command: str, shims: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "linesync.py").write_text("raise SystemExit('the wrong linesync')")
@@ -74,7 +74,7 @@ def test_an_installed_command_needs_nothing_of_its_callers_surroundings(
 
 
 def test_arguments_pass_through_unchanged(shims: Path) -> None:
-    """An empty one, blanks, quotes and a dollar: all are one argument each, as dissem's complaint shows."""
+    """An empty argument, blanks, quotes and a dollar sign: dissem's error shows that each is one argument."""
     done = subprocess.run([shims / "dissem", "", "a b '\"$HOME", "1"], capture_output=True, text=True, env={})
     assert done.returncode == 1
     assert "bad object: ;" in done.stderr
@@ -82,7 +82,7 @@ def test_arguments_pass_through_unchanged(shims: Path) -> None:
     assert repr("a b '\"$HOME") in done.stderr
 
 
-def test_a_command_whose_linesync_is_gone_says_so(shims: Path, tmp_path: Path) -> None:
+def test_a_command_whose_linesync_was_removed_says_so(shims: Path, tmp_path: Path) -> None:
     text = (shims / "lava-self").read_text()
     program = text.split("'")[3]
     orphan = tmp_path / "lava-self"

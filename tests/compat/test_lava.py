@@ -18,7 +18,7 @@ def message(number: int, sender: str, *items: str) -> TopicMessage:
     return TopicMessage(number=number, sender=sender, items=items)
 
 
-def test_a_group_is_the_hosts_that_publish_its_name() -> None:
+def test_a_group_consists_of_the_hosts_that_publish_its_name() -> None:
     rows = [
         row("a", group="g", role="client", group_size="2"),
         row("b", group="g", role="server", group_size="2"),
@@ -29,16 +29,16 @@ def test_a_group_is_the_hosts_that_publish_its_name() -> None:
     assert (group.name, group.roles, group.size, group.complete) == ("g", {"a": "client", "b": "server"}, 2, True)
 
 
-def test_hosts_without_a_group_are_one() -> None:
+def test_hosts_without_a_group_form_one_group() -> None:
     group = group_of([row("a", role="x"), row("b"), row("c", group="g")], "b")
     assert (group.name, group.roles, group.size) == ("", {"a": "x", "b": ""}, 0)
 
 
-def test_a_group_is_not_complete_before_as_many_are_known_as_anybody_says() -> None:
+def test_a_group_is_incomplete_until_the_published_number_of_hosts_is_known() -> None:
     assert not group_of([row("a", group="g"), row("b", group="g", group_size="3")], "a").complete
 
 
-def test_hosts_lost_in_an_earlier_run_are_not_in_a_group_that_is_full_without_them() -> None:
+def test_lost_hosts_are_not_in_a_group_that_is_complete_without_them() -> None:
     rows = [row("old", "lost", group="g"), row("a", group="g", group_size="2"), row("b", group="g")]
     assert list(group_of(rows, "a").roles) == ["a", "b"]
 
@@ -48,17 +48,17 @@ def test_a_lost_host_stays_in_a_group_that_needs_it() -> None:
     assert list(group_of(rows, "a").roles) == ["a", "b"]
 
 
-def test_groups_keep_their_messages_apart() -> None:
+def test_each_group_has_its_own_topics() -> None:
     rows = [row("a", group="g"), row("b", group="h"), row("c")]
     assert len({group_of(rows, host).topic("ready") for host in "abc"}) == 3
 
 
-def test_who_has_no_agent_is_in_no_group() -> None:
+def test_a_host_without_an_agent_is_in_no_group() -> None:
     with pytest.raises(UsageError, match="hub is in no group"):
         group_of([row("a")], "hub")
 
 
-def test_a_size_that_is_no_number_is_refused() -> None:
+def test_a_group_size_that_is_not_a_number_is_refused() -> None:
     with pytest.raises(UsageError, match="group_size=two"):
         group_of([row("a", group_size="two")], "a")
 
@@ -75,7 +75,7 @@ def test_the_cache_has_the_last_message_of_each_sender() -> None:
     assert lines == ["a:ip=10.0.0.9", "b:ip=10.0.0.2", "b:url=x?y=z"]
 
 
-def test_the_cache_file_is_replaced_and_its_directory_made(tmp_path: Path) -> None:
+def test_write_cache_creates_the_directory_and_replaces_the_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "cache.txt"
     write_cache(str(path), ["a:k=v", "b:k=w"])
     assert path.read_text() == "a:k=v\nb:k=w\n"
@@ -84,7 +84,7 @@ def test_the_cache_file_is_replaced_and_its_directory_made(tmp_path: Path) -> No
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_without_data_there_is_no_cache_file_left(tmp_path: Path) -> None:
+def test_write_cache_without_data_removes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "cache.txt"
     path.write_text("old:k=v\n")
     write_cache(str(path), [])
@@ -92,7 +92,7 @@ def test_without_data_there_is_no_cache_file_left(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_cache_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_the_error_about_an_unwritable_cache_names_the_variable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="LAVA_MULTI_NODE_CACHE"):
         write_cache(str(tmp_path / "file" / "cache.txt"), ["a:k=v"])
@@ -118,12 +118,12 @@ def test_a_wrong_command_line_exits_with_2(line: list[str], capsys: pytest.Captu
     assert capsys.readouterr().err.startswith(f"{line[0]}: ")
 
 
-def test_a_wrong_command_line_is_no_bug_to_be_compatible_with(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bug_compatibility_does_not_hide_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main("lava-wait", ["--lava-bug-compat"]) == 2
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
-def test_lavas_exit_0_on_a_failure_is_there_for_those_who_ask(
+def test_a_failure_exits_with_0_only_with_bug_compatibility(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LINESYNC_HUB", f"unix:{tmp_path}/none.sock")

@@ -1,4 +1,4 @@
-"""A LAVA MultiNode test definition, its steps run as LAVA's runner does, on hosts with nothing but a serial line."""
+"""A LAVA MultiNode test definition. Its steps run as in LAVA's runner, on hosts that have only a serial line."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ GROUP = {
 
 
 def steps(definition: Path) -> list[str]:
-    """The run steps of a test definition: the items below ``steps:``, which are plain text in ours."""
+    """The run steps of a test definition: the items below ``steps:``, which are plain text in our definitions."""
     _, _, tail = definition.read_text().partition("  steps:\n")
     return [line.removeprefix("    - ") for line in tail.splitlines()]
 
 
 def start(hosts: Hosts, host: str, definition: str) -> Command:
-    """Run a definition's steps on a host: one script, in a directory with the definition's files."""
+    """Run a definition's steps on a host, as one script in a directory with the definition's files."""
     folder = hosts.site.folder / f"lava-{host}"
     shutil.copytree(DEFINITIONS, folder)
     (folder / "run.sh").write_text("\n".join(["cd " + str(folder), *steps(DEFINITIONS / definition)]) + "\n")
@@ -42,7 +42,7 @@ def hosts(shims: Path) -> Iterator[Hosts]:
         yield found
 
 
-def test_a_multinode_definition_runs_as_it_is(hosts: Hosts) -> None:
+def test_a_multinode_definition_runs_unchanged(hosts: Hosts) -> None:
     client, server = (start(hosts, host, "multinode.yaml") for host in GROUP)
     both = [
         "role-in-group=client",
@@ -58,18 +58,18 @@ def test_a_multinode_definition_runs_as_it_is(hosts: Hosts) -> None:
         *(f"round={number}" for number in (1, 2, 3)),
         "cache=cleared",
     ]
-    told = client.wait(60), server.wait(60)
-    assert [done.err for done in told] == ["", ""]
-    assert told[0].text.splitlines() == [
+    results = client.wait(60), server.wait(60)
+    assert [done.err for done in results] == ["", ""]
+    assert results[0].text.splitlines() == [
         "self=board1 role=client",
         *both,
         "server-ip=10.0.0.1 cache=board2:server-ip=10.0.0.1 board2:port=5001 board2:note=two words ",
         *after,
     ]
-    assert told[1].text.splitlines() == ["self=board2 role=server", *both, "client-said=pass", *after]
+    assert results[1].text.splitlines() == ["self=board2 role=server", *both, "client-said=pass", *after]
 
 
-def test_a_wait_is_for_another_device_and_repeats_without_waiting(hosts: Hosts) -> None:
+def test_a_wait_needs_a_message_of_another_device_and_can_be_repeated(hosts: Hosts) -> None:
     assert hosts.type("board1", "lava-send", "again", "n=1").code == 0
     early = hosts.type("board1", "lava-wait", "--timeout", "0.5", "again")
     assert early.code == 124
@@ -80,15 +80,15 @@ def test_a_wait_is_for_another_device_and_repeats_without_waiting(hosts: Hosts) 
         assert hosts.cache("board1").read_text().splitlines() == ["board1:n=1", f"board2:n={number}"]
 
 
-def test_a_message_without_data_leaves_no_cache(hosts: Hosts) -> None:
+def test_a_message_without_data_removes_the_cache(hosts: Hosts) -> None:
     hosts.cache("board1").write_text("old:k=v\n")
     assert hosts.type("board2", "lava-send", "bare", "word").err.startswith("lava-send: 'word' is not KEY=VALUE")
     assert hosts.type("board1", "lava-wait", "bare").code == 0
     assert not hosts.cache("board1").exists()
 
 
-def test_a_sync_waits_again_for_one_who_is_ahead(hosts: Hosts) -> None:
-    """The faster of two comes to the second sync of an id before the slower one has left the first."""
+def test_a_host_that_is_ahead_waits_at_the_second_sync(hosts: Hosts) -> None:
+    """The faster host arrives at the second sync of an id before the slower one has left the first."""
     ahead = hosts.start("board1", "sh", "-c", "lava-sync pace; echo one; lava-sync pace; echo two")
     assert hosts.type("board2", "lava-sync", "pace").code == 0
     hosts.site.await_waiting("barriers", "lava-sync:job7/pace", 1)
@@ -97,13 +97,13 @@ def test_a_sync_waits_again_for_one_who_is_ahead(hosts: Hosts) -> None:
     assert ahead.wait().text == "one\ntwo\n"
 
 
-def test_a_role_that_nobody_has_is_an_error(hosts: Hosts) -> None:
+def test_a_role_without_hosts_is_an_error(hosts: Hosts) -> None:
     done = hosts.type("board1", "lava-wait-all", "ready", "database")
     assert done.code not in (0, 124)
     assert "database" in done.err
 
 
-def test_a_failure_exits_non_zero_and_as_lava_where_asked(hosts: Hosts) -> None:
+def test_a_failure_exits_with_0_only_with_bug_compatibility(hosts: Hosts) -> None:
     line = ("lava-wait-all", "--timeout", "0.3", "never")
     assert hosts.type("board1", *line).code == 124
     lenient = hosts.type("board1", *line, env={"LAVA_BUG_COMPAT": "1"})
@@ -117,12 +117,12 @@ def test_the_controller_is_in_no_group(hosts: Hosts) -> None:
     assert "--publish group=G" in done.err
 
 
-def test_a_script_that_nobody_told_its_host_asks_for_it(hosts: Hosts) -> None:
+def test_a_script_without_linesync_host_asks_for_its_host(hosts: Hosts) -> None:
     assert hosts.type("board2", "lava-self", env={"LINESYNC_HOST": ""}).text == "board2\n"
     assert hosts.type("hub", "lava-self", env={"LINESYNC_HOST": ""}).text == "hub\n"
 
 
-def test_a_group_is_waited_for_until_its_last_host_has_come(shims: Path) -> None:
+def test_a_command_waits_until_its_group_is_complete(shims: Path) -> None:
     with kit.site() as place, NullModem(baud=115200) as early, NullModem(baud=115200) as late:
         place.hub("--port", early.a, "--port", late.a)
         place.agent("--port", early.b, *_publish("board1"), name="board1")
@@ -143,7 +143,7 @@ def _publish(host: str) -> list[str]:
     return [word for item in GROUP[host].items() for word in ("--publish", "=".join(item))]
 
 
-def test_two_groups_on_one_hub_do_not_meet(shims: Path) -> None:
+def test_two_groups_on_one_hub_are_separate(shims: Path) -> None:
     published = {
         f"{group}{number}": {"group": group, "role": "peer", "group_size": "2"} for group in "gh" for number in (1, 2)
     }
@@ -157,7 +157,7 @@ def test_two_groups_on_one_hub_do_not_meet(shims: Path) -> None:
         assert [command.wait().code for command in synced] == [0, 0, 0, 0]
 
 
-def test_a_sync_with_a_host_that_has_died_fails_with_its_cause(shims: Path) -> None:
+def test_a_sync_with_a_dead_host_fails_and_names_the_host(shims: Path) -> None:
     with kit.site() as place, hosts_on_cables(place, shims, GROUP, "--lease", "2") as hosts:
         waiting = hosts.start("board1", "lava-sync", "go")
         place.await_waiting("barriers", "lava-sync:job7/go", 1)

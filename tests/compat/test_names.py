@@ -11,7 +11,7 @@ IDS = st.text(min_size=1, max_size=12) | st.from_regex(r"[_#:A-F0-9a-fx.%]{1,20}
 
 
 @pytest.mark.parametrize("name", ["sut", "10.0.0.7", "my_host", "client1#2", "a.b-c_d#E_F", "sut#_x"])
-def test_what_is_a_member_already_stays_as_it_is(name: str) -> None:
+def test_the_name_of_a_member_does_not_change(name: str) -> None:
     assert member_of(name) == name
     assert id_of(name) == name
 
@@ -28,28 +28,28 @@ def test_what_is_a_member_already_stays_as_it_is(name: str) -> None:
         ("two words", "two_20words"),
     ],
 )
-def test_other_characters_are_escaped_and_come_back(identity: str, member: str) -> None:
+def test_other_characters_are_escaped_and_unescaped(identity: str, member: str) -> None:
     assert member_of(identity) == member
     assert id_of(member) == identity
 
 
 @given(IDS)
-def test_every_id_gets_a_name_that_linesync_accepts(identity: str) -> None:
+def test_every_id_becomes_a_valid_member(identity: str) -> None:
     check_member(member_of(identity))
 
 
 @given(IDS)
-def test_an_id_comes_back_from_its_member(identity: str) -> None:
+def test_a_member_is_converted_back_to_its_id(identity: str) -> None:
     if ".." not in member_of(identity):
         assert id_of(member_of(identity)) == identity
 
 
 @given(IDS, IDS)
-def test_two_ids_have_two_members(one: str, other: str) -> None:
+def test_different_ids_have_different_members(one: str, other: str) -> None:
     assert (member_of(one) == member_of(other)) == (one == other)
 
 
-def test_an_id_too_long_for_a_name_ends_in_a_digest_of_its_own() -> None:
+def test_the_end_of_a_long_id_is_replaced_by_its_digest() -> None:
     one, other = member_of("host" + "x" * 300 + "1"), member_of("host" + "x" * 300 + "2")
     assert one != other
     assert len(one) <= 64

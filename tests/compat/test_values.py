@@ -20,16 +20,16 @@ VALUES = st.recursive(
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal in value and in type, all the way down (1, 1.0 and True are equal to Python)."""
+    """Whether two values and all their parts have equal values and types. (In Python, 1, 1.0 and True are equal.)"""
     return repr(one) == repr(other)
 
 
 @given(VALUES)
-def test_a_value_comes_back_as_it_was(value: Any) -> None:
+def test_a_value_is_read_back_unchanged(value: Any) -> None:
     assert same(loads(dumps(value)), value)
 
 
-def test_what_json_can_say_is_plain_json() -> None:
+def test_a_value_of_json_is_written_as_plain_json() -> None:
     value = {"rate": 9600, "names": ["a", "ü"], "none": None}
     assert json.loads(dumps(value)) == value
 
@@ -38,22 +38,22 @@ def test_bytes_are_kept_inside_other_values() -> None:
     assert loads(dumps({"log": [b"\x00\xff", ("a", b"")]})) == {"log": [b"\x00\xff", ("a", b"")]}
 
 
-def test_a_dictionary_that_looks_like_an_escape_is_not_taken_for_one() -> None:
+def test_a_dictionary_that_looks_like_an_escape_is_read_back_unchanged() -> None:
     assert loads(dumps({"!bytes": "AAAA"})) == {"!bytes": "AAAA"}
 
 
 @pytest.mark.parametrize(
     "value", [object(), {1, 2}, lambda: None, [[object()]], {"a": test_bytes_are_kept_inside_other_values}]
 )
-def test_what_cannot_travel_is_refused(value: Any) -> None:
+def test_a_value_that_cannot_be_written_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="cannot be sent"):
         dumps(value)
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
+def test_a_value_that_contains_itself_is_refused() -> None:
     ring: list[Any] = []
     ring.append(ring)
-    with pytest.raises(TypeError, match="holds itself"):
+    with pytest.raises(TypeError, match="contains itself"):
         dumps(ring)
 
 
@@ -73,13 +73,13 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         b'"unpickle"]',
     ],
 )
-def test_what_nobody_wrote_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  the sentence is json's in some
+def test_invalid_data_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  some of the messages come from json
         loads(data)
 
 
 @given(st.binary(max_size=40))
-def test_reading_anything_ends_in_a_value_or_a_refusal(data: bytes) -> None:
+def test_reading_any_bytes_gives_a_value_or_a_value_error(data: bytes) -> None:
     try:
         loads(data)
     except ValueError:

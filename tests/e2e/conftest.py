@@ -1,4 +1,4 @@
-"""Every end-to-end test gets a place of its own for its processes."""
+"""A separate site for the processes of each end-to-end test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three hosts for the tests of exchanges, and the programs that take part in them."""
+"""Three hosts for the tests of exchanges, and programs that take part in exchanges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import sys, time
 from linesync import connect_blocking
 
 class Slow:
-    "Gives half of its data and then nothing for a long time."
+    "Gives half of its data, and then nothing for a long time."
     at = 0
     def seekable(self): return True
     def tell(self): return self.at
@@ -52,7 +52,7 @@ class Trio:
         return self.site.start(side, "exchange", name, "--hosts", hosts, *args)
 
     def script(self, side: str, program: str, hosts: str = "a,b,c") -> Command:
-        """Run a Python program that is given the side's socket and the list of members."""
+        """Start a Python program. Its arguments are the endpoint of the side and the list of members."""
         argv = [sys.executable, "-c", program, f"unix:{self.site.socket(side)}", hosts]
         command = Command(argv, {**self.site.env, "PYTHONPATH": os.getcwd()}, self.site.folder)
         self.site._commands.append(command)
@@ -66,7 +66,7 @@ class Trio:
         wait_for(lambda: self.row(name)["given"] == sorted(members), f"data of {members}")
 
     def await_given_by(self, client: Any, *members: str) -> None:
-        """The same, as a client sees it that has more to send meanwhile."""
+        """The same, with a client that has more to send meanwhile."""
         wait_for(
             lambda: [row["given"] for row in client.status()["exchanges"]] == [list(members)], f"data of {members}"
         )
@@ -76,7 +76,7 @@ class Trio:
 
 
 def make_trio(site: Site) -> Trio:
-    """Over unix sockets, with a short lease."""
+    """A trio over unix sockets, with a lease of 2 s."""
     endpoint = f"unix:{site.folder}/lines"
     hub = site.hub("--listen", endpoint, "--lease", "2")
     hub.says("listening on")

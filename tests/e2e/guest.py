@@ -1,10 +1,10 @@
 """A machine whose only link is its serial console: a Linux kernel under QEMU, with the agent on the same ttyS0.
 
-The guest is Debian's cloud kernel, a static busybox, and this machine's python with linesync in it, packed into an
-initramfs. ``python -m tests.e2e.guest`` boots one for a person: it prints the port for ``linesync hub --port``.
+The guest consists of Debian's cloud kernel and an initramfs with a static busybox and this machine's Python with linesync.
+``python -m tests.e2e.guest`` boots one by hand, and prints the port for ``linesync hub --port``.
 
-The kernel is taken from LINESYNC_KERNEL, from /boot, or from a cache that :func:`fetch_kernel` fills with Debian's
-package without installing it.
+The kernel comes from LINESYNC_KERNEL, from /boot, or from a cache that :func:`fetch_kernel` fills from Debian's package
+without installing it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.real import require, wait_for
 __all__ = ["NAME", "Machine", "boot", "fetch_kernel", "kernel", "pack", "require_all"]
 
 NAME = "guest"
-"""The guest's host name, and so the agent's."""
+"""The host name of the guest, which is also the agent's name."""
 
 _CACHE = Path(tempfile.gettempdir()) / f"linesync-guest-{os.getuid()}"
 _PACKAGE = "linux-image-cloud-amd64"
@@ -54,7 +54,7 @@ export PATH=/bin HOME=/root PYTHONPATH=/opt
 for word in $(cat /proc/cmdline); do
   case $word in noise=*) noise "${{word#noise=}}" & ;; esac
 done
-# What the agent logs is kernel text too, as with a journal that forwards to the console.
+# The agent's log is also printed as kernel text, as by a journal that forwards to the console.
 while :; do
   python3 -m linesync agent </dev/null >/dev/null 2>/dev/kmsg
   echo "<3>the agent ended: $?" >/dev/kmsg
@@ -64,8 +64,8 @@ done
 
 _NOISE = """\
 #!/bin/sh
-# noise GAP: a numbered kernel message every GAP microseconds until /tmp/quiet is there; some are long, some look like
-# frames or their parts, some are only a few letters.
+# noise GAP: print a numbered kernel message every GAP microseconds until /tmp/quiet exists. Some messages are long, some look
+# like frames or parts of frames, some are only a few letters.
 i=0
 long=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 while [ ! -e /tmp/quiet ]; do
@@ -96,7 +96,7 @@ _NOT_NEEDED = re.compile(
 
 
 def require_all() -> None:
-    """Skip or fail the test (see :func:`tests.real.require`) when a guest cannot be made here."""
+    """Skip or fail the test (see :func:`tests.real.require`) if this machine cannot make a guest."""
     require(_QEMU, "busybox", "ldd")
     kernel()
 
@@ -105,7 +105,7 @@ def require_all() -> None:
 
 
 def kernel() -> Path:
-    """A kernel that can be read; skips or fails the test (see :func:`tests.real.require`) where none can be had."""
+    """The path of a readable kernel. Skips or fails the test (see :func:`tests.real.require`) if there is none."""
     found = _find_kernel()
     if found is None and os.environ.get("LINESYNC_REQUIRE_ALL") == "1":
         return fetch_kernel()
@@ -122,14 +122,14 @@ def _find_kernel() -> Path | None:
 
 
 def fetch_kernel() -> Path:
-    """Get Debian's cloud kernel out of its package, which is not installed; it stays in the cache."""
+    """Extract Debian's cloud kernel from its package into the cache. The package is not installed."""
     require("apt-get", "apt-cache", "dpkg-deb")
     _CACHE.mkdir(mode=0o700, exist_ok=True)
     package = _package()
     if package is None and os.geteuid() == 0:  # a new machine without package lists
         subprocess.run(["apt-get", "-qq", "update"], check=True)
         package = _package()
-    assert package is not None, f"{_PACKAGE} is not known here; run apt-get update"
+    assert package is not None, f"apt does not know the package {_PACKAGE}; run apt-get update"
     with tempfile.TemporaryDirectory(prefix="linesync-kernel-") as place:
         subprocess.run(["apt-get", "-qq", "download", package], cwd=place, check=True, stderr=subprocess.DEVNULL)
         (archive,) = Path(place).glob("*.deb")
@@ -139,7 +139,7 @@ def fetch_kernel() -> Path:
 
 
 def _package() -> str | None:
-    """The package that holds the newest kernel."""
+    """The name of the package with the newest kernel."""
     depends = subprocess.run(["apt-cache", "depends", _PACKAGE], capture_output=True, text=True).stdout
     found = re.search(r"Depends: (linux-image-\d\S+)", depends)
     return found[1] if found else None
@@ -149,7 +149,7 @@ def _package() -> str | None:
 
 
 class _Archive:
-    """A cpio archive in the ``newc`` form, which the kernel unpacks."""
+    """A cpio archive in the ``newc`` format, which the kernel unpacks."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -174,13 +174,13 @@ class _Archive:
             self._parts += [part, bytes(-len(part) % 4)]
 
     def file(self, source: Path, name: str = "") -> None:
-        """A file's contents, under its own path or another."""
+        """Add a file, under its own path or another name."""
         found = source.stat()
         mode = stat.S_IFREG | (0o755 if found.st_mode & 0o111 else 0o644)
         self.entry(name or str(source), mode, source.read_bytes(), int(found.st_mtime))
 
     def tree(self, source: Path, name: str = "") -> None:
-        """A directory with all that a python in the guest may need of it."""
+        """Add a directory with all files that Python may need in the guest."""
         for item in sorted(source.iterdir()):
             if _NOT_NEEDED.fullmatch(item.name):
                 continue
@@ -189,7 +189,7 @@ class _Archive:
                 self.tree(item, target)
             elif item.suffix == ".py":
                 compiled = Path(importlib.util.cache_from_source(str(item)))
-                if compiled.exists():  # in the place of its source: half as much for the guest to unpack
+                if compiled.exists():  # instead of the source: the guest has to unpack only half as much
                     self.file(compiled, f"{target}c")
                 else:
                     self.file(item, target)
@@ -227,7 +227,7 @@ def pack(folder: Path) -> Path:
 
 
 def _packages(folder: Path) -> Path:
-    """linesync and what it depends on, compiled: a guest without KVM is slow at that."""
+    """linesync and its dependencies. They are compiled here, because a guest without KVM is slow."""
     import crcmod
     import serial
     import serial_asyncio
@@ -255,8 +255,8 @@ def _ldd(*binaries: Path) -> str:
 class Machine:
     """A running QEMU.
 
-    :ivar port: the tty that is the other end of the guest's ttyS0.
-    :ivar capture: a file with every byte that the guest has sent on it.
+    :ivar port: the tty at the other end of the guest's ttyS0.
+    :ivar capture: a file with all bytes that the guest has sent on its ttyS0.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], port: str, capture: Path) -> None:
@@ -267,9 +267,9 @@ class Machine:
 
 @contextmanager
 def boot(image: Path, folder: Path, *words: str) -> Iterator[Machine]:
-    """Boot a guest; it runs until the block ends, through reboots of its own.
+    """Boot a guest. It runs until the block ends, even if it reboots.
 
-    :param words: more of the kernel's command line, such as ``noise=150000``.
+    :param words: further words of the kernel's command line, such as ``noise=150000``.
     """
     require(_QEMU)
     capture, said = folder / "line.capture", folder / "qemu.log"
@@ -285,7 +285,7 @@ def boot(image: Path, folder: Path, *words: str) -> Iterator[Machine]:
         wait_for(lambda: "/dev/pts/" in said.read_text() or process.poll() is not None, "QEMU's pty")
         found = re.search(r"/dev/pts/\d+", said.read_text())
         assert found is not None, f"QEMU did not start: {said.read_text()}"
-        # QEMU throws away what nobody has the tty open for; a cable's other end is always there.
+        # QEMU discards bytes while no process has the tty open, unlike a cable, so we keep it open.
         holder = os.open(found[0], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         yield Machine(process, found[0], capture)
     finally:
@@ -296,7 +296,7 @@ def boot(image: Path, folder: Path, *words: str) -> Iterator[Machine]:
 
 
 def main(argv: list[str]) -> None:
-    """Boot a guest for a person, who ends it with Ctrl-C; ``--fetch`` only gets the kernel."""
+    """Boot a guest until Ctrl-C. With ``--fetch``, only fetch the kernel."""
     if _find_kernel() is None or "--fetch" in argv:
         print(f"kernel: {fetch_kernel()}")
     if "--fetch" in argv:

@@ -1,4 +1,4 @@
-"""Real ``linesync`` processes for tests: a hub, agents, and the commands that people type."""
+"""Real ``linesync`` processes for tests: a hub, agents, and commands."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ __all__ = [
 ]
 
 LINESYNC = str(Path(sys.executable).parent / "linesync")
-"""The program as it is installed beside this interpreter."""
+"""The program that is installed beside this interpreter."""
 AS_USER = (
     sys.executable,
     "-c",
     "import os; os.geteuid = lambda: 1000; from linesync.cli.main import main; raise SystemExit(main())",
 )
-"""The program as somebody runs it who is not root: with default sockets below XDG_RUNTIME_DIR."""
+"""The program as a user other than root runs it, with default sockets in XDG_RUNTIME_DIR."""
 ASKING = 0.03
-"""Seconds between two questions to a hub: each costs it some milliseconds."""
+"""Seconds between two requests to a hub, because each takes it some milliseconds."""
 _IMPATIENT = (
     "from linesync.agent import agent; from linesync.cli.main import main;"
     " agent._TWIN_WAIT /= 10; raise SystemExit(main())"
@@ -56,7 +56,7 @@ _IMPATIENT = (
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: bytes
@@ -76,7 +76,11 @@ class Command:
         )
 
     def wait(self, seconds: float = 30.0, data: bytes | None = None) -> Done:
-        """Wait for its end."""
+        """Wait for its end.
+
+        :param data: the bytes of its stdin, if that is a pipe.
+        :raises AssertionError: it did not end in time.
+        """
         try:
             out, err = self.process.communicate(data, timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -124,11 +128,11 @@ class Daemon:
 
     @property
     def log(self) -> str:
-        """What it has said since its start."""
+        """The lines that it has logged since its start."""
         return self.log_file.read_bytes()[self._begin :].decode("utf-8", "replace")
 
     def says(self, text: str, seconds: float = 15.0) -> str:
-        """Wait until its log holds ``text``; the line that does."""
+        """Wait until its log contains ``text``. Returns the line with the text."""
         try:
             wait_for(lambda: text in self.log or self.process.poll() is not None, f"{text!r} in the log", seconds)
         except AssertionError as error:
@@ -137,12 +141,12 @@ class Daemon:
         return next(line for line in self.log.splitlines() if text in line)
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
-        """Send a signal and wait for the end; the exit code."""
+        """Send a signal and wait for the end. Returns the exit code."""
         self.process.send_signal(number)
         return self.ended(seconds)
 
     def ended(self, seconds: float = 10.0) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end. Returns the exit code."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -155,7 +159,7 @@ class Daemon:
 
 
 class Site:
-    """One hub, its agents and their scripts, in a directory of their own."""
+    """One hub, its agents and their scripts, in a new directory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -172,9 +176,10 @@ class Site:
         return self.daemon("hub", ["hub", "--socket", str(self.socket("hub")), *args])
 
     def agent(self, *args: str, name: str = "sut", socket: str = "", impatient: bool = False) -> Daemon:
-        """Start an agent; its socket and log are called as it is, or as ``socket`` says.
+        """Start an agent.
 
-        :param impatient: it asks a hub that refuses its name ten times as often.
+        :param socket: the name of its socket and log; by default, the agent's name.
+        :param impatient: if the hub refuses its name, it asks again ten times as often.
         """
         words = ["agent", "--name", name, *self.socket_option(socket or name), *args]
         program = [sys.executable, "-c", _IMPATIENT] if impatient else [LINESYNC]
@@ -189,30 +194,30 @@ class Site:
         return daemon
 
     def start(self, side: str, *args: str, stdin: Any = subprocess.DEVNULL) -> Command:
-        """Type a command on a side (``hub`` or an agent's name) and do not wait for it."""
+        """Start a command on a side (``hub`` or an agent's name) and do not wait for it."""
         command = Command([LINESYNC, "--hub", f"unix:{self.socket(side)}", *args], self.env, self.folder, stdin)
         self._commands.append(command)
         return command
 
     def type(self, side: str, *args: str, stdin: bytes | None = None, seconds: float = 30.0) -> Done:
-        """Type a command and wait for its end."""
+        """Run a command on a side and wait for its end."""
         command = self.start(side, *args, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
         return command.wait(seconds, stdin)
 
     def json(self, side: str, what: str) -> Any:
-        """What ``hosts``, ``status`` or ``links`` tell on a side; asked without a process, for those who ask often."""
+        """The data of ``hosts``, ``status`` or ``links`` on a side. This starts no process, so tests can call it often."""
         with connect_blocking(f"unix:{self.socket(side)}") as client:
             return {"hosts": client.hosts, "status": client.status, "links": client.links}[what]()
 
     def states(self) -> dict[str, str]:
-        """Each host's state, as the hub knows it; none while there is no hub."""
+        """The state of each host that the hub knows; empty while there is no hub."""
         try:
             return {row["name"]: row["state"] for row in self.json("hub", "hosts")}
         except LinesyncError:
             return {}
 
     def await_line(self, side: str, state: str) -> None:
-        """Wait until some line of a hub or an agent is in this state."""
+        """Wait until any line of a hub or an agent is in this state."""
 
         def there() -> bool:
             try:
@@ -232,18 +237,18 @@ class Site:
             raise AssertionError(f"{error}\n{logs}") from None
 
     def row(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any] | None:
-        """What the hub's ``status`` tells of a barrier, a semaphore ...; None where there is none of this name."""
+        """The row of a barrier, a semaphore ... in the hub's ``status``, or None if there is no such name."""
         rows = self.json("hub", "status")[kind]
         return next((row for row in rows if (row["name"], row["namespace"]) == (name, namespace)), None)
 
     def waiting(self, kind: str, name: str) -> int:
-        """How many wait at a barrier, for a semaphore ..., as the hub knows."""
+        """The number of requests that wait for a barrier, a semaphore ... at the hub."""
         waits = {"barriers": "arrived", "exchanges": "arrived", "semaphores": "queue", "locks": "queue"}
         row = self.row(kind, name)
         return 0 if row is None else len(row[waits.get(kind, "waiting")])
 
     def until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-        """Wait for what the hub is asked for again and again."""
+        """Wait until a condition is true that sends requests to the hub."""
         wait_for(condition, what, seconds, every=ASKING)
 
     def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
@@ -259,7 +264,7 @@ class Site:
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A place for processes; none of them survives the block."""
+    """A site. All its processes are killed at the end of the block."""
     place = Site(Path(tempfile.mkdtemp(prefix="linesync-")))
     try:
         yield place
@@ -268,10 +273,10 @@ def site() -> Iterator[Site]:
 
 
 class SerialSite(Site):
-    """A hub with hosts on serial lines of 115200 baud, one line each.
+    """A hub with hosts on serial lines of 115200 baud, one line for each host.
 
-    :ivar cables: by host.
-    :ivar agents: by host, those of its present life.
+    :ivar cables: the cable of each host.
+    :ivar agents: the current agent of each host.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -281,7 +286,7 @@ class SerialSite(Site):
         self._options: dict[str, Sequence[str]] = {}
 
     def join(self, cables: Mapping[str, NullModem], hub: Sequence[str], agents: Mapping[str, Sequence[str]]) -> None:
-        """Start the hub and the agents, each with these options."""
+        """Start the hub and the agents with these options, and wait until all hosts are up."""
         self.cables.update(cables)
         self._options.update(agents)
         self.start_hub(*hub)
@@ -295,7 +300,7 @@ class SerialSite(Site):
         return self.hub(*ports, *options)
 
     def start_agent(self, name: str) -> None:
-        """A host begins a life."""
+        """Start the agent of a host."""
         self.agents[name] = self.agent("--port", self.cables[name].b, *self._options.get(name, ()), name=name)
 
 
@@ -306,11 +311,11 @@ def serial_site(
     agents: Mapping[str, Sequence[str]] | None = None,
     faults: Faults | None = None,
 ) -> Iterator[SerialSite]:
-    """A hub and hosts that are up; nothing of it survives the block.
+    """A hub and hosts that are up. All processes are killed at the end of the block.
 
-    :param hub: its options.
-    :param agents: options by host.
-    :param faults: of all lines.
+    :param hub: the options of the hub.
+    :param agents: the options of the agents, by host.
+    :param faults: the faults of all lines.
     """
     place = SerialSite(Path(tempfile.mkdtemp(prefix="linesync-")))
     with ExitStack() as stack:
@@ -321,9 +326,9 @@ def serial_site(
 
 
 class Scenes:
-    """Tests that mostly wait, for a lease or a deadlock, each on a site of its own: all are played at once.
+    """Tests that mostly wait, for a lease or a deadlock, each on its own site. They all run at the same time.
 
-    A scene is a function, added as a decorator adds it; :meth:`play` plays them all when the first one is asked for.
+    A scene is a function with this object as its decorator. The first call of :meth:`play` runs all scenes.
     """
 
     def __init__(self) -> None:
@@ -335,7 +340,7 @@ class Scenes:
         return scene
 
     def play(self, name: str) -> None:
-        """How this one ended; raises what it raised."""
+        """Wait for the end of this scene, and raise its error if there was one."""
         if not self._ends:
             with ThreadPoolExecutor(len(self.names)) as pool:
                 self._ends = {each: pool.submit(scene) for each, scene in self.names.items()}
@@ -343,7 +348,7 @@ class Scenes:
 
 
 def alive(pid: int) -> bool:
-    """The process runs (a zombie does not)."""
+    """Whether the process runs. A zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -352,7 +357,7 @@ def alive(pid: int) -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and that still run."""
+    """The child processes that still run."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -366,12 +371,12 @@ def children_of(pid: int) -> list[int]:
 
 
 def commands_of(pid: int) -> list[int]:
-    """The commands that an agent or a hub runs for others, each below its supervisor."""
+    """The remote commands that an agent or a hub runs. Each is the child of its supervisor."""
     supervisors = [child for server in children_of(pid) for child in children_of(server)]
     return [command for supervisor in supervisors for command in children_of(supervisor)]
 
 
 def sees(path: Path, seconds: float = 15.0) -> str:
-    """Wait until a file that a command writes has a whole line; its text."""
+    """Wait until a file that a command writes ends with a newline. Returns its text."""
     wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}", seconds)
     return path.read_text()

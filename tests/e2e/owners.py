@@ -116,7 +116,7 @@ def _processes() -> Iterator[tuple[int, list[bytes]]]:
                 words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if words[0]:  # a zombie has none
+            if words[0]:  # a zombie has no arguments
                 yield int(entry), words
 
 

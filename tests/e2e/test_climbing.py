@@ -1,4 +1,4 @@
-"""A hub and an agent with ``auto`` in their endpoints, on a null modem that follows its ptys' speeds."""
+"""A hub and an agent with ``auto`` in their endpoints, on a null modem that follows the speeds of its ptys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def climbing(cable: NullModem, a: str = ",auto", b: str = ",baud=auto") -> Itera
 
 
 def copied(place: Site, size: int, name: str) -> float:
-    """Copy a file to the host; bytes a second."""
+    """Copy a file to the host. Returns the bytes per second."""
     sent, arrived = place.folder / f"{name}.sent", place.folder / f"{name}.arrived"
     sent.write_bytes(os.urandom(size))
     begin = time.monotonic()
@@ -44,11 +44,11 @@ def copied(place: Site, size: int, name: str) -> float:
     return size / took
 
 
-def test_both_climb_and_whoever_is_killed_at_the_top_is_met_again() -> None:
+def test_hub_and_agent_raise_the_rate_and_find_each_other_after_either_is_killed() -> None:
     with NullModem(baud=None, max_baud=921600, seed=3) as cable, climbing(cable) as (place, hub, agent):
         rises_to(place, 921600)
         assert "921600" in place.type("hub", "links").text
-        assert copied(place, 300_000, "top") > 2 * 11520, "twice what 115200 baud carry, at the very least"
+        assert copied(place, 300_000, "top") > 2 * 11520, "at least twice the speed of 115200 baud"
 
         agent.kill()
         begin = time.monotonic()
@@ -67,13 +67,13 @@ def test_both_climb_and_whoever_is_killed_at_the_top_is_met_again() -> None:
         assert agent.stop() == 0
         port = os.open(cable.b, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         try:
-            assert termios.tcgetattr(port)[5] == termios.B115200, "who uses the port next finds it as it was"
+            assert termios.tcgetattr(port)[5] == termios.B115200, "the next user of the port must find the old rate"
         finally:
             os.close(port)
         hub.says("the line is at 115200 baud now", 10)
 
 
-def test_a_line_that_is_too_long_stays_at_what_it_carries() -> None:
+def test_a_line_stays_at_the_highest_rate_that_it_carries() -> None:
     with NullModem(baud=None, max_baud=230400) as cable, climbing(cable, ",auto", ",115200,auto") as (place, _, _agent):
         rises_to(place, 230400)
         assert copied(place, 60_000, "file") > 11520
@@ -81,7 +81,7 @@ def test_a_line_that_is_too_long_stays_at_what_it_carries() -> None:
         rises_to(place, 230400, 2)
 
 
-def test_an_end_with_a_fixed_rate_is_left_alone() -> None:
+def test_the_rate_does_not_change_if_one_end_has_a_fixed_rate() -> None:
     with NullModem(baud=None) as cable, climbing(cable, "", ",auto") as (place, _, agent):
         time.sleep(1.0)
         assert rate(place) == rate(place, "sut") == 115200

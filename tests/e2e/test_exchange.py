@@ -1,4 +1,4 @@
-"""Exchanges between real processes: who gives, who dies, and what everybody gets."""
+"""Exchanges between real processes: members that give and die, and the data that all get."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cables() -> Iterator[list[NullModem]]:
         yield [stack.enter_context(NullModem(baud=115200)) for _ in range(3)]
 
 
-# -- the way it goes ---------------------------------------------------------------------------------------------------
+# -- exchanges that succeed --------------------------------------------------------------------------------------------
 
 
 def test_three_members_on_serial_lines_get_the_data_of_all(site: Site, cables: list[NullModem]) -> None:
@@ -48,7 +48,7 @@ def test_three_members_on_serial_lines_get_the_data_of_all(site: Site, cables: l
         assert answer(command.wait()) == expected
 
 
-def test_what_is_text_is_printed_as_text(trio: Trio) -> None:
+def test_data_that_is_text_is_printed_as_text(trio: Trio) -> None:
     commands = [
         trio.start("a", "--", "-1 ünï\n"),
         trio.start("b", ""),
@@ -58,7 +58,7 @@ def test_what_is_text_is_printed_as_text(trio: Trio) -> None:
     assert trio.site.json("hub", "status")["exchanges"] == []
 
 
-def test_members_of_one_host_and_the_hub_itself_take_part(trio: Trio) -> None:
+def test_several_members_of_one_host_and_the_hub_can_take_part(trio: Trio) -> None:
     hosts = "a#[1-2],hub"
     commands = [
         trio.start("a", "one", "--as", "a#1", hosts=hosts),
@@ -68,7 +68,7 @@ def test_members_of_one_host_and_the_hub_itself_take_part(trio: Trio) -> None:
     assert together(trio, *commands) == [{"a#1": "one", "a#2": "two", "hub": "three"}] * 3
 
 
-def test_two_sessions_go_on_at_once(trio: Trio) -> None:
+def test_several_exchanges_run_at_the_same_time(trio: Trio) -> None:
     first = [trio.start(name, f"first {name}", name="first") for name in "ab"]
     trio.await_given("a", "b", name="first")
     second = [trio.start(name, f"second {name}", name="second") for name in "abc"]
@@ -79,14 +79,14 @@ def test_two_sessions_go_on_at_once(trio: Trio) -> None:
     assert together(trio, *first) == [{name: f"first {name}" for name in "abc"}] * 3
 
 
-def test_a_name_is_used_again(trio: Trio) -> None:
+def test_a_name_can_be_used_again(trio: Trio) -> None:
     for round_ in range(3):
         assert (
             together(trio, *[trio.start(n, f"{n}{round_}") for n in "abc"]) == [{n: f"{n}{round_}" for n in "abc"}] * 3
         )
 
 
-def test_the_asyncio_client_gives_for_several_at_once(trio: Trio) -> None:
+def test_one_asyncio_client_gives_for_several_members(trio: Trio) -> None:
     async def work() -> list[dict[str, bytes]]:
         client = await connect(f"unix:{trio.site.socket('a')}")
         async with client:
@@ -100,10 +100,10 @@ def test_the_asyncio_client_gives_for_several_at_once(trio: Trio) -> None:
     assert results == [{f"a#{n}": bytes([n]) * n * 30_000 for n in range(5)}] * 5
 
 
-def test_a_file_is_streamed_into_files_and_progress_is_told(trio: Trio) -> None:
+def test_a_file_is_streamed_into_files_with_progress_reports(trio: Trio) -> None:
     path = trio.site.folder / "large"
     path.write_bytes(random.Random(3).randbytes(3 * MIB))
-    told: list[tuple[str, int, int]] = []
+    reports: list[tuple[str, int, int]] = []
 
     def one(name: str, data: Any, **more: Any) -> dict[str, Any]:
         with connect_blocking(f"unix:{trio.site.socket(name)}") as client:
@@ -115,24 +115,24 @@ def test_a_file_is_streamed_into_files_and_progress_is_told(trio: Trio) -> None:
             "a",
             path,
             sink=lambda member: open(trio.site.folder / f"got-{member}", "wb"),  # noqa: SIM115
-            progress=lambda *args: told.append(args),
+            progress=lambda *args: reports.append(args),
         )
         held = pool.submit(one, "b", b"small")
         assert into.result() == {"a": 3 * MIB, "b": 5}
         assert held.result() == {"a": path.read_bytes(), "b": b"small"}
     assert (trio.site.folder / "got-a").read_bytes() == path.read_bytes()
     assert (trio.site.folder / "got-b").read_bytes() == b"small"
-    assert {phase for phase, _, _ in told} == {"giving", "getting"}
+    assert {phase for phase, _, _ in reports} == {"giving", "getting"}
     for phase, size in (("giving", 3 * MIB), ("getting", 3 * MIB + 5)):
-        steps = [done for what, done, total in told if what == phase and total == size]
+        steps = [done for what, done, total in reports if what == phase and total == size]
         assert steps == sorted(steps) and steps[-1] <= size and len(steps) > 10
-    assert ("getting", 3 * MIB + 5, 3 * MIB + 5) in told
+    assert ("getting", 3 * MIB + 5, 3 * MIB + 5) in reports
 
 
-# -- death -------------------------------------------------------------------------------------------------------------
+# -- processes that die ------------------------------------------------------------------------------------------------
 
 
-def test_a_client_killed_after_giving_hurts_nobody_and_is_logged(trio: Trio) -> None:
+def test_a_client_killed_after_giving_does_not_fail_the_exchange_and_is_logged(trio: Trio) -> None:
     killed = trio.start("a", "last words")
     trio.await_given("a")
     killed.kill()
@@ -141,7 +141,7 @@ def test_a_client_killed_after_giving_hurts_nobody_and_is_logged(trio: Trio) -> 
     assert together(trio, *others) == [{"a": "last words", "b": "two", "c": "three"}] * 2
 
 
-def test_a_host_killed_after_giving_hurts_nobody_and_is_logged(trio: Trio) -> None:
+def test_a_host_killed_after_giving_does_not_fail_the_exchange_and_is_logged(trio: Trio) -> None:
     trio.start("a", "last words")
     waiting = trio.start("b", "two")
     trio.await_given("a", "b")
@@ -151,7 +151,7 @@ def test_a_host_killed_after_giving_hurts_nobody_and_is_logged(trio: Trio) -> No
     assert together(trio, waiting, trio.start("c", "three")) == [{"a": "last words", "b": "two", "c": "three"}] * 2
 
 
-def test_a_client_killed_while_it_gives_fails_all_at_once(trio: Trio) -> None:
+def test_a_client_killed_while_giving_fails_the_exchange_immediately(trio: Trio) -> None:
     waiting = trio.start("a", "one", "--timeout", "60")
     trio.await_given("a")
     giving = trio.script("b", SLOW)
@@ -161,11 +161,11 @@ def test_a_client_killed_while_it_gives_fails_all_at_once(trio: Trio) -> None:
     done = waiting.wait(5)
     assert done.code == 4 and "b is lost before its data was in (client gone)" in done.err, done
     late = trio.start("c", "three").wait(5)
-    assert late.code == 4 and "b is lost" in late.err, "who comes late is told too"
+    assert late.code == 4 and "b is lost" in late.err, "a later member gets the error, too"
 
 
 @pytest.mark.parametrize("gives", [False, True])
-def test_a_host_killed_before_its_data_is_in_fails_all_at_once(trio: Trio, gives: bool) -> None:
+def test_a_host_killed_before_its_data_has_arrived_fails_the_exchange_immediately(trio: Trio, gives: bool) -> None:
     waiting = [trio.start("a", "one", "--timeout", "60"), trio.start("hub", "four", hosts="a,b,c,hub", name="other")]
     trio.await_given("a")
     if gives:
@@ -177,7 +177,7 @@ def test_a_host_killed_before_its_data_is_in_fails_all_at_once(trio: Trio, gives
         assert done.code == 4 and "b is lost before its data was in (line lost" in done.err, done
 
 
-def test_a_stopped_agent_is_told_as_stopped(trio: Trio) -> None:
+def test_the_error_says_that_an_agent_was_stopped(trio: Trio) -> None:
     waiting = trio.start("a", "one", "--timeout", "60")
     trio.await_given("a")
     trio.agents["b"].stop()
@@ -185,7 +185,7 @@ def test_a_stopped_agent_is_told_as_stopped(trio: Trio) -> None:
     assert done.code == 4 and "stopped" in done.err, done
 
 
-def test_a_host_that_restarts_before_it_gives_may_still_come(trio: Trio) -> None:
+def test_a_host_that_restarts_before_it_gives_can_still_take_part(trio: Trio) -> None:
     waiting = [trio.start("a", "one"), trio.start("b", "two")]
     trio.await_given("a", "b")
     trio.agents["c"].kill()
@@ -194,7 +194,7 @@ def test_a_host_that_restarts_before_it_gives_may_still_come(trio: Trio) -> None
     assert together(trio, *waiting, command) == [{"a": "one", "b": "two", "c": "three"}] * 3
 
 
-def test_an_interrupted_member_takes_its_data_along(trio: Trio) -> None:
+def test_the_data_of_an_interrupted_member_is_withdrawn(trio: Trio) -> None:
     leaving = trio.start("a", "one")
     staying = trio.start("b", "two", "--timeout", "3")
     trio.await_given("a", "b")
@@ -205,19 +205,19 @@ def test_an_interrupted_member_takes_its_data_along(trio: Trio) -> None:
     assert done.code == 124 and "a (left: gave up)" in done.err and "c (has not come)" in done.err, done
 
 
-def test_a_cancelled_coroutine_takes_its_data_along(trio: Trio) -> None:
+def test_the_data_of_a_cancelled_coroutine_is_withdrawn(trio: Trio) -> None:
     async def work() -> None:
         async with await connect(f"unix:{trio.site.socket('a')}") as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.exchange("keys", "a,b", b"one"), 0.5)
             assert await client.semaphore("x", 0) == 0
             row = (await client.status())["exchanges"]
-            assert row == [], "nothing is left of it"
+            assert row == [], "the exchange must be gone"
 
     asyncio.run(work())
 
 
-def test_a_timeout_names_the_missing_and_exits_with_124(trio: Trio) -> None:
+def test_a_timeout_names_the_missing_members_and_exits_with_124(trio: Trio) -> None:
     done = trio.start("a", "one", "--timeout", "0.3", hosts="a,b,nobody").wait()
     assert done.code == 124
     assert "1 of 3 gave their data: a; missing: b (has not come), nobody (never seen)" in done.err
@@ -226,7 +226,7 @@ def test_a_timeout_names_the_missing_and_exits_with_124(trio: Trio) -> None:
     assert trio.site.json("hub", "status")["exchanges"] == []
 
 
-def test_a_mismatch_is_told_to_the_newcomer_alone(trio: Trio) -> None:
+def test_only_the_later_member_gets_a_mismatch(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     for args, hosts, words in [
@@ -239,7 +239,7 @@ def test_a_mismatch_is_told_to_the_newcomer_alone(trio: Trio) -> None:
     assert together(trio, waiting, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "one", "b": "2", "c": "3"}] * 3
 
 
-def test_a_reset_fails_who_waits(trio: Trio) -> None:
+def test_a_reset_ends_the_wait(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     with connect_blocking(f"unix:{trio.site.socket('b')}") as client:
@@ -248,10 +248,10 @@ def test_a_reset_fails_who_waits(trio: Trio) -> None:
     assert done.code == 3 and "was reset by b" in done.err, done
 
 
-# -- asking again ------------------------------------------------------------------------------------------------------
+# -- repeated arrivals -------------------------------------------------------------------------------------------------
 
 
-def test_an_arrival_that_is_asked_for_again_joins_once(trio: Trio) -> None:
+def test_a_repeated_arrival_counts_once(trio: Trio) -> None:
     first = trio.script("a", NAMED)
     trio.await_given("a")
     second = trio.script("a", NAMED)
@@ -262,7 +262,7 @@ def test_an_arrival_that_is_asked_for_again_joins_once(trio: Trio) -> None:
     assert second.wait().code == 0
 
 
-def test_a_reply_that_was_lost_is_had_again(trio: Trio) -> None:
+def test_a_repeated_arrival_gets_a_lost_reply_again(trio: Trio) -> None:
     lost = trio.script("a", NAMED)
     trio.await_given("a")
     lost.process.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Exchanges between real processes: much data, no hub, clients that do it wrong, wrong usage."""
+"""Exchanges between real processes: much data, no hub, clients that violate the protocol, wrong usage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def resident(pid: int) -> int:
     raise AssertionError("no VmRSS")
 
 
-def test_a_mebibyte_each_goes_into_a_directory(trio: Trio) -> None:
+def test_members_exchange_a_mebibyte_each_through_directories(trio: Trio) -> None:
     data = {name: random.Random(name).randbytes(MIB) for name in "abc"}
     commands = []
     for name, value in data.items():
@@ -49,8 +49,8 @@ def test_a_mebibyte_each_goes_into_a_directory(trio: Trio) -> None:
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == data
 
 
-def test_the_hub_holds_little_of_what_passes_through_it(trio: Trio) -> None:
-    """Four members, 16 MiB each, 320 MiB in and out: the hub grows by less than one member's data."""
+def test_the_hub_keeps_little_of_the_data_in_memory(trio: Trio) -> None:
+    """Four members give 16 MiB each, 320 MiB in and out. The hub grows by less than one member's data."""
     data = {name: random.Random(name).randbytes(16 * MIB) for name in ("a", "b", "c", "hub")}
     sums = {name: hashlib.sha256(value).hexdigest() for name, value in data.items()}
     for name, value in data.items():
@@ -75,7 +75,7 @@ def test_the_hub_holds_little_of_what_passes_through_it(trio: Trio) -> None:
     )
 
 
-def test_a_receiver_that_stands_still_stops_nobody_else(trio: Trio) -> None:
+def test_a_stopped_receiver_does_not_delay_the_others(trio: Trio) -> None:
     (trio.site.folder / "large").write_bytes(random.Random(5).randbytes(8 * MIB))
     commands = [trio.start("a", "--file", "large", "--dir", "out/a"), trio.start("b", "--dir", "out/b")]
     trio.await_given("a", "b")
@@ -89,7 +89,7 @@ def test_a_receiver_that_stands_still_stops_nobody_else(trio: Trio) -> None:
     assert all((trio.site.folder / "out" / name / "a").read_bytes() == large for name in "abc")
 
 
-def test_too_much_is_refused_before_anything_is_sent(trio: Trio) -> None:
+def test_too_much_data_is_refused_before_any_is_sent(trio: Trio) -> None:
     with open(trio.site.folder / "huge", "wb") as file:
         file.truncate(16 * MIB + 1)
     start = sum(row["bytes_in"] for row in trio.site.json("hub", "links"))
@@ -98,36 +98,36 @@ def test_too_much_is_refused_before_anything_is_sent(trio: Trio) -> None:
     assert sum(row["bytes_in"] for row in trio.site.json("hub", "links")) - start < 5000
 
 
-def test_the_limit_of_a_member_is_the_hubs_option(site: Site) -> None:
-    site.hub("--exchange-limit", "0.001").says("reach it at")
+def test_an_option_of_the_hub_limits_the_data_of_a_member(site: Site) -> None:
+    site.hub("--exchange-limit", "0.001").says("scripts on this machine")
     done = site.type("hub", "exchange", "keys", "--hosts", "hub", "x" * 1049)
     assert done.code == 2 and "at most 1,048;" in done.err, done
     assert answer(site.type("hub", "exchange", "keys", "--hosts", "hub", "x" * 1048)) == {"hub": "x" * 1048}
     done = site.type("hub", "hub", "--exchange-limit", "much")
-    assert done.code == 2 and "'much' is not a number of MiB" in done.err
+    assert done.code == 2 and "invalid size 'much': expected more than 0 and at most 1024 MiB" in done.err
 
 
-def test_a_full_disk_of_the_hub_is_told_to_all(trio: Trio) -> None:
+def test_all_members_get_the_error_about_the_hubs_full_disk(trio: Trio) -> None:
     waiting = trio.start("a", "one", "--timeout", "60")
     trio.await_given("a")
-    resource.prlimit(trio.hub.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))  # no disk ends so soon
+    resource.prlimit(trio.hub.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))  # instead of a full disk
     (trio.site.folder / "large").write_bytes(bytes(300_000))
     for command in (trio.start("b", "--file", "large"), waiting):
         done = command.wait()
         assert done.code == 125 and "cannot keep the data of b: File too large in /tmp" in done.err, done
 
 
-# -- clients that do it wrong -----------------------------------------------------------------------------------------
+# -- clients that violate the protocol --------------------------------------------------------------------------------
 
 
 def raw(client: Any, *, size: int, member: str = "a") -> Any:
-    """Open a channel for an exchange without the operation that does it right."""
+    """Open a channel for an exchange without the client's own operation, to violate the protocol."""
     text = protocol.encode(protocol.ExchangeOpen(name="keys", members="a,b", size=size, member=member))
     return client.peer.open(text)
 
 
 @pytest.mark.parametrize("how", ["too much", "ends early", "on another stream", "messages", "reset"])
-def test_a_client_that_keeps_to_nothing_fails_the_exchange_and_not_the_hub(trio: Trio, how: str) -> None:
+def test_a_client_that_violates_the_protocol_fails_the_exchange_but_not_the_hub(trio: Trio, how: str) -> None:
     waiting = trio.start("b", "two", "--timeout", "20", hosts="a,b")
     trio.await_given("b")
     with connect_blocking(f"unix:{trio.site.socket('a')}") as client:
@@ -140,7 +140,7 @@ def test_a_client_that_keeps_to_nothing_fails_the_exchange_and_not_the_hub(trio:
             stream.reset("out of coffee")
         elif how != "too much":
             stream.end()
-        assert client.semaphore("x", 0) == 0  # it is on its way, too
+        assert client.semaphore("x", 0) == 0  # a request on the same connection
         done = waiting.wait()
         if how == "too much":
             assert done.code == 125 and "cannot keep the data of a: more came than the 1,000 bytes" in done.err, done
@@ -152,7 +152,7 @@ def test_a_client_that_keeps_to_nothing_fails_the_exchange_and_not_the_hub(trio:
     )
 
 
-def test_bytes_beyond_what_was_given_harm_nobody(trio: Trio) -> None:
+def test_bytes_after_the_end_of_the_data_are_ignored(trio: Trio) -> None:
     with connect_blocking(f"unix:{trio.site.socket('a')}") as client:
         stream = raw(client, size=4)
         assert client.run_coroutine(stream.receive_message()) == "ok give"
@@ -178,7 +178,7 @@ def test_a_malformed_opening_is_refused(trio: Trio, words: str) -> None:
 # -- without a hub -----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_hub_it_waits_for_one_and_says_so(site: Site) -> None:
+def test_an_exchange_without_a_hub_waits_and_says_so(site: Site) -> None:
     site.agent("--port", f"unix:{site.folder}/lines", name="a")
     wait_for(site.socket("a").exists, "the agent's socket")
     done = site.type("a", "exchange", "keys", "--hosts", "a", "one", "--timeout", "0")
@@ -190,7 +190,7 @@ def test_without_a_hub_it_waits_for_one_and_says_so(site: Site) -> None:
     assert answer(waiting.wait()) == {"a": "one"}
 
 
-def test_a_silent_line_at_the_deadline_ends_it_in_words(site: Site) -> None:
+def test_an_exchange_ends_at_its_deadline_on_a_silent_line(site: Site) -> None:
     with NullModem(baud=115200) as cable:
         site.hub("--port", cable.a)
         site.agent("--port", cable.b, name="a")
@@ -202,7 +202,7 @@ def test_a_silent_line_at_the_deadline_ends_it_in_words(site: Site) -> None:
         assert done.code == 125 and "no answer from the hub" in done.err, done
 
 
-def test_a_hub_that_ends_ends_it(trio: Trio) -> None:
+def test_an_exchange_ends_with_the_hub(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     trio.hub.stop()
@@ -224,12 +224,12 @@ def test_a_hub_that_ends_ends_it(trio: Trio) -> None:
         (["keys", "--hosts", "a", "--file", "nothing.there"], 125, "No such file or directory"),
         (["keys", "--hosts", "a", "--file", "."], 125, "cannot read .: it is a directory"),
         (["bad\nname", "--hosts", "a", "one"], 2, "control characters"),
-        (["keys", "--hosts", "a,..", "one", "--dir", "out"], 2, "cannot be a file's name"),
-        (["keys", "--hosts", "a", "one", "--dir", "a.log"], 125, "cannot make the directory a.log"),
+        (["keys", "--hosts", "a,..", "one", "--dir", "out"], 2, "cannot be a file name"),
+        (["keys", "--hosts", "a", "one", "--dir", "a.log"], 125, "cannot create the directory a.log"),
         (["keys", "--hosts", "a,b", "one", "--dir", "taken"], 125, "cannot write taken/b: it is a directory"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_sentence(trio: Trio, args: list[str], code: int, words: str) -> None:
+def test_wrong_usage_is_an_error_of_one_sentence(trio: Trio, args: list[str], code: int, words: str) -> None:
     (trio.site.folder / "taken" / "b").mkdir(parents=True)
     done = trio.site.type("a", "exchange", *args)
     assert done.code == code and words in done.err, done
@@ -237,7 +237,7 @@ def test_what_is_wrong_is_told_in_one_sentence(trio: Trio, args: list[str], code
     assert trio.site.json("hub", "status")["exchanges"] == []
 
 
-def test_a_failed_exchange_leaves_nothing_in_the_directory_and_what_was_there_as_it_was(trio: Trio) -> None:
+def test_a_failed_exchange_does_not_change_the_directory(trio: Trio) -> None:
     folder = trio.site.folder / "out"
     folder.mkdir()
     (folder / "a").write_text("from before")
@@ -251,7 +251,7 @@ def test_a_failed_exchange_leaves_nothing_in_the_directory_and_what_was_there_as
     assert (folder / "b").is_symlink() and (trio.site.folder / "elsewhere").read_text() == "two", "a link is followed"
 
 
-def test_an_error_inside_a_program_gives_up_and_leaves_the_connection_usable(trio: Trio) -> None:
+def test_the_connection_is_usable_after_an_error_of_the_program(trio: Trio) -> None:
     waiting = trio.start("b", "two", "--timeout", "60", hosts="a,b")
     trio.await_given("b")
     with connect_blocking(f"unix:{trio.site.socket('a')}") as client:
@@ -261,14 +261,14 @@ def test_an_error_inside_a_program_gives_up_and_leaves_the_connection_usable(tri
 
         with pytest.raises(LinesyncFailed, match=r"given up: no place for a"):
             client.exchange("keys", "a,b", b"one", sink=sink)
-        assert answer(waiting.wait()) == {"a": "one", "b": "two"}, "b had it all already"
+        assert answer(waiting.wait()) == {"a": "one", "b": "two"}, "b has all data already"
         with pytest.raises(LinesyncFailed, match="ended 5 bytes early"):
             client.exchange("keys", "a,b", Shrinking())
         assert client.semaphore("x", 0) == 0
 
 
 class Shrinking:
-    """A file that was cut after it was measured."""
+    """A file that was truncated after its size was read."""
 
     def seekable(self) -> bool:
         return True
@@ -283,7 +283,7 @@ class Shrinking:
         return b""
 
 
-def test_the_model_of_a_lost_member_reaches_programs_as_an_exception(trio: Trio) -> None:
+def test_programs_get_an_exception_with_details_about_a_lost_member(trio: Trio) -> None:
     with connect_blocking(f"unix:{trio.site.socket('a')}") as client, ThreadPoolExecutor() as pool:
         future = pool.submit(client.exchange, "keys", "a,b,c", b"one", timeout=60)
         trio.await_given("a")

@@ -1,4 +1,4 @@
-"""Processes are killed, cables pulled, devices taken away: nobody waits for ever, nothing is lost or done twice."""
+"""Processes are killed, cables unplugged, devices removed: no wait is endless, nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.kit import LINESYNC, Daemon, Site, alive, children_of, commands_o
 from tests.real import free_port, require, wait_for
 
 COUNT = 4000
-SAID = [f"{n * 2654435761 % 2**32:08x}" for n in range(COUNT)]  # which compression makes little of
+SAID = [f"{n * 2654435761 % 2**32:08x}" for n in range(COUNT)]  # compression does not make it much shorter
 COUNTER = f"for n in range({COUNT}): print(f'{{n * 2654435761 % 2**32:08x}}', flush=n % 100 == 0)"
 
 
@@ -45,7 +45,7 @@ def hub_of(site: Site) -> str:
 
 
 @pytest.mark.parametrize("side", ["hub", "sut"])
-def test_a_killed_client_is_taken_out_of_its_wait(pair: Site, side: str) -> None:
+def test_the_waits_of_a_killed_client_are_withdrawn(pair: Site, side: str) -> None:
     barrier = pair.start(side, "barrier", "gate", "2")
     taker = pair.start(side, "sem", "units", "-1")
     pair.await_waiting("barriers", "gate", 1)
@@ -61,12 +61,12 @@ def test_a_killed_client_is_taken_out_of_its_wait(pair: Site, side: str) -> None
 
 
 @pytest.mark.parametrize(("side", "host"), [("hub", "sut"), ("sut", "hub"), ("sut", "sut"), ("hub", "hub")])
-def test_the_command_of_a_killed_client_is_ended_with_all_it_started(pair: Site, side: str, host: str) -> None:
-    told = pair.folder / "pids"
+def test_the_command_of_a_killed_client_is_ended_with_all_its_children(pair: Site, side: str, host: str) -> None:
+    table = pair.folder / "pids"
     stubborn = "trap '' TERM; " if (side, host) == ("hub", "sut") else ""
-    script = f"{stubborn}sleep 300 & echo $$ $! > {told}; while :; do wait; done"
+    script = f"{stubborn}sleep 300 & echo $$ $! > {table}; while :; do wait; done"
     command = pair.start(side, "run", host, "--", "sh", "-c", script)
-    pids = [int(word) for word in sees(told).split()]
+    pids = [int(word) for word in sees(table).split()]
     command.kill()
     wait_for(lambda: not any(map(alive, pids)), "the end of the command", 15)
 
@@ -92,7 +92,7 @@ def test_a_client_killed_between_grant_and_confirmation_gives_its_units_back(pai
 # -- agents and hubs --------------------------------------------------------------------------------------------------
 
 
-def test_a_restarted_agent_ends_what_waited_through_it_and_no_other_wait(pair: Site) -> None:
+def test_the_restart_of_an_agent_ends_only_the_waits_of_its_host(pair: Site) -> None:
     mine = pair.start("sut", "barrier", "gate", "3")
     theirs = pair.start("hub", "barrier", "gate", "3")
     pair.await_waiting("barriers", "gate", 2)
@@ -109,7 +109,7 @@ def test_a_restarted_agent_ends_what_waited_through_it_and_no_other_wait(pair: S
     assert len(pair.states()) == 1
 
 
-def test_an_agent_that_restarts_on_a_serial_line_is_known_as_restarted(site: Site, cable: NullModem) -> None:
+def test_the_restart_of_an_agent_on_a_serial_line_is_recognised(site: Site, cable: NullModem) -> None:
     hub = site.hub("--port", cable.a)
     site.agent("--port", cable.b).says("is registered")
     site.await_host()
@@ -123,7 +123,7 @@ def test_an_agent_that_restarts_on_a_serial_line_is_known_as_restarted(site: Sit
     assert site.type("hub", "run", "sut", "--", "true").code == 0
 
 
-def test_a_stopped_agent_is_lost_at_once_and_says_so(pair: Site) -> None:
+def test_a_stopped_agent_is_lost_immediately_with_the_cause_stopped(pair: Site) -> None:
     running = pair.start("hub", "run", "sut", "--", "sleep", "100")
     wait_for(lambda: commands_of(pair.daemons[-1].pid), "the command")
     child = commands_of(pair.daemons[-1].pid)[0]
@@ -138,7 +138,7 @@ def test_a_stopped_agent_is_lost_at_once_and_says_so(pair: Site) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_restarted_hub_ends_every_wait_and_knows_its_hosts_again(pair: Site, number: int) -> None:
+def test_the_restart_of_a_hub_ends_every_wait_and_its_hosts_register_again(pair: Site, number: int) -> None:
     second = pair.agent("--port", hub_of(pair), name="two")
     second.says("is registered")
     commands = [
@@ -165,7 +165,7 @@ def test_a_restarted_hub_ends_every_wait_and_knows_its_hosts_again(pair: Site, n
     assert [command.wait().code for command in both] == [0, 0]
 
 
-def test_an_agent_may_be_there_before_its_hub(site: Site) -> None:
+def test_an_agent_can_start_before_its_hub(site: Site) -> None:
     agent = site.agent("--port", f"unix:{site.folder}/lines")
     agent.says("trying again")
     early = site.start("sut", "sem", "units", "-1", "--timeout", "20")
@@ -176,7 +176,7 @@ def test_an_agent_may_be_there_before_its_hub(site: Site) -> None:
     assert done.code == 0 and "waiting for the hub" in done.err, done
 
 
-def test_a_request_whose_deadline_passes_without_a_hub_times_out_and_was_never_sent(site: Site) -> None:
+def test_a_request_times_out_without_a_hub_and_reports_that_it_was_not_sent(site: Site) -> None:
     site.agent("--port", f"unix:{site.folder}/lines").says("trying again")
     done = site.type("sut", "sem", "units", "-1", "--timeout", "0.3")
     assert done.code == 124 and "was not sent: no answer from the hub" in done.err, done
@@ -187,15 +187,15 @@ def test_a_request_whose_deadline_passes_without_a_hub_times_out_and_was_never_s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_both_stop_cleanly_within_seconds_and_leave_nothing(pair: Site, number: int) -> None:
-    told = pair.folder / "pids"
-    stubborn = f"trap '' TERM; echo $$ >> {told}; while :; do sleep 1; done"
+def test_hub_and_agent_stop_cleanly_within_seconds_and_leave_nothing(pair: Site, number: int) -> None:
+    table = pair.folder / "pids"
+    stubborn = f"trap '' TERM; echo $$ >> {table}; while :; do sleep 1; done"
     commands = [
         pair.start("hub", "run", "sut", "--", "sh", "-c", stubborn),
         pair.start("sut", "run", "hub", "--", "sh", "-c", stubborn),
     ]
-    wait_for(lambda: told.exists() and len(told.read_text().split()) == 2, "both commands")
-    pids = [int(word) for word in told.read_text().split()]
+    wait_for(lambda: table.exists() and len(table.read_text().split()) == 2, "both commands")
+    pids = [int(word) for word in table.read_text().split()]
     hub, agent = pair.daemons
     assert agent.stop(number, 4.5) == 0, agent.log
     assert hub.stop(number, 4.5) == 0, hub.log
@@ -206,7 +206,7 @@ def test_both_stop_cleanly_within_seconds_and_leave_nothing(pair: Site, number: 
         assert "Traceback" not in daemon.log and "Exception" not in daemon.log, daemon.log
 
 
-def test_the_second_agent_of_one_name_is_told_and_ends(pair: Site) -> None:
+def test_the_second_agent_with_one_name_is_refused_and_exits(pair: Site) -> None:
     twin = pair.agent("--port", hub_of(pair), socket="twin", impatient=True)
     line = twin.says("--name")
     assert "the name 'sut' is taken by the agent on unix:" in line, line
@@ -215,8 +215,8 @@ def test_the_second_agent_of_one_name_is_told_and_ends(pair: Site) -> None:
     assert pair.type("hub", "run", "sut", "--", "true").code == 0
 
 
-def test_an_agent_takes_the_place_of_a_dead_twin(pair: Site) -> None:
-    pair.daemons[1].process.send_signal(signal.SIGSTOP)  # no sign of life, and its line still stands
+def test_an_agent_replaces_a_dead_one_with_the_same_name(pair: Site) -> None:
+    pair.daemons[1].process.send_signal(signal.SIGSTOP)  # it gives no sign of life, but its line is still open
     second = pair.agent("--port", hub_of(pair), socket="twin", impatient=True)
     second.says("is registered", 10)
     assert pair.type("hub", "run", "sut", "--", "true").code == 0
@@ -224,7 +224,7 @@ def test_an_agent_takes_the_place_of_a_dead_twin(pair: Site) -> None:
 
 
 @pytest.mark.parametrize("who", [0, 1])
-def test_whoever_is_killed_in_a_storm_of_requests_the_others_go_on(pair: Site, who: int) -> None:
+def test_processes_continue_after_another_is_killed_during_many_requests(pair: Site, who: int) -> None:
     stormers = [pair.start(side, "barrier", f"storm{n}", "2") for n in range(4) for side in ("hub", "sut")]
     pair.daemons[who].kill()
     if who == 0:
@@ -251,7 +251,7 @@ def digest(path: Path) -> str:
 
 
 @pytest.mark.parametrize("where", ["sut", "here"])
-def test_a_cable_pulled_during_a_copy_costs_time_only(site: Site, cable: NullModem, where: str) -> None:
+def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullModem, where: str) -> None:
     join(site, cable)
     source = site.folder / "source"
     source.write_bytes(random.Random(7).randbytes(25_000))
@@ -269,7 +269,7 @@ def test_a_cable_pulled_during_a_copy_costs_time_only(site: Site, cable: NullMod
     assert digest(target) == digest(source)
 
 
-def test_a_cable_pulled_during_output_loses_and_doubles_nothing(site: Site, cable: NullModem) -> None:
+def test_no_output_is_lost_or_repeated_when_the_cable_is_unplugged(site: Site, cable: NullModem) -> None:
     join(site, cable)
     running = site.start("hub", "run", "sut", "--", sys.executable, "-c", COUNTER)
     before = cable.counters()["ba"]["bytes_in"]
@@ -283,7 +283,7 @@ def test_a_cable_pulled_during_output_loses_and_doubles_nothing(site: Site, cabl
     assert done.text.split() == SAID
 
 
-def test_a_cable_pulled_beyond_the_lease_fails_waits_with_the_cause_and_the_host_comes_back(
+def test_waits_fail_with_the_cause_when_the_cable_is_out_for_longer_than_the_lease(
     site: Site, cable: NullModem
 ) -> None:
     join(site, cable, "--lease", "2")
@@ -308,9 +308,7 @@ def test_a_cable_pulled_beyond_the_lease_fails_waits_with_the_cause_and_the_host
     assert site.type("hub", "run", "sut", "--", "true").code == 0
 
 
-def test_a_wait_whose_deadline_passes_while_the_cable_is_out_fails_and_is_withdrawn(
-    site: Site, cable: NullModem
-) -> None:
+def test_a_wait_times_out_while_the_cable_is_out_and_is_withdrawn_later(site: Site, cable: NullModem) -> None:
     join(site, cable)
     waiting = site.start("sut", "sem", "units", "-1", "--timeout", "3")
     site.await_waiting("semaphores", "units", 1)
@@ -329,7 +327,7 @@ def test_a_short_lease_does_not_lose_an_idle_host(pair: Site) -> None:
         hub.says("is lost", 5)
 
 
-def test_a_dropped_tcp_connection_is_taken_up_again_in_the_middle_of_a_command(site: Site) -> None:
+def test_a_session_resumes_after_its_tcp_connection_drops_during_a_command(site: Site) -> None:
     require("socat")
     hub = site.hub("--listen", "tcp://127.0.0.1:0")
     target = hub.says("listening on").rpartition("//")[2]
@@ -359,7 +357,7 @@ def test_a_dropped_tcp_connection_is_taken_up_again_in_the_middle_of_a_command(s
         proxy.kill()
 
 
-def test_a_device_that_goes_away_and_comes_back_is_opened_again(site: Site) -> None:
+def test_a_device_that_is_removed_and_returns_is_opened_again(site: Site) -> None:
     require("socat")
     ends = [f"{site.folder}/end{n}" for n in (0, 1)]
 
@@ -388,12 +386,12 @@ def test_a_device_that_goes_away_and_comes_back_is_opened_again(site: Site) -> N
 
 
 def _line_of(hub: Daemon) -> int:
-    """The process of a hub's exec: line, which its fork server is not; 0 while there is none."""
+    """The process of a hub's exec: line (not its fork server), or 0 if there is none."""
     names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in children_of(hub.pid)}
     return next((pid for pid, name in names.items() if name == "linesync"), 0)
 
 
-def test_a_killed_ssh_is_started_again_and_the_new_agent_found(site: Site) -> None:
+def test_the_command_of_an_exec_line_is_started_again_after_it_was_killed(site: Site) -> None:
     words = [LINESYNC, "agent", "--stdio", "--name", "sut", *site.socket_option("sut")]
     hub = site.hub("--port", "exec:" + shlex.join(words))
     site.await_host()
@@ -409,7 +407,7 @@ def test_a_killed_ssh_is_started_again_and_the_new_agent_found(site: Site) -> No
     wait_for(lambda: not site.socket("sut").exists(), "the end of the agent at the end of its line")
 
 
-def test_a_line_that_fails_again_and_again_does_not_fill_the_log(site: Site) -> None:
+def test_repeated_failures_of_a_line_do_not_fill_the_log(site: Site) -> None:
     hub = site.hub("--port", "exec:false")
     hub.says("status 1")
     with pytest.raises(AssertionError):
@@ -421,12 +419,12 @@ def _slowly() -> str:
 
 
 def wait_until(condition: Callable[[], list[int]]) -> list[int]:
-    """Wait until the condition gives something; that."""
+    """Wait until the condition returns a list that is not empty. Returns the list."""
     found: list[int] = []
 
-    def look() -> bool:
+    def check() -> bool:
         found[:] = condition() or []
         return bool(found)
 
-    wait_for(look, "a connection")
+    wait_for(check, "a connection")
     return found

@@ -1,4 +1,4 @@
-"""A command ends with the agent or the hub that its client speaks through, and with their line, when its lease is over."""
+"""A command ends when the agent or hub of its client ends, or when their line is lost for longer than the lease."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ scenes = Scenes()
 
 
 class _Trio:
-    """A hub and two agents on a socket, whose processes may be ended and started again."""
+    """A hub and two agents on a socket. Tests end and restart their processes."""
 
     def __init__(self, place: Site) -> None:
         self.site = place
@@ -48,13 +48,13 @@ def _all_jobs(place: Site) -> dict[str, Job]:
 
 
 def _end_all(jobs: dict[str, Job], *, without: tuple[str, ...] = (), seconds: float = PATIENCE) -> None:
-    """All of the jobs ends, but on the hosts that have nothing to do with it; and these with their client."""
+    """Wait until all jobs have ended, except on the hosts ``without``, where they end with their client."""
     for job in jobs.values():
         if not set(job.hosts) & set(without) or len(job.hosts) == 1:
             job.await_end(seconds=seconds)
         else:
             job.await_end(*(set(job.hosts) - set(without)), seconds=seconds)
-            assert len(job.left(*without)) == 5, "the other host's part goes on with its client"
+            assert len(job.left(*without)) == 5, "the command on the other host still runs, because its client does"
             job.client.kill()
             job.await_end()
 
@@ -69,7 +69,7 @@ def _agent_ends(how: str) -> None:
         agent.process.send_signal(SIGNALS[how])
         if how == "KILL":
             agent.ended()
-            trio.start["sut"]()  # comes back while the old one's commands are being ended
+            trio.start["sut"]()  # starts while the commands of the old agent are being ended
         _end_all(jobs, without=("two",))
         done = jobs["run"].client.wait()
         assert done.code == 125
@@ -78,7 +78,7 @@ def _agent_ends(how: str) -> None:
         else:
             assert agent.ended() == 0
             known, unknown = "sh was ended" in done.err, f"may still be running on sut (pid {pid})" in done.err
-            assert known != unknown, done  # on a busy machine, its goodbye comes first
+            assert known != unknown, done  # on a busy machine, its goodbye arrives first
             assert not place.socket("sut").exists(), "the socket's file is removed"
             trio.start["sut"]()
         trio.await_all()
@@ -99,7 +99,7 @@ def _hub_ends(how: str) -> None:
             assert not place.socket("hub").exists(), "the socket's file is removed"
         else:
             hub.ended()
-            assert place.socket("hub").exists(), "nobody could remove it: the next hub replaces it"
+            assert place.socket("hub").exists(), "a killed hub cannot remove its socket; the next hub replaces it"
         trio.start["hub"]()
         trio.await_all()
         wait_for(lambda: settled(place) == before, f"what there was before ({how}): {before}")
@@ -138,7 +138,7 @@ def line_is_away_for_less_than_the_lease() -> None:
         with pytest.raises(AssertionError):
             wait_for(lambda: not job.running, "nothing", 2.5)
         cable.plug()
-        assert job.wait(20).text == "done\n", "it went on"
+        assert job.wait(20).text == "done\n", "the command continued"
 
 
 for _how in SIGNALS:
@@ -147,17 +147,17 @@ for _how in SIGNALS:
 
 
 @pytest.mark.parametrize("name", scenes.names)
-def test_nothing_of_any_command_is_left_when_this_ends(name: str) -> None:
+def test_no_process_of_a_command_is_left_after(name: str) -> None:
     scenes.play(name)
 
 
-def test_an_agent_that_starts_ends_what_a_dead_one_left_and_says_so(site: Site) -> None:
+def test_a_new_agent_ends_and_reports_the_commands_of_a_dead_one(site: Site) -> None:
     trio = _Trio(site)
     job = Job(site, "run")
     job.await_tree()
     left = job.left()
     owners = [trio.daemons["sut"].pid, *(below(trio.daemons["sut"].pid) - set(left))]
-    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that none of them sees another one's end
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none of them sees the end of another
         for pid in owners:
             os.kill(pid, number)
     trio.daemons["sut"].ended()

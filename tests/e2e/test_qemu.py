@@ -1,7 +1,7 @@
-"""linesync in its real use: a kernel under QEMU whose console is the agent's only line, printing whenever it likes.
+"""linesync in its main use: a kernel under QEMU whose console is the agent's only line, with kernel messages at any time.
 
-One guest serves all tests, in their order; the last two make it boot again. Its ttyS0 is a 16550 that passes bytes as
-fast as they come, so the pace is that of the two senders, 115200 baud, and that of an emulated processor.
+All tests use one guest, in their order; the last two make it boot again. Its ttyS0 is a 16550 that passes bytes without
+delay, so the speed is that of the two senders, 115200 baud, and of the emulated processor.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tests.real import wait_for
 
 pytestmark = pytest.mark.real
 
-_BOOT = 120.0  # seconds; 12 on an idle machine
-_GAP = 120_000  # microseconds between two kernel messages, and the time it takes to write one
+_BOOT = 120.0  # most seconds for a boot, which takes 12 on an idle machine
+_GAP = 120_000  # microseconds between two kernel messages, in addition to the time for writing one
 _SIZE = 65_536
 
 
@@ -42,7 +42,7 @@ class Rig:
         return self.site.type("hub", *args, stdin=stdin, seconds=seconds)
 
     def inside(self, script: str, seconds: float = 60.0) -> str:
-        """Run a shell script in the guest; its output."""
+        """Run a shell script in the guest. Returns its output."""
         done = self.type("run", NAME, "--", "sh", "-c", script, seconds=seconds)
         assert done.code == 0, (done, self.hub.log)
         return done.text
@@ -53,13 +53,13 @@ class Rig:
         return done.out.decode("utf-8", "replace")
 
     def console_says(self, text: str, seconds: float = _BOOT) -> str:
-        """Wait until the console log holds a text; the whole log."""
+        """Wait until the console log contains a text. Returns the whole log."""
         wait_for(lambda: text.encode() in self.machine.capture.read_bytes(), f"{text!r} on the line", seconds)
         wait_for(lambda: text in self.console(), f"{text!r} in the console log", 10)
         return self.console()
 
     def ups(self) -> int:
-        """How often the host has come."""
+        """How many times the host has come up."""
         return self.hub.log.count(f"host {NAME} is up")
 
     def await_up(self, count: int) -> None:
@@ -78,14 +78,14 @@ def rig() -> Iterator[Rig]:
             yield Rig(site, machine)
 
 
-def test_the_boot_messages_are_in_the_console_log_before_any_host_has_registered(rig: Rig) -> None:
+def test_the_console_log_has_the_boot_messages_before_a_host_has_registered(rig: Rig) -> None:
     text = rig.console_says("Run /init as init process")
     assert rig.site.json("hub", "hosts") == [] or rig.ups(), rig.hub.log
     assert re.search(r"^\[    0\.000000\] Linux version \d", text, re.MULTILINE)
-    assert text.encode() in rig.machine.capture.read_bytes(), "nothing was added, nothing left out"
+    assert text.encode() in rig.machine.capture.read_bytes(), "nothing was added or left out"
 
 
-def test_the_agent_registers_on_the_line_on_which_the_kernel_prints(rig: Rig) -> None:
+def test_the_agent_registers_on_the_line_that_the_kernel_prints_on(rig: Rig) -> None:
     rig.await_up(1)
     (host,) = rig.site.json("hub", "hosts")
     assert (host["name"], host["state"]) == (NAME, "up")
@@ -94,7 +94,7 @@ def test_the_agent_registers_on_the_line_on_which_the_kernel_prints(rig: Rig) ->
     assert " noise " in rig.console()
 
 
-def test_a_barrier_and_a_semaphore_hold_between_host_and_guest(rig: Rig) -> None:
+def test_barriers_and_semaphores_work_between_hub_and_guest(rig: Rig) -> None:
     for side, other in (("hub", "guest"), ("guest", "hub")):
         name = f"{side}-first"
         there = ["run", NAME, "--", "python3", "-m", "linesync", "barrier", name, "2", "--timeout", "60"]
@@ -112,7 +112,7 @@ def test_a_barrier_and_a_semaphore_hold_between_host_and_guest(rig: Rig) -> None
     assert rig.type("sem", "handed", "0").text == "0\n"
 
 
-def test_a_command_in_the_guest_has_its_exit_code_and_its_streams_apart(rig: Rig) -> None:
+def test_a_command_in_the_guest_has_its_exit_code_and_separate_streams(rig: Rig) -> None:
     done = rig.type("run", NAME, "--", "sh", "-c", "echo out of $(uname -s) on $LINESYNC_HOST; echo err >&2; exit 7")
     assert (done.code, done.text, done.err) == (7, f"out of Linux on {NAME}\n", "err\n")
     done = rig.type("run", NAME, "-i", "--", "tr", "a-z", "A-Z", stdin=b"typed here\n" * 300)
@@ -121,7 +121,7 @@ def test_a_command_in_the_guest_has_its_exit_code_and_its_streams_apart(rig: Rig
     assert rig.type("run", NAME, "--", "no-such-program").code == 127
 
 
-def test_a_file_goes_into_the_guest_and_back_while_the_kernel_prints(
+def test_a_file_is_copied_to_the_guest_and_back_while_the_kernel_prints(
     rig: Rig, tmp_path: Path, record_property: pytest.RecordProperty
 ) -> None:
     source, back = tmp_path / "source", tmp_path / "back"
@@ -134,33 +134,33 @@ def test_a_file_goes_into_the_guest_and_back_while_the_kernel_prints(
         took = time.monotonic() - start
         record_property(f"goodput_{name}", round(_SIZE / took))
         print(f"\n{_SIZE} bytes {name}: {took:.1f} s, {_SIZE / took:.0f} bytes/s")
-    assert rig.machine.capture.read_bytes().count(b" noise ") > before + 10, "the kernel printed all the time"
+    assert rig.machine.capture.read_bytes().count(b" noise ") > before + 10, "the kernel printed during the copies"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     assert rig.inside("sha256sum /tmp/copy").split()[0] == digest
     assert hashlib.sha256(back.read_bytes()).hexdigest() == digest
 
 
-def test_every_kernel_message_is_in_the_console_log_whole_once_and_in_order(rig: Rig) -> None:
+def test_the_console_log_has_every_kernel_message_complete_once_and_in_order(rig: Rig) -> None:
     rig.inside("touch /tmp/quiet; while [ ! -e /tmp/noise.count ]; do sleep 0.1; done")
     count = int(rig.inside("cat /tmp/noise.count"))
     assert count > 50
-    # What the guest's kernel holds is what its console was given, but for debug messages (level 7).
+    # The guest's kernel log has the messages that it printed on the console, and also debug messages (level 7).
     said = [
         line.partition(">")[2]
         for line in rig.inside("dmesg -r").splitlines()
         if int(line[1:].partition(">")[0]) & 7 < 7
     ]
-    time.sleep(2.5)  # the longest that a damaged piece is held
+    time.sleep(2.5)  # the longest time for which the hub keeps a damaged piece back
     log = rig.console().replace("\r\n", "\n")
     ours = [line for line in said if " noise " in line]
-    assert len(ours) == count, "the kernel itself has them all"
+    assert len(ours) == count, "the kernel's own log must have all of them"
     wrong = [line for line in said if log.count(line) != said.count(line)]
     report = "\n".join(f"{log.count(line)} times: {line!r}\n{_on_the_line(rig, line)}" for line in wrong[:4])
     assert not wrong, f"{len(wrong)} of {len(said)} messages are not in the console log once:\n{report}"
     places = [log.index(line) for line in ours]
     assert places == sorted(places), "in the order in which they were printed"
-    # Frame characters may be left around a message that was printed into a frame within a frame, or into one that quotes
-    # a frame; a message never costs another one. How many lines that touches is told, and bounded.
+    # Frame characters may remain around a message that was printed into a nested frame, or into a frame that quotes a frame.
+    # No message is ever lost because of another. The number of such lines is printed, and it is limited.
     whole = Counter(log.splitlines())
     touched = [line for line in said if whole[line] != said.count(line)]
     print(f"\n{len(said)} kernel messages, {count} of them ours, {len(touched)} with frame characters beside them")
@@ -168,7 +168,7 @@ def test_every_kernel_message_is_in_the_console_log_whole_once_and_in_order(rig:
 
 
 def _on_the_line(rig: Rig, line: str) -> str:
-    """The bytes around a kernel message as they came down the line, and what the console log has there."""
+    """The bytes around a kernel message on the line, and the same part of the console log."""
     raw = rig.machine.capture.read_bytes()
     stamp = line.partition("]")[0].encode()
     at = raw.find(stamp)
@@ -178,7 +178,7 @@ def _on_the_line(rig: Rig, line: str) -> str:
     return f"  on the line: {raw[max(0, at - 400) : at + 700]!r}\n  in the log: {around!r}"
 
 
-def test_a_reset_in_the_middle_is_reported_as_a_restart_and_the_guest_comes_back(rig: Rig) -> None:
+def test_a_reset_of_the_guest_is_reported_as_a_restart_and_the_guest_registers_again(rig: Rig) -> None:
     waiting = rig.site.start("hub", "run", NAME, "--", "sleep", "600")
     arrived = rig.site.start("hub", "run", NAME, "--", "python3", "-m", "linesync", "barrier", "cut", "2")
     rig.site.await_waiting("barriers", "cut", 1, 60)
@@ -193,10 +193,10 @@ def test_a_reset_in_the_middle_is_reported_as_a_restart_and_the_guest_comes_back
     assert rig.site.waiting("barriers", "cut") == 0
     assert rig.inside("echo again") == "again\n"
     text = rig.console_says("sysrq: Resetting")
-    assert text.count("Linux version") == 2, "the second boot is in the log behind the first"
+    assert text.count("Linux version") == 2, "the second boot follows the first one in the log"
 
 
-def test_a_panic_is_in_the_console_log_and_a_new_hub_finds_the_guest_by_itself(rig: Rig) -> None:
+def test_the_console_log_has_a_panic_and_the_guest_registers_at_a_new_hub(rig: Rig) -> None:
     rig.hub.stop()
     rig.hub = rig.site.hub("--port", rig.port, "--lease", "6")
     rig.await_up(1)

@@ -1,5 +1,5 @@
-"""autotest's two figures, the barrier of a master and its clients and the exchange of their data, on serial lines, with a
-host killed at each step of them."""
+"""The two figures of autotest's documentation on serial lines: the barrier of a master and its clients, and the exchange of
+their data. A host is killed at each step."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ BARRIERS = {
     "waiting": ("c1",),
     "others-arrive": ("c1", "hub"),
 }
-"""Who has arrived at each barrier when c1 dies: in the figure before it arrives, while it waits, while others arrive."""
+"""The members that have arrived at each barrier when c1 dies: before it arrives, while it waits, while others arrive."""
 EXCHANGES = {
     "before": ("hub", "c2"),
     "giving": ("hub", "c1"),
     "given": ("c1",),
     "others-give": ("hub", "c1"),
 }
-"""Who has given to each exchange when c1 dies; it is in the middle of it at "giving"."""
+"""The members that have given to each exchange when c1 dies. In "giving", c1 is still giving its data."""
 
 
 @pytest.fixture(scope="module")
 def trio() -> Iterator[SerialSite]:
-    """MASTER (the hub), CLIENT1 and CLIENT2; nobody here is killed but scripts."""
+    """MASTER (the hub), CLIENT1 and CLIENT2. Tests on this site kill only scripts."""
     with serial_site() as site:
         yield site
 
@@ -50,7 +50,7 @@ def give(site: SerialSite, side: str, name: str, *data: str) -> Command:
 
 
 def ended(command: Command) -> Any:
-    """What a released command printed."""
+    """The output of a command that succeeded."""
     done = command.wait()
     assert (done.code, done.err) == (0, ""), done
     return json.loads(done.out)
@@ -59,19 +59,19 @@ def ended(command: Command) -> Any:
 # -- the figures ------------------------------------------------------------------------------------------------------
 
 
-def test_those_at_a_barrier_are_told_to_wait_until_the_last_and_go_on_together(trio: SerialSite) -> None:
+def test_members_wait_at_a_barrier_for_the_last_one_and_are_released_together(trio: SerialSite) -> None:
     commands: list[Command] = []
     for count, side in enumerate(("c2", "hub", "c1")):
         trio.await_waiting("barriers", "figure", count)
         assert all(command.running for command in commands), f"released with {count} of 3"
         commands.append(arrive(trio, side, "figure"))
-    told = [ended(command) for command in commands]
-    assert [result["position"] for result in told] == [1, 2, 3]
-    assert all(result["parties"] == ["c2", "hub", "c1"] and result["generation"] == 1 for result in told)
+    results = [ended(command) for command in commands]
+    assert [result["position"] for result in results] == [1, 2, 3]
+    assert all(result["parties"] == ["c2", "hub", "c1"] and result["generation"] == 1 for result in results)
     assert trio.row("barriers", "figure") is None
 
 
-def test_everybody_gets_what_everybody_gave(trio: SerialSite) -> None:
+def test_all_members_get_the_data_of_all(trio: SerialSite) -> None:
     commands: list[Command] = []
     for count, side in enumerate(("c1", "c2", "hub")):
         trio.until(lambda count=count: given(trio, "figure") == count, f"{count} who gave")  # type: ignore[misc]
@@ -92,14 +92,16 @@ def given(site: SerialSite, name: str) -> int:
 
 @pytest.mark.parametrize("side", ["hub", "c1"])
 @pytest.mark.parametrize("step", ["before", "waiting", "others-arrive"])
-def test_a_killed_script_is_withdrawn_and_its_next_life_takes_its_place(trio: SerialSite, side: str, step: str) -> None:
+def test_the_arrival_of_a_killed_script_is_withdrawn_and_a_new_script_replaces_it(
+    trio: SerialSite, side: str, step: str
+) -> None:
     name = f"script-{side}-{step}"
     others = [each for each in ALL if each != side]
     first = others[: step == "others-arrive"]
     waiting = [arrive(trio, each, name) for each in first]
     trio.await_waiting("barriers", name, len(first))
     victim = arrive(trio, side, name)
-    if step != "before":  # then it is killed at some point of its start
+    if step != "before":  # in step "before", it is killed at some point of its start
         trio.await_waiting("barriers", name, len(first) + 1)
     victim.kill()
     trio.await_waiting("barriers", name, len(first))
@@ -126,7 +128,7 @@ def test_a_second_live_script_of_one_member_is_refused(trio: SerialSite) -> None
     first.kill()
 
 
-def test_a_script_that_cannot_be_told_of_the_release_holds_nobody_up(trio: SerialSite) -> None:
+def test_a_stopped_script_does_not_delay_the_release_of_the_others(trio: SerialSite) -> None:
     stopped = arrive(trio, "c1", "stopped")
     trio.await_waiting("barriers", "stopped", 1)
     stopped.process.send_signal(signal.SIGSTOP)
@@ -136,7 +138,7 @@ def test_a_script_that_cannot_be_told_of_the_release_holds_nobody_up(trio: Seria
     assert ended(stopped)["position"] == 1
 
 
-def test_a_script_killed_before_it_gave_fails_the_exchange_and_one_killed_after_it_hurts_nobody(
+def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
     trio: SerialSite,
 ) -> None:
     large = trio.folder / "large"
@@ -159,16 +161,16 @@ def test_a_script_killed_before_it_gave_fails_the_exchange_and_one_killed_after_
 
 
 class Death:
-    """All steps of both figures at once, and the death of c1 in the middle of them.
+    """All steps of both figures at the same time, and the death of c1 during them.
 
-    :ivar ends: (figure, name) and side to how its command ended; c1's are those of its life before.
-    :ivar again: how all went on at the same names once c1 lived again.
+    :ivar ends: the result of each command, by (figure, name) and side. Those of c1 are of the time before its death.
+    :ivar again: the results at the same names after c1 came back.
     """
 
     def __init__(self, site: SerialSite, how: str) -> None:
         self.ends: dict[tuple[str, str], dict[str, Done]] = {}
         self.again: dict[tuple[str, str], dict[str, Done]] = {}
-        for side in ("hub", "c2"):  # somebody who may act: the figures together are circles else
+        for side in ("hub", "c2"):  # scripts that may act, because the figures together would be a deadlock
             site.start(side, "event", "wait", "never")
         site.await_waiting("events", "never", 2)
         waiting = self._begin(site)
@@ -213,15 +215,15 @@ class Death:
 
 
 def check(death: Death) -> None:
-    """What becomes of the figures."""
+    """Check the results of all commands."""
     for step in BARRIERS:
         ends = death.ends["barrier", step]
         for side in ("hub", "c2"):
             done = ends[side]
             assert done.code == 4 and done.out == b"", (step, side, done)
-            told = json.loads(done.err)
-            assert told["error"] == "lost" and list(told["lost"]) == ["c1"], (step, side, told)
-            assert "line lost: nothing heard on" in told["lost"]["c1"], (step, side, told)
+            error = json.loads(done.err)
+            assert error["error"] == "lost" and list(error["lost"]) == ["c1"], (step, side, error)
+            assert "line lost: nothing heard on" in error["lost"]["c1"], (step, side, error)
         assert "c1" not in ends or ends["c1"].code in (4, 125), (step, ends["c1"])
     for step in EXCHANGES:
         for side in ("hub", "c2"):
@@ -229,7 +231,7 @@ def check(death: Death) -> None:
             if step in ("before", "giving"):
                 assert done.code == 4 and done.out == b"", (step, side, done)
                 assert "c1 is lost before its data was in (line lost: nothing heard on" in done.err, (step, side, done)
-            else:  # it had given, and hurts nobody
+            else:  # c1 had given its data, so its death does not matter
                 assert done.code == 0, (step, side, done)
                 assert json.loads(done.out) == {each: f"data of {each}" for each in ALL}, (step, side)
     for figure, again in death.again.items():
@@ -237,26 +239,26 @@ def check(death: Death) -> None:
 
 
 @scene
-def an_agent_killed_at_any_step_fails_barriers_and_exchanges_that_need_it_for_everybody() -> None:
+def an_agent_killed_at_any_step_fails_the_barriers_and_exchanges_that_need_it() -> None:
     with serial_site("--lease", "3") as site:
         check(Death(site, "agent"))
 
 
 @scene
-def a_cable_pulled_at_any_step_fails_barriers_and_exchanges_that_need_it_for_everybody() -> None:
+def a_cable_unplugged_at_any_step_fails_the_barriers_and_exchanges_that_need_it() -> None:
     with serial_site("--lease", "3") as site:
         check(Death(site, "cable"))
 
 
-# -- the completing moment --------------------------------------------------------------------------------------------
+# -- the last arrival -------------------------------------------------------------------------------------------------
 
 
 def complete(site: SerialSite, silence: Callable[[], None]) -> list[Command]:
-    """All three arrive, c1 first and then silent for more than three seconds: it is asked whether it lives."""
+    """All three arrive. c1 arrives first and is then silent for more than three seconds, so it is asked if it is alive."""
     commands = [arrive(site, "c1", "ping"), arrive(site, "hub", "ping")]
     site.await_waiting("barriers", "ping", 2)
     silence()
-    site.until(lambda: heard(site, "c1") > 3.0, "three seconds without a word")
+    site.until(lambda: heard(site, "c1") > 3.0, "three seconds of silence")
     commands.append(arrive(site, "c2", "ping"))
     site.await_waiting("barriers", "ping", 3)
     row = site.row("barriers", "ping")
@@ -270,7 +272,7 @@ def heard(site: SerialSite, host: str) -> float:
 
 
 @scene
-def nobody_is_released_before_a_silent_host_has_answered_and_all_are_when_it_does() -> None:
+def the_release_waits_for_the_answer_of_a_silent_host() -> None:
     with serial_site() as site:
         commands = complete(site, site.cables["c1"].pull)
         site.cables["c1"].plug()
@@ -278,7 +280,7 @@ def nobody_is_released_before_a_silent_host_has_answered_and_all_are_when_it_doe
 
 
 @scene
-def a_host_that_dies_at_the_completing_moment_fails_the_barrier_for_everybody() -> None:
+def a_host_that_dies_at_the_last_arrival_fails_the_barrier_for_all() -> None:
     with serial_site("--lease", "10") as site:
         agent = site.agents["c1"]
         own, *others = complete(site, lambda: agent.process.send_signal(signal.SIGSTOP))
@@ -297,8 +299,8 @@ def test_that(name: str) -> None:
     scene.play(name)
 
 
-def test_a_script_that_died_in_silence_is_not_released_without_its_next_life(trio: SerialSite) -> None:
-    """It is killed while its agent stands still: the agent tells of it when it goes on."""
+def test_a_script_that_died_while_its_agent_was_stopped_must_arrive_again(trio: SerialSite) -> None:
+    """The script is killed while its agent is stopped. The agent reports it when it continues."""
     agent = trio.agents["c1"]
     victim = arrive(trio, "c1", "silent")
     trio.await_waiting("barriers", "silent", 1)

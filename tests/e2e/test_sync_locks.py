@@ -1,4 +1,4 @@
-"""Locks by commands on serial lines: for a command, for a host, over deaths and restarts; and deadlocks through them."""
+"""Locks with commands on serial lines: for a command, for a host, through deaths and restarts; and deadlocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.kit import LINESYNC, Command, Done, Scenes, SerialSite, alive, sees, serial_site
 from tests.real import wait_for
 
-DEADLOCK = 2.0  # seconds that a circle stands before it is told; then its hosts are asked, on their lines
+DEADLOCK = 2.0  # seconds that a cycle exists before the hub asks its hosts about it and reports it
 
 
 scene = Scenes()
@@ -33,7 +33,7 @@ def locked(site: SerialSite, side: str, name: str, script: str, *options: str) -
 
 
 def inner(site: SerialSite, side: str, *words: str) -> str:
-    """A linesync command for a script."""
+    """A linesync command line for a script."""
     return shlex.join([LINESYNC, "--hub", f"unix:{site.socket(side)}", *words])
 
 
@@ -49,7 +49,7 @@ def owner(site: SerialSite, name: str) -> str | None:
 # -- for a command ----------------------------------------------------------------------------------------------------
 
 
-def test_the_command_sees_a_token_that_grows_with_each_holder_on_any_host(duo: SerialSite) -> None:
+def test_the_token_of_the_command_grows_with_each_holder_on_any_host(duo: SerialSite) -> None:
     tokens = []
     for side in ("c1", "c2", "hub", "c1"):
         done = locked(duo, side, "tokens", "echo $LINESYNC_FENCING_TOKEN").wait()
@@ -68,8 +68,8 @@ def test_the_next_holder_waits_for_the_end_of_the_command(duo: SerialSite) -> No
     poll = duo.type("hub", "lock", "next", "--timeout", "0", "--", "true")
     assert poll.code == 124 and "c1 has it (token" in poll.err and "waiting: c2" in poll.err, poll
     late = duo.type("hub", "lock", "next", "--timeout", "0.2", "--json", "--", "true")
-    told = json.loads(late.err)
-    assert late.code == 124 and (told["owner"], told["queue"]) == ("c1", ["c2"]), late
+    error = json.loads(late.err)
+    assert late.code == 124 and (error["owner"], error["queue"]) == ("c1", ["c2"]), late
     assert second.running
     go.touch()
     assert int(first.wait().text) < int(second.wait().text)
@@ -85,30 +85,36 @@ def test_the_next_holder_waits_for_the_end_of_the_command(duo: SerialSite) -> No
         (("sh", "-c", "exit 126"), 126),
     ],
 )
-def test_the_commands_own_end_passes_through(duo: SerialSite, command: tuple[str, ...], code: int) -> None:
+def test_the_exit_code_of_the_command_is_passed_on(duo: SerialSite, command: tuple[str, ...], code: int) -> None:
     done = duo.type("c1", "lock", "codes", "--", *command)
     assert done.code == code, done
     assert len(done.err.splitlines()) == (code in (126, 127) and command[0].startswith("/")), done
     assert duo.row("locks", "codes") is None
 
 
-def test_input_and_output_are_the_commands(duo: SerialSite) -> None:
+def test_the_command_has_our_stdin_and_stdout(duo: SerialSite) -> None:
     done = duo.type("c1", "lock", "pipe", "--", "tr", "a-z", "A-Z", stdin=b"typed\n")
     assert (done.code, done.out) == (0, b"TYPED\n")
 
 
-def test_ctrl_c_ends_a_waiting_lock_with_130_and_a_running_command_decides_itself(duo: SerialSite) -> None:
-    told = duo.folder / "running"
+def test_ctrl_c_ends_a_waiting_lock_but_a_running_command_decides_itself(duo: SerialSite) -> None:
+    written = duo.folder / "running"
     holder = duo.start(
-        "c1", "lock", "keys", "--", "sh", "-c", f"trap 'exit 130' INT; echo $$ > {told}; while :; do sleep 0.02; done"
+        "c1",
+        "lock",
+        "keys",
+        "--",
+        "sh",
+        "-c",
+        f"trap 'exit 130' INT; echo $$ > {written}; while :; do sleep 0.02; done",
     )
-    pid = int(sees(told))
+    pid = int(sees(written))
     waiting = locked(duo, "c2", "keys", "echo never")
     duo.await_waiting("locks", "keys", 1)
     waiting.process.send_signal(signal.SIGINT)
     done = waiting.wait()
     assert (done.code, done.out, done.err) == (130, b"", "")
-    for process in (holder.process.pid, pid):  # as a terminal does
+    for process in (holder.process.pid, pid):  # like a terminal
         os.kill(process, signal.SIGINT)
     done = holder.wait()
     assert (done.code, done.err) == (130, "")
@@ -118,7 +124,7 @@ def test_ctrl_c_ends_a_waiting_lock_with_130_and_a_running_command_decides_itsel
 # -- for a host -------------------------------------------------------------------------------------------------------
 
 
-def test_a_host_keeps_a_lock_over_the_end_of_the_script_that_took_it(duo: SerialSite) -> None:
+def test_a_host_keeps_a_lock_after_the_script_that_took_it_has_ended(duo: SerialSite) -> None:
     taken = duo.type("c1", "lock", "kept")
     token = int(taken.text)
     waiting = duo.start("c2", "lock", "kept", "--json")
@@ -129,22 +135,22 @@ def test_a_host_keeps_a_lock_over_the_end_of_the_script_that_took_it(duo: Serial
         assert refused.code == 7 and f"c1 has it (token {token})" in refused.err, refused
     assert waiting.running
     assert duo.type("c1", "lock", "kept", "--release", str(token)).code == 0
-    told = json.loads(waiting.wait().out)
-    assert told == {"name": "kept", "token": told["token"]} and told["token"] > token
+    granted = json.loads(waiting.wait().out)
+    assert granted == {"name": "kept", "token": granted["token"]} and granted["token"] > token
     late = duo.type("c1", "lock", "kept", "--release", str(token))
     assert late.code == 7 and "c2 has it" in late.err, late
-    assert duo.type("c2", "lock", "kept", "--release", str(told["token"])).code == 0
-    gone = duo.type("c2", "lock", "kept", "--release", str(told["token"]))
+    assert duo.type("c2", "lock", "kept", "--release", str(granted["token"])).code == 0
+    gone = duo.type("c2", "lock", "kept", "--release", str(granted["token"]))
     assert gone.code == 7 and "it has no owner" in gone.err, gone
 
 
 @scene
-def a_host_that_dies_frees_what_it_and_its_scripts_had_at_the_end_of_its_lease() -> None:
+def the_locks_of_a_dead_host_and_its_scripts_are_released_at_the_end_of_its_lease() -> None:
     with serial_site("--lease", "3") as duo:
-        told = duo.folder / "pid"
+        written = duo.folder / "pid"
         assert duo.type("c1", "lock", "dead-kept").code == 0
-        holder = locked(duo, "c1", "dead-held", f"echo $$ > {told}; while :; do sleep 0.02; done")
-        pid = int(sees(told))
+        holder = locked(duo, "c1", "dead-held", f"echo $$ > {written}; while :; do sleep 0.02; done")
+        pid = int(sees(written))
         waiting = [locked(duo, side, f"dead-{what}", "true") for side, what in (("c2", "kept"), ("hub", "held"))]
         for what in ("kept", "held"):
             duo.await_waiting("locks", f"dead-{what}", 1)
@@ -158,33 +164,33 @@ def a_host_that_dies_frees_what_it_and_its_scripts_had_at_the_end_of_its_lease()
 
 
 @scene
-def a_restarted_hub_ends_the_command_of_a_holder_and_its_tokens_go_on_growing() -> None:
+def a_restarted_hub_ends_the_command_of_a_holder_and_its_tokens_continue_to_grow() -> None:
     with serial_site("--lease", "3", hosts=("c1",)) as site:
         holders, pids, tokens = [], [], [int(site.type("c1", "lock", "kept").text)]
         for side in ("hub", "c1"):
-            told = site.folder / f"told-{side}"
-            script = f"echo $$ $LINESYNC_FENCING_TOKEN > {told}; while :; do sleep 0.02; done"
+            written = site.folder / f"written-{side}"
+            script = f"echo $$ $LINESYNC_FENCING_TOKEN > {written}; while :; do sleep 0.02; done"
             holders.append(locked(site, side, f"of-{side}", script))
-            pid, token = sees(told).split()
+            pid, token = sees(written).split()
             pids.append(int(pid))
             tokens.append(int(token))
         site.daemons[0].kill()
         site.start_hub("--lease", "3")
         for holder in holders:
             done = holder.wait()
-            assert done.code == 125 and "what was held is lost" in done.err, done
+            assert done.code == 125 and "the hold was lost" in done.err, done
         assert not any(map(alive, pids))
         site.await_host("c1")
         assert site.json("hub", "status")["locks"] == []
         assert int(site.type("c1", "lock", "kept").text) > max(tokens)
 
 
-def test_all_that_a_command_has_started_ends_with_it_when_the_lock_is_lost(duo: SerialSite) -> None:
-    told = duo.folder / "family"
-    orphan = f'sh -c "sleep 300 & echo \\$! > {told}.orphan"'
-    script = f"{orphan}; sleep 300 & echo $! $$ > {told}; wait"
+def test_a_command_and_its_processes_are_ended_when_the_lock_is_lost(duo: SerialSite) -> None:
+    written = duo.folder / "family"
+    orphan = f'sh -c "sleep 300 & echo \\$! > {written}.orphan"'
+    script = f"{orphan}; sleep 300 & echo $! $$ > {written}; wait"
     holder = locked(duo, "c1", "family", script)
-    pids = [int(word) for word in (sees(told) + Path(f"{told}.orphan").read_text()).split()]
+    pids = [int(word) for word in (sees(written) + Path(f"{written}.orphan").read_text()).split()]
     assert len(pids) == 3 and all(map(alive, pids)), pids
     assert duo.type("hub", "reset", "family").code == 0
     done = holder.wait()
@@ -196,15 +202,15 @@ def test_all_that_a_command_has_started_ends_with_it_when_the_lock_is_lost(duo: 
 
 
 def ends(commands: list[Command], since: float) -> list[Done]:
-    """How they ended, in a deadlock's time."""
+    """The results of commands in a deadlock."""
     found = [command.wait(15) for command in commands]
     lasted = time.monotonic() - since
-    assert lasted >= DEADLOCK - 0.5, "a circle is given two seconds"
+    assert lasted >= DEADLOCK - 0.5, "a cycle must exist for two seconds"
     return found
 
 
 @scene
-def two_hosts_that_lock_crosswise_are_told_the_circle() -> None:
+def two_hosts_that_wait_for_each_others_locks_get_an_error_with_the_cycle() -> None:
     with serial_site() as duo:
         go = duo.folder / "cross-go"
         commands = []
@@ -223,7 +229,7 @@ def two_hosts_that_lock_crosswise_are_told_the_circle() -> None:
 
 
 @scene
-def a_lock_and_a_barrier_of_members_are_told_as_one_circle() -> None:
+def a_cycle_through_a_lock_and_a_barrier_is_reported() -> None:
     with serial_site() as duo:
         begin = time.monotonic()
         commands = []
@@ -243,8 +249,8 @@ def a_lock_and_a_barrier_of_members_are_told_as_one_circle() -> None:
 
 
 @scene
-def no_alarm_while_another_script_of_a_host_may_still_act() -> None:
-    """Two hosts keep a lock each and want the other's; a third script may give one back, and does."""
+def there_is_no_deadlock_while_another_script_of_a_host_may_still_act() -> None:
+    """Two hosts keep a lock each and wait for the other's. Another script can release one of the locks, and does."""
     with serial_site() as duo:
         tokens = {name: duo.type(side, "lock", name).text.strip() for side, name in (("c1", "K1"), ("c2", "K2"))}
         friend = duo.start("c1", "event", "wait", "never")
@@ -262,7 +268,7 @@ def no_alarm_while_another_script_of_a_host_may_still_act() -> None:
 
 
 @scene
-def the_alarm_comes_when_the_last_who_could_act_is_gone() -> None:
+def a_deadlock_is_reported_when_the_last_script_that_could_act_has_ended() -> None:
     with serial_site() as duo:
         for side, name in (("c1", "G1"), ("c2", "G2")):
             assert duo.type(side, "lock", name).code == 0

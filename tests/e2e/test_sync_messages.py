@@ -1,4 +1,4 @@
-"""Events and messages by commands on serial lines: who waits for whom, roles and groups as published, deadlines."""
+"""Events and messages with commands on serial lines: waits, published roles and groups, deadlines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.kit import Done, SerialSite, serial_site
 
 @pytest.fixture(scope="module")
 def trio() -> Iterator[SerialSite]:
-    """Two hosts of a group of three, of which the third one comes later, and a host of none."""
+    """Two hosts of a group of two, and a host without a group."""
     published = {
         "c1": ("--publish", "group=g", "--publish", "role=server", "--publish", "group_size=2"),
         "c2": ("--publish", "group=g", "--publish", "role=client"),
@@ -25,7 +25,7 @@ def trio() -> Iterator[SerialSite]:
 # -- events -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_event_wakes_all_who_wait_and_stays_set_until_it_is_cleared(trio: SerialSite) -> None:
+def test_an_event_ends_all_waits_and_stays_set_until_it_is_cleared(trio: SerialSite) -> None:
     waiting = [trio.start(side, "event", "wait", "up") for side in ("c1", "c2", "hub")]
     trio.await_waiting("events", "up", 3)
     done = trio.type("c2", "event", "set", "up")
@@ -39,7 +39,7 @@ def test_an_event_wakes_all_who_wait_and_stays_set_until_it_is_cleared(trio: Ser
     assert poll.code == 124 and "missing: up" in poll.err, poll
 
 
-def test_all_of_some_events_or_any_of_them(trio: SerialSite) -> None:
+def test_a_wait_is_for_all_events_or_for_any_of_them(trio: SerialSite) -> None:
     both = trio.start("c1", "event", "wait", "left", "right")
     either = trio.start("c2", "event", "wait", "--any", "left", "right")
     trio.await_waiting("events", "left", 2)
@@ -47,15 +47,15 @@ def test_all_of_some_events_or_any_of_them(trio: SerialSite) -> None:
     assert either.wait().text == "right\n"
     assert both.running
     late = trio.type("c3", "event", "wait", "left", "right", "--timeout", "0.2", "--json")
-    told = json.loads(late.err)
-    assert late.code == 124 and (told["set"], told["missing"]) == (["right"], ["left"]), late
+    error = json.loads(late.err)
+    assert late.code == 124 and (error["set"], error["missing"]) == (["right"], ["left"]), late
     assert trio.type("c3", "event", "set", "left").code == 0
     assert both.wait().code == 0
     found = trio.type("c1", "event", "wait", "--any", "none", "left", "right", "--json")
     assert json.loads(found.out) == {"set": ["left", "right"]}
 
 
-def test_several_events_change_at_one_moment(trio: SerialSite) -> None:
+def test_several_events_change_together(trio: SerialSite) -> None:
     assert trio.type("c1", "event", "set", "one", "two").code == 0
     rows = {row["name"]: row["set"] for row in trio.json("hub", "status")["events"]}
     assert rows["one"] and rows["two"]
@@ -67,7 +67,7 @@ def test_several_events_change_at_one_moment(trio: SerialSite) -> None:
 # -- messages ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_is_there_for_those_who_waited_and_for_those_who_come_later(trio: SerialSite) -> None:
+def test_waiting_and_later_receivers_get_a_message(trio: SerialSite) -> None:
     waiting = trio.start("c2", "wait", "ready")
     trio.await_waiting("topics", "ready", 1)
     done = trio.type("c1", "send", "ready", "ip=10.0.0.2", "--json", "port=5001")
@@ -78,7 +78,7 @@ def test_a_message_is_there_for_those_who_waited_and_for_those_who_come_later(tr
     assert late == [{"number": 1, "sender": "c1", "items": ["ip=10.0.0.2", "port=5001"]}]
 
 
-def test_nobody_waits_for_what_it_sent_itself(trio: SerialSite) -> None:
+def test_a_sender_does_not_receive_its_own_messages(trio: SerialSite) -> None:
     assert trio.type("c1", "send", "own", "mine").code == 0
     poll = trio.type("c1", "wait", "own", "--timeout", "0")
     assert poll.code == 124 and "from a sender other than c1 is not there yet" in poll.err, poll
@@ -90,7 +90,7 @@ def test_nobody_waits_for_what_it_sent_itself(trio: SerialSite) -> None:
     assert waiting.wait().text == "c1#b:of another script\n"
 
 
-def test_the_next_message_is_waited_for_by_its_number(trio: SerialSite) -> None:
+def test_a_wait_after_a_number_gets_the_next_message(trio: SerialSite) -> None:
     assert trio.type("c1", "send", "rounds").code == 0
     assert trio.type("c2", "wait", "rounds").text == "c1\n", "an empty message is its sender"
     waiting = trio.start("c2", "wait", "rounds", "--after", "1")
@@ -104,12 +104,12 @@ def test_the_next_message_is_waited_for_by_its_number(trio: SerialSite) -> None:
     ), late
 
 
-def test_all_others_of_the_group_are_waited_for_and_no_other_host(trio: SerialSite) -> None:
+def test_wait_all_waits_only_for_the_other_hosts_of_the_group(trio: SerialSite) -> None:
     waiting = trio.start("c1", "wait-all", "booted")
     trio.await_waiting("topics", "booted", 1)
     for side in ("c3", "hub", "c1"):
         assert trio.type(side, "send", "booted", f"from={side}").code == 0
-    assert waiting.running, "the other of its group is c2"
+    assert waiting.running, "the other host of its group is c2"
     assert trio.type("c2", "send", "booted", "try=1").code == 0
     assert waiting.wait().text == "c2:try=1\n"
     assert trio.type("c2", "send", "booted", "try=2").code == 0
@@ -117,7 +117,7 @@ def test_all_others_of_the_group_are_waited_for_and_no_other_host(trio: SerialSi
     assert [(one["sender"], one["items"]) for one in again] == [("c2", ["try=2"])], "the last of each"
 
 
-def test_a_role_is_waited_for_as_its_agents_publish_it(trio: SerialSite) -> None:
+def test_wait_all_waits_for_the_hosts_that_publish_a_role(trio: SerialSite) -> None:
     waiting = trio.start("c2", "wait-all", "listening", "--timeout", "60", "server")
     trio.await_waiting("topics", "listening", 1)
     assert trio.type("c1", "send", "listening", "port=1").code == 0
@@ -128,7 +128,7 @@ def test_a_role_is_waited_for_as_its_agents_publish_it(trio: SerialSite) -> None
     assert late.code == 124 and "missing: c2 (has not sent)" in late.err, late
 
 
-def test_a_group_of_a_known_size_is_waited_for_before_all_of_it_were_seen() -> None:
+def test_wait_all_waits_for_hosts_that_were_never_seen_if_the_size_is_known() -> None:
     published = {"c1": ("--publish", "group=g", "--publish", "group_size=2"), "c2": ("--publish", "group=g")}
     with serial_site(agents=published, hosts=("c1",)) as site:
         poll = site.type("c1", "wait-all", "up", "--timeout", "0")
@@ -148,7 +148,7 @@ def test_a_group_of_a_known_size_is_waited_for_before_all_of_it_were_seen() -> N
         assert waiting.wait().text == "c2\n"
 
 
-def test_a_host_that_is_lost_before_it_sent_fails_who_waits_for_it_and_no_other(trio: SerialSite) -> None:
+def test_a_host_that_is_lost_before_it_sends_fails_only_the_waits_for_it(trio: SerialSite) -> None:
     assert trio.type("c2", "send", "sent", "before=1").code == 0
     waiting = trio.start("c1", "wait-all", "unsent")
     anyone = trio.start("c1", "wait", "unsent")
@@ -184,7 +184,7 @@ LATE = [
 
 @pytest.fixture(scope="module")
 def late(trio: SerialSite) -> dict[str, list[Done]]:
-    """How all of them end on c1, by their timeout; the lock that they want is the hub's."""
+    """The results of all these commands on c1, by timeout. The hub owns the lock."""
     assert trio.type("hub", "lock", "late").code == 0
     held = trio.json("hub", "status")["held"]["waits"]
     ends = {}
@@ -200,7 +200,7 @@ def late(trio: SerialSite) -> dict[str, list[Done]]:
 
 @pytest.mark.parametrize("seconds", ["0", "0.3"])
 @pytest.mark.parametrize("number", range(len(LATE)), ids=[" ".join(words[:2]) for words, _ in LATE])
-def test_who_waits_in_vain_is_told_who_is_missing(late: dict[str, list[Done]], number: int, seconds: str) -> None:
+def test_the_error_of_a_timeout_names_what_is_missing(late: dict[str, list[Done]], number: int, seconds: str) -> None:
     done = late[seconds][number]
     error = json.loads(done.err)
     assert done.code == error["exit_code"] == 124 and done.out == b"" and error["error"] == "timeout", done

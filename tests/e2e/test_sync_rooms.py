@@ -1,4 +1,4 @@
-"""Namespaces, reset and status, by commands on serial lines, over all services."""
+"""Namespaces, reset and status of all synchronising operations, with commands on serial lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def duo() -> Iterator[SerialSite]:
 
 
 def wait_in(site: SerialSite, side: str, namespace: str) -> dict[str, Command]:
-    """Everything that one can wait for, under one name, in one namespace; by the kind of its row in status."""
+    """Start one wait of each kind, for one name in one namespace. The keys are those of status."""
     waits = {
         "barriers": ("barrier", "x", "2"),
         "semaphores": ("sem", "x", "-1"),
@@ -34,7 +34,7 @@ def wait_in(site: SerialSite, side: str, namespace: str) -> dict[str, Command]:
 
 
 def waiting(site: SerialSite, namespace: str) -> dict[str, int]:
-    """How many wait for each kind of thing in a namespace."""
+    """The number of waits in a namespace, by kind."""
     keys = {"barriers": "arrived", "exchanges": "arrived", "semaphores": "queue", "locks": "queue"}
     found = {}
     for kind, rows in site.json("hub", "status").items():
@@ -50,12 +50,12 @@ def waiting(site: SerialSite, namespace: str) -> dict[str, int]:
 
 
 def take_locks(site: SerialSite, *namespaces: str) -> dict[str, str]:
-    """The hub has lock x there, so that others wait for it."""
+    """Take lock x on the hub in these namespaces, so that others wait for it. Returns the tokens."""
     return {each: site.type("hub", "lock", "x", "--namespace", each).text.strip() for each in namespaces}
 
 
 def serve(site: SerialSite, namespace: str, token: str) -> None:
-    """Let everything go on that waits in a namespace."""
+    """End all waits in a namespace successfully."""
     words = (
         ("barrier", "x", "2"),
         ("sem", "x", "+1"),
@@ -73,7 +73,7 @@ def serve(site: SerialSite, namespace: str, token: str) -> None:
 # -- namespaces -------------------------------------------------------------------------------------------------------
 
 
-def test_two_runs_that_use_the_same_names_do_not_meet(duo: SerialSite) -> None:
+def test_two_namespaces_with_the_same_names_are_separate(duo: SerialSite) -> None:
     tokens = take_locks(duo, "run1", "run2")
     runs = {namespace: wait_in(duo, "c1", namespace) for namespace in tokens}
     before = waiting(duo, "run1")
@@ -89,7 +89,7 @@ def test_two_runs_that_use_the_same_names_do_not_meet(duo: SerialSite) -> None:
     assert ends["topics"].text == "hub:n=1\n"
 
 
-def test_the_namespace_of_the_environment_is_every_commands(duo: SerialSite) -> None:
+def test_the_namespace_of_the_environment_applies_to_every_command(duo: SerialSite) -> None:
     def typed(namespace: str, *words: str) -> Done:
         env: Mapping[str, str] = duo.env | {"LINESYNC_NAMESPACE": namespace}
         return Command([LINESYNC, "--hub", f"unix:{duo.socket('c1')}", *words], env, duo.folder).wait()
@@ -98,7 +98,7 @@ def test_the_namespace_of_the_environment_is_every_commands(duo: SerialSite) -> 
     assert [typed(room, "sem", "mine", "0").text for room in ("env", "other")] == ["3\n", "0\n"]
     assert duo.type("c2", "sem", "mine", "0").text == "0\n"
     assert duo.type("c2", "sem", "mine", "0", "--namespace", "env").text == "3\n"
-    assert typed("other", "sem", "mine", "0", "--namespace", "env").text == "3\n", "the option goes first"
+    assert typed("other", "sem", "mine", "0", "--namespace", "env").text == "3\n", "the option overrides the variable"
     for words in (("event", "set", "mine"), ("send", "mine", "a=b"), ("lock", "mine")):
         assert typed("env", *words).code == 0
     status = duo.json("hub", "status")
@@ -112,7 +112,7 @@ def test_the_namespace_of_the_environment_is_every_commands(duo: SerialSite) -> 
 # -- reset ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_reset_fails_who_waits_and_forgets_what_was_left_and_nothing_elsewhere(duo: SerialSite) -> None:
+def test_a_reset_ends_waits_and_removes_names_in_its_namespace_only(duo: SerialSite) -> None:
     take_locks(duo, "crashed", "alive")
     crashed, alive = wait_in(duo, "c1", "crashed"), wait_in(duo, "c1", "alive")
     for words in (("sem", "left", "+5"), ("event", "set", "left"), ("send", "left", "n=1")):
@@ -132,7 +132,7 @@ def test_a_reset_fails_who_waits_and_forgets_what_was_left_and_nothing_elsewhere
     assert {command.wait().code for command in alive.values()} == {3}
 
 
-def test_a_reset_of_names_leaves_the_others(duo: SerialSite) -> None:
+def test_a_reset_of_names_does_not_touch_other_names(duo: SerialSite) -> None:
     for name in ("keep", "drop"):
         assert duo.type("c1", "sem", name, "+2").code == 0
         assert duo.type("c1", "event", "set", name).code == 0
@@ -147,7 +147,7 @@ def test_a_reset_of_names_leaves_the_others(duo: SerialSite) -> None:
     assert duo.type("hub", "reset", "drop").text == "forgot 0, failed 0 waits\n"
 
 
-def test_a_reset_ends_the_command_that_runs_under_what_it_takes_away(duo: SerialSite) -> None:
+def test_a_reset_of_a_hold_ends_the_command_of_the_hold(duo: SerialSite) -> None:
     assert duo.type("hub", "sem", "units", "+1", "--namespace", "held").code == 0
     commands = [
         duo.start("c1", "sem", "units", "-1", "--hold", "--namespace", "held", "--", "sleep", "100"),
@@ -170,7 +170,7 @@ def test_a_reset_ends_the_command_that_runs_under_what_it_takes_away(duo: Serial
 # -- status -----------------------------------------------------------------------------------------------------------
 
 
-def test_status_shows_each_thing_on_every_side_to_people_and_to_programs(duo: SerialSite) -> None:
+def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialSite) -> None:
     tokens = take_locks(duo, "seen")
     assert duo.type("hub", "sem", "held", "+3", "--namespace", "seen").code == 0
     holder = duo.start("c2", "sem", "held", "-2", "--hold", "--namespace", "seen", "--", "sleep", "100")
@@ -178,10 +178,10 @@ def test_status_shows_each_thing_on_every_side_to_people_and_to_programs(duo: Se
     commands["members"] = duo.start("c1", "barrier", "m", "--members", "c1,c2,c9", "--namespace", "seen")
 
     def rows(side: str) -> dict[str, dict[str, Any]]:
-        told = json.loads(duo.type(side, "--json", "status").out)
+        status = json.loads(duo.type(side, "--json", "status").out)
         return {
             f"{kind}/{row['name']}": row
-            for kind, found in told.items()
+            for kind, found in status.items()
             if kind not in ("hosts", "held")
             for row in found
             if row["namespace"] == "seen"
@@ -224,7 +224,7 @@ def section(text: str, head: str) -> list[str]:
     return [re.sub(r"\(\d+s\)", "(Ts)", re.sub(r" {2,}", "  ", row)) for row in rows[1:]]
 
 
-def test_a_status_of_nothing_is_short(duo: SerialSite) -> None:
+def test_status_without_names_prints_only_the_hosts(duo: SerialSite) -> None:
     for namespace in {
         row["namespace"] for rows in duo.json("hub", "status").values() for row in rows if "namespace" in row
     }:
@@ -248,10 +248,10 @@ SAYS: dict[tuple[str, ...], dict[str, Any]] = {
 }
 
 
-def test_json_of_each_command_parses_and_says_what_happened(duo: SerialSite) -> None:
+def test_the_json_of_each_command_has_its_result(duo: SerialSite) -> None:
     assert duo.type("hub", "event", "set", "j").code == 0
     for words, expected in SAYS.items():
         done = duo.type("c1", *words, "--json")
         assert (done.code, done.err) == (0, ""), done
-        told = json.loads(done.out)
-        assert {key: told[key] for key in expected} == expected, (words, told)
+        result = json.loads(done.out)
+        assert {key: result[key] for key in expected} == expected, (words, result)

@@ -1,4 +1,4 @@
-"""Many rounds of one barrier on lines that lose and damage bytes: nobody is ever more than a round ahead."""
+"""Many rounds of one barrier on lines that lose and damage bytes: no member is ever more than one round ahead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def counts():
 spread = set()
 with connect_blocking(hub) as client:
     for round in range(1, int(rounds) + 1):
-        os.pwrite(table, b"%8d" % round, 8 * number)  # before we arrive: the others may see it early, never late
+        os.pwrite(table, b"%8d" % round, 8 * number)  # before we arrive, so that the others never see it late
         result = client.barrier("rounds", members=members, member=mine, timeout=60)
         seen = counts()
         assert all(round <= count <= round + 1 for count in seen), (round, seen)
@@ -36,7 +36,7 @@ print(json.dumps({"rounds": round, "spread": sorted(spread)}))
 """
 
 
-def test_two_hundred_rounds_of_four_members_on_two_lossy_lines_stay_in_step() -> None:
+def test_four_members_on_two_lossy_lines_stay_synchronised_for_two_hundred_rounds() -> None:
     with serial_site(faults=LOSSY) as site:
         table = site.folder / "table"
         table.write_bytes(b"%8d" % 0 * len(MEMBERS))
@@ -61,8 +61,8 @@ def test_two_hundred_rounds_of_four_members_on_two_lossy_lines_stay_in_step() ->
             for command in members:
                 done = command.wait(120)
                 assert (done.code, done.err) == (0, ""), done
-                told = json.loads(done.out)
-                assert told["rounds"] == ROUNDS and told["spread"] in ([0], [0, 1], [1]), told
+                report = json.loads(done.out)
+                assert report["rounds"] == ROUNDS and report["spread"] in ([0], [0, 1], [1]), report
         finally:
             for command in members:
                 command.close()

@@ -1,4 +1,4 @@
-"""dissem's rules, by commands on serial lines; units that are held while a command runs."""
+"""Semaphores with commands on serial lines: dissem's rules, and units that are held while a command runs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def hold(site: SerialSite, side: str, name: str, script: str, *options: str) -> 
 
 
 def telling(place: Path, then: str = "") -> str:
-    """A shell's script that tells its process id, and goes on until it is ended."""
+    """A shell script that writes its process id to a file and runs until it is ended."""
     return f"echo $$ > {shlex.quote(str(place))}; {then} while :; do sleep 0.05; done"
 
 
 # -- dissem's five rules ----------------------------------------------------------------------------------------------
 
 
-def test_a_taker_waits_until_somebody_gives(duo: SerialSite) -> None:
+def test_a_taker_waits_until_a_unit_is_given(duo: SerialSite) -> None:
     taker = duo.start("c1", "sem", "one", "-1")
     duo.await_waiting("semaphores", "one", 1)
     assert taker.running and value(duo, "one", "c2") == 0
@@ -66,7 +66,7 @@ def test_zero_prints_the_value_and_changes_nothing(duo: SerialSite) -> None:
     assert json.loads(duo.type("c1", "sem", "zero", "-2", "--json").out) == {"name": "zero", "value": 5}
 
 
-def test_takers_are_served_in_the_order_of_their_coming(duo: SerialSite) -> None:
+def test_takers_are_served_in_the_order_of_arrival(duo: SerialSite) -> None:
     takers = []
     for count, (side, units) in enumerate((("c1", 3), ("hub", 1), ("c2", 1)), start=1):
         takers.append(duo.start(side, "sem", "queue", f"-{units}"))
@@ -85,7 +85,7 @@ def test_takers_are_served_in_the_order_of_their_coming(duo: SerialSite) -> None
 # -- held units -------------------------------------------------------------------------------------------------------
 
 
-def test_held_units_come_back_when_the_command_ends_and_its_code_passes_through(duo: SerialSite) -> None:
+def test_held_units_are_returned_when_the_command_ends_and_its_code_is_passed_on(duo: SerialSite) -> None:
     assert duo.type("hub", "sem", "held", "+1").code == 0
     for side, script, code in (("c1", "exit 0", 0), ("c2", "exit 3", 3), ("hub", "kill -TERM $$", 143)):
         assert hold(duo, side, "held", script).wait().code == code
@@ -95,7 +95,7 @@ def test_held_units_come_back_when_the_command_ends_and_its_code_passes_through(
     assert value(duo, "held") == 1
 
 
-def test_held_units_are_nobody_elses_while_the_command_runs(duo: SerialSite) -> None:
+def test_nobody_can_take_held_units_while_the_command_runs(duo: SerialSite) -> None:
     assert duo.type("hub", "sem", "busy", "+1").code == 0
     go = duo.folder / "busy-go"
     first = hold(duo, "c1", "busy", f"while [ ! -e {go} ]; do sleep 0.02; done; echo first")
@@ -116,24 +116,24 @@ def holders(site: SerialSite, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("side", ["hub", "c1"])
-def test_a_killed_holder_gives_back_and_its_command_is_ended(duo: SerialSite, side: str) -> None:
-    name, told = f"killed-{side}", duo.folder / f"killed-{side}"
+def test_the_units_of_a_killed_holder_are_returned_and_its_command_is_ended(duo: SerialSite, side: str) -> None:
+    name, written = f"killed-{side}", duo.folder / f"killed-{side}"
     assert duo.type("hub", "sem", name, "+1").code == 0
-    holder = hold(duo, side, name, telling(told))
-    pid = int(sees(told))
+    holder = hold(duo, side, name, telling(written))
+    pid = int(sees(written))
     assert holders(duo, name) == [side] and value(duo, name) == 0
     holder.kill()
     wait_for(lambda: not alive(pid), "the end of the command")
     duo.until(lambda: value(duo, name) == 1, "the unit back")
 
 
-def test_a_holder_that_is_told_to_stop_stops_its_command_and_gives_back(duo: SerialSite) -> None:
-    told = duo.folder / "stopped"
+def test_a_holder_that_gets_sigterm_ends_its_command_and_returns_the_units(duo: SerialSite) -> None:
+    written = duo.folder / "stopped"
     assert duo.type("hub", "sem", "stopped", "+1").code == 0
-    holder = hold(duo, "c1", "stopped", telling(told, "trap 'exit 9' TERM;"))
-    sees(told)
+    holder = hold(duo, "c1", "stopped", telling(written, "trap 'exit 9' TERM;"))
+    sees(written)
     holder.process.send_signal(signal.SIGTERM)
-    assert holder.wait().code == 9, "the command decides how it ends"
+    assert holder.wait().code == 9, "the command chooses its exit code"
     assert value(duo, "stopped") == 1
 
 
@@ -146,21 +146,21 @@ def test_ctrl_c_while_waiting_for_units_leaves_nothing(duo: SerialSite) -> None:
     duo.await_waiting("semaphores", "interrupted", 0)
 
 
-def test_the_units_of_a_host_that_dies_or_is_cut_off_come_back_at_its_lease_and_its_command_is_ended(
+def test_the_units_of_a_lost_host_are_returned_and_its_command_is_ended(
     duo: SerialSite,
 ) -> None:
     pids, holders, takers = {}, {}, {}
     for side in ("c1", "c2"):
-        name, told = f"dying-{side}", duo.folder / f"dying-{side}"
+        name, written = f"dying-{side}", duo.folder / f"dying-{side}"
         assert duo.type("hub", "sem", name, "+1").code == 0
-        holders[side] = hold(duo, side, name, telling(told))
-        pids[side] = int(sees(told))
+        holders[side] = hold(duo, side, name, telling(written))
+        pids[side] = int(sees(written))
         takers[side] = duo.start("hub", "sem", name, "-1")
         duo.await_waiting("semaphores", name, 1)
     duo.agents["c2"].kill()
     duo.cables["c1"].pull()
     done = holders["c2"].wait()
-    assert done.code == 125 and "what was held is lost" in done.err and not alive(pids["c2"]), done
+    assert done.code == 125 and "the hold was lost" in done.err and not alive(pids["c2"]), done
     assert [taker.wait().code for taker in takers.values()] == [0, 0], "served at the end of the lease"
     assert set(duo.states().values()) == {"lost"}
     done = holders["c1"].wait()

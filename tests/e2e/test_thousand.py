@@ -14,6 +14,6 @@ def test_a_thousand_members_over_eight_lines_are_all_released() -> None:
     members(report, count=1000, lines=8, rounds=1)
     rows = report.tables["members"].rows
     assert {label: row["released"] for label, row in rows.items()} == {"by members": 1000, "by count": 1000}
-    for label, row in rows.items():  # no list of names crosses the line for each of them
+    for label, row in rows.items():  # the list of names is not sent once for each member
         assert isinstance(row["bytes_up_a_member"], float) and row["bytes_up_a_member"] < 200, label
         assert isinstance(row["bytes_down_a_member"], float) and row["bytes_down_a_member"] < 100, label

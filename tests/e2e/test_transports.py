@@ -1,4 +1,4 @@
-"""One script, typed on both sides, over every transport: what it prints is the same."""
+"""One script with commands on both sides prints the same over every transport."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real
 _SIZE = 6_789
 
 
-# -- the ways to join a hub and an agent ------------------------------------------------------------------------------
+# -- the ways to connect a hub and an agent ---------------------------------------------------------------------------
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def over_unix(site: Site) -> Iterator[None]:
 def over_ssh(site: Site) -> Iterator[None]:
     with sshd() as server:
         remote = [LINESYNC, "agent", "--stdio", "--name", "sut", *site.socket_option("sut")]
-        # The remote shell splits it once more.
+        # The remote shell splits the command line again.
         site.hub("--port", "exec:" + shlex.join([*server.ssh, "cd", str(site.folder), "&&", shlex.join(remote)]))
         yield
 
@@ -81,7 +81,7 @@ WAYS: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], tuple[str,
 
 
 class Script:
-    """Types commands and writes down what they did."""
+    """Runs commands, and writes a transcript of their results."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -94,7 +94,7 @@ class Script:
         self._write(side, args, self.site.type(side, *args, stdin=stdin))
 
     def together(self, *steps: tuple[str, ...]) -> None:
-        """Commands that need each other, in an order that the script decides."""
+        """Run commands that wait for each other. The transcript has them in this order."""
         commands = [(side, args, self.site.start(side, *args)) for side, *args in steps]
         for side, args, command in commands:
             self._write(side, tuple(args), command.wait())
@@ -106,7 +106,7 @@ class Script:
         self.note(f"=> {done.code}")
 
     def _normal(self, line: str) -> str:
-        """What differs from line to line, and says nothing: places, times, boot ids."""
+        """Replace the parts that may differ between transports: paths, endpoints, times."""
         line = line.replace(str(self.site.folder), "<dir>")
         line = re.sub(
             r"(/tmp/linesync-pty-\w+/(left|right)|/dev/pts/\d+)(,\d+)?|exec:ssh .*?linesync agent\S*", "<line>", line
@@ -116,7 +116,7 @@ class Script:
 
 
 def play(script: Script) -> list[str]:
-    """What a person does in the first half hour, on both sides."""
+    """The commands of a new user, on both sides."""
     site = script.site
     site.await_host()
     hosts = [{key: row[key] for key in ("name", "state", "capabilities")} for row in site.json("sut", "hosts")]
@@ -191,7 +191,7 @@ def _same(one: Path, other: Path) -> tuple[bool, str]:
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, tuple[list[str], str] | BaseException]:
-    """For each way the transcript and the logs, or what went wrong; all ways at once, for they mostly wait."""
+    """The transcript and the logs of each way, or its error. All ways run at the same time, because they mostly wait."""
 
     def one(way: str) -> tuple[list[str], str] | BaseException:
         over, programs = WAYS[way]
@@ -200,22 +200,22 @@ def played() -> dict[str, tuple[list[str], str] | BaseException]:
             with kit.site() as site, over(site):
                 transcript = play(Script(site))
                 return transcript, "\n".join(daemon.log for daemon in site.daemons)
-        except BaseException as error:  # a skip is one, too
+        except BaseException as error:  # this includes a skip
             return error
 
     with ThreadPoolExecutor(len(WAYS)) as pool:
         return dict(zip(WAYS, pool.map(one, WAYS), strict=True))
 
 
-def told(played: dict[str, tuple[list[str], str] | BaseException], way: str) -> tuple[list[str], str]:
+def result_of(played: dict[str, tuple[list[str], str] | BaseException], way: str) -> tuple[list[str], str]:
     result = played[way]
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def test_the_script_does_what_it_should(played: dict[str, tuple[list[str], str] | BaseException]) -> None:
-    reference, _ = told(played, "tcp")
+def test_the_script_gives_the_expected_results(played: dict[str, tuple[list[str], str] | BaseException]) -> None:
+    reference, _ = result_of(played, "tcp")
     text = "\n".join(reference)
     codes = [line for line in reference if line.startswith("=> ")]
     assert codes.count("=> 7") == 4 and codes.count("=> 137") == 2 and codes.count("=> 127") == 2, text
@@ -232,7 +232,7 @@ def test_the_script_does_what_it_should(played: dict[str, tuple[list[str], str] 
 
 @pytest.mark.parametrize("way", [name for name in WAYS if name != "tcp"])
 def test_the_script_prints_the_same_over(way: str, played: dict[str, tuple[list[str], str] | BaseException]) -> None:
-    reference, _ = told(played, "tcp")
-    transcript, logs = told(played, way)
+    reference, _ = result_of(played, "tcp")
+    transcript, logs = result_of(played, way)
     difference = list(difflib.unified_diff(reference, transcript, "tcp", way, lineterm=""))
     assert not difference, "\n".join([*difference, logs])

@@ -1,4 +1,4 @@
-"""A peer on an asyncio loop: what a line that carries no session costs."""
+"""A peer on an asyncio loop: a line without a session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linesync.runtime.peer import Peer
 from linesync.transports import listen
 
 
-def test_a_caller_that_never_speaks_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_of_a_caller_that_sends_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_GREETING", 0.2)
 
     async def main() -> bytes:

@@ -1,4 +1,4 @@
-"""Nothing of a world outlives its test."""
+"""Worlds that are closed at the end of their test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .world import World
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., World]]:
-    """Make worlds, which are closed in the end."""
+    """A function that makes worlds. They are closed at the end of the test."""
     worlds: list[World] = []
 
     def make(*arguments: Any, **options: Any) -> World:

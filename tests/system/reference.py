@@ -1,7 +1,7 @@
-"""What the hub may know, by a reference: the state that a search compares the hub with.
+"""The possible states of the hub, computed with a reference. A search compares the hub with them.
 
-A reference is a few lines, for it knows neither lines nor deadlines. It is told of what comes to the hub, one thing after
-the other, and says to each arrival what becomes of it.
+A reference is short, because it knows neither lines nor deadlines. It processes what arrives at the hub, one entry after the
+other, and decides the answer to each arrival.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ class Try:
         self.script = script
         self.task = task
         self.since = since
-        self.told = False
-        """Its end was seen in an earlier batch."""
+        self.seen = False
+        """It had ended in an earlier batch."""
         self.local = False
-        """Not the hub ended it: it was given up or killed, or its agent had no line."""
+        """The hub did not end it: it was cancelled or killed, or its agent had no line."""
         self.heard: Outcome | None = None
+        """The answer, or None while there is none."""
         self.by_agent = False
-        """Its agent answered, which had no line to the hub."""
+        """The agent answered, because it had no line to the hub."""
         self.unsure = False
-        """It was told that what was granted may have been taken."""
+        """The error said that the grant may have been taken."""
         self.held: Held | None = None
-        """What it was told that it holds."""
+        """The hold in the answer."""
 
     def listen(self) -> None:
-        """Look whether it has ended."""
+        """Read the answer if the request has ended."""
         if self.heard is None and self.task.done() and not self.task.cancelled():
             error = self.task.exception()
             if error is not None and not isinstance(error, LinesyncError):
@@ -65,7 +66,7 @@ class Try:
 
 
 class Ask:
-    """One arrival: what is asked, and by whom."""
+    """One arrival: a request, its host, and its timeout in seconds."""
 
     def __init__(self, name: str, host: str, what: Any, timeout: float | None) -> None:
         self.name = name
@@ -76,17 +77,17 @@ class Ask:
 
     @property
     def held(self) -> Held | None:
-        """What a script was told that it holds."""
+        """The hold that a script got."""
         return next((one.held for one in self.tries if one.held is not None), None)
 
     @property
     def ok(self) -> bool:
-        """A script was told that it is granted: the hub had made that final before."""
+        """Whether a script knows that the arrival was granted. Then the hub has received the commit."""
         return any(one.heard is not None and one.heard[0] == "ok" for one in self.tries)
 
 
 class GiveBack:
-    """What is asked by a script that gives back what it holds."""
+    """The request of a script that gives back a hold."""
 
     def __init__(self, of: Ask) -> None:
         self.of = of
@@ -96,7 +97,7 @@ class GiveBack:
 
 
 class Reference:
-    """What a service should do."""
+    """The specified behaviour of an operation."""
 
     def __init__(self) -> None:
         self.said: dict[str, Outcome] = {}
@@ -107,76 +108,80 @@ class Reference:
     def no(self, arrival: str, why: str) -> None:
         self.said[arrival] = (why,)
 
-    # -- what comes to the hub ----------------------------------------------------------------------------------------
+    # -- what arrives at the hub --------------------------------------------------------------------------------------
 
     def ask(self, arrival: str, host: str, what: Any) -> None:
-        """Somebody arrives."""
+        """A new arrival."""
         raise NotImplementedError
 
     def leave(self, arrival: str) -> None:
-        """An arrival ends that waits, or that has what goes back. All that end together leave before :meth:`settle`."""
+        """An arrival ends that waits or has a grant that is returned. Arrivals that end together all leave before
+        :meth:`settle`."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Serve who can be served."""
+        """Grant all arrivals that can be granted now."""
 
     def confirm(self, arrival: str) -> None:
-        """The hub has made final what was granted."""
+        """The hub has received the commit of a grant."""
 
     def give_again(self, arrival: str) -> None:
-        """What was granted and has left the service comes back: its call was cancelled while it was made final. Nothing to
-        do where what is granted does not leave the service."""
+        """A call was cancelled during its commit, so its committed grant is given back.
+
+        Operations whose grants stay with the hub do nothing here.
+        """
 
     def lost(self, host: str, cause: str) -> None:
-        """A host is lost; its own arrivals leave after this."""
+        """A host is lost. Its own arrivals leave after this call."""
 
     def up(self, host: str) -> None:
-        """A host is there, or is back."""
+        """A host is up, for the first time or again."""
 
-    # -- what it is asked ---------------------------------------------------------------------------------------------
+    # -- questions to the reference -----------------------------------------------------------------------------------
 
     def forget(self, arrival: str) -> None:
         """An arrival is unknown again: who asks under its id arrives anew."""
 
     def returns(self, arrival: str) -> bool:
-        """Whether what was granted goes back when the client ends now."""
+        """Whether the grant is returned if the client ends now."""
         return False
 
     def outlives(self, arrival: str) -> bool:
-        """Whether what was granted outlives its client, and ends with its host."""
+        """Whether the grant outlives its client and ends with its host."""
         return False
 
     def patience(self, arrival: str) -> float:
-        """Seconds that a poll may wait after all."""
+        """The seconds that a request with timeout 0 may wait nevertheless."""
         return 0.0
 
     def moves(self) -> list[tuple[Any, list[str]]]:
-        """What may happen by itself as soon as all of some hosts are heard from."""
+        """The steps that the hub takes by itself: (step, the hosts that it must have heard from)."""
         return []
 
     def move(self, what: Any) -> None:
-        """It happens."""
+        """The hub takes such a step."""
 
     def view(self) -> Any:
-        """What ``status`` should show."""
+        """The state that ``status`` must show."""
         raise NotImplementedError
 
 
 class State:
-    """What the hub may know, and what is on its way to it."""
+    """A possible state of the hub, and what is on its way to the hub."""
 
     def __init__(self, reference: Reference, hosts: tuple[str, ...]) -> None:
         self.reference = reference
         self.owner: dict[str, Script] = {}
-        """Who asked for each arrival that the hub has heard of, last."""
+        """The script of the latest request for each arrival that the hub knows."""
         self.deadline: dict[str, tuple[float, float]] = {}
-        """When each times out, at the earliest and at the latest."""
+        """The earliest and the latest time at which each arrival times out."""
         self.confirmed: set[str] = set()
         self.returned: set[str] = set()
-        """A script was told of a grant that has gone back since."""
+        """Arrivals that a script knows to be granted, and whose grant was returned after that."""
         self.queue: dict[str, list[tuple[str, Any, Any]]] = {host: [] for host in hosts}
-        """What each host has said that has not come to the hub: ("ask", Ask, Script), ("end", Ask, Script) for what is
-        given up or given back, ("gone", Script, None), ("return", Ask, Script) for what a cancelled call had taken."""
+        """What each host has sent and the hub has not received: ("ask", Ask, Script) for a request, ("end", Ask, Script)
+        for one that is cancelled or given back, ("gone", Script, None) for the end of a script, and
+        ("return", Ask, Script) for a committed grant of a cancelled call."""
 
     def copy(self) -> State:
         other = State.__new__(type(self))
@@ -189,36 +194,36 @@ class State:
         return other
 
     def key(self) -> str:
-        """The same for equal states."""
+        """A text that is the same for equal states."""
         reference = sorted(vars(self.reference).items())
         queue = [(host, [(kind, id(who), id(by)) for kind, who, by in said]) for host, said in self.queue.items()]
         owner = sorted((name, id(script)) for name, script in self.owner.items())
         return repr((reference, queue, owner, sorted(self.confirmed), sorted(self.returned)))
 
     def next(self, host: str) -> list[int]:
-        """Which of what a host has said may come to the hub next, as positions in its queue."""
+        """The positions in a host's queue of the entries that may arrive at the hub next."""
         return [0]
 
     def said(self, ask: Ask) -> Outcome | None:
         return self.reference.said.get(ask.name)
 
     def may_commit(self, ask: Ask) -> bool:
-        """A grant was said that goes back, and the commit of it may come to the hub or not; the script knows nothing yet."""
+        """Whether the commit of a grant may have reached the hub or not, while the script has no answer yet."""
         said = self.said(ask)
         granted = ask.name in self.owner and said is not None and said[0] == "ok"
         return granted and ask.name not in self.confirmed and not ask.ok and self.reference.returns(ask.name)
 
     def over(self, ask: Ask) -> bool:
-        """Nothing can change what becomes of it."""
+        """Whether the answer to the arrival is final."""
         said = self.said(ask)
         return ask.name not in self.owner or (
             said is not None and not (said[0] == "ok" and self.reference.returns(ask.name))
         )
 
-    # -- what comes to the hub ----------------------------------------------------------------------------------------
+    # -- what arrives at the hub --------------------------------------------------------------------------------------
 
     def join(self, ask: Ask, script: Script, window: tuple[float, float]) -> None:
-        """Somebody arrives, or asks again."""
+        """A request arrives, for the first time or again."""
         known = ask.name in self.owner
         self.owner[ask.name] = script
         if known:
@@ -236,8 +241,8 @@ class State:
                 self.end([ask], "TimedOut")
 
     def give_back(self, ask: Ask, held: Ask) -> None:
-        """Somebody gives back what he holds, or believes to hold."""
-        self.confirm(held)  # the script was told after that
+        """A script gives back a hold, which may be lost already."""
+        self.confirm(held)  # the script got its answer after that
         if self.over(held):
             self.reference.no(ask.name, "LinesyncFailed")
         else:
@@ -245,7 +250,7 @@ class State:
             self.reference.yes(ask.name, None)
 
     def end(self, asks: list[Ask], why: str) -> None:
-        """All these end at once."""
+        """Several arrivals end together."""
         asks = [ask for ask in asks if not self.over(ask)]
         for ask in asks:
             self.reference.leave(ask.name)
@@ -259,10 +264,10 @@ class State:
             self.reference.settle()
 
     def withdraw(self, asks: list[Ask]) -> None:
-        """The client ends these, or ends."""
+        """The client ends some arrivals, or it ends itself."""
         for ask in asks:
             if ask.ok:
-                self.confirm(ask)  # the script was told after that
+                self.confirm(ask)  # the script got its answer after that
                 if not self.over(ask):
                     self.returned.add(ask.name)
         self.end(asks, "LinesyncFailed")
@@ -280,14 +285,14 @@ class State:
         self.reference.lost(host, cause)
         for ask in asks:
             if ask.host == host and ask.ok:
-                self.confirm(ask)  # the script was told after that
+                self.confirm(ask)  # the script got its answer after that
         mine = [ask for ask in asks if ask.host == host and not self.over(ask)]
         self.returned |= {ask.name for ask in mine if ask.ok}
         self.end(mine, "LinesyncFailed")
         self.reference.settle()
 
     def confirm(self, ask: Ask) -> None:
-        """The client's commit or confirmation has come."""
+        """The client's commit or confirmation arrives."""
         said = self.said(ask)
         if ask.name not in self.confirmed and said is not None and said[0] == "ok":
             self.confirmed.add(ask.name)

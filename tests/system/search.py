@@ -1,10 +1,10 @@
-"""Searching a world for a difference from a reference.
+"""Search a world for a difference from a reference.
 
-A life is a row of *batches*: a few things are done at once (scripts ask, give up, are killed; an agent is killed, a line
-is cut), then everything that was said is delivered. What the scripts were told must be what the reference says for *some*
-order of what reached the hub: the order in which one host's words come is known, that of different hosts is not, and what
-was on its way when a line was cut has come up to some point or not at all. Each order that explains what was seen is kept
-as a possible state of the hub, and the hub's own status must be that of one of them.
+A life is a series of *batches*. In a batch, a few things happen at the same time: scripts send requests, cancel them or are
+killed, an agent is killed, a line is cut. Then everything that was sent is delivered. The answers to the scripts must be
+those of the reference for *some* order in which requests reached the hub. The order of one host's requests is known, but not
+the order between hosts. If a line was cut, only a first part of what was on its way has arrived, or nothing. Each order that
+explains the answers gives a possible state of the hub, and the hub's own status must match one of these states.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ HOSTS = ("a", "b")
 EVERYWHERE = ("hub", *HOSTS)
 PLACES = st.sampled_from(("hub", "a", "b", "a", "b"))
 TIMEOUTS = st.sampled_from([None, None, None, 0, 5.0, 30.0])
-GRACE = 16.0  # seconds in which a request must have ended beyond its timeout, twice: for a line that was away, and the hub's
-FRESH = 3.5  # seconds after which a silent host cannot count as heard from
-STATES = 200  # possible states kept; a life with more is given up
-ORDERS = 3000  # states looked at to explain one batch; a life with more is given up
+GRACE = 16.0  # seconds after twice its timeout (once without a line, once at the hub) when a request must have ended
+FRESH = 3.5  # seconds of silence after which a host cannot count as alive without a new sign of life
+STATES = 200  # most possible states; a life with more is given up
+ORDERS = 3000  # most states that are tried to explain one batch; a life that needs more is given up
 
 
 def profile(steps: int = 7) -> settings:
-    """How long a search runs: as many lives as the model's have, the same ones each time in CI."""
+    """The settings of a search: as many lives as in the tests of the model, and in CI always the same lives."""
     soak = bool(int(os.environ.get("LINESYNC_SOAK") or 0))
     return settings(settings.get_profile("model"), stateful_step_count=steps, derandomize=not soak)
 
@@ -55,7 +55,7 @@ def profile(steps: int = 7) -> settings:
 def asking(
     what: st.SearchStrategy[Any], timeouts: st.SearchStrategy[float | None] = TIMEOUTS
 ) -> st.SearchStrategy[Any]:
-    """A script asks for something."""
+    """A step in which a script sends a request."""
     return st.tuples(st.just("ask"), PLACES, st.integers(0, 1), what, timeouts)
 
 
@@ -70,27 +70,27 @@ _DEEDS = st.one_of(
 )
 _PAUSES = st.sampled_from([0.0, 0.0, 0.01, 0.03])
 MOMENTS = st.sampled_from([0.005 * step for step in range(1, 16)])
-"""Seconds after which a grant, its commit or the acknowledgement of that is on its way down or up a line."""
+"""Delays in seconds. After some of them, a grant, its commit or the acknowledgement of the commit is on the line."""
 KILLS = st.sampled_from(
     [("kill_agent", "a"), ("kill_agent", "a"), ("cut_line", "a", False), ("kill_hub",), ("kill_script", 0)]
 )
-"""What may die meanwhile, where the taker is on host a."""
+"""Failures during a grant to a taker on host a."""
 
 
 class Search(RuleBasedStateMachine):
-    """A life. A service's search gives ``REFERENCE``, ``ASKS``, :meth:`request` and :meth:`view`."""
+    """A life. The search of an operation defines ``REFERENCE``, ``ASKS``, :meth:`request` and :meth:`view`."""
 
     REFERENCE: type[Reference]
     STATE: type[State] = State
     ASKS: st.SearchStrategy[Any]
-    """Batches of what scripts ask, and what else they do there, as tuples of a method's name and its arguments."""
+    """The steps of the operation: tuples of a method's name and its arguments."""
 
     def request(self, client: Client, ask: Ask) -> Coroutine[Any, Any, Any]:
-        """Ask; what it returns must be what the reference says."""
+        """Send a request. Its result must be that of the reference."""
         raise NotImplementedError
 
     def view(self, status: dict[str, Any]) -> Any:
-        """The hub's status in the reference's words."""
+        """The hub's status, in the form of the reference's view."""
         raise NotImplementedError
 
     # -- the world ----------------------------------------------------------------------------------------------------
@@ -101,9 +101,9 @@ class Search(RuleBasedStateMachine):
     def begin(self, seed: int, harm: Faults | None) -> None:
         self.world = World(seed, faults=harm)
         self.since: dict[str, float] = {}
-        """Hosts that nothing can come from, and since when."""
+        """The hosts that the hub cannot hear, and the time when that began."""
         self.silent: set[str] = set()
-        """Those of them that nothing could come from in the whole batch."""
+        """The hosts that the hub could not hear during the whole batch."""
         self.asks: dict[str, Ask] = {}
         self.scripts: dict[tuple[str, int], Script] = {}
         self.states = [self.STATE(self.REFERENCE(), EVERYWHERE)]
@@ -117,7 +117,7 @@ class Search(RuleBasedStateMachine):
         return host == "hub" or (self.world.hosts[host].wire.plugged and self.world.hosts[host].agent is not None)
 
     def script(self, host: str, number: int) -> Script | None:
-        """The script of that number on a host, started where there is none; None without an agent."""
+        """The script with this number on a host. It is started if necessary. None if the host has no agent."""
         if host != "hub" and self.world.hosts[host].agent is None:
             return None
         script = self.scripts.get((host, number))
@@ -126,11 +126,11 @@ class Search(RuleBasedStateMachine):
         return script
 
     def say(self, host: str, kind: str, who: Any, by: Any = None) -> None:
-        """Something is on its way to the hub."""
+        """Something has been sent to the hub."""
         for state in self.states:
             state.queue[host].append((kind, who, by))
 
-    # -- what scripts and hosts do ------------------------------------------------------------------------------------
+    # -- steps of scripts and hosts -----------------------------------------------------------------------------------
 
     def ask(self, host: str, number: int, what: Any, timeout: float | None) -> None:
         script = self.script(host, number)
@@ -147,14 +147,16 @@ class Search(RuleBasedStateMachine):
         self.say(ask.host, "ask", ask, script)
 
     def retry(self, choice: int, number: int) -> None:
-        """A script asks again for an arrival of which nobody was told that it is granted, in place of one that is dead, or
-        hangs and then dies."""
+        """A script repeats an arrival that no script knows to be granted.
+
+        It replaces a script that is dead, or one that still waits and is killed now.
+        """
         self.listen()
         asks = [ask for ask in self.asks.values() if not ask.ok and self.can_retry(ask)]
         if asks:
             ask = asks[choice % len(asks)]
             script = self.script(ask.host, number)
-            self.listen()  # a new script took a moment to connect
+            self.listen()  # time passed while a new script connected
             if script is not None and script not in [one.script for one in ask.tries] and not ask.ok:
                 hanging = [one.script for one in ask.tries if one.script.alive and not one.task.done()]
                 self.try_(ask, script)
@@ -163,7 +165,7 @@ class Search(RuleBasedStateMachine):
                     self.kill(one)
 
     def can_retry(self, ask: Ask) -> bool:
-        """Whether what is asked names its arrival."""
+        """Whether the request names its arrival."""
         return not isinstance(ask.what, GiveBack)
 
     def listen(self) -> None:
@@ -178,24 +180,24 @@ class Search(RuleBasedStateMachine):
         pending = self.pending()
         if pending:
             ask, one = pending[choice % len(pending)]
-            self.world.note(f"{ask.name} is given up")
+            self.world.note(f"{ask.name} is cancelled")
             one.task.cancel()
             one.local = True
             self.say(ask.host, "end", ask, one.script)
 
     def give_back(self, choice: int) -> None:
-        """A script gives back what it was told that it holds."""
+        """A script gives back a hold."""
         self.listen()
-        told = [
+        holding = [
             (ask, one) for ask in self.asks.values() for one in ask.tries if one.script.alive and one.held is not None
         ]
-        if told:
-            ask, one = told[choice % len(told)]
+        if holding:
+            ask, one = holding[choice % len(holding)]
             back = Ask(f"x{len(self.asks)}", ask.host, GiveBack(ask), None)
             self.asks[back.name] = back
             known = ask.name in one.script.client.revoked
             self.try_(back, one.script)
-            if known:  # and the hub never hears of it
+            if known:  # the script knows that the hold is lost, and sends nothing to the hub
                 self.world.pass_time(0.0)
                 assert one.script.client.revoked == {} or back.tries[0].task.done()
                 back.tries[0].local = True
@@ -212,7 +214,7 @@ class Search(RuleBasedStateMachine):
         self.say(script.host, "gone", script)
 
     def dies(self, script: Script) -> None:
-        """Whatever a dead script still hears counts for nothing."""
+        """Ignore the answers to a dead script."""
         script.alive = False
         for _, one in self.pending():
             one.local = one.local or one.script is script
@@ -225,8 +227,10 @@ class Search(RuleBasedStateMachine):
             self.world.kill_agent(host)
 
     def kill_hub(self) -> None:
-        """The hub is killed and started again: what it knew is gone, and so is what was on its way to it. What an agent had
-        not sent yet goes to the new one."""
+        """The hub is killed and started again. Its state is lost, and so are requests on the way to it.
+
+        Requests that an agent had not sent yet go to the new hub.
+        """
         self.listen()
         waiting = self.unsent()
         for script in self.scripts.values():
@@ -234,8 +238,8 @@ class Search(RuleBasedStateMachine):
                 self.dies(script)
         for ask in self.asks.values():
             for one in ask.tries:
-                one.told = one.told or one.task.done()
-                one.local = one.local or not (one.told or ask.name in waiting)
+                one.seen = one.seen or one.task.done()
+                one.local = one.local or not (one.seen or ask.name in waiting)
         self.world.kill_hub()
         fresh = self.STATE(self.REFERENCE(), EVERYWHERE)
         for host in HOSTS:
@@ -244,7 +248,7 @@ class Search(RuleBasedStateMachine):
         self.states = [fresh]
 
     def unsent(self) -> set[str]:
-        """The arrivals that agents have not passed on yet, by name."""
+        """The names of the arrivals that agents have not sent to the hub yet."""
         agents = [agent for host in HOSTS if (agent := self.world.hosts[host].agent) is not None]
         return {getattr(request.message, "arrival", "") for agent in agents for request in agent.relayed._queue}
 
@@ -255,7 +259,7 @@ class Search(RuleBasedStateMachine):
             (wire.vanish if vanish else wire.pull)()
 
     def come_back(self, host: str) -> None:
-        """What is dead is started again, then what is cut is mended."""
+        """Start a dead agent again, or else connect a line again."""
         wire = self.world.hosts[host].wire
         if self.world.hosts[host].agent is None:
             for state in self.states:
@@ -268,7 +272,7 @@ class Search(RuleBasedStateMachine):
     # -- a batch ------------------------------------------------------------------------------------------------------
 
     def batch(self, deeds: list[tuple[Any, ...]], pause: float = 0.0, seconds: float = 0.0) -> None:
-        """Do these, with a pause after each, let time pass, let all be delivered, and compare."""
+        """Do some steps, with a pause after each. Then let time pass, deliver everything, and compare with the reference."""
         if self.given_up:
             return
         world, began = self.world, self.world.now
@@ -284,12 +288,12 @@ class Search(RuleBasedStateMachine):
         self.explain((began, world.now))
 
     def explain(self, window: tuple[float, float]) -> None:
-        """Find the states that the hub may be in now; what was seen must be possible."""
+        """Find the states that the hub may be in now. There must be one that explains all answers."""
         self.listen()
         over = self.world.take_over()
         for ask in self.asks.values():
             for one in ask.tries:
-                if one.told or one.local:
+                if one.seen or one.local:
                     continue
                 if one.by_agent:
                     one.local = True
@@ -312,27 +316,29 @@ class Search(RuleBasedStateMachine):
         self.given_up = len(matching) > STATES
         for ask in self.asks.values():
             for one in ask.tries:
-                one.told = one.told or one.task.done()
-                dead = one.local and self.reachable(ask.host)  # else its agent cannot know yet that the hub has died
-                assert one.told or not dead, f"{ask.name} waits for the dead\n{self.world.transcript()}"
+                one.seen = one.seen or one.task.done()
+                dead = one.local and self.reachable(
+                    ask.host
+                )  # otherwise its agent cannot know yet that the hub has died
+                assert one.seen or not dead, f"{ask.name} waits for the dead\n{self.world.transcript()}"
                 late = ask.timeout is not None and window[1] > one.since + 2 * ask.timeout + GRACE
-                assert one.told or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
+                assert one.seen or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
 
     def ended_by_agent(self, ask: Ask, one: Try) -> bool:
-        """Its agent has ended a request that it had no line for, and will tell the hub."""
+        """Whether the agent has ended the request because it had no line. It will notify the hub."""
         patience = self.patience(ask)
         return ask.host != "hub" and patience is not None and self.world.now >= one.since + patience
 
     def patience(self, ask: Ask) -> float | None:
-        """Seconds after which an agent without a line ends a request, None for never."""
+        """The seconds after which an agent without a line ends a request; None if it never does."""
         if isinstance(ask.what, GiveBack):
             return 10.0
         return None if ask.timeout is None else ask.timeout + 2.0
 
     def differs(self, states: list[State], view: Any) -> str:
-        """What to say when nothing explains it."""
+        """The error message if no state explains the answers."""
 
-        def told(one: Try) -> str:
+        def shown(one: Try) -> str:
             marks = [] if one.script.alive else ["dead"]
             return f"{' '.join([one.script.host, *marks, *(['local'] if one.local else [])])}: {one.heard}"
 
@@ -340,8 +346,8 @@ class Search(RuleBasedStateMachine):
             said = state.queue.items()
             return {host: [(kind, getattr(who, "name", "")) for kind, who, _ in queue] for host, queue in said if queue}
 
-        seen = {name: [told(one) for one in ask.tries] for name, ask in self.asks.items()}
-        lines = [f"nothing explains what was seen: {seen}", f"the hub's view is {view}"]
+        seen = {name: [shown(one) for one in ask.tries] for name, ask in self.asks.items()}
+        lines = [f"no order of requests explains these answers: {seen}", f"the hub's view is {view}"]
         lines += [f"possible now: {state.reference.view()}, {state.reference.said}" for state in states[:5]]
         lines += [
             f"possible before: {state.reference.view()}, {state.reference.said}, on the way: {queued(state)}"
@@ -349,7 +355,7 @@ class Search(RuleBasedStateMachine):
         ]
         return "\n".join([*lines, self.world.transcript()])
 
-    # -- the rules of every service -----------------------------------------------------------------------------------
+    # -- rules of all operations --------------------------------------------------------------------------------------
 
     @rule(data=st.data(), count=st.integers(1, 3), pause=_PAUSES)
     def together(self, data: st.DataObject, count: int, pause: float) -> None:
@@ -373,7 +379,7 @@ class Search(RuleBasedStateMachine):
 
     @rule(data=st.data(), host=st.sampled_from(HOSTS), vanish=st.booleans(), seconds=st.sampled_from([2.5, 19.0]))
     def a_line_is_away(self, data: st.DataObject, host: str, vanish: bool, seconds: float) -> None:
-        """A script waits on a host whose line is gone for a while, and the others go on."""
+        """A script waits on a host whose line is cut for some time, while the other scripts continue."""
         if self.reachable(host):
             name, *rest = data.draw(self.ASKS)
             self.batch([(name, host, *rest[1:]) if name == "ask" else (name, *rest)])
@@ -409,14 +415,14 @@ class Search(RuleBasedStateMachine):
             self.world.close()
 
     def nothing_is_left(self) -> None:
-        """All are dead: what is kept for them is forgotten in ten minutes."""
+        """All scripts are dead. After ten minutes, the hub must have removed everything that it kept for them."""
         self.world.skip(700.0)
         held = self.world.status()["held"]
         assert held == {"waits": 0, "deadlines": 0, "results": 0}, f"{held}\n{self.world.transcript()}"
 
 
 class _Explaining:
-    """The orders of what may have happened in one batch that lead to what was seen."""
+    """The search for orders of the events of one batch that explain the answers."""
 
     def __init__(
         self, search: Search, window: tuple[float, float], events: list[tuple[str, str, str]], over: set[str]
@@ -434,7 +440,10 @@ class _Explaining:
         return len(self._met) > ORDERS
 
     def explore(self, state: State, event: int) -> None:
-        """Go on from a state in which so many of the hosts' own events have happened."""
+        """Continue from a state.
+
+        :param event: how many of the events of hosts (up, lost) have happened in this state.
+        """
         key = state.key(), event
         if key in self._met or len(self._met) > ORDERS or self._refuted(state):
             return
@@ -464,12 +473,12 @@ class _Explaining:
             self._finish(state)
 
     def _take(self, state: State, host: str, position: int, event: int) -> None:
-        """A thing that a host has said comes to the hub."""
+        """The entry at a position of a host's queue arrives at the hub."""
         other = state.copy()
         queue = other.queue[host]
         kind, who, by = queue.pop(position)
         if kind == "ask" and (("end", who, by) in queue or ("gone", by, None) in queue):
-            self.explore(other.copy(), event)  # an agent may keep to itself what was given up
+            self.explore(other.copy(), event)  # an agent does not have to send a request that was cancelled
         if kind == "ask":
             other.join(who, by, self._window)
             self.explore(other, event)
@@ -490,7 +499,7 @@ class _Explaining:
                 self.explore(after, event)
 
     def _committed(self, state: State, asks: list[Ask]) -> Iterator[State]:
-        """The states in which the hub has heard the commits of some of these, of which their scripts were not told."""
+        """The states in which commits of some of these arrivals have reached the hub, though their scripts know nothing."""
         open_ = [ask for ask in asks if state.may_commit(ask)]
         for count in range(len(open_) + 1):
             for some in combinations(open_, count):
@@ -500,7 +509,7 @@ class _Explaining:
                 yield other
 
     def _happen(self, state: State, event: int) -> None:
-        """A host is lost or is back."""
+        """A host is lost or up again."""
         what, host, cause = self._events[event]
         if what == "up":
             other = state.copy()
@@ -513,24 +522,24 @@ class _Explaining:
             self.explore(other, event + 1)
 
     def _refuted(self, state: State) -> bool:
-        """The hub has said something else than what was heard."""
+        """Whether the hub's answers in this state differ from the answers that scripts got."""
         final = [ask for ask in self._asks if state.said(ask) is not None and state.over(ask)]
         return any(self._unheard(state, ask) for ask in final)
 
     def _unheard(self, state: State, ask: Ask) -> bool:
-        """What was said to an arrival is not what was heard."""
+        """Whether the answer to an arrival differs from the answer that its script got."""
         said = state.said(ask)
         return ask.name not in state.returned and any(
             one.heard != said and (one.heard is not None or self._hears(one))
             for one in ask.tries
-            if not (one.local or one.told)
+            if not (one.local or one.seen)
         )
 
     def _hears(self, one: Try) -> bool:
         return one.script.alive and self._search.reachable(one.script.host)
 
     def _finish(self, state: State) -> None:
-        """Keep a state if everything has happened that must have, with all that may have been confirmed."""
+        """Keep a state if everything that had to happen has happened. Add its variants with further commits."""
         reachable = self._search.reachable
         if any(queue and reachable(host) for host, queue in state.queue.items()):
             return
@@ -546,7 +555,7 @@ class _Explaining:
         state = state.copy()
         for ask in self._asks:
             if ask.ok:
-                state.confirm(ask)  # the script was told after that
+                state.confirm(ask)  # the script got its answer after that
         unsure = [ask for ask in self._asks if not reachable(ask.host) and ask.host not in self._search.silent]
         for other in self._committed(state, unsure):
             self.found[other.key()] = other

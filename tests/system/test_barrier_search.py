@@ -1,4 +1,4 @@
-"""Barriers by count against a reference, over lossy lines."""
+"""Compare barriers by count with a reference, over lossy lines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .search import Search, asking, profile
 
 
 class Barriers(Reference):
-    """The first COUNT arrivals at a name go on together, once all their hosts are known to live. Who comes before that is
-    the first of the next generation."""
+    """The first COUNT arrivals are released together as soon as all their hosts are known to be alive. Further arrivals
+    before that are the first ones of the next generation."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.there: dict[str, tuple[int, dict[str, str]]] = {}  # name to the count, and who waits on which host
+        self.there: dict[str, tuple[int, dict[str, str]]] = {}  # by name: the count, and the host of each arrival
         self.used: dict[str, int] = {}
 
     def ask(self, arrival: str, host: str, what: tuple[str, int]) -> None:

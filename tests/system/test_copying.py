@@ -1,4 +1,4 @@
-"""Files over a slow line, as whoever waits for them sees it."""
+"""Copies of files over a slow line, and their progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linesync.errors import LinesyncFailed
 from .world import World
 
 
-def test_progress_is_what_has_arrived_and_not_what_has_left_the_script(tmp_path: Path) -> None:
+def test_progress_counts_bytes_that_have_arrived_not_bytes_that_were_queued(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(World(seed=1).random.randbytes(200_000))
     seen: list[tuple[float, int, int]] = []
@@ -27,14 +27,14 @@ def test_progress_is_what_has_arrived_and_not_what_has_left_the_script(tmp_path:
         took = world.loop.time() - began
     assert target.read_bytes() == source.read_bytes()
     assert took > 200_000 / 11520
-    assert len(seen) > took / 2, "about each second"
+    assert len(seen) > took / 2, "a report about every second"
     for at, done, total in seen:
-        assert total == 200_000 and done <= 11520 * (at + 0.1), "no more than the line can have carried"
+        assert total == 200_000 and done <= 11520 * (at + 0.1), "not more than the line can have carried"
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
     assert seen[-1][1] == 200_000
 
 
-def test_a_host_that_cannot_write_says_so_before_all_is_sent(tmp_path: Path) -> None:
+def test_the_error_of_a_host_that_cannot_write_arrives_before_all_data_is_sent(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(World(seed=1).random.randbytes(400_000))
     with World(seed=1) as world:
@@ -43,7 +43,7 @@ def test_a_host_that_cannot_write_says_so_before_all_is_sent(tmp_path: Path) -> 
         client, began = world.client("hub"), world.loop.time()
         with pytest.raises(LinesyncFailed, match="cannot write sut:/nowhere/x: there is no directory /nowhere"):
             world.run(client.put_file(str(source), "sut", "/nowhere/x"))
-        assert world.loop.time() - began < 10.0, "the whole would take 35 s"
+        assert world.loop.time() - began < 10.0, "the whole file would take 35 s"
         mux = world.hub_peer(world.hosts["sut"]).link.mux
         world.pass_time(10.0)
-        assert mux.open_count == 0, "and nothing of it is on its way any more"
+        assert mux.open_count == 0, "the channel must be closed"

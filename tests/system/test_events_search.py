@@ -1,4 +1,4 @@
-"""Events against a reference, over lossy lines."""
+"""Compare events with a reference, over lossy lines."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .search import Search, asking, profile
 
 
 class Change(NamedTuple):
-    """To set events, or to clear them."""
+    """A request that sets or clears events."""
 
     names: tuple[str, ...]
     clear: bool
 
 
 class Wait(NamedTuple):
-    """To wait for all events, or any of them."""
+    """A request that waits for all events, or for any of them."""
 
     names: tuple[str, ...]
     any: bool
 
 
 class Events(Reference):
-    """Names that are set or not; whoever waits is served when those it waits for are set at one moment."""
+    """Each name is set or not. A wait ends when the events that it waits for are set at the same time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Exchanges against a reference, over lossy lines.
+"""Compare exchanges with a reference, over lossy lines.
 
-An exchange is a channel, so each is a client of its own to the hub: it ends when its script is killed or gives it up, and
-when the same arrival is asked for on another. That a member's data has come is a move that its host makes by itself.
+An exchange is a channel, so the hub treats each one as a client of its own. It ends when its script is killed or cancels it,
+and when another channel repeats the same arrival. The arrival of a member's data at the hub is a step without a request.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ TERMS = {
     "all": {"a", "b", "hub"},
     "tags": {"a#1", "a#2", "b#1"},
 }
-"""Who is a member at each name."""
+"""The members of each exchange."""
 SIZES = st.sampled_from([0, 3, 40, 40, 700, 1500, 3000])
 
 
 class Give(NamedTuple):
-    """To give so many bytes, as the host itself or with a tag."""
+    """A request that gives ``size`` bytes, as the host itself or with a tag."""
 
     name: str
     tag: str
@@ -36,25 +36,30 @@ class Give(NamedTuple):
 
 
 class Exchanges(Reference):
-    """All get what all gave. A member that dies before its data is in fails it for all, and for those who had not come
-    once; later it hurts nobody. Who gives up or times out takes its data along."""
+    """All members get the data of all. If a member dies before its data has arrived, the exchange fails for all; members that
+    had not arrived get the error once. A death after that has no effect. A member that cancels or times out withdraws its
+    data."""
 
     def __init__(self) -> None:
         super().__init__()
         self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
-        self.data: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # and to the arrival that gave
+        self.data: dict[str, dict[str, str]] = {
+            name: {} for name in TERMS
+        }  # the same, for members whose data has arrived
         self.host: dict[str, str] = {}
         self.size: dict[str, int] = {}
         self.polls: set[str] = set()
-        self.dying: set[str] = set()  # arrivals whose clients end against their will
-        self.died: dict[str, set[str]] = {name: set() for name in TERMS}  # members that just did before they gave
+        self.dying: set[str] = set()  # arrivals whose clients die
+        self.died: dict[str, set[str]] = {
+            name: set() for name in TERMS
+        }  # members that have just died before they gave their data
         self.dead: set[str] = set()
-        self.untold: dict[str, set[str]] = {name: set() for name in TERMS}
+        self.owed: dict[str, set[str]] = {name: set() for name in TERMS}
 
-    def __deepcopy__(self, memo: Any) -> Exchanges:  # most of what a search does
+    def __deepcopy__(self, memo: Any) -> Exchanges:  # written by hand, because a search spends most of its time here
         other = Exchanges.__new__(Exchanges)
         for name, value in vars(self).items():
-            nested = name in ("there", "data", "died", "untold")
+            nested = name in ("there", "data", "died", "owed")
             setattr(other, name, {key: copy(one) for key, one in value.items()} if nested else copy(value))
         return other
 
@@ -64,8 +69,8 @@ class Exchanges(Reference):
         others = members - {member}
         if member not in members or member in there:
             self.no(arrival, "Mismatch")
-        elif member in self.untold[what.name]:
-            self.untold[what.name].discard(member)
+        elif member in self.owed[what.name]:
+            self.owed[what.name].discard(member)
             self.no(arrival, "MemberLost")
         elif not there and not data and any(host_of(one) in self.dead for one in others):
             self.no(arrival, "MemberLost")
@@ -85,7 +90,7 @@ class Exchanges(Reference):
         ]
 
     def move(self, what: Any) -> None:
-        """A member's data is in."""
+        """A member's data has arrived."""
         name, member = what
         there, data = self.there[name], self.data[name]
         data[member] = there[member]
@@ -94,7 +99,7 @@ class Exchanges(Reference):
             for arrival in there.values():
                 self.yes(arrival, value)
             self.forget(name)
-            self.untold[name] = set()
+            self.owed[name] = set()
         elif there[member] in self.polls:
             self.no(there.pop(member), "TimedOut")
             del data[member]
@@ -116,7 +121,7 @@ class Exchanges(Reference):
     def fail(self, name: str, died: set[str]) -> None:
         for arrival in self.there[name].values():
             self.no(arrival, "MemberLost")
-        self.untold[name] = TERMS[name] - set(self.there[name]) - died or self.untold[name]
+        self.owed[name] = TERMS[name] - set(self.there[name]) - died or self.owed[name]
         self.forget(name)
 
     def forget(self, name: str) -> None:
@@ -136,7 +141,7 @@ class Exchanges(Reference):
         self.dead.discard(host)
 
     def patience(self, arrival: str) -> float:
-        return math.inf  # the data of a poll takes its time
+        return math.inf  # the data of a request with timeout 0 takes time, too
 
     def view(self) -> Any:
         shown = {name: (sorted(there), sorted(self.data[name])) for name, there in self.there.items()}
@@ -148,17 +153,17 @@ def host_of(member: str) -> str:
 
 
 def data_of(arrival: str, size: int) -> bytes:
-    """What an arrival gives: bytes that tell whose they are."""
+    """The data of an arrival, which contains its name."""
     return (f"{arrival}," * size)[:size].encode()
 
 
 def sum_of(data: bytes) -> tuple[int, int]:
-    """Enough to know them again."""
+    """The length and the checksum of the data, for comparisons."""
     return len(data), zlib.crc32(data)
 
 
 class Channel(Script):
-    """What the hub takes for a client: one script's channel for one arrival."""
+    """A client in the view of the hub: the channel of one script for one arrival."""
 
     def __init__(self, ask: Ask, script: Script) -> None:
         super().__init__(script.host, script.client)
@@ -169,17 +174,17 @@ class Channel(Script):
         self.given_up = False
 
     def over(self) -> bool:
-        """It was told what became of its arrival, so that its end changes nothing."""
-        return self.one.told and not self.one.local
+        """Whether it has got its answer, so that its end changes nothing."""
+        return self.one.seen and not self.one.local
 
 
 class Knowledge(State):
-    """What the hub may know, where clients are channels."""
+    """A possible state of the hub, where the clients are channels."""
 
     reference: Exchanges
 
     def next(self, host: str) -> list[int]:
-        """Channels overtake each other, but what a script asks comes after what it gave up before."""
+        """Channels overtake each other, but a script's request arrives after the end of its earlier, cancelled ones."""
         found, busy, ended = [], set(), set()
         for position, (kind, who, by) in enumerate(self.queue[host]):
             channel = by if kind == "ask" else who
@@ -194,7 +199,7 @@ class Knowledge(State):
             self.reference.polls.add(ask.name)
         super().join(ask, script, window)
         assert isinstance(script, Channel)
-        if ask.timeout and ask.name in self.deadline:  # the time that an agent had no hub counts
+        if ask.timeout and ask.name in self.deadline:  # the time without a connection to the hub counts, too
             earliest, latest = self.deadline[ask.name]
             self.deadline[ask.name] = min(earliest, script.one.since + ask.timeout), latest
 
@@ -217,9 +222,9 @@ class ExchangeSearch(Search):
     def __init__(self) -> None:
         super().__init__()
         self.channels: dict[tuple[str, Script], Channel] = {}
-        """Those that have not ended, by arrival and script."""
+        """The channels that have not ended, by arrival and script."""
         self.lost_at: dict[str, float] = {}
-        """When each host was lost last."""
+        """The time when each host was last lost."""
 
     async def request(self, client: Client, ask: Ask) -> Any:
         got = await client.exchange(
@@ -240,7 +245,7 @@ class ExchangeSearch(Search):
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def say(self, host: str, kind: str, who: Any, by: Any = None) -> None:
-        """What a script does, as what its channels do."""
+        """Translate the action of a script into actions of its channels."""
         if kind == "ask":
             channel = self.channels[who.name, by] = Channel(who, by)
             super().say(host, "ask", who, channel)
@@ -258,12 +263,12 @@ class ExchangeSearch(Search):
         super().explain(window)
 
     def listen(self) -> None:
-        """See what scripts were told; some hear no more than that their channel has broken off."""
+        """Read the answers of the scripts. Some only learn that their channel broke."""
         super().listen()
         for ask in self.asks.values():
             for one in ask.tries:
-                elsewhere = one is not ask.tries[-1]  # the arrival goes on there
-                # The hub ends all channels of a host that is lost; the host hears of it when its line is back.
+                elsewhere = one is not ask.tries[-1]  # the arrival continues on a later channel
+                # The hub ends all channels of a lost host. The host learns that when its line is back.
                 lost = self.reachable(ask.host) and one.since <= self.lost_at.get(ask.host, 0.0)
                 one.local = one.local or (one.heard == ("LinesyncFailed",) and (elsewhere or lost))
 

@@ -1,4 +1,4 @@
-"""Locks against a reference, over lossy lines."""
+"""Compare locks with a reference, over lossy lines."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .search import KILLS, MOMENTS, Search, asking, profile
 
 
 class Take(NamedTuple):
-    """To take a lock, to be kept over the script's end or not."""
+    """A request for a lock. With ``keep``, the host keeps the lock after the end of the script."""
 
     name: str
     keep: bool
 
 
 class Unlock(NamedTuple):
-    """To give a lock back by its token: that of the taker named."""
+    """A request that releases a lock with the token of ``taker``."""
 
     name: str
     taker: str
 
 
 class Locks(Reference):
-    """One owner at a time, first come, first served, each with a larger token than all before."""
+    """One owner at a time, in the order of arrival, each with a larger token than all earlier ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class LockSearch(Search):
     )
 
     def unlock(self, choice: int, host: str, number: int) -> None:
-        """A script gives a lock back by its token, perhaps one on a host that does not own it."""
+        """A script releases a lock with its token. The script may be on a host that does not own the lock."""
         self.listen()
         taken = [ask for ask in self.asks.values() if ask.held is not None]
         if taken:
@@ -131,7 +131,7 @@ class LockSearch(Search):
         }
 
     def nothing_is_left(self) -> None:
-        """What the hub's own machine keeps stays, until somebody clears up."""
+        """Locks that the controller keeps stay until a reset."""
         assert self.world is not None
         client = self.world.client()
         self.world.run(client.reset())

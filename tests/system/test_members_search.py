@@ -1,4 +1,4 @@
-"""Barriers by members against a reference, over lossy lines."""
+"""Compare barriers by members with a reference, over lossy lines."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TERMS = {
     "tags": ({"a#1", "a#2", "b#1"}, False),
     "rest": ({"a", "b", "hub"}, True),
 }
-"""Who is a member at each name, and whether those that are lost are not waited for."""
+"""The members of each barrier, and whether it tolerates the loss of members."""
 
 
 class Arrive(NamedTuple):
-    """To arrive, as the host itself or with a tag, or to abort."""
+    """An arrival or an abort, as the host itself or with a tag."""
 
     name: str
     tag: str
@@ -29,15 +29,15 @@ class Arrive(NamedTuple):
 
 
 class Barriers(Reference):
-    """All members go on together, once their hosts are known to live. One that is lost, or aborts, fails it for all; those
-    who had not come are told when they do."""
+    """All members are released together as soon as their hosts are known to be alive. If a member is lost or aborts, the
+    barrier fails for all; members that had not arrived get the error when they arrive."""
 
     def __init__(self) -> None:
         super().__init__()
         self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
         self.host: dict[str, str] = {}
         self.dead: set[str] = set()
-        self.failed: dict[str, tuple[str, set[str]]] = {}  # name to why, and who has not been told
+        self.failed: dict[str, tuple[str, set[str]]] = {}  # by name: why, and the members that still get the error
         self.used = dict.fromkeys(TERMS, 0)
 
     def ask(self, arrival: str, host: str, what: Arrive) -> None:
@@ -46,9 +46,9 @@ class Barriers(Reference):
         if member not in members or (member in there and not what.abort):
             self.no(arrival, "Mismatch")
             return
-        why, untold = self.failed.get(what.name, ("", set()))
-        late = why if member in untold else ""
-        untold.discard(member)
+        why, owed = self.failed.get(what.name, ("", set()))
+        late = why if member in owed else ""
+        owed.discard(member)
         if what.abort and not (late == "Aborted" and not there):
             self.no(arrival, "Aborted")
             self.fail(what.name, "Aborted", {member})
@@ -60,11 +60,11 @@ class Barriers(Reference):
             there[member] = arrival
             self.host[arrival] = host
 
-    def fail(self, name: str, why: str, told: set[str]) -> None:
+    def fail(self, name: str, why: str, informed: set[str]) -> None:
         there = self.there[name]
-        untold = TERMS[name][0] - set(there) - told
-        if untold:
-            self.failed[name] = why, untold
+        owed = TERMS[name][0] - set(there) - informed
+        if owed:
+            self.failed[name] = why, owed
         for arrival in there.values():
             self.no(arrival, why)
         there.clear()

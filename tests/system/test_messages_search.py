@@ -1,4 +1,4 @@
-"""Messages against a reference, over lossy lines."""
+"""Compare messages with a reference, over lossy lines."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .search import HOSTS, Search, asking, profile
 
 
 class Send(NamedTuple):
-    """To send this."""
+    """A request that sends a message."""
 
     text: str
 
 
 class Receive(NamedTuple):
-    """To read from a number on, perhaps only what others sent."""
+    """A request for the messages from a number on, perhaps only those of others."""
 
     first: int
     others: bool
 
 
 class Gather(NamedTuple):
-    """To wait for all other hosts."""
+    """A request that waits for a message from every other host."""
 
 
 class Messages(Reference):
-    """A list that only grows. Who waits for a number is served when it is there; who gathers, when every other host has
-    sent, or fails when one that has not is lost."""
+    """A list that only grows. A receive ends when the message with its number exists. A gather ends when every other host has
+    sent a message, and it fails when a host without a message is lost."""
 
     def __init__(self) -> None:
         super().__init__()

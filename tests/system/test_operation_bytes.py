@@ -1,4 +1,4 @@
-"""What small operations cost on a serial line, every byte counted, once their names have been seen."""
+"""The number of bytes on a serial line for small operations whose names are already in the compression window."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from linesync.client.aio import Client
 from .world import World
 
 _Operation = Callable[[Client, Client], Coroutine[Any, Any, object]]
-_QUIET = 0.7  # seconds in which all that an operation leaves behind is said
+_QUIET = 0.7  # seconds after an operation in which its last frames are sent
 
 
 class _Count:
-    """Counts the bytes on the line of a host, keepalives apart."""
+    """Counts the bytes on the line of a host, without keepalives."""
 
     def __init__(self, world: World, name: str) -> None:
         agent = world.hosts[name].agent
@@ -36,7 +36,7 @@ class _Count:
         link.trace = trace
 
     def take(self) -> tuple[int, int]:
-        """Bytes from the host and to it since the last call."""
+        """The bytes from the host and to it since the last call."""
         out, back = (sum(length for way, _, length in self.frames if way == wanted) for wanted in ("out", "in"))
         self.frames.clear()
         return out, back
@@ -68,7 +68,7 @@ OPERATIONS: dict[str, _Operation] = {
     "take a unit": lambda client, other: client.semaphore("ready", -1),
     "read the value": lambda client, other: client.semaphore("ready", 0),
     "wait for a unit": _wait_for_a_unit,
-    "come last to a barrier": _meet,
+    "arrive last at a barrier": _meet,
     "wait at a barrier": _wait_for_the_other,
     "set an event": lambda client, other: client.set_events("server up"),
     "wait for an event": lambda client, other: client.wait_events("server up"),
@@ -76,7 +76,7 @@ OPERATIONS: dict[str, _Operation] = {
 
 
 TAKES = ("take a unit", "wait for a unit")
-"""What goes back until it is committed: the commit and its acknowledgement are two frames more."""
+"""Operations whose grant is returned unless it is committed. The commit and its acknowledgement are two more frames."""
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -101,13 +101,13 @@ def test_an_operation_takes_at_most_forty_bytes_each_way_and_its_commit_eighteen
             count.take()
             world.run(operate())
             costs.append(count.take())
-        # Now and then an acknowledgement in full goes in place of a short one.
+        # Sometimes a full acknowledgement is sent instead of a short one.
         assert sorted(out for out, _ in costs)[-2] <= 40 + commit, world.transcript()
         assert sorted(back for _, back in costs)[-2] <= 40 + commit, world.transcript()
         assert sum(map(sum, costs)) / len(costs) <= 75 + 2 * commit, costs
 
 
-def test_a_script_that_left_nothing_at_the_hub_goes_without_a_word_there() -> None:
+def test_the_end_of_a_script_without_holds_sends_nothing_to_the_hub() -> None:
     with World(seed=2) as world:
         world.agent("sut")
         count = _Count(world, "sut")

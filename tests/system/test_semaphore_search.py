@@ -1,4 +1,4 @@
-"""Semaphores, with units that are held, against a reference, over lossy lines."""
+"""Compare semaphores, with units that are held, with a reference, over lossy lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .search import KILLS, MOMENTS, Search, asking, profile
 
 
 class Semaphores(Reference):
-    """A number that takers wait for, first come, first served. What is held, or not confirmed, goes back."""
+    """A number of units. Takers wait in the order of arrival. Units that are held or not confirmed are returned."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The world that the searches run in, and what they have found in it."""
+"""The world of the searches, and the bugs that the searches have found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_hour_of_sleep_takes_no_time() -> None:
     loop.close()
 
 
-def test_time_stands_still_while_there_is_something_to_do() -> None:
+def test_time_does_not_pass_while_callbacks_are_ready() -> None:
     loop = VirtualLoop()
     seen = []
 
@@ -54,7 +54,7 @@ def test_time_stands_still_while_there_is_something_to_do() -> None:
     loop.close()
 
 
-def test_the_loop_stops_at_the_limit_and_goes_on_from_there() -> None:
+def test_the_loop_stops_at_the_limit_and_continues_from_there() -> None:
     loop = VirtualLoop(start=0.0)
     seen = []
     loop.call_at(1.0, seen.append, 1)
@@ -91,7 +91,7 @@ def test_two_hosts_meet_at_a_barrier_over_two_bad_lines(make: Make) -> None:
     assert [task.result().parties for task in tasks] == [released.parties] * 2
 
 
-def test_a_world_runs_again_exactly_as_it_did(make: Make) -> None:
+def test_a_life_can_be_repeated_exactly(make: Make) -> None:
     transcripts = []
     for _ in range(2):
         world = pair(make, 11, faults=HARM)
@@ -103,7 +103,7 @@ def test_a_world_runs_again_exactly_as_it_did(make: Make) -> None:
     assert transcripts[0].count("\n") > 50
 
 
-def test_another_seed_is_another_world(make: Make) -> None:
+def test_another_seed_gives_another_life(make: Make) -> None:
     worlds = [pair(make, seed, faults=HARM) for seed in (1, 2)]
     assert worlds[0].transcript() != worlds[1].transcript()
 
@@ -126,7 +126,7 @@ def test_a_line_that_is_cut_delivers_nothing_until_it_is_back(make: Make) -> Non
     assert task.result() == 1
 
 
-def test_a_killed_agent_is_missed_when_its_lease_runs_out(make: Make) -> None:
+def test_a_killed_agent_is_lost_when_its_lease_expires(make: Make) -> None:
     world = pair(make)
     world.take_events()
     world.kill_agent("a")
@@ -136,7 +136,7 @@ def test_a_killed_agent_is_missed_when_its_lease_runs_out(make: Make) -> None:
     assert world.take_events() == [("lost", "a", "line lost")]
 
 
-def test_an_agent_that_starts_again_takes_the_place_of_its_dead_self(make: Make) -> None:
+def test_an_agent_that_starts_again_replaces_the_dead_one(make: Make) -> None:
     world = pair(make)
     world.take_events()
     world.kill_agent("a")
@@ -145,7 +145,7 @@ def test_an_agent_that_starts_again_takes_the_place_of_its_dead_self(make: Make)
     assert world.take_events() == [("lost", "a", "restarted"), ("up", "a", "")]
 
 
-def test_nothing_is_left_of_a_killed_script(make: Make) -> None:
+def test_the_hub_removes_the_waits_of_a_killed_script(make: Make) -> None:
     world = pair(make)
     client = world.client("a")
     task = world.start(client.semaphore("s", -1, arrival="mine"))
@@ -156,10 +156,10 @@ def test_nothing_is_left_of_a_killed_script(make: Make) -> None:
     assert isinstance(task.exception(), LinesyncFailed)
 
 
-# -- what was found ---------------------------------------------------------------------------------------------------
+# -- bugs that the searches found -------------------------------------------------------------------------------------
 
 
-def test_a_script_hears_at_once_that_its_agent_is_dead(make: Make) -> None:
+def test_the_call_of_a_script_fails_immediately_when_its_agent_dies(make: Make) -> None:
     world = pair(make)
     task = world.start(world.client("a").barrier("go", 2))
     world.deliver()
@@ -168,7 +168,7 @@ def test_a_script_hears_at_once_that_its_agent_is_dead(make: Make) -> None:
         world.run(asyncio.wait_for(task, 1.0))
 
 
-def test_an_arrival_that_its_agent_gave_up_does_not_come_when_the_line_is_back(make: Make) -> None:
+def test_an_arrival_that_its_agent_ended_is_not_sent_when_the_line_is_back(make: Make) -> None:
     world = pair(make)
     world.hosts["a"].wire.pull()
     task = world.start(world.client("a").barrier("go", 2, timeout=5.0, arrival="mine"))
@@ -181,12 +181,12 @@ def test_an_arrival_that_its_agent_gave_up_does_not_come_when_the_line_is_back(m
         world.run(world.client("b").barrier("go", 2, timeout=1.0))
 
 
-def test_what_went_back_with_a_lost_host_is_not_granted_to_it_afterwards(make: Make) -> None:
+def test_a_grant_that_was_returned_for_a_lost_host_is_not_granted_to_it_later(make: Make) -> None:
     world = pair(make)
     first = world.start(world.client("a").semaphore("s", -1))
     world.deliver()
     world.hosts["a"].wire.pull()
-    world.run(world.client().semaphore("s", 1))  # the reply to the first is under way, and its line is cut
+    world.run(world.client().semaphore("s", 1))  # the reply to the first taker is on its way, and the line is cut
     world.pass_time(30.0)
     assert world.run(world.client("b").semaphore("s", -1)) == 0
     world.hosts["a"].wire.plug()
@@ -195,31 +195,31 @@ def test_what_went_back_with_a_lost_host_is_not_granted_to_it_afterwards(make: M
         first.result()
 
 
-def test_an_exchange_that_its_agent_gave_up_hurts_nobody_and_may_be_given_to_anew(make: Make) -> None:
+def test_an_exchange_that_an_agent_ended_does_not_fail_the_others_and_can_be_repeated(make: Make) -> None:
     world = pair(make)
     other = world.start(world.client("b").exchange("keys", ["a", "b"], b"of b"))
     script = world.client("a")
     first = world.start(script.exchange("keys", ["a", "b"], random.Random(1).randbytes(20_000), timeout=5.0))
-    world.pass_time(0.5)  # the data is half way
+    world.pass_time(0.5)  # half of the data has been sent
     world.hosts["a"].wire.pull()
     world.pass_time(9.0)
     assert isinstance(first.exception(), LinesyncFailed)
     world.hosts["a"].wire.plug()
     world.deliver()
-    assert not other.done(), "nobody died"
+    assert not other.done(), "no host died"
     again = world.run(world.client("a").exchange("keys", ["a", "b"], b"of a"))
     world.deliver()
     assert other.result() == again == {"a": b"of a", "b": b"of b"}
 
 
-def test_a_script_that_gives_up_an_exchange_and_comes_again_at_once_is_the_same_member(make: Make) -> None:
+def test_a_script_can_cancel_an_exchange_and_immediately_repeat_it(make: Make) -> None:
     world = pair(make)
     script = world.client("a")
     for size in (0, 40, 6000):
         first = world.start(script.exchange("keys", ["a", "b"], bytes(size)))
         world.pass_time(0.02)
         first.cancel()
-        second = world.start(script.exchange("keys", ["a", "b"], b"anew"))  # both are on the line together
+        second = world.start(script.exchange("keys", ["a", "b"], b"again"))  # both are on the line at the same time
         world.deliver()
         assert not second.done(), f"{size} bytes: {second}"
         second.cancel()
@@ -227,12 +227,12 @@ def test_a_script_that_gives_up_an_exchange_and_comes_again_at_once_is_the_same_
         assert world.status()["exchanges"] == []
 
 
-def test_an_exchange_that_was_given_up_before_the_hub_has_answered_leaves_nothing(make: Make) -> None:
+def test_an_exchange_that_is_cancelled_before_the_hub_answers_leaves_nothing(make: Make) -> None:
     world = pair(make)
     script = world.client("a")
     first = world.start(script.exchange("keys", ["a", "b"], bytes(500)))
     world.pass_time(0.0)
-    first.cancel()  # the opening, what was given, and the end come to the hub at once
+    first.cancel()  # the opening, the data and the end arrive at the hub together
     world.deliver()
     assert world.status()["exchanges"] == []
     assert len(world.hub._exchanging.blobs) == 0

@@ -1,14 +1,14 @@
-"""A small world: one hub, its agents on lossy lines, and their scripts, all real but for the lines and the clock.
+"""A small world: one hub, its agents on lossy lines, and their scripts. Only the lines and the clock are simulated.
 
-Everything runs on a loop whose clock jumps, and everything random comes from the seed, so that minutes of it pass in
-milliseconds and pass again exactly as they did::
+Everything runs on a loop whose clock jumps, so minutes pass in milliseconds. All randomness comes from the seed, so that
+each life can be repeated exactly::
 
     with World(seed=7, faults=Faults(ber=1e-5)) as world:
         world.agent("sut")
         client = world.client("sut")
         assert world.run(client.semaphore("slots", 2)) == 2
 
-A line's scripts reach their agent, and the hub's the hub, over pipes that are perfect.
+Scripts reach their agent or the hub over perfect pipes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Host", "World"]
 
 _HUB = "unix:/hub"
 _HOST_EVENT = re.compile(r"host (\S+) is (?:(up|back)|lost: ([a-z ]+) \()")
-_TRANSCRIPT = 4000  # lines kept
+_TRANSCRIPT = 4000  # most lines of the transcript
 
 
 def _plain_end(*args: Any, **named: Any) -> LocalParameters:
@@ -46,26 +46,27 @@ def _plain_end(*args: Any, **named: Any) -> LocalParameters:
 
 
 class Host:
-    """A machine with an agent, and the line that leads to it."""
+    """A machine with an agent, and the line between it and the hub."""
 
     def __init__(self, name: str, wire: SerialWire) -> None:
         self.name = name
         self.wire = wire
         self.agent: Agent | None = None
-        """None while it is dead."""
+        """The agent, or None while it is dead."""
         self.running: asyncio.Task[None] | None = None
         self.socket = f"unix:/{name}"
         self.port = f"/dev/{name}"
 
 
 class World:
-    """See the module.
+    """A hub with its hosts and lines, on virtual time.
 
-    :param faults: of every line, both directions.
-    :param byte_rate: of every line, bytes a second.
-    :param lease: the hub's, seconds.
-    :param probe: the ends look for longer frames, and for signs that their line is in other hands.
-    :param compress: messages are compressed on the lines; without, a trace shows what they say.
+    :param seed: the seed of all randomness.
+    :param faults: the faults of every line, in both directions.
+    :param byte_rate: the speed of every line in bytes per second.
+    :param lease: the hub's lease in seconds.
+    :param probe: the ends probe for longer frames, and check their lines for symptoms.
+    :param compress: messages are compressed on the lines. Without compression, the transcript shows their text.
     """
 
     def __init__(
@@ -98,8 +99,11 @@ class World:
             patch("linesync.hub.hub.listen", self._board.listen),
             patch("linesync.agent.agent.listen", self._board.listen),
         ]
-        if not probe:  # half of all that happens on the lines, and nothing that anybody waits for
-            self._patches += [patch.object(limits, "PROBE_SIZES", ()), patch("linesync.runtime.peer._LOOK", 60.0)]
+        if not probe:  # this is half of the events on the lines, and most tests do not depend on it
+            self._patches += [
+                patch.object(limits, "PROBE_SIZES", ()),
+                patch("linesync.runtime.peer._SYMPTOM_INTERVAL", 60.0),
+            ]
         if not compress:
             self._patches.append(patch("linesync.runtime.peer.local_end", _plain_end))
         for change in self._patches:
@@ -135,7 +139,7 @@ class World:
     # -- agents and scripts -------------------------------------------------------------------------------------------
 
     def agent(self, name: str, published: Sequence[str] = ()) -> Host:
-        """Start a host's agent, which registers: at first on a line made for it, later on the same again."""
+        """Start a host's agent. The first agent of a host gets a new line, and later ones use the same line again."""
         if name not in self.hosts:
             self.hosts[name] = self.run(self._wire(name))
         host = self.hosts[name]
@@ -171,24 +175,24 @@ class World:
                 peer.link.trace = lambda *frame, name=name: self._log.append((self.loop.time(), (name, *frame)))
 
     def hub_peer(self, host: Host) -> Any:
-        """The hub's end of a host's line."""
+        """The hub's peer on a host's line."""
         return next(peer for peer, port in self.hub._ports.items() if port == f"{host.port}@hub")
 
     def client(self, host: str = "hub") -> Client:
-        """Start a script on a host, or on the hub's machine."""
+        """Start a script on a host or on the hub's machine. Returns its client."""
         return self.run(aio.connect(_HUB if host == "hub" else self.hosts[host].socket))
 
     # -- deaths -------------------------------------------------------------------------------------------------------
 
     def kill(self, client: Client) -> None:
-        """A script is killed: its connection vanishes."""
+        """Kill a script. Its connection ends without a goodbye."""
         line = client._peer.line
         if isinstance(line, MemoryLine):
             line.die()
         client._peer.abandon("this script was killed")
 
     def kill_agent(self, name: str) -> None:
-        """An agent is killed: its line falls silent, its scripts lose their connections."""
+        """Kill an agent. Its line becomes silent, and its scripts lose their connections."""
         host = self.hosts[name]
         agent, running, host.agent, host.running = host.agent, host.running, None, None
         assert agent is not None and running is not None, f"{name} has no agent"
@@ -202,7 +206,7 @@ class World:
         self.run(self._bury(agent, running))
 
     def kill_hub(self) -> None:
-        """The hub is killed and started again at once: it remembers nothing, and the controller's scripts are cut off."""
+        """Kill the hub and start a new one immediately. It has no state, and the controller's scripts are disconnected."""
         self.note("the hub is killed, and another starts")
         hub = self.hub
         for peer in hub._peers:
@@ -225,43 +229,48 @@ class World:
         return self.loop.time()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Have something done as time passes."""
+        """Start a task. It runs while time passes."""
         task = self.loop.create_task(work)
         self._started.add(task)
         task.add_done_callback(self._started.discard)
         return task
 
     def run(self, work: Coroutine[Any, Any, Any], limit: float = 60.0) -> Any:
-        """Do something; what it returns, or raises.
+        """Run a coroutine to its end. Returns its result or raises its error.
 
-        :raises AssertionError: it is not done within ``limit`` seconds.
+        :raises AssertionError: it does not end within ``limit`` seconds.
         """
         task = self.start(work)
-        self.settle(task.done, limit, "what was started should have been done")
+        self.settle(task.done, limit, "the coroutine should have ended")
         return task.result()
 
     def pass_time(self, seconds: float) -> None:
         self.loop.run_until(None, self.now + seconds)
         self._check()
 
-    def settle(self, until: Callable[[], bool], limit: float = 60.0, what: str = "it should have come to pass") -> None:
-        """Let time pass until something holds.
+    def settle(
+        self, until: Callable[[], bool], limit: float = 60.0, what: str = "the condition should be true"
+    ) -> None:
+        """Let time pass until a condition is true.
 
-        :raises AssertionError: it does not within ``limit`` seconds.
+        :param what: what should happen, for the error.
+        :raises AssertionError: the condition is not true within ``limit`` seconds.
         """
         held = self.loop.run_until(until, self.now + limit)
         self._check()
         assert held, f"{what} within {limit:g} s\n{self.transcript()}"
 
     def deliver(self, limit: float = 120.0) -> None:
-        """Let time pass until everything that was said on the lines that work has come to the other end."""
+        """Let time pass until everything that was sent on working lines has arrived."""
         for host in self.hosts.values():
             self._trace(host)
-        self.settle(self.calm, limit, "all that was said should have been heard")
+        self.settle(self.calm, limit, "everything that was sent should have arrived")
 
     def calm(self) -> bool:
-        """Every agent that lives on a line that works has registered, and nothing is on its way, the last words of the dead
-        included."""
+        """Whether every live agent with a working line has registered, and no line carries data any more.
+
+        That includes the last data of dead agents.
+        """
         return all(
             self._calm(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
             for host in self.hosts.values()
@@ -286,32 +295,32 @@ class World:
             raise AssertionError(message) from context.get("exception")
 
     def skip(self, seconds: float) -> None:
-        """The machine that the world is on was asleep for so long, and its lines were quiet."""
+        """Suspend the machine with the whole world for some seconds. Its lines have no faults from now on."""
         for host in self.hosts.values():
             host.wire.remove_faults()
         self.loop.skip(seconds)
         self.pass_time(2.0)
 
-    # -- what the hub knows -------------------------------------------------------------------------------------------
+    # -- the state of the hub -----------------------------------------------------------------------------------------
 
     def take_events(self) -> list[tuple[str, str, str]]:
-        """What the hub has said of hosts since the last call: (``up`` or ``lost``, host, cause)."""
+        """The hub's reports about hosts since the last call: (``up`` or ``lost``, host, cause)."""
         events, self._events = self._events, []
         return events
 
     def take_over(self) -> set[str]:
-        """The hosts whose session with the hub has ended since the last call, with all that was on its way in it."""
+        """The hosts whose session with the hub has ended since the last call. Data in such a session is lost."""
         over, self._over = self._over, set()
         return over
 
     def status(self) -> dict[str, Any]:
-        """What ``status`` would say now."""
+        """The data of ``status``."""
         return self.hub._requests._services.status(self.now)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop everything, and see that nothing is left of it."""
+        """Stop everything, and check that no task is left."""
         if self.loop.is_closed():
             return
         try:
@@ -338,7 +347,7 @@ class World:
         self._log.append((self.now, text))
 
     def transcript(self, lines: int = 100) -> str:
-        """What happened last, one frame or note a line."""
+        """The latest frames and notes, one per line."""
         out = [f"seed {self.seed}, {self._faults}, the last {lines} frames and notes up to {self.now:.3f} s:"]
         for now, what in list(self._log)[-lines:]:
             if isinstance(what, tuple):

@@ -1,1 +1,1 @@
-"""Commands that do something on a host."""
+"""Commands that act on a host."""

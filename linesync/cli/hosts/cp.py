@@ -14,18 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.files import FileOperations
 
-HELP = "copy a file from or to a host: whole, checked by SHA-256, or not at all"
+HELP = "copy a file to or from a host; the file arrives whole and checked by SHA-256, or not at all"
 EXAMPLES = """\
   linesync cp Image sut:/boot/Image
   linesync cp sut:/var/log/kern.log .
-  linesync cp core1:/tmp/x core2:/tmp/x    between two hosts, by way of this machine
+  linesync cp core1:/tmp/x core2:/tmp/x    from host to host, through this machine
   linesync cp --device card.img sut:/dev/mmcblk0    overwrite a card, sync it, and read it back to compare
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help="a path here, or HOST:PATH")
-    parser.add_argument("target", metavar="DST", help="a path or directory here, or HOST:PATH")
+    parser.add_argument("source", metavar="SRC", help="a local path, or HOST:PATH")
+    parser.add_argument("target", metavar="DST", help="a local path or directory, or HOST:PATH")
     parser.add_argument(
         "--device", action="store_true", help="SRC or DST is a block device: read it, or overwrite it in place"
     )
@@ -34,7 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     source, target = _place(args.source), _place(args.target)
     if not source[0] and not target[0]:
-        raise UsageError("both sides are here; write HOST:PATH for at least one, or use cp")
+        raise UsageError(
+            f"both {args.source} and {args.target} are local paths; write HOST:PATH for at least one, or use cp"
+        )
     with connection(args) as client:
         from ...client.files import FileOperations
 
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _place(text: str) -> tuple[str, str]:
-    """(host, path), the host empty for here. A path with a slash before its colon is here, as scp has it."""
+    """(host, path); the host is empty for a local path. A path with a slash before its colon is local, as in scp."""
     host, colon, path = text.partition(":")
     if not colon or "/" in host or not host:
         return "", text

@@ -14,11 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
 
-HELP = "run a command on a host; its output comes as it is written, its exit code becomes ours"
+HELP = "run a command on one or more hosts, print its output as it comes, and exit with its exit code"
 EXAMPLES = """\
   linesync run sut -- uname -r
-  linesync run sut1,sut2 -- dmesg -w            lines begin with the host's name
-  linesync run sut -i -- tar xf - < rootfs.tar  stdin goes to the command
+  linesync run sut1,sut2 -- dmesg -w            each line begins with the host
+  linesync run sut -i -- tar xf - < rootfs.tar  the command reads our stdin
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
@@ -26,13 +26,22 @@ _CHUNK = 1 << 15
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S] -- ARGV..."
-    parser.add_argument("hosts", metavar="HOST[,HOST...]", help="where; 'hub' is the controller itself")
-    parser.add_argument("argv", metavar="ARGV", nargs="*", help="the command, after --")
-    parser.add_argument("-i", dest="stdin", action="store_true", help="our stdin goes to the command")
-    parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run it in this directory")
-    parser.add_argument("-e", dest="env", metavar="K=V", action="append", default=[], help="set a variable")
-    parser.add_argument("--timeout", type=seconds, metavar="S", help="end it after S seconds")
+    parser.usage = """\
+linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
+                    -- CMD [ARG ...]"""
+    parser.add_argument("hosts", metavar="HOST[,HOST...]", help="where to run it; 'hub' is the controller")
+    parser.add_argument("argv", metavar="CMD", nargs="*", help="the command and its arguments, after --")
+    parser.add_argument("-i", dest="stdin", action="store_true", help="pass our stdin to the command")
+    parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run the command in this directory")
+    parser.add_argument(
+        "-e",
+        dest="env",
+        metavar="K=V",
+        action="append",
+        default=[],
+        help="set an environment variable; may be repeated",
+    )
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="end the command after S seconds")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
     if not all(hosts):
-        raise UsageError(f"{args.hosts!r} names an empty host; write HOST or HOST,HOST")
+        raise UsageError(f"{args.hosts!r} contains an empty host name; write HOST or HOST,HOST")
     env = dict(_pair(item) for item in args.env)
     with connection(args) as client:
         jobs = [_Job(client, host, argv, args, env, several=len(hosts) > 1) for host in hosts]
@@ -58,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def _pair(item: str) -> tuple[str, str]:
     key, equals, value = item.partition("=")
     if not equals or not key:
-        raise UsageError(f"-e {item} is not K=V")
+        raise UsageError(f"invalid value -e {item}: expected K=V")
     return key, value
 
 
@@ -89,20 +98,20 @@ class _Job:
         self._running = Running(self.stream)
 
     def advance(self) -> bool:
-        """Take what has come; True when the command is over."""
+        """Handle the output and messages that have arrived. Returns True when the command has ended."""
         from ...runtime.streams import MESSAGE
 
         try:
             while not self._over and (item := self.stream.receive_nowait()) is not None:
                 if item.stream == MESSAGE:
-                    self._heard(item.data.decode("utf-8", "replace"))
+                    self._handle_message(item.data.decode("utf-8", "replace"))
                 else:
                     self._output(item.stream, item.data)
         except (BrokenError, EndOfStream) as error:
             self._fail(self._running.lost(error))
         return self._over
 
-    def _heard(self, text: str) -> None:
+    def _handle_message(self, text: str) -> None:
         try:
             result = self._running.heard(text)
             if result is not None:
@@ -113,7 +122,7 @@ class _Job:
 
     def _fail(self, error: LinesyncError) -> None:
         self._error = error
-        # The command's own codes are all others: linesync's failures are 2 and 124 to 127 (125 for a lost host).
+        # linesync's own failures exit with 2 or 124 to 127 (125 for a lost host); all other codes are the command's.
         self.exit_code = error.exit_code if error.exit_code in (2, 124, 126, 127) else 125
         self._end()
 
@@ -133,7 +142,7 @@ class _Job:
             _write(number, b"".join(self._prefix + line + b"\n" for line in lines))
 
     def report(self, *, as_json: bool) -> None:
-        """Say what there is to say at the end."""
+        """Print the result as JSON, or else an error if there was one."""
         if as_json:
             print_json(
                 {
@@ -149,7 +158,7 @@ class _Job:
 
 
 class _Feeder:
-    """Carries our stdin to the commands, no faster than the slowest takes it."""
+    """Sends our stdin to the commands, at the speed of the slowest one."""
 
     def __init__(self, client: BlockingClient, jobs: list[_Job]) -> None:
         self._peer = client.peer
@@ -163,7 +172,7 @@ class _Feeder:
         streams = [job.stream for job in self._jobs if job.stream.broken is None]
         if any(stream.full for stream in streams):
             self._peer.watch(0, None)
-            self._peer.on_turn(self._look_again)
+            self._peer.on_turn(self._resume)
             return
         data = os.read(0, _CHUNK)
         for stream in streams:
@@ -174,8 +183,8 @@ class _Feeder:
         if not data:
             self._peer.watch(0, None)
 
-    def _look_again(self) -> bool:
-        """After each turn: has everybody room again?"""
+    def _resume(self) -> bool:
+        """Called after each turn: read stdin again if no stream is full. Returns True if it does."""
         if any(job.stream.full for job in self._jobs):
             return False
         self._watch()

@@ -1,1 +1,1 @@
-"""Commands that show the state."""
+"""Commands that show the state of hosts, lines and waits."""

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
     from ...runtime.streams import Stream
 
-HELP = "show what else came down a host's line: kernel messages, prompts, boot loaders"
+HELP = "show the console log of a host's line: kernel messages, prompts and boot loaders"
 EXAMPLES = """\
-  linesync console sut                 what was kept, the last mebibyte
-  linesync console sut -f              and what comes, until Ctrl-C
-  linesync console /dev/ttyS0 -i       type into the line; ~. leaves, ~b sends a BREAK
+  linesync console sut              print the last mebibyte
+  linesync console sut -f           print it, and follow new text until Ctrl-C
+  linesync console /dev/ttyS0 -i    type into the line; ~b sends a BREAK
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="a host, or a port of the hub")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    parser.add_argument("-i", dest="type_into", action="store_true", help="type into the line as well")
+    parser.add_argument("-f", "--follow", action="store_true", help="also print new text as it arrives")
+    parser.add_argument("-i", dest="type_into", action="store_true", help="also type into the line; ~. leaves")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.type_into and not sys.stdin.isatty():
-        raise UsageError("-i needs a terminal to type on; leave it out to read the console")
+        raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
         stream = client.open_console(args.host, follow=args.follow, type_into=args.type_into)
         if args.type_into:
@@ -78,7 +78,7 @@ def _interactive(client: BlockingClient, stream: Stream) -> int:
 
 
 class _Escape:
-    """``~`` at the start of a line: ``~.`` leaves, ``~b`` sends a BREAK, ``~~`` is a tilde; as ssh has it."""
+    """Escapes at the start of a line, as in ssh: ``~.`` leaves, ``~b`` sends a BREAK, and ``~~`` is a tilde."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

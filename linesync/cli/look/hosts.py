@@ -6,7 +6,7 @@ import argparse
 
 from ..common import connection, print_json, table
 
-HELP = "list the hosts that the hub knows, and why the lost ones are lost"
+HELP = "list the hosts that the hub knows, and why hosts were lost"
 EXAMPLES = """\
   linesync hosts
   linesync hosts --json | jq -r '.[] | select(.state == "up") | .name'

@@ -10,13 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-HELP = "show each line: its state, what has passed, what was repeated, and what was no frame"
+HELP = "show each line: its state, its traffic, repeated frames, and bytes outside frames"
 EXAMPLES = """\
   linesync links
   linesync links --json
 
-FRAME is the longest bulk frame in use, IN and OUT are bytes, AGAIN counts frames that were sent again, TEXT and NOISE
-bytes that were no frame, ECHO bytes of our own frames that came back.
+END is the process at this end of the line, PEER the one at the other end.
+FRAME is the longest bulk frame in use, RTT the round-trip time. IN and OUT
+count bytes. RESENT counts frames that were sent again. TEXT counts bytes of
+foreign text, NOISE bytes of damaged frames, ECHO bytes of our own frames that
+came back.
 """
 
 
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     lines = [row for row in rows if row["kind"] != "unix" or row.get("host")]  # not the scripts' own connections
     table(
-        ("LINE", "END", "OTHER", "STATE", "BAUD", "FRAME", "RTT", "IN", "OUT", "AGAIN", "TEXT", "NOISE", "ECHO"),
+        ("LINE", "END", "PEER", "STATE", "BAUD", "FRAME", "RTT", "IN", "OUT", "RESENT", "TEXT", "NOISE", "ECHO"),
         [_row(row) for row in lines],
     )
     for row in lines:

@@ -47,8 +47,8 @@ def _name(row: dict[str, Any], key: str = "name") -> str:
 
 
 def _waiting(rows: Iterable[dict[str, Any]], what: str = "") -> str:
-    told = (f"{one['name']}{f' wants {one[what]}' if what else ''} ({one['waiting']:.0f}s)" for one in rows)
-    return ", ".join(told) or "-"
+    waiting = (f"{one['name']}{f' wants {one[what]}' if what else ''} ({one['waiting']:.0f}s)" for one in rows)
+    return ", ".join(waiting) or "-"
 
 
 def _barrier(row: dict[str, Any]) -> tuple[object, ...]:
@@ -56,9 +56,9 @@ def _barrier(row: dict[str, Any]) -> tuple[object, ...]:
     if row["members"] is not None:
         absent = row["missing"]
     if row["unheard"]:
-        absent = dict.fromkeys(row["unheard"], "asked whether it lives")
-    told = ", ".join(f"{name} ({why})" for name, why in absent.items())
-    return _name(row), len(row["arrived"]), row["count"], _waiting(row["arrived"]), told or "-"
+        absent = dict.fromkeys(row["unheard"], "silent; asked whether it is alive")
+    reasons = ", ".join(f"{name} ({why})" for name, why in absent.items())
+    return _name(row), len(row["arrived"]), row["count"], _waiting(row["arrived"]), reasons or "-"
 
 
 def _semaphore(row: dict[str, Any]) -> tuple[object, ...]:
@@ -68,8 +68,8 @@ def _semaphore(row: dict[str, Any]) -> tuple[object, ...]:
 
 def _lock(row: dict[str, Any]) -> tuple[object, ...]:
     owner = row["owner"]
-    whose = f"{owner['name']} ({owner['since']:.0f}s)" if owner else "-"
-    return _name(row), row["token"], whose, _waiting(row["queue"])
+    holder = f"{owner['name']} ({owner['since']:.0f}s)" if owner else "-"
+    return _name(row), row["token"], holder, _waiting(row["queue"])
 
 
 def _exchange(row: dict[str, Any]) -> tuple[object, ...]:

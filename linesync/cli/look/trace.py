@@ -7,9 +7,9 @@ import argparse
 from ..common import connection
 from .console import copy_out
 
-HELP = "show the frames on a host's line as they pass, one a line, until Ctrl-C"
+HELP = "show the frames on a host's line as they pass, decoded, until Ctrl-C"
 EXAMPLES = """\
-  linesync trace sut                 < came in, > went out; then the length on the line
+  linesync trace sut       "<" came in, ">" went out; then the length in bytes
   linesync trace sut | grep prompt
 """
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from ...client.places import setting
 from ...errors import UsageError
-from ..common import given, option
+from ..common import option, option_values
 from .daemon import log, open_socket, run_until_stopped, socket_options
 
 if TYPE_CHECKING:
     from ...agent.agent import Agent
 
-HELP = "run the agent on the machine under test: call the hub, serve its commands and this machine's scripts"
+HELP = "run the agent on a machine under test: connect to the hub, run its commands, and serve this machine's scripts"
 EXAMPLES = """\
-  linesync agent --port /dev/ttyS0            call the hub over a null modem
-  linesync agent --port /dev/ttyS0,921600 --name sut1 --capability kvm --publish arch=arm64
-  linesync agent --port tcp://controller:7788
-  linesync agent --stdio                      the far end of 'linesync hub --port "exec:ssh sut ..."'
+  linesync agent --port /dev/ttyS0      connect to the hub over a null modem
+  linesync agent --port /dev/ttyS0,921600 --name sut1 --capability kvm
+  linesync agent --port tcp://controller:7788 --publish arch=arm64
+  linesync agent --stdio                for a hub with --port 'exec:ssh sut ...'
 """
 _KERNEL_LINE = "/proc/cmdline"
 
@@ -30,13 +30,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "agent",
         "port",
         metavar="ENDPOINT",
-        help="the line to the hub (/dev/ttyS0[,BAUD|auto], tcp://host:port ...), or auto to find it (also linesync.port="
-        " on the kernel's command line)",
+        help="the line to the hub: /dev/ttyS0[,BAUD|auto], tcp://host:port ..., or auto to search for it"
+        " (default: linesync.port= on the kernel's command line)",
     )
-    parser.add_argument("--stdio", action="store_true", help="the line is stdin and stdout")
-    option(parser, "agent", "name", metavar="NAME", help="this host's name (default: the machine's)")
-    option(parser, "agent", "capability", many=True, metavar="C", help="something this host can do; may be repeated")
-    option(parser, "agent", "publish", many=True, metavar="K=V", help="a value that others see; may be repeated")
+    parser.add_argument("--stdio", action="store_true", help="use stdin and stdout as the line")
+    option(parser, "agent", "name", metavar="NAME", help="this host's name (default: the machine's host name)")
+    option(
+        parser,
+        "agent",
+        "capability",
+        many=True,
+        metavar="C",
+        help="declare something that this host can do; may be repeated",
+    )
+    option(
+        parser,
+        "agent",
+        "publish",
+        many=True,
+        metavar="K=V",
+        help="publish a value that all hosts can see; may be repeated",
+    )
     socket_options(parser, "agent")
 
 
@@ -74,15 +88,20 @@ def run(args: argparse.Namespace) -> int:
         )
     if port != "auto":
         parse_endpoint(port)
-    for item in given(args, "publish"):
+    for item in option_values(args, "publish"):
         if "=" not in item:
-            raise UsageError(f"--publish {item} is not K=V")
+            raise UsageError(f"invalid value --publish {item}: expected K=V")
     name = args.name or setting("name", "agent") or os.uname().nodename.partition(".")[0]
 
     check_host(name)
 
     async def work(stop: asyncio.Event) -> None:
-        agent = Agent(name=name, capabilities=given(args, "capability"), published=given(args, "publish"), report=log)
+        agent = Agent(
+            name=name,
+            capabilities=option_values(args, "capability"),
+            published=option_values(args, "publish"),
+            report=log,
+        )
         try:
             agent.runner.open()
             await open_socket(args, name, agent.add_listener)

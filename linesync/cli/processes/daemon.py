@@ -1,4 +1,4 @@
-"""What the hub's and the agent's processes share: the log, the socket's place, and a clean stop."""
+"""Shared by the processes of the hub and the agent: the log, the path of the socket, and a clean stop."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ __all__ = ["log", "open_socket", "run_until_stopped", "socket_options"]
 
 def log(sentence: str) -> None:
     """Write a line to the log, which is stderr."""
-    with suppress(OSError):  # its terminal was closed, which must not keep us from a clean stop
+    with suppress(OSError):  # a closed terminal must not prevent a clean stop
         print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
 
 
 def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
-    option(parser, command, "socket", metavar="PATH", help="put the socket for this machine's scripts here")
-    option(parser, command, "socket-group", metavar="G", help="let this group use the socket too")
+    option(parser, command, "socket", metavar="PATH", help="where to create the socket for this machine's scripts")
+    option(parser, command, "socket-group", metavar="G", help="let this Unix group use the socket, too")
 
 
 async def open_socket(args: argparse.Namespace, name: str, listen: Callable[..., Awaitable[str]]) -> None:
-    """Open the socket for scripts: the one asked for, else the default, else the one with our name beside it.
+    """Open the socket for scripts, at the path of ``--socket`` or else at the default path.
 
-    :raises BusyError: the one asked for is in use.
+    If another process uses the default path, the socket gets our name and the same directory.
+
+    :raises BusyError: the path of ``--socket`` is in use.
+    :raises LinesyncFailed: the directory of the socket cannot be created.
     """
     path = args.socket or default_socket()
     try:
@@ -43,9 +46,9 @@ async def open_socket(args: argparse.Namespace, name: str, listen: Callable[...,
             raise
         path = default_socket(name)
         endpoint = await _listen_at(path, args, listen)
-        log(f"{default_socket()} is in use by another hub or agent; scripts reach this one with --hub {endpoint}")
+        log(f"{default_socket()} is in use by another hub or agent; scripts reach {name} with --hub {endpoint}")
         return
-    log(f"scripts on this machine reach it at {endpoint}")
+    log(f"scripts on this machine reach {name} at {endpoint}")
 
 
 async def _listen_at(path: str, args: argparse.Namespace, listen: Callable[..., Awaitable[str]]) -> str:
@@ -57,7 +60,7 @@ async def _listen_at(path: str, args: argparse.Namespace, listen: Callable[..., 
             await run_blocking(lambda: os.makedirs(folder, _folder_mode(), exist_ok=True), path)
     except OSError as error:
         raise LinesyncFailed(
-            f"cannot make the directory {folder}: {error.strerror}; choose another place with --socket"
+            f"cannot create the directory {folder}: {error.strerror}; choose another path with --socket"
         ) from None
     return await listen(f"unix:{path}", group=args.socket_group)
 
@@ -67,10 +70,12 @@ def _folder_mode() -> int:
 
 
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast: bool = False) -> int:
-    """Run a process's main coroutine; its event is set by SIGINT, SIGTERM and SIGHUP (not under nohup).
+    """Run the main coroutine of a process.
 
-    :param fast: on uvloop where it is installed (the extra ``fast``): it takes a third off each message of many clients,
-        and costs more memory than an agent should.
+    :param work: the coroutine function; SIGINT, SIGTERM and SIGHUP (but not under nohup) set the event that it gets.
+    :param fast: use uvloop if it is installed (the extra ``fast``). It handles a message of many clients a third faster,
+        but an agent should not use so much memory.
+    :return: exit code 0.
     """
 
     async def main() -> None:
@@ -84,7 +89,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
         SPOOL.clean(_remove_leftovers, "")
         await work(stop)
 
-    with asyncio.Runner(loop_factory=_quicker_loop() if fast else None) as runner:
+    with asyncio.Runner(loop_factory=_uvloop_factory() if fast else None) as runner:
         runner.run(main())
     return 0
 
@@ -95,8 +100,8 @@ def _remove_leftovers() -> None:
     remove_leftovers()
 
 
-def _quicker_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes a loop of uvloop's, None where it is not installed."""
+def _uvloop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """A function that makes an event loop of uvloop, or None if uvloop is not installed."""
     try:
         import uvloop
     except ImportError:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ...testing.faults import Faults
     from ...testing.nullmodem import NullModem
 
-HELP = "show the main job on this machine: a hub and two agents on null modems, told step by step"
+HELP = "show linesync at work on this machine, step by step: a hub and two agents on null modems"
 EXAMPLES = """\
-  linesync demo          takes some ten seconds; nothing outside a temporary directory is touched
+  linesync demo    takes about ten seconds; writes only to a temporary directory
 """
 _BAUD = 115200
 _HOSTS = ("alpha", "beta")
-_START = 20.0  # seconds in which both agents must have registered
+_START = 20.0  # seconds until both agents must have registered
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,27 +38,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ...testing.faults import Faults
 
-    told = _Teller(quiet=args.json)
+    step = _Steps(quiet=args.json)
     with tempfile.TemporaryDirectory(prefix="linesync-demo-") as folder:
-        clean = asyncio.run(_round(folder, told, "a quiet line", Faults()))
+        clean = asyncio.run(_round(folder, step, "a quiet line", Faults()))
         noisy = asyncio.run(
-            _round(folder, told, "bit errors and kernel messages on the line", Faults(ber=1e-4, printk=5.0))
+            _round(folder, step, "bit errors and kernel messages on the line", Faults(ber=1e-4, printk=5.0))
         )
     if args.json:
         print_json({"clean": clean, "noisy": noisy})
         return 0
     print(
         f"linesync demo: done: two agents on {_BAUD}-baud null modems met the controller at a barrier of 3,"
-        f" beta handed a semaphore to alpha in {clean['handover_ms']} ms, a command on alpha ended with exit code"
-        f" {clean['exit_code']}; and all of it again while {noisy['flipped_bits']} bit errors and"
-        f" {noisy['printk_bytes']} bytes of kernel messages hit the lines ({noisy['repeated']} frames sent again,"
-        f" nothing lost)."
+        f" beta handed a semaphore to alpha in {clean['handover_ms']} ms, and a command on alpha ended with exit code"
+        f" {clean['exit_code']}; all this worked again while {noisy['flipped_bits']} bit errors and"
+        f" {noisy['printk_bytes']} bytes of kernel messages hit the lines ({noisy['repeated']} frames were sent again,"
+        f" nothing was lost)."
     )
     return 0
 
 
-class _Teller:
-    """Tells the story, a numbered step a line."""
+class _Steps:
+    """Prints each step on a line of its own, with the time since the start."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -69,36 +69,34 @@ class _Teller:
             print(f"[{time.monotonic() - self._start:5.1f} s] {text}", flush=True)
 
 
-async def _round(folder: str, told: _Teller, weather: str, faults: Faults) -> dict[str, object]:
-    """One round of the story; what was measured."""
+async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> dict[str, object]:
+    """Show all steps once. Returns the measurements."""
     from ...client.aio import connect
     from ...testing.nullmodem import NullModem
 
-    told(f"--- {weather} ---")
+    step(f"--- {conditions} ---")
     with contextlib.ExitStack() as cables:
         modems = [
             cables.enter_context(NullModem(baud=_BAUD, faults=faults, seed=number)) for number in range(len(_HOSTS))
         ]
-        async with _processes(folder, modems, told) as hub:
+        async with _processes(folder, modems, step) as hub:
             async with await connect(hub) as client:
                 await _registered(client)
-                told(f"{' and '.join(_HOSTS)} have registered over their lines; the hub knows:")
+                step(f"{' and '.join(_HOSTS)} have registered over their lines; the hub knows:")
                 for row in await client.hosts():
-                    told(f"    {row['name']:6} {row['state']:4} on {row['line']}")
-                await _barrier(client, told)
-                handover = await _semaphore(client, told)
-                code = await _command(client, told)
+                    step(f"    {row['name']:6} {row['state']:4} on {row['line']}")
+                await _barrier(client, step)
+                handover = await _semaphore(client, step)
+                code = await _command(client, step)
                 repeated = await _repeated(client)
                 console = await _console(client)
         counters = [modem.counters() for modem in modems]
     flipped = sum(way["flipped_bits"] for one in counters for way in one.values())
     printk = sum(way["printk"] for one in counters for way in one.values())
     if printk:
-        told(
-            f"the lines were hit by {flipped} bit errors and {printk} bytes of kernel messages; alpha's console log has"
-        )
+        step(f"{flipped} bit errors and {printk} bytes of kernel messages hit the lines; alpha's console log ends with")
         for line in console.splitlines()[-2:]:
-            told(f"    {line}")
+            step(f"    {line}")
     return {
         "handover_ms": handover,
         "exit_code": code,
@@ -109,8 +107,8 @@ async def _round(folder: str, told: _Teller, weather: str, faults: Faults) -> di
 
 
 @contextlib.asynccontextmanager
-async def _processes(folder: str, modems: list[NullModem], told: _Teller) -> AsyncIterator[str]:
-    """A hub and an agent for each null modem; the hub's endpoint."""
+async def _processes(folder: str, modems: list[NullModem], step: _Steps) -> AsyncIterator[str]:
+    """Start a hub, and an agent for each null modem. Yields the hub's endpoint."""
     hub = f"unix:{folder}/hub.sock"
     ports = [word for modem in modems for word in ("--port", modem.a)]
     commands = [["hub", "--socket", f"{folder}/hub.sock", *ports]]
@@ -123,7 +121,7 @@ async def _processes(folder: str, modems: list[NullModem], told: _Teller) -> Asy
     with open(f"{folder}/log", "ab") as log:
         try:
             for command in commands:
-                told("$ linesync " + " ".join(command).replace(folder, "DIR"))
+                step("$ linesync " + " ".join(command).replace(folder, "DIR"))
                 running.append(
                     await asyncio.create_subprocess_exec(
                         sys.executable, "-m", "linesync", *command, stderr=log, stdout=log, env=environment
@@ -151,64 +149,66 @@ async def _registered(client: Client) -> None:
     deadline = time.monotonic() + _START
     while {row["name"] for row in await client.hosts() if row["state"] == "up"} != set(_HOSTS):
         if time.monotonic() > deadline:
-            raise LinesyncFailed(f"the agents did not register within {_START:g} s; is this machine very busy?")
+            raise LinesyncFailed(
+                f"the agents did not register within {_START:g} s; try again when this machine is less busy"
+            )
         await asyncio.sleep(0.05)
 
 
 def _linesync(*words: str) -> list[str]:
-    """A linesync command as the host runs it: against its own agent, which carries it over the line."""
+    """A linesync command for a host. It connects to the host's own agent, which relays it over the line."""
     return [sys.executable, "-m", "linesync", *words]
 
 
-async def _barrier(client: Client, told: _Teller) -> None:
-    told("everybody arrives at a barrier of 3: $ linesync barrier ready 3")
+async def _barrier(client: Client, step: _Steps) -> None:
+    step("all three arrive at a barrier of 3:    $ linesync barrier ready 3")
     arrivals = [
         asyncio.create_task(client.run(name, _linesync("barrier", "ready", "3", "--timeout", "30"))) for name in _HOSTS
     ]
     result = await client.barrier("ready", 3, timeout=30)
     for name, arrival in zip(_HOSTS, arrivals, strict=True):
         _expect_success(name, (await arrival).exit_code)
-    told(f"    released together: {', '.join(result.parties)}")
+    step(f"    released together: {', '.join(result.parties)}")
 
 
-async def _semaphore(client: Client, told: _Teller) -> float:
-    """Alpha waits for a unit and beta gives it; milliseconds from the gift to alpha's command ending."""
-    told("alpha waits for a unit of a semaphore: $ linesync sem flash -1")
+async def _semaphore(client: Client, step: _Steps) -> float:
+    """Alpha waits for a unit and beta gives one. Returns the milliseconds from beta's command to the end of alpha's."""
+    step("alpha waits for a unit of a semaphore: $ linesync sem flash -1")
     waiting = asyncio.create_task(client.run("alpha", _linesync("sem", "flash", "-1", "--timeout", "30")))
     while not (await client.status())["semaphores"]:
         await asyncio.sleep(0.02)
-    told("beta gives it:                         $ linesync sem flash +1")
+    step("beta gives it:                         $ linesync sem flash +1")
     start = time.monotonic()
     given = await client.run("beta", _linesync("sem", "flash", "+1"))
     taken = await waiting
     handover = round((time.monotonic() - start) * 1000, 1)
     _expect_success("beta", given.exit_code)
     _expect_success("alpha", taken.exit_code)
-    told(f"    alpha has it, {handover} ms after beta's command was started")
+    step(f"    alpha has it, {handover} ms after the start of beta's command")
     return handover
 
 
-async def _command(client: Client, told: _Teller) -> int:
-    told("a command on alpha:                    $ linesync run alpha -- sh -c 'echo out; echo err >&2; exit 7'")
+async def _command(client: Client, step: _Steps) -> int:
+    step("a command on alpha:                    $ linesync run alpha -- sh -c 'echo out; echo err >&2; exit 7'")
     result = await client.run("alpha", ["sh", "-c", "echo out; echo err >&2; exit 7"])
     if (result.stdout, result.stderr, result.exit_code) != (b"out\n", b"err\n", 7):
-        raise LinesyncFailed(f"the command's result is wrong: {result}; report this")
-    told("    stdout 'out', stderr 'err', exit code 7")
+        raise LinesyncFailed(f"the command on alpha gave a wrong result, {result}; please report this bug")
+    step("    stdout 'out', stderr 'err', exit code 7")
     return result.exit_code
 
 
 async def _repeated(client: Client) -> int:
-    """Frames sent again, by either end of each line."""
+    """The number of frames that were sent again, by both ends of all lines."""
     rows = await client.links()
     for name in _HOSTS:
-        told = await client.run(name, _linesync("links", "--json"))
-        rows += [row for row in json.loads(told.stdout) if row["end"] == name]
+        listed = await client.run(name, _linesync("links", "--json"))
+        rows += [row for row in json.loads(listed.stdout) if row["end"] == name]
     return sum(int(row.get("repeated", 0)) for row in rows)
 
 
 def _expect_success(host: str, code: int) -> None:
     if code != 0:
-        raise LinesyncFailed(f"the command on {host} ended with exit code {code} where 0 was due; report this")
+        raise LinesyncFailed(f"the command on {host} ended with exit code {code} instead of 0; please report this bug")
 
 
 async def _console(client: Client) -> str:

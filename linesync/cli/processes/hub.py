@@ -6,15 +6,19 @@ import argparse
 
 from ... import limits
 from ...errors import NotAllowed, UsageError
-from ..common import given, option, seconds
+from ..common import option, option_values, seconds
 from .daemon import log, open_socket, run_until_stopped, socket_options
 
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
-  linesync hub --port /dev/ttyS0                        one machine on a null modem at 115200 baud
+  linesync hub --port /dev/ttyS0
+      one machine on a null modem at 115200 baud
   linesync hub --port /dev/ttyUSB0,921600 --port /dev/ttyUSB1,auto
+      two machines; the second line finds its own baud rate
   linesync hub --port 'exec:ssh sut linesync agent --stdio'
-  linesync hub --listen tcp://127.0.0.1:7788            agents and scripts over TCP
+      one machine over ssh
+  linesync hub --listen tcp://127.0.0.1:7788
+      agents and scripts over TCP
 """
 
 
@@ -25,12 +29,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "port",
         many=True,
         metavar="ENDPOINT",
-        help="a line to a host: /dev/ttyS0[,BAUD|auto], tcp://host:port, exec:COMMAND ...; may be repeated",
+        help="open a line to a host: /dev/ttyS0[,BAUD|auto], tcp://host:port, exec:COMMAND ...; may be repeated",
     )
     option(
-        parser, "hub", "listen", many=True, metavar="ENDPOINT", help="accept lines here (tcp://host:port, unix:/path)"
+        parser,
+        "hub",
+        "listen",
+        many=True,
+        metavar="ENDPOINT",
+        help="accept lines on tcp://host:port or unix:/path; may be repeated",
     )
-    option(parser, "hub", "insecure", flag=True, help="listen beyond this machine without authentication")
+    option(parser, "hub", "insecure", flag=True, help="allow other machines to connect without authentication")
     option(
         parser,
         "hub",
@@ -38,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         fallback=limits.LEASE,
         metavar="S",
-        help="a host that is silent for S seconds is lost (default 20)",
+        help="treat a host as lost when it is silent for S seconds (default: 20)",
     )
     option(
         parser,
@@ -47,19 +56,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_mebibytes,
         fallback=16 << 20,
         metavar="MIB",
-        help="a member gives at most so many MiB to an exchange (default 16)",
+        help="the most MiB that a member may give to an exchange (default: 16)",
     )
     socket_options(parser, "hub")
 
 
 def _mebibytes(text: str) -> int:
-    """An argument in MiB, as bytes."""
+    """An argument in MiB, converted to bytes."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of MiB up to 1024")
+        raise argparse.ArgumentTypeError(f"invalid size {text!r}: expected more than 0 and at most 1024 MiB")
     return int(value * (1 << 20))
 
 
@@ -69,21 +78,22 @@ def run(args: argparse.Namespace) -> int:
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
-    ports, listens = given(args, "port"), given(args, "listen")
+    ports, listens = option_values(args, "port"), option_values(args, "listen")
     for endpoint in ports + listens:
         parse_endpoint(endpoint)
     for endpoint in listens:
         if not isinstance(parse_endpoint(endpoint), TcpEndpoint | UnixEndpoint):
             raise UsageError(
-                f"nobody can call {endpoint}; listen on tcp://HOST:PORT or unix:/PATH, or name it with --port"
+                f"the hub cannot listen on {endpoint}, because it does not accept connections; listen on tcp://HOST:PORT"
+                " or unix:/PATH, or open it with --port"
             )
         if not is_loopback(endpoint) and not args.insecure:
             raise NotAllowed(
-                f"{endpoint} can be reached from other machines and there is no authentication yet; listen on"
-                " tcp://127.0.0.1:PORT, or add --insecure if everybody who can reach it may run commands here"
+                f"other machines can connect to {endpoint} without authentication; listen on tcp://127.0.0.1:PORT, or"
+                " add --insecure if everybody who can connect may run commands here"
             )
     if args.lease < 1:
-        raise UsageError(f"a lease of {args.lease:g} s is too short for any line; give 1 or more")
+        raise UsageError(f"invalid lease of {args.lease:g} s: expected 1 s or more")
 
     async def work(stop: asyncio.Event) -> None:
         hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit)
@@ -96,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
                 hub.add_port(endpoint)
                 log(f"waiting for an agent on {endpoint}")
             if not ports and not listens:
-                log("no --port and no --listen: no host can reach this hub, only scripts on this machine")
+                log("without --port or --listen, only scripts on this machine can reach this hub; no host can")
             await stop.wait()
             log("stopping")
         finally:

@@ -1,1 +1,1 @@
-"""Commands that synchronise."""
+"""Commands that synchronise hosts."""

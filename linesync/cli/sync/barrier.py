@@ -5,22 +5,29 @@ from __future__ import annotations
 import argparse
 
 from ...errors import UsageError
-from ..common import connection, namespace_option, option, print_json, timeout_option, whole
+from ..common import connection, integer, namespace_option, option, print_json, timeout_option
 
 HELP = "wait at a barrier until COUNT parties, or all of --members, have arrived"
 EXAMPLES = """\
-  linesync barrier booted 3                    on three machines: all go on together
-  linesync barrier booted 3 --timeout 60       exit 124 and say who is missing after a minute
-  linesync barrier up --members hub,sut[1-8]   one arrival of each; exit 4 as soon as one of them is lost
-  linesync barrier up --members a,b#2 --as b#2  a member of a name of its own on the host b
-  linesync barrier up --members a,b --abort 'flash failed'    all of them exit 3 and print the reason
+  linesync barrier booted 3
+      on three machines: all three continue together
+  linesync barrier booted 3 --timeout 60
+      after a minute: exit 124, and print who is missing
+  linesync barrier up --members hub,sut[1-8]
+      one arrival of each member; exit 4 as soon as one of them is lost
+  linesync barrier up --members a,b#2 --as b#2
+      on the host b: arrive as the member b#2
+  linesync barrier up --members a,b --abort 'flash failed'
+      all members exit 3 and print the reason
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the barrier's name; nobody has to create it")
-    parser.add_argument("count", metavar="COUNT", nargs="?", default="", help="how many parties it takes")
-    parser.add_argument("--members", metavar="A,B#1,...", default="", help="who takes part: hosts, or host#tag")
+    parser.add_argument("name", metavar="NAME", help="the barrier's name; the first arrival creates it")
+    parser.add_argument("count", metavar="COUNT", nargs="?", default="", help="the number of parties to wait for")
+    parser.add_argument(
+        "--members", metavar="A,B#1,...", default="", help="the members to wait for: hosts, or host#tag"
+    )
     timeout_option(parser, "barrier")
     option(parser, "barrier", "as", metavar="MEMBER", dest="member", fallback="", help="arrive as this member")
     option(
@@ -29,23 +36,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "reuse",
         metavar="HOW",
         fallback="cyclic",
-        help="cyclic: the next arrival opens the next round; once: it is an error; linger=S: it passes for S seconds",
+        help="what an arrival after the release does. cyclic (default): it opens the next round; once: it fails;"
+        " linger=S: it passes immediately for S seconds",
     )
-    parser.add_argument("--tolerate-loss", action="store_true", help="go on without members that are lost")
-    parser.add_argument("--abort", metavar="REASON", help="let it fail for all, for this reason")
+    parser.add_argument(
+        "--tolerate-loss", action="store_true", help="release the barrier without members that are lost"
+    )
+    parser.add_argument("--abort", metavar="REASON", help="end the wait of all parties with this reason (exit code 3)")
     namespace_option(parser, "barrier")
 
 
 def run(args: argparse.Namespace) -> int:
     if bool(args.count) == bool(args.members):
         raise UsageError("give either a COUNT of parties or --members A,B,...; see 'linesync barrier --help'")
-    count = whole(args.count or "0")
+    count = integer(args.count or "0")
     if count is None:
-        raise UsageError(f"the count {args.count[:32]!r} is not a number; give how many parties the barrier takes")
+        raise UsageError(f"the count {args.count[:32]!r} is not a number; give the number of parties to wait for")
     if args.count and count < 1:
-        raise UsageError(f"a barrier is for 1 or more parties, not for {count}")
+        raise UsageError(f"invalid count {count}: a barrier is for 1 or more parties")
     if args.abort == "":
-        raise UsageError("an abort is told to all with its reason; give one: --abort 'flash failed'")
+        raise UsageError("the reason after --abort is empty; give a reason, as in --abort 'flash failed'")
     members: tuple[str, ...] = ()
     if args.members:
         from ...model.hosts.members import unfold

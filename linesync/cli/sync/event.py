@@ -10,23 +10,23 @@ from ..common import connection, namespace_option, print_json, timeout_option
 HELP = "set, clear or wait for events; an event stays set until it is cleared"
 EXAMPLES = """\
   linesync event set server-up
-  linesync event wait server-up client-up     until both are set
-  linesync event wait --any passed failed     until one is; prints which
+  linesync event wait server-up client-up    wait until both are set
+  linesync event wait --any passed failed    wait until one is set; print which
   linesync event clear server-up
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="set|wait|clear", choices=("set", "wait", "clear"), help="what to do")
-    parser.add_argument("names", metavar="NAME", nargs="+", help="the events' names; nobody has to create them")
-    parser.add_argument("--any", action="store_true", help="wait for one of them, not for all")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="the events' names; the first use creates an event")
+    parser.add_argument("--any", action="store_true", help="wait until any one of the events is set, not all")
     timeout_option(parser, "event")
     namespace_option(parser, "event")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.any and args.action != "wait":
-        raise UsageError(f"--any is for waiting; 'event {args.action}' changes all that are named")
+        raise UsageError(f"--any is for 'event wait' only; 'event {args.action}' changes all the events that it names")
     with connection(args) as client:
         if args.action == "set":
             client.set_events(*args.names, namespace=args.namespace)

@@ -18,35 +18,37 @@ if TYPE_CHECKING:
     from ...jobs.targets import NewFile
     from ..progress import Progress
 
-HELP = "give data and get that of all: every host in the list gives once, then all go on"
+HELP = "give data and get the data of all members: each member in the list gives once, then all continue"
 EXAMPLES = """\
-  linesync exchange addr --hosts sut,peer,hub "$(hostname -I)"   prints {"hub": "...", "peer": "...", "sut": "..."}
-  dmesg | linesync exchange logs --hosts sut[1-4] --dir logs     one file a host in logs/
-  linesync exchange keys --hosts sut#a,sut#b --as sut#a --file id.pub --timeout 60
+  linesync exchange addr --hosts sut,peer,hub "$(hostname -I)"
+      prints {"hub": "...", "peer": "...", "sut": "..."}
+  dmesg | linesync exchange logs --hosts sut[1-4] --dir logs
+      writes one file for each host to logs/
+  linesync exchange keys --hosts sut#a,sut#b --as sut#a --file id.pub
 """
-HINT = "data that begins with - comes after --"
+HINT = "write -- before data that begins with -"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the exchange's name; nobody has to create it")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="what to give; without it and --file, stdin")
+    parser.add_argument("name", metavar="NAME", help="the exchange's name; the first member creates it")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="the data to give; without DATA and --file: stdin")
     parser.add_argument(
         "--hosts",
         metavar="A,B,...",
         required=True,
-        help="who takes part: hosts, or members host#tag; the same list from all",
+        help="who takes part: hosts, or members host#tag; all must give the same list",
     )
     option(parser, "exchange", "as", metavar="MEMBER", dest="member", fallback="", help="give as this member")
     parser.add_argument("--file", metavar="F", help="give the contents of this file")
     timeout_option(parser, "exchange")
-    parser.add_argument("--dir", metavar="D", help="write what all gave into this directory, one file a member")
+    parser.add_argument("--dir", metavar="D", help="write the data to this directory, one file for each member")
     namespace_option(parser, "exchange")
 
 
 def run(args: argparse.Namespace) -> int:
     texts = [*([] if args.data is None else [args.data]), *args.tail]
     if len(texts) + (args.file is not None) > 1:
-        raise UsageError("there is more than one thing to give; give DATA (in quotes, if it has blanks), or --file")
+        raise UsageError("there is more than one thing to give; give one DATA (in quotes if it has blanks) or --file")
     folder = _Folder(args.dir, args.hosts) if args.dir is not None else None
     data: Data
     if texts:
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(value: bytes) -> object:
-    """Bytes in JSON: a string where they are UTF-8."""
+    """Bytes as JSON: a string if they are UTF-8, or else an object with ``base64``."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -88,7 +90,7 @@ def _text(value: bytes) -> object:
 
 
 class _Phases:
-    """A line of progress for what is given, and another one for what comes, of those that take longer than a second."""
+    """One line of progress for giving and one for getting. A phase of less than a second shows no line."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -106,7 +108,7 @@ class _Phases:
             self._line(done, total)
 
     def done(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._line is not None:
             self._line.done()
 
@@ -136,10 +138,10 @@ class _Whole:
 
 
 class _Folder:
-    """A directory into which the members' data goes: each file whole, or not there at all.
+    """A directory for the members' data. Each file is there whole, or not at all.
 
-    :raises UsageError: a member's name would be no file's.
-    :raises LinesyncFailed: there can be no such directory, or no such file in it.
+    :raises UsageError: the path is empty, or a member's name cannot be a file name.
+    :raises LinesyncFailed: the directory cannot be created, or a directory has the name of a member's file.
     """
 
     def __init__(self, path: str, hosts: str) -> None:
@@ -154,14 +156,16 @@ class _Folder:
         try:
             os.makedirs(path, exist_ok=True)
         except OSError as error:
-            raise LinesyncFailed(f"cannot make the directory {path}: {error.strerror}; choose another --dir") from None
+            raise LinesyncFailed(
+                f"cannot create the directory {path}: {error.strerror}; choose another --dir"
+            ) from None
         for member in unfold(hosts):
             if member in (".", ".."):
-                raise UsageError(f"the member {member} cannot be a file's name; leave --dir out")
+                raise UsageError(f"the member {member} cannot be a file name; leave --dir out")
             check_file(os.path.join(path, member))
 
     def file(self, member: str) -> IO[bytes]:
-        """The file for a member's bytes; at its place only after :meth:`commit`."""
+        """The file for a member's data. It gets its name only in :meth:`commit`."""
         from ...jobs.targets import NewFile
 
         path = os.path.join(self._path, member)
@@ -169,7 +173,10 @@ class _Folder:
         return cast("IO[bytes]", _Whole(file))
 
     def commit(self) -> None:
-        """Put all files in their places."""
+        """Give all files their names.
+
+        :raises LinesyncFailed: a file cannot be written or renamed.
+        """
         path = self._path
         try:
             for path, file in list(self._files.items()):
@@ -183,7 +190,7 @@ class _Folder:
             self.discard()
 
     def discard(self) -> None:
-        """Leave nothing behind that is not at its place."""
+        """Remove the temporary files."""
         for file in self._files.values():
             file.discard()
         self._files.clear()

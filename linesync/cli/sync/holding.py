@@ -1,7 +1,7 @@
-"""A command that runs while something is held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
+"""A command that runs while a lock or units are held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
 
-It runs below a supervisor, as the commands of ``run`` do: when we are gone in whatever way, it ends with all that it has
-started. It stays in our process group, so that it has the terminal.
+It runs below a supervisor, as the commands of ``run`` do. If this process ends in any way, the supervisor ends the command
+and all processes that it started. The command stays in our process group, so that it can use the terminal.
 """
 
 from __future__ import annotations
@@ -24,22 +24,25 @@ from ...jobs.tree import Ending, become_subreaper, below
 
 __all__ = ["run_holding"]
 
-_SI_KERNEL = 0x80  # of sigaction(2): a terminal's Ctrl-C, which the command gets as well
+_SI_KERNEL = 0x80  # si_code in sigaction(2) of a Ctrl-C from the terminal, which the command also gets
 _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, errno and si_code
-_LOOK = 0.02  # seconds between looks at what is being ended
+_CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ended
 
 
 def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str]) -> int:
-    """Run a command and give back what is held when it has ended with all that it has started; its exit code.
+    """Run a command, and give back the hold when the command and all processes that it started have ended.
 
-    Its environment has ``LINESYNC_WITHIN``, by which a deadlock through its own waits is found. Should what is held go
-    back before (the hub ended, somebody reset it), the command is ended: it works on what may be another's by now.
-    SIGTERM and SIGHUP end it. A SIGINT that does not come from the terminal is passed on, and ends it if it still runs 3 s
-    later; one from the terminal, Ctrl-C, the command gets as well as we, and it decides.
+    The command's environment has ``LINESYNC_WITHIN``, with which the hub finds a deadlock through the command's own waits.
+    If the hold is lost earlier (the hub ended, or the name was reset), the command is ended, because another host may
+    already own what it works on. SIGTERM and SIGHUP end the command. A SIGINT that does not come from the terminal is
+    passed on, and the command is ended if it still runs 3 s later. A Ctrl-C on the terminal reaches the command directly,
+    and the command decides what to do.
 
-    :param extra: further variables for the command.
-    :raises CommandNotFound, CannotExecute: it cannot be run.
-    :raises LinesyncFailed: what was held went back before the command had ended.
+    :param extra: further environment variables for the command.
+    :return: the command's exit code, as a shell reports it.
+    :raises CommandNotFound: there is no such command.
+    :raises CannotExecute: the command cannot be executed.
+    :raises LinesyncFailed: the hold was lost before the command had ended.
     """
     env = {**os.environb, **{os.fsencode(key): os.fsencode(value) for key, value in extra.items()}}
     env[b"LINESYNC_WITHIN"] = os.fsencode(held.arrival)
@@ -52,9 +55,9 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
     try:
         why = _watch(client, held, command, signals)
         if why is not None:
-            print("linesync: what was held is lost; ending the command", file=sys.stderr, flush=True)
+            print(f"linesync: the hold was lost; ending the command {argv[0]}", file=sys.stderr, flush=True)
             command.end_now()
-            raise LinesyncFailed(f"what was held is lost ({why}); the command {argv[0]} was ended")
+            raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
         client.give_back(held)
         return command.exit_code()
     finally:
@@ -64,7 +67,7 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
 
 
 def _signal_descriptor(numbers: Iterable[int]) -> int:
-    """A descriptor that tells of these signals, and unlike a handler, who sent them: signalfd(2)."""
+    """A signalfd(2) for these signals. Unlike a handler, it also reports who sent a signal."""
     bits = ctypes.sizeof(ctypes.c_ulong) * 8
     mask = (ctypes.c_ulong * (1024 // bits))()
     for number in numbers:
@@ -76,7 +79,10 @@ def _signal_descriptor(numbers: Iterable[int]) -> int:
 
 
 def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) -> str | None:
-    """Keep the connection going until nothing of the command is left; why what is held was lost before, else None."""
+    """Serve the connection until the command and all its processes have ended.
+
+    :return: why the hold was lost before that, or None.
+    """
 
     def signalled() -> None:
         info = os.read(signals, _INFO_SIZE)
@@ -89,7 +95,7 @@ def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) 
             command.end_at = command.end_at or time.monotonic() + PATIENCE
 
     client.peer.watch(signals, signalled)
-    client.peer.watch(command.sock.fileno(), command.heard)
+    client.peer.watch(command.sock.fileno(), command.receive)
     try:
         while not command.over:
             why = client.operations.revoked.get(held.arrival)
@@ -111,36 +117,35 @@ def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) 
 class _Command:
     """The command and its supervisor.
 
-    :ivar over: the supervisor has ended, and nothing of the command is left.
-    :ivar end_at: monotonic seconds when it is ended if it still runs, or None.
+    :ivar over: the supervisor, the command and all its processes have ended.
+    :ivar end_at: the time, in monotonic seconds, when the command is ended if it still runs, or None.
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[bytes, bytes]) -> None:
         self.over = False
         self.end_at: float | None = None
-        self._what = argv[0]
+        self._program = argv[0]
         self._status: int | None = None
         self._failed: int | None = None
         self._unread = b""
         self._clean = False
-        self._others = below(
-            os.getpid()
-        )  # that are none of the command's: whoever runs us in a program of theirs has some
-        become_subreaper()  # should the supervisor be killed, all below it is ours
+        # Child processes that do not belong to the command: a program that calls this function may have some.
+        self._others = below(os.getpid())
+        become_subreaper()  # if the supervisor is killed, we become the parent of its processes
         self._supervisor, self.sock = fork_supervisor([os.fsencode(word) for word in argv], env)
 
     def ask(self, letter: bytes, number: int = 0) -> None:
-        """Ask the supervisor for something (:mod:`linesync.jobs.supervisor`)."""
+        """Send the supervisor a request (:mod:`linesync.jobs.supervisor`)."""
         try:
             self.sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
         except OSError:
             pass  # it has ended
 
-    def heard(self) -> None:
-        """Take what the supervisor reports."""
+    def receive(self) -> None:
+        """Handle the supervisor's reports."""
         try:
             data = self.sock.recv(4096)
-        except ConnectionResetError:  # it ended over something that we had asked
+        except ConnectionResetError:  # it ended before it had read all our requests
             data = b""
         self._unread += data
         while len(self._unread) >= PACKET.size:
@@ -152,39 +157,43 @@ class _Command:
                 self._clean = True
             elif letter == b"x":
                 self._status = number
-                self.ask(b"e")  # what it has started and left
+                self.ask(b"e")  # end the processes that the command left behind
         if not data and not self.over:
             self.over = True
             self._collect()
 
     def _collect(self) -> None:
-        """The supervisor has ended. Was it killed, what was below it is below us now."""
+        """The supervisor has ended. If it was killed, its processes are below us now: end them."""
         os.waitpid(self._supervisor, 0)
         if self._clean:
             return
         me = os.getpid()
         ending = Ending(lambda: below(me, self._others), time.monotonic())
         while not ending.look(time.monotonic()):
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_INTERVAL)
 
     def end_now(self) -> None:
-        """End what is left, and wait for that."""
+        """End all that still runs, and wait until it has ended."""
         self.ask(b"e")
         while not self.over:
             select.select([self.sock], [], [])
-            self.heard()
+            self.receive()
         self.sock.close()
 
     def exit_code(self) -> int:
-        """As a shell tells it.
+        """The exit code of the command, as a shell reports it.
 
-        :raises CommandNotFound, CannotExecute: it was not run.
+        :raises CommandNotFound: there is no such command.
+        :raises CannotExecute: the command cannot be executed.
+        :raises LinesyncFailed: the supervisor was killed.
         """
         if self._failed == 2:  # ENOENT
-            raise CommandNotFound(f"there is no command {self._what}; check its spelling and PATH")
+            raise CommandNotFound(f"there is no command {self._program}; check its spelling and PATH")
         if self._failed is not None:
             why = os.strerror(self._failed)
-            raise CannotExecute(f"{self._what} cannot be executed: {why}; check its mode and its first line")
+            raise CannotExecute(f"cannot execute {self._program}: {why}; check its mode and its first line")
         if self._status is None:
-            raise LinesyncFailed(f"the supervisor of {self._what} was killed; the command was ended")
+            raise LinesyncFailed(
+                f"the supervisor of the command {self._program} was killed and the command was ended; run it again"
+            )
         return 128 - self._status if self._status < 0 else self._status

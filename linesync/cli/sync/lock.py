@@ -5,22 +5,32 @@ from __future__ import annotations
 import argparse
 
 from ...errors import UsageError
-from ..common import connection, namespace_option, print_json, timeout_option, whole
+from ..common import connection, integer, namespace_option, print_json, timeout_option
 
-HELP = "take a lock: for the command after --, or for this host until it is released"
+HELP = "take a lock: while the command after -- runs, or for this host until it is released"
 EXAMPLES = """\
-  linesync lock flash -- ./flash.sh      nobody else has it while the command runs; it sees LINESYNC_FENCING_TOKEN
-  token=$(linesync lock flash)           for this host, over the end of the script that took it ...
-  linesync lock flash --release $token   ... until it is released, or the host is lost
-  linesync lock flash --timeout 0        exit 124 and say who has it
+  linesync lock flash -- ./flash.sh
+      hold the lock while the command runs; the command gets the fencing token
+      in LINESYNC_FENCING_TOKEN
+  token=$(linesync lock flash)
+      hold the lock for this host, also after the script has ended, ...
+  linesync lock flash --release $token
+      ... until it is released or the host is lost
+  linesync lock flash --timeout 0
+      exit 124 if the lock is held, and print who holds it
 """
-HINT = "a command and its options come after --"
+HINT = "write -- before the command, as in: linesync lock NAME -- COMMAND [ARG ...]"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the lock's name; nobody has to create it")
+    parser.usage = """\
+linesync lock NAME [--timeout S] [--namespace NS] [-- CMD [ARG ...]]
+       linesync lock NAME --release TOKEN [--namespace NS]"""
+    parser.add_argument("name", metavar="NAME", help="the lock's name; the first use creates it")
     timeout_option(parser, "lock")
-    parser.add_argument("--release", metavar="TOKEN", help="give back what this host took under this fencing token")
+    parser.add_argument(
+        "--release", metavar="TOKEN", help="release the lock that this host took; TOKEN was printed then"
+    )
     namespace_option(parser, "lock")
 
 
@@ -43,10 +53,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _release(args: argparse.Namespace) -> int:
     if args.tail:
-        raise UsageError("--release takes no command; a lock that is held for a command goes back by itself")
-    token = whole(args.release)
+        raise UsageError("--release takes no command; a lock that a command holds is released when the command ends")
+    token = integer(args.release)
     if token is None or token < 0:
-        raise UsageError(f"{args.release[:32]!r} is no fencing token; give the number that 'linesync lock' printed")
+        raise UsageError(
+            f"invalid fencing token {args.release[:32]!r}: expected the number that 'linesync lock' printed"
+        )
     with connection(args) as client:
         client.unlock(args.name, token, namespace=args.namespace)
     return 0

@@ -6,16 +6,16 @@ import argparse
 
 from ..common import connection, namespace_option, print_json
 
-HELP = "forget what a crashed run left in a namespace, failing who still waits"
+HELP = "remove everything that a crashed run left in a namespace; requests that still wait there fail"
 EXAMPLES = """\
-  linesync reset                       everything in the namespace 'default'
-  linesync reset booted flash          barriers, semaphores, locks, events ... of these names
-  linesync reset --namespace run17
+  linesync reset                     everything in the namespace 'default'
+  linesync reset booted flash        barriers, locks, events ... of these names
+  linesync reset --namespace run17   everything in the namespace 'run17'
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="*", help="only these; of every kind")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="remove only these names, of every kind")
     namespace_option(parser, "reset")
 
 

@@ -5,36 +5,45 @@ from __future__ import annotations
 import argparse
 
 from ...errors import UsageError
-from ..common import connection, namespace_option, option, print_json, timeout_option, whole
+from ..common import connection, integer, namespace_option, option, print_json, timeout_option
 
-HELP = "change a semaphore: -N takes N units and waits for them, +N gives N, 0 prints the value"
+HELP = "change a semaphore: -N takes N units or waits for them, +N gives N units, 0 prints the value"
 EXAMPLES = """\
-  linesync sem flash +1                       one unit more; whoever waits first gets it
-  linesync sem flash -1 --timeout 300         take it, or exit 124 after five minutes
-  linesync sem flash 0                        how many are there
-  linesync sem flash -1 --hold -- ./flash.sh  given back when the command ends, or its host dies
-  linesync sem flash +1 --bound 4             exit 5 rather than have more than four
+  linesync sem flash +1
+      give one unit; the first in the queue gets it
+  linesync sem flash -1 --timeout 300
+      take one unit, or exit 124 after five minutes
+  linesync sem flash 0
+      print the number of units
+  linesync sem flash -1 --hold -- ./flash.sh
+      hold one unit until the command ends or its host is lost
+  linesync sem flash +1 --bound 4
+      exit 5 if the semaphore would have more than four units
 """
-HINT = "a command and its options come after --"
+HINT = "write -- before the command, as in: linesync sem NAME -N --hold -- COMMAND [ARG ...]"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the semaphore's name; it starts at 0")
+    parser.usage = """\
+linesync sem NAME -N|+N|0 [--bound N] [--timeout S] [--namespace NS]
+       linesync sem NAME -N --hold [--bound N] [--timeout S] [--namespace NS]
+                    -- CMD [ARG ...]"""
+    parser.add_argument("name", metavar="NAME", help="the semaphore's name; a new semaphore has 0 units")
     parser.add_argument("delta", metavar="DELTA", help="-N, +N or 0")
     timeout_option(parser, "sem")
     parser.add_argument("--hold", action="store_true", help="hold the units while the command after -- runs")
-    option(parser, "sem", "bound", type=int, metavar="N", fallback=0, help="the most units it may ever have")
+    option(parser, "sem", "bound", type=int, metavar="N", fallback=0, help="the most units that it may ever have")
     namespace_option(parser, "sem")
 
 
 def run(args: argparse.Namespace) -> int:
-    delta = whole(args.delta)
+    delta = integer(args.delta)
     if delta is None:
-        raise UsageError(f"{args.delta[:32]!r} is no change of a semaphore; give -N, +N or 0")
+        raise UsageError(f"invalid change {args.delta[:32]!r} of a semaphore: expected -N, +N or 0")
     if args.hold != bool(args.tail) or (args.hold and delta >= 0):
-        raise UsageError("units are held for a command: linesync sem NAME -N --hold -- COMMAND [ARG ...]")
+        raise UsageError("--hold, -N and a command go together: linesync sem NAME -N --hold -- COMMAND [ARG ...]")
     if args.bound < 0:
-        raise UsageError(f"a bound of {args.bound} units is none; give 1 or more")
+        raise UsageError(f"invalid bound of {args.bound} units: expected 1 or more")
     with connection(args) as client:
         how = {"timeout": args.timeout, "namespace": args.namespace, "bound": args.bound}
         if args.hold:

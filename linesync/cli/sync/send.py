@@ -14,8 +14,8 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", metavar="ID", help="what it is about")
-    parser.add_argument("items", metavar="K=V", nargs="*", default=[], help="what it says")
+    parser.add_argument("topic", metavar="ID", help="the message's topic")
+    parser.add_argument("items", metavar="K=V", nargs="*", default=[], help="the contents of the message")
     option(parser, "send", "as", metavar="MEMBER", dest="member", fallback="", help="send as this member")
     namespace_option(parser, "send")
 

@@ -7,17 +7,20 @@ import argparse
 from ...errors import UsageError
 from ..common import connection, namespace_option, option, print_messages, timeout_option
 
-HELP = "wait until somebody else has sent a message under an ID, and print what was sent"
+HELP = "wait until another member has sent a message under an ID, and print the messages of all others"
 EXAMPLES = """\
-  linesync wait server-ready               prints sut:ip=10.0.0.2, sut:port=5001 a line each
-  linesync wait round --after 2            the third message from others, and those after it
-  linesync wait server-ready --timeout 60  exit 124 after a minute
+  linesync wait server-ready
+      prints the lines sut:ip=10.0.0.2 and sut:port=5001
+  linesync wait round --after 2
+      prints the third message from others, and those after it
+  linesync wait server-ready --timeout 60
+      exit 124 after a minute
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", metavar="ID", help="what to wait for")
-    parser.add_argument("--after", metavar="N", default="0", help="leave out the first N messages of the others")
+    parser.add_argument("topic", metavar="ID", help="the topic of the message")
+    parser.add_argument("--after", metavar="N", default="0", help="skip the first N messages from others (default: 0)")
     timeout_option(parser, "wait")
     option(parser, "wait", "as", metavar="MEMBER", dest="member", fallback="", help="wait as this member")
     namespace_option(parser, "wait")
@@ -25,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if not args.after.isdecimal():
-        raise UsageError(f"--after {args.after} is no number of messages; give 0 or more")
+        raise UsageError(f"invalid value --after {args.after}: expected a number of messages, 0 or more")
     with connection(args) as client:
         found = client.receive(
             args.topic,

@@ -6,16 +6,20 @@ import argparse
 
 from ..common import connection, namespace_option, option, print_messages, timeout_option
 
-HELP = "wait until every other host of this one's group has sent a message under an ID, and print the last of each"
+HELP = "wait until every other host of our published group has sent a message under an ID; print the last one of each"
 EXAMPLES = """\
-  linesync wait-all ready             all other hosts of the group that this host's agent publishes
-  linesync wait-all ready client      those whose agents publish role=client
+  linesync wait-all ready
+      wait for all other hosts whose agents publish the same group= as ours
+  linesync wait-all ready client
+      wait for those of them whose agents publish role=client
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", metavar="ID", help="what to wait for")
-    parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="only hosts of this role")
+    parser.add_argument("topic", metavar="ID", help="the topic of the message")
+    parser.add_argument(
+        "role", metavar="ROLE", nargs="?", default="", help="wait only for hosts that publish this role"
+    )
     timeout_option(parser, "wait-all")
     option(parser, "wait-all", "as", metavar="MEMBER", dest="member", fallback="", help="wait as this member")
     namespace_option(parser, "wait-all")
