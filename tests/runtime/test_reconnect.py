@@ -59,7 +59,8 @@ class Line:
 
     def keep(self, *, once: bool = False) -> asyncio.Task[None]:
         peer: Any = self.peer
-        return self._loop.create_task(keep_connected(peer, "/dev/x", self.said.append, once=once))
+        self.task = self._loop.create_task(keep_connected(peer, "/dev/x", self.said.append, once=once))
+        return self.task
 
 
 Test = Callable[[Line], Coroutine[Any, Any, None]]
@@ -91,10 +92,11 @@ def test_the_tries_become_rarer_up_to_one_in_two_seconds(on_line: Callable[[Test
 
 def test_a_reason_is_reported_once_and_another_reason_again(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
-        for reason in ("/dev/x does not exist", "/dev/x is busy"):
-            line.error = LinesyncFailed(reason)
-            task = line.keep() if not line.tries else task  # noqa: F821
-            await asyncio.sleep(10.0)
+        line.error = LinesyncFailed("/dev/x does not exist")
+        line.keep()
+        await asyncio.sleep(10.0)
+        line.error = LinesyncFailed("/dev/x is busy")
+        await asyncio.sleep(10.0)
         assert line.said == ["/dev/x does not exist (trying again)", "/dev/x is busy (trying again)"]
 
     on_line(test)

@@ -9,7 +9,6 @@ as a possible state of the hub, and the hub's own status must be that of one of 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Coroutine, Iterator
 from itertools import combinations
 from typing import Any
@@ -20,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from linesync.client.aio import Client
 from linesync.testing.faults import Faults
+from tests.effort import SOAK
 from tests.model import conftest  # registers the profile
 
 from .reference import Ask, GiveBack, Reference, Script, State, Try
@@ -48,8 +48,7 @@ ORDERS = 3000  # states looked at to explain one batch; a life with more is give
 
 def profile(steps: int = 7) -> settings:
     """How long a search runs: as many lives as the model's have, the same ones each time in CI."""
-    soak = bool(int(os.environ.get("LINESYNC_SOAK") or 0))
-    return settings(settings.get_profile("model"), stateful_step_count=steps, derandomize=not soak)
+    return settings(settings.get_profile("model"), stateful_step_count=steps, derandomize=not SOAK)
 
 
 def asking(
