@@ -113,6 +113,7 @@ def test_a_wrong_command_line_exits_with_1_as_dissem(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.startswith("dissem: ")
 
 
+@pytest.mark.live
 def test_block_on_error_prints_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINESYNC_HUB", f"unix:{tmp_path}/none.sock")
     stayed = 0

@@ -122,6 +122,7 @@ def test_a_wrong_command_line_is_no_bug_to_be_compatible_with(capsys: pytest.Cap
     assert main("lava-wait", ["--lava-bug-compat"]) == 2
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_lavas_exit_0_on_a_failure_is_there_for_those_who_ask(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -21,6 +21,8 @@ from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 from tests.real import pty_pair, wait_for
 
+pytestmark = pytest.mark.live
+
 ENDPOINT = Path(__file__).with_name("minimal_endpoint.py")
 LINESYNC = str(Path(sys.executable).parent / "linesync")
 

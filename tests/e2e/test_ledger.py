@@ -41,10 +41,17 @@ class Round:
         self.victim = self.random.choice(_VICTIMS)
         self.delay = self.random.uniform(0.0, 0.1) + (0.04 if self.operation != "send" else 0.08)
         self.reports: list[Done] = []
+        self._before = {daemon.log_file: daemon.log_file.stat().st_size for daemon in site.daemons}
 
     def __str__(self) -> str:
         ends = [(done.code, done.err.strip()[-200:]) for done in self.reports]
-        return f"{self.name}: {self.operation}, {self.victim} killed after {self.delay * 1000:.0f} ms: {ends}"
+        what = f"{self.name}: {self.operation}, {self.victim} killed after {self.delay * 1000:.0f} ms: {ends}"
+        return f"{what}\n{self._logs()}\nplay it again: LINESYNC_SEED={SEED} pytest tests/e2e -k ledger"
+
+    def _logs(self) -> str:
+        """What the hub and the agent have said since the round began."""
+        texts = ((path, path.read_bytes()[size:].decode("utf-8", "replace")) for path, size in self._before.items())
+        return "\n".join(f"-- {path.name}:\n{text}" for path, text in texts)
 
     def play(self) -> None:
         takes = self.operation in ("take", "hold")
@@ -67,14 +74,14 @@ class Round:
         self.site.agents["c1"].says("is registered")  # the hub knows by now that the agent's earlier life is over
         self.site.await_host("c1")
         if self.victim == "hub":
-            assert self._ok() <= _SOME, self
+            assert self._ok() <= _SOME
         elif decided is not None and self.victim != "decider":
             self._judge_takes(decided)
         elif decided is not None:
-            assert self._ok() in (0, _SOME), self
+            assert self._ok() in (0, _SOME)
         else:
-            assert self._ok() <= self._value() <= self._ok() + self._unknown(), self
-        assert all(done.code in (0, 3, 125, -9) for done in self.reports), self
+            assert self._ok() <= self._value() <= self._ok() + self._unknown()
+        assert all(done.code in (0, 3, 125, -9) for done in self.reports)
 
     def _kill(self, commands: Sequence[Command], decider: Command) -> None:
         match self.victim:
@@ -103,10 +110,10 @@ class Round:
             left = self._value()
         given = [_SOME] if decided.code == 0 else [0, _SOME]
         if self.operation == "hold":
-            assert left in given, f"{left} units are left; {self}"
+            assert left in given, f"{left} units are left"
         else:
             assert any(self._ok() <= units - left <= self._ok() + self._unknown() for units in given), (
-                f"{left} units are left; {self}"
+                f"{left} units are left"
             )
 
     def _ok(self) -> int:
@@ -126,4 +133,8 @@ class Round:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_what_commands_report_agrees_with_what_the_hub_holds(site: SerialSite, number: int) -> None:
-    Round(site, number).play()
+    round = Round(site, number)
+    try:
+        round.play()
+    except AssertionError as error:
+        pytest.fail(f"{error}\n{round}")
