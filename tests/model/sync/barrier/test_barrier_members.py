@@ -10,8 +10,8 @@ from linesync.errors import MemberLost, Mismatch, TimedOut, UsageError
 from linesync.model.decisions import Event, Failed, HostLost, Released
 from linesync.model.participants import Cause
 
-from ..hall import Hall, error, got
-from ..helpers import failed
+from ...hall import Hall, error, got
+from ...helpers import failed
 
 
 @pytest.fixture

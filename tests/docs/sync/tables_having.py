@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from linesync.model.decisions import Event
 from linesync.model.sync.deadlock import Activity
-from tests.docs.sync_states import (
+from tests.docs.sync.states import (
     MINUTES_10,
     PATIENCE,
     Do,

@@ -1,7 +1,7 @@
 """The parts of docs/sync.md that are made by running the program: tables of states, figures, and error messages.
 
-    python -m tests.docs.sync_page            shows where the page and the program differ
-    python -m tests.docs.sync_page --write    writes what the program does into the page
+    python -m tests.docs.sync.page            shows where the page and the program differ
+    python -m tests.docs.sync.page --write    writes what the program does into the page
 
 A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
 """
@@ -15,14 +15,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.docs.sync_failures import FAILURES, failures
-from tests.docs.sync_figures import FIGURES, figure
-from tests.docs.sync_states import Table, rows
-from tests.docs.sync_tables import TABLES
+from tests.docs.sync.failures import FAILURES, failures
+from tests.docs.sync.figures import FIGURES, figure
+from tests.docs.sync.states import Table, rows
+from tests.docs.sync.tables import TABLES
 
 __all__ = ["PAGE", "PARTS", "differences", "filled"]
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "sync.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "sync.md"
 _MARK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 

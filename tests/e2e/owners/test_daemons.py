@@ -12,7 +12,7 @@ import pytest
 from linesync.jobs.tree import below
 from linesync.testing.nullmodem import NullModem
 from tests.e2e.kit import Daemon, Scenes, Site, serial_site, site
-from tests.e2e.owners import OPERATIONS, PATIENCE, SIGNALS, Job, settled
+from tests.e2e.owners.jobs import OPERATIONS, PATIENCE, SIGNALS, Job, settled
 from tests.real import wait_for
 
 LEASE = 2.0

@@ -10,11 +10,11 @@ import pytest
 
 from linesync import errors
 from linesync.cli import main as program
-from tests.docs.pages import blocks
-from tests.docs.pages import differences as example_differences
-from tests.docs.sync_page import PAGE, PARTS, differences
-from tests.docs.sync_states import Stage, rows
-from tests.docs.sync_tables import TABLES
+from tests.docs.pages.examples import blocks
+from tests.docs.pages.examples import differences as example_differences
+from tests.docs.sync.page import PAGE, PARTS, differences
+from tests.docs.sync.states import Stage, rows
+from tests.docs.sync.tables import TABLES
 from tests.real import require
 
 PAGE_TEXT = PAGE.read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ PAGE_TEXT = PAGE.read_text(encoding="utf-8")
 
 def test_every_made_part_of_the_page_agrees_with_the_program() -> None:
     found = differences(PAGE_TEXT)
-    assert not found, "\n".join(["run python -m tests.docs.sync_page --write", *found])
+    assert not found, "\n".join(["run python -m tests.docs.sync.page --write", *found])
 
 
 def test_every_made_part_is_in_the_page_once() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from linesync.model.decisions import Event
-from tests.docs.sync_states import (
+from tests.docs.sync.states import (
     PATIENCE,
     Do,
     Stage,

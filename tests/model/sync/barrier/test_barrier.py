@@ -13,7 +13,7 @@ from linesync.model.sync.barrier import Barriers
 from linesync.model.sync.barrier_terms import Terms
 from linesync.model.sync.waits import Waits
 
-from ..helpers import client, failed, granted, only_error
+from ...helpers import client, failed, granted, only_error
 
 
 class Room:

@@ -1,7 +1,7 @@
 """A machine whose only link is its serial console: a Linux kernel under QEMU, with the agent on the same ttyS0.
 
 The guest is Debian's cloud kernel, a static busybox, and this machine's python with linesync in it, packed into an
-initramfs. ``python -m tests.e2e.guest`` boots one for a person: it prints the port for ``linesync hub --port``.
+initramfs. ``python -m tests.e2e.lines.guest`` boots one for a person: it prints the port for ``linesync hub --port``.
 
 The kernel is taken from LINESYNC_KERNEL, from /boot, or from a cache that :func:`fetch_kernel` fills with Debian's
 package without installing it.
@@ -110,7 +110,9 @@ def kernel() -> Path:
     if found is None and os.environ.get("LINESYNC_REQUIRE_ALL") == "1":
         return fetch_kernel()
     if found is None:
-        pytest.skip("no kernel for QEMU: set LINESYNC_KERNEL, or fetch one with: python -m tests.e2e.guest --fetch")
+        pytest.skip(
+            "no kernel for QEMU: set LINESYNC_KERNEL, or fetch one with: python -m tests.e2e.lines.guest --fetch"
+        )
     return found
 
 

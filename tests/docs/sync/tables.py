@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.docs.sync_tables_having import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
-from tests.docs.sync_tables_meeting import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
-from tests.docs.sync_tables_telling import EVENT, GATHER, HOST, TOPIC
+from tests.docs.sync.tables_having import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
+from tests.docs.sync.tables_meeting import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
+from tests.docs.sync.tables_telling import EVENT, GATHER, HOST, TOPIC
 
 __all__ = ["TABLES"]
 

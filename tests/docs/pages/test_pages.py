@@ -11,7 +11,15 @@ import pytest
 from linesync import errors
 from linesync.cli import common
 from linesync.cli import main as program
-from tests.docs.pages import LANGUAGES, ROOT, blocks, check_links, check_parse, check_python_is_run, differences
+from tests.docs.pages.examples import (
+    LANGUAGES,
+    ROOT,
+    blocks,
+    check_links,
+    check_parse,
+    check_python_is_run,
+    differences,
+)
 from tests.real import require
 from tools import command_pages
 

@@ -11,8 +11,8 @@ from linesync.model.sync.barrier import GONE_REMEMBERED
 from linesync.model.sync.barrier_history import Past
 from linesync.model.sync.barrier_terms import Reuse
 
-from ..hall import Hall, error, got
-from ..helpers import failed
+from ...hall import Hall, error, got
+from ...helpers import failed
 
 
 @pytest.fixture

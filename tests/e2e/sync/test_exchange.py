@@ -15,8 +15,8 @@ import pytest
 
 from linesync import connect, connect_blocking
 from linesync.testing.nullmodem import NullModem
-from tests.e2e.exchanging import MIB, NAMED, SLOW, Trio, answer, make_trio, together
 from tests.e2e.kit import Site
+from tests.e2e.sync.exchanging import MIB, NAMED, SLOW, Trio, answer, make_trio, together
 from tests.real import wait_for
 
 

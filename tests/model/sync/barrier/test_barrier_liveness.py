@@ -7,8 +7,8 @@ import pytest
 from linesync.errors import MemberLost, TimedOut
 from linesync.model.decisions import Event, HostLost, Released
 
-from ..hall import Hall, error, got
-from ..helpers import failed
+from ...hall import Hall, error, got
+from ...helpers import failed
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from linesync import connect_blocking, protocol
 from linesync.errors import LinesyncFailed, MemberLost, UsageError
 from linesync.testing.nullmodem import NullModem
-from tests.e2e.exchanging import MIB, Trio, answer, make_trio, together
 from tests.e2e.kit import Site
+from tests.e2e.sync.exchanging import MIB, Trio, answer, make_trio, together
 from tests.real import wait_for
 
 

@@ -11,8 +11,8 @@ import pytest
 from linesync import errors
 from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, TopicMessage
-from tests.docs.pages import ROOT
-from tests.docs.sync_figures import Play
+from tests.docs.pages.examples import ROOT
+from tests.docs.sync.figures import Play
 from tests.system.world import World
 
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linesync.cli import main as program
-from tests.docs.pages import ROOT, differences
+from tests.docs.pages.examples import ROOT, differences
 from tests.real import require
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import guest, kit
-from tests.e2e.guest import NAME
+from tests.e2e import kit
 from tests.e2e.kit import Done, Site
+from tests.e2e.lines import guest
+from tests.e2e.lines.guest import NAME
 from tests.real import wait_for
 
 pytestmark = pytest.mark.real

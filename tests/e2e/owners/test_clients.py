@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.kit import Scenes, Site, site
-from tests.e2e.owners import OPERATIONS, SIGNALS, Job, settled
+from tests.e2e.owners.jobs import OPERATIONS, SIGNALS, Job, settled
 from tests.real import wait_for
 
 

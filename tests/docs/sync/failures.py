@@ -12,7 +12,7 @@ from typing import Any
 from linesync.errors import LinesyncError
 from linesync.protocol import Register, encode, read_reply
 from linesync.runtime.peer import Peer
-from tests.docs.sync_figures import HOSTS, Play
+from tests.docs.sync.figures import HOSTS, Play
 from tests.system.world import World
 
 __all__ = ["FAILURES", "failures"]

@@ -34,7 +34,7 @@ __all__ = [
     "examples",
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LANGUAGES = {"console", "python", "sh", "text", "toml", "ini"}
 """The allowed languages of the blocks of a page."""
 SECONDS = 120.0  # for all examples together; about 25 on an idle machine

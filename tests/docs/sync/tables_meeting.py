@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.docs.sync_states import MINUTES_10, PATIENCE, Do, Stage, Table, busy, idle, leaving, pass_patience, when
+from tests.docs.sync.states import MINUTES_10, PATIENCE, Do, Stage, Table, busy, idle, leaving, pass_patience, when
 
 __all__ = ["COUNT", "EXCHANGE", "LINGER", "MEMBERS", "ONCE"]
 
