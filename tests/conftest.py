@@ -44,17 +44,21 @@ class _Guard:
             self.broken.append(f"started a process ({event})")
         elif event in _SOCKETS:
             self.broken.append(f"opened a socket ({event})")
-        elif event == "time.sleep":
-            self.waited += args[0]
 
 
 _GUARD = _Guard()
-_SELECT = selectors.DefaultSelector.select
+_SELECT, _SLEEP = selectors.DefaultSelector.select, time.sleep
 
 
 def pytest_configure() -> None:
     sys.addaudithook(_GUARD.audit)
     selectors.DefaultSelector.select = _select  # type: ignore[method-assign]
+    time.sleep = _sleep
+
+
+def _sleep(seconds: float) -> None:
+    _GUARD.waited += seconds
+    _SLEEP(seconds)
 
 
 def _select(selector: Any, timeout: float | None = None) -> Any:
