@@ -8,12 +8,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: all demo test lint format pytest compiled docs soak bench clean help
+.PHONY: all demo quick test lint format pytest compiled docs soak bench clean help
 all: demo
 
 help:
 	@echo "make demo      show a hub and two agents on null modems on this machine, step by step"
-	@echo "make test      run ruff, mypy, import-linter and pytest"
+	@echo "make quick     run the tests that are pure or on virtual time, in less than a minute"
+	@echo "make test      run ruff, mypy, import-linter and pytest, in less than six minutes"
 	@echo "make lint      run only ruff, mypy and import-linter;  make pytest ARGS=...  runs only pytest"
 	@echo "make docs      build the site in build/docs/html and the man pages in build/man"
 	@echo "make compiled  compile the core (gcc, python3-dev) and run its tests; the wheel is in build/wheel"
@@ -55,13 +56,20 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tests that measure time run alone. The other files are divided between two processes, because most tests wait for lines
-# and for each other rather than for the processor.
-ALONE := tests/bench tests/testing tests/e2e/test_thousand.py
+# tests/conftest.py says which tests are quick. They compute, so one process for each core runs them. Live tests mostly wait
+# for lines and for each other, so twice as many processes divide their files. Tests that measure time run alone.
+# EFFORT is the share of all lives that the searches run (tests/effort.py); CI runs all of them.
+EFFORT ?= 0.25
+ALONE := tests/bench tests/testing/test_conformance.py tests/testing/test_nullmodem.py tests/e2e/lines/test_thousand.py
+PYTEST := LINESYNC_EFFORT=$(EFFORT) $(BIN)/python -m pytest
+quick: $(STAMP)
+	LINESYNC_EFFORT=0.1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not long" $(ARGS)
+
 pytest: $(STAMP)
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest $(ALONE)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+	$(PYTEST) -n 2 --dist worksteal -m "not live"
+	$(PYTEST) -n 4 --dist loadfile -m live $(addprefix --ignore=,$(ALONE))
+	$(PYTEST) $(ALONE)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
@@ -102,7 +110,7 @@ docs: $(DOCS_STAMP)
 
 # The searching tests with many more lives and examples, for a night.
 soak: $(STAMP)
-	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not real" $(ARGS)
+	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not live" $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m tools.bench $(ARGS)

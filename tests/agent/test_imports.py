@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.live  # a process of its own shows what is loaded
+
 _AGENT = "linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.connect"
 _OF_OTHERS = ("linesync.hub", "linesync.model", "linesync.testing", "linesync.compat", "linesync.store")
 _OWN = 80  # modules and packages of linesync; there were 78 when this was written

@@ -18,6 +18,8 @@ import pytest
 from tests.e2e.kit import AS_USER, LINESYNC, Command, Done, Site
 from tests.real import pty_pair, require, wait_for
 
+pytestmark = pytest.mark.live
+
 
 def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
     """Run the program without --hub."""

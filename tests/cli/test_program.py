@@ -11,6 +11,8 @@ import pytest
 from linesync.cli.main import COMMANDS, build_parser, main
 from tests.e2e.kit import LINESYNC, Command, Done, Site
 
+pytestmark = pytest.mark.live
+
 
 def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
     """Run the program without --hub."""

@@ -12,6 +12,8 @@ from linesync.cli.main import main
 from tests.e2e import kit
 from tests.e2e.kit import Site
 
+pytestmark = pytest.mark.live
+
 LONG = "n" * 201
 
 WRONG: dict[str, list[tuple[list[str], str]]] = {

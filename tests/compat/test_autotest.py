@@ -16,6 +16,8 @@ from linesync.errors import LinesyncError
 from tests.e2e import kit
 from tests.real import wait_for
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[kit.Site]:

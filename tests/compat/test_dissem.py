@@ -113,6 +113,7 @@ def test_a_wrong_command_line_exits_with_1_as_in_dissem(capsys: pytest.CaptureFi
     assert capsys.readouterr().err.startswith("dissem: ")
 
 
+@pytest.mark.live
 def test_block_on_error_prints_the_error_and_does_not_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINESYNC_HUB", f"unix:{tmp_path}/none.sock")
     waits = 0

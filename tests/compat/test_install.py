@@ -10,6 +10,8 @@ import pytest
 from linesync.cli.compat import MODULES
 from linesync.cli.main import main
 
+pytestmark = pytest.mark.live
+
 
 def test_each_command_has_a_module_that_runs_it() -> None:
     for command, module in MODULES.items():

@@ -122,6 +122,7 @@ def test_bug_compatibility_does_not_hide_a_wrong_command_line(capsys: pytest.Cap
     assert main("lava-wait", ["--lava-bug-compat"]) == 2
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_a_failure_exits_with_0_only_with_bug_compatibility(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,8 @@ from linesync.errors import LinesyncFailed, TimedOut, UsageError
 from tests.compat.helpers import hosts_on_cables
 from tests.e2e import kit
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[kit.Site]:

@@ -1,16 +1,14 @@
-"""How long the searches run: 200 lives; 10,000 with LINESYNC_SOAK=1, or as many as LINESYNC_SOAK says."""
+"""How long the searches run: 200 lives, 10,000 in a soak, fewer with less effort (tests/effort.py)."""
 
 from __future__ import annotations
 
-import os
-
 from hypothesis import HealthCheck, settings
 
-_SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
+from tests.effort import lives
 
 settings.register_profile(
     "model",
-    max_examples={0: 200, 1: 10_000}.get(_SOAK, _SOAK),
+    max_examples=lives(200, 10_000),
     stateful_step_count=40,
     deadline=None,
     print_blob=True,

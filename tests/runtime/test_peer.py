@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+from typing import Any
 
-import pytest
-
-from linesync.runtime import peer as module
 from linesync.runtime.conversation import User
+from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
-from linesync.transports import listen
+from linesync.testing.memory_lines import Pipe
+from linesync.testing.recorder import Recorder
+
+from .peers import pause, play
 
 
-def test_the_line_of_a_caller_that_sends_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GREETING", 0.2)
+def listening() -> Peer:
+    peer = Peer(User(), "l", token())
+    peer.expect_session()
+    return peer
 
-    async def main() -> bytes:
-        def accept() -> object:
-            peer = Peer(User(), "l")
-            peer.expect_session()
-            return peer.receiver()
 
-        listener = await listen(f"unix:{tmp_path}/s", accept)
-        reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/s")
-        try:
-            async with asyncio.timeout(10):
-                return await reader.read()
-        finally:
-            writer.close()
-            await listener.aclose()
+def test_the_line_of_a_caller_that_sends_nothing_is_closed() -> None:
+    async def test() -> None:
+        caller: Any = Recorder("caller")
+        Pipe.pair("unix:/s", lambda: caller, listening().receiver)
+        await pause(29.0)
+        assert not caller.lost
+        await pause(2.0)
+        assert caller.lost
 
-    assert asyncio.run(main()) == b""
+    play(test)
+
+
+def test_a_caller_that_has_begun_a_session_may_be_silent() -> None:
+    async def test() -> None:
+        caller, listener = Peer(User(), "c", token()), listening()
+        Pipe.pair("unix:/s", caller.receiver, listener.receiver)
+        await pause(300.0)
+        assert caller.up and listener.up
+
+    play(test)

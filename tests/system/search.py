@@ -9,7 +9,6 @@ explains the answers gives a possible state of the hub, and the hub's own status
 
 from __future__ import annotations
 
-import os
 from collections.abc import Coroutine, Iterator
 from itertools import combinations
 from typing import Any
@@ -20,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from linesync.client.aio import Client
 from linesync.testing.faults import Faults
+from tests.effort import SOAK
 from tests.model import conftest  # registers the profile
 
 from .reference import Ask, GiveBack, Reference, Script, State, Try
@@ -48,8 +48,7 @@ ORDERS = 3000  # most states that are tried to explain one batch; a life that ne
 
 def profile(steps: int = 7) -> settings:
     """The settings of a search: as many lives as in the tests of the model, and in CI always the same lives."""
-    soak = bool(int(os.environ.get("LINESYNC_SOAK") or 0))
-    return settings(settings.get_profile("model"), stateful_step_count=steps, derandomize=not soak)
+    return settings(settings.get_profile("model"), stateful_step_count=steps, derandomize=not SOAK)
 
 
 def asking(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from .world import World
 
 def test_progress_counts_bytes_that_have_arrived_not_bytes_that_were_queued(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(World(seed=1).random.randbytes(200_000))
+    source.write_bytes(random.Random(1).randbytes(200_000))
     seen: list[tuple[float, int, int]] = []
     with World(seed=1) as world:
         world.agent("sut")
@@ -36,7 +37,7 @@ def test_progress_counts_bytes_that_have_arrived_not_bytes_that_were_queued(tmp_
 
 def test_the_error_of_a_host_that_cannot_write_arrives_before_all_data_is_sent(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    source.write_bytes(World(seed=1).random.randbytes(400_000))
+    source.write_bytes(random.Random(1).randbytes(400_000))
     with World(seed=1) as world:
         world.agent("sut")
         world.pass_time(1.0)

@@ -13,6 +13,8 @@ from linesync.testing.conformance import Pair, check_transport
 from linesync.transports import Line, LineReceiver, ReceiverFactory
 from tests.transports.pairs import tcp_pair
 
+pytestmark = pytest.mark.live
+
 
 class Honest:
     """Passes every call on; each subclass does one thing wrong."""

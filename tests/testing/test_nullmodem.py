@@ -21,6 +21,8 @@ from linesync.errors import ClosedError, UsageError
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 
+pytestmark = pytest.mark.live
+
 PROGRAM = Path(__file__).parents[2] / "tools" / "nullmodem"
 
 

@@ -134,6 +134,7 @@ def test_a_flood_of_prompt_messages_does_not_stop_bulk(size: int) -> None:
     assert prompt > 4 * share, "prompt messages have no priority"
 
 
+@pytest.mark.long
 def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
     alone = a_line()
     numbers = flood(alone, alone.a, 60)

@@ -38,6 +38,7 @@ def optimum(ber: float, *, repaired: bool) -> tuple[float, int]:
     return max(((1 - around / size) * arrives(size, ber, repaired=repaired), size) for size in lengths)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ber", [0.0, 1e-6, 1e-5, 3e-5, 1e-4])
 def test_goodput_is_within_three_percent_of_the_best_for_the_error_rate(ber: float) -> None:
     line = ready(9, settle=3, byte_rate=float(RATE), faults=Faults(ber=ber), local=AS_REAL)

@@ -63,6 +63,7 @@ def idle_p99(baud: int) -> float:
     return percentile(round_trips(a_line(baud), TRIPS[baud], 0.05), 0.99)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("baud", BAUDS)
 def test_bulk_both_ways_delays_control_by_at_most_45_ms(baud: int) -> None:
     line = loaded(a_line(baud), baud)
@@ -75,6 +76,7 @@ def test_bulk_both_ways_delays_control_by_at_most_45_ms(baud: int) -> None:
     assert min(full) > 0.6, f"the line was not full: {full}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("baud", [9600, 115200])
 def test_compressible_bulk_delays_control_by_at_most_45_ms(baud: int) -> None:
     line = a_line(baud)

@@ -110,6 +110,7 @@ def test_row_01_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes
     assert len(line.b.data(channel)) == 6000
 
 
+@pytest.mark.long
 def test_row_01_hardly_any_text_is_lost_and_none_is_doubled_under_bulk_load() -> None:
     said = lost = 0
     for seed in range(5):

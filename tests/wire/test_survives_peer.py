@@ -185,6 +185,7 @@ def test_row_08_an_unread_channel_does_not_stop_the_others() -> None:
     assert sum(len(e.data) for e in line.b.seen(ChannelData) if e.channel == stuck) == kept
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("real", [1.0, 0.98])
 @pytest.mark.parametrize(("baud", "count", "gap"), [(9600, 120, 0.05), (115200, 120, 0.05), (921600, 80, 0.02)])
 def test_row_08_control_frames_are_sent_between_the_bytes_of_bulk_frames(

@@ -16,6 +16,7 @@ from linesync.wire.autobaud.controller import AutobaudController
 from linesync.wire.autobaud.rate_frames import RateFrame
 from linesync.wire.events import RateChanged, SessionUp
 from linesync.wire.framing.frames import Lane
+from tests.effort import lives
 
 RATES = (230400, 460800, 921600)
 TOP = 921600
@@ -371,7 +372,7 @@ def test_two_callers_agree_on_a_leader() -> None:
     port_time=0.03,
     printk=0.0,
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=lives(30, 2000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 1 << 20),
     ber=st.sampled_from((0.0, 1e-5, 1e-4, 3e-4)),

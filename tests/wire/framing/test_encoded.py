@@ -16,6 +16,7 @@ from linesync.wire.framing.encoded import Encoded
 from linesync.wire.framing.frames import Lane
 from linesync.wire.framing.payload import decode_eight, encode_eight
 from linesync.wire.reliability.handshake import LocalParameters
+from tests.effort import lives
 
 from ..kit.pipes import Pipes
 
@@ -131,7 +132,7 @@ def test_a_receiver_with_other_parameters_gets_the_same_bytes(what: str, last: L
     assert way.ended
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=lives(60, 2000), deadline=None)
 @given(st.integers(0, 1 << 30))
 def test_pieces_of_all_sizes_arrive_complete_and_in_order(seed: int) -> None:
     source = random.Random(seed)

@@ -1,4 +1,4 @@
-"""The number of random examples: few in CI, a night's work with LINESYNC_SOAK=1, n with LINESYNC_SOAK=n."""
+"""The settings of random tests; tests/effort.py says how many lives and examples they run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-__all__ = ["SEED", "examples", "lives"]
+from tests.effort import SOAK, lives
 
-_SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
+__all__ = ["SEED", "examples", "lives"]
 
 SEED = int(os.environ["LINESYNC_SEED"]) if os.environ.get("LINESYNC_SEED") else None
 """The seed to run again, or None."""
-
-
-def lives(ci: int, soak: int) -> int:
-    """The number of seeds that a test runs."""
-    return {0: ci, 1: soak}.get(_SOAK, _SOAK)
 
 
 def examples(ci: int, soak: int = 100_000, steps: int = 50) -> settings:
@@ -25,7 +20,7 @@ def examples(ci: int, soak: int = 100_000, steps: int = 50) -> settings:
         max_examples=lives(ci, soak),
         stateful_step_count=steps,
         deadline=None,
-        derandomize=_SOAK == 0,  # CI runs the same examples each time; the soak looks for new ones
+        derandomize=not SOAK,  # CI runs the same examples each time; the soak looks for new ones
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )

@@ -1,0 +1,98 @@
+"""Which tests are quick, and a guard that keeps them so.
+
+A test is *live* if it starts processes, opens sockets or waits for real time. It lives in one of the folders ``LIVE`` or is
+marked ``live``. Every other test is *quick*: it is pure or on virtual time, ``make quick`` runs it, and it fails here if
+it is not so.
+"""
+
+from __future__ import annotations
+
+import selectors
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LIVE = ("bench", "client", "e2e", "jobs", "transports")
+"""Folders of this directory in which every test is live."""
+
+_WAIT = 0.5
+"""Seconds of real time that a quick test may wait, all waits together. It may compute for longer."""
+_PROCESSES = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"})
+_SOCKETS = frozenset({"socket.bind", "socket.connect"})  # not socket.__new__: each asyncio loop has a pair of them
+
+
+class _Guard:
+    """Watches what the quick test does that runs now."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.waited = 0.0
+        self.broken: list[str] = []
+
+    def start(self) -> None:
+        self.on, self.waited = True, 0.0
+        self.broken.clear()
+
+    def audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self.on:
+            return
+        if event in _PROCESSES:
+            self.broken.append(f"started a process ({event})")
+        elif event in _SOCKETS:
+            self.broken.append(f"opened a socket ({event})")
+
+
+_GUARD = _Guard()
+_SELECT, _SLEEP = selectors.DefaultSelector.select, time.sleep
+
+
+def pytest_configure() -> None:
+    sys.addaudithook(_GUARD.audit)
+    selectors.DefaultSelector.select = _select  # type: ignore[method-assign]
+    time.sleep = _sleep
+
+
+def _sleep(seconds: float) -> None:
+    _GUARD.waited += seconds
+    _SLEEP(seconds)
+
+
+def _select(selector: Any, timeout: float | None = None) -> Any:
+    """Take the place of a selector's ``select``, in which an asyncio loop waits."""
+    began = time.monotonic()
+    try:
+        return _SELECT(selector, timeout)
+    finally:
+        took = time.monotonic() - began
+        _GUARD.waited += took if timeout is None else min(took, max(timeout, 0.0))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.get_closest_marker("real") or item.path.relative_to(here).parts[0] in LIVE:
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(autouse=True)
+def _quick_unless_live(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a quick test that is not quick."""
+    if request.node.get_closest_marker("live"):
+        yield
+        return
+    _GUARD.start()
+    try:
+        yield
+    finally:
+        _GUARD.on = False
+    if _GUARD.waited > _WAIT:
+        _GUARD.broken.append(f"waited for {_GUARD.waited:.1f} s of real time")
+    if _GUARD.broken:
+        pytest.fail(
+            f"a quick test {', '.join(dict.fromkeys(_GUARD.broken))};"
+            f" use virtual time, or mark the test live (see {Path(__file__).name})"
+        )

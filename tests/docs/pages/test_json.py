@@ -1,0 +1,108 @@
+"""docs/json.md names every field of the larger documents that ``--json`` prints, and no other ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from linesync import errors
+from linesync.client.operations import CommandResult
+from linesync.client.sync import BarrierResult, TopicMessage
+from tests.docs.pages.examples import ROOT
+from tests.docs.sync.figures import Play
+from tests.system.world import World
+
+PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+
+
+def section(title: str) -> str:
+    """The text under a heading, its subsections left out."""
+    return re.split(r"^#+ .*\n", PAGE.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def documented(title: str) -> set[str]:
+    """The fields in the first column of a section's tables."""
+    cells = re.findall(r"^\| (`[^|]*) \|", section(title), re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def inner(title: str) -> set[str]:
+    """All names in the cells of a section's tables: the fields of objects within fields too."""
+    return set(re.findall(r"`(\w+)`", section(title)))
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``status`` and ``links`` of a hub at which everything is in use."""
+    with World(seed=1, compress=False) as world:
+        play = Play(world, a=["group=job"], b=["group=job"])
+        one, two, hub = play.script("a"), play.script("b"), play.script()
+        play.start(one.barrier("up", members=["a", "b"]))
+        play.start(one.semaphore("slots", 1))
+        play.start(one.hold("slots"))
+        play.start(two.semaphore("slots", -1))
+        play.start(one.lock("flash"))
+        play.start(two.lock("flash"))
+        play.start(one.exchange("keys", ["a", "b"], b"data"))
+        play.start(one.wait_events("passed"))
+        play.start(one.receive("ready", others=True))
+        play.start(one.receive_all("ready"))
+        return play.result(play.start(hub.status())), play.result(play.start(two.links()))
+
+
+def nested(row: Mapping[str, Any]) -> set[str]:
+    """The fields of the objects in a row's lists, and of an object that is no map of names."""
+    objects = [one for value in row.values() if isinstance(value, list) for one in value if isinstance(one, dict)]
+    if isinstance(row.get("owner"), dict):
+        objects.append(row["owner"])
+    return {field for one in objects for field in one}
+
+
+def test_status_has_the_documented_lists(shown: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+    status, _ = shown
+    assert documented("status") == set(status)
+    assert set(status["held"]) <= inner("status")
+
+
+@pytest.mark.parametrize("kind", ["hosts", *LISTS])
+def test_a_row_of_status_has_the_documented_fields(
+    kind: str, shown: tuple[dict[str, Any], list[dict[str, Any]]]
+) -> None:
+    status, _ = shown
+    assert status[kind], f"the test uses no {kind}"
+    for row in status[kind]:
+        assert documented(kind) == set(row)
+        assert nested(row) <= inner(kind)
+
+
+def test_a_row_of_links_has_the_documented_fields(shown: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+    _, links = shown
+    (own,) = [row for row in links if row["end"] == "b"]
+    up = [row for row in links if row["end"] == "hub" and row["host"]]
+    assert up
+    for row in (own, *up):
+        assert documented("links") == set(row)
+
+
+@pytest.mark.parametrize(("title", "record"), [("barrier", BarrierResult), ("wait, wait-all", TopicMessage)])
+def test_a_result_has_the_documented_fields(title: str, record: Any) -> None:
+    assert documented(title) == set(record.FIELDS)
+
+
+def test_run_names_both_streams() -> None:
+    assert documented("run") >= {"stdout", "stderr", "exit_code"}
+    assert set(CommandResult.FIELDS) >= {"stdout", "stderr"}
+
+
+def test_every_error_is_documented_with_its_exit_code() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \| (\d+) \|", section("Errors"), re.MULTILINE)
+    documented_codes = {(word, int(code)) for words, code in rows for word in re.findall(r"`(\w+)`", words)}
+    classes = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
+    crossing = {
+        (kind.code, kind.exit_code) for kind in classes if kind not in (errors.LinesyncError, errors.CommandFailed)
+    }
+    assert documented_codes == crossing

@@ -1,0 +1,139 @@
+"""What holds for every page: links resolve, blocks are of a known kind, and commands parse. The tour is executed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from linesync import errors
+from linesync.cli import common
+from linesync.cli import main as program
+from tests.docs.pages.examples import (
+    LANGUAGES,
+    ROOT,
+    blocks,
+    check_links,
+    check_parse,
+    check_python_is_run,
+    differences,
+)
+from tests.real import require
+from tools import command_pages
+
+DOCS = ROOT / "docs"
+EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md")
+NAMES = [
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
+    *(str(path.relative_to(ROOT)) for path in sorted(DOCS.glob("*.md"))),
+]
+FOR_SPHINX = {"{toctree}", "{eval-rst}"}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_tour_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/tour.md", text_of("docs/tour.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_into_this_repository_resolve(name: str) -> None:
+    check_links(text_of(name), (ROOT / name).parent)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_is_of_a_kind_that_is_checked(name: str) -> None:
+    if name != "docs/protocol.md":  # its blocks have kinds of their own, which test_protocol_examples.py checks
+        assert {block.language for block in blocks(text_of(name))} <= LANGUAGES | FOR_SPHINX
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_for_other_machines_parse(name: str) -> None:
+    if any(
+        re.search("^linesync ", block.text, re.MULTILINE) for block in blocks(text_of(name)) if block.language == "sh"
+    ):
+        check_parse(text_of(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_python_examples_run_or_compile(name: str) -> None:
+    if name in EXECUTED:
+        check_python_is_run(text_of(name))
+    for block in blocks(text_of(name)):
+        if block.language == "python":
+            compile(block.text, f"{name}:{block.line}", "exec")
+
+
+def test_only_executed_pages_have_console_blocks() -> None:
+    found = [name for name in NAMES if any(block.language == "console" for block in blocks(text_of(name)))]
+    assert sorted(found) == sorted(EXECUTED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_toml(name: str) -> None:
+    for block in blocks(text_of(name)):
+        if block.language == "toml":
+            assert tomllib.loads(block.text)
+
+
+def test_every_exit_code_is_documented() -> None:
+    page = text_of("docs/exit-codes.md")
+    for name in errors.__all__:
+        error = getattr(errors, name)
+        if isinstance(error, type):
+            assert re.search(rf"^\| {error.exit_code} \| ", page, re.MULTILINE), name
+
+
+def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: set[str] = set()
+    monkeypatch.setattr(common, "setting", lambda name, command="": names.add(name))
+    program.build_parser()
+    page = text_of("docs/endpoints.md")
+    assert len(names) > 10
+    for name in names:
+        variable = "LINESYNC_" + name.upper().replace("-", "_")
+        assert re.search(rf"^\|.*`{variable}`.*`{name}`.*\|", page, re.MULTILINE), name
+
+
+def test_every_page_of_docs_is_in_the_contents() -> None:
+    listed = {line for block in blocks(text_of("docs/index.md")) for line in block.text.splitlines()}
+    assert listed >= {path.stem for path in DOCS.glob("*.md")} - {"index"}
+
+
+# -- the pages of the commands ----------------------------------------------------------------------------------------
+
+
+def test_each_command_has_a_page_with_its_usage_options_and_examples() -> None:
+    made = command_pages.pages()
+    assert set(made) == {command_pages.MAIN, *map(command_pages.man_name, program.COMMANDS)}
+    for command in program.COMMANDS:
+        page = made[command_pages.man_name(command)]
+        assert f"\n   linesync {command} " in page.split("Examples")[0]
+        assert "\n``--json``\n" in page
+        assert page.count(f"   linesync {command}") >= 2, "no example"
+
+
+def test_the_page_of_the_program_has_every_exit_code() -> None:
+    page = command_pages.pages()[command_pages.MAIN]
+    for code in (0, 2, 3, 4, 5, 6, 7, 124, 125, 126, 127, 130):
+        assert f"\n**{code}**\n" in page
+
+
+def test_a_page_is_written_once_and_a_stale_one_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "linesync-gone.rst").write_text("stale")
+    command_pages.write(tmp_path)
+    first = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    command_pages.write(tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == first
+    assert "linesync-gone.rst" not in first and "linesync-barrier.rst" in first
+
+
+def test_text_of_the_help_is_plain_text_in_a_page() -> None:
+    assert command_pages._escaped("a*b`c|d_ tcp://h") == r"a\*b\`c\|d\_ tcp\://h"

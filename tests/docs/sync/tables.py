@@ -1,0 +1,25 @@
+"""All tables of states in docs/sync.md, by their names on the page."""
+
+from __future__ import annotations
+
+from tests.docs.sync.tables_having import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
+from tests.docs.sync.tables_meeting import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
+from tests.docs.sync.tables_telling import EVENT, GATHER, HOST, TOPIC
+
+__all__ = ["TABLES"]
+
+TABLES = {
+    "arrival": ARRIVAL,
+    "members": MEMBERS,
+    "count": COUNT,
+    "once": ONCE,
+    "linger": LINGER,
+    "semaphore": SEMAPHORE,
+    "lock": LOCK,
+    "event": EVENT,
+    "topic": TOPIC,
+    "gather": GATHER,
+    "exchange": EXCHANGE,
+    "circle": CIRCLE,
+    "host": HOST,
+}

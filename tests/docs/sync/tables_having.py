@@ -1,0 +1,219 @@
+"""Tables of states for what a client can own: an arrival's grant, semaphores, locks, and deadlocks between owners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from linesync.model.decisions import Event
+from linesync.model.sync.deadlock import Activity
+from tests.docs.sync.states import (
+    MINUTES_10,
+    PATIENCE,
+    Do,
+    Stage,
+    Table,
+    busy,
+    commit,
+    confirm,
+    failing,
+    idle,
+    leaving,
+    pass_patience,
+    when,
+)
+
+__all__ = ["ARRIVAL", "CIRCLE", "LOCK", "SEMAPHORE"]
+
+# -- an arrival -------------------------------------------------------------------------------------------------------
+
+
+def _arrival(stage: Stage) -> str:
+    wait = stage.services._waits.find("a", "a")
+    if wait is not None:
+        return "held" if wait.held is not None else "granted" if wait.granted is not None else "waiting"
+    return "over" if stage.services._waits._results.get("a", "a") is not None else "unknown"
+
+
+ARRIVAL = Table(
+    _arrival,
+    {
+        "unknown": (),
+        "waiting": ("it arrives, and another client has what it wants",),
+        "granted": ("it arrives",),
+        "held": ("it arrives", "its client commits"),
+        "over": ("it arrives, and another client has what it wants", "its client gives up"),
+    },
+    {
+        "it arrives": lambda s: s.lock("a", "a", timeout=5.0, confirm=False),
+        "it arrives, and another client has what it wants": when(
+            lambda s: _arrival(s) == "unknown",
+            lambda s: s.lock("b", "b") and s.lock("a", "a", timeout=5.0, confirm=False),
+        ),
+        "what it waits for is available": when(
+            lambda s: _arrival(s) == "waiting",
+            lambda s: s.note(s.services.give_back("b", s.client("b"), s.now), confirm=False),
+        ),
+        "its client commits": when(lambda s: _arrival(s) in ("granted", "held"), commit),
+        "its client confirms": when(lambda s: _arrival(s) == "over", confirm),
+        "its client gives up": lambda s: s.give_back("a", "a"),
+        "its client gives back": when(
+            lambda s: _arrival(s) in ("granted", "held"), failing(lambda s: s.held_back("a"), "a")
+        ),
+        "its client is gone": lambda s: s.end("a"),
+        "its host is lost, or has a new session": (lambda s: s.stop("a"), lambda s: s.restart("a")),
+        "its timeout passes": when(lambda s: _arrival(s) != "over", lambda s: s.pass_time(6.0)),
+        "ten minutes pass": when(lambda s: _arrival(s) == "over", lambda s: s.pass_time(MINUTES_10)),
+        "the name is reset": lambda s: [e for e in s.reset() if getattr(e, "arrival", "") == "a"],
+    },
+)
+
+# -- semaphores and locks ---------------------------------------------------------------------------------------------
+
+
+def _semaphore(stage: Stage) -> str:
+    row = stage.row("semaphores")
+    if row is None:
+        return "empty"
+    told = [f"{one['name']} holds 1" for one in row["holders"]]
+    told += [f"{one['name']} has 1, not committed" for one in row["unconfirmed"]]
+    told += [f"{one['name']} waits" for one in row["queue"]]
+    return ", ".join([*(["1 unit"] if row["value"] else []), *told])
+
+
+def _with_unit(do: Do) -> Do:
+    return when(lambda s: _semaphore(s) == "1 unit", do)
+
+
+SEMAPHORE = Table(
+    _semaphore,
+    {
+        "empty": (),
+        "1 unit": ("c gives 1",),
+        "b waits": ("b takes 1",),
+        "a has 1, not committed": ("c gives 1", "a takes 1"),
+        "a has 1, not committed, b waits": ("c gives 1", "a takes 1", "b takes 1"),
+        "a holds 1": ("c gives 1", "a takes 1 to hold, and commits"),
+        "a holds 1, b waits": ("c gives 1", "a takes 1 to hold, and commits", "b takes 1"),
+    },
+    {
+        "c gives 1": when(lambda s: _semaphore(s) in ("empty", "b waits"), lambda s: s.sem("c~give", "c", 1)),
+        "a takes 1": _with_unit(lambda s: s.sem("a", "a", -1, confirm=False)),
+        "a commits": when(lambda s: "not committed" in _semaphore(s), commit),
+        "a takes 1 to hold, and commits": _with_unit(lambda s: s.sem("a", "a", -1, hold=True)),
+        "a gives back": when(lambda s: "a holds" in _semaphore(s), lambda s: s.held_back("a")),
+        "a's client is gone": busy("a", lambda s: s.end("a")),
+        "a's host is lost, or has a new session": (
+            busy("a", lambda s: s.stop("a")),
+            busy("a", lambda s: s.restart("a")),
+        ),
+        "b takes 1": when(
+            lambda s: _semaphore(s) != "1 unit", idle("b", lambda s: s.sem("b", "b", -1, timeout=PATIENCE))
+        ),
+        "b's timeout passes": busy("b", pass_patience),
+        "b gives up, or its client or host is gone": leaving("b"),
+        "c polls for 1": when(lambda s: _semaphore(s) != "1 unit", lambda s: s.sem("c~poll", "c", -1, timeout=0.0)),
+        "c gives 2, with a bound of 1": when(
+            lambda s: _semaphore(s) == "empty", lambda s: s.sem("c~more", "c", 2, bound=1)
+        ),
+        "the name is reset": lambda s: s.reset(),
+    },
+)
+
+
+def _lock(stage: Stage) -> str:
+    row = stage.row("locks")
+    if row is None:
+        return "free"
+    owner = row["owner"]
+    how = "not committed" if not owner["confirmed"] else "kept" if owner["client"] is None else ""
+    told = [f"{owner['name']} has it" + (f", {how}" if how else "")]
+    return ", ".join([*told, *(f"{one['name']} waits" for one in row["queue"])])
+
+
+def _owned(do: Do) -> Do:
+    return when(lambda s: _lock(s) in ("a has it", "a has it, kept", "a has it, b waits"), do)
+
+
+LOCK = Table(
+    _lock,
+    {
+        "free": (),
+        "a has it, not committed": ("a takes it",),
+        "a has it": ("a takes it", "a commits"),
+        "a has it, kept": ("a takes it to keep, and commits",),
+        "a has it, b waits": ("a takes it", "a commits", "b takes it"),
+        "b has it": ("a takes it", "a commits", "b takes it", "a's client is gone"),
+    },
+    {
+        "a takes it": when(lambda s: _lock(s) == "free", lambda s: s.lock("a", "a", confirm=False)),
+        "a takes it to keep, and commits": when(lambda s: _lock(s) == "free", lambda s: s.lock("a", "a", keep=True)),
+        "a commits": when(lambda s: "not committed" in _lock(s), commit),
+        "b takes it": when(lambda s: _lock(s) == "a has it", lambda s: s.lock("b", "b")),
+        "c polls": when(lambda s: _lock(s) == "a has it", lambda s: s.lock("c", "c", timeout=0.0)),
+        "a gives it back": _owned(lambda s: s.release_lock()),
+        "c's host gives it back": _owned(
+            failing(lambda s: s.note(s.services.locks.give_back("default", "flash", 1, "c", s.now)), "c")
+        ),
+        "a's client is gone": when(lambda s: _lock(s).startswith("a "), lambda s: s.end("a")),
+        "a's host is lost, or has a new session": (
+            when(lambda s: _lock(s).startswith("a "), lambda s: s.stop("a")),
+            when(lambda s: _lock(s).startswith("a "), lambda s: s.restart("a")),
+        ),
+        "the name is reset": when(lambda s: _lock(s) != "b has it", lambda s: s.reset()),
+    },
+)
+
+# -- deadlocks --------------------------------------------------------------------------------------------------------
+
+
+def _circle(stage: Stage) -> str:
+    circles = list(stage.services._deadlocks._circles.values())
+    if not circles:
+        return "dismissed for now" if stage.services._deadlocks._beliefs else "no circle"
+    return "asked" if circles[0].asked is not None else "seen"
+
+
+def _close_circle(stage: Stage) -> Sequence[Event]:
+    """a has a lock and waits for b's lock, and b has the other lock and waits for a's."""
+    stage.answering.clear()
+    stage.lock("a1", "a", "x")
+    stage.lock("b1", "b", "y")
+    stage.lock("a", "a", "y", within="a1")
+    events = stage.lock("b", "b", "x", within="b1")
+    return [*events, *stage.pass_time(0.6)]
+
+
+def _told(a: Activity) -> Do:
+    def answer(stage: Stage) -> Sequence[Event]:
+        told = [*stage.services.answered("a", a, stage.now)]
+        return stage.note([*told, *stage.services.answered("b", Activity(clients=frozenset("1")), stage.now)])
+
+    return when(lambda s: _circle(s) == "asked", answer)
+
+
+CIRCLE = Table(
+    _circle,
+    {
+        "no circle": (),
+        "seen": ("the last wait of a circle begins",),
+        "asked": ("the last wait of a circle begins", "it has stood for 2 s"),
+        "dismissed for now": (
+            "the last wait of a circle begins",
+            "it has stood for 2 s",
+            "a's host answers: that client can act",
+        ),
+    },
+    {
+        "the last wait of a circle begins": when(lambda s: _circle(s) == "no circle", _close_circle),
+        "a gives up, or gives back": when(
+            lambda s: _circle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
+        ),
+        "it has stood for 2 s": when(lambda s: _circle(s) == "seen", lambda s: s.pass_time(2.0)),
+        "all hosts answer: no other client can act": _told(Activity(clients=frozenset("1"))),
+        "a's host answers: that client can act": _told(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
+        "no answer for 4 s": when(lambda s: _circle(s) == "asked", lambda s: s.pass_time(4.0)),
+        "that answer expires (after 4 s, 8 s ... 60 s)": when(
+            lambda s: _circle(s) == "dismissed for now", lambda s: s.pass_time(5.0)
+        ),
+    },
+)

@@ -1,0 +1,181 @@
+"""Tables of states for what members meet at: barriers and exchanges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.docs.sync.states import MINUTES_10, PATIENCE, Do, Stage, Table, busy, idle, leaving, pass_patience, when
+
+__all__ = ["COUNT", "EXCHANGE", "LINGER", "MEMBERS", "ONCE"]
+
+# -- barriers ---------------------------------------------------------------------------------------------------------
+
+
+def _barrier(stage: Stage) -> str:
+    row = stage.row("barriers")
+    if row is not None:
+        there = " and ".join(one["name"] for one in row["arrived"])
+        return f"complete, {' and '.join(row['unheard'])} is asked" if row["unheard"] else f"{there} waits"
+    last = stage.services.barriers.past._last.get(("default", "boot"))
+    if last is None:
+        return "empty"
+    if last.failure is not None and stage.now < last.failure.since + MINUTES_10:
+        return f"failed, {', '.join(last.failure.absent) or 'one'} not notified"
+    if last.once:
+        return "used up"
+    if last.lingers is not None and stage.now < last.since + last.lingers.reuse.linger:
+        return "lingering"
+    return "empty"
+
+
+MEMBERS = Table(
+    _barrier,
+    {
+        "empty": (),
+        "a waits": ("a arrives",),
+        "complete, a is asked": ("a arrives", "b arrives, a was silent"),
+        "failed, b not notified": ("a arrives", "a aborts"),
+    },
+    {
+        "a arrives": when(lambda s: _barrier(s) == "empty", lambda s: s.member("a", timeout=PATIENCE)),
+        "b arrives": when(lambda s: _barrier(s) in ("a waits", "failed, b not notified"), lambda s: s.member("b")),
+        "b arrives, a was silent": when(
+            lambda s: _barrier(s) == "a waits", lambda s: [*s.silence("a"), *s.member("b")]
+        ),
+        "a answers": when(lambda s: "asked" in _barrier(s), lambda s: s.answer("a")),
+        "a's lease runs out": when(lambda s: "asked" in _barrier(s), lambda s: s.lose("a")),
+        "another client arrives as a": busy("a", lambda s: s.member("the other", who="a/2", as_member="a")),
+        "c arrives, which is not a member": when(lambda s: _barrier(s) == "a waits", lambda s: s.member("c")),
+        "c arrives with other members": when(
+            lambda s: _barrier(s) == "a waits", lambda s: s.member("c", party="a,b,c")
+        ),
+        "b polls": when(lambda s: _barrier(s) == "empty", lambda s: s.member("b~poll", timeout=0.0)),
+        "a's timeout passes": when(lambda s: _barrier(s) == "a waits", pass_patience),
+        "a gives up, its client is gone, or its host has a new life": (
+            when(lambda s: _barrier(s) == "a waits", lambda s: s.give_back("a", "a")),
+            when(lambda s: _barrier(s) == "a waits", lambda s: s.end("a")),
+            when(lambda s: _barrier(s) == "a waits", lambda s: s.restart("a")),
+        ),
+        "a's host is lost": when(lambda s: _barrier(s) == "a waits", lambda s: s.stop("a")),
+        "b's host is lost": when(lambda s: "waits" in _barrier(s) or "asked" in _barrier(s), lambda s: s.stop("b")),
+        "a aborts": lambda s: s.member("a~abort", abort="no power"),
+        "b aborts": when(
+            lambda s: "waits" in _barrier(s) or "b not" in _barrier(s), lambda s: s.member("b~abort", abort="no power")
+        ),
+        "the name is reset": lambda s: s.reset(),
+        "ten minutes pass": when(lambda s: "failed" in _barrier(s), lambda s: s.pass_time(MINUTES_10)),
+    },
+)
+
+
+def _count(arrival: str, party: int = 2, **how: Any) -> Do:
+    return idle(arrival, lambda s: s.barrier(arrival, arrival[0], party, **how))
+
+
+COUNT = Table(
+    _barrier,
+    {
+        "empty": (),
+        "a waits": ("a arrives",),
+        "failed, one not notified": ("a aborts",),
+    },
+    {
+        "a arrives": when(lambda s: _barrier(s) == "empty", _count("a", timeout=PATIENCE)),
+        "b arrives": when(lambda s: _barrier(s) != "empty", _count("b")),
+        "another client of a's host arrives": busy("a", lambda s: s.barrier("the other", "a/2", 2)),
+        "c arrives, for 3": busy("a", _count("c", 3)),
+        "a's timeout passes": busy("a", pass_patience),
+        "a gives up, or its client or host is gone": leaving("a"),
+        "b's host is lost": lambda s: s.stop("b"),
+        "a aborts": when(lambda s: _barrier(s) == "empty", lambda s: s.barrier("a~abort", "a", 2, abort="no power")),
+        "c aborts": busy("a", lambda s: s.barrier("c~abort", "c", 2, abort="no power")),
+        "the name is reset": lambda s: s.reset(),
+    },
+)
+
+
+def _reuse(reuse: str) -> Table:
+    after = "lingering" if reuse.startswith("linger") else "used up"
+
+    def late(stage: Stage) -> bool:
+        return _barrier(stage) == after
+
+    events: dict[str, Do] = {
+        "a arrives": when(lambda s: _barrier(s) == "empty", _count("a", reuse=reuse)),
+        "b arrives": busy("a", _count("b", reuse=reuse)),
+        "c arrives": when(late, _count("c", reuse=reuse)),
+        "the name is reset": lambda s: s.reset(),
+    }
+    if after == "lingering":
+        events["its seconds pass"] = when(late, lambda s: s.pass_time(6.0))
+    else:
+        events["c aborts"] = when(late, lambda s: s.barrier("c~abort", "c", 2, reuse=reuse, abort="no power"))
+    return Table(_barrier, {"empty": (), "a waits": ("a arrives",), after: ("a arrives", "b arrives")}, events)
+
+
+ONCE, LINGER = _reuse("once"), _reuse("linger=5")
+
+
+# -- exchanges --------------------------------------------------------------------------------------------------------
+
+
+def _exchange(stage: Stage) -> str:
+    row = stage.row("exchanges")
+    if row is None:
+        last = stage.services.exchanges.past._last.get(("default", "keys"))
+        failed = last is not None and last.failure is not None and stage.now < last.failure.since + MINUTES_10
+        return "failed, b not notified" if failed else "empty"
+    there = {one["name"] for one in row["arrived"]}
+    told = []
+    for member in ("a", "b"):
+        if member in row["given"]:
+            told.append(f"{member} gave" + ("" if member in there else " and is gone"))
+        elif member in there:
+            told.append(f"{member} gives")
+    return ", ".join(told)
+
+
+def _in(*states: str) -> Any:
+    return lambda stage: _exchange(stage) in states
+
+
+EXCHANGE = Table(
+    _exchange,
+    {
+        "empty": (),
+        "a gives": ("a comes",),
+        "a gave": ("a comes", "a's data is there"),
+        "a gave, b gives": ("a comes", "a's data is there", "b comes"),
+        "a gave and is gone": ("a comes", "a's data is there", "a's client is gone"),
+        "a gave and is gone, b gives": (
+            "a comes",
+            "a's data is there",
+            "a's client is gone",
+            "b comes",
+        ),
+        "failed, b not notified": ("a comes", "a's client is gone"),
+    },
+    {
+        "a comes": when(_in("empty"), lambda s: s.exchange("a", timeout=PATIENCE)),
+        "a comes again": when(_in("a gave and is gone"), lambda s: s.exchange("a~again")),
+        "a's data is there": when(_in("a gives"), lambda s: s.give("a")),
+        "b comes": when(_in("a gave", "a gave and is gone", "failed, b not notified"), lambda s: s.exchange("b")),
+        "b's data is there": when(_in("a gave, b gives", "a gave and is gone, b gives"), lambda s: s.give("b")),
+        "a's client is gone": when(_in("a gives", "a gave", "a gave, b gives"), lambda s: s.end("a")),
+        "a's host is lost, or has a new session": (
+            when(_in("a gives", "a gave", "a gave, b gives"), lambda s: s.stop("a")),
+            when(_in("a gives", "a gave", "a gave, b gives"), lambda s: s.restart("a")),
+        ),
+        "b's client is gone": when(_in("a gave, b gives"), lambda s: s.end("b")),
+        "b's host is lost": when(_in("a gave", "a gave, b gives"), lambda s: s.stop("b")),
+        "b's host has a new session": when(_in("a gave", "a gave, b gives"), lambda s: s.restart("b")),
+        "a's timeout passes": when(_in("a gives", "a gave"), pass_patience),
+        "a gives up": when(_in("a gives", "a gave"), lambda s: s.give_back("a", "a")),
+        "c comes with other members": when(_in("a gives"), lambda s: s.exchange("c", members="a,b,c")),
+        "b polls": when(_in("a gives"), lambda s: s.exchange("b~poll", timeout=0.0)),
+        "the name is reset": when(lambda s: "b gives" not in _exchange(s), lambda s: s.reset()),
+        "ten minutes pass": when(
+            _in("a gave and is gone", "failed, b not notified"), lambda s: s.pass_time(MINUTES_10)
+        ),
+    },
+)

@@ -1,0 +1,100 @@
+"""``linesync cp --device``: a block device is overwritten in place, or read, at each end."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from linesync.testing.nullmodem import NullModem
+from tests.e2e.kit import Site, site
+from tests.real import loop_device, wait_for
+
+pytestmark = pytest.mark.real
+MIB = 1 << 20
+BLANK = b"\xaa" * MIB
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Site]:
+    with site() as place:
+        place.hub("--listen", f"unix:{place.folder}/lines").says("listening on")
+        place.agent("--port", f"unix:{place.folder}/lines")
+        place.await_host()
+        yield place
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> Iterator[list[str]]:
+    """Two block devices of a MiB each."""
+    with ExitStack() as stack:
+        found = []
+        for name in ("first", "second"):
+            (tmp_path / name).write_bytes(BLANK)
+            found.append(stack.enter_context(loop_device(tmp_path / name)))
+        yield found
+
+
+def contents(device: str) -> bytes:
+    assert stat.S_ISBLK(os.stat(device).st_mode)
+    with open(device, "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+def test_a_card_is_written_and_read_at_each_end(pair: Site, tmp_path: Path, cards: list[str], end: str) -> None:
+    image, back = tmp_path / "image", tmp_path / "back"
+    image.write_bytes(os.urandom(700_001))
+    far = "sut:" if end == "here" else ""
+    there = cards[0] if end == "here" else f"{end}:{cards[0]}"
+    plain = pair.type("hub", "cp", far + str(image), there)
+    assert plain.code == 125 and "it is a block device, not a regular file; add --device" in plain.err
+    assert contents(cards[0]) == BLANK
+    done = pair.type("hub", "cp", "--device", "--json", far + str(image), there)
+    assert done.code == 0 and '"bytes": 700001' in done.text, done
+    assert contents(cards[0]) == image.read_bytes() + BLANK[700_001:]
+    assert pair.type("hub", "cp", there, far + str(back)).code == 125 and not back.exists()
+    assert pair.type("hub", "cp", "--device", there, far + str(back)).code == 0
+    assert back.read_bytes() == contents(cards[0])
+
+
+def test_from_card_to_card(pair: Site, cards: list[str]) -> None:
+    Path(cards[0]).write_bytes(os.urandom(MIB))
+    for args in (
+        (f"sut:{cards[0]}", f"hub:{cards[1]}"),
+        (cards[0], f"sut:{cards[1]}"),
+        (f"sut:{cards[0]}", cards[1]),
+    ):
+        Path(cards[1]).write_bytes(BLANK)
+        assert pair.type("hub", "cp", "--device", *args).code == 0
+        assert contents(cards[1]) == contents(cards[0]) != BLANK
+
+
+def test_what_does_not_fit_changes_nothing(pair: Site, tmp_path: Path, cards: list[str]) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(MIB + 1))
+    for args in ((str(image), f"sut:{cards[0]}"), (f"sut:{image}", cards[0])):
+        done = pair.type("hub", "cp", "--device", *args)
+        assert done.code == 125 and "1,048,577 bytes do not fit on it, for it has 1,048,576" in done.err, done
+        assert contents(cards[0]) == BLANK
+
+
+def test_a_copy_that_is_broken_off_says_that_the_card_is_not_whole(tmp_path: Path, cards: list[str]) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(os.urandom(60_000))
+    with site() as place, NullModem() as cable:
+        place.hub("--port", cable.a)
+        agent = place.agent("--port", cable.b)
+        place.await_host()
+        copying = place.start("hub", "cp", "--device", str(image), f"sut:{cards[0]}")
+        before = cable.counters()["ab"]["bytes_in"]
+        wait_for(lambda: cable.counters()["ab"]["bytes_in"] > before + 15_000, "a part of it")
+        agent.kill()
+        place.agent("--port", cable.b)
+        done = copying.wait(40)
+    assert done.code == 125 and f"if sut:{cards[0]} is a block device, what is on it now is not whole" in done.err, done
+    assert len(contents(cards[0])) == MIB

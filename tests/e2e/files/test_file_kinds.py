@@ -1,0 +1,192 @@
+"""What ``linesync cp`` and ``exchange`` do with each kind of file, in each direction, at each end that may hold it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.kit import Done, Site, site
+
+NEW, OLD = b"new contents\n" * 1000, b"old contents\n"
+KINDS = ("regular", "link", "dangling", "directory", "fifo", "socket", "character", "block", "missing")
+SPECIAL = {"fifo": "a FIFO", "socket": "a socket", "character": "a character device", "block": "a block device"}
+UNUSED = os.makedev(250, 77)
+"""A device number that no driver has; opening such a node fails with ENXIO."""
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Site]:
+    with site() as place:
+        place.hub("--listen", f"unix:{place.folder}/lines").says("listening on")
+        place.agent("--port", f"unix:{place.folder}/lines")
+        place.await_host()
+        yield place
+
+
+def make(folder: Path, kind: str) -> Path:
+    """Something of a kind, in a folder that holds nothing else of interest."""
+    path = folder / "it"
+    match kind:
+        case "regular":
+            path.write_bytes(OLD)
+            path.chmod(0o640)
+        case "link":
+            (folder / "real").write_bytes(OLD)
+            (folder / "real").chmod(0o604)
+            path.symlink_to("real")
+        case "dangling":
+            path.symlink_to("real")
+        case "directory":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(str(path))
+        case "character" | "block":
+            try:
+                os.mknod(path, (stat.S_IFCHR if kind == "character" else stat.S_IFBLK) | 0o600, UNUSED)
+            except PermissionError:
+                pytest.skip("only root makes devices")
+    return path
+
+
+def look(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
+    """Everything in a folder: name, mode, inode, device number, contents or link."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = b""
+        if stat.S_ISREG(status.st_mode):
+            content = path.read_bytes()
+        elif stat.S_ISLNK(status.st_mode):
+            content = os.fsencode(os.readlink(path))
+        found.append((str(path.relative_to(folder)), status.st_mode, status.st_ino, status.st_rdev, content))
+    return found
+
+
+def refused(done: Done, words: str) -> None:
+    assert done.code == 125 and words in done.err, done
+    assert done.err.startswith("linesync: ") and done.err.count("\n") == 1, done.err
+
+
+@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
+    it = make(tmp_path, kind)
+    source = pair.folder / "source"
+    source.write_bytes(NEW)
+    source.chmod(0o751)
+    before = look(tmp_path)
+    args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
+    done = pair.type("hub", "cp", *args)
+    if kind in SPECIAL:
+        refused(done, f"cannot write {args[1]}: it is {SPECIAL[kind]}, not a regular file")
+        assert ("add --device" in done.err) == (kind == "block")
+        assert look(tmp_path) == before
+        return
+    assert done.code == 0, done
+    real = {"regular": it, "link": tmp_path / "real", "dangling": tmp_path / "real", "directory": it / "source"}
+    written = real.get(kind, it)
+    assert written.read_bytes() == NEW and not written.is_symlink()
+    assert it.is_symlink() == (kind in ("link", "dangling"))
+    kept = {"regular": 0o640, "link": 0o604}.get(kind, 0o751 & ~umask())
+    assert stat.S_IMODE(written.stat().st_mode) == kept
+    names = {"link": ["it", "real"], "dangling": ["it", "real"], "directory": ["it", "it/source"]}.get(kind, ["it"])
+    assert [one[0] for one in look(tmp_path)] == names
+
+
+@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
+    it = make(tmp_path, kind)
+    target = pair.folder / f"target-{end}-{kind}"
+    before = look(tmp_path)
+    args = (str(it), f"sut:{target}") if end == "here" else (f"{end}:{it}", str(target))
+    done = pair.type("hub", "cp", *args)
+    assert look(tmp_path) == before
+    if kind in ("regular", "link"):
+        assert done.code == 0 and target.read_bytes() == OLD
+        return
+    words = {"missing": "No such file", "dangling": "No such file", "directory": "it is a directory, not a regular"}
+    refused(done, words.get(kind, f"it is {SPECIAL.get(kind)}, not a regular file"))
+    assert f"cannot read {args[0]}: " in done.err and ("add --device" in done.err) == (kind == "block")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("kind", ["regular", "fifo", "character", "missing"])
+def test_with_device_a_target_that_is_none_is_refused(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
+    """A wrong name must not become a file beside the device."""
+    it = make(tmp_path, kind)
+    source = pair.folder / "source"
+    source.write_bytes(NEW)
+    before = look(tmp_path)
+    args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
+    done = pair.type("hub", "cp", "--device", *args)
+    what = {"regular": "it is a regular file", "missing": "there is none"}.get(kind, f"it is {SPECIAL.get(kind)}")
+    refused(done, f"cannot write {args[1]} as a block device: {what}")
+    assert look(tmp_path) == before
+
+
+def test_a_device_without_a_driver_is_refused_and_kept(pair: Site, tmp_path: Path) -> None:
+    it = make(tmp_path, "block")
+    source = pair.folder / "source"
+    source.write_bytes(NEW)
+    before = look(tmp_path)
+    refused(pair.type("hub", "cp", "--device", str(source), f"sut:{it}"), f"cannot write sut:{it}: No such device")
+    refused(pair.type("hub", "cp", "--device", f"sut:{it}", str(source)), f"cannot read sut:{it}: No such device")
+    assert look(tmp_path) == before and source.read_bytes() == NEW
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "character", "block", "directory"])
+def test_exchange_reads_and_writes_only_regular_files(pair: Site, tmp_path: Path, kind: str) -> None:
+    it = make(tmp_path, kind)
+    before = look(tmp_path)
+    what = SPECIAL.get(kind, "a directory")
+    common = ("exchange", "keys", "--hosts", "hub", "--timeout", "5")
+    refused(pair.type("hub", *common, "--file", str(it)), f"cannot read {it}: it is {what}, not a regular file")
+    (tmp_path / "out").mkdir()
+    it.rename(tmp_path / "out" / "hub")
+    before = look(tmp_path)
+    done = pair.type("hub", *common, "--dir", str(tmp_path / "out"), "data")
+    refused(done, f"cannot write {tmp_path}/out/hub: it is {what}")
+    assert look(tmp_path) == before
+
+
+def test_exchange_follows_a_link_and_keeps_a_mode(pair: Site, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    it = make(tmp_path, "link")
+    (tmp_path / "out" / "hub").symlink_to(it)
+    assert pair.type("hub", "exchange", "k", "--hosts", "hub", "--dir", str(tmp_path / "out"), "data").code == 0
+    assert (tmp_path / "real").read_bytes() == b"data" and stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o604
+
+
+@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+def test_a_file_of_proc_is_read_to_its_end(pair: Site, tmp_path: Path, end: str) -> None:
+    args = ("/proc/cpuinfo", f"sut:{tmp_path}/got") if end == "here" else (f"{end}:/proc/cpuinfo", f"{tmp_path}/got")
+    assert pair.type("hub", "cp", *args).code == 0
+    assert (tmp_path / "got").read_text().count("processor") == Path("/proc/cpuinfo").read_text().count("processor")
+    assert pair.type("hub", "exchange", "k", "--hosts", "hub", "--file", "/proc/sys/kernel/ostype").text == (
+        '{"hub": "Linux\\n"}\n'
+    )
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "-", " a  b ", ".hidden", "a:b"])
+def test_names_that_are_long_or_strange(pair: Site, tmp_path: Path, name: str) -> None:
+    source, target = pair.folder / "source", tmp_path / name
+    for content in (OLD, NEW):
+        source.write_bytes(content)
+        assert pair.type("hub", "cp", str(source), f"sut:{target}").code == 0
+        assert target.read_bytes() == content and os.listdir(tmp_path) == [name]
+
+
+def umask() -> int:
+    return next(
+        int(line.split()[1], 8) for line in Path("/proc/self/status").read_text().splitlines() if "Umask" in line
+    )

@@ -1,0 +1,28 @@
+"""How much the searches do: all that live many random lives or try many random examples.
+
+``LINESYNC_EFFORT`` is the share of a full run. It is 1 unless set, as in ``.ci/run``. ``make quick`` takes a tenth and
+``make test`` two fifths. With ``LINESYNC_SOAK=1`` (``make soak``) they do a night's work, and with ``LINESYNC_SOAK=n`` they
+run n lives each.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["SOAK", "lives"]
+
+SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
+"""0 outside a soak."""
+_EFFORT = float(os.environ.get("LINESYNC_EFFORT") or 1)
+_LEAST = 10
+
+
+def lives(full: int, soak: int) -> int:
+    """The number of lives or examples of a search.
+
+    :param full: in a full run; at least ten of them are in any run.
+    :param soak: with LINESYNC_SOAK=1.
+    """
+    if SOAK:
+        return soak if SOAK == 1 else SOAK
+    return min(full, max(_LEAST, round(full * _EFFORT)))

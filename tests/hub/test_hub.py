@@ -1,0 +1,313 @@
+"""A whole hub on virtual time: channels between hosts, names, lines that go and come back, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from linesync import protocol
+from linesync.agent.agent import Agent
+from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, NotAllowed
+from linesync.limits import CREDIT_PIPE, CREDIT_SERIAL
+from linesync.protocol import FileRead
+from linesync.runtime import identity
+from linesync.runtime.streams import Item, Stream
+from linesync.testing.memory_lines import MemoryLine, SerialWire
+from tests.system.world import World
+
+OPENING = protocol.encode(FileRead(to="b", path="/x"))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A hub with two hosts on serial lines."""
+    with World(seed=1) as world:
+        world.agent("a")
+        world.agent("b")
+        world.deliver()
+        world.take_events()
+        yield world
+
+
+class Service:
+    """Takes the place of what a host does on a channel: keeps the channel, and does nothing with it.
+
+    :ivar streams: the host's ends of the channels that were opened to it.
+    :ivar ended: why each of its tasks was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+        self.ended: list[str] = []
+
+    async def __call__(self, stream: Stream, runner: Any) -> None:
+        self.streams.append(stream)
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as error:
+            self.ended.append(str(error.args[0]) if error.args else "")
+            raise
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    service = Service()
+    with patch("linesync.agent.agent.serve", service):
+        yield service
+
+
+def opened(world: World, service: Service, host: str = "hub") -> tuple[Any, Stream, Stream]:
+    """A channel from a script on ``host`` to host b: the script, its end, and b's end."""
+    script = world.client(host)
+    near = script._peer.open(OPENING)
+    world.settle(lambda: bool(service.streams), what="the channel should reach host b")
+    return script, near, service.streams[0]
+
+
+def received(world: World, stream: Stream) -> Item:
+    return world.run(stream.receive())  # type: ignore[no-any-return]
+
+
+def refused(world: World, stream: Stream) -> LinesyncError:
+    """The error that a channel was refused with."""
+    error = protocol.read_error(received(world, stream).data.decode())
+    assert error is not None
+    return error
+
+
+def on_pipe(world: World, name: str = "p") -> tuple[Agent, asyncio.Task[None]]:
+    """An agent whose line the hub accepts."""
+
+    async def begin() -> Agent:
+        return Agent(name=name, report=world.note, boot=identity.token())
+
+    agent = world.run(begin())
+    return agent, world.start(agent.run("unix:/hub"))
+
+
+# -- channels from host to host ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["hub", "a"])
+def test_a_channel_to_a_host_carries_both_ways(world: World, service: Service, host: str) -> None:
+    _, near, far = opened(world, service, host)
+    assert far.words == OPENING
+    near.send_nowait(0, b"there")
+    assert received(world, far) == Item(0, b"there")
+    far.send_nowait(1, b"back")
+    assert received(world, near) == Item(1, b"back")
+
+
+def test_a_channel_to_a_host_that_never_registered_is_refused_with_the_hosts_there_are(world: World) -> None:
+    stream = world.client()._peer.open(protocol.encode(FileRead(to="c", path="/x")))
+    assert str(refused(world, stream)) == ("there is no host c: no agent of that name has registered; hosts now: a, b")
+
+
+def test_a_channel_to_a_lost_host_is_refused_with_the_reason(world: World) -> None:
+    world.kill_agent("b")
+    world.pass_time(25.0)
+    assert "there is no host b: it is lost (line lost); hosts now: a" in str(
+        refused(world, world.client()._peer.open(OPENING))
+    )
+
+
+def test_a_channel_ends_when_the_lease_of_its_host_runs_out(world: World, service: Service) -> None:
+    _, near, _ = opened(world, service, "a")
+    world.kill_agent("b")
+    world.pass_time(15.0)
+    assert near.broken is None, "the host may come back"
+    world.pass_time(10.0)
+    with pytest.raises(BrokenError, match=r"host b is lost: line lost"):
+        received(world, near)
+
+
+def test_a_channel_ends_at_once_when_its_host_restarts(world: World, service: Service) -> None:
+    _, near, _ = opened(world, service, "a")
+    world.kill_agent("b")
+    world.agent("b")
+    world.deliver()
+    with pytest.raises(BrokenError, match="restarted"):
+        received(world, near)
+
+
+def test_a_hosts_end_learns_that_the_script_was_killed(world: World, service: Service) -> None:
+    script, _, far = opened(world, service, "a")
+    world.kill(script)
+    world.deliver()
+    assert far.broken is not None
+
+
+def test_no_task_is_left_of_a_channel_whose_script_is_gone(world: World, service: Service) -> None:
+    script, _, far = opened(world, service)
+    before = len(world.hub._tasks)
+    world.kill(script)
+    world.deliver()
+    assert far.broken is not None and len(world.hub._tasks) == before - 1
+
+
+def test_a_host_that_does_not_read_stops_the_sender_and_nobody_else(world: World, service: Service) -> None:
+    _, near, far = opened(world, service)
+    sent = 0
+    data = world.random.randbytes(4000)
+    while near.send_nowait(0, data):
+        sent += len(data)
+        world.pass_time(0.01)
+        assert sent < 2 * CREDIT_PIPE, "nothing stops the sender"
+    world.pass_time(60.0)
+    mux = world.hub_peer(world.hosts["b"]).link.mux
+    assert mux.queued(1) <= 2 * CREDIT_SERIAL, "the hub itself keeps little"
+    assert near.full
+    assert world.run(world.client("b").semaphore("s", 1), limit=2.0) == 1, "requests pass beside it"
+    got = 0
+    while got < sent:
+        got += len(received(world, far).data)
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_agent_of_a_name_is_refused_and_the_first_keeps_it(world: World) -> None:
+    twin, running = on_pipe(world, "a")
+    world.pass_time(60.0)
+    with pytest.raises(NotAllowed, match="'a'|host a"):
+        running.result()
+    assert world.take_events() == [], "host a is as it was"
+    assert world.run(world.client("a").semaphore("s", 1)) == 1
+    world.run(twin.aclose())
+
+
+def test_the_hubs_own_name_is_refused_at_once(world: World) -> None:
+    agent, running = on_pipe(world, "hub")
+    world.pass_time(1.0)
+    assert isinstance(running.exception(), NotAllowed)
+    world.run(agent.aclose())
+
+
+# -- lines ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_goes_on_when_its_host_comes_back_on_another_port(world: World) -> None:
+    waiting = world.start(world.client("a").barrier("go", 2))
+    world.deliver()
+    other = world.run(_new_wire(world, "other"))
+    world.hosts["a"].wire.vanish()
+    world._board.add(other, "/dev/a", "/dev/other@hub")  # the agent's adapter is on the other cable now
+    world.pass_time(8.0)
+    assert world.run(world.client().barrier("go", 2)).parties == world.run(_result(waiting)).parties
+    assert world.take_events() == [], "the host was never lost, and is the same"
+    peer = world.hub_peer(world.hosts["a"])
+    assert peer.up and peer.info.endpoint == "/dev/other@hub"
+
+
+@pytest.mark.xfail(strict=True, reason="the port's own peer gave its line away, and never learns that it was lost")
+def test_a_port_that_lent_its_line_to_a_session_is_opened_again_later(world: World) -> None:
+    other = world.run(_new_wire(world, "other"))
+    old = world.hosts["a"].wire
+    old.vanish()
+    world._board.add(other, "/dev/a", "/dev/other@hub")
+    world.pass_time(8.0)
+    other.vanish()
+    world._board.add(old, "/dev/a", "/dev/a@hub")
+    old.plug()
+    world.pass_time(8.0)
+    other.plug()
+    world.pass_time(8.0)
+    assert "b" in other.lines, "the hub has its port open"
+
+
+async def _new_wire(world: World, name: str) -> SerialWire:
+    wire = SerialWire(name, seed=3)
+    world._board.add(wire, f"/dev/{name}", f"/dev/{name}@hub")
+    world.hub.add_port(f"/dev/{name}@hub")
+    return wire
+
+
+async def _result(task: asyncio.Task[Any]) -> Any:
+    return await task
+
+
+def test_an_accepted_host_that_does_not_come_back_is_given_up_after_ten_minutes(world: World) -> None:
+    peers = len(world.hub._peers)
+    agent, running = on_pipe(world)
+    world.settle(lambda: agent.relayed.registered)
+    world.take_events()
+    _cut(agent, running)
+    world.pass_time(30.0)
+    assert world.take_events() == [("lost", "p", "line lost")]
+    assert len(world.hub._peers) == peers + 1, "its session may go on yet"
+    world.pass_time(560.0)
+    assert len(world.hub._peers) == peers + 1
+    world.pass_time(20.0)
+    assert len(world.hub._peers) == peers
+    world.run(agent.aclose())
+
+
+def test_an_accepted_host_that_comes_back_in_time_is_not_given_up_later(world: World) -> None:
+    agent, _ = on_pipe(world)
+    world.settle(lambda: agent.relayed.registered)
+    world.take_events()
+    assert isinstance(agent._uplink.line, MemoryLine)
+    agent._uplink.line.abort()
+    world.pass_time(700.0)
+    assert world.take_events() == [] and agent.relayed.registered
+    world.run(agent.aclose())
+
+
+def _cut(agent: Agent, running: asyncio.Task[None]) -> None:
+    """The agent's line is closed, and not opened again."""
+    running.cancel()
+    line = agent._uplink.line
+    assert isinstance(line, MemoryLine)
+    line.die()
+
+
+def test_a_script_whose_connection_is_closed_is_gone_at_once(world: World) -> None:
+    script = world.client()
+    waiting = world.start(script.barrier("go", 2, arrival="mine"))
+    world.pass_time(0.1)
+    peers = len(world.hub._peers)
+    world.kill(script)
+    world.pass_time(0.1)
+    assert len(world.hub._peers) == peers - 1 and world.status()["barriers"] == []
+    assert isinstance(waiting.exception(), LinesyncFailed)
+
+
+def test_what_a_line_says_beside_frames_is_kept_under_its_host(world: World) -> None:
+    world.hosts["a"].wire.feed("a", b"Kernel panic\r\n")
+    world.pass_time(1.0)
+    stream = world.client().console("a")
+    assert b"Kernel panic\r\n" in received(world, stream).data
+
+
+def test_a_console_of_nothing_is_refused_with_what_there_is(world: World) -> None:
+    stream = world.client().console("nowhere")
+    assert str(refused(world, stream)) == ("there is no host or port nowhere; there are: a, b, /dev/a@hub, /dev/b@hub")
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hub_that_stops_says_why_to_everybody_who_waits(world: World, service: Service) -> None:
+    _, near, _ = opened(world, service)
+    waiting = world.start(world.client().barrier("go", 2))
+    world.pass_time(0.1)
+    world.run(world.hub.aclose("the hub is updated"))
+    with pytest.raises(LinesyncFailed, match="the hub is updated"):
+        waiting.result()
+    assert near.broken is not None
+
+
+def test_a_fault_in_a_channels_work_is_answered_and_does_not_stop_the_hub(world: World) -> None:
+    def fault(*_: object) -> Coroutine[Any, Any, None]:
+        raise ZeroDivisionError("a fault of ours")
+
+    with patch("linesync.hub.hub.serve_console", fault):
+        stream = world.client().console("a")
+        world.loop.run_until(lambda: False, world.now + 1.0)
+    assert len(world._failures) == 1 and isinstance(world._failures.pop()["exception"], ZeroDivisionError)
+    assert "fault" in str(refused(world, stream))
+    assert world.run(world.client().semaphore("s", 1)) == 1

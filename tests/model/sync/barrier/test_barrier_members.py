@@ -1,0 +1,328 @@
+"""Barriers of named members: which arrivals are accepted, and the effect of a lost host."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from linesync.errors import MemberLost, Mismatch, TimedOut, UsageError
+from linesync.model.decisions import Event, Failed, HostLost, Released
+from linesync.model.participants import Cause
+
+from ...hall import Hall, error, got
+from ...helpers import failed
+
+
+@pytest.fixture
+def hall() -> Hall:
+    return Hall("a", "b", "c")
+
+
+def released(events: list[Event]) -> list[str]:
+    """The arrivals that are released."""
+    return [arrival for arrival, value in got(events).items() if isinstance(value, Released)]
+
+
+@pytest.mark.parametrize("order", list(permutations("abc")))
+def test_members_arrive_in_any_order_and_go_on_together(hall: Hall, order: tuple[str, ...]) -> None:
+    first, second, third = order
+    assert hall.barrier("x", first, "a,b,c") == []
+    assert hall.barrier("y", second, "c,b,a") == []
+    assert got(hall.barrier("z", third, "b,c,a")) == {
+        arrival: Released(generation=1, parties=order, position=position, count=3)
+        for position, arrival in enumerate("xyz", start=1)
+    }
+    assert len(hall.services.barriers) == 0
+
+
+def test_each_member_is_the_clients_host_unless_it_says_otherwise(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b#net")
+    value = got(hall.barrier("y", "c", "a,b#net", as_member="b#net"))["x"]
+    assert isinstance(value, Released) and value.parties == ("a", "b#net")
+
+
+def test_two_members_on_one_host_are_two(hall: Hall) -> None:
+    assert hall.barrier("x", "a/1", "a#1,a#2", as_member="a#1") == []
+    assert released(hall.barrier("y", "a/2", "a#1,a#2", as_member="a#2")) == ["x", "y"]
+
+
+def test_an_arrival_that_is_not_a_member_is_refused_with_the_members(hall: Hall) -> None:
+    refusal = error(hall.barrier("x", "c", "a,b"), "x")
+    assert isinstance(refusal, Mismatch) and refusal.details["members"] == ["a", "b"]
+    assert str(refusal).startswith("c is not a member of barrier 'boot', which is for a,b;")
+    assert len(hall.services.barriers) == 0
+
+
+def test_another_list_is_refused_and_both_are_named(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b")
+    refusal = error(hall.barrier("y", "b", "a,b,c"), "y")
+    assert isinstance(refusal, Mismatch)
+    assert (
+        "is for a,b," in str(refusal)
+        and "(arrived: a)" in str(refusal)
+        and "this arrival is for a,b,c;" in str(refusal)
+    )
+    assert refusal.details["stands"] == "for a,b" and refusal.details["yours"] == "for a,b,c"
+    assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"]
+
+
+def test_a_count_and_a_list_of_members_disagree_though_the_numbers_are_equal(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b")
+    refusal = error(hall.barrier("y", "b", 2), "y")
+    assert isinstance(refusal, Mismatch) and "for a,b" in str(refusal) and "for a count of 2" in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("mine", "yours", "words"),
+    [
+        ({"reuse": "once"}, {}, ("for a,b, once,", "for a,b;")),
+        ({}, {"reuse": "linger=5"}, ("for a,b,", "for a,b, lingering 5 s;")),
+        ({"reuse": "linger=5"}, {"reuse": "linger=6"}, ("lingering 5 s,", "lingering 6 s;")),
+        ({"tolerate": True}, {}, ("for a,b, without those lost,", "for a,b;")),
+    ],
+)
+def test_another_reuse_or_tolerance_is_refused_and_both_are_named(
+    hall: Hall, mine: dict[str, object], yours: dict[str, object], words: tuple[str, str]
+) -> None:
+    hall.barrier("x", "a", "a,b", **mine)  # type: ignore[arg-type]
+    refusal = error(hall.barrier("y", "b", "a,b", **yours), "y")  # type: ignore[arg-type]
+    assert isinstance(refusal, Mismatch) and all(word in str(refusal) for word in words)
+
+
+def test_tolerance_without_members_is_wrong_usage(hall: Hall) -> None:
+    assert isinstance(error(hall.barrier("x", "a", 2, tolerate=True), "x"), UsageError)
+
+
+# -- second selves ---------------------------------------------------------------------------------------------------
+
+
+def test_a_second_live_client_under_one_members_name_is_refused(hall: Hall) -> None:
+    hall.barrier("x", "a/1", "a,b")
+    refusal = error(hall.barrier("y", "a/2", "a,b"), "y")
+    assert isinstance(refusal, Mismatch) and "member a is already waiting at barrier 'boot'" in str(refusal)
+    assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"], "the first one is not harmed"
+
+
+def test_a_member_whose_client_died_replaces_its_dead_self(hall: Hall) -> None:
+    hall.barrier("x", "a/1", "a,b")
+    assert list(failed(hall.end("a/1"))) == ["x"]
+    assert hall.barrier("y", "a/2", "a,b") == []
+    assert released(hall.barrier("z", "b", "a,b")) == ["y", "z"]
+
+
+def test_a_host_that_restarts_is_only_withdrawn_and_may_arrive_again(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b")
+    hall.barrier("z", "a", "a,b,c", name="third")
+    hall.barrier("w", "b", "a,b,c", name="third")
+    events = hall.restart("a")
+    assert sorted(failed(events)) == ["x", "z"] and "restarted" in str(error(events, "x"))
+    hall.barrier("z2", "a", "a,b,c", name="third")
+    assert released(hall.barrier("v", "c", "a,b,c", name="third")) == ["w", "z2", "v"]
+
+
+# -- lost hosts ------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_member_fails_the_barrier_for_all_and_the_cause_is_named(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", timeout=3600)
+    hall.barrier("y", "b", "a,b,c")
+    events = hall.lose("c")
+    assert [type(event) for event in events] == [HostLost, Failed, Failed]
+    assert list(failed(events)) == ["x", "y"]
+    for fault in failed(events).values():
+        assert isinstance(fault, MemberLost) and fault.exit_code == 4
+        assert "c is lost (line lost: nothing heard on line of c for 20 s)" in str(fault)
+        assert "arrived: a, b" in str(fault)
+        assert fault.details["lost"] == {"c": "line lost: nothing heard on line of c for 20 s"}
+    assert len(hall.services.barriers) == 0
+
+
+def test_a_member_that_had_arrived_and_is_lost_fails_it_too(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c")
+    hall.barrier("y", "b", "a,b,c")
+    events = hall.stop("b")
+    assert isinstance(error(events, "x"), MemberLost) and "b is lost (stopped: its agent was stopped)" in str(
+        error(events, "x")
+    )
+    assert list(failed(events)) == ["x", "y"]
+
+
+def test_all_members_of_a_lost_host_are_named(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b#1,b#2,c")
+    fault = error(hall.stop("b"), "x")
+    assert "b#1 is lost" in str(fault) and "b#2 is lost" in str(fault)
+
+
+def test_the_loss_of_a_host_without_members_does_no_harm(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b")
+    assert failed(hall.stop("c")) == {}
+    assert released(hall.barrier("y", "b", "a,b")) == ["x", "y"]
+
+
+def test_an_arrival_while_another_member_is_lost_fails_immediately(hall: Hall) -> None:
+    hall.stop("c")
+    fault = error(hall.barrier("x", "a", "a,b,c", timeout=3600), "x")
+    assert isinstance(fault, MemberLost) and "c is lost (stopped: its agent was stopped)" in str(fault)
+    assert len(hall.services.barriers) == 0
+
+
+def test_each_later_arrival_gets_the_loss_once_although_the_host_is_back(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c")
+    hall.stop("c")
+    hall.restart("c")
+    assert isinstance(error(hall.barrier("y", "b", "a,b,c"), "y"), MemberLost)
+    assert hall.barrier("x2", "a", "a,b,c") == [], "a saw it at the time"
+    assert hall.barrier("y2", "b", "a,b,c") == []
+    assert released(hall.barrier("z", "c", "a,b,c")) == ["x2", "y2", "z"], "the lost one is not told that it was lost"
+
+
+def test_a_barrier_waits_for_a_member_that_was_never_seen(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,new", timeout=30)
+    hall.pass_time(25)
+    hall.restart("new")
+    assert released(hall.barrier("y", "new", "a,new")) == ["x", "y"]
+
+
+def test_the_hubs_own_scripts_may_be_members_and_are_never_lost(hall: Hall) -> None:
+    hall.barrier("x", "hub", "hub,a")
+    hall.pass_time(60)
+    assert released(hall.barrier("y", "a", "hub,a")) == ["x", "y"]
+
+
+# -- tolerated losses ------------------------------------------------------------------------------------------------
+
+
+def test_where_losses_are_tolerated_the_others_go_on_without_the_lost_and_their_result_names_it(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", tolerate=True)
+    hall.barrier("y", "b", "a,b,c", tolerate=True)
+    events = hall.lose("c")
+    assert got(events)["x"] == Released(generation=1, parties=("a", "b"), position=1, count=2, lost=("c",))
+    assert released(events) == ["x", "y"]
+
+
+def test_the_last_arrival_learns_of_a_tolerated_loss_before_the_first(hall: Hall) -> None:
+    hall.stop("c")
+    assert hall.barrier("x", "a", "a,b,c", tolerate=True) == []
+    value = got(hall.barrier("y", "b", "a,b,c", tolerate=True))["y"]
+    assert isinstance(value, Released) and value.lost == ("c",)
+
+
+def test_when_all_others_are_lost_the_last_one_goes_on_alone(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", tolerate=True)
+    assert failed(hall.stop("b")) == {}
+    value = got(hall.stop("c"))["x"]
+    assert value == Released(generation=1, parties=("a",), position=1, count=1, lost=("b", "c"))
+    value = got(hall.barrier("x2", "a", "a,b,c", tolerate=True, timeout=0))["x2"]
+    assert value == Released(generation=2, parties=("a",), position=1, count=1, lost=("b", "c"))
+
+
+def test_an_arrival_that_is_lost_itself_is_not_counted_where_losses_are_tolerated(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", tolerate=True)
+    hall.barrier("y", "b", "a,b,c", tolerate=True)
+    events = hall.stop("b")
+    assert list(failed(events)) == ["y"] and released(events) == []
+    value = got(hall.barrier("z", "c", "a,b,c", tolerate=True))["x"]
+    assert isinstance(value, Released) and value.parties == ("a", "c") and value.lost == ("b",)
+
+
+def test_a_restart_is_not_a_loss_that_is_tolerated(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b", tolerate=True)
+    assert released(hall.restart("b")) == []
+    assert released(hall.barrier("y", "b", "a,b", tolerate=True)) == ["x", "y"]
+
+
+# -- timeouts and polls ----------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_names_all_missing_members_with_the_cause(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c,new", timeout=5)
+    hall.barrier("y", "b", "a,b,c,new")
+    hall.give_back("y", "b")
+    hall.services.line_lost("c", "c1", "unplugged")
+    fault = error(hall.pass_time(5), "x")
+    assert isinstance(fault, TimedOut)
+    assert str(fault) == (
+        "timed out after 5 s at barrier 'boot': 1 of 4 arrived: a; "
+        "missing: b (left: gave up), c (its line line of c is down (unplugged)), new (never seen)"
+    )
+    assert fault.details["missing"] == {
+        "b": "left: gave up",
+        "c": "its line line of c is down (unplugged)",
+        "new": "never seen",
+    }
+    assert fault.details["arrived"] == ["a"] and fault.details["count"] == 4
+
+
+def test_a_timeout_says_of_the_others_that_they_have_not_arrived(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b", timeout=1)
+    assert str(error(hall.pass_time(1), "x")).endswith("missing: b (has not arrived)")
+
+
+def test_a_timeout_of_a_tolerant_barrier_names_who_is_lost(hall: Hall) -> None:
+    hall.stop("c")
+    hall.barrier("x", "a", "a,b,c", timeout=1, tolerate=True)
+    assert "c (stopped: its agent was stopped)" in str(error(hall.pass_time(1), "x"))
+
+
+def test_a_poll_of_an_incomplete_barrier_names_the_missing_members(hall: Hall) -> None:
+    fault = error(hall.barrier("x", "a", "a,b", timeout=0), "x")
+    assert isinstance(fault, TimedOut)
+    assert str(fault) == "barrier 'boot' is not complete: 1 of 2 arrived: a; missing: b (has not arrived)"
+    assert len(hall.services.barriers) == 0
+    hall.barrier("y", "b", "a,b")
+    assert released(hall.barrier("z", "a", "a,b", timeout=0)) == ["y", "z"]
+
+
+def test_a_result_names_more_than_thirty_two_parties_only_if_asked_for(hall: Hall) -> None:
+    everybody = "a#[1-40]"
+    for number in range(1, 40):
+        hall.barrier(f"x{number}", f"a/{number}", everybody, as_member=f"a#{number}", all_parties=number == 7)
+    values = got(hall.barrier("last", "a/40", everybody, as_member="a#40"))
+    for arrival, value in values.items():
+        assert isinstance(value, Released) and value.count == 40
+        assert len(value.parties) == (40 if arrival == "x7" else 0)
+
+
+def test_status_shows_missing_members_and_the_cause(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,new", reuse="once")
+    (row,) = hall.services.barriers.status(hall.now + 2)
+    assert row == {
+        "namespace": "default",
+        "name": "boot",
+        "count": 3,
+        "members": ["a", "b", "new"],
+        "reuse": "once",
+        "generation": 1,
+        "missing": {"b": "has not arrived", "new": "never seen"},
+        "unheard": [],
+        "arrived": [{"name": "a", "client": "1", "waiting": 2.0}],
+        "gone": {},
+    }
+
+
+def test_the_errors_of_a_thousand_members_that_time_out_are_short(hall: Hall) -> None:
+    everybody = "sut[1-8]#[1-250]"
+    for number in range(1, 126):
+        for host in range(1, 9):
+            hall.barrier(f"x{host}.{number}", f"a/{number}", everybody, as_member=f"sut{host}#{number}", timeout=5)
+    faults = failed(hall.pass_time(5))
+    assert len(faults) == 1000
+    fault = faults["x1.1"]
+    missing = fault.details["missing"]
+    assert isinstance(missing, dict) and len(missing) == 100
+    assert str(fault).endswith("and 988 more") and len(str(fault)) < 1000
+    assert len(hall.services.barriers) == 0
+
+
+def test_the_errors_for_a_lost_host_with_a_thousand_members_are_short(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b#[1-1000]")
+    fault = error(hall.stop("b"), "x")
+    lost = fault.details["lost"]
+    assert isinstance(lost, dict) and len(lost) == 100
+    assert len(str(fault)) < 2000 and "988 more" in str(fault)
+
+
+def test_every_cause_of_an_absence_is_in_the_specification() -> None:
+    words = {"never seen", "line lost", "restarted", "stopped", "aborted", "client gone", "gave up", "timed out"}
+    assert {str(cause) for cause in Cause} == words | {"deadlock", "reset"}

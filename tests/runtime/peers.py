@@ -1,0 +1,76 @@
+"""Two peers that are joined by a perfect pipe, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.identity import token
+from linesync.runtime.peer import Peer
+from linesync.runtime.streams import Stream
+from linesync.testing.memory_lines import Pipe
+from linesync.testing.virtual_loop import VirtualLoop
+
+
+class Opened(User):
+    """Keeps the channels that the other end opens."""
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+
+    def channel(self, peer: Conversation, stream: Stream) -> None:
+        self.streams.append(stream)
+
+
+class Pair:
+    """A caller and a listener with a session.
+
+    :ivar pipe: the caller's end of the line.
+    """
+
+    def __init__(self) -> None:
+        self.opened = Opened()
+        self.caller, self.listener = Peer(User(), "c", token()), Peer(self.opened, "l", token())
+        self.pipe, _ = Pipe.pair("unix:/pipe", self.caller.receiver, self.listener.receiver)
+
+    @classmethod
+    async def joined(cls) -> Pair:
+        pair = cls()
+        await pair.caller.ready()
+        await pair.listener.ready()
+        return pair
+
+    async def channel(self, words: str = "test") -> tuple[Stream, Stream]:
+        """A new channel: the caller's end and the listener's end."""
+        near = self.caller.open(words)
+        while not self.opened.streams:
+            await pause()
+        return near, self.opened.streams.pop()
+
+
+async def pause(seconds: float = 0.1) -> None:
+    """Let time pass, in which everything that was sent arrives."""
+    await asyncio.sleep(seconds)
+
+
+def play(work: Callable[[], Coroutine[Any, Any, None]], limit: float = 3600.0) -> None:
+    """Run a coroutine on virtual time.
+
+    :param limit: the most seconds of virtual time that it may take.
+    :raises AssertionError: it takes longer, or leaves an error in the loop.
+    """
+    loop = VirtualLoop()
+    failures: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    try:
+        task = loop.create_task(work())
+        assert loop.run_until(task.done, loop.time() + limit), f"it is not done after {limit:g} s: {task}"
+        task.result()
+    finally:
+        for left in asyncio.all_tasks(loop):
+            left.cancel()
+        loop.run_until(None, loop.time())
+        loop.close()
+    assert not failures, failures
