@@ -219,9 +219,11 @@ class Requests:
             return
         session = self._sessions.host(host)
         if session is not None and session.peer.up:
-            session.peer.ask(protocol.encode(protocol.Activity()), lambda reply: self._told(session, host, reply))
+            session.peer.ask(
+                protocol.encode(protocol.Activity()), lambda reply: self._take_activity(session, host, reply)
+            )
 
-    def _told(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
+    def _take_activity(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
         if isinstance(reply, LinesyncError):
             return
         try:

@@ -156,10 +156,10 @@ def test_a_client_killed_while_it_gives_fails_all_at_once(trio: Trio) -> None:
     trio.await_given("a")
     giving = trio.script("b", SLOW)
     trio.await_arrived("a", "b")
-    assert trio.row()["missing"] == {"b": "still giving", "c": "has not come"}
+    assert trio.row()["missing"] == {"b": "still giving", "c": "has not arrived"}
     giving.kill()
     done = waiting.wait(5)
-    assert done.code == 4 and "b is lost before its data was in (client gone)" in done.err, done
+    assert done.code == 4 and "b was lost before it gave its data (client gone)" in done.err, done
     late = trio.start("c", "three").wait(5)
     assert late.code == 4 and "b is lost" in late.err, "who comes late is told too"
 
@@ -174,7 +174,7 @@ def test_a_host_killed_before_its_data_is_in_fails_all_at_once(trio: Trio, gives
     trio.agents["b"].kill()
     for command in waiting:
         done = command.wait(10)
-        assert done.code == 4 and "b is lost before its data was in (line lost" in done.err, done
+        assert done.code == 4 and "b was lost before it gave its data (line lost" in done.err, done
 
 
 def test_a_stopped_agent_is_told_as_stopped(trio: Trio) -> None:
@@ -202,7 +202,7 @@ def test_an_interrupted_member_takes_its_data_along(trio: Trio) -> None:
     assert leaving.wait().code == 130
     trio.await_given("b")
     done = staying.wait()
-    assert done.code == 124 and "a (left: gave up)" in done.err and "c (has not come)" in done.err, done
+    assert done.code == 124 and "a (left: gave up)" in done.err and "c (has not arrived)" in done.err, done
 
 
 def test_a_cancelled_coroutine_takes_its_data_along(trio: Trio) -> None:
@@ -220,7 +220,7 @@ def test_a_cancelled_coroutine_takes_its_data_along(trio: Trio) -> None:
 def test_a_timeout_names_the_missing_and_exits_with_124(trio: Trio) -> None:
     done = trio.start("a", "one", "--timeout", "0.3", hosts="a,b,nobody").wait()
     assert done.code == 124
-    assert "1 of 3 gave their data: a; missing: b (has not come), nobody (never seen)" in done.err
+    assert "1 of 3 members gave their data: a; missing: b (has not arrived), nobody (never seen)" in done.err
     done = trio.start("a", "one", "--timeout", "0").wait()
     assert done.code == 124 and "is not complete" in done.err
     assert trio.site.json("hub", "status")["exchanges"] == []
@@ -230,8 +230,8 @@ def test_a_mismatch_is_told_to_the_newcomer_alone(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     for args, hosts, words in [
-        ((), "a,b", "stands for a,b,c"),
-        (("--as", "d"), "a,b,c", "d is no member"),
+        ((), "a,b", "is for a,b,c"),
+        (("--as", "d"), "a,b,c", "d is not a member"),
         (("--as", "a"), "a,b,c", "already there"),
     ]:
         done = trio.start("b", "two", *args, hosts=hosts).wait()

@@ -146,7 +146,7 @@ def test_a_script_killed_before_it_gave_fails_the_exchange_and_one_killed_after_
     trio.until(lambda: given(trio, "cut") == 2, "the others' data")
     giving.kill()
     for done in (other.wait() for other in others):
-        assert done.code == 4 and "c1 is lost before its data was in (client gone)" in done.err, done
+        assert done.code == 4 and "c1 was lost before it gave its data (client gone)" in done.err, done
     gave = give(trio, "c1", "whole")
     trio.until(lambda: given(trio, "whole") == 1, "its data")
     gave.kill()
@@ -228,7 +228,11 @@ def check(death: Death) -> None:
             done = death.ends["exchange", step][side]
             if step in ("before", "giving"):
                 assert done.code == 4 and done.out == b"", (step, side, done)
-                assert "c1 is lost before its data was in (line lost: nothing heard on" in done.err, (step, side, done)
+                assert "c1 was lost before it gave its data (line lost: nothing heard on" in done.err, (
+                    step,
+                    side,
+                    done,
+                )
             else:  # it had given, and hurts nobody
                 assert done.code == 0, (step, side, done)
                 assert json.loads(done.out) == {each: f"data of {each}" for each in ALL}, (step, side)

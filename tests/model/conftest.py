@@ -1,4 +1,4 @@
-"""How long the searches run: 200 lives; 10,000 with LINESYNC_SOAK=1, or as many as LINESYNC_SOAK says."""
+"""The length of the searches: 200 lives; 10,000 with LINESYNC_SOAK=1, or the number in LINESYNC_SOAK."""
 
 from __future__ import annotations
 
