@@ -161,7 +161,7 @@ def test_a_client_killed_while_it_gives_fails_all_at_once(trio: Trio) -> None:
     done = waiting.wait(5)
     assert done.code == 4 and "b was lost before it gave its data (client gone)" in done.err, done
     late = trio.start("c", "three").wait(5)
-    assert late.code == 4 and "b is lost" in late.err, "who comes late is told too"
+    assert late.code == 4 and "b was lost" in late.err, "a later arrival gets the error too"
 
 
 @pytest.mark.parametrize("gives", [False, True])
@@ -226,20 +226,20 @@ def test_a_timeout_names_the_missing_and_exits_with_124(trio: Trio) -> None:
     assert trio.site.json("hub", "status")["exchanges"] == []
 
 
-def test_a_mismatch_is_told_to_the_newcomer_alone(trio: Trio) -> None:
+def test_a_mismatch_fails_only_the_new_arrival(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     for args, hosts, words in [
         ((), "a,b", "is for a,b,c"),
         (("--as", "d"), "a,b,c", "d is not a member"),
-        (("--as", "a"), "a,b,c", "already there"),
+        (("--as", "a"), "a,b,c", "is already waiting at"),
     ]:
         done = trio.start("b", "two", *args, hosts=hosts).wait()
         assert done.code == 5 and words in done.err, done
     assert together(trio, waiting, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "one", "b": "2", "c": "3"}] * 3
 
 
-def test_a_reset_fails_who_waits(trio: Trio) -> None:
+def test_a_reset_fails_the_waiting_members(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     with connect_blocking(f"unix:{trio.site.socket('b')}") as client:
@@ -251,12 +251,12 @@ def test_a_reset_fails_who_waits(trio: Trio) -> None:
 # -- asking again ------------------------------------------------------------------------------------------------------
 
 
-def test_an_arrival_that_is_asked_for_again_joins_once(trio: Trio) -> None:
+def test_a_retried_arrival_joins_once(trio: Trio) -> None:
     first = trio.script("a", NAMED)
     trio.await_given("a")
     second = trio.script("a", NAMED)
     done = first.wait()
-    assert done.code == 1 and "asked for again" in done.err
+    assert done.code == 1 and "sent this arrival again" in done.err
     trio.await_given("a")
     assert together(trio, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "named", "b": "2", "c": "3"}] * 2
     assert second.wait().code == 0
