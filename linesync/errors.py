@@ -56,7 +56,7 @@ class LinesyncError(Exception):
 
 
 class ClosedError(LinesyncError):
-    """We used something that we had closed."""
+    """The caller used something that it had already closed."""
 
     code = "closed"
 
@@ -68,18 +68,18 @@ class EndOfStream(LinesyncError):
 
 
 class BrokenError(LinesyncError):
-    """Something outside broke it: the line dropped, the device was removed, the peer died or restarted."""
+    """The connection broke: the line was lost, the device vanished, the peer died or restarted."""
 
     code = "broken"
 
 
 class BusyError(LinesyncError):
-    """Another process or task holds it: a locked serial device, a socket in use, a second reader on one stream."""
+    """Another process or reader uses it: a locked serial device, a socket in use, a second reader on one stream."""
 
     code = "busy"
 
 
-# -- errors of operations, by result (docs/exit-codes.md) -------------------------------------------------------------
+# -- operations: by their outcome (docs/exit-codes.md) ---------------------------------------------------
 
 
 class UsageError(LinesyncError):
@@ -90,7 +90,7 @@ class UsageError(LinesyncError):
 
 
 class Aborted(LinesyncError):
-    """A participant ended the wait of all participants and gave a reason."""
+    """A member aborted the wait for all and gave a reason."""
 
     exit_code = 3
     code = "aborted"
@@ -104,28 +104,28 @@ class MemberLost(LinesyncError):
 
 
 class Mismatch(LinesyncError):
-    """The request disagrees with earlier ones for the same name: another count, other members, or one too many."""
+    """The request does not match earlier ones: another count, other members, a member that is already waiting."""
 
     exit_code = 5
     code = "mismatch"
 
 
 class DeadlockError(LinesyncError):
-    """The wait is part of a cycle of waits that no participant can end."""
+    """The wait is part of a deadlock: a circle of waits that none of its clients can end."""
 
     exit_code = 6
     code = "deadlock"
 
 
 class NotAllowed(LinesyncError):
-    """The peer is not allowed to do this: the name is taken, or it has no right to the operation."""
+    """The peer may not do this: the name is taken, a secret is missing, or the peer has no permission for the operation."""
 
     exit_code = 7
     code = "denied"
 
 
 class TimedOut(LinesyncError):
-    """The deadline passed before the operation was done."""
+    """The timeout passed before the operation was complete."""
 
     exit_code = 124
     code = "timeout"

@@ -1,1 +1,1 @@
-"""The hub: the controller's process, which every line leads to."""
+"""The hub: the controller's process, to which all lines lead."""

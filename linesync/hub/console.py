@@ -1,4 +1,4 @@
-"""What came down each line beside frames: kept, bounded, and followed."""
+"""The console log of each line: the bytes outside frames, limited in size, for readers that may follow it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections import deque
 
 __all__ = ["ConsoleLog", "escaped"]
 
-_KEPT = 1 << 20  # bytes of each line's text that are kept
-_FOLLOWER_MAX = 1 << 20  # bytes that one slow follower may be behind before it loses the oldest
+_KEPT = 1 << 20  # bytes of text that are kept of each line
+_FOLLOWER_MAX = 1 << 20  # bytes that a slow follower may be behind before it loses the oldest ones
 
 
 _NOT_SHOWN = re.compile(rb"\r(?!\n)|[^\t\n\r -~]")
 
 
 def escaped(data: bytes) -> bytes:
-    """Noise as it is shown: printable ASCII, tabs and line ends as they are, every other byte as ``\\xNN``. A kernel
-    message that begins as a frame does is taken for noise, and should still read as one."""
+    """Noise in the form in which it is shown: printable ASCII, tabs and line ends unchanged, and each other byte as
+    ``\\xNN``. A kernel message that begins like a frame counts as noise, and must stay readable."""
     return _NOT_SHOWN.sub(lambda found: b"\\x%02x" % found[0][0], data)
 
 
 class Follower:
-    """One reader of a log: what it has not taken yet."""
+    """One reader of a log, with the text that it has not taken yet."""
 
     def __init__(self, backlog: bytes) -> None:
         self._pieces: deque[bytes] = deque([backlog] if backlog else [])
@@ -39,7 +39,7 @@ class Follower:
         self._more.set()
 
     def take(self) -> bytes:
-        """All that is there."""
+        """All text that is there."""
         data = b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0

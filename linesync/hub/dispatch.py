@@ -1,4 +1,4 @@
-"""Requests as calls of the model, and what the model grants as text."""
+"""Requests as calls of the model, and the grants of the model as text."""
 
 from __future__ import annotations
 
@@ -129,13 +129,13 @@ ARRIVALS: dict[type[Message], Arrive] = {
     Receive: _receive,
     ReceiveAll: _receive_all,
 }
-"""The requests that end in an outcome of the model. Each function has the model take one; it raises UsageError when the
-request holds what cannot be read."""
+"""The requests that end in an outcome of the model. Each function passes one to the model; it raises UsageError if a field of
+the request is invalid."""
 
 
 @lru_cache(maxsize=8)
 def _members(text: str) -> frozenset[str]:
-    """A folded list; all who meet come with the same one."""
+    """The members of a folded list; cached because all members send the same list."""
     return frozenset(unfold(text))
 
 
@@ -159,7 +159,7 @@ def granted(outcome: Granted) -> str:
             return protocol.encode_ok(*numbers, *released.parties, count=count, lost=released.lost)
         case Exchanged():
             error = UsageError(
-                f"the arrival id {outcome.arrival} is that of an exchange; take a new one for each arrival"
+                f"the arrival id {outcome.arrival} is already in use at an exchange; use a new id for each arrival"
             )
             return protocol.encode_error(error)
     raise AssertionError(f"{outcome.value!r} has no text")

@@ -1,9 +1,9 @@
-"""Exchanges on the hub: it takes what each member gives, and streams all of it to each when the model says so.
+"""Exchanges on the hub: it stores the data of each member, and streams the data of all to each when the model says so.
 
-A member's channel is one arrival with a client of its own, so that what becomes of the channel is what becomes of the
-client. The data is taken once, into a blob, and read from there for each receiver at its own pace: a slow one holds up
-nobody else. It is kept until every receiver has confirmed that it has all of it, or for ten minutes, for those who ask
-again; a receiver that is still being served then is served to the end.
+A member's channel is one arrival with a client of its own, so the client ends with the channel. The hub stores the data once,
+in a blob, and reads it from there for each receiver at the receiver's own speed. So a slow receiver does not delay the
+others. The data is kept until all receivers have confirmed that they have all of it, but for at most ten minutes, so that
+retries get it. A receiver that is still being served then gets the rest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchanging"]
 
 _CHUNK = 1 << 16
-_PIECE = 2 * _CHUNK  # bytes read from a file, or written to it, at once
+_PIECE = 2 * _CHUNK  # bytes that one call reads from a file or writes to it
 _KEPT = "the hub's temporary files"
 _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RESTARTED, Cause.STOPPED)}
 
@@ -43,8 +43,8 @@ _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RE
 class Exchanging:
     """All exchanges that a hub serves.
 
-    :param limit: bytes that one member gives at most.
-    :param report: takes sentences for the log.
+    :param limit: the most bytes that one member gives.
+    :param report: is called with each sentence for the log.
     """
 
     def __init__(self, requests: Requests, limit: int, report: Callable[[str], None]) -> None:
@@ -52,7 +52,7 @@ class Exchanging:
         self.report = report
         self.blobs = Blobs(dispose=lambda close: SPOOL.clean(close, _KEPT))
         self._channels: dict[tuple[str, str], _Channel] = {}
-        """(host, arrival) to the channel that serves it: the last that asked."""
+        """(host, arrival) to the channel that serves it: that of the latest request."""
         self._bundles: dict[tuple[int, ...], _Bundle] = {}
         self._numbers = itertools.count(1)
         requests.services.exchanges.limit = limit
@@ -71,7 +71,7 @@ class Exchanging:
         await channel.work()
 
     def close(self) -> None:
-        """The hub stops, and its channels are over."""
+        """Forget all data; the hub stops, and its channels are over."""
         for bundle in list(self._bundles.values()):
             self.forget(bundle)
         self.blobs.close()
@@ -79,20 +79,20 @@ class Exchanging:
     # -- for the channels ----------------------------------------------------------------------------------------------
 
     def enter(self, channel: _Channel) -> _Channel | None:
-        """A channel hears of its arrival's outcome from now on; the one that did so far."""
+        """Register a channel for its arrival's outcome; returns the channel that was registered before."""
         earlier = self._channels.get(channel.key)
         self._channels[channel.key] = channel
         self.requests.on_outcome[channel.key] = channel.outcome
         return earlier
 
     def leave(self, channel: _Channel) -> None:
-        """A channel is over."""
+        """Remove a channel that is over."""
         if self._channels.get(channel.key) is channel:
             del self._channels[channel.key]
             del self.requests.on_outcome[channel.key]
 
     def bundle(self, value: Exchanged) -> _Bundle:
-        """The data of an exchange that ended well.
+        """The data of an exchange that succeeded.
 
         :raises LinesyncFailed: it is no longer kept.
         """
@@ -100,13 +100,13 @@ class Exchanging:
         if bundle is None:
             blobs = [blob for key in value.keys if (blob := self.blobs.get(key)) is not None]
             if len(blobs) < len(value.keys):
-                raise LinesyncFailed("the data of this exchange is no longer kept; exchange it anew, under a new id")
+                raise LinesyncFailed("the data of this exchange is no longer kept; exchange it again, with a new id")
             bundle = self._bundles[value.keys] = _Bundle(value, blobs)
             bundle.timer = asyncio.get_running_loop().call_later(RESULT_LIFE, self.forget, bundle)
         return bundle
 
     def forget(self, bundle: _Bundle) -> None:
-        """The data of an exchange is needed no more."""
+        """Drop the data of an exchange that is no longer needed."""
         if self._bundles.pop(bundle.value.keys, None) is not None:
             if bundle.timer is not None:
                 bundle.timer.cancel()
@@ -115,14 +115,14 @@ class Exchanging:
 
 
 class _Bundle:
-    """The data of all members, on its way to all members.
+    """The data of all members, which is sent to all members.
 
-    :ivar owed: the (host, arrival) of those who have not confirmed that they have it.
-    :ivar timer: forgets it though somebody has not.
+    :ivar owed: the (host, arrival) of the receivers that have not confirmed that they have it.
+    :ivar timer: forgets the data after ten minutes even if there are such receivers.
     """
 
     def __init__(self, value: Exchanged, blobs: list[Blob]) -> None:
-        from hashlib import sha256  # only hubs that exchange pay for it
+        from hashlib import sha256  # imported only by hubs that serve exchanges
 
         self.value = value
         self.blobs = blobs
@@ -133,15 +133,14 @@ class _Bundle:
         self._hashed = 0
 
     def passes(self, position: int, chunk: bytes) -> None:
-        """A receiver is sent the bytes at this position of the whole; the first of them all to come there has them
-        hashed."""
+        """Bytes at this position of the whole are sent to a receiver; they are hashed for the first receiver that gets them."""
         if position == self._hashed:
             self._hash.update(chunk)
             self._hashed += len(chunk)
 
     @property
     def sha256(self) -> str:
-        """Of all bytes, once somebody was sent all of them."""
+        """The digest of all bytes, after all of them were sent to one receiver."""
         assert self._hashed == self.size
         return self._hash.hexdigest()
 
@@ -172,10 +171,10 @@ class _Channel:
         self._taken = 0
         self._given = False
         self._ended: asyncio.Future[_Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
-        """How the arrival ended."""
+        """The outcome of the arrival."""
 
     async def work(self) -> None:
-        """Take the data, wait for the outcome, send it."""
+        """Receive the data, wait for the outcome, and send it."""
         self._session.exchanges += 1
         reader = asyncio.create_task(self._read())
         waits = True
@@ -184,7 +183,7 @@ class _Channel:
             either: set[asyncio.Future[Any]] = {reader, self._ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._ended.done():
-                reader.result()  # which raises
+                reader.result()  # this raises
             self._session.exchanges -= 1
             waits = False
             ended = self._ended.result()
@@ -206,7 +205,7 @@ class _Channel:
     # -- the arrival ---------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        """Arrive, and let the client give."""
+        """Arrive, and let the client give its data."""
         opening, members = self._opening, unfold(self._opening.members)
         earlier = self._home.enter(self)
         self._home.requests.perform(
@@ -224,7 +223,7 @@ class _Channel:
             )
         )
         if earlier is not None:
-            earlier.end(LinesyncFailed("this arrival was asked for again, on another connection, and goes on there"))
+            earlier.end(LinesyncFailed("the client sent this arrival again on another connection, where it continues"))
         if self._ended.done() and isinstance(self._ended.result(), LinesyncError):
             return
         if self._ended.done() or self._home.requests.services.exchanges.has_given(self._arrival, self._client):
@@ -247,9 +246,9 @@ class _Channel:
             self._stream.send_message(protocol.encode_ok(word))
 
     async def _read(self) -> str | None:
-        """Take what comes until the client has ended its side (None), or the channel breaks (the reason).
+        """Receive until the client has ended its side (returns None), or until the channel breaks (returns the reason).
 
-        One that ends before its outcome has left at once: the next that comes may be the same member anew.
+        A client that ends its side before the outcome leaves immediately, so that the same member can arrive again.
         """
         try:
             while True:
@@ -270,7 +269,7 @@ class _Channel:
             if self._behind is None:
                 blob.append(data)
             elif self._taken > blob.size:
-                raise LinesyncFailed(f"more came than the {blob.size:,} bytes that were announced")
+                raise LinesyncFailed(f"the client sent more than the {blob.size:,} bytes that it announced")
             else:
                 await self._behind.put(data)
                 if self._taken == blob.size:
@@ -280,7 +279,7 @@ class _Channel:
         except LinesyncError as error:
             self._cannot_keep(error)
         except Hung as error:
-            self._cannot_keep(LinesyncFailed(f"the hub cannot keep what is exchanged: {error.strerror}"))
+            self._cannot_keep(LinesyncFailed(f"the hub cannot store the data: {error.strerror}"))
         else:
             if self._taken == blob.size and not self._ended.done():
                 self._give(blob)
@@ -297,7 +296,7 @@ class _Channel:
         )
 
     def _left(self, why: str | None) -> None:
-        """The client is gone, or gave up, perhaps before the outcome."""
+        """The client is gone or gave up, perhaps before the outcome."""
         if why == protocol.GIVEN_UP:
             self._home.requests.perform(lambda services, now: services.withdraw(self._arrival, self._client, now))
         else:
@@ -316,7 +315,7 @@ class _Channel:
             if self._given and outcome.error.details.get("cause") in _DEATHS:
                 self._home.report(
                     f"{self._member} gave its data to exchange '{self._opening.name}' and is gone"
-                    f" ({outcome.error.details['cause']}); the exchange goes on with it"
+                    f" ({outcome.error.details['cause']}); the exchange continues with its data"
                 )
             self.end(outcome.error)
         elif isinstance(outcome, Granted) and isinstance(outcome.value, Exchanged):
@@ -328,17 +327,17 @@ class _Channel:
             bundle.owed.add(self.key)
             self._ended.set_result(bundle)
         else:
-            self.end(UsageError(f"the arrival id {self._arrival} is in use for something else; take a new one"))
+            self.end(UsageError(f"the arrival id {self._arrival} is already in use; use a new id for each arrival"))
 
     def end(self, error: LinesyncError) -> None:
-        """The arrival has failed, for this channel."""
+        """End this channel's wait with an error."""
         if not self._ended.done():
             self._ended.set_result(error)
 
     # -- the data of all -----------------------------------------------------------------------------------------------
 
     async def _send(self, bundle: _Bundle) -> bool:
-        """Stream everybody's data; False when the client went away meanwhile."""
+        """Stream the data of all members; returns False if the client is gone before the end."""
         stream, position = self._stream, 0
         try:
             with Blob.reading(bundle.blobs):
@@ -357,7 +356,7 @@ class _Channel:
                 stream.send_message(protocol.encode(FileEnd(sha256=bundle.sha256)))
                 stream.end()
         except LinesyncError as error:
-            refuse(stream, error)  # where it can still hear it
+            refuse(stream, error)  # reaches the client if its channel still works
             return False
         return True
 
@@ -367,11 +366,11 @@ class _Channel:
         try:
             data: bytes = await self._desk.do(lambda: blob.read(offset, count))
         except Hung as error:
-            raise LinesyncFailed(f"the hub cannot read what it kept: {error.strerror}") from None
+            raise LinesyncFailed(f"the hub cannot read the stored data: {error.strerror}") from None
         return data
 
     def _confirm(self, bundle: _Bundle) -> None:
-        """The client has all of it."""
+        """Record that the client has all data."""
         self._home.requests.services.confirm(self._arrival, self._client)
         self._done(bundle)
 
@@ -381,13 +380,13 @@ class _Channel:
             self._home.forget(bundle)
 
     def _close(self) -> None:
-        """Leave nothing behind but what somebody may ask for again."""
+        """Clean up, except for results that a retry may ask for."""
         if not self._ended.done():
             self._left("the hub gave up")
         self._home.leave(self)
         if self._blob is not None and not self._given:
             self._home.blobs.drop(self._blob.number)
-        if not self._opening.arrival and self._ended.done():  # an arrival without a name cannot be asked for again
+        if not self._opening.arrival and self._ended.done():  # without an arrival id, a retry is not possible
             self._home.requests.services.confirm(self._arrival, self._client)
             ended = self._ended.result()
             if isinstance(ended, _Bundle):

@@ -1,4 +1,4 @@
-"""What the hub does with each request and note that is not an arrival: one small function for each operation.
+"""The handlers of all requests and notes that are not arrivals: one small function for each operation.
 
 Requests that end in an outcome of the model are in :mod:`linesync.hub.dispatch`.
 """
@@ -24,7 +24,7 @@ __all__ = ["HANDLERS", "Asked"]
 class Asked:
     """One request or note.
 
-    :ivar number: its id as text, as the reply repeats it.
+    :ivar number: its id as text, which the reply repeats.
     :ivar now: when it came, monotonic seconds.
     """
 
@@ -39,24 +39,24 @@ class Asked:
 
     @property
     def client(self) -> Client:
-        """Who asks."""
+        """The client that sent it."""
         return self.session.client(self.id.script)
 
     def named(self) -> tuple[str, Client]:
-        """The arrival that a message names by the id of its request, and whose it is."""
+        """The arrival that a message names by the id of its request, and the client of the arrival."""
         request = self.message.request
         arrival = self.session.arrival(request, self.message.arrival)
         return arrival, self.session.client(Id.read(request).script)
 
 
 Handler = Callable[["Requests", Asked], str | None]
-"""Does what was asked; the reply, None for a note."""
+"""Handles one message; returns the reply, or None for a note."""
 
 
 def _commit(hub: Requests, asked: Asked) -> str:
     arrival, client = asked.named()
     hub.services.commit(arrival, client, asked.now)
-    if not asked.message.arrival:  # nobody can ask again for it, so its result need not be kept
+    if not asked.message.arrival:  # a retry is not possible, so the result need not be kept
         hub.services.confirm(arrival, client)
     return protocol.encode_ok()
 

@@ -1,4 +1,4 @@
-"""The hub's process: its lines, who is on them, and what goes from one to another."""
+"""The hub's process: its lines, its sessions, and the channels between them."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from .watch import serve_console, serve_trace
 __all__ = ["Hub"]
 
 _KEEP_AGENT = 600.0  # seconds that an agent's session waits for a line
-_TO_END = 1.0  # seconds that commands on the hub have to end by themselves when it stops
+_TO_END = 1.0  # seconds in which commands on the hub may end by themselves when it stops
 
 
 class Hub(User):
     """One hub.
 
     :param lease: seconds without a valid frame after which a host is lost.
-    :param report: takes sentences for the log.
-    :param first_token: the first fencing token; the clock's milliseconds unless given, so that a hub that starts anew goes
-        on above what it gave out before.
-    :param exchange_limit: bytes that one member gives to an exchange at most.
-    :param policy: who may do what; everybody everything unless given.
-    :param boot: the id of this hub's life; the process's, unless it holds several hubs.
+    :param report: is called with each sentence for the log.
+    :param first_token: the first fencing token; by default the clock's milliseconds, so that a hub that starts again gives
+        larger tokens than before.
+    :param exchange_limit: the most bytes that one member gives to an exchange.
+    :param policy: the rules of the hub; by default, everything is allowed.
+    :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Hub(User):
         self._boot = boot
         self._sessions = Sessions()
         self._commands: set[asyncio.Task[None]] = set()
-        """Those that run on the hub itself for others."""
+        """The commands that run on the hub itself for others."""
         self._requests = Requests(
             self._sessions,
             lease,
@@ -93,7 +93,7 @@ class Hub(User):
         self._spawn(keep_connected(peer, endpoint, self._report))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
-        """Accept lines; the endpoint with what the system chose."""
+        """Accept lines; returns the endpoint with the values that the system chose."""
         listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
         self._listeners.append(listener)
         self.runner.extra.setdefault("LINESYNC_HUB", listener.endpoint)
@@ -106,7 +106,7 @@ class Hub(User):
         return peer
 
     def _label(self, peer: Peer) -> str:
-        """What the line is called: its endpoint, with a number where an endpoint takes many."""
+        """The label of a line: its endpoint, with a number if the endpoint accepts several lines."""
         if peer in self._ports:
             return self._ports[peer]
         return f"{peer.info.endpoint if peer.info else 'line'}#{next(self._accepted)}"
@@ -115,7 +115,7 @@ class Hub(User):
         return self._logs.setdefault(label, ConsoleLog())
 
     async def aclose(self, reason: str = "the hub was stopped") -> None:
-        """Stop: every session is told, every line closed."""
+        """Stop: notify all sessions and close all lines."""
         self._requests.stop()
         for listener in self._listeners:
             await listener.aclose()
@@ -138,7 +138,7 @@ class Hub(User):
         elif error is not None:
             task.get_loop().call_exception_handler({"message": "a task of the hub failed", "exception": error})
 
-    # -- what peers tell ----------------------------------------------------------------------------------------------
+    # -- reports of peers ---------------------------------------------------------------------------------------------
 
     def session_up(self, peer: Conversation, hello: Hello) -> None:
         assert isinstance(peer, Peer)
@@ -171,7 +171,7 @@ class Hub(User):
             self._give_up(peer, why)  # a script does not come back
 
     def _give_up(self, peer: Peer, why: str) -> None:
-        """A session has waited long enough for a line."""
+        """End a session that has waited for a line for too long."""
         self._peers.discard(peer)
         peer.abandon(why)
 
@@ -250,7 +250,7 @@ class Hub(User):
         onward = target.peer.open(stream.words, stream.lane)
         task = asyncio.current_task()
         assert task is not None
-        target.spawn(task)  # it ends with either of the two hosts
+        target.spawn(task)  # it ends when one of the two hosts is lost
         await splice(stream, onward)
 
     def _reachable(self, host: str) -> HubSession:
@@ -261,13 +261,13 @@ class Hub(User):
             why = (
                 f"it is lost ({absent})"
                 if absent not in (None, Cause.NEVER_SEEN)
-                else "no agent of that name has registered"
+                else "no agent with this name has registered"
             )
             raise LinesyncFailed(f"there is no host {host}: {why}; hosts now: {names or 'none'}")
         return session
 
     def _line_of(self, name: str) -> tuple[str, Peer]:
-        """The line that a host, or a port's own name, stands for."""
+        """The line of a host, or of a port's own name."""
         session = self._sessions.host(name)
         if session is not None:
             return session.line, session.peer

@@ -1,4 +1,4 @@
-"""What the hub does with a request: the model decides, and its outcomes become replies."""
+"""How the hub handles requests: the model decides, and its outcomes become replies."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
-_STALL = 5.0  # seconds that the hub itself may be late before it blames nobody for silence
+_STALL = 5.0  # if the hub itself is late by this many seconds, the silence of hosts does not count
 _TICK = 1.0
-_ASK_AT = 0.45  # of a lease without a frame, after which the hub asks: keepalives suit a lease of 20 s, not one of 2
+_ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
 
 
 class Requests:
     """The hub's requests and replies.
 
-    :param boot: the hub's life.
+    :param boot: the hub's boot id.
     :param first_token: the first fencing token.
-    :param links: gives the rows of ``links``.
-    :param commands: how many commands the hub itself runs for others.
-    :param on_host: is told of each host that comes up or is lost.
-    :param policy: who may do what; everybody everything unless given.
+    :param links: returns the rows of ``links``.
+    :param commands: returns the number of commands that the hub itself runs for others.
+    :param on_host: is called for each host that comes up or is lost.
+    :param policy: the rules of the hub; by default, everything is allowed.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class Requests:
         self._commands = commands
         self._on_host = on_host
         self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
-        """(host, arrival) to the requests that wait for it: the first, and its retries."""
+        """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}
-        """(host, arrival) to who is told its outcome, for arrivals that are no requests."""
+        """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -71,7 +71,7 @@ class Requests:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, session: HubSession, number: str, text: str) -> None:
-        """A request or a note came."""
+        """Handle a request or a note that came."""
         try:
             message = operations.read(text, operations.HUB)
             asked = Asked(session, number, Id.read(number), message, self._loop.time())
@@ -79,8 +79,8 @@ class Requests:
             reply = self._do(asked)
         except LinesyncError as error:
             reply = protocol.encode_error(error)
-        except Exception as error:  # a fault of ours must not leave anybody waiting
-            fault = LinesyncFailed(f"the hub has a fault ({error!r}); see its log, and report it")
+        except Exception as error:  # after an internal error, the client must still get an answer
+            fault = LinesyncFailed(f"internal error of the hub ({error!r}); see its log, and report the error")
             reply = protocol.encode_error(fault)
             self._forget(lambda asker, asked: asker is session and asked == number)
             self._loop.call_exception_handler({"message": f"the request {text!r} failed", "exception": error})
@@ -89,21 +89,21 @@ class Requests:
         self._set_timer()
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
-        """Refuse what its sender may not send, or may not do.
+        """Refuse a message that its sender may not send or has no permission for.
 
-        :param script: the number of the script behind an agent, empty for the other end itself.
+        :param script: the number of the script behind an agent; empty for the peer itself.
         :raises NotAllowed: with the reason.
         """
         if script and not session.host:
             raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
-        registers = isinstance(message, protocol.Register) and not script  # it becomes an agent's session by that
+        registers = isinstance(message, protocol.Register) and not script  # this makes it an agent's session
         operations.check_sender(message, operations.AGENT if registers else session.sender(script))
         if self.policy:
             permission = operations.operation(message).permission
             self.policy.check(session.principal(script), permission, message.VERB)
 
     def _do(self, asked: Asked) -> str | None:
-        """The reply, None when it comes later or never."""
+        """Handle a message; returns the reply, or None if it comes later or never."""
         arrives = ARRIVALS.get(type(asked.message))
         if arrives is None:
             return HANDLERS[type(asked.message)](self, asked)
@@ -121,12 +121,12 @@ class Requests:
         return None
 
     def register(self, session: HubSession, message: protocol.Register, now: float) -> str:
-        """A host says who it is; the reply."""
+        """Register a host; returns the reply."""
         published = {}
         for item in message.published:
             key, equals, value = item.partition("=")
             if not equals:
-                raise UsageError(f"the published value {item!r} is not K=V")
+                raise UsageError(f"invalid published value {item!r}: expected K=V")
             published[key] = value
         events = self._services.register(
             message.name,
@@ -144,7 +144,7 @@ class Requests:
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
     def tell(self, events: Iterable[Event | Outcome]) -> None:
-        """Send what the model has decided to those whom it concerns."""
+        """Send the decisions of the model to the clients that they concern."""
         silent: dict[str, HostLost] = {}
         for event in events:
             if isinstance(event, HostUp | HostLost):
@@ -160,11 +160,11 @@ class Requests:
 
     @property
     def services(self) -> SyncServices:
-        """What decides, for those who only ask it something."""
+        """The services, for callers that only read their state."""
         return self._services
 
     def perform(self, work: Callable[[SyncServices, float], Iterable[Event]]) -> None:
-        """Have the services do something now, and tell everybody what comes of it."""
+        """Run a call of the services now, and send its outcomes."""
         self.tell(work(self._services, self._loop.time()))
         self._set_timer()
 
@@ -176,15 +176,15 @@ class Requests:
             session.peer.note(protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
-        """Something has gone back that a lost host was granted and has not confirmed. The reply that says so may still come
-        to it when its line returns, and must not: others have it now. So its session does not go on."""
+        """End the session of a lost host that had not confirmed a grant. The grant has gone back, and another client may have
+        it now. So the reply with the grant must not reach the host when its line is back."""
         session = self._sessions.host(lost.host)
         if session is not None and session.id == lost.session:
-            # Not in the middle of what is told of the loss.
+            # Later, after all outcomes of the loss were sent.
             self._loop.call_soon(session.peer.end_session, f"host {lost.host} was lost: {lost.why}")
 
     def _reply(self, outcome: Granted | Failed) -> bool:
-        """Send an outcome to all who wait for it; whether anybody did."""
+        """Send an outcome to all requests that wait for it; returns whether there were any."""
         listener = self.on_outcome.get((outcome.client.host, outcome.arrival))
         if listener is not None:
             listener(outcome)
@@ -193,13 +193,13 @@ class Requests:
         waiting = self._waiting.pop((outcome.client.host, outcome.arrival), [])
         for session, number in waiting:
             if not provisional and outcome.arrival == session.arrival(number, ""):
-                # Nobody can ask again for an arrival without a name of its own, so its result need not be kept.
+                # A retry is only possible with an arrival id, so without one the result need not be kept.
                 self._services.confirm(outcome.arrival, outcome.client)
             session.peer.answer(number, text)
         return bool(waiting) or listener is not None
 
     def _forget(self, gone: Callable[[HubSession, str], bool]) -> None:
-        """Nobody waits any more for the replies to these requests."""
+        """Forget the requests whose replies are no longer needed."""
         left = {key: [one for one in asked if not gone(*one)] for key, asked in self._waiting.items()}
         self._waiting = {key: asked for key, asked in left.items() if asked}
 
@@ -219,9 +219,11 @@ class Requests:
             return
         session = self._sessions.host(host)
         if session is not None and session.peer.up:
-            session.peer.ask(protocol.encode(protocol.Activity()), lambda reply: self._told(session, host, reply))
+            session.peer.ask(
+                protocol.encode(protocol.Activity()), lambda reply: self._take_activity(session, host, reply)
+            )
 
-    def _told(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
+    def _take_activity(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
         if isinstance(reply, LinesyncError):
             return
         try:
@@ -230,7 +232,7 @@ class Requests:
             concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
             activity = deadlock.Activity(int(commands), frozenset(numbers), frozenset(concurrent))
         except (LinesyncError, ValueError):
-            activity = deadlock.Activity(commands=1)  # an older agent: it lives, and anything may go on there
+            activity = deadlock.Activity(commands=1)  # an older agent: it is alive, and any client may be active there
         self._hear_of(session)
         self._answered(host, activity)
 
@@ -238,10 +240,10 @@ class Requests:
         self.tell(self._services.answered(host, activity, self._loop.time()))
         self._set_timer()
 
-    # -- life and time ------------------------------------------------------------------------------------------------
+    # -- sessions and timers ------------------------------------------------------------------------------------------
 
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
-        """A session is over: so is what its host and its scripts wait for."""
+        """A session is over: end everything that its host and its scripts wait for."""
         now = self._loop.time()
         if session.host:
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
@@ -265,7 +267,7 @@ class Requests:
         return rows
 
     def status(self, now: float) -> dict[str, object]:
-        """What ``status`` shows: what the services hold, and who their clients are."""
+        """The reply to ``status``: the state of the services, and their clients."""
         return self._services.status(now) | {"clients": self._clients()}
 
     def _clients(self) -> list[dict[str, object]]:
@@ -291,11 +293,11 @@ class Requests:
         return rows
 
     def absent(self, host: str) -> Cause | None:
-        """Why a host cannot be reached, None while it lives."""
+        """Why a host cannot be reached; None while it is alive."""
         return self._services.absent(host)
 
     def tick(self) -> None:
-        """Look at all sessions and all deadlines; called each second, and when a deadline is due or was."""
+        """Check all sessions and all deadlines; called each second and when a deadline is due."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -308,7 +310,7 @@ class Requests:
         self._set_timer()
 
     def _hear(self, now: float) -> None:
-        """Renew the lease of each host that was heard since the last look."""
+        """Renew the lease of each host that was heard since the last check."""
         for session in self._sessions.all():
             self._hear_of(session)
             link = session.peer.link
@@ -325,7 +327,7 @@ class Requests:
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
         if self._timer is not None:
             if self._timer_at <= when:
-                return  # to look too early costs less than to set the timer anew with each request
+                return  # a check that is too early costs less than a new timer with each request
             self._timer.cancel()
         self._timer, self._timer_at = self._loop.call_at(max(when, self._loop.time()), self.tick), when
 

@@ -1,4 +1,4 @@
-"""Who is at the other end of each session: an agent with a name and scripts behind it, or a script."""
+"""The peers of the hub's sessions: each is an agent with a name and scripts behind it, or a script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["HubSession", "Sessions"]
 
 
 class HubSession:
-    """One session and what the hub knows of it."""
+    """One session and the hub's data about it."""
 
     def __init__(self, peer: Peer, serial: int, line: str) -> None:
         self.peer = peer
@@ -23,24 +23,24 @@ class HubSession:
         self.line = line
         """The line's label, one for each byte pipe."""
         self.host = ""
-        """The host that the session speaks for once it has registered."""
+        """The host of the session after it has registered; empty before."""
         self.tasks: set[asyncio.Task[None]] = set()
-        """The channels that are relayed or served for it."""
+        """The tasks that relay or serve its channels."""
         self.give_up: asyncio.TimerHandle | None = None
         self.concurrent = False
-        """A script that does several things at once."""
+        """Whether a script does several things at the same time."""
         self.exchanges = 0
-        """The exchanges that a script waits in."""
+        """The number of exchanges in which a script waits."""
         self.heard_at = float("-inf")
-        """The frame that last renewed the host's lease, monotonic seconds."""
+        """When the frame came that last renewed the host's lease, monotonic seconds."""
 
     @property
     def id(self) -> str:
         return str(self.serial)
 
     def client(self, script: str) -> Client:
-        """The client that is this script behind the agent, or for an empty number the other end itself. A number is never
-        used twice for one host: it holds the session's."""
+        """The client for this script behind the agent, or for the peer itself if the number is empty. A number is never used
+        twice for one host, because it contains the number of the session."""
         host = self.host or HUB
         if script:
             return Client(host, str(Id(self.id, script)))
@@ -49,22 +49,22 @@ class HubSession:
         return self._itself
 
     def sender(self, script: str) -> str:
-        """Whether a script or an agent has sent what names this script."""
+        """The kind of sender of a message with this script number: a script or an agent."""
         return AGENT if self.host and not script else SCRIPT
 
     def principal(self, script: str) -> Principal:
-        """Who asks."""
+        """The principal of a request of this script."""
         info = self.peer.info
         if self.host:
             return Principal(line=self.line, host=self.host, script=script)
         return Principal(line=self.line, host=HUB, script=self.id, uid=info.uid if info is not None else None)
 
     def arrival(self, request: str, named: str) -> str:
-        """The id of the arrival that a request makes."""
+        """The arrival id of a request."""
         return named or f"{self.serial}/{request}"
 
     def spawn(self, task: asyncio.Task[None]) -> None:
-        """Keep a task with the session."""
+        """Add a task that ends with the session."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -89,11 +89,11 @@ class Sessions:
         return session
 
     def known(self, ours: str, theirs: str) -> Peer | None:
-        """The peer whose session is this pair of nonces."""
+        """The peer whose session has this pair of nonces."""
         return self._by_nonces.get((ours, theirs))
 
     def remember(self, peer: Peer) -> None:
-        """A session stands: it may be asked for on another line."""
+        """Remember a session that is established, so that it can resume on another line."""
         link = peer.link
         if link is not None and link.session is not None:
             nonces = link.session.nonce, link.session.peer.nonce
@@ -103,11 +103,11 @@ class Sessions:
         return self._by_peer.get(peer)
 
     def numbered(self, serial: str) -> HubSession | None:
-        """The session of this number."""
+        """The session with this number."""
         return next((session for session in self._by_peer.values() if session.id == serial), None)
 
     def name(self, session: HubSession, host: str) -> None:
-        """The session speaks for this host from now on."""
+        """Make this the session of a host."""
         session.host = host
         self._by_host[host] = session
 
@@ -115,7 +115,7 @@ class Sessions:
         return self._by_host.get(name)
 
     def end(self, peer: Peer) -> HubSession | None:
-        """The session is over."""
+        """Remove the session of a peer, which is over."""
         session = self._by_peer.pop(peer, None)
         nonces = self._nonces.pop(peer, None)
         if nonces is not None and self._by_nonces.get(nonces) is peer:

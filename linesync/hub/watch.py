@@ -1,4 +1,4 @@
-"""Looking at a line: its console log, what is typed into it, and its frames as they pass."""
+"""Watching a line: its console log, typing into it, and its frames while they pass."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .console import ConsoleLog
 
 __all__ = ["serve_console", "serve_trace"]
 
-_TRACE_LINES = 1000  # that a slow reader may be behind
+_TRACE_LINES = 1000  # lines that a slow reader may be behind
 
 
 async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, peer: Peer) -> None:
-    """Send the log, and with ``follow`` what is added to it; type what comes the other way."""
+    """Send the log, and with ``follow`` also later text; write the bytes that come from the reader to the line."""
     follower = log.follow()
     try:
         if not opening.follow and not opening.type:
@@ -49,18 +49,18 @@ async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, p
 
 
 async def _type(stream: Stream, opening: ConsoleOpen, peer: Peer) -> None:
-    """Carry what a person types into the line until they leave."""
+    """Write the typed bytes to the line until the person leaves."""
     try:
         while True:
             item = await stream.receive()
             if not opening.type:
                 continue
             if peer.line is None:
-                refuse(stream, LinesyncFailed("the line is down; nothing can be typed into it now"))
+                refuse(stream, LinesyncFailed("cannot type into the line: it is down; wait until it is back"))
                 return
             if item.stream == MESSAGE:
                 if item.data == b"break" and not peer.line.send_break():
-                    refuse(stream, LinesyncFailed("this line cannot send a BREAK; it is no serial port"))
+                    refuse(stream, LinesyncFailed("this line cannot send a BREAK, because it is not a serial port"))
             else:
                 peer.line.write(item.data)
     except EndOfStream:
@@ -68,11 +68,10 @@ async def _type(stream: Stream, opening: ConsoleOpen, peer: Peer) -> None:
 
 
 async def serve_trace(stream: Stream, peer: Peer) -> None:
-    """Send a text line for each frame that passes, until the reader leaves. A slow reader loses lines, and is told how
-    many."""
+    """Send a text line for each frame that passes, until the reader leaves. A slow reader loses lines and sees how many."""
     link = peer.link
     if link is None:
-        raise LinesyncFailed("that line has not been open yet; nothing can be traced on it")
+        raise LinesyncFailed("cannot trace the line: it has not been open yet; try again when it is open")
     lines: asyncio.Queue[str] = asyncio.Queue(_TRACE_LINES)
     lost = 0
 
@@ -103,7 +102,7 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
 
 
 class _Fan:
-    """Several traces of one link."""
+    """Passes the frames of one link to several traces."""
 
     def __init__(self) -> None:
         self.traces: list[Trace] = []

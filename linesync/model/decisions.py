@@ -1,11 +1,11 @@
-"""What a sync service decides: small frozen events that the hub sends to those they concern.
+"""The decisions of the sync services: small frozen events that the hub sends to the clients that they concern.
 
-Every call of a service returns a list of these, in the order in which they happened. The room they share:
+Every call of a service returns a list of these, in the order in which they happened. They follow three rules:
 
 1. An arrival ends in exactly one final outcome: a ``Granted`` that is not provisional, or a ``Failed``.
-2. A provisional grant (units of a semaphore, later a lock) is final once its client confirms it. If the
-   client is gone first, what was granted goes back and a ``Failed`` with the same arrival id follows.
-3. An outcome names the arrival and the client it goes to; a retry gets the same, sent to whoever asks.
+2. A provisional grant (units of a semaphore, or a lock) becomes final when its client confirms it. If the client is gone
+   before that, the grant goes back and a ``Failed`` with the same arrival id follows.
+3. An outcome names the arrival and the client that it goes to. A retry gets the same outcome, at its own client.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ __all__ = [
 ]
 
 ArrivalId: TypeAlias = str
-"""Chosen by the client: 1 to 64 printable ASCII characters, for one arrival of its host and its retries."""
+"""The client chooses it: 1 to 64 printable ASCII characters, for one arrival of its host and its retries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """A barrier is complete.
 
-    :ivar generation: which use of the name this was; from 1, growing, never repeated for one name.
-    :ivar parties: who arrived, in order of arrival; a name occurs once for each of its invocations. Empty when they are more
-        than 32 and nobody asked for them.
+    :ivar generation: the number of this use of the name, from 1; it grows and never repeats for one name.
+    :ivar parties: the parties in order of arrival; a name occurs once for each of its invocations. Empty if there are more
+        than 32 and the receiver did not ask for them.
     :ivar position: the receiver's own place in the order of arrival, from 1.
-    :ivar count: how many arrived.
-    :ivar lost: the members that were lost and not waited for, sorted.
+    :ivar count: the number of parties that arrived.
+    :ivar lost: the lost members that the barrier did not wait for, sorted.
     """
 
     generation: int
@@ -64,7 +64,7 @@ class Released:
 class Token:
     """A lock is owned.
 
-    :ivar token: the fencing token, larger than every earlier one of this hub.
+    :ivar token: the fencing token, larger than all earlier tokens of this hub.
     """
 
     token: int
@@ -72,9 +72,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """A semaphore was given to, taken from or read.
+    """Units of a semaphore were given, taken or counted.
 
-    :ivar value: the units left after that, and after the waiters it woke were served; 0 or more.
+    :ivar value: the units that are left, after the waiters that could be served got theirs; 0 or more.
     """
 
     value: int
@@ -84,9 +84,9 @@ class Level:
 class Exchanged:
     """The data of all members of an exchange is here.
 
-    :ivar generation: which use of the name this was, from 1.
-    :ivar members: all of them, sorted.
-    :ivar keys: what each of them gave, by the key under which whoever serves the exchange keeps it.
+    :ivar generation: the number of this use of the name, from 1.
+    :ivar members: all members, sorted.
+    :ivar keys: for each member, the key under which its data is stored outside the model.
     """
 
     generation: int
@@ -96,9 +96,9 @@ class Exchanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Events were set or cleared, or what was waited for is set.
+    """Events were set or cleared, or a wait for events has ended.
 
-    :ivar names: for a wait, those of its events that are set, in the order asked for; else none.
+    :ivar names: for a wait, its events that are set, in the order of the request; otherwise empty.
     """
 
     names: tuple[str, ...]
@@ -108,7 +108,7 @@ class Names:
 class Posted:
     """A message was added to a topic.
 
-    :ivar number: its place there, from 1.
+    :ivar number: its place in the topic, from 1.
     """
 
     number: int
@@ -118,9 +118,10 @@ class Posted:
 class Message:
     """A message of a topic.
 
-    :ivar number: its place in the topic, from 1; among the others' messages, where only those were asked for.
+    :ivar number: its place in the topic, from 1; or its place among the messages of others if the reader asked only for
+        those.
     :ivar sender: the member that sent it.
-    :ivar items: what it says.
+    :ivar items: its contents.
     """
 
     number: int
@@ -132,7 +133,7 @@ class Message:
 class Messages:
     """Messages of a topic were read.
 
-    :ivar messages: in order of their numbers.
+    :ivar messages: in the order of their numbers.
     """
 
     messages: tuple[Message, ...]
@@ -143,12 +144,12 @@ Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The arrival has what it came for.
+    """The arrival succeeded.
 
-    :ivar arrival: whose it is.
-    :ivar client: where to send it.
-    :ivar value: what it got.
-    :ivar provisional: True when it goes back unless the client confirms it.
+    :ivar arrival: the arrival that this is the outcome of.
+    :ivar client: the receiver.
+    :ivar value: the result.
+    :ivar provisional: True if the grant goes back unless the client confirms it.
     """
 
     arrival: ArrivalId
@@ -159,11 +160,11 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The arrival will not get what it came for; nothing of it is left behind.
+    """The arrival failed and left nothing behind.
 
-    :ivar arrival: whose it is.
-    :ivar client: where to send it.
-    :ivar error: why, as the exception that the client raises.
+    :ivar arrival: the arrival that this is the outcome of.
+    :ivar client: the receiver.
+    :ivar error: the reason, as the exception that the client raises.
     """
 
     arrival: ArrivalId
@@ -173,11 +174,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """What a client held has gone back without its doing: its host was lost, or somebody reset the name.
+    """A hold has ended although its client did not give it back: the host was lost, or the name was reset.
 
-    :ivar arrival: under which it was held.
-    :ivar client: who held it.
-    :ivar why: half a sentence.
+    :ivar arrival: the arrival of the hold.
+    :ivar client: the former holder.
+    :ivar why: the reason, as a clause.
     """
 
     arrival: ArrivalId
@@ -190,11 +191,11 @@ Outcome: TypeAlias = Granted | Failed | Revoked
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUp:
-    """A host registered, or is heard again after it was lost.
+    """A host registered, or a frame came from it after it was lost.
 
     :ivar host: its name.
-    :ivar session: the session that speaks for it.
-    :ivar resumed: True when the session outlived the loss; its failed waits stay failed all the same.
+    :ivar session: its session.
+    :ivar resumed: True if the session survived the loss. The waits that failed with the loss stay failed.
     """
 
     host: str
@@ -204,12 +205,12 @@ class HostUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLost:
-    """A host's life is over, or its lease ran out; told once for each loss.
+    """A host's life is over, or its lease ran out; reported once for each loss.
 
     :ivar host: its name.
-    :ivar session: the session that spoke for it.
+    :ivar session: its last session.
     :ivar cause: line lost, restarted or stopped.
-    :ivar why: the same for people, as half a sentence.
+    :ivar why: the reason for people, as a clause.
     """
 
     host: str

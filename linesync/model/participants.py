@@ -1,7 +1,7 @@
-"""Who takes part: clients, members, the causes of an absence, and the rules for every name.
+"""Clients, members, the causes of an absence, and the rules for names and times.
 
-The rules are refusals in words: each ``check_`` function returns nothing or raises :class:`UsageError`
-(nothing was changed), so that no bad name, count or time ever reaches a service's tables.
+Each ``check_`` function returns nothing or raises :class:`UsageError`, and changes nothing. So no invalid name, count or
+time reaches the tables of a service.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ HUB = "hub"  # the controller's own host name; no agent may take it
 
 NAME_BYTES = 200  # of UTF-8: names of barriers, semaphores ... and of namespaces
 ARRIVAL_CHARS = 64  # of an arrival id
-WORD_CHARS = 64  # a host's name, and a member's tag
+WORD_CHARS = 64  # of a host name or a member's tag
 TIMEOUT_MAX = 10 * 365 * 86400.0  # seconds; more is a mistake, and no arithmetic on it can overflow
-NAMES_TOLD = 12  # names written out in one error message; the rest is a number
+NAMES_SHOWN = 12  # names in one error message; the others are only counted
 
 _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
-_NAMES_KEPT = 1024  # names that were found good lately: the same come again and again
+_NAMES_KEPT = 1024  # names that were recently checked and are valid; most requests repeat a name
 _good_names: set[tuple[str, str]] = set()
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
 
 
 class Cause(StrEnum):
-    """Why somebody is not there, in the words that errors, ``status`` and ``--json`` use."""
+    """Why a party is absent, as errors, ``status`` and ``--json`` show it."""
 
     NEVER_SEEN = "never seen"
     LINE_LOST = "line lost"
@@ -61,10 +61,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Whom an arrival belongs to: one script's connection, alive or dead as a whole.
+    """The owner of an arrival: the connection of one script.
 
-    :ivar host: the host it runs on, ``hub`` for the controller's own scripts.
-    :ivar number: which one; the hub never uses a number twice for one host, over the host's restarts too.
+    :ivar host: the host that the script runs on; ``hub`` for the controller's own scripts.
+    :ivar number: its number; the hub never uses a number twice for one host, even after the host restarts.
     """
 
     host: str
@@ -74,17 +74,17 @@ class Client:
 def check_name(what: str, name: str) -> None:
     """Refuse a name that is not 1 to 200 bytes of UTF-8 without control characters.
 
-    :param what: the word for it in the message: "barrier", "semaphore", "namespace" ...
+    :param what: the kind of name, for the message: "barrier", "semaphore", "namespace" ...
     """
     if (what, name) in _good_names:
         return
     article = "an" if what[:1] in "aeiou" else "a"
     if any(unicodedata.category(char) in _UNPRINTABLE for char in name[: NAME_BYTES + 1]):
-        raise UsageError(f"{article} {what} name holds no control characters; use letters, digits and punctuation")
-    if not 1 <= len(name) <= NAME_BYTES or len(name.encode()) > NAME_BYTES:
         raise UsageError(
-            f"{article} {what} name has 1 to {NAME_BYTES} bytes; choose a shorter one, and not an empty one"
+            f"{article} {what} name cannot contain control characters; use letters, digits and punctuation"
         )
+    if not 1 <= len(name) <= NAME_BYTES or len(name.encode()) > NAME_BYTES:
+        raise UsageError(f"invalid {what} name: expected 1 to {NAME_BYTES} bytes")
     if len(_good_names) >= _NAMES_KEPT:
         _good_names.clear()
     _good_names.add((what, name))
@@ -93,13 +93,13 @@ def check_name(what: str, name: str) -> None:
 def check_arrival(arrival: str) -> None:
     """Refuse an arrival id that is not 1 to 64 printable ASCII characters."""
     if not (1 <= len(arrival) <= ARRIVAL_CHARS and arrival.isascii() and arrival.isprintable()):
-        raise UsageError(f"an arrival id is 1 to {ARRIVAL_CHARS} printable ASCII characters; use random hex digits")
+        raise UsageError(f"invalid arrival id: expected 1 to {ARRIVAL_CHARS} printable ASCII characters")
 
 
 def check_host(name: str) -> None:
     """Refuse a host name that is not 1 to 64 letters, digits, dots, underscores and hyphens."""
     if not _WORD.fullmatch(name):
-        raise UsageError(f"{name[:WORD_CHARS]!a} cannot name a host: use {_WORD_RULE}")
+        raise UsageError(f"invalid host name {name[:WORD_CHARS]!a}: expected {_WORD_RULE}")
 
 
 def check_member(name: str) -> None:
@@ -107,23 +107,23 @@ def check_member(name: str) -> None:
     host, mark, tag = name.partition("#")
     check_host(host)
     if mark and not _WORD.fullmatch(tag):
-        raise UsageError(f"{tag[:WORD_CHARS]!a} cannot be a member's tag: use {_WORD_RULE}")
+        raise UsageError(f"invalid member tag {tag[:WORD_CHARS]!a}: expected {_WORD_RULE}")
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is not None (for ever), 0 (poll) or a number of seconds up to ten years."""
+    """Refuse a timeout that is not None (no limit), 0 (poll) or a number of seconds up to ten years."""
     if timeout is not None and not (math.isfinite(timeout) and 0 <= timeout <= TIMEOUT_MAX):
-        raise UsageError(f"a timeout of {timeout} is none: give seconds, 0 to poll, or leave it out to wait for ever")
+        raise UsageError(f"invalid timeout {timeout}: expected 0 to {TIMEOUT_MAX:.0f} seconds")
 
 
 def names_in_words(names: Iterable[str], total: int) -> str:
-    """``a, b (3 times), and 5 more``: twelve different names, how many of ``total`` are untold."""
-    counts = list(Counter(names).items())[:NAMES_TOLD]
+    """``a, b (3 times), and 5 more``: up to twelve different names, and how many of ``total`` are not named."""
+    counts = list(Counter(names).items())[:NAMES_SHOWN]
     told = [f"{name} ({times} times)" if times > 1 else name for name, times in counts]
     rest = total - sum(times for _, times in counts)
-    return ", ".join([*told, f"and {rest} more"] if rest else told) or "nobody"
+    return ", ".join([*told, f"and {rest} more"] if rest else told) or "none"
 
 
 def seconds_in_words(seconds: float) -> str:
-    """``0.412 s``, ``5 s``, ``3600 s``: three digits that tell something, and no exponent."""
+    """``0.412 s``, ``5 s``, ``3600 s``: three significant digits, and no exponent."""
     return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"

@@ -13,12 +13,12 @@ __all__ = ["Policy", "Principal", "Rule"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks.
+    """The sender of a request.
 
-    :ivar line: the label of the line that the request came on.
-    :ivar host: the host, ``hub`` for the controller's own scripts.
-    :ivar script: the number of the script there; empty for the host's agent itself.
-    :ivar uid: the user id at the other end of a unix socket of this machine; None where nothing tells it.
+    :ivar line: the label of the line on which the request came.
+    :ivar host: the host; ``hub`` for the controller's own scripts.
+    :ivar script: the number of the script on the host; empty for the host's agent itself.
+    :ivar uid: the user id at the other end of a unix socket of this machine; None if it is not known.
     """
 
     line: str
@@ -34,12 +34,12 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; the first one that fits decides.
+    """One rule; the first rule that matches decides.
 
-    :ivar allow: what it decides.
+    :ivar allow: whether it allows or denies.
     :ivar permission: a permission of :mod:`linesync.protocol.operations`, or a pattern (``*``).
-    :ivar host: the asking host's name, or a pattern.
-    :ivar uid: the asking user's id; None fits every user.
+    :ivar host: the host name of the principal, or a pattern.
+    :ivar uid: the user id of the principal; None matches every user.
     """
 
     allow: bool
@@ -56,17 +56,17 @@ class Rule:
 
 
 class Policy:
-    """The rules of a hub, in order. Where none fits, everything is allowed."""
+    """The rules of a hub, in order. If no rule matches, everything is allowed."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
 
     def __bool__(self) -> bool:
-        """There are rules."""
+        """Whether there are rules."""
         return bool(self._rules)
 
     def check(self, principal: Principal, permission: str, what: str) -> None:
-        """Refuse what the rules deny; what needs no permission (an empty text) is never refused.
+        """Refuse an operation that the rules deny. An operation that needs no permission (an empty text) is always allowed.
 
         :param what: the operation, for the message.
         :raises NotAllowed: a rule denies it.
@@ -77,5 +77,5 @@ class Policy:
         if rule is not None and not rule.allow:
             raise NotAllowed(
                 f"'{what}' is not allowed for {principal}: it needs the permission '{permission}', which the hub's policy "
-                "denies; ask who runs the hub"
+                "denies; ask the person who runs the hub"
             )

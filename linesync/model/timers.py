@@ -1,9 +1,9 @@
 """Deadlines by key: at most one for each key, with quick access to the nearest.
 
-1. A heap holds (due, serial, key) and a dictionary holds the current entry of each key. Setting a deadline again or
-   cancelling it changes only the dictionary; the heap's stale entry is skipped when it reaches the top.
-2. When the heap has more than twice as many entries as there are deadlines, it is rebuilt. So a service that sets and
-   cancels long deadlines all day stays small, and the average cost of a call is constant.
+1. A heap holds (due, serial, key), and a dictionary holds the current entry of each key. A deadline that is set again or
+   cancelled leaves a stale entry in the heap, which is skipped when it reaches the top.
+2. When the heap has more than twice as many entries as there are deadlines, it is rebuilt. So its size stays small even
+   if a service sets and cancels long deadlines all day, and a stale entry adds only a constant average cost to a call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Timers"]
 
 _Key = TypeVar("_Key", bound=Hashable)
 
-_SLACK = 64  # stale entries that do not justify a rebuild
+_SLACK = 64  # stale entries for which a rebuild is not worthwhile
 
 
 class Timers(Generic[_Key]):
@@ -32,7 +32,7 @@ class Timers(Generic[_Key]):
         return len(self._live)
 
     def set(self, key: _Key, due: float) -> None:
-        """Set the deadline of ``key``, in place of any earlier one."""
+        """Set the deadline of ``key``; it replaces an earlier one."""
         self._serial += 1
         self._live[key] = (due, self._serial)
         heapq.heappush(self._heap, (due, self._serial, key))

@@ -1,19 +1,19 @@
 """Typed requests, replies and channel openings, as text.
 
-Requests and replies pass on channel 0, one message each::
+Each request and each reply is one message on channel 0::
 
     <id> <verb> <words ...> [key=value ...]       a request
     <id> ok [<words ...>]                          its reply
     <id> err <code> <sentence> [<details in JSON>]
-    - <verb> <words ...>                           a note that nobody answers
+    - <verb> <words ...>                           a note, which gets no answer
 
-An id is the requester's own number; behind an agent it is ``number.client``, where the client is the agent's number for
-the script that asks. A channel opens with ``<verb> <words ...>``, without an id.
+An id is a number that the requester chooses; behind an agent it is ``number.client``, where ``client`` is the agent's
+number of the script that sends the request. A channel opens with ``<verb> <words ...>``, without an id.
 
-Each class below is one operation: fields without a default are positional words in their order, the last may be a
-tuple that takes all the words left; fields with a default are options and stand only when they differ from it. An
-option that the receiver does not know is ignored, unless its key begins with a capital letter: then the operation is
-refused. An unknown verb is refused.
+Each class below is one operation. Fields without a default are positional words in their order; the last one may be a
+tuple that takes all remaining words. Fields with a default are options, which are only sent if they differ from the
+default. The receiver ignores an option that it does not know, unless the key begins with a capital letter: then it refuses
+the operation. It also refuses an unknown verb.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an operation stands as text: the rules are those of the package."""
+"""Operations as text, written and read by the rules of the package."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Message(Record):
     VERB: ClassVar[str]
 
 
-_NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() itself would take blanks, underscores and the digits of all scripts
-_SHORT = 4096  # characters of a message that is worth keeping, in case it comes again
+_NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() would also accept spaces, underscores and the digits of all scripts
+_SHORT = 4096  # most characters of a message whose decoded form is cached
 _SEPARATOR = "\x1f"  # between the items of an optional tuple
 
 
@@ -87,7 +87,7 @@ def encode(message: Message) -> str:
 
 @lru_cache(maxsize=256, typed=True)
 def text_of(cls: type[Message], *values: Any) -> str:
-    """What :func:`encode` writes for ``cls(*values)``, from memory where the same was asked for lately."""
+    """The text that :func:`encode` writes for ``cls(*values)``; cached for recent calls."""
     return encode(cls(*values))
 
 
@@ -95,7 +95,7 @@ def decode(text: str, *classes: type[Message]) -> Message:
     """Read an operation that is one of ``classes``.
 
     :raises UsageError: it is malformed.
-    :raises LinesyncFailed: it is none of these, or insists on something this side does not know.
+    :raises LinesyncFailed: it is not one of these, or it has a required option that this side does not know.
     """
     return (_decode_again if len(text) <= _SHORT else _decode)(text, classes)
 
@@ -104,7 +104,7 @@ def _decode(text: str, classes: tuple[type[Message], ...]) -> Message:
     try:
         positional, options = escaping.split(text)
     except ValueError as error:
-        raise UsageError(f"a malformed message came: {error}") from None
+        raise UsageError(f"malformed message: {error}") from None
     verb = positional.pop(0) if positional else ""
     for cls in classes:
         if verb == cls.VERB:
@@ -114,7 +114,7 @@ def _decode(text: str, classes: tuple[type[Message], ...]) -> Message:
     )
 
 
-_decode_again = lru_cache(maxsize=512)(_decode)  # scripts say the same again and again; a message never changes
+_decode_again = lru_cache(maxsize=512)(_decode)  # scripts repeat their requests, and messages are immutable
 
 
 def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
@@ -129,12 +129,12 @@ def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
             else:
                 values[name] = _read(kind, positional.pop(0))
     except (ValueError, IndexError):
-        raise UsageError(f"a malformed {cls.VERB} message came: a word is missing or is no number") from None
+        raise UsageError(f"malformed {cls.VERB} message: a field is missing or is not a number") from None
     needed = [key for key in options if key[:1].isupper()]
     if needed:
         raise LinesyncFailed(
-            f"{cls.VERB} asks for {', '.join(needed)}, which this side (protocol version {limits.VERSION}) does not"
-            " know; update linesync on this side"
+            f"{cls.VERB} needs {', '.join(needed)}, which this side (protocol version {limits.VERSION}) does not know;"
+            " update linesync on this side"
         )
     return cls(**values)
 
@@ -150,14 +150,14 @@ def encode_error(error: LinesyncError) -> str:
     """The text of an error, for a reply (without its id) or as the last message of a channel."""
     parts = ["err", error.code, error.message]
     if error.details:
-        import json  # only for errors that tell more
+        import json  # imported only for errors with details
 
         parts.append(json.dumps(error.details, separators=(",", ":"), default=str))
     return escaping.join(parts)
 
 
 def read_error(text: str) -> LinesyncError | None:
-    """The error that a text holds, None when it holds none."""
+    """The error in a text, or None."""
     if not text.startswith("err "):
         return None
     try:
@@ -167,13 +167,15 @@ def read_error(text: str) -> LinesyncError | None:
         details = json.loads(positional[3]) if len(positional) > 3 else None
         return error_for(positional[1], positional[2], details if isinstance(details, dict) else None)
     except (ValueError, IndexError, RecursionError):  # the last from JSON that is nested a thousand deep
-        return LinesyncFailed("the other side reported an error that cannot be read; update linesync on one of them")
+        return LinesyncFailed(
+            "the other side sent an error that cannot be read; update linesync on one of the two sides"
+        )
 
 
 class Reply(list[str]):
     """The words of a good reply.
 
-    :ivar options: what stands after them as ``key=value``, which an older reader does not look at.
+    :ivar options: the ``key=value`` words after them, which an older reader ignores.
     """
 
     def __init__(self, positional: list[str], options: dict[str, str]) -> None:
@@ -181,15 +183,15 @@ class Reply(list[str]):
         self.options = options
 
     def texts(self, option: str) -> tuple[str, ...]:
-        """An option that takes several texts."""
+        """The texts of an option that has several."""
         text = self.options.get(option)
         return tuple(text.split(_SEPARATOR)) if text else ()
 
 
 def read_reply(text: str) -> Reply:
-    """The words of a good reply (its id taken off).
+    """The words of a good reply (without its id).
 
-    :raises LinesyncError: the error that it holds instead.
+    :raises LinesyncError: the error, if the reply is one.
     """
     if text.startswith("ok ") and escaping.is_simple(text):
         return Reply(text.split(" ")[1:], {})
@@ -201,5 +203,5 @@ def read_reply(text: str) -> Reply:
     except ValueError:
         positional, options = [], {}
     if not positional or positional[0] != "ok":
-        raise LinesyncFailed("the other side sent a reply that cannot be read; update linesync on one of them")
+        raise LinesyncFailed("the other side sent a reply that cannot be read; update linesync on one of the two sides")
     return Reply(positional[1:], options)

@@ -1,9 +1,9 @@
-"""Text words: how names, arguments and values stand in a message.
+"""Words: names, arguments and values in the text of a message.
 
-A message is a run of words parted by single blanks. A word is printable ASCII; every other byte of its UTF-8 form,
-and the blank, ``%`` and ``=``, is written ``%XX`` (two upper-case hex digits). The empty word is ``%.``. Bytes that are
-no UTF-8 (a path, an argument) survive by surrogate escapes, as they do in :mod:`os`. An optional field is
-``key=value``; the unescaped ``=`` is what tells it from a positional word.
+A message is a sequence of words that are separated by single spaces. A word is printable ASCII. Each other byte of its
+UTF-8 form, and each space, ``%`` and ``=``, is written ``%XX`` (two upper-case hex digits). The empty word is ``%.``. Bytes
+that are not UTF-8 (in a path or an argument) are preserved by surrogate escapes, as in :mod:`os`. An optional field is
+``key=value``; the unescaped ``=`` distinguishes it from a positional word.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def quote(text: str) -> str:
 def unquote(word: str) -> str:
     """Read a word back.
 
-    :raises ValueError: the word is empty, holds a byte that should have been escaped, or a broken escape.
+    :raises ValueError: the word is empty, has a byte that should have been escaped, or has an invalid escape.
     """
     if "%" not in word:
         if not word or not _is_plain(word):
@@ -45,19 +45,19 @@ def unquote(word: str) -> str:
     for part in parts:
         byte = _UNESCAPE.get(part[:2])
         if byte is None:
-            raise ValueError(f"broken escape in word: {word[:40]!r}")
+            raise ValueError(f"invalid escape in word: {word[:40]!r}")
         out.append(byte)
         out += part[2:].encode("ascii")
     return out.decode("utf-8", "surrogateescape")
 
 
 def _is_plain(text: str) -> bool:
-    """Nothing in it should have been escaped."""
+    """Whether no character of a word should have been escaped."""
     return text.isascii() and (text.isprintable() or not text) and " " not in text and "=" not in text
 
 
 def is_simple(text: str) -> bool:
-    """A message is nothing but positional words that need no escapes: it may be split at its blanks."""
+    """Whether a message consists of positional words without escapes, so that it can be split at its spaces."""
     plain = text.isascii() and text.isprintable() and "%" not in text and "=" not in text
     return plain and "  " not in text and text[:1] != " " and text[-1:] not in ("", " ")
 
@@ -73,7 +73,7 @@ def join(positional: Iterable[str], options: Mapping[str, str] | None = None) ->
 def split(text: str) -> tuple[list[str], dict[str, str]]:
     """Read a message back into positional words and options.
 
-    :raises ValueError: a word is malformed, an option stands twice, or a positional word follows an option.
+    :raises ValueError: a word is malformed, an option is repeated, or a positional word follows an option.
     """
     positional: list[str] = []
     options: dict[str, str] = {}
@@ -84,7 +84,7 @@ def split(text: str) -> tuple[list[str], dict[str, str]]:
                 raise ValueError("a positional word follows an option")
             positional.append(unquote(word))
         elif key in options:
-            raise ValueError(f"option {key} stands twice")
+            raise ValueError(f"option {key} is repeated")
         else:
             options[key] = unquote(value)
     return positional, options

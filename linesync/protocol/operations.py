@@ -1,4 +1,4 @@
-"""The one table of operations: what each request, note, opening and message is, and who may send it to whom.
+"""The one table of operations: each request, note, opening and message, and who may send it to whom.
 
 The hub, the agents, the clients, the tests and docs/protocol.md (section 8.2) use this table. No other code looks at the
 text of a message to find out what it is.
@@ -56,18 +56,18 @@ class Operation(Record):
     senders: tuple[str, ...]
     receivers: tuple[str, ...]
     answer: str = ""
-    """What answers it, as section 8.2 shows it."""
+    """Its answer, as section 8.2 shows it."""
     permission: str = ""
-    """What the sender needs; empty: nothing, because it concerns only the sender's own session."""
+    """The permission that the sender needs; empty if it needs none, because it concerns only the sender's own session."""
     lane: str = PROMPT
     inside: tuple[type[Message], ...] = ()
     """For a message inside a channel: the openings of such channels."""
     waits: bool = False
-    """It may wait for others, and has a ``timeout`` of its own."""
+    """Whether it may wait for others; then it has its own ``timeout``."""
     holds: bool = False
-    """What it is granted may be held until it is given back."""
+    """Whether its grant may be held until it is given back."""
     effect: str = ""
-    """What may have happened when a request was sent and no reply came, as a clause; empty: it changes nothing."""
+    """The possible effect of a request that was sent and got no reply, as a clause; empty if it changes nothing."""
 
 
 def _request(
@@ -181,7 +181,7 @@ _OPENINGS = tuple([one.message for one in OPERATIONS if one.kind == OPENING])
 
 
 def operation(message: Message) -> Operation:
-    """The row of a message."""
+    """The operation of a message."""
     return _OF[type(message)]
 
 
@@ -191,12 +191,12 @@ def read(text: str, receiver: str) -> Message:
 
 
 def read_opening(text: str) -> Message:
-    """Read what a channel is opened for; raises as :func:`decode` does."""
+    """Read the opening of a channel; raises as :func:`decode` does."""
     return decode(text, *_OPENINGS)
 
 
 def known_opening(text: str) -> Message | None:
-    """What a channel is opened for; None when it is malformed or unknown here. A newer end may know it."""
+    """The opening of a channel; None if it is malformed or unknown on this side. A newer peer may know it."""
     try:
         return read_opening(text)
     except LinesyncError:
@@ -204,9 +204,9 @@ def known_opening(text: str) -> Message | None:
 
 
 def check_sender(message: Message, sender: str) -> None:
-    """Refuse a message from an end that may not send it.
+    """Refuse a message from a sender that may not send it.
 
-    :raises NotAllowed: it is not the sender's to send.
+    :raises NotAllowed: this kind of sender may not send it.
     """
     senders = operation(message).senders
     if sender not in senders:
@@ -216,7 +216,7 @@ def check_sender(message: Message, sender: str) -> None:
 
 
 def decode_request(text: str) -> Message | None:
-    """Read a script's request or note; None when it is malformed or unknown, which the hub refuses in its own words."""
+    """Read a script's request or note; None if it is malformed or unknown, which the hub refuses with an error."""
     try:
         return read(text, HUB)
     except LinesyncError:
@@ -224,12 +224,12 @@ def decode_request(text: str) -> Message | None:
 
 
 def grant_goes_back(message: Message | None) -> bool:
-    """What this request is granted goes back with its client until the client has committed it."""
+    """Whether the grant of this request goes back if its client ends before it has committed the grant."""
     return isinstance(message, sync.Lock) or (isinstance(message, sync.Semaphore) and message.delta < 0)
 
 
 def effect(message: Message | None) -> str:
-    """What may have happened when this request was sent and no reply came, as a clause; empty: nothing that stands."""
+    """The possible effect if this request was sent and no reply came, as a clause; empty if there is no lasting effect."""
     if message is None:
         return "it may have taken effect"
     if isinstance(message, sync.Semaphore) and message.delta <= 0:
@@ -241,9 +241,9 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
     """The error of a request that was sent and whose reply will not come.
 
     :param text: the request.
-    :param why: why no reply comes, as half a sentence.
-    :param deadline: the timeout in seconds that its sender gave it and that has passed, or None.
-    :returns: TimedOut when its deadline has passed and it certainly changed nothing, else LinesyncFailed.
+    :param why: the reason why no reply comes, as a clause.
+    :param deadline: the timeout of the request in seconds if it has passed, else None.
+    :returns: TimedOut if the timeout has passed and the request certainly changed nothing, else LinesyncFailed.
     """
     message = decode_request(text)
     changed = effect(message)
@@ -255,13 +255,13 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
 
 
 def never_sent(text: str, why: str, *, deadline: float | None = None) -> LinesyncError:
-    """The error of a request that never left; the parameters are those of :func:`unanswered`."""
+    """The error of a request that was never sent; the parameters are those of :func:`unanswered`."""
     return _nothing_changed(f"{_shown(text)} was not sent: {why}", deadline)
 
 
 def _nothing_changed(what: str, deadline: float | None) -> LinesyncError:
     if deadline is None:
-        return LinesyncFailed(f"{what}; nothing was changed, so see that the hub and the line work, and repeat it")
+        return LinesyncFailed(f"{what}; nothing was changed, so check that the hub and the line work, and repeat it")
     return TimedOut(f"timed out after {deadline:g} s: {what}; nothing was changed")
 
 

@@ -1,4 +1,4 @@
-"""The operations that keep hosts in step."""
+"""The operations that synchronise hosts."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class Barrier(Message):
     VERB = "barrier"
     name: str
     count: int
-    """How many parties; with members, 0 or how many they are."""
+    """The number of parties; with members, 0 or the number of members."""
     ns: str = "default"
     timeout: float | None = None
-    """Seconds; 0 polls, absent waits for ever."""
+    """Seconds; 0 polls; if absent, there is no limit."""
     member: str = ""
-    """Whom the arrival is for; with members, the client's host where it is absent."""
+    """The member that arrives; with members, the client's host if it is absent."""
     arrival: str = ""
-    """An id of this arrival's own; a retry with the same id joins once. Absent: one for this request."""
+    """The id of this arrival; a retry with the same id joins once. If absent, this request gets an id of its own."""
     within: str = ""
-    """The arrival id of what the client holds meanwhile (a lock, units), for the search for deadlocks."""
+    """The arrival id of what the client holds during the wait (a lock, units), for the search for deadlocks."""
     who: bool = False
-    """The reply names the parties even when they are more than 32."""
+    """The reply names the parties even if there are more than 32."""
     Members: str = ""
-    """Who takes part, as a folded list of members."""
+    """The members, as a folded list."""
     Reuse: str = ""
-    """``once``, ``linger=S``; absent: cyclic."""
+    """``once`` or ``linger=S``; cyclic if absent."""
     Tolerate: bool = False
-    """Lost members are not waited for."""
+    """The barrier does not wait for lost members."""
     Abort: str = ""
-    """A reason: the barrier fails for all."""
+    """A reason; the barrier fails for all."""
 
 
 BARRIER_REPLY = ("generation", "position", "parties ...", "count=", "lost=")
-"""The parties in order of arrival; left out when they are more than 32 and were not asked for. ``count``: how
-many they are, where that is not how many are named. ``lost``: the members that were lost and not waited for."""
+"""The parties in order of arrival; omitted if there are more than 32 and the request did not ask for them. ``count``: the
+number of parties, if it is not the number of names. ``lost``: the lost members that the barrier did not wait for."""
 
 
 class Semaphore(Message):
-    """Client to hub: give (above 0), take (below 0) or read (0). Reply: the value then."""
+    """Client to hub: give (above 0), take (below 0) or read (0). Reply: the value after that."""
 
     VERB = "sem"
     name: str
@@ -71,13 +71,13 @@ class Semaphore(Message):
     arrival: str = ""
     within: str = ""
     Hold: bool = False
-    """What is taken goes back when the client gives it back, or is gone."""
+    """The units go back when the client gives them back or is gone."""
     Bound: int = 0
-    """The most units that it may ever have; 0: as it is, or no bound."""
+    """The most units that the semaphore may ever have; 0 keeps the present bound, if there is one."""
 
 
 class Lock(Message):
-    """Client to hub: take a lock. Reply: the fencing token. It goes back by ``giveback`` or ``unlock``, or with its owner."""
+    """Client to hub: take a lock. Reply: the fencing token. ``giveback``, ``unlock`` or the end of its owner releases it."""
 
     VERB = "lock"
     name: str
@@ -86,11 +86,11 @@ class Lock(Message):
     arrival: str = ""
     within: str = ""
     Keep: bool = False
-    """The client's host owns it, over the client's end."""
+    """The client's host owns it, even after the client has ended."""
 
 
 class Unlock(Message):
-    """Client to hub: give a lock back that this host owns. Reply: empty."""
+    """Client to hub: give back a lock that this host owns. Reply: empty."""
 
     VERB = "unlock"
     name: str
@@ -99,7 +99,7 @@ class Unlock(Message):
 
 
 class GiveBack(Message):
-    """Client to hub: give back what was taken to hold: a lock, units. Reply: empty, or that it is held no more."""
+    """Client to hub: give back a hold: a lock or units. Reply: empty, or an error if it is no longer held."""
 
     VERB = "giveback"
     arrival: str
@@ -116,7 +116,7 @@ class EventSet(Message):
 
 
 class EventWait(Message):
-    """Client to hub: wait until all of these events are set at once, or any. Reply: those that are set."""
+    """Client to hub: wait until all of these events are set at the same time, or any of them. Reply: the set ones."""
 
     VERB = "await"
     names: tuple[str, ...]
@@ -133,35 +133,35 @@ class Send(Message):
     VERB = "send"
     topic: str
     items: tuple[str, ...]
-    """What it says: any texts; ``key=value`` by custom."""
+    """The contents: any texts, by convention ``key=value``."""
     ns: str = "default"
     member: str = ""
-    """Who sends; the client's host where it is absent."""
+    """The sender; the client's host if it is absent."""
     arrival: str = ""
 
 
 class Receive(Message):
-    """Client to hub: read a topic, waiting for its message of a number. Reply: one word of JSON, a list of
+    """Client to hub: read a topic, and wait for its message with a number. Reply: JSON in one field, a list of
     ``[number, sender, [item, ...]]``."""
 
     VERB = "receive"
     topic: str
     first: int
-    """The number of the message to wait for; later ones that are there come with it."""
+    """The number of the message to wait for; the reply also has later messages that are already there."""
     ns: str = "default"
     timeout: float | None = None
     member: str = ""
     arrival: str = ""
     within: str = ""
     most: int = 100
-    """How many come at most."""
+    """The most messages in the reply."""
     Others: bool = False
-    """The reader's own messages do not count, and do not come: ``first`` is a number of the others' messages."""
+    """Skip the reader's own messages: ``first`` counts only the messages of others."""
 
 
 class ReceiveAll(Message):
-    """Client to hub: wait until each other host of the reader's group (of one role in it) has sent to a topic. Reply: as
-    that of receive, the last message of each."""
+    """Client to hub: wait until each other host of the reader's group (or of one role in it) has sent to a topic. Reply: the
+    last message of each host, in the form of the reply to receive."""
 
     VERB = "gather"
     topic: str
@@ -174,8 +174,8 @@ class ReceiveAll(Message):
 
 
 class Reset(Message):
-    """Client to hub: forget what is left under these names (all names: none given), failing who still waits. Reply: how
-    many things were forgotten, how many waits failed."""
+    """Client to hub: forget everything with these names (all names if there are none), and fail the waits. Reply: the number
+    of forgotten things and the number of failed waits."""
 
     VERB = "reset"
     names: tuple[str, ...]
@@ -202,7 +202,7 @@ class Confirm(Message):
 
 
 class Withdraw(Message):
-    """Note, client to hub: the request is given up; its error reply follows."""
+    """Note, client to hub: the client gives up the request, which then gets an error as its reply."""
 
     VERB = "withdraw"
     request: str
@@ -210,28 +210,28 @@ class Withdraw(Message):
 
 
 GIVEN_UP = "given up"
-"""The reason with which a client resets an exchange that it no longer wants. Any other end of the channel before the data
-of all is there is the client's death."""
+"""The reason with which a client resets the channel of an exchange that it gives up. If the channel ends in another way
+before the data of all is complete, the client counts as dead."""
 
 
 class Revoked(Message):
-    """Note, hub to client: what it held under this arrival has gone back without its doing."""
+    """Note, hub to client: a hold of the client has ended although the client did not give it back."""
 
     VERB = "revoked"
     client: str
-    """The agent's number of the script, ``-`` on a script's own connection."""
+    """The agent's number of the script; ``-`` on a script's own connection."""
     arrival: str
-    """Empty: everything it held."""
+    """The arrival of the hold; empty for all holds of the client."""
     why: str
 
 
 class ExchangeOpen(Message):
-    """Client to hub: give data, get that of all members.
+    """Client to hub: give data, and get the data of all members.
 
-    The hub answers ``ok give``; then the bytes come on stream 0. (It answers ``ok had`` where a retry's bytes are there
-    already.) Once all have given, it sends an ExchangePart before the bytes of each member, sorted by name, on stream 1, and
-    at last FileEnd of all these bytes in that order. The client ends its side when it has checked them: that confirms the
-    arrival. In place of any of these the hub sends an error.
+    The hub answers ``ok give``, and the client sends its bytes on stream 0. (For a retry whose bytes are already there, the
+    hub answers ``ok had``.) When all members have given, the hub sends an ExchangePart before the bytes of each member,
+    sorted by name, on stream 1, and finally FileEnd for all these bytes in that order. The client checks them and ends its
+    side, which confirms the arrival. Instead of any of these, the hub may send an error.
     """
 
     VERB = "exchange"
@@ -239,20 +239,20 @@ class ExchangeOpen(Message):
     members: str
     """A folded list of members."""
     size: int
-    """How many bytes will come."""
+    """The number of bytes that the client will send."""
     ns: str = "default"
     timeout: float | None = None
     member: str = ""
-    """Who gives; the client's host where it is absent."""
+    """The member that gives; the client's host if it is absent."""
     arrival: str = ""
     within: str = ""
 
 
 class ExchangePart(Message):
-    """Hub to client, inside an exchange: whose bytes come next."""
+    """Hub to client, inside an exchange: the member whose bytes come next."""
 
     VERB = "part"
     member: str
     size: int
     total: int = 0
-    """With the first part: the bytes of all."""
+    """In the first part: the number of bytes of all members."""

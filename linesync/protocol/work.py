@@ -1,4 +1,4 @@
-"""The operations between hub and agent, those that look, and those that do something on a host."""
+"""The operations between hub and agent, those that show a state, and those that do something on a host."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 
 
 class Register(Message):
-    """Agent to hub: says which host speaks. Reply: the hub's boot id; option ``lease``: seconds, where they are not 20."""
+    """Agent to hub: register this host. Reply: the hub's boot id; option ``lease``: seconds, if they are not 20."""
 
     VERB = "register"
     name: str
     boot: str
-    """The agent's process life, eight digits."""
+    """The boot id of the agent, eight characters."""
     capabilities: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     """``key=value`` texts."""
@@ -47,39 +47,39 @@ class ClientGone(Message):
 
 
 class Concurrent(Message):
-    """Note, client to hub or agent: this client does several things at once, so one that waits does not stop it."""
+    """Note, client to hub or agent: this client does several things at the same time, so a wait does not stop it."""
 
     VERB = "concurrent"
 
 
 class Activity(Message):
-    """Hub to agent: are you there, and who may act on your host? Reply: how many commands run there for others, then the
-    number of each script, with a ``*`` after it when it does several things at once."""
+    """Hub to agent: a question whether the agent is alive and which clients can act on its host. Reply: the number of remote
+    commands that run there, then the number of each script, with a ``*`` if it does several things at the same time."""
 
     VERB = "activity"
 
 
 class Note(Message):
-    """Note, agent to client: something a person who waits wants to know."""
+    """Note, agent to client: a sentence for the person who waits."""
 
     VERB = "note"
     text: str
 
 
 class Hosts(Message):
-    """Client to hub: the hosts. Reply: one word of JSON."""
+    """Client to hub: the hosts. Reply: JSON in one field."""
 
     VERB = "hosts"
 
 
 class Status(Message):
-    """Client to hub: hosts, barriers, semaphores. Reply: one word of JSON."""
+    """Client to hub: hosts, barriers, semaphores ... Reply: JSON in one field."""
 
     VERB = "status"
 
 
 class Links(Message):
-    """Client to hub or agent: its lines and their counters. Reply: one word of JSON."""
+    """Client to hub or agent: its lines and their counters. Reply: JSON in one field."""
 
     VERB = "links"
 
@@ -95,17 +95,17 @@ class Run(Message):
     argv: tuple[str, ...]
     cwd: str = ""
     env: str = ""
-    """JSON object of variables to set."""
+    """A JSON object of variables to set."""
     stdin: bool = False
-    """Stream 0 feeds the command; else it reads nothing."""
+    """Stream 0 is the command's standard input; otherwise it is empty."""
     timeout: float | None = None
-    """Seconds after which the command is ended."""
+    """Seconds after which the host ends the command."""
     tell: bool = False
-    """Say which process it is (Started)."""
+    """Report the process id (Started)."""
 
 
 class FileRead(Message):
-    """Client to a host: send me a file. FileHead, the bytes on stream 0, FileEnd."""
+    """Client to a host: read a file. The host sends FileHead, the bytes on stream 0, and FileEnd."""
 
     VERB = "get"
     to: str
@@ -115,24 +115,24 @@ class FileRead(Message):
 
 
 class FileWrite(Message):
-    """Client to a host: take a file. The bytes on stream 0, then FileEnd from the client and FileEnd back."""
+    """Client to a host: write a file. The client sends the bytes on stream 0 and FileEnd, and the host answers FileEnd."""
 
     VERB = "put"
     to: str
     path: str
     name: str
-    """The file's own name, used when ``path`` is a directory."""
+    """The name of the file if ``path`` is a directory."""
     size: int
     mode: int = 0o644
     tell: bool = False
-    """Say now and then how much has arrived (FileGot)."""
+    """Report from time to time how much has arrived (FileGot)."""
     Device: int = 0
     """1: ``path`` must be a block device, which is overwritten; 2: it may be one."""
 
 
 class ConsoleOpen(Message):
-    """Client to hub: what else came down a host's line, on stream 1; with ``follow`` also what is to come. Bytes on
-    stream 0 are typed into the line, and the message ``break`` sends a BREAK."""
+    """Client to hub: the console log of a host's line, on stream 1; with ``follow`` also later text. The hub writes bytes on
+    stream 0 to the line, and the message ``break`` sends a BREAK."""
 
     VERB = "console"
     host: str
@@ -141,7 +141,7 @@ class ConsoleOpen(Message):
 
 
 class TraceOpen(Message):
-    """Client to hub: the frames on a host's line as they pass, one text line each, on stream 1."""
+    """Client to hub: the frames on a host's line while they pass, one text line for each, on stream 1."""
 
     VERB = "trace"
     host: str
@@ -151,7 +151,7 @@ class TraceOpen(Message):
 
 
 class Started(Message):
-    """Host to client, inside a run: the command runs, and will do so for a while."""
+    """Host to client, inside a run: the command runs and did not end immediately."""
 
     VERB = "started"
     pid: int
@@ -159,7 +159,7 @@ class Started(Message):
 
 
 class Exited(Message):
-    """Host to client: the command is over."""
+    """Host to client: the command has ended."""
 
     VERB = "exit"
     status: int
@@ -174,17 +174,17 @@ class Kill(Message):
 
 
 class FileHead(Message):
-    """What file is coming."""
+    """The properties of the file that follows."""
 
     VERB = "file"
     size: int
     mode: int
     device: bool = False
-    """It is what is on a block device."""
+    """It is the contents of a block device."""
 
 
 class FileGot(Message):
-    """How much of a file has arrived."""
+    """The number of bytes of a file that have arrived."""
 
     VERB = "got"
     size: int
@@ -192,7 +192,7 @@ class FileGot(Message):
 
 
 class FileEnd(Message):
-    """All of the file was sent; the other way, what was sent is in its place."""
+    """From the sender of a file: all of it was sent. From the receiver: it is in its place."""
 
     VERB = "done"
     sha256: str

@@ -1,4 +1,4 @@
-"""The hub answers every request, whatever happens inside it."""
+"""The hub answers every request, even after an internal error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linesync.hub.sessions import HubSession, Sessions
 
 
 class FakePeer:
-    """Takes the answers."""
+    """Collects the answers."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[str, str]] = []
@@ -26,16 +26,16 @@ class FakePeer:
 
 
 def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, list[dict[str, Any]]]:
-    """Let a script ask; the answers, and what the loop was told."""
+    """Send requests of a script; returns the answers, and the calls of the loop's exception handler."""
     peer = FakePeer()
-    told: list[dict[str, Any]] = []
+    logged: list[dict[str, Any]] = []
 
     async def work() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
 
         def links() -> list[dict[str, object]]:
             if broken:
-                raise ZeroDivisionError("a fault of ours")
+                raise ZeroDivisionError("an internal error")
             return []
 
         sessions = Sessions()
@@ -46,26 +46,26 @@ def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, li
         hub.stop()
 
     asyncio.run(work())
-    return peer, told
+    return peer, logged
 
 
-def test_a_fault_of_ours_is_answered_and_logged() -> None:
-    peer, told = play(("1", "links"), ("2", "sem x 0"), broken=True)
+def test_an_internal_error_is_answered_and_logged() -> None:
+    peer, logged = play(("1", "links"), ("2", "sem x 0"), broken=True)
     assert [number for number, _ in peer.answers] == ["1", "2"]
     error = protocol.read_error(peer.answers[0][1])
-    assert isinstance(error, LinesyncFailed) and "fault" in error.message
+    assert isinstance(error, LinesyncFailed) and "internal error of the hub" in error.message
     assert peer.answers[1][1] == "ok 0", "the next request is served"
-    assert isinstance(told[0]["exception"], ZeroDivisionError)
+    assert isinstance(logged[0]["exception"], ZeroDivisionError)
 
 
 @pytest.mark.parametrize(
     "text", ["", "nonsense", "sem", "barrier x many", "sem x 1 Hold=yes", "sem x 1 Keep=1", "run hub true"]
 )
-def test_a_request_that_is_none_is_refused_in_words(text: str) -> None:
-    peer, told = play(("1", text))
+def test_an_invalid_request_gets_an_error(text: str) -> None:
+    peer, logged = play(("1", text))
     ((number, answer),) = peer.answers
     assert number == "1" and protocol.read_error(answer) is not None
-    assert not told
+    assert not logged
 
 
 def test_a_note_is_never_answered() -> None:
@@ -79,28 +79,28 @@ def test_a_script_behind_an_agent_that_is_not_registered_is_refused() -> None:
     assert error is not None and error.code == "denied"
 
 
-def test_a_withdrawn_wait_ends_with_its_reply_and_leaves_nothing() -> None:
+def test_a_withdrawn_wait_gets_its_reply_and_leaves_nothing() -> None:
     peer, _ = play(("1", "sem x -1"), ("2", "sem x -1"), ("-", "withdraw 1"), ("3", "sem x 1"), ("4", "status"))
     assert sorted(number for number, _ in peer.answers) == ["1", "2", "3", "4"]
     assert dict(peer.answers)["2"] == "ok 0"
 
 
-def test_a_lock_goes_to_the_next_under_a_larger_token_when_it_is_unlocked() -> None:
-    peer, told = play(("1", "lock flash"), ("2", "lock flash"), ("3", "unlock flash 2"), ("4", "unlock flash 1"))
+def test_an_unlocked_lock_goes_to_the_next_client_with_a_larger_token() -> None:
+    peer, logged = play(("1", "lock flash"), ("2", "lock flash"), ("3", "unlock flash 2"), ("4", "unlock flash 1"))
     answers = dict(peer.answers)
     error = protocol.read_error(answers["3"])
     assert answers["1"] == "ok 1" and answers["2"] == "ok 2" and answers["4"] == "ok"
-    assert error is not None and error.code == "denied" and not told
+    assert error is not None and error.code == "denied" and not logged
 
 
-def test_a_reset_answers_how_much_was_forgotten_and_how_many_waits_failed() -> None:
-    peer, told = play(("1", "barrier boot 2"), ("2", "sem x 3"), ("3", "lock flash"), ("4", "reset boot x boot"))
+def test_the_reply_to_a_reset_counts_the_forgotten_things_and_the_failed_waits() -> None:
+    peer, logged = play(("1", "barrier boot 2"), ("2", "sem x 3"), ("3", "lock flash"), ("4", "reset boot x boot"))
     answers = dict(peer.answers)
     error = protocol.read_error(answers["1"])
-    assert answers["4"] == "ok 2 1" and error is not None and error.code == "aborted" and not told
+    assert answers["4"] == "ok 2 1" and error is not None and error.code == "aborted" and not logged
 
 
-def test_an_abort_is_answered_to_all_with_its_reason() -> None:
+def test_all_parties_get_the_reason_of_an_abort() -> None:
     abort = protocol.encode(protocol.Barrier(name="boot", count=3, Abort="no disk"))
     peer, _ = play(("1", "barrier boot 3"), ("2", abort))
     errors = {number: protocol.read_error(text) for number, text in peer.answers}

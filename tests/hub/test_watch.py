@@ -1,4 +1,4 @@
-"""Tracing a link: several readers at once, each from its own start to its own end."""
+"""Tracing a link: several readers at the same time, each from its own start to its own end."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def test_traces_begin_and_end_in_any_order() -> None:
     _unwatch(link, second)
     frame("four")
     assert seen == {"first": ["one", "two"], "second": ["two", "three"]}
-    assert link.trace is None, "a link that nobody watches pays nothing"
+    assert link.trace is None, "a link without readers has no cost"

@@ -1,4 +1,4 @@
-"""Requests and replies as text: what is written is read back, and bad text is refused, never more."""
+"""Requests and replies as text: a written message is read back, and invalid text is refused with an error."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def operations(draw: st.DrawFn) -> protocol.Message:
 
 
 @given(operations())
-def test_what_is_written_is_read_back(message: protocol.Message) -> None:
+def test_a_written_message_is_read_back(message: protocol.Message) -> None:
     text = protocol.encode(message)
     assert "\n" not in text
     assert protocol.decode(text, type(message)) == message
 
 
 @given(st.text(max_size=200))
-def test_no_text_raises_anything_but_our_own_errors(text: str) -> None:
+def test_reading_any_text_raises_only_linesync_errors(text: str) -> None:
     for read in (lambda: protocol.decode(text, *OPERATIONS), lambda: protocol.read_reply(text)):
         try:
             read()
@@ -53,7 +53,7 @@ def test_no_text_raises_anything_but_our_own_errors(text: str) -> None:
 
 
 @given(st.sampled_from(["usage", "timeout", "denied", "lost", "unheard-of"]), _TEXT)
-def test_errors_keep_their_kind_their_words_and_their_details(code: str, words: str) -> None:
+def test_errors_keep_their_class_sentence_and_details(code: str, words: str) -> None:
     error = error_for(code, words, {"who": ["a", "b"]})
     back = protocol.read_error(protocol.encode_error(error))
     assert back is not None and type(back) is type(error)
@@ -62,14 +62,14 @@ def test_errors_keep_their_kind_their_words_and_their_details(code: str, words: 
         protocol.read_reply(protocol.encode_error(error))
 
 
-def test_unknown_options_are_ignored_unless_they_insist() -> None:
+def test_unknown_options_are_ignored_unless_their_key_begins_with_a_capital_letter() -> None:
     assert protocol.decode("sem x 1 colour=red", protocol.Semaphore) == protocol.Semaphore(name="x", delta=1)
-    with pytest.raises(LinesyncFailed, match="asks for Colour"):
+    with pytest.raises(LinesyncFailed, match="needs Colour"):
         protocol.decode("sem x 1 Colour=red", protocol.Semaphore)
 
 
 @pytest.mark.parametrize("text", ["", "sem", "sem x", "sem x many", "barrier x 2 timeout=soon"])
-def test_a_malformed_operation_is_wrong_usage_or_unknown(text: str) -> None:
+def test_a_malformed_operation_is_a_usage_error_or_unknown(text: str) -> None:
     with pytest.raises((UsageError, LinesyncFailed)):
         protocol.decode(text, protocol.Semaphore, protocol.Barrier)
 
@@ -79,6 +79,6 @@ def test_an_unknown_operation_names_the_version() -> None:
         protocol.decode("teleport x", protocol.Semaphore)
 
 
-def test_a_good_reply_gives_its_words() -> None:
+def test_a_good_reply_is_read_as_its_words() -> None:
     assert protocol.read_reply(protocol.encode_ok("a b", "", "c%d")) == ["a b", "", "c%d"]
     assert isinstance(protocol.read_error(protocol.encode_error(TimedOut("late"))), TimedOut)

@@ -1,4 +1,4 @@
-"""Text words: whatever goes in comes back; whatever no writer makes is refused."""
+"""Words: any text can be written and read back, and malformed words are refused."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TEXT = st.one_of(st.text(), st.binary().map(lambda data: data.decode("utf-8", "
 
 
 @given(_TEXT)
-def test_any_text_comes_back_from_its_word(text: str) -> None:
+def test_any_text_can_be_read_back_from_its_word(text: str) -> None:
     word = escaping.quote(text)
     assert word and word.isascii() and word.isprintable() and " " not in word and "=" not in word
     assert escaping.unquote(word) == text
 
 
 @given(st.lists(_TEXT), st.dictionaries(st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True), _TEXT))
-def test_a_message_comes_back_in_order(positional: list[str], options: dict[str, str]) -> None:
+def test_a_message_is_read_back_in_order(positional: list[str], options: dict[str, str]) -> None:
     message = escaping.join(positional, options)
     if message:
         assert escaping.split(message) == (positional, options)
@@ -29,12 +29,12 @@ def test_a_message_comes_back_in_order(positional: list[str], options: dict[str,
     ("text", "word"),
     [("", "%."), ("a b", "a%20b"), ("a=b", "a%3Db"), ("100%", "100%25"), ("é", "%C3%A9"), ("\udcff", "%FF")],
 )
-def test_words_are_written_as_the_page_says(text: str, word: str) -> None:
+def test_words_are_written_as_the_specification_says(text: str, word: str) -> None:
     assert escaping.quote(text) == word
 
 
 @pytest.mark.parametrize("word", ["", "a b", "a=b", "%", "%4", "%zz", "a%2", "é", "a\n"])
-def test_what_no_writer_makes_is_refused(word: str) -> None:
+def test_a_malformed_word_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="word|escape|literal"):
         escaping.unquote(word)
 
@@ -46,7 +46,7 @@ def test_a_malformed_message_is_refused(message: str) -> None:
 
 
 @given(st.text())
-def test_reading_raises_nothing_but_value_errors(message: str) -> None:
+def test_reading_raises_only_value_errors(message: str) -> None:
     try:
         escaping.split(message)
     except ValueError:
@@ -54,7 +54,7 @@ def test_reading_raises_nothing_but_value_errors(message: str) -> None:
 
 
 @given(st.text())
-def test_a_simple_message_is_split_at_its_blanks(text: str) -> None:
+def test_a_simple_message_can_be_split_at_its_spaces(text: str) -> None:
     if escaping.is_simple(text):
         assert escaping.split(text) == (text.split(" "), {})
 

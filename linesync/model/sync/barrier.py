@@ -31,7 +31,7 @@ from ...errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut, Us
 from ..decisions import ArrivalId, Outcome, Released
 from ..hosts.membership import Membership
 from ..participants import (
-    NAMES_TOLD,
+    NAMES_SHOWN,
     Cause,
     Client,
     check_member,
@@ -48,7 +48,9 @@ __all__ = ["Barriers"]
 
 GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
 ARRIVED_LISTED = 100  # most names that one error lists, whatever the count
-PARTIES_TOLD = 32  # a result lists more parties only on request: a thousand names for each of a thousand are a megabyte
+PARTIES_SHOWN = (
+    32  # a result lists more parties only on request: a thousand names for each of a thousand are a megabyte
+)
 REASON_BYTES = 1024  # most bytes of UTF-8 in the reason of an abort
 CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for the answers of silent hosts
 _FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for this cause cannot arrive; one that restarted can
@@ -291,8 +293,8 @@ class _Barrier(Place):
         return {member for member in self._absent() if self._lost(member)}
 
     def _member_lost(self, lost: dict[str, str]) -> MemberLost:
-        told = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_TOLD))
-        told += f"; and {len(lost) - NAMES_TOLD} more" if len(lost) > NAMES_TOLD else ""
+        told = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
+        told += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         there = names_in_words(self._listed(), len(self._parties))
         return MemberLost(
             f"{self.title} cannot be complete: {told}; arrived: {there}; bring the host back and arrive again",
@@ -324,7 +326,7 @@ class _Barrier(Place):
             absent = self._absent()
             listed = (member for member in absent if member != poller)
             reasons = {member: self._why_absent(member) for member in islice(listed, ARRIVED_LISTED)}
-            told = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_TOLD)]
+            told = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_SHOWN)]
             missing = "missing: " + names_in_words(told, len(absent) - (poller in absent))
             details["missing"] = reasons
         return TimedOut(
@@ -430,7 +432,7 @@ class _Barrier(Place):
         values = {
             wait: Released(
                 generation=self._generation,
-                parties=parties if len(parties) <= PARTIES_TOLD or wait in self._all_parties else (),
+                parties=parties if len(parties) <= PARTIES_SHOWN or wait in self._all_parties else (),
                 position=position,
                 count=len(parties),
                 lost=lost,

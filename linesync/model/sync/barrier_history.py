@@ -24,7 +24,7 @@ __all__ = ["Failure", "Past"]
 
 NAMES_REMEMBERED = 10_000  # most names whose last generation is kept
 MEMBERS_REMEMBERED = 200_000  # most members in the lists of all lingering releases and all failures
-PARTIES_TOLD = 32  # most parties of a past generation that are listed
+PARTIES_SHOWN = 32  # most parties of a past generation that are listed
 
 
 @dataclass(slots=True)
@@ -117,8 +117,8 @@ class Past:
         last = self._touch(key)
         last.generation, last.once, last.since, last.came = generation, terms.reuse.once, now, len(parties)
         last.lingers = terms if terms.reuse.linger else None
-        last.all_named = len(parties) <= PARTIES_TOLD
-        last.parties = parties[:PARTIES_TOLD] if last.once or last.lingers is not None else ()
+        last.all_named = len(parties) <= PARTIES_SHOWN
+        last.parties = parties[:PARTIES_SHOWN] if last.once or last.lingers is not None else ()
         last.lost = lost if last.lingers is not None else ()
         last.failure = None
         self._weigh(key, last)

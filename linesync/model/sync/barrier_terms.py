@@ -11,7 +11,7 @@ from ..participants import check_timeout, seconds_in_words
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 
 PARTIES_MAX = 10_000  # the highest count
-MEMBERS_TOLD = 300  # most characters of a list of members in an error
+MEMBERS_SHOWN = 300  # most characters of a list of members in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +92,4 @@ class Terms:
 
 def _short(members: frozenset[str]) -> str:
     text = fold(members)
-    return text if len(text) <= MEMBERS_TOLD else f"{text[:MEMBERS_TOLD]}... ({len(members)} members)"
+    return text if len(text) <= MEMBERS_SHOWN else f"{text[:MEMBERS_SHOWN]}... ({len(members)} members)"

@@ -1,18 +1,20 @@
-"""Exchanges: each member gives its data, and everybody gets the data of all.
+"""Exchanges: each member gives its data, and all members get the data of all.
 
-1. The first arrival at a name opens a generation and fixes its members; later ones join it if they name the same members
-   and are refused with both lists if not. Each member arrives once: a second live client under one name is refused, and
-   so is who is no member.
-2. An arrival first *gives*: its bytes come, elsewhere, and when they are complete this module is told a key for them. It
-   knows nothing else of the data. When all members' keys are here, all who wait get them, and the generation is over.
-3. A member that dies after it gave hurts nobody: its data counts, and if it comes back before the end, it gives anew. One
-   that dies before fails the generation for all at once: its host is lost, or its client is gone while it gives. So
-   does a newcomer's arrival while another member's host is lost. A host that restarts without an open arrival is no loss: it
-   may still come. Who had not arrived at a generation that failed is told the same when it does, once, for ten minutes.
-4. Who gives up or times out takes its data along; the others wait on, and their errors name it.
-5. Data whose givers are all gone, and for which nobody waits, is kept for ten minutes.
+1. The first arrival at a name opens a generation and sets its members. A later arrival joins if it names the same members.
+   Otherwise it is refused, and the error shows both lists. Each member arrives once: a second live client with the same
+   member name is refused, and so is a client that is not a member.
+2. An arrival first *gives* its data. The bytes are received elsewhere. When they are complete, this module gets a key for
+   them and knows nothing else of the data. When the keys of all members are here, all arrivals that wait get them, and the
+   generation is over.
+3. A member that dies after it gave its data does not disturb the others: its data counts. If it comes back before the end,
+   it gives its data again. A member that dies earlier (its host is lost, or its client is gone while it gives) fails the
+   generation for all immediately. An arrival while another member's host is lost is refused. A host that restarts without
+   an open arrival is not a loss, because it may still arrive. A member that had not arrived at a failed generation gets
+   the same error when it arrives, once, within ten minutes.
+4. When a member gives up or times out, its data is dropped. The others continue to wait, and their errors name it.
+5. If no arrival waits any more, the data that was given is kept for ten minutes.
 
-A poll (timeout 0) succeeds only where it is the last: all others have given. Its own data may take its time.
+A poll (timeout 0) succeeds only if all other members have given their data. The transfer of its own data may take longer.
 """
 
 from __future__ import annotations
@@ -33,29 +35,29 @@ from .waits import Acting, Edge, Place, Wait, Waits
 
 __all__ = ["EXCHANGE_BYTES", "Exchanges", "Hosts"]
 
-EXCHANGE_BYTES = 16 << 20  # that one member gives at most, unless the hub is told otherwise
-NAMES_LISTED = 100  # names that one error or status row goes through, however many members there are
-FOLDED_TOLD = 400  # characters of a list of members in one error
-_FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost like this cannot come; one that restarted can
-_DEATHS = (*_FATAL, Cause.RESTARTED, Cause.CLIENT_GONE)  # of an arrival's client; all other ends are its own will
+EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can set another limit
+NAMES_LISTED = 100  # the most names in one error or status row, however many members there are
+FOLDED_SHOWN = 400  # characters of a list of members in one error
+_FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for these causes cannot arrive; a restarted host can
+_DEATHS = (*_FATAL, Cause.RESTARTED, Cause.CLIENT_GONE)  # the client died; with all other causes it ended by itself
 
 
 class Hosts(Protocol):
-    """What an exchange asks of those who know the hosts."""
+    """What an exchange needs to know about the hosts."""
 
     def lost(self, host: str, /) -> tuple[Cause, str] | None:
-        """Why a host is lost, as a cause and as half a sentence; None while it lives, or was never seen."""
+        """Why a host is lost, as a cause and as a clause; None while it is alive or if it was never seen."""
 
     def word(self, host: str, /) -> str:
-        """A word on a host that is missed (``never seen``, ``quiet``), empty for one that is well."""
+        """The state of a host that is missing (``never seen``, ``quiet``); empty for a host that is well."""
 
 
 class Exchanges:
     """All exchanges of a hub, by namespace and name. Times are monotonic seconds.
 
-    :param limit: bytes that one member gives at most.
-    :ivar dropped: is called with each key that was given here and is no longer needed. The keys of a generation that ended
-        well are not among them: they belong to whoever got the outcome.
+    :param limit: the most bytes that one member gives.
+    :ivar dropped: is called with each given key that is no longer needed. The keys of a generation that succeeded are not
+        among them: they belong to the receiver of the outcome.
     """
 
     def __init__(self, waits: Waits, hosts: Hosts, *, limit: int = EXCHANGE_BYTES) -> None:
@@ -66,7 +68,7 @@ class Exchanges:
         self.dropped: Callable[[int], None] = lambda key: None
         self._open: dict[tuple[str, str], _Exchange] = {}
         self._left: Timers[_Exchange] = Timers()
-        """The exchanges for which nobody waits, until they are forgotten."""
+        """The exchanges at which no arrival waits, until they are forgotten."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -84,15 +86,15 @@ class Exchanges:
         timeout: float | None = None,
         within: str = "",
     ) -> list[Outcome]:
-        """A member comes with data; :meth:`given` follows when it is here.
+        """A member arrives; :meth:`given` follows when its data is complete.
 
-        :param members: who takes part, ``host`` or ``host#tag``; the same list (in any order) from everybody.
-        :param member: who gives; empty for the client's host.
-        :param size: how many bytes it will give.
-        :param timeout: seconds; 0 polls, None waits for ever.
-        :returns: nothing while it waits; for a retry what is known of it; else its failure: UsageError (a bad name, member,
-            timeout, or too much data), Mismatch (other members, no member, one too many), MemberLost (a member's host),
-            TimedOut (a poll that came too early), LinesyncFailed (too many waits).
+        :param members: the members, ``host`` or ``host#tag``; the same list (in any order) from all of them.
+        :param member: the member that gives; empty for the client's host.
+        :param size: the number of bytes that it will give.
+        :param timeout: seconds; 0 polls, None waits without limit.
+        :returns: nothing while it waits; for a retry its known outcome; else its failure: UsageError (an invalid name,
+            member or timeout, or too much data), Mismatch (other members, not a member, or a member that is already
+            waiting), MemberLost (a member's host), TimedOut (a poll that came too early), LinesyncFailed (too many waits).
         """
 
         def join() -> list[Outcome]:
@@ -110,7 +112,7 @@ class Exchanges:
                 exchange.refuse_lost(who)
             if timeout == 0:
                 exchange.refuse_poll(who)
-            # A poll's data takes the time that it takes; it is looked at again when that is here.
+            # The transfer of a poll's data takes time; the poll is checked again when it is complete.
             wait = self.waits.open(arrival, client, exchange, who, now, timeout or None, within)
             self._open[exchange.key] = exchange
             self._left.cancel(exchange)
@@ -120,20 +122,20 @@ class Exchanges:
         known = self.waits.find(client.host, arrival)
         if known is not None and not isinstance(known.place, _Exchange):
             error = UsageError(
-                f"the arrival id {arrival} is in use at {known.place.title}; take a new id for each arrival"
+                f"the arrival id {arrival} is already in use at {known.place.title}; use a new id for each arrival"
             )
             return [Failed(arrival=arrival, client=client, error=error)]
         return self.waits.admit(arrival, client, now, join)
 
     def has_given(self, arrival: ArrivalId, client: Client) -> bool:
-        """The data of an open arrival is here already: it is a retry."""
+        """Whether the data of an open arrival is already here, because the arrival is a retry."""
         wait = self._wait(arrival, client)
         return wait is not None and wait.name in self._place(wait).data
 
     def given(self, arrival: ArrivalId, client: Client, key: int, now: float) -> list[Outcome]:
-        """An arrival's data is complete and has this key.
+        """Record that an arrival's data is complete and has this key.
 
-        :returns: :class:`Exchanged` for everybody when it is the last. Data that nobody waits for is dropped.
+        :returns: :class:`Exchanged` for all arrivals if it is the last. The data of an arrival that has ended is dropped.
         """
         wait = self._wait(arrival, client)
         if wait is None or wait.name in self._place(wait).data:
@@ -142,22 +144,21 @@ class Exchanges:
         return self._place(wait).give(wait, key, now)
 
     def cannot_keep(self, arrival: ArrivalId, client: Client, why: str, now: float) -> list[Outcome]:
-        """An arrival's data cannot be kept, so its exchange cannot end well: fail it for all."""
+        """Fail the exchange for all because an arrival's data cannot be stored."""
         wait = self._wait(arrival, client)
         return [] if wait is None else self._place(wait).cannot_keep(wait, why, now)
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """A host is lost: fail the exchanges that lack its data. To be called while its clients' own waits are still in
-        place."""
+        """Fail the exchanges that lack the data of a lost host. Call this before the waits of its own clients end."""
         outcomes: list[Outcome] = []
         for exchange in list(self._open.values()):
             outcomes += exchange.host_lost(host, cause, why, now)
         return outcomes
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Forget what is left under names of a namespace (None: all of them).
+        """Forget the exchanges with these names in a namespace (None: all of them).
 
-        :returns: how many things were forgotten, and the waits that are to fail; the data that these gave goes with them.
+        :returns: how many things were forgotten, and the waits that the caller must fail; their data is dropped with them.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else None
         forgotten = self.past.forget(namespace, keys)
@@ -176,7 +177,7 @@ class Exchanges:
         return self._left.next_timer()
 
     def handle_timer(self, now: float) -> None:
-        """Forget the data for which nobody has waited for ten minutes."""
+        """Forget the data of exchanges at which no arrival has waited for ten minutes."""
         for exchange in self._left.pop_due(now):
             exchange.forget_left()
             self.close(exchange)
@@ -188,22 +189,22 @@ class Exchanges:
     # -- for the places ------------------------------------------------------------------------------------------------
 
     def close(self, exchange: _Exchange) -> None:
-        """A generation is over."""
+        """Remove a generation that is over."""
         self._left.cancel(exchange)
         if self._open.get(exchange.key) is exchange:
             del self._open[exchange.key]
 
-    def nobody_waits(self, exchange: _Exchange, now: float) -> None:
-        """All that is left of a generation is data."""
+    def keep_data(self, exchange: _Exchange, now: float) -> None:
+        """No arrival waits any more, so start the timer that forgets the data."""
         self._left.set(exchange, now + RESULT_LIFE)
 
     def _new(self, namespace: str, name: str, members: frozenset[str]) -> _Exchange:
         if not members:
-            raise UsageError("an exchange is between members; name all who take part (--hosts)")
+            raise UsageError("an exchange needs members; name all of them (--hosts)")
         for member in members:
             check_member(member)
         if len(members) > MEMBERS_MAX:
-            raise UsageError(f"an exchange is between {MEMBERS_MAX} members at most, not {len(members)}; make groups")
+            raise UsageError(f"an exchange has at most {MEMBERS_MAX} members, not {len(members)}; make groups")
         return _Exchange(self, namespace, name, Terms(count=len(members), members=members))
 
     def _wait(self, arrival: ArrivalId, client: Client) -> Wait | None:
@@ -228,13 +229,13 @@ class _Exchange(Place):
         self.terms = terms
         self.members = terms.members or frozenset()
         self.data: dict[str, int] = {}
-        """Member to the key of what it gave, whether it still waits or is gone."""
+        """Member to the key of its data, whether it still waits or is gone."""
         self._home = home
         self._generation = home.past.next_generation(self.key)
         self._there: dict[str, Wait] = {}  # member to its open arrival, in order of arrival
         self._polls: set[Wait] = set()
-        self._gone: dict[str, Cause] = {}  # members that left, and have not come back
-        self._dead: dict[str, str] = {}  # members that died before their data was in: the exchange fails in settle()
+        self._gone: dict[str, Cause] = {}  # members that left and have not come back
+        self._dead: dict[str, str] = {}  # members that died before their data was complete; settle() fails the exchange
         self._over = False
 
     def everybody(self) -> list[Wait]:
@@ -243,36 +244,35 @@ class _Exchange(Place):
     # -- refusals ------------------------------------------------------------------------------------------------------
 
     def refuse(self, members: frozenset[str], member: str, size: int) -> None:
-        """Raise for a newcomer who does not fit to those already there."""
+        """Raise for an arrival that does not match this exchange."""
         if members != self.members:
             there = self._arrived()
             raise Mismatch(
-                f"{self.title} stands for {_folded(self.members)}, set by those already there "
-                f"({names_in_words(there, len(there))}), and you came for {_folded(members)}; "
+                f"{self.title} is for {_folded(self.members)}, as its first arrival said (arrived: "
+                f"{names_in_words(there, len(there))}), but this arrival is for {_folded(members)}; "
                 "name the same members everywhere, or use another name",
                 details={"members": self._some(self.members), "yours": self._some(members), "arrived": there},
             )
         if member not in self.members:
             raise Mismatch(
-                f"{member} is no member of {self.title}, which is for {_folded(self.members)}; give as one of these (--as),"
-                " or name it everywhere",
+                f"{member} is not a member of {self.title}, which is for {_folded(self.members)}; "
+                "give as one of its members (--as), or name all members everywhere",
                 details={"member": member, "members": self._some(self.members)},
             )
         if member in self._there:
             raise Mismatch(
-                f"one too many at {self.title}: member {member} is already there and alive; "
-                "end that one first, or give as another member",
+                f"member {member} is already waiting at {self.title}; end that wait first, or give as another member",
                 details={"member": member, "arrived": self._arrived()},
             )
         if not 0 <= size <= self._home.limit:
             raise UsageError(
-                f"{member} would give {size:,} bytes to {self.title}, and a member gives at most {self._home.limit:,};"
-                " give less, and copy what is larger as a file (linesync cp)",
+                f"{member} cannot give {size:,} bytes to {self.title}: a member gives at most {self._home.limit:,} bytes; "
+                "copy larger data as a file (linesync cp)",
                 details={"size": size, "limit": self._home.limit},
             )
 
     def refuse_lost(self, newcomer: str) -> None:
-        """Raise MemberLost for a newcomer while another member is lost."""
+        """Raise MemberLost for an arrival while another member is lost."""
         lost = {member: why for member in self.members if member != newcomer and (why := self._lost(member))}
         if lost:
             raise self._member_lost(lost)
@@ -282,14 +282,14 @@ class _Exchange(Place):
         if any(member not in self.data and member != newcomer for member in self.members):
             raise self._incomplete(f"{self.title} is not complete", newcomer)
 
-    # -- who is there and who is not -----------------------------------------------------------------------------------
+    # -- members that have arrived and members that are missing --------------------------------------------------------
 
     def _missing(self) -> list[str]:
-        """The members whose data is not here, sorted."""
+        """The members whose data is not complete, sorted."""
         return sorted(self.members - self.data.keys())
 
     def _arrived(self) -> list[str]:
-        """The members that have come, sorted."""
+        """The members that have arrived, sorted."""
         return self._some(self.data.keys() | self._there.keys())
 
     @staticmethod
@@ -307,7 +307,7 @@ class _Exchange(Place):
         if member in self._gone:
             return f"left: {self._gone[member]}"
         lost = self._home.hosts.lost(_host_of(member))
-        return _why(*lost) if lost else self._home.hosts.word(_host_of(member)) or "has not come"
+        return _why(*lost) if lost else self._home.hosts.word(_host_of(member)) or "has not arrived"
 
     def _details(self) -> dict[str, object]:
         missing = self._missing()
@@ -320,28 +320,30 @@ class _Exchange(Place):
         }
 
     def _incomplete(self, headline: str, poller: str = "") -> TimedOut:
-        """Word a timeout: who gave, who is missing and why."""
+        """The error for a timeout: which members gave, and which are missing and why."""
         missing = [member for member in self._missing() if member != poller]
-        told = [f"{member} ({self._why_missing(member)})" for member in missing[:NAMES_LISTED]]
+        described = [f"{member} ({self._why_missing(member)})" for member in missing[:NAMES_LISTED]]
         gave = names_in_words(self._some(self.data), len(self.data))
         return TimedOut(
-            f"{headline}: {len(self.data)} of {len(self.members)} gave their data: {gave}; missing: "
-            + names_in_words(told, len(missing)),
+            f"{headline}: {len(self.data)} of {len(self.members)} members gave their data: {gave}; missing: "
+            + names_in_words(described, len(missing)),
             details=self._details(),
         )
 
     def _member_lost(self, lost: dict[str, str]) -> MemberLost:
-        told = "; ".join(f"{member} is lost before its data was in ({why})" for member, why in islice(lost.items(), 12))
+        described = "; ".join(
+            f"{member} was lost before it gave its data ({why})" for member, why in islice(lost.items(), 12)
+        )
         gave = names_in_words(self._some(self.data), len(self.data))
         return MemberLost(
-            f"{self.title} cannot be complete: {told}; had given: {gave}; bring it back and give again",
+            f"{self.title} cannot be complete: {described}; gave their data: {gave}; bring it back and give again",
             details={"lost": dict(islice(lost.items(), NAMES_LISTED)), **self._details()},
         )
 
-    # -- coming and going ----------------------------------------------------------------------------------------------
+    # -- arriving and leaving ------------------------------------------------------------------------------------------
 
     def join(self, wait: Wait, *, polls: bool) -> None:
-        """Add an arrival that fits. What an earlier life of the member gave is replaced."""
+        """Add an arrival that matches. Its data replaces what the member gave before it died."""
         self._there[wait.name] = wait
         self._gone.pop(wait.name, None)
         self._drop(wait.name)
@@ -349,10 +351,10 @@ class _Exchange(Place):
             self._polls.add(wait)
 
     def give(self, wait: Wait, key: int, now: float) -> list[Outcome]:
-        """Its data is complete."""
+        """Record the data of an arrival, which is complete."""
         self.data[wait.name] = key
         if wait in self._polls and len(self.data) < len(self.members):
-            error = self._incomplete(f"{self.title} is not complete any more")
+            error = self._incomplete(f"{self.title} is no longer complete")
             return self._home.waits.fail([(wait, error)], Cause.TIMED_OUT, now)
         return self.settle(now)
 
@@ -370,7 +372,7 @@ class _Exchange(Place):
             self._dead[member] = str(cause)
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """Fail it for all if data that the host owes is not here."""
+        """Fail the exchange for all if the data of a lost host's member is missing."""
         dead = [name for name, wait in self._there.items() if wait.client.host == host and name not in self.data]
         if cause in _FATAL:
             dead += [name for name in self._missing() if name not in self._there and _host_of(name) == host]
@@ -378,15 +380,15 @@ class _Exchange(Place):
         return self._fail(self._member_lost(self._dead), now) if dead else []
 
     def cannot_keep(self, wait: Wait, why: str, now: float) -> list[Outcome]:
-        """Fail it for all: the data of this arrival has no place here."""
+        """Fail the exchange for all because the hub cannot store the data of this arrival."""
         error = LinesyncFailed(
-            f"{self.title} failed: the hub cannot keep the data of {wait.name}: {why}",
+            f"{self.title} failed: the hub cannot store the data of {wait.name}: {why}",
             details={"member": wait.name, **self._details()},
         )
         return self._fail(error, now)
 
     def _fail(self, error: LinesyncError, now: float) -> list[Outcome]:
-        """Fail everybody here, and remember it for those who have not come."""
+        """Fail all arrivals, and remember the error for the members that have not arrived."""
         absent = set(self.members - self._there.keys() - self._dead.keys())
         self._over = True
         self._dead = {}
@@ -397,7 +399,7 @@ class _Exchange(Place):
         return self._home.waits.fail([(wait, error) for wait in self.everybody()], Cause.ABORTED, now)
 
     def forget_left(self) -> None:
-        """Drop the data of those who do not wait any more."""
+        """Drop the data of the members that no longer wait."""
         for member in list(self.data):
             if member not in self._there:
                 self._drop(member)
@@ -416,7 +418,7 @@ class _Exchange(Place):
             return self._release(now)
         if not self._there:
             if self.data:
-                self._home.nobody_waits(self, now)
+                self._home.keep_data(self, now)
             else:
                 self._home.close(self)
         return []
@@ -440,7 +442,7 @@ class _Exchange(Place):
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
         return [
-            Edge(tuple(acting.waits_of(member)), f"{self.title}, to which {member} has not given")
+            Edge(tuple(acting.waits_of(member)), f"{self.title}, to which {member} has not given its data")
             for member in self._missing()
             if member not in self._there and not acting.member(member, self)
         ]
@@ -464,9 +466,9 @@ def _host_of(member: str) -> str:
 
 
 def _folded(members: frozenset[str]) -> str:
-    """A list of members for a message: folded, or its beginning where that is still long."""
+    """A list of members for a message: folded, or only its first names if the folded list is too long."""
     folded = fold(members)
-    return folded if 0 < len(folded) <= FOLDED_TOLD else names_in_words(sorted(members), len(members))
+    return folded if 0 < len(folded) <= FOLDED_SHOWN else names_in_words(sorted(members), len(members))
 
 
 def _why(cause: Cause, why: str) -> str:

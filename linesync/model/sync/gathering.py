@@ -21,7 +21,7 @@ from typing import Protocol
 
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut
 from ..decisions import Message, Messages, Outcome
-from ..participants import NAMES_TOLD, Cause, names_in_words, seconds_in_words
+from ..participants import NAMES_SHOWN, Cause, names_in_words, seconds_in_words
 from .waits import Place, Wait, Waits
 
 __all__ = ["Gathering", "Group", "Groups", "Last", "host_of"]
@@ -226,14 +226,14 @@ class Gathering(Place):
             roles = dict.fromkeys(role for role in self._group.members.values() if role)
             return Mismatch(
                 f"{self.title}: no host matches {self._whom_in_words()}: all {self._group.size} hosts of the group are "
-                f"known, and their roles are: {', '.join(islice(roles, NAMES_TOLD)) or 'none'}; name one of these roles",
+                f"known, and their roles are: {', '.join(islice(roles, NAMES_SHOWN)) or 'none'}; name one of these roles",
                 details={"role": self.whom[1], "roles": list(islice(roles, LISTED)), "group": self.whom[0]},
             )
         gone = {host: why for host, why in lost.items() if host != host_of(reader)}
         if not gone:
             return None
         told = "; ".join(
-            f"{host} was lost before it had sent ({why})" for host, why in islice(gone.items(), NAMES_TOLD)
+            f"{host} was lost before it had sent ({why})" for host, why in islice(gone.items(), NAMES_SHOWN)
         )
         sent = self._sent(reader)
         return MemberLost(

@@ -24,7 +24,7 @@ from itertools import islice, takewhile
 
 from ...errors import LinesyncFailed, Mismatch, TimedOut, UsageError
 from ..decisions import ArrivalId, Level, Outcome
-from ..participants import NAMES_TOLD, Cause, Client, check_name, check_timeout, seconds_in_words
+from ..participants import NAMES_SHOWN, Cause, Client, check_name, check_timeout, seconds_in_words
 from .waits import Acting, Edge, Hold, Place, Wait, Waits
 
 __all__ = ["Semaphores"]
@@ -224,8 +224,8 @@ class _Semaphore(Place):
         """The error for a timeout: the value, and the takers before the wait ``before`` (None: all takers)."""
         first = islice(self._queue.items(), QUEUE_LISTED)
         ahead = list(takewhile(lambda entry: entry[0] is not before, first))
-        told = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_TOLD]]
-        queue = ", ".join([*told, "and others"] if len(ahead) > NAMES_TOLD else told)
+        told = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_SHOWN]]
+        queue = ", ".join([*told, "and others"] if len(ahead) > NAMES_SHOWN else told)
         return TimedOut(
             f"{headline}: {wanted} wanted, its value is {self.value}" + (f"; served first: {queue}" if queue else ""),
             details={

@@ -1,16 +1,16 @@
-"""The hub's whole synchronising side as one pure machine: hosts, and every service that keeps them in step.
+"""All sync services of the hub as one pure state machine: the hosts, and each service that synchronises them.
 
-The hub calls the services, feeds this one deaths and the clock, sends each event that comes back to whom it concerns, asks
-the hosts that ``take_asked`` names, and calls ``handle_timer`` when ``next_timer`` says so. What ties the rooms together is
-here and only here:
+The hub calls the services and reports deaths and the time to this object. It sends each event that is returned to the
+client that the event concerns, asks the hosts that ``take_asked`` names, and calls ``handle_timer`` when ``next_timer``
+says so. Only this module connects the services:
 
-1. When a host is lost, restarted or stopped, what needs the host fails, and everything its clients wait for, hold or have
-   not confirmed ends, in the same call; the event that says so comes first, the outcomes after it.
-2. A host's lease is looked at before deadlines, so that a wait whose host is dead fails with that cause.
-3. Nothing is ever sent again by itself: a retry asks.
+1. When a host is lost, restarts or stops, everything that needs the host fails, and everything that its clients wait for,
+   hold or have not confirmed ends, in the same call. The event of the loss comes first, then the outcomes.
+2. The leases of hosts are checked before deadlines, so that a wait whose host is dead fails with that cause.
+3. No outcome is sent again without a request: a retry asks for it.
 
-Times are monotonic seconds and never run backwards. No call raises on what a peer may have sent, except
-``register``, ``unlock`` and ``reset``.
+Times are monotonic seconds and never run backwards. No call raises because of what a peer sent, except ``register``,
+``commit``, ``give_back``, ``reset`` and the ``give_back`` of the locks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SyncServices:
     """All services of one hub, in all namespaces.
 
     :param lease: seconds without a valid frame after which a host is lost.
-    :param first_token: the first fencing token; larger than any that an earlier life of this hub gave out.
+    :param first_token: the first fencing token; larger than all that an earlier life of this hub used.
     """
 
     def __init__(self, *, lease: float = LEASE, first_token: int = 1) -> None:
@@ -55,28 +55,28 @@ class SyncServices:
     # -- requests of all services ---------------------------------------------------------------------------------------
 
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
-        """The client has its outcome; False when it was no grant, or one that went back."""
+        """Record that the client has its outcome; False if it was not a grant, or a grant that went back."""
         return self._waits.confirm(arrival, client)
 
     def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
-        """The client takes what it was granted; raises as :meth:`Waits.commit` does."""
+        """Make the client's grant final; raises as :meth:`Waits.commit` does."""
         self._waits.commit(arrival, client, now)
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
-        """The client gives up, or gives back what it holds. The answer is its failure, or what had become of the
-        arrival before."""
+        """The client gives up, or gives back what it holds. The outcome is its failure, or the earlier outcome of the
+        arrival."""
         return self._waits.withdraw(arrival, client, now, cause)
 
     def give_back(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
-        """Give back what a client of this host holds under an arrival.
+        """Give back what a client of this host holds with this arrival id.
 
-        :raises LinesyncFailed: nobody there holds anything under it any more.
+        :raises LinesyncFailed: no client of the host holds anything with this id.
         """
         wait = self._waits.find(client.host, arrival)
         if wait is None or wait.held is None:
             raise LinesyncFailed(
-                f"nothing is held under {arrival} any more: it went back when its client, its host or its line was lost, "
-                "or by a reset; somebody else may have had it meanwhile",
+                f"arrival {arrival} no longer holds anything: its hold ended when its client, its host or its line was "
+                "lost, or with a reset; another client may have had it since then",
                 details={"arrival": arrival},
             )
         return self._waits.give_back(wait, now)
@@ -84,11 +84,11 @@ class SyncServices:
     def reset(
         self, namespace: str, names: tuple[str, ...], by: str, now: float
     ) -> tuple[int, list[Wait], list[Outcome]]:
-        """Forget what is left under these names of a namespace (all of them: none given), failing who still waits.
+        """Forget everything with these names in a namespace (empty: all names), and fail the arrivals that wait there.
 
-        :param by: who does it, for the errors of the others.
-        :returns: how many things were forgotten, the waits that failed, and what all of that brings about.
-        :raises UsageError: a bad name.
+        :param by: the host that resets, for the errors of the others.
+        :returns: how many things were forgotten, the waits that failed, and all outcomes.
+        :raises UsageError: an invalid name.
         """
         check_name("namespace", namespace)
         for name in names:
@@ -102,10 +102,10 @@ class SyncServices:
         waiting = [wait for wait in waits if wait.held is None]
         return forgotten, waiting, self._waits.fail([(wait, _reset(wait, by)) for wait in waits], Cause.RESET, now)
 
-    # -- life ------------------------------------------------------------------------------------------------------------
+    # -- lives of hosts and clients --------------------------------------------------------------------------------------
 
     def client_gone(self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Outcome]:
-        """A client's connection ended: withdraw its waits, take back what it holds or has not confirmed."""
+        """A client's connection ended: withdraw its waits, and take back what it holds or has not confirmed."""
         return self._waits.client_gone(client, now, cause, why)
 
     def register(
@@ -119,20 +119,20 @@ class SyncServices:
         capabilities: Iterable[str] = (),
         published: Mapping[str, str] | None = None,
     ) -> list[Event]:
-        """A host says who it is; raises as :meth:`Membership.register` does."""
+        """A host registers its name; raises as :meth:`Membership.register` does."""
         events = self._hosts.register(name, session, boot, line, now, capabilities=capabilities, published=published)
         return [*self._spread(events, now), *self.mailbox.hosts_changed(now)]
 
     def heard(self, name: str, session: str, now: float) -> list[Event]:
-        """A valid frame came from a host; cheap enough to be called for each."""
+        """A valid frame came from a host; cheap enough to be called for each frame."""
         return [*self._hosts.heard(name, session, now), *self.barriers.heard(name, now)]
 
     def answered(self, name: str, activity: Activity, now: float) -> list[Event]:
-        """A host that was asked has told who is active there."""
+        """A host has answered the question which clients are active there."""
         return [*self.barriers.heard(name, now), *self._deadlocks.answered(name, activity, now)]
 
     def line_lost(self, name: str, session: str, why: str = "") -> None:
-        """A host's line dropped; nothing fails before its lease runs out."""
+        """A host's line is lost; nothing fails before the host's lease runs out."""
         self._hosts.line_lost(name, session, why)
 
     def line_back(self, name: str, session: str, line: str, now: float) -> list[Event]:
@@ -141,25 +141,25 @@ class SyncServices:
         return [*self._spread([*events], now), *self.barriers.heard(name, now)]
 
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[Event]:
-        """A host's session is over for good: stopped, or restarted."""
+        """A host's session has ended: the host stopped or restarted."""
         return self._spread(self._hosts.ended(name, session, cause, why, now), now)
 
     def extend_all(self, now: float) -> None:
-        """The hub itself was stalled: all leases begin anew."""
+        """The hub itself was stalled: all leases start again."""
         self._hosts.extend_all(now)
 
     def absent(self, host: str) -> Cause | None:
-        """Why a host cannot be waited for, or None while it lives."""
+        """Why a host is absent; None while it is alive."""
         return self._hosts.absent(host)
 
     def take_asked(self) -> list[str]:
-        """The hosts that are to be asked who is active there; an answer goes to :meth:`answered`."""
+        """The hosts that the hub must ask which clients are active there; each answer goes to :meth:`answered`."""
         return self._hosts.take_asked()
 
-    # -- time and sight ----------------------------------------------------------------------------------------------------
+    # -- time and status ---------------------------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """When to call :meth:`handle_timer`, or None; may be earlier than needed, never later."""
+        """When to call :meth:`handle_timer`, or None; may be earlier than necessary, but not later."""
         times = (
             self._hosts.next_timer(),
             self._waits.next_timer(),
@@ -169,7 +169,7 @@ class SyncServices:
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Do what is due: leases, then deadlines, then old results, then the search for deadlocks."""
+        """Handle what is due: leases, then deadlines and old results, then exchanges, then the search for deadlocks."""
         events = self._spread(self._hosts.handle_timer(now), now)
         events += self._waits.handle_timer(now)
         self.exchanges.handle_timer(now)
@@ -177,11 +177,11 @@ class SyncServices:
         return events
 
     def waits_by_client(self) -> dict[Client, int]:
-        """How many live arrivals each client has: those that wait, and those that hold something."""
+        """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
 
     def status(self, now: float) -> dict[str, object]:
-        """All there is, JSON-able: hosts, what each service holds, and how many waits and results are held."""
+        """Everything, JSON-able: the hosts, the state of each service, and the sizes of the tables."""
         return {
             "hosts": self._hosts.status(now),
             "barriers": self.barriers.status(now),
@@ -207,8 +207,8 @@ class SyncServices:
 
 
 def _reset(wait: Wait, by: str) -> LinesyncError:
-    anew = "" if wait.held is not None else "; arrive anew, under a new id"
+    advice = "" if wait.held is not None else "; arrive again, with a new id"
     return Aborted(
-        f"{wait.place.title} was reset by {by}{anew}",
+        f"{wait.place.title} was reset by {by}{advice}",
         details={"cause": str(Cause.RESET), "by": by},
     )

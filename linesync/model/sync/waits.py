@@ -1,22 +1,21 @@
-"""Every live arrival of every service: who waits where, until when, and what became of it.
+"""All live arrivals of all services: where each of them waits, its deadline, and its outcome.
 
-The services (barrier, semaphore, and those to come) decide who gets what. Whatever is the same for all of
-them is here, once: retries, deadlines, death, confirmation and bounds.
+The services (barrier, semaphore ...) decide who gets what. This module has what is the same for all of them: retries,
+deadlines, deaths, confirmations and limits.
 
-1. An arrival is known by its host and its id. A first arrival is *admitted*: the service either answers at
-   once or opens a wait at one of its *places* (one named barrier, one named semaphore). A retry finds the
-   wait or the result and changes nothing; it moves the arrival to the connection that asks, so that the old
-   connection's death no longer withdraws it.
-2. A wait is open, or granted and not yet confirmed, or *held* (confirmed, and owned until it is given back: a
-   lock, leased units), or over. When it is over its outcome goes to :class:`Results`, where retries find it
-   until the client confirms or the result grows old. What is held ends with its owner, as an open wait does.
-3. Deadlines, deaths and withdrawals end waits in the same three steps: the errors of all that end together
-   are worded first, while everybody is still there to be named; then all of them leave their places; then
-   each place settles, that is serves those who remain. So nothing is ever granted to somebody who ends in the
-   same call.
-4. All numbers are bounded, for each host and for all together; who comes on top is refused with a sentence.
+1. The host and the id identify an arrival. A new arrival is *admitted*: the service either answers immediately or opens a
+   wait at one of its *places* (one named barrier, one named semaphore). A retry finds the wait or the result and does not
+   change it. It moves the arrival to the connection that sent the retry, so that the death of the old connection no longer
+   withdraws the arrival.
+2. A wait is open, or granted and not yet confirmed, or *held* (confirmed, and owned until it is given back: a lock, or
+   units that are held), or over. When it is over, its outcome goes to :class:`Results`, where retries find it until the
+   client confirms it or it is too old. A hold ends with its owner, as an open wait does.
+3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
+   are made, while all parties are still in place and can be named. Then all of these waits leave their places. Then each
+   place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
+4. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
-A deadline takes effect when ``handle_timer`` is called, not before: a release that comes first wins.
+A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
 """
 
 from __future__ import annotations
@@ -40,45 +39,46 @@ WAITS = 100_000  # live arrivals of all hosts
 
 
 class Hold(Enum):
-    """What becomes of a grant when its client has confirmed it."""
+    """Who owns a grant after its client has confirmed it."""
 
     FOR_GOOD = 0
-    """It has left the service."""
+    """The client, forever; the service forgets it."""
     BY_CLIENT = 1
     """The client holds it until it gives it back or is gone."""
     BY_HOST = 2
-    """The client's host holds it, over the client's end, until it is given back or the host is gone."""
+    """The client's host holds it, even after the client is gone, until it is given back or the host is gone."""
 
 
 class Acting(ABC):
-    """Who may still act, as the search for deadlocks asks it."""
+    """Which clients can still act; for the search for deadlocks."""
 
     @abstractmethod
     def holder(self, wait: Wait) -> bool:
-        """The owner of what was granted may give it back."""
+        """Whether the owner of a grant can give it back."""
 
     @abstractmethod
     def holder_waits(self, wait: Wait) -> list[Wait]:
-        """The open waits that keep an owner from giving back."""
+        """The open waits because of which an owner cannot give back its grant."""
 
     @abstractmethod
     def member(self, name: str, at: Place | None = None) -> bool:
-        """The member may arrive, or is no part of a deadlock (nobody has seen it, or it is lost).
+        """Whether the member can still arrive, or is not part of a deadlock (its host was never seen, or is lost).
 
-        :param at: where it is awaited. When all clients of its host wait there, as other members, it has yet to begin.
+        :param at: the place that waits for the member. If all clients of its host wait there as other members, the client
+            for this member has not started yet.
         """
 
     @abstractmethod
     def waits_of(self, name: str) -> list[Wait]:
-        """The open waits that keep a member from arriving."""
+        """The open waits because of which a member cannot arrive."""
 
 
 @dataclass(slots=True, frozen=True)
 class Edge:
-    """One reason why a wait does not end: somebody else, who waits too.
+    """One reason why a wait does not end: another client that waits too.
 
-    :ivar waits: the open waits that keep that somebody from acting.
-    :ivar why: half a sentence: ``lock 'flash', which sut holds``.
+    :ivar waits: the open waits because of which the other client cannot act.
+    :ivar why: the reason as a clause: ``lock 'flash', which sut holds``.
     """
 
     waits: tuple[Wait, ...]
@@ -86,51 +86,51 @@ class Edge:
 
 
 class Place(ABC):
-    """One named thing that arrivals wait at; the services derive theirs from it.
+    """One named thing at which arrivals wait; each service derives its own class from it.
 
-    ``title`` is how messages call it: ``barrier 'boot'``.
+    ``title`` is its name in messages: ``barrier 'boot'``.
     """
 
     OWNED: ClassVar[bool] = False
-    """Whether what a place of this kind lacks may have an owner."""
+    """Whether clients can own what the waits at a place of this kind wait for."""
 
     def __init__(self, kind: str, namespace: str, name: str) -> None:
         self.key = (namespace, name)
         self.title = f"{kind} '{name}'" + (f" of namespace '{namespace}'" if namespace != "default" else "")
 
     def owned(self) -> bool:
-        """Whether what this one lacks may have an owner, so that waits at it can be part of a deadlock."""
+        """Whether clients can own what the waits at this place wait for, so that these can be part of a deadlock."""
         return self.OWNED
 
     @abstractmethod
     def timed_out(self, wait: Wait) -> TimedOut:
-        """Word the error for an open wait whose deadline has passed; everybody is still in place."""
+        """The error for an open wait whose deadline has passed; all waits are still in place."""
 
     @abstractmethod
     def leave(self, wait: Wait, cause: Cause) -> None:
-        """Take an open wait out, or take back what an unconfirmed one was granted. Serves nobody yet."""
+        """Remove an open wait, or take back an unconfirmed grant. This serves no other wait yet."""
 
     @abstractmethod
     def settle(self, now: float) -> list[Outcome]:
-        """Serve whoever can be served now; vanish when there is nothing left to remember."""
+        """Serve the waits that can be served now; remove the place if there is nothing left to remember."""
 
     def confirmed(self, wait: Wait) -> Hold:
-        """What was granted provisionally is now the client's: for good, or held until it is given back."""
+        """Make a provisional grant final: it is the client's forever, or until it is given back."""
         raise AssertionError(f"{self.title} grants nothing provisionally")
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        """Those of some open waits that could end well if everybody who may act did all that others wait for."""
+        """Those of some open waits that could succeed if all clients that can act did what the others wait for."""
         return list(waits) if self.could_proceed(waits[0], acting) else []
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:
-        """The same for a place where all open waits can, or none.
+        """The same for one wait, at a place where either all open waits could succeed or none.
 
-        Only what has an owner can be missing for ever; a place without owners says True.
+        Only a thing that has an owner can be missing forever. So a place without owners returns True.
         """
         return True
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
-        """Those who cannot act and whom an open wait that could not proceed waits for."""
+        """The clients that cannot act and that an open wait waits for if it could not proceed."""
         return []
 
 
@@ -138,12 +138,12 @@ class Place(ABC):
 class Wait:
     """One live arrival.
 
-    :ivar name: what messages and ``status`` call the arrival: its member or its host.
+    :ivar name: the name of the arrival in messages and ``status``: its member or its host.
     :ivar since: when it was opened, monotonic seconds.
-    :ivar timeout: the seconds it was given, None for ever.
-    :ivar granted: the grant that waits for confirmation or is held, or None while the wait is open.
-    :ivar held: who owns it once it is confirmed; None before.
-    :ivar within: the arrival id of the held grant on whose behalf this one waits, empty for none.
+    :ivar timeout: its timeout in seconds; None if there is none.
+    :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
+    :ivar held: who owns the grant after the confirmation; None before.
+    :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
     """
 
     arrival: ArrivalId
@@ -167,20 +167,20 @@ class Waits:
         self._deadlines: Timers[Wait] = Timers()
         self._results = Results()
         self.changes = 0
-        """Grows whenever a wait begins, ends, or has another state or client, and whenever somebody gave or took."""
+        """Grows with each wait that begins, ends, or gets another state or client, and with each answer of a service."""
         self.owned_opened_at: float | None = None
-        """When a wait was last opened that can be part of a deadlock; for the search for those."""
+        """When the last wait that can be part of a deadlock was opened; for the search for deadlocks."""
 
     def sizes(self) -> dict[str, int]:
-        """How much is held: ``waits`` live arrivals, ``deadlines`` set, ``results`` kept."""
+        """The sizes of the tables: ``waits`` live arrivals, ``deadlines`` set, ``results`` kept."""
         return {"waits": len(self._live), "deadlines": len(self._deadlines), "results": len(self._results)}
 
     # -- for the services ------------------------------------------------------------------------------------
 
     def admit(self, arrival: ArrivalId, client: Client, now: float, join: Callable[[], list[Outcome]]) -> list[Outcome]:
-        """Answer a retry with what is known of it (nothing, while it still waits); else call ``join``.
+        """Answer a retry with its known outcome (nothing while it still waits); for a new arrival, call ``join``.
 
-        An error that ``join`` raises, having changed nothing, becomes the arrival's outcome.
+        ``join`` raises only if it has changed nothing. Its error becomes the arrival's outcome.
         """
         try:
             check_arrival(arrival)
@@ -199,12 +199,12 @@ class Waits:
             return [self._keep(Failed(arrival=arrival, client=client, error=error), now)]
 
     def answer(self, arrival: ArrivalId, client: Client, value: Value, now: float) -> Outcome:
-        """The outcome of an arrival that never had to wait."""
+        """The outcome of an arrival that succeeded without waiting."""
         self.changes += 1
         return self._keep(Granted(arrival=arrival, client=client, value=value), now)
 
     def refuse(self, arrival: ArrivalId, client: Client, error: LinesyncError, now: float) -> Outcome:
-        """The failure of an arrival that never had to wait and changed something all the same."""
+        """The failure of an arrival that changed something and did not wait."""
         return self._keep(Failed(arrival=arrival, client=client, error=error), now)
 
     def open(
@@ -217,15 +217,15 @@ class Waits:
         timeout: float | None,
         within: str = "",
     ) -> Wait:
-        """Start a wait of ``timeout`` seconds (None: for ever).
+        """Start a wait of ``timeout`` seconds (None: without limit).
 
-        :raises LinesyncFailed: there are too many already.
+        :raises LinesyncFailed: there are too many waits.
         """
         if len(self._live) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
             mine = len(self._hosts.get(client.host, ()))
             raise LinesyncFailed(
-                f"{place.title}: {len(self._live)} arrivals wait on this hub, {mine} from {client.host}; "
-                "no more are taken, so end some of them first"
+                f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {mine} of them from "
+                f"{client.host}); end some of them first"
             )
         wait = Wait(arrival, client, place, name, now, timeout, within=within)
         self.changes += 1
@@ -239,7 +239,7 @@ class Waits:
         return wait
 
     def grant(self, wait: Wait, value: Value, now: float, *, provisional: bool = False) -> Outcome:
-        """Give an open wait what it came for; a provisional grant stays live until confirmed."""
+        """Grant an open wait; a provisional grant stays live until it is confirmed."""
         granted = Granted(arrival=wait.arrival, client=wait.client, value=value, provisional=provisional)
         if not provisional:
             self._forget(wait)
@@ -250,11 +250,11 @@ class Waits:
         return granted
 
     def fail(self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float) -> list[Outcome]:
-        """End these waits with these errors, all at once; then those who stay are served."""
+        """End these waits with these errors in one step; then serve the waits that remain."""
         return self._end(ending, cause, now)
 
     def give_back(self, wait: Wait, now: float) -> list[Outcome]:
-        """What is held goes back; returns whom that serves."""
+        """Give back a hold; return the outcomes of the waits that this serves."""
         return self._end([(wait, _withdrawn(wait, Cause.GAVE_UP, ""))], Cause.GAVE_UP, now)
 
     def find(self, host: str, arrival: ArrivalId) -> Wait | None:
@@ -280,9 +280,9 @@ class Waits:
     # -- for the hub -----------------------------------------------------------------------------------------
 
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
-        """The client has its outcome: a grant is final now, and the result is forgotten.
+        """Record that the client has its outcome: a grant becomes final, and the result is forgotten.
 
-        :returns: True when the arrival was granted and that stands, else False.
+        :returns: True if the arrival was granted and the grant has not gone back.
         """
         wait = self._live.get((client.host, arrival))
         if wait is None:
@@ -301,10 +301,10 @@ class Waits:
         return True
 
     def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
-        """Make a grant final that goes back otherwise. Its result is kept, so that whoever asks again under the same id
-        after a lost reply gets the same grant and not a second one.
+        """Make a provisional grant final. Its result is kept, so that a retry with the same id after a lost reply gets the
+        same grant and not a second one.
 
-        :raises LinesyncError: it has gone back, with the reason where that is known; nothing is the client's.
+        :raises LinesyncError: the grant has gone back; with the reason if it is known. The client owns nothing.
         """
         wait = self._live.get((client.host, arrival))
         if wait is not None and wait.granted is not None:
@@ -316,10 +316,10 @@ class Waits:
         if isinstance(ended, Failed):
             raise ended.error
         if ended is None:
-            raise LinesyncFailed("what was granted has gone back, and nothing was taken; ask again")
+            raise LinesyncFailed("the grant has gone back, and nothing was taken; send the request again")
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause) -> list[Outcome]:
-        """End an arrival early. One that has ended answers with what became of it, an unknown one not."""
+        """End an arrival early. If it has already ended, return its outcome; if it is unknown, return nothing."""
         wait = self._live.get((client.host, arrival))
         if wait is not None:
             self._adopt(wait, client)
@@ -328,7 +328,7 @@ class Waits:
         return [replace(result, client=client)] if result else []
 
     def client_gone(self, client: Client, now: float, cause: Cause, why: str = "") -> list[Outcome]:
-        """Withdraw everything that a dead client waits for or has not confirmed."""
+        """End everything that a dead client waits for, holds or has not confirmed."""
         return self._end_for(list(self._clients.get(client, ())), cause, why, now)
 
     def host_gone(self, host: str, now: float, cause: Cause, why: str = "") -> list[Outcome]:
@@ -341,7 +341,7 @@ class Waits:
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Outcome]:
-        """Time out the waits whose deadline has come; forget results that grew old."""
+        """Time out the waits whose deadline has passed; forget old results."""
         self._results.handle_timer(now)
         due = self._deadlines.pop_due(now)
         return self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)
@@ -399,10 +399,10 @@ class Waits:
 
 
 def _withdrawn(wait: Wait, cause: Cause, why: str) -> LinesyncError:
-    """What an arrival's own client hears when it did not end by itself, or when what it holds went back."""
+    """The error for an arrival's own client if the arrival was ended early or its hold went back."""
     reason = f"{cause}: {why}" if why else str(cause)
     if wait.held is not None:
         return LinesyncFailed(f"{wait.place.title} went back ({reason})", details={"cause": str(cause)})
-    what = "what was granted went back" if wait.granted else "the arrival was withdrawn"
+    what = "the grant went back" if wait.granted else "the arrival was withdrawn"
     kind = Aborted if cause is Cause.ABORTED else LinesyncFailed
-    return kind(f"{wait.place.title}: {what} ({reason}); arrive anew, under a new id", details={"cause": str(cause)})
+    return kind(f"{wait.place.title}: {what} ({reason}); arrive again, with a new id", details={"cause": str(cause)})

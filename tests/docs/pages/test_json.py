@@ -20,7 +20,7 @@ LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
 
 
 def section(title: str) -> str:
-    """The text under a heading, its subsections left out."""
+    """The text under a heading, without its subsections."""
     return re.split(r"^#+ .*\n", PAGE.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -55,7 +55,7 @@ def shown() -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def nested(row: Mapping[str, Any]) -> set[str]:
-    """The fields of the objects in a row's lists, and of an object that is no map of names."""
+    """The fields of the objects in a row's lists, and of an object that is not a map of names."""
     objects = [one for value in row.values() if isinstance(value, list) for one in value if isinstance(one, dict)]
     if isinstance(row.get("owner"), dict):
         objects.append(row["owner"])

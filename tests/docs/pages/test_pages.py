@@ -1,4 +1,4 @@
-"""What holds for every page: links resolve, blocks are of a known kind, and commands parse. The tour is executed."""
+"""All pages: links resolve, blocks are of a known kind, and commands parse. The tour is executed."""
 
 from __future__ import annotations
 

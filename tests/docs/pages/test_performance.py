@@ -1,5 +1,5 @@
-"""docs/performance.md shows what was measured: its tables and figures are made from docs/performance.json alone, and they
-show every missed target."""
+"""docs/performance.md agrees with the measurements: its tables and figures are made only from docs/performance.json, and
+they show every missed target."""
 
 from __future__ import annotations
 

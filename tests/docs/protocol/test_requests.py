@@ -143,7 +143,7 @@ def test_a_commit_fails_when_the_grant_has_returned_to_the_hub(world: World) -> 
     assert code(script.ask("commit 999")) == "failed"
 
 
-def test_a_committed_grant_is_given_again_to_who_asks_under_the_same_id(world: World) -> None:
+def test_a_retry_of_a_committed_grant_gets_the_same_grant(world: World) -> None:
     script = Script(world)
     assert script.ask("sem s 2") == "ok 2"
     for _ in range(2):

@@ -58,7 +58,7 @@ def _waiting(host: str, **how: Any) -> Fails:
     return lambda play: play.start(play.script(host).barrier("up", **how))
 
 
-def _told(first: Fails, then: Callable[[Play], Any]) -> Fails:
+def _while_waiting(first: Fails, then: Callable[[Play], Any]) -> Fails:
     """Something happens to a script that waits; returns its failure."""
 
     def both(play: Play) -> Any:
@@ -99,10 +99,10 @@ BARRIER: dict[str, Fails] = {
     "its timeout passes, and one has left": _left,
     "by count": _barrier("a", count=3, timeout=5),
     "a poll that does not complete it": _barrier("a", members=HOSTS, timeout=0),
-    "a member's host is lost": _told(_waiting("a", members=HOSTS), _lose),
-    "a member's agent was stopped": _told(_waiting("a", members=HOSTS), _stop),
+    "a member's host is lost": _while_waiting(_waiting("a", members=HOSTS), _lose),
+    "a member's agent was stopped": _while_waiting(_waiting("a", members=HOSTS), _stop),
     "a member arrives while another one is lost": _after(_lose, _barrier("a", members=HOSTS)),
-    "a member aborts it": _told(
+    "a member aborts it": _while_waiting(
         _waiting("a", members=HOSTS),
         lambda play: play.start(play.script("b").barrier("up", members=HOSTS, abort="no power")),
     ),
@@ -165,7 +165,7 @@ MESSAGE: dict[str, Fails] = {
         play.start(play.script("a").receive("ready", others=True, timeout=5))
     ),
     "`wait-all`: its timeout passes": lambda play: play.result(_wait_all("a", timeout=5)(play)),
-    "`wait-all`: a host is lost that has not sent": _told(_wait_all("a"), _lose),
+    "`wait-all`: a host that has not sent is lost": _while_waiting(_wait_all("a"), _lose),
     "`wait-all`: no host has the role": lambda play: play.result(_wait_all("a", role="router")(play)),
 }
 
@@ -180,7 +180,7 @@ def _alone(fails: Fails) -> Fails:
 
 EXCHANGE: dict[str, Fails] = {
     "its timeout passes": _alone(_exchange("a", timeout=5)),
-    "a member is lost that has not given": _told(_exchange("a"), _lose),
+    "a member that has not given its data is lost": _while_waiting(_exchange("a"), _lose),
     "other members": _after(_exchange("a"), _alone(_exchange("b", ("a", "b", "hub")))),
     "not a member": _alone(_exchange("hub")),
     "the member has already arrived": _after(_exchange("a"), _alone(_exchange("a"))),
@@ -208,7 +208,7 @@ def _at_barrier(play: Play) -> Any:
 DEADLOCK: dict[str, Fails] = {"two locks": _circle, "a lock and a barrier": _at_barrier}
 
 RESET: dict[str, Fails] = {
-    "a reset while a script waits": _told(
+    "a reset while a script waits": _while_waiting(
         _waiting("a", members=HOSTS), lambda play: play.start(play.script("b").reset("up"))
     )
 }
@@ -239,8 +239,8 @@ def _twin(play: Play) -> Any:
 
 LIFE: dict[str, Fails] = {
     "the line is silent, and the timeout passes": _silent,
-    "the hub stops": _told(_waiting("a", count=2), _hub_stops),
-    "the agent on the host dies": _told(_waiting("a", count=2), _agent_dies),
+    "the hub stops": _while_waiting(_waiting("a", count=2), _hub_stops),
+    "the agent on the host dies": _while_waiting(_waiting("a", count=2), _agent_dies),
     "two agents with one name": _twin,
 }
 

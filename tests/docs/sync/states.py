@@ -1,7 +1,7 @@
 """The tables of states in docs/sync.md. Each row is one run of the model.
 
 A table names its states, each with the events that lead to it from the start, and its events. Each event is tried in each
-state, on a new model, and the table shows the results. An event that changes nothing and notifies nobody has no row.
+state, on a new model, and the table shows the results. An event that changes nothing and notifies no client has no row.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ _WORDS: dict[type, str] = {
 
 
 def in_words(events: Sequence[Event]) -> str:
-    """Who is notified of what, in the table's words; the part of an arrival's id after a ``~`` is not shown."""
+    """The notified clients and the outcomes, in the table's words; the part of an arrival's id after a ``~`` is not shown."""
     told: dict[str, list[str]] = {}
     for event in events:
         if isinstance(event, Granted):

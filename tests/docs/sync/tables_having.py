@@ -1,4 +1,4 @@
-"""Tables of states for what a client can own: an arrival's grant, semaphores, locks, and deadlocks between owners."""
+"""Tables of states for things that a client can own: an arrival's grant, semaphores, locks, and deadlocks between owners."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ LOCK = Table(
 def _circle(stage: Stage) -> str:
     circles = list(stage.services._deadlocks._circles.values())
     if not circles:
-        return "dismissed for now" if stage.services._deadlocks._beliefs else "no circle"
+        return "dismissed for a time" if stage.services._deadlocks._beliefs else "no circle"
     return "asked" if circles[0].asked is not None else "seen"
 
 
@@ -183,7 +183,7 @@ def _close_circle(stage: Stage) -> Sequence[Event]:
     return [*events, *stage.pass_time(0.6)]
 
 
-def _told(a: Activity) -> Do:
+def _answer(a: Activity) -> Do:
     def answer(stage: Stage) -> Sequence[Event]:
         told = [*stage.services.answered("a", a, stage.now)]
         return stage.note([*told, *stage.services.answered("b", Activity(clients=frozenset("1")), stage.now)])
@@ -196,10 +196,10 @@ CIRCLE = Table(
     {
         "no circle": (),
         "seen": ("the last wait of a circle begins",),
-        "asked": ("the last wait of a circle begins", "it has stood for 2 s"),
-        "dismissed for now": (
+        "asked": ("the last wait of a circle begins", "the circle has existed for 2 s"),
+        "dismissed for a time": (
             "the last wait of a circle begins",
-            "it has stood for 2 s",
+            "the circle has existed for 2 s",
             "a's host answers: that client can act",
         ),
     },
@@ -208,12 +208,12 @@ CIRCLE = Table(
         "a gives up, or gives back": when(
             lambda s: _circle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
         ),
-        "it has stood for 2 s": when(lambda s: _circle(s) == "seen", lambda s: s.pass_time(2.0)),
-        "all hosts answer: no other client can act": _told(Activity(clients=frozenset("1"))),
-        "a's host answers: that client can act": _told(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
+        "the circle has existed for 2 s": when(lambda s: _circle(s) == "seen", lambda s: s.pass_time(2.0)),
+        "all hosts answer: no other client can act": _answer(Activity(clients=frozenset("1"))),
+        "a's host answers: that client can act": _answer(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
         "no answer for 4 s": when(lambda s: _circle(s) == "asked", lambda s: s.pass_time(4.0)),
         "that answer expires (after 4 s, 8 s ... 60 s)": when(
-            lambda s: _circle(s) == "dismissed for now", lambda s: s.pass_time(5.0)
+            lambda s: _circle(s) == "dismissed for a time", lambda s: s.pass_time(5.0)
         ),
     },
 )

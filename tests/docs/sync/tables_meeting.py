@@ -1,4 +1,4 @@
-"""Tables of states for what members meet at: barriers and exchanges."""
+"""Tables of states for barriers and exchanges, at which members meet."""
 
 from __future__ import annotations
 
@@ -143,24 +143,24 @@ EXCHANGE = Table(
     _exchange,
     {
         "empty": (),
-        "a gives": ("a comes",),
-        "a gave": ("a comes", "a's data is there"),
-        "a gave, b gives": ("a comes", "a's data is there", "b comes"),
-        "a gave and is gone": ("a comes", "a's data is there", "a's client is gone"),
+        "a gives": ("a arrives",),
+        "a gave": ("a arrives", "a's data is complete"),
+        "a gave, b gives": ("a arrives", "a's data is complete", "b arrives"),
+        "a gave and is gone": ("a arrives", "a's data is complete", "a's client is gone"),
         "a gave and is gone, b gives": (
-            "a comes",
-            "a's data is there",
+            "a arrives",
+            "a's data is complete",
             "a's client is gone",
-            "b comes",
+            "b arrives",
         ),
-        "failed, b not notified": ("a comes", "a's client is gone"),
+        "failed, b not notified": ("a arrives", "a's client is gone"),
     },
     {
-        "a comes": when(_in("empty"), lambda s: s.exchange("a", timeout=PATIENCE)),
-        "a comes again": when(_in("a gave and is gone"), lambda s: s.exchange("a~again")),
-        "a's data is there": when(_in("a gives"), lambda s: s.give("a")),
-        "b comes": when(_in("a gave", "a gave and is gone", "failed, b not notified"), lambda s: s.exchange("b")),
-        "b's data is there": when(_in("a gave, b gives", "a gave and is gone, b gives"), lambda s: s.give("b")),
+        "a arrives": when(_in("empty"), lambda s: s.exchange("a", timeout=PATIENCE)),
+        "a arrives again": when(_in("a gave and is gone"), lambda s: s.exchange("a~again")),
+        "a's data is complete": when(_in("a gives"), lambda s: s.give("a")),
+        "b arrives": when(_in("a gave", "a gave and is gone", "failed, b not notified"), lambda s: s.exchange("b")),
+        "b's data is complete": when(_in("a gave, b gives", "a gave and is gone, b gives"), lambda s: s.give("b")),
         "a's client is gone": when(_in("a gives", "a gave", "a gave, b gives"), lambda s: s.end("a")),
         "a's host is lost, or has a new session": (
             when(_in("a gives", "a gave", "a gave, b gives"), lambda s: s.stop("a")),
@@ -171,7 +171,7 @@ EXCHANGE = Table(
         "b's host has a new session": when(_in("a gave", "a gave, b gives"), lambda s: s.restart("b")),
         "a's timeout passes": when(_in("a gives", "a gave"), pass_patience),
         "a gives up": when(_in("a gives", "a gave"), lambda s: s.give_back("a", "a")),
-        "c comes with other members": when(_in("a gives"), lambda s: s.exchange("c", members="a,b,c")),
+        "c arrives with other members": when(_in("a gives"), lambda s: s.exchange("c", members="a,b,c")),
         "b polls": when(_in("a gives"), lambda s: s.exchange("b~poll", timeout=0.0)),
         "the name is reset": when(lambda s: "b gives" not in _exchange(s), lambda s: s.reset()),
         "ten minutes pass": when(

@@ -156,12 +156,12 @@ def test_a_client_killed_while_giving_fails_the_exchange_immediately(trio: Trio)
     trio.await_given("a")
     giving = trio.script("b", SLOW)
     trio.await_arrived("a", "b")
-    assert trio.row()["missing"] == {"b": "still giving", "c": "has not come"}
+    assert trio.row()["missing"] == {"b": "still giving", "c": "has not arrived"}
     giving.kill()
     done = waiting.wait(5)
-    assert done.code == 4 and "b is lost before its data was in (client gone)" in done.err, done
+    assert done.code == 4 and "b was lost before it gave its data (client gone)" in done.err, done
     late = trio.start("c", "three").wait(5)
-    assert late.code == 4 and "b is lost" in late.err, "a later member gets the error, too"
+    assert late.code == 4 and "b was lost" in late.err, "a later arrival gets the error too"
 
 
 @pytest.mark.parametrize("gives", [False, True])
@@ -174,7 +174,7 @@ def test_a_host_killed_before_its_data_has_arrived_fails_the_exchange_immediatel
     trio.agents["b"].kill()
     for command in waiting:
         done = command.wait(10)
-        assert done.code == 4 and "b is lost before its data was in (line lost" in done.err, done
+        assert done.code == 4 and "b was lost before it gave its data (line lost" in done.err, done
 
 
 def test_the_error_says_that_an_agent_was_stopped(trio: Trio) -> None:
@@ -202,7 +202,7 @@ def test_the_data_of_an_interrupted_member_is_withdrawn(trio: Trio) -> None:
     assert leaving.wait().code == 130
     trio.await_given("b")
     done = staying.wait()
-    assert done.code == 124 and "a (left: gave up)" in done.err and "c (has not come)" in done.err, done
+    assert done.code == 124 and "a (left: gave up)" in done.err and "c (has not arrived)" in done.err, done
 
 
 def test_the_data_of_a_cancelled_coroutine_is_withdrawn(trio: Trio) -> None:
@@ -220,26 +220,26 @@ def test_the_data_of_a_cancelled_coroutine_is_withdrawn(trio: Trio) -> None:
 def test_a_timeout_names_the_missing_members_and_exits_with_124(trio: Trio) -> None:
     done = trio.start("a", "one", "--timeout", "0.3", hosts="a,b,nobody").wait()
     assert done.code == 124
-    assert "1 of 3 gave their data: a; missing: b (has not come), nobody (never seen)" in done.err
+    assert "1 of 3 members gave their data: a; missing: b (has not arrived), nobody (never seen)" in done.err
     done = trio.start("a", "one", "--timeout", "0").wait()
     assert done.code == 124 and "is not complete" in done.err
     assert trio.site.json("hub", "status")["exchanges"] == []
 
 
-def test_only_the_later_member_gets_a_mismatch(trio: Trio) -> None:
+def test_a_mismatch_fails_only_the_new_arrival(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     for args, hosts, words in [
-        ((), "a,b", "stands for a,b,c"),
-        (("--as", "d"), "a,b,c", "d is no member"),
-        (("--as", "a"), "a,b,c", "already there"),
+        ((), "a,b", "is for a,b,c"),
+        (("--as", "d"), "a,b,c", "d is not a member"),
+        (("--as", "a"), "a,b,c", "is already waiting at"),
     ]:
         done = trio.start("b", "two", *args, hosts=hosts).wait()
         assert done.code == 5 and words in done.err, done
     assert together(trio, waiting, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "one", "b": "2", "c": "3"}] * 3
 
 
-def test_a_reset_ends_the_wait(trio: Trio) -> None:
+def test_a_reset_fails_the_waiting_members(trio: Trio) -> None:
     waiting = trio.start("a", "one")
     trio.await_given("a")
     with connect_blocking(f"unix:{trio.site.socket('b')}") as client:
@@ -251,12 +251,12 @@ def test_a_reset_ends_the_wait(trio: Trio) -> None:
 # -- repeated arrivals -------------------------------------------------------------------------------------------------
 
 
-def test_a_repeated_arrival_counts_once(trio: Trio) -> None:
+def test_a_retried_arrival_joins_once(trio: Trio) -> None:
     first = trio.script("a", NAMED)
     trio.await_given("a")
     second = trio.script("a", NAMED)
     done = first.wait()
-    assert done.code == 1 and "asked for again" in done.err
+    assert done.code == 1 and "sent this arrival again" in done.err
     trio.await_given("a")
     assert together(trio, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "named", "b": "2", "c": "3"}] * 2
     assert second.wait().code == 0

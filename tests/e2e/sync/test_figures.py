@@ -148,7 +148,7 @@ def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
     trio.until(lambda: given(trio, "cut") == 2, "the others' data")
     giving.kill()
     for done in (other.wait() for other in others):
-        assert done.code == 4 and "c1 is lost before its data was in (client gone)" in done.err, done
+        assert done.code == 4 and "c1 was lost before it gave its data (client gone)" in done.err, done
     gave = give(trio, "c1", "whole")
     trio.until(lambda: given(trio, "whole") == 1, "its data")
     gave.kill()
@@ -230,7 +230,11 @@ def check(death: Death) -> None:
             done = death.ends["exchange", step][side]
             if step in ("before", "giving"):
                 assert done.code == 4 and done.out == b"", (step, side, done)
-                assert "c1 is lost before its data was in (line lost: nothing heard on" in done.err, (step, side, done)
+                assert "c1 was lost before it gave its data (line lost: nothing heard on" in done.err, (
+                    step,
+                    side,
+                    done,
+                )
             else:  # c1 had given its data, so its death does not matter
                 assert done.code == 0, (step, side, done)
                 assert json.loads(done.out) == {each: f"data of {each}" for each in ALL}, (step, side)

@@ -174,7 +174,7 @@ LATE = [
     (("sem", "late-h", "-1", "--hold", "--", "true"), "1 wanted, its value is 0"),
     (("lock", "late", "--", "true"), "hub has it (token"),
     (("lock", "late"), "hub has it (token"),
-    (("exchange", "late", "--hosts", "c1,c3,x", "data"), "missing: c3 (has not come), x (never seen)"),
+    (("exchange", "late", "--hosts", "c1,c3,x", "data"), "missing: c3 (has not arrived), x (never seen)"),
     (("event", "wait", "late"), "missing: late"),
     (("event", "wait", "--any", "late", "later"), "missing: late, later; any of them would do"),
     (("wait", "late"), "no other sender has sent one"),

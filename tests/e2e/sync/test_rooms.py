@@ -121,7 +121,7 @@ def test_a_reset_ends_waits_and_removes_names_in_its_namespace_only(duo: SerialS
     assert done.code == 0 and done.text.endswith("failed 6 waits\n"), done
     for kind, command in crashed.items():
         done = command.wait()
-        assert done.code == 3 and "was reset by c2; arrive anew" in done.err and done.out == b"", (kind, done)
+        assert done.code == 3 and "was reset by c2; arrive again" in done.err and done.out == b"", (kind, done)
     status = duo.json("hub", "status")
     for kind in crashed:
         assert [row for row in status[kind] if row["namespace"] == "crashed"] == [], kind
@@ -196,7 +196,7 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
         assert [(one["name"], one["units"]) for one in found["semaphores/held"]["holders"]] == [("c2", 2)]
         assert [(one["name"], one["wants"]) for one in found["semaphores/x"]["queue"]] == [("c1", 1)]
         assert (found["locks/x"]["token"], found["locks/x"]["owner"]["name"]) == (int(tokens["seen"]), "hub")
-        assert found["exchanges/x"]["given"] == ["c1"] and found["exchanges/x"]["missing"] == {"c2": "has not come"}
+        assert found["exchanges/x"]["given"] == ["c1"] and found["exchanges/x"]["missing"] == {"c2": "has not arrived"}
         assert not found["events/x"]["set"] and found["topics/x"]["messages"] == 0
     text = duo.type("c1", "status").text
     assert text.count("seen/") == len(rows("hub")), text
@@ -206,7 +206,7 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
         ("SEMAPHORE", "seen/held  1  c2 holds 2  -"),
         ("SEMAPHORE", "seen/x  0  -  c1 wants 1 (Ts)"),
         ("LOCK", f"seen/x  {tokens['seen']}  hub (Ts)  c1 (Ts)"),
-        ("EXCHANGE", "seen/x  1  2  c1  c2 (has not come)"),
+        ("EXCHANGE", "seen/x  1  2  c1  c2 (has not arrived)"),
         ("EVENT", "seen/x  not set  c1 (Ts)"),
         ("MESSAGES", "seen/x  0  -  c1 (Ts)"),
     ):

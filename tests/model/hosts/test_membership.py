@@ -54,7 +54,7 @@ def test_any_frame_renews_the_lease(hosts: Membership) -> None:
     assert causes(hosts.handle_timer(35.0)) == [("s1", Cause.LINE_LOST)]
 
 
-def test_a_lost_line_fails_nothing_before_the_lease_and_is_named_then(hosts: Membership) -> None:
+def test_a_lost_line_fails_nothing_before_the_lease_ends_and_is_named_when_it_ends(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyUSB0", 0.0)
     hosts.line_lost("sut1", "s1", "the device vanished")
     assert hosts.absent("sut1") is None
@@ -62,7 +62,7 @@ def test_a_lost_line_fails_nothing_before_the_lease_and_is_named_then(hosts: Mem
     assert isinstance(event, HostLost) and event.why == "its line ttyUSB0 is down (the device vanished)"
 
 
-def test_a_line_that_is_back_within_the_lease_loses_no_host(hosts: Membership) -> None:
+def test_a_host_whose_line_is_back_within_the_lease_is_not_lost(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyUSB0", 0.0)
     hosts.line_lost("sut1", "s1")
     assert hosts.line_back("sut1", "s1", "ttyUSB1", 10.0) == []
@@ -169,8 +169,8 @@ def test_the_hubs_own_name_is_refused(hosts: Membership) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a#b", "a,b", "a:b", "x" * 65, "a\n", "é"])
-def test_a_bad_host_name_is_refused(hosts: Membership, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot name a host"):
+def test_an_invalid_host_name_is_refused(hosts: Membership, name: str) -> None:
+    with pytest.raises(UsageError, match="invalid host name"):
         hosts.register(name, "s1", "boot1", "ttyS0", 0.0)
 
 
@@ -198,7 +198,7 @@ def test_when_the_table_is_full_the_longest_lost_host_makes_room(
 
 @dataclass
 class Life:
-    """The reference: one host, as plainly as it can be said."""
+    """The reference: one host in its simplest form."""
 
     session: str
     boot: str
@@ -271,17 +271,17 @@ class MembershipSearch(RuleBasedStateMachine):
     @rule(host=HOSTS, ago=SESSIONS)
     def stop(self, host: str, ago: int) -> None:
         session, life = self.speaking(host, ago)
-        told = causes(self.hosts.ended(host, session, Cause.STOPPED, "", self.now))
-        assert told == ([(session, Cause.STOPPED)] if life and not life.lost else [])
+        reported = causes(self.hosts.ended(host, session, Cause.STOPPED, "", self.now))
+        assert reported == ([(session, Cause.STOPPED)] if life and not life.lost else [])
         if life:
             life.over, life.lost = True, life.lost or Cause.STOPPED
 
     @rule(seconds=st.sampled_from([1.0, 7.0, 19.0, 20.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        told = sorted(causes(self.hosts.handle_timer(self.now)))
+        reported = sorted(causes(self.hosts.handle_timer(self.now)))
         due = [life for life in self.lives.values() if not life.lost and life.end <= self.now]
-        assert told == sorted((life.session, Cause.LINE_LOST) for life in due)
+        assert reported == sorted((life.session, Cause.LINE_LOST) for life in due)
         for life in due:
             life.lost = Cause.LINE_LOST
 

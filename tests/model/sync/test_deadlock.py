@@ -19,7 +19,7 @@ def hall() -> Hall:
 
 
 def deadlocked(events: list[Event]) -> list[str]:
-    """The arrivals that are told of a deadlock."""
+    """The arrivals that get the error of a deadlock."""
     return sorted(arrival for arrival, fault in failed(events).items() if isinstance(fault, DeadlockError))
 
 
@@ -51,14 +51,14 @@ def test_two_locks_taken_crosswise(hall: Hall) -> None:
     ]
 
 
-def test_the_locks_are_still_owned_afterwards_and_go_on_when_they_are_given_back(hall: Hall) -> None:
+def test_the_locks_are_still_owned_afterwards_and_are_granted_when_they_are_given_back(hall: Hall) -> None:
     cross(hall)
     hall.pass_time(4)
     assert hall.lock("a-again", "a", "2") == []
     assert list(got(hall.give_back("b-2", "b"))) == ["a-again"]
 
 
-def test_a_client_that_takes_the_same_lock_twice_is_a_deadlock(hall: Hall) -> None:
+def test_a_client_that_takes_the_same_lock_twice_is_in_a_deadlock(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.lock("y", "a")
     events = hall.pass_time(4)
@@ -66,7 +66,7 @@ def test_a_client_that_takes_the_same_lock_twice_is_a_deadlock(hall: Hall) -> No
     assert "a waits for lock 'flash', which a has" in str(error(events, "y"))
 
 
-def test_three_in_a_circle(hall: Hall) -> None:
+def test_three_clients_in_a_circle(hall: Hall) -> None:
     for one, own in zip("abc", "123", strict=True):
         hall.lock(f"{one}{own}", one, own)
     for one, wanted in zip("abc", "231", strict=True):
@@ -105,7 +105,7 @@ def test_held_units_and_a_lock(hall: Hall) -> None:
     assert "b waits for semaphore 'slots', of which a holds 2" in str(error(events, "y2"))
 
 
-def test_held_units_that_one_waits_for_more_of(hall: Hall) -> None:
+def test_a_holder_of_units_that_waits_for_more_units(hall: Hall) -> None:
     hall.sem("g", "hub", 2)
     hall.sem("x", "a", -1, hold=True)
     hall.sem("y", "b", -1, hold=True)
@@ -134,7 +134,7 @@ def test_the_host_owns_a_kept_lock_after_its_client_has_ended(hall: Hall) -> Non
     assert deadlocked(hall.pass_time(4)) == ["x2", "y2"]
 
 
-def test_the_hubs_own_scripts_are_asked_like_others(hall: Hall) -> None:
+def test_the_hub_asks_about_its_own_scripts_as_it_asks_about_others(hall: Hall) -> None:
     stuck = cross(hall, "hub", "a")
     events = hall.pass_time(4)
     assert deadlocked(events) == stuck
@@ -144,7 +144,7 @@ def test_the_hubs_own_scripts_are_asked_like_others(hall: Hall) -> None:
 # -- commands under a lock -------------------------------------------------------------------------------------------
 
 
-def test_a_command_under_a_lock_waits_for_whom_it_holds_up(hall: Hall) -> None:
+def test_two_nested_commands_under_locks_taken_crosswise(hall: Hall) -> None:
     """``linesync lock 1 -- linesync lock 2 -- true`` crosswise: four processes, of which two wait."""
     hall.lock("a-1", "a/1", "1")
     hall.lock("b-2", "b/1", "2")
@@ -163,11 +163,11 @@ def test_a_command_under_a_lock_that_does_not_wait_may_end(hall: Hall) -> None:
     hall.lock("a-1", "a/1", "1")
     hall.lock("b-2", "b/1", "2")
     hall.lock("a-2", "a/2", "2", within="a-1")
-    hall.lock("b-1", "b/2", "1")  # not within b's lock: b's command goes on
+    hall.lock("b-1", "b/2", "1")  # not within b's lock: b's command continues
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_of_two_that_wait_under_a_lock_one_that_can_go_on_is_enough(hall: Hall) -> None:
+def test_a_lock_is_not_stuck_if_one_of_two_waits_under_it_can_end(hall: Hall) -> None:
     hall.lock("a-1", "a/1", "1")
     hall.lock("b-2", "b/1", "2")
     hall.lock("a-2", "a/2", "2", within="a-1")
@@ -188,7 +188,7 @@ def test_nested_commands_are_stuck_as_a_whole(hall: Hall) -> None:
     assert deadlocked(hall.pass_time(4)) == ["a-2", "b-3"]
 
 
-# -- what is no deadlock ---------------------------------------------------------------------------------------------
+# -- waits that are not a deadlock -----------------------------------------------------------------------------------
 
 
 def test_another_client_on_a_members_host_may_still_arrive(hall: Hall) -> None:
@@ -241,7 +241,7 @@ def test_units_that_any_client_may_give_are_not_a_deadlock(hall: Hall) -> None:
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_more_units_than_there_are_must_come_from_a_stranger_so_that_holders_do_not_matter(hall: Hall) -> None:
+def test_holders_do_not_matter_if_the_missing_units_must_come_from_another_client(hall: Hall) -> None:
     hall.sem("g", "hub", 1)
     hall.sem("x", "a", -1, hold=True)
     hall.lock("y", "b")
@@ -250,7 +250,7 @@ def test_more_units_than_there_are_must_come_from_a_stranger_so_that_holders_do_
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_with_a_bound_other_clients_cannot_give_what_holders_keep(hall: Hall) -> None:
+def test_with_a_bound_other_clients_cannot_replace_held_units(hall: Hall) -> None:
     hall.sem("g", "hub", 1, bound=2)
     hall.sem("x", "a", -1, hold=True)
     hall.lock("y", "b")
@@ -259,7 +259,7 @@ def test_with_a_bound_other_clients_cannot_give_what_holders_keep(hall: Hall) ->
     assert deadlocked(hall.pass_time(4)) == ["x2", "y2"]
 
 
-def test_units_taken_for_good_have_no_owner(hall: Hall) -> None:
+def test_units_that_are_taken_and_not_held_have_no_owner(hall: Hall) -> None:
     hall.sem("g", "hub", 1)
     hall.sem("x", "a", -1)
     hall.lock("y", "b")
@@ -268,7 +268,7 @@ def test_units_taken_for_good_have_no_owner(hall: Hall) -> None:
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_units_taken_for_good_have_no_owner_even_before_they_are_confirmed(hall: Hall) -> None:
+def test_units_that_are_taken_and_not_held_have_no_owner_even_before_they_are_confirmed(hall: Hall) -> None:
     hall.sem("g", "hub", 1)
     hall.sem("x", "a", -1, confirm=False)
     hall.lock("y", "b")
@@ -303,7 +303,7 @@ def test_one_of_two_holders_that_may_still_act_is_enough(hall: Hall) -> None:
 
 
 def test_a_holder_outside_the_circle_is_asked_too(hall: Hall) -> None:
-    """c waits for units that a and b hold, who both wait for c; but b may give its unit back all the same."""
+    """c waits for units that a and b hold, and both wait for c; but b may still give its unit back."""
     hall.concurrent["b"] = {"1"}
     hall.sem("g", "hub", 2)
     hall.sem("x", "a", -1, hold=True)
@@ -317,7 +317,7 @@ def test_a_holder_outside_the_circle_is_asked_too(hall: Hall) -> None:
 
 
 def test_a_client_outside_the_circle_that_may_free_a_member_is_asked_too(hall: Hall) -> None:
-    """b's second client waits for d, which waits for a; but d does several things at once, so b may still arrive."""
+    """b's second client waits for d, which waits for a; but d does several things at the same time, so b may still arrive."""
     hall.concurrent["d"] = {"1"}
     hall.lock("x", "a")
     hall.lock("w", "d", "2")
@@ -347,7 +347,7 @@ def test_a_host_without_clients_may_still_start_one(hall: Hall) -> None:
     assert hall.asked == []
 
 
-def test_a_second_member_of_a_host_whose_first_waits_there_has_yet_to_be_started(hall: Hall) -> None:
+def test_the_second_member_of_a_host_whose_first_member_waits_there_may_start_later(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a#1,a#2", as_member="a#1")
     assert failed(hall.pass_time(30)) == {}
     assert len(got(hall.barrier("y", "a/2", "a#1,a#2", as_member="a#2"))) == 2
@@ -360,7 +360,7 @@ def test_a_second_member_that_waits_elsewhere_for_the_first_is_stuck(hall: Hall)
     assert deadlocked(hall.pass_time(4)) == ["x", "y"]
 
 
-def test_a_member_that_arrived_under_a_lock_waits_there_as_well(hall: Hall) -> None:
+def test_a_member_that_arrived_under_a_lock_also_counts_as_waiting_there(hall: Hall) -> None:
     hall.lock("l", "a/1")
     hall.barrier("x", "a/2", "a#1,a#2", as_member="a#1", within="l")
     assert failed(hall.pass_time(30)) == {}
@@ -429,7 +429,7 @@ def test_a_host_that_does_not_answer_is_asked_again_until_its_lease_runs_out(hal
     assert deadlocked(events) == [] and list(failed(events)) == ["b-1"] and list(got(events)) == ["a-2"]
 
 
-def test_a_host_behind_the_circle_need_not_answer_when_it_could_not_help(hall: Hall) -> None:
+def test_a_host_behind_the_circle_need_not_answer_if_it_could_not_break_the_circle(hall: Hall) -> None:
     hall.answering.discard("d")
     hall.lock("x", "a")
     hall.barrier("y", "a", "a,b,d")
@@ -449,7 +449,7 @@ def test_hosts_that_were_active_are_asked_less_and_less_often(hall: Hall) -> Non
 
 
 def test_a_circle_is_found_next_to_one_that_can_end(hall: Hall) -> None:
-    """a lacks b and c; b has another client and so may arrive, but c never will."""
+    """a waits for b and c; b has another client and so may arrive, but c never will."""
     hall.client("b/2")
     hall.lock("x", "a")
     hall.barrier("y", "a", "a,b,c")
@@ -463,7 +463,7 @@ def test_a_circle_is_found_next_to_one_that_can_end(hall: Hall) -> None:
 # -- who -------------------------------------------------------------------------------------------------------------
 
 
-def test_waits_for_a_deadlocked_client_go_on(hall: Hall) -> None:
+def test_waits_for_a_deadlocked_client_continue(hall: Hall) -> None:
     stuck = cross(hall)
     hall.lock("c-1", "c", "1")
     hall.barrier("d", "d", "a,d")
@@ -472,7 +472,7 @@ def test_waits_for_a_deadlocked_client_go_on(hall: Hall) -> None:
     assert list(got(hall.give_back("a-1", "a"))) == ["c-1"]
 
 
-def test_waits_behind_a_deadlocked_head_of_a_queue_go_on(hall: Hall) -> None:
+def test_waits_behind_a_deadlocked_head_of_a_queue_continue(hall: Hall) -> None:
     hall.sem("g", "hub", 3)
     hall.sem("a", "a", -2, hold=True)
     hall.lock("b", "b")
@@ -495,7 +495,7 @@ def test_a_taker_blocked_by_the_head_of_the_queue_may_be_in_the_circle(hall: Hal
     assert deadlocked(events) == ["a2", "c2"]
 
 
-def test_two_circles_are_two(hall: Hall) -> None:
+def test_two_circles_are_reported_separately(hall: Hall) -> None:
     one = cross(hall, "a", "b", "12")
     two = cross(hall, "c", "d", "34")
     events = hall.pass_time(4)

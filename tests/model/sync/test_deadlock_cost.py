@@ -66,7 +66,7 @@ def test_thousands_of_waits_at_one_place_cost_little(kind: str) -> None:
     assert time.process_time() - begun < 2.0
     begun = time.process_time()
     assert failed(hall.pass_time(20)) == {}
-    assert time.process_time() - begun < 1.0, "where nothing happens, nothing is looked at anew"
+    assert time.process_time() - begun < 1.0, "without changes, nothing is searched again"
 
 
 def test_a_circle_among_thousands_of_waits_is_reported_soon() -> None:

@@ -43,7 +43,7 @@ class Room:
         return self.events.wait(arrival, namespace, names, any_, who, now, timeout)
 
     def reset(self, *names: str) -> tuple[int, dict[str, LinesyncError]]:
-        """How many events were forgotten, and who failed of it."""
+        """The number of events that were forgotten, and the errors of the waits that failed."""
         forgotten, waits = self.events.reset("default", names or None, 0.0)
         return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
 
@@ -58,7 +58,7 @@ def room() -> Room:
 
 
 def got(outcomes: list[Outcome]) -> dict[str, tuple[str, ...]]:
-    """The names that each arrival was granted; a change is granted none."""
+    """The names that each arrival got; empty for a change."""
     values = granted(outcomes)
     assert all(isinstance(value, Names) for value in values.values())
     return {arrival: value.names for arrival, value in values.items() if isinstance(value, Names)}
@@ -75,7 +75,7 @@ def test_an_event_stays_set_for_later_waits(room: Room) -> None:
     assert got(room.wait("y", "boot", host="b")) == {"y": ("boot",)}
 
 
-def test_a_cleared_event_is_waited_for_again(room: Room) -> None:
+def test_a_client_can_wait_for_a_cleared_event_again(room: Room) -> None:
     room.set("boot")
     room.clear("boot")
     assert room.wait("x", "boot") == []
@@ -98,7 +98,7 @@ def test_waiting_for_any_ends_with_the_first_and_names_all_that_are_set(room: Ro
     assert got(room.wait("y", "b", "c", any_=True)) == {"y": ("c",)}
 
 
-def test_an_event_that_is_cleared_before_the_others_are_set_has_not_counted(room: Room) -> None:
+def test_an_event_that_is_cleared_before_the_others_are_set_does_not_count(room: Room) -> None:
     room.wait("x", "a", "b")
     room.set("a")
     room.clear("a")
@@ -121,7 +121,7 @@ def test_setting_twice_is_setting_once(room: Room) -> None:
     assert list(got(room.set("b", arrival="t"))) == ["t"]
 
 
-def test_a_name_asked_for_twice_counts_once(room: Room) -> None:
+def test_a_name_that_is_requested_twice_counts_once(room: Room) -> None:
     room.wait("x", "a", "a")
     assert got(room.set("a", arrival="s")) == {"s": (), "x": ("a",)}
 
@@ -140,14 +140,14 @@ def test_a_retry_after_a_lost_reply_sets_nothing_again(room: Room) -> None:
     assert room.wait("x", "a") == []
 
 
-def test_a_retry_of_a_wait_that_is_over_gets_the_same(room: Room) -> None:
+def test_a_retry_of_a_wait_that_is_over_gets_the_same_result(room: Room) -> None:
     room.wait("x", "a")
     room.set("a")
     room.clear("a")
     assert got(room.wait("x", "a")) == {"x": ("a",)}
 
 
-def test_namespaces_are_apart(room: Room) -> None:
+def test_the_same_name_in_two_namespaces_means_two_events(room: Room) -> None:
     room.set("a", namespace="night")
     assert room.wait("x", "a") == []
     assert got(room.wait("y", "a", namespace="night")) == {"y": ("a",)}
@@ -207,7 +207,7 @@ def test_a_reset_clears_events_and_fails_waits_for_any_of_them(room: Room) -> No
     assert got(room.wait("w", "b", "c")) == {"w": ("b", "c")}
 
 
-def test_reset_of_a_namespace_leaves_the_others_alone(room: Room) -> None:
+def test_the_reset_of_a_namespace_does_not_change_other_namespaces(room: Room) -> None:
     room.set("a", "b")
     room.set("a", namespace="night")
     room.wait("n", "q", namespace="night")
@@ -218,7 +218,7 @@ def test_reset_of_a_namespace_leaves_the_others_alone(room: Room) -> None:
 
 
 @pytest.mark.parametrize("names", [(), ("",), ("a\nb",), ("x" * 201,), tuple(f"n{n}" for n in range(101))])
-def test_bad_names_are_refused_and_change_nothing(room: Room, names: tuple[str, ...]) -> None:
+def test_invalid_names_are_refused_and_change_nothing(room: Room, names: tuple[str, ...]) -> None:
     good = ("good", *names) if names and len(names) < 100 else names
     assert isinstance(only_error(room.set(*good)), UsageError)
     assert isinstance(only_error(room.clear(*good)), UsageError)
@@ -226,7 +226,7 @@ def test_bad_names_are_refused_and_change_nothing(room: Room, names: tuple[str, 
     assert len(room.events) == 0 and room.waits.sizes()["waits"] == 0
 
 
-def test_a_bad_namespace_or_timeout_is_refused(room: Room) -> None:
+def test_an_invalid_namespace_or_timeout_is_refused(room: Room) -> None:
     assert isinstance(only_error(room.set("a", namespace="")), UsageError)
     room.set("a")
     assert isinstance(only_error(room.wait("x", "a", timeout=-1)), UsageError)
@@ -242,7 +242,7 @@ def test_a_request_that_sets_too_many_events_sets_none_of_them(room: Room, monke
     assert list(got(room.set("c", arrival="t"))) == ["t"]
 
 
-def test_too_many_names_waited_for_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_for_too_many_names_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "AWAITED_MAX", 3)
     room.wait("x", "a", "b")
     assert isinstance(only_error(room.wait("y", "c", "d")), LinesyncFailed)

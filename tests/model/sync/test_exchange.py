@@ -1,4 +1,4 @@
-"""Exchanges: who gives, who gets, and what becomes of those who wait for the dead."""
+"""Exchanges: members give and get data, and arrivals that wait for dead members fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = ("a", "b", "c")
 
 
 class FakeHosts:
-    """What is known of the hosts, as the test says."""
+    """The state of the hosts, as a test sets it."""
 
     def __init__(self) -> None:
         self.dead: dict[str, tuple[Cause, str]] = {}
@@ -35,7 +35,7 @@ class FakeHosts:
 
 
 class Room:
-    """Exchanges, with what they dropped."""
+    """Exchanges, and the keys that they dropped."""
 
     def __init__(self) -> None:
         self.waits = Waits()
@@ -64,7 +64,7 @@ class Room:
         return self.exchanges.given(arrival or f"{host}@{name}", client(host), key, now)
 
     def give(self, host: str, key: int, *, timeout: float | None = None, now: float = 0.0) -> list[Outcome]:
-        """Come and give, both at once."""
+        """Arrive and give."""
         return [*self.open(host, timeout=timeout, now=now), *self.given(host, key, now=now)]
 
     def gone(self, host: str, cause: Cause = Cause.CLIENT_GONE, now: float = 0.0) -> list[Outcome]:
@@ -79,16 +79,16 @@ def everybody_has(events: list[Outcome], keys: tuple[int, ...], generation: int 
     assert values == [Exchanged(generation=generation, members=ALL, keys=keys)] * len(values)
 
 
-# -- the way it goes ---------------------------------------------------------------------------------------------------
+# -- success -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_to_give_sends_everybody_the_data_of_all() -> None:
+def test_all_members_get_the_data_of_all_when_the_last_one_gives() -> None:
     room = Room()
     assert room.give("b", 2) == room.give("a", 1) == []
     outcomes = room.give("c", 3)
     assert set(granted(outcomes)) == {"a@keys", "b@keys", "c@keys"}
     everybody_has(outcomes, (1, 2, 3))
-    assert room.dropped == [], "they belong to those who got the outcome"
+    assert room.dropped == [], "the keys belong to the receivers of the outcome"
     assert len(room.exchanges) == 0
 
 
@@ -98,7 +98,7 @@ def test_members_are_sorted_whatever_the_order_of_the_lists() -> None:
     assert room.open("a", members=("b", "a", "c")) == []
 
 
-def test_it_is_the_data_that_counts_and_not_the_arrival() -> None:
+def test_an_exchange_is_complete_only_when_all_data_is_there() -> None:
     room = Room()
     for host in ALL:
         assert room.open(host) == []
@@ -106,7 +106,7 @@ def test_it_is_the_data_that_counts_and_not_the_arrival() -> None:
     everybody_has(room.given("b", 2), (1, 2, 3))
 
 
-def test_each_use_of_a_name_is_a_generation_of_its_own() -> None:
+def test_each_use_of_a_name_is_a_new_generation() -> None:
     room = Room()
     for generation in (1, 2):
         for host in ALL:
@@ -116,7 +116,7 @@ def test_each_use_of_a_name_is_a_generation_of_its_own() -> None:
         everybody_has(outcomes, (1, 1, 1), generation)
 
 
-def test_names_and_namespaces_keep_exchanges_apart() -> None:
+def test_different_names_and_namespaces_are_different_exchanges() -> None:
     room = Room()
     room.give("a", 1)
     for host in ALL:
@@ -136,7 +136,7 @@ def test_one_host_may_be_several_members() -> None:
     assert len(granted(room.given("a", 2, arrival="a#2@keys"))) == 2
 
 
-def test_somebody_alone_gets_its_own_data() -> None:
+def test_a_single_member_gets_its_own_data() -> None:
     room = Room()
     room.open("a", members=("a",))
     assert len(granted(room.given("a", 7))) == 1
@@ -151,20 +151,20 @@ def test_other_members_are_a_mismatch_that_names_both_lists() -> None:
     error = only_error(room.open("b", members=("a", "b")))
     assert isinstance(error, Mismatch)
     assert "a,b,c" in error.message and "for a,b;" in error.message
-    assert room.give("c", 3) == [], "those already there stay"
+    assert room.give("c", 3) == [], "the earlier arrival still waits"
 
 
-def test_who_is_no_member_is_refused() -> None:
+def test_a_client_that_is_not_a_member_is_refused() -> None:
     room = Room()
     error = only_error(room.open("d"))
-    assert isinstance(error, Mismatch) and "d is no member" in error.message and len(room.exchanges) == 0
+    assert isinstance(error, Mismatch) and "d is not a member" in error.message and len(room.exchanges) == 0
 
 
-def test_a_second_live_client_under_one_name_is_refused() -> None:
+def test_a_second_live_client_with_the_same_member_name_is_refused() -> None:
     room = Room()
     room.give("a", 1)
     error = only_error(room.open("b", member="a", arrival="twin"))
-    assert isinstance(error, Mismatch) and "member a is already there" in error.message
+    assert isinstance(error, Mismatch) and "member a is already waiting" in error.message
     assert room.dropped == []
 
 
@@ -173,16 +173,16 @@ def test_too_much_data_is_refused_before_anything_is_opened() -> None:
     assert room.open("a", size=EXCHANGE_BYTES) == []
     error = only_error(room.open("b", size=EXCHANGE_BYTES + 1))
     assert isinstance(error, UsageError) and "16,777,217" in error.message and "16,777,216" in error.message
-    assert room.missing() == {"a": "still giving", "b": "has not come", "c": "has not come"}
+    assert room.missing() == {"a": "still giving", "b": "has not arrived", "c": "has not arrived"}
 
 
 @pytest.mark.parametrize("members", [(), ("a", "b c"), ("a", "b#"), tuple(f"h{n}" for n in range(10_001))])
-def test_bad_lists_of_members_are_refused(members: tuple[str, ...]) -> None:
+def test_invalid_lists_of_members_are_refused(members: tuple[str, ...]) -> None:
     room = Room()
     assert isinstance(only_error(room.open("a", members=members)), UsageError) and len(room.exchanges) == 0
 
 
-def test_the_id_of_another_services_arrival_is_refused() -> None:
+def test_an_arrival_id_that_another_service_uses_is_refused() -> None:
     room = Room()
     barriers = Barriers(room.waits, Membership())
     barriers.arrive("same", "default", "gate", Terms(count=2), client("a"), 0.0)
@@ -193,7 +193,7 @@ def test_the_id_of_another_services_arrival_is_refused() -> None:
 # -- death -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_member_that_dies_after_giving_hurts_nobody() -> None:
+def test_the_others_succeed_when_a_member_dies_after_it_gave() -> None:
     room = Room()
     room.give("a", 1)
     assert set(failed(room.gone("a"))) == {"a@keys"}
@@ -204,7 +204,7 @@ def test_a_member_that_dies_after_giving_hurts_nobody() -> None:
 
 
 @pytest.mark.parametrize("cause", [Cause.LINE_LOST, Cause.STOPPED, Cause.RESTARTED])
-def test_so_does_a_host_that_dies_after_its_member_gave(cause: Cause) -> None:
+def test_the_others_succeed_when_a_host_dies_after_its_member_gave(cause: Cause) -> None:
     room = Room()
     room.give("a", 1)
     room.give("b", 2)
@@ -221,14 +221,14 @@ def test_a_client_that_dies_while_it_gives_fails_the_exchange_for_all() -> None:
     assert set(errors) == {"a@keys", "b@keys"}
     error = errors["a@keys"]
     assert isinstance(error, MemberLost) and error.exit_code == 4
-    assert "b is lost before its data was in (client gone)" in error.message and "had given: a" in error.message
+    assert "b was lost before it gave its data (client gone)" in error.message and "gave their data: a" in error.message
     assert error.details["lost"] == {"b": "client gone"}
     assert room.dropped == [1] and len(room.exchanges) == 0
 
 
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("cause", [Cause.LINE_LOST, Cause.STOPPED])
-def test_a_host_that_is_lost_before_its_data_is_in_fails_it_for_all(opened: bool, cause: Cause) -> None:
+def test_a_host_that_is_lost_before_its_data_is_complete_fails_the_exchange_for_all(opened: bool, cause: Cause) -> None:
     room = Room()
     room.give("a", 1)
     if opened:
@@ -240,16 +240,16 @@ def test_a_host_that_is_lost_before_its_data_is_in_fails_it_for_all(opened: bool
     assert room.dropped == [1] and len(room.exchanges) == 0
 
 
-def test_a_restart_fails_it_only_when_the_data_was_on_its_way() -> None:
+def test_a_restart_fails_the_exchange_only_while_the_host_gives() -> None:
     room = Room()
     room.give("a", 1)
     assert room.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0) == []
     room.open("b")
     errors = failed(room.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0))
-    assert isinstance(errors["a@keys"], MemberLost) and "b is lost before its data was in (restarted)" in str(errors)
+    assert isinstance(errors["a@keys"], MemberLost) and "b was lost before it gave its data (restarted)" in str(errors)
 
 
-def test_a_member_that_gives_from_another_host_does_not_need_its_own() -> None:
+def test_a_member_that_gives_from_another_host_does_not_need_its_own_host() -> None:
     room = Room()
     room.open("hub", member="b", arrival="for b")
     room.give("a", 1)
@@ -258,41 +258,41 @@ def test_a_member_that_gives_from_another_host_does_not_need_its_own() -> None:
     assert len(failed(room.exchanges.host_lost("c", Cause.LINE_LOST, "", 0.0))) == 2
 
 
-def test_who_comes_while_another_members_host_is_lost_is_told_at_once() -> None:
+def test_an_arrival_while_another_members_host_is_lost_fails_immediately() -> None:
     room = Room()
     room.hosts.dead["c"] = (Cause.LINE_LOST, "its line /dev/ttyS0 is down")
     error = only_error(room.open("a"))
-    assert isinstance(error, MemberLost) and "c is lost" in error.message and "/dev/ttyS0" in error.message
-    assert room.open("c", name="again") == [], "the lost one itself may come: it speaks"
+    assert isinstance(error, MemberLost) and "c was lost" in error.message and "/dev/ttyS0" in error.message
+    assert room.open("c", name="again") == [], "the lost member itself may arrive, because it is evidently alive"
 
 
-def test_a_host_that_restarted_may_come() -> None:
+def test_a_host_that_restarted_may_arrive() -> None:
     room = Room()
     room.hosts.dead["c"] = (Cause.RESTARTED, "")
     assert room.open("a") == []
 
 
-def test_who_had_not_come_when_it_failed_is_told_once() -> None:
+def test_a_member_that_had_not_arrived_at_a_failed_exchange_gets_the_error_once() -> None:
     room = Room()
     room.open("b")
     room.gone("b")
     error = only_error(room.open("a", now=1.0))
-    assert isinstance(error, MemberLost) and "b is lost" in error.message
-    assert room.open("a", now=2.0, arrival="anew") == []
-    assert room.open("b", now=2.0, arrival="back") == [], "the dead one itself begins anew"
+    assert isinstance(error, MemberLost) and "b was lost" in error.message
+    assert room.open("a", now=2.0, arrival="again") == []
+    assert room.open("b", now=2.0, arrival="back") == [], "the member that died starts again"
 
 
-def test_a_member_that_comes_back_before_the_end_replaces_what_it_gave() -> None:
+def test_a_member_that_comes_back_before_the_end_replaces_its_data() -> None:
     room = Room()
     room.give("a", 1)
     room.gone("a")
-    assert room.open("a", arrival="anew") == [] and room.dropped == [1]
+    assert room.open("a", arrival="again") == [] and room.dropped == [1]
     room.give("b", 2)
     room.give("c", 3)
-    everybody_has(room.given("a", 4, arrival="anew"), (4, 2, 3))
+    everybody_has(room.given("a", 4, arrival="again"), (4, 2, 3))
 
 
-def test_data_that_nobody_waits_for_is_kept_for_ten_minutes() -> None:
+def test_data_is_kept_for_ten_minutes_when_no_arrival_waits() -> None:
     room = Room()
     room.give("a", 1)
     room.gone("a", now=10.0)
@@ -303,7 +303,7 @@ def test_data_that_nobody_waits_for_is_kept_for_ten_minutes() -> None:
     assert room.dropped == [1] and len(room.exchanges) == 0 and room.exchanges.next_timer() is None
 
 
-def test_data_is_kept_as_long_as_somebody_waits() -> None:
+def test_data_is_kept_while_an_arrival_waits() -> None:
     room = Room()
     room.give("a", 1)
     room.gone("a")
@@ -313,7 +313,7 @@ def test_data_is_kept_as_long_as_somebody_waits() -> None:
     everybody_has(room.give("c", 3, now=RESULT_LIFE * 5), (1, 2, 3))
 
 
-def test_data_that_cannot_be_kept_fails_it_for_all_with_the_reason() -> None:
+def test_data_that_cannot_be_stored_fails_the_exchange_for_all_with_the_reason() -> None:
     room = Room()
     room.give("a", 1)
     room.open("b")
@@ -324,10 +324,10 @@ def test_data_that_cannot_be_kept_fails_it_for_all_with_the_reason() -> None:
     assert room.dropped == [1]
 
 
-# -- time and will -----------------------------------------------------------------------------------------------------
+# -- timeouts, giving up and resets ------------------------------------------------------------------------------------
 
 
-def test_a_timeout_names_who_gave_and_why_each_of_the_others_did_not() -> None:
+def test_a_timeout_names_the_members_that_gave_and_why_the_others_are_missing() -> None:
     room = Room()
     members = ("a", "b", "c", "d", "e", "f")
     room.hosts.words = {"c": "never seen", "d": "its line /dev/ttyS1 is down"}
@@ -340,28 +340,28 @@ def test_a_timeout_names_who_gave_and_why_each_of_the_others_did_not() -> None:
     error = only_error(room.waits.handle_timer(5.0))
     assert isinstance(error, TimedOut)
     assert error.message == (
-        "timed out after 5 s at exchange 'keys': 1 of 6 gave their data: a; missing: b (still giving), c (never seen),"
+        "timed out after 5 s at exchange 'keys': 1 of 6 members gave their data: a; missing: b (still giving), c (never seen),"
         " d (its line /dev/ttyS1 is down), e (line lost: nothing heard), f (left: gave up)"
     )
     assert error.details["given"] == ["a"] and list(error.details["missing"]) == ["b", "c", "d", "e", "f"]  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("how", ["time", "will"])
-def test_who_times_out_or_gives_up_takes_its_data_along_and_the_others_wait_on(how: str) -> None:
+@pytest.mark.parametrize("how", ["times out", "gives up"])
+def test_the_data_of_a_member_that_times_out_or_gives_up_is_dropped_and_the_others_wait(how: str) -> None:
     room = Room()
     room.give("a", 1, timeout=5.0)
     room.give("b", 2, timeout=9.0)
-    if how == "time":
+    if how == "times out":
         (outcome,) = room.waits.handle_timer(5.0)
     else:
         (outcome,) = room.waits.withdraw("a@keys", client("a"), 5.0, Cause.GAVE_UP)
     assert outcome.arrival == "a@keys" and room.dropped == [1]
-    assert room.open("c", now=6.0) == [] and room.given("c", 3, now=6.0) == [], "a's data is not there any more"
+    assert room.open("c", now=6.0) == [] and room.given("c", 3, now=6.0) == [], "a's data is no longer there"
     error = only_error(room.waits.handle_timer(9.0))
     assert "a (left: timed out)" in error.message or "a (left: gave up)" in error.message
 
 
-def test_data_that_comes_after_the_end_is_dropped() -> None:
+def test_data_that_arrives_after_the_end_is_dropped() -> None:
     room = Room()
     room.open("a", timeout=1.0)
     room.waits.handle_timer(1.0)
@@ -369,19 +369,19 @@ def test_data_that_comes_after_the_end_is_dropped() -> None:
     assert room.given("nobody", 6) == [] and room.dropped == [5, 6]
 
 
-def test_a_poll_succeeds_only_as_the_last() -> None:
+def test_a_poll_succeeds_only_as_the_last_arrival() -> None:
     room = Room()
     error = only_error(room.open("a", timeout=0.0))
-    assert isinstance(error, TimedOut) and "missing: b (has not come), c (has not come)" in error.message
+    assert isinstance(error, TimedOut) and "missing: b (has not arrived), c (has not arrived)" in error.message
     assert len(room.exchanges) == 0
     room.give("b", 2)
     room.give("c", 3)
     assert room.open("a", timeout=0.0, arrival="last", now=5.0) == []
-    assert room.waits.handle_timer(500.0) == [], "its data takes the time that it takes"
+    assert room.waits.handle_timer(500.0) == [], "a poll has no deadline for its data"
     everybody_has(room.given("a", 1, arrival="last", now=500.0), (1, 2, 3))
 
 
-def test_a_poll_fails_when_another_left_while_it_gave() -> None:
+def test_a_poll_fails_when_another_member_left_while_it_gave() -> None:
     room = Room()
     room.give("b", 2)
     room.give("c", 3, timeout=5.0)
@@ -392,7 +392,7 @@ def test_a_poll_fails_when_another_left_while_it_gave() -> None:
     assert sorted(room.dropped) == [1, 3]
 
 
-def test_a_reset_forgets_data_and_fails_who_waits() -> None:
+def test_a_reset_forgets_data_and_fails_the_waiting_members() -> None:
     room = Room()
     room.give("a", 1)
     room.gone("a")
@@ -408,7 +408,7 @@ def test_a_reset_forgets_data_and_fails_who_waits() -> None:
     assert found == 1 and len(waits) == 1
 
 
-def test_a_reset_forgets_data_that_nobody_waits_for() -> None:
+def test_a_reset_forgets_data_when_no_arrival_waits() -> None:
     room = Room()
     room.give("a", 1)
     room.gone("a")
@@ -416,19 +416,21 @@ def test_a_reset_forgets_data_that_nobody_waits_for() -> None:
     assert room.dropped == [1] and len(room.exchanges) == 0 and room.exchanges.next_timer() is None
 
 
-# -- asking again ------------------------------------------------------------------------------------------------------
+# -- retries -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_retry_joins_once_and_goes_on_where_it_is() -> None:
+def test_a_retry_joins_once_and_continues_the_arrival() -> None:
     room = Room()
     room.open("a")
     again = client("a", "2")
     assert room.open("a", who=again) == []
     assert not room.exchanges.has_given("a@keys", again)
-    assert room.exchanges.given("a@keys", client("a"), 1, 0.0) == [] and room.dropped == [1], "it gives no more"
+    assert room.exchanges.given("a@keys", client("a"), 1, 0.0) == [] and room.dropped == [1], (
+        "the old connection can no longer give"
+    )
     assert room.exchanges.given("a@keys", again, 2, 0.0) == []
     assert room.exchanges.has_given("a@keys", again)
-    assert room.exchanges.given("a@keys", again, 3, 0.0) == [] and room.dropped == [1, 3], "it has given"
+    assert room.exchanges.given("a@keys", again, 3, 0.0) == [] and room.dropped == [1, 3], "it has already given"
     assert room.waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE) == [], "the old connection owns nothing"
 
 
@@ -441,14 +443,14 @@ def test_a_retry_after_the_end_gets_the_same_keys_for_ten_minutes() -> None:
     assert again == outcomes[0]
     assert room.waits.confirm("a@keys", client("a"))
     room.waits.handle_timer(7.0 + RESULT_LIFE)
-    assert room.open("b", now=7.0 + RESULT_LIFE) == [], "the result is forgotten: it is another arrival"
+    assert room.open("b", now=7.0 + RESULT_LIFE) == [], "the result is forgotten, so this is a new arrival"
 
 
 # -- deadlocks, services, sizes ----------------------------------------------------------------------------------------
 
 
 class Stuck(Acting):
-    """Nobody may act but those named."""
+    """Only the named members can act."""
 
     def __init__(self, *acting: str) -> None:
         self.acting = acting
@@ -466,7 +468,7 @@ class Stuck(Acting):
         return []
 
 
-def test_a_wait_could_proceed_while_all_missing_members_may_act() -> None:
+def test_a_wait_could_proceed_while_all_missing_members_can_act() -> None:
     room = Room()
     room.give("a", 1)
     wait = room.waits.find("a", "a@keys")
@@ -474,9 +476,9 @@ def test_a_wait_could_proceed_while_all_missing_members_may_act() -> None:
     assert wait.place.could_proceed(wait, Stuck("b", "c"))
     assert not wait.place.could_proceed(wait, Stuck("b"))
     (edge,) = wait.place.waits_for(wait, Stuck("b"))
-    assert edge.why == "exchange 'keys', to which c has not given"
+    assert edge.why == "exchange 'keys', to which c has not given its data"
     room.open("c")
-    assert wait.place.could_proceed(wait, Stuck("b")), "who gives is on its way"
+    assert wait.place.could_proceed(wait, Stuck("b")), "c has arrived and is giving"
 
 
 def hosts_up(*names: str) -> SyncServices:
@@ -486,7 +488,7 @@ def hosts_up(*names: str) -> SyncServices:
     return services
 
 
-def test_the_services_fail_an_exchange_with_the_loss_of_a_host() -> None:
+def test_the_loss_of_a_host_fails_its_exchange() -> None:
     services = hosts_up("a", "b")
     services.exchanges.open("x", "default", "keys", ("a", "b"), "", 1, client("a"), 0.0)
     services.heard("a", "s-a", 15.0)
@@ -496,7 +498,7 @@ def test_the_services_fail_an_exchange_with_the_loss_of_a_host() -> None:
     assert services.status(20.0)["exchanges"] == []
 
 
-def test_the_services_keep_an_exchange_whose_giver_is_lost() -> None:
+def test_an_exchange_survives_the_loss_of_a_host_that_gave() -> None:
     services = hosts_up("a", "b")
     for host in "ab":
         services.exchanges.open(host, "default", "keys", ("a", "b"), "", 1, client(host), 0.0)
@@ -508,7 +510,7 @@ def test_the_services_keep_an_exchange_whose_giver_is_lost() -> None:
     }
 
 
-def test_a_name_with_no_member_and_no_data_leaves_nothing() -> None:
+def test_an_exchange_without_members_and_data_leaves_nothing() -> None:
     room = Room()
     room.open("a", timeout=3.0)
     room.waits.handle_timer(3.0)
@@ -517,14 +519,14 @@ def test_a_name_with_no_member_and_no_data_leaves_nothing() -> None:
     assert len(room.exchanges) == 0
 
 
-def test_ten_thousand_members_are_no_trouble_and_their_errors_stay_short() -> None:
+def test_the_errors_of_ten_thousand_members_are_short() -> None:
     room = Room()
     members = tuple(f"h{n}" for n in range(10_000))
     room.open("h0", members=members, timeout=1.0)
     error = only_error(room.waits.handle_timer(1.0))
     assert isinstance(error, LinesyncError) and len(error.message) < 1000 and "9988 more" in error.message
     assert len(error.details["missing"]) == 100  # type: ignore[arg-type]
-    room.open("h0", members=members, arrival="anew")
+    room.open("h0", members=members, arrival="again")
     for others in (members[:-1], tuple(f"h{n}x{n * 7 % 9973}" for n in range(10_000))):
         error = only_error(room.open("h1", members=others, arrival=others[-1]))
         assert isinstance(error, Mismatch) and len(error.message) < 1000

@@ -34,7 +34,7 @@ def test_the_last_message_of_each_is_the_answer_in_order_of_their_numbers(room: 
     assert read(room.gather("x")) == {"x": ["2 c: only", "3 b: new"]}
 
 
-def test_all_of_a_group_gather_while_each_sends(room: Room) -> None:
+def test_all_hosts_of_a_group_gather_while_each_sends(room: Room) -> None:
     room.join("a", "b", group="g", size=2)
     room.send("a", "from a")
     assert room.gather("x", "a") == []
@@ -49,7 +49,7 @@ def test_a_host_has_sent_when_one_of_its_members_has(room: Room) -> None:
     assert read(room.send("b#7", "hello")) == {"x": ["2 b#7: hello"]}
 
 
-def test_only_the_hosts_of_a_role_are_waited_for(room: Room) -> None:
+def test_gathering_waits_only_for_the_hosts_of_a_role(room: Room) -> None:
     room.join("a=client", "b=server", "c=client", "d=server", group="g", size=4)
     room.gather("x", "a", "server")
     room.gather("y", "b", "server")
@@ -74,7 +74,7 @@ def test_a_host_that_sent_before_it_was_known_counts_once_it_is_known(room: Room
 
 def test_a_group_without_a_size_consists_of_its_known_hosts(room: Room) -> None:
     room.join("a")
-    assert room.gather("x") == []  # nobody to wait for yet
+    assert room.gather("x") == []  # there is no other host to wait for yet
     assert room.join("b") == []
     assert list(read(room.send("b"))) == ["x"]
     room.join("c")
@@ -137,13 +137,13 @@ def test_a_gathering_after_the_loss_fails_immediately(room: Room) -> None:
     assert len(room.mailbox) == 0
 
 
-def test_the_loss_of_a_host_that_has_sent_or_is_not_needed_does_no_harm(room: Room) -> None:
+def test_the_loss_of_a_host_that_has_sent_or_is_not_needed_has_no_effect(room: Room) -> None:
     room.join("a", "b=server", "c=client", "d=server", group="g", size=4)
     room.send("b", "last words")
     room.gather("x", "a", "server")
     assert room.lose("b") == [] and room.lose("c") == []
     assert read(room.send("d")) == {"x": ["1 b: last words", "2 d: "]}
-    assert isinstance(only_error(room.gather("y")), MemberLost)  # c, of whatever role
+    assert isinstance(only_error(room.gather("y")), MemberLost)  # c is lost, and its role does not matter
 
 
 def test_a_lost_host_that_becomes_needed_ends_the_wait(room: Room) -> None:
@@ -153,7 +153,7 @@ def test_a_lost_host_that_becomes_needed_ends_the_wait(room: Room) -> None:
     assert isinstance(failed(room.join("c", group="g"))["x"], MemberLost)
 
 
-def test_a_reader_stays_in_the_group_it_began_to_wait_in(room: Room) -> None:
+def test_a_waiting_reader_stays_in_the_group_in_which_it_started(room: Room) -> None:
     room.join("a", "b", group="g")
     room.gather("x")
     room.join("a", "c", group="h")
@@ -161,14 +161,14 @@ def test_a_reader_stays_in_the_group_it_began_to_wait_in(room: Room) -> None:
     assert list(read(room.send("b"))) == ["x"]
 
 
-def test_a_host_that_leaves_the_group_is_no_longer_waited_for(room: Room) -> None:
+def test_gathering_no_longer_waits_for_a_host_that_left_the_group(room: Room) -> None:
     room.join("a", "b", "c", group="g")
     room.gather("x")
     room.send("b")
     assert list(read(room.join("c", group="h"))) == ["x"]
 
 
-def test_a_gathering_that_times_out_says_who_sent_and_who_did_not(room: Room) -> None:
+def test_the_timeout_of_a_gathering_names_the_hosts_that_sent_and_the_missing_hosts(room: Room) -> None:
     room.join("a", "b", "c", "d", group="g", size=6)
     room.send("b")
     room.gather("x", timeout=5)

@@ -96,21 +96,21 @@ def test_a_kept_lock_that_is_not_confirmed_is_not_kept_yet(hall: Hall) -> None:
     assert token(hall.lock("y", "b"), "y") == 2
 
 
-def test_a_restart_gives_a_kept_lock_back(hall: Hall) -> None:
+def test_a_restart_releases_a_kept_lock(hall: Hall) -> None:
     hall.lock("x", "a/1", keep=True)
     hall.end("a/1")
     hall.lock("y", "b")
     assert token(hall.restart("a"), "y") == 2
 
 
-def test_any_client_of_the_host_may_unlock_under_the_token(hall: Hall) -> None:
+def test_any_client_of_the_host_may_unlock_with_the_token(hall: Hall) -> None:
     number = token(hall.lock("x", "a/1", keep=True), "x")
     hall.end("a/1")
     hall.lock("y", "b")
     assert token(unlock(hall, "a", "flash", number), "y") == 2
 
 
-def test_unlocking_on_another_host_or_under_another_token_is_refused_and_says_whose_it_is(hall: Hall) -> None:
+def test_unlocking_on_another_host_or_with_another_token_is_refused_and_names_the_owner(hall: Hall) -> None:
     number = token(hall.lock("x", "a"), "x")
     for host, wrong in [("b", number), ("a", number + 1), ("a", number - 1)]:
         with pytest.raises(NotAllowed, match=r"a has it \(token 1\)") as caught:
@@ -129,7 +129,7 @@ def test_unlocking_twice_is_refused_when_the_lock_has_another_owner(hall: Hall) 
         unlock(hall, "a", "flash", number)
 
 
-def test_unlocking_before_the_grant_is_confirmed_fails_it(hall: Hall) -> None:
+def test_unlocking_before_the_grant_is_confirmed_fails_the_grant(hall: Hall) -> None:
     number = token(hall.lock("x", "a", confirm=False), "x")
     (event,) = unlock(hall, "a", "flash", number)
     assert isinstance(event, Failed) and not hall.services.confirm("x", hall.client("a"))
@@ -143,7 +143,7 @@ def test_a_retry_takes_the_lock_once_and_moves_it_to_the_new_connection(hall: Ha
     assert hall.end("a/2") == [] and len(hall.services.locks) == 0
 
 
-def test_the_same_client_that_takes_it_twice_waits_for_itself(hall: Hall) -> None:
+def test_a_client_that_takes_the_same_lock_twice_waits_for_itself(hall: Hall) -> None:
     hall.lock("x", "a")
     assert hall.lock("y", "a") == []
 
@@ -158,7 +158,7 @@ def test_a_poll_of_a_taken_lock_fails_and_names_the_owner(hall: Hall) -> None:
     assert list(got(hall.lock("w", "c", "free", timeout=0))) == ["w"]
 
 
-def test_a_timeout_names_the_owner_and_those_who_wait(hall: Hall) -> None:
+def test_a_timeout_names_the_owner_and_the_waiting_clients(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.lock("y", "b")
     hall.lock("z", "c", timeout=2.5)
@@ -167,7 +167,7 @@ def test_a_timeout_names_the_owner_and_those_who_wait(hall: Hall) -> None:
     assert [event.arrival for event in hall.give_back("x", "a") if isinstance(event, Granted)] == ["y"]
 
 
-def test_one_that_gives_up_waiting_is_passed_over(hall: Hall) -> None:
+def test_a_client_that_gave_up_is_skipped(hall: Hall) -> None:
     hall.lock("x", "a")
     hall.lock("y", "b")
     hall.lock("z", "c")
@@ -194,7 +194,7 @@ def test_a_reset_frees_the_lock_fails_waits_and_notifies_the_owner(hall: Hall) -
     assert len(hall.services.locks) == 2
 
 
-def test_namespaces_keep_equal_names_apart(hall: Hall) -> None:
+def test_the_same_name_in_two_namespaces_means_two_things(hall: Hall) -> None:
     hall.services.locks.take("x", "run1", "flash", hall.client("a"), hall.now)
     assert len(hall.services.locks.take("y", "run2", "flash", hall.client("b"), hall.now)) == 1
     assert len(hall.services.locks) == 2
@@ -208,7 +208,7 @@ def test_too_many_locks_are_refused_and_leave_nothing(hall: Hall, monkeypatch: p
 
 
 @pytest.mark.parametrize(("name", "timeout"), [("", None), ("a\n", None), ("x", -1.0), ("x", float("nan"))])
-def test_a_bad_name_or_timeout_is_wrong_usage(hall: Hall, name: str, timeout: float | None) -> None:
+def test_an_invalid_name_or_timeout_is_a_usage_error(hall: Hall, name: str, timeout: float | None) -> None:
     assert isinstance(error(hall.lock("x", "a", name, timeout=timeout), "x"), UsageError)
 
 

@@ -39,19 +39,19 @@ def test_a_retry_after_a_lost_reply_adds_nothing(room: Room) -> None:
     assert read(room.receive("r")) == {"r": ["1 a: once"]}
 
 
-def test_reading_takes_nothing_away(room: Room) -> None:
+def test_reading_removes_no_messages(room: Room) -> None:
     room.send("a", "k=v")
     for reader in ("b", "c", "b"):
         assert read(room.receive(f"r{next(room.numbers)}", reader)).popitem()[1] == ["1 a: k=v"]
 
 
-def test_a_reader_waits_for_a_message_and_is_served_with_it(room: Room) -> None:
+def test_a_reader_waits_for_a_message_and_gets_it(room: Room) -> None:
     assert room.receive("r", "b", 2) == []
     assert read(room.send("a", "one")) == {}
     assert read(room.send("a", "two")) == {"r": ["2 a: two"]}
 
 
-def test_later_messages_come_along_up_to_the_number_asked_for(room: Room) -> None:
+def test_an_answer_has_later_messages_up_to_the_requested_number(room: Room) -> None:
     for word in ("one", "two", "three", "four"):
         room.send("a", word)
     assert read(room.receive("r", first=2, most=2)) == {"r": ["2 a: two", "3 a: three"]}
@@ -83,7 +83,7 @@ def test_another_member_of_the_same_host_is_another_sender(room: Room) -> None:
     assert room.receive("q", "a#1", others=True) == []
 
 
-def test_a_readers_own_messages_are_those_of_its_member_name(room: Room) -> None:
+def test_the_own_messages_of_a_reader_are_those_of_its_member_name(room: Room) -> None:
     room.receive("x", "a", others=True)
     room.receive("y", "b", others=True)
     assert list(read(room.send("a", "hello"))) == ["y"]
@@ -132,7 +132,7 @@ def test_an_answer_is_limited_but_always_has_the_first_message(room: Room, monke
 
 
 @pytest.mark.parametrize("char", ["x", " ", "%", "\0", "é", "漢", "🐙", "\udcff", '"', "\\", "\x7f"])
-def test_an_answer_of_any_text_passes_in_one_reply(room: Room, char: str) -> None:
+def test_an_answer_with_any_text_fits_into_one_reply(room: Room, char: str) -> None:
     sender = "h" * 64 + "#" + "t" * 64
     size = len(char.encode(errors="surrogatepass"))
     for items in ((char * (65_536 // size),), (char,) * 100):
@@ -165,7 +165,7 @@ def test_a_reset_forgets_topics_and_fails_their_waits(room: Room) -> None:
     assert forgotten == 2 and list(errors) == ["z"] and len(room.mailbox) == 0
 
 
-def test_reset_of_a_namespace_leaves_the_others_alone(room: Room) -> None:
+def test_the_reset_of_a_namespace_does_not_change_other_namespaces(room: Room) -> None:
     room.send("a")
     room.mailbox.send("n", "night", "boot", (), "a", client("a"), 0.0)
     assert room.reset()[0] == 1
@@ -180,7 +180,7 @@ def test_a_message_that_is_too_large_is_refused(room: Room, items: tuple[str, ..
     assert isinstance(error, UsageError) and len(room.mailbox) == 0
 
 
-def test_the_largest_message_passes(room: Room) -> None:
+def test_the_largest_message_is_accepted(room: Room) -> None:
     assert granted(room.send("a", "x" * 32_768, "é" * 16_384, arrival="s")) == {"s": Posted(number=1)}
 
 
@@ -190,7 +190,7 @@ def test_an_invalid_message_number_is_refused(room: Room, first: int, most: int)
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
-def test_bad_names_are_refused_and_change_nothing(room: Room, name: str) -> None:
+def test_invalid_names_are_refused_and_change_nothing(room: Room, name: str) -> None:
     assert isinstance(only_error(room.send("a", topic=name)), UsageError)
     assert isinstance(only_error(room.send(f"a#{name}")), UsageError)
     assert isinstance(only_error(room.receive("r1", topic=name)), UsageError)
@@ -204,7 +204,7 @@ def test_bad_names_are_refused_and_change_nothing(room: Room, name: str) -> None
     assert len(room.mailbox) == 0 and room.waits.sizes()["waits"] == 0
 
 
-def test_a_full_topic_says_to_reset_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_full_topic_says_to_reset_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailbox_module, "MESSAGES_MAX", 2)
     room.send("a")
     room.send("a")
@@ -224,7 +224,7 @@ def test_too_many_topics_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch
     assert list(read(room.send("a", topic="waited for"))) == ["r"]
 
 
-def test_all_messages_together_have_a_bound() -> None:
+def test_the_total_size_of_all_messages_is_limited() -> None:
     room = Room(room=100_000)
     room.send("a", "x" * 60_000)
     error = only_error(room.send("b", "x" * 60_000, topic="other"))
@@ -281,7 +281,7 @@ def test_five_hundred_hosts_gather_from_each_other(room: Room) -> None:
     assert served == 500
 
 
-def test_the_message_of_a_reader_that_counts_all_is_the_topics_own() -> None:
+def test_a_reader_of_all_messages_gets_the_numbers_of_the_topic() -> None:
     room = Room()
     room.send("a", "k=v")
     (answer,) = granted(room.receive("r", "b")).values()

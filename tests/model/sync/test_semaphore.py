@@ -155,7 +155,7 @@ def test_a_timeout_names_the_value_and_the_queue(room: Room) -> None:
     assert error.details == {"value": 1, "wanted": 2, "queue": [{"name": "a", "wants": 3}]}
 
 
-def test_a_poll_takes_present_units_or_fails(room: Room) -> None:
+def test_a_poll_takes_available_units_or_fails(room: Room) -> None:
     error = only_error(room.change("t", "a", -1, timeout=0))
     assert isinstance(error, TimedOut) and len(room.semaphores) == 0
     room.change("g", "hub", 1)

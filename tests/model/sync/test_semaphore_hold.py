@@ -50,7 +50,7 @@ def test_held_units_return_and_the_holder_is_notified_when_its_host_is_lost(hall
     assert revoked.arrival == "t" and revoked.client.host == "a" and "line lost" in revoked.why
 
 
-def test_units_taken_without_hold_stay_away_when_their_client_dies(hall: Hall) -> None:
+def test_units_taken_without_hold_do_not_return_when_their_client_dies(hall: Hall) -> None:
     hall.sem("g", "hub", 1)
     hall.sem("t", "a", -1)
     assert hall.end("a/1") == [] and value(hall) == 0
@@ -173,7 +173,7 @@ def test_a_poll_that_fails_sets_no_bound(hall: Hall) -> None:
 
 
 @pytest.mark.parametrize("bound", [-1, 1 << 53])
-def test_a_bound_out_of_range_is_wrong_usage(hall: Hall, bound: int) -> None:
+def test_a_bound_out_of_range_is_a_usage_error(hall: Hall, bound: int) -> None:
     assert isinstance(error(hall.sem("x", "a", 1, bound=bound), "x"), UsageError)
 
 
@@ -191,7 +191,7 @@ def test_a_reset_drops_units_fails_waits_and_notifies_holders(hall: Hall) -> Non
     assert isinstance(error([*events], "v"), Aborted) and "was reset by hub" in str(error([*events], "v"))
     assert len(hall.services.semaphores) == 0
     assert got(hall.sem("g2", "hub", 9)) == {"g2": Level(value=9)}
-    assert hall.give_back("t", "a") == [] and value(hall) == 9, "what was lent before is no longer owed"
+    assert hall.give_back("t", "a") == [] and value(hall) == 9, "the hold from before the reset gives nothing back"
 
 
 def test_a_reset_of_a_semaphore_with_units_only_forgets_them(hall: Hall) -> None:

@@ -54,7 +54,7 @@ def test_a_restarted_host_frees_its_units_and_its_places(hub: SyncServices) -> N
     )
 
 
-def test_a_wait_whose_host_and_deadline_end_together_fails_by_the_host(hub: SyncServices) -> None:
+def test_a_wait_whose_host_is_lost_at_its_deadline_fails_with_the_loss(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0, timeout=20)
     hub.heard("sut2", "s1", 10.0)
     assert "line lost" in str(failed(hub.handle_timer(20.0))["x"])
@@ -80,7 +80,7 @@ def test_the_end_of_a_client_ends_only_its_own_waits(hub: SyncServices) -> None:
     assert hub.status(1.0)["held"] == {"waits": 1, "deadlines": 0, "results": 1}
 
 
-def test_giving_up_and_confirming_go_through(hub: SyncServices) -> None:
+def test_clients_can_give_up_and_confirm_through_the_services(hub: SyncServices) -> None:
     hub.semaphores.change("g", "default", "slots", 1, client("hub"), 0.0)
     assert hub.confirm("g", client("hub"))
     hub.semaphores.change("t", "default", "slots", -2, client("sut1"), 0.0)
@@ -102,7 +102,7 @@ def test_status_is_json(hub: SyncServices) -> None:
     assert json.loads(text)["semaphores"][0]["queue"][0]["name"] == "sut1"
 
 
-def test_an_aborted_client_hears_the_reason_as_such(hub: SyncServices) -> None:
+def test_an_aborted_client_gets_the_reason_as_aborted(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
     error = failed(hub.client_gone(client("sut1"), 1.0, Cause.ABORTED, "the test was cancelled"))["x"]
     assert error.exit_code == 3 and "the test was cancelled" in str(error)

@@ -1,4 +1,4 @@
-"""What all services share: timers, kept results, arrival ids, and how errors list names."""
+"""The common part of all services: timers, kept results, arrival ids, and lists of names in errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_host_with_too_many_results_loses_only_its_own_oldest(monkeypatch: pyt
     assert results.get("b", "x") and len(results) == 3
 
 
-def test_a_result_once_confirmed_is_forgotten() -> None:
+def test_a_confirmed_result_is_forgotten() -> None:
     waits = Waits()
     barriers = Barriers(waits, Membership())
     barriers.arrive("x", "default", "boot", Terms(count=1), client("a"), 0.0)
@@ -62,7 +62,7 @@ def test_confirming_a_failure_forgets_it_and_returns_false() -> None:
 
 
 @pytest.mark.parametrize("arrival", ["", "x" * 65, "é", "a\n"])
-def test_a_bad_arrival_id_fails_and_is_not_kept(arrival: str) -> None:
+def test_an_invalid_arrival_id_fails_and_is_not_kept(arrival: str) -> None:
     waits = Waits()
     error = only_error(
         Barriers(waits, Membership()).arrive(arrival, "default", "boot", Terms(count=1), client("a"), 0.0)
@@ -77,7 +77,7 @@ def test_a_bad_arrival_id_fails_and_is_not_kept(arrival: str) -> None:
         max_size=300,
     )
 )
-def test_timers_do_what_a_sorted_dictionary_does(steps: list[tuple[str, int, int]]) -> None:
+def test_timers_behave_like_a_sorted_dictionary(steps: list[tuple[str, int, int]]) -> None:
     timers: Timers[int] = Timers()
     reference: dict[int, tuple[float, int]] = {}
     for serial, (step, key, time) in enumerate(steps):
@@ -104,7 +104,7 @@ def test_timers_stay_small_however_often_they_are_set_and_cancelled() -> None:
 
 
 def test_an_error_lists_twelve_names_and_counts_the_rest() -> None:
-    assert names_in_words([], 0) == "nobody"
+    assert names_in_words([], 0) == "none"
     assert names_in_words(["a", "b", "a"], 3) == "a (2 times), b"
     many = [f"h{number}" for number in range(14)]
     assert names_in_words(many, 20).endswith("h11, and 8 more")

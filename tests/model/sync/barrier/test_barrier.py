@@ -76,7 +76,7 @@ def test_the_next_arrival_opens_the_next_generation(room: Room) -> None:
         assert isinstance(value, Released) and value.generation == generation
 
 
-def test_the_number_of_a_generation_that_all_left_is_used_again(room: Room) -> None:
+def test_the_number_of_a_generation_that_all_parties_left_is_used_again(room: Room) -> None:
     room.arrive("x", "a", timeout=1)
     room.waits.handle_timer(1.0)
     assert len(room.barriers) == 0
@@ -121,12 +121,12 @@ def test_another_count_is_refused_and_both_counts_are_named(room: Room) -> None:
     assert len(room.arrive("w", "c", 3)) == 3
 
 
-def test_after_a_release_another_count_is_welcome(room: Room) -> None:
+def test_another_count_is_accepted_after_a_release(room: Room) -> None:
     room.arrive("x", "a", 1)
     assert room.arrive("y", "a", 2) == []
 
 
-def test_a_timeout_names_who_arrived_and_how_many_are_missing(room: Room) -> None:
+def test_a_timeout_names_the_arrived_parties_and_the_number_of_missing_ones(room: Room) -> None:
     room.arrive("x", "a", 3, timeout=5)
     room.arrive("y", "b", 3)
     assert room.waits.next_timer() == 5.0
@@ -148,7 +148,7 @@ def test_a_party_that_left_is_named_with_the_cause_until_it_returns(room: Room) 
     assert error.details["gone"] == {"b": "line lost"}
 
 
-def test_parties_that_time_out_together_all_see_the_same_picture(room: Room) -> None:
+def test_parties_that_time_out_together_get_the_same_error(room: Room) -> None:
     room.arrive("x", "a", 3, timeout=5)
     room.arrive("y", "b", 3, timeout=5)
     errors = failed(room.waits.handle_timer(6.0))
@@ -167,14 +167,14 @@ def test_a_poll_that_completes_the_count_releases(room: Room) -> None:
     assert len(granted(room.arrive("y", "b", timeout=0))) == 2
 
 
-def test_one_that_gave_up_is_not_counted(room: Room) -> None:
+def test_a_party_that_gave_up_is_not_counted(room: Room) -> None:
     room.arrive("x", "a")
     gone = only_error(room.waits.withdraw("x", client("a"), 0.0, Cause.GAVE_UP))
     assert isinstance(gone, LinesyncFailed) and "gave up" in str(gone)
     assert room.arrive("y", "b") == []
 
 
-def test_giving_up_after_the_release_answers_with_the_release(room: Room) -> None:
+def test_giving_up_after_the_release_returns_the_release(room: Room) -> None:
     room.arrive("x", "a")
     events = room.arrive("y", "b")
     assert room.waits.withdraw("x", client("a"), 0.0, Cause.GAVE_UP) == [events[0]]
@@ -188,7 +188,7 @@ def test_a_second_live_arrival_of_one_member_is_refused(room: Room) -> None:
     assert room.arrive("z", client("a", "2"), 3, as_member="a#disk") == []
 
 
-def test_a_member_that_died_and_came_back_replaces_its_dead_self(room: Room) -> None:
+def test_a_member_that_died_and_came_back_replaces_its_old_arrival(room: Room) -> None:
     room.arrive("w", "c", 3)
     room.arrive("x", client("a", "1"), 3, as_member="a#net")
     room.waits.client_gone(client("a", "1"), 0.0, Cause.CLIENT_GONE)
@@ -197,7 +197,7 @@ def test_a_member_that_died_and_came_back_replaces_its_dead_self(room: Room) -> 
     assert isinstance(value, Released) and value.parties == ("c", "a#net", "b")
 
 
-def test_namespaces_keep_equal_names_apart(room: Room) -> None:
+def test_the_same_name_in_two_namespaces_means_two_things(room: Room) -> None:
     room.arrive("x", "a", namespace="run1")
     assert room.arrive("y", "b", namespace="run2") == []
     assert [row["namespace"] for row in room.barriers.status(0.0)] == ["run1", "run2"]
@@ -221,23 +221,23 @@ def test_status_shows_arrivals_and_the_number_missing(room: Room) -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1, 10_001])
-def test_a_count_out_of_range_is_wrong_usage(room: Room, count: int) -> None:
+def test_a_count_out_of_range_is_a_usage_error(room: Room, count: int) -> None:
     assert isinstance(only_error(room.arrive("x", "a", count)), UsageError)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "é" * 101, "a\nb", "a\x1b[31m", "\udc80", "a\u2028b"])
-def test_a_bad_name_is_wrong_usage(room: Room, name: str) -> None:
+def test_an_invalid_name_is_a_usage_error(room: Room, name: str) -> None:
     assert isinstance(only_error(room.arrive("x", "a", name=name)), UsageError)
     assert isinstance(only_error(room.arrive("y", "a", namespace=name)), UsageError)
 
 
 @pytest.mark.parametrize("timeout", [-1.0, float("nan"), float("inf"), 1e12])
-def test_an_invalid_timeout_is_wrong_usage(room: Room, timeout: float) -> None:
+def test_an_invalid_timeout_is_a_usage_error(room: Room, timeout: float) -> None:
     assert isinstance(only_error(room.arrive("x", "a", timeout=timeout)), UsageError)
 
 
 @pytest.mark.parametrize("member", ["", "#a", "a#", "a b", "a#b#c", "a,b"])
-def test_a_bad_member_is_wrong_usage(room: Room, member: str) -> None:
+def test_an_invalid_member_is_a_usage_error(room: Room, member: str) -> None:
     assert isinstance(only_error(room.arrive("x", "a", as_member=member)), UsageError)
 
 

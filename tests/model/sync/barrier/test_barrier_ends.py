@@ -70,7 +70,7 @@ def test_a_retry_of_an_abort_gets_the_same_answer_and_aborts_nothing_new(hall: H
     assert len(hall.services.barriers) == 1
 
 
-def test_a_member_that_waits_already_may_abort(hall: Hall) -> None:
+def test_a_member_that_already_waits_may_abort(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     events = hall.barrier("y", "a/2", "a,b", abort="enough")
     assert list(failed(events)) == ["x", "y"]
@@ -133,7 +133,7 @@ def test_a_complete_barrier_that_waits_for_a_sign_of_life_can_be_aborted(hall: H
     assert hall.hear("a", "b") == []
 
 
-def test_a_reason_has_a_kilobyte_at_most(hall: Hall) -> None:
+def test_a_reason_has_at_most_a_kilobyte(hall: Hall) -> None:
     assert isinstance(error(hall.barrier("x", "a", "a,b", abort="é" * 513), "x"), UsageError)
     assert isinstance(error(hall.barrier("y", "a", "a,b", abort="\ud800" * 342), "y"), UsageError)
     assert isinstance(error(hall.barrier("z", "a", "a,b", abort="é" * 512), "z"), Aborted)
@@ -169,12 +169,12 @@ def test_a_used_up_name_refuses_other_terms_with_the_same_error(hall: Hall) -> N
         assert "for one use" in str(error(hall.barrier(f"y{number}", "a", party, reuse=reuse), f"y{number}"))
 
 
-def test_a_retry_of_the_one_use_gets_its_result(hall: Hall) -> None:
+def test_a_retry_of_the_single_use_gets_its_result(hall: Hall) -> None:
     events = hall.barrier("x", "a", 1, reuse="once")
     assert hall.barrier("x", "a", 1, reuse="once") == events
 
 
-def test_one_use_that_was_aborted_or_left_is_not_used_up(hall: Hall) -> None:
+def test_a_single_use_that_was_aborted_or_left_is_not_used_up(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b", reuse="once", timeout=1)
     hall.pass_time(1)
     hall.barrier("x2", "a", "a,b", reuse="once")
@@ -208,7 +208,7 @@ def test_arrivals_during_the_check_of_a_name_for_one_use_are_refused(hall: Hall)
 
 
 @pytest.mark.parametrize("party", [2, "a,b,c"])
-def test_late_arrivals_pass_in_the_same_generation_while_it_lingers(hall: Hall, party: int | str) -> None:
+def test_late_arrivals_pass_with_the_same_generation_while_the_barrier_lingers(hall: Hall, party: int | str) -> None:
     reuse = "linger=30"
     hall.barrier("x", "a", party, reuse=reuse, tolerate=isinstance(party, str))
     if isinstance(party, str):
@@ -235,7 +235,7 @@ def test_after_the_lingering_the_next_arrival_opens_the_next_generation(hall: Ha
     assert hall.barrier("w", "a", 2, name="other") == [], "other terms are welcome then"
 
 
-def test_other_terms_while_it_lingers_are_refused_and_both_are_named(hall: Hall) -> None:
+def test_other_terms_are_refused_while_the_barrier_lingers_and_both_terms_are_named(hall: Hall) -> None:
     hall.barrier("x", "a", 1, reuse="linger=5")
     fault = error(hall.barrier("y", "a", 2, reuse="linger=5"), "y")
     assert isinstance(fault, Mismatch)
@@ -255,7 +255,7 @@ def test_arrivals_during_the_check_of_a_lingering_name_pass(hall: Hall) -> None:
 
 
 @pytest.mark.parametrize("text", ["twice", "linger", "linger=", "linger=x", "linger=0", "linger=-1", "linger=nan"])
-def test_an_invalid_reuse_mode_is_wrong_usage(text: str) -> None:
+def test_an_invalid_reuse_mode_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="expected cyclic, once or linger=S"):
         Reuse.read(text)
 
@@ -263,12 +263,12 @@ def test_an_invalid_reuse_mode_is_wrong_usage(text: str) -> None:
 # -- reset -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_reset_fails_waits_and_names_who_did_it(hall: Hall) -> None:
+def test_a_reset_fails_waits_and_names_the_host_that_reset(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     hall.barrier("y", "b", "a,b", name="other")
     forgotten, waits, events = hall.services.reset("default", ("boot", "boot", "unknown"), "c", hall.now)
     assert forgotten == 1 and [wait.arrival for wait in waits] == ["x"]
-    assert str(error([*events], "x")) == "barrier 'boot' was reset by c; arrive anew, under a new id"
+    assert str(error([*events], "x")) == "barrier 'boot' was reset by c; arrive again, with a new id"
     assert len(hall.services.barriers) == 1
 
 
@@ -301,7 +301,7 @@ def test_a_reset_during_the_check_fails_all_arrivals(hall: Hall) -> None:
 # -- bounds of memory ------------------------------------------------------------------------------------------------
 
 
-def test_names_past_ten_thousand_are_forgotten_with_all_that_was_kept_of_them(
+def test_names_beyond_ten_thousand_are_forgotten_with_their_history(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(past_module, "NAMES_REMEMBERED", 3)
@@ -312,7 +312,7 @@ def test_names_past_ten_thousand_are_forgotten_with_all_that_was_kept_of_them(
     assert isinstance(error(hall.barrier("z", "b", "a,b", name="n9"), "z"), Aborted)
 
 
-def test_the_oldest_lists_of_members_are_forgotten_where_there_are_too_many(
+def test_the_oldest_lists_of_members_are_forgotten_if_there_are_too_many(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(past_module, "MEMBERS_REMEMBERED", 7)
@@ -330,7 +330,7 @@ def test_the_oldest_lists_of_members_are_forgotten_where_there_are_too_many(
 
 
 def kept(past: Past) -> int:
-    """The names of members that are kept, counted anew."""
+    """The number of members' names that are kept, counted again."""
     total = sum(last.members() for last in past._last.values())
     assert total == past._kept == sum(past._members.values())
     return total

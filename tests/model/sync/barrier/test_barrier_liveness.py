@@ -13,7 +13,7 @@ from ...helpers import failed
 
 @pytest.fixture
 def hall() -> Hall:
-    """Three hosts that were heard at 100 s, and answer only when a test has them answer."""
+    """Three hosts that were heard at 100 s, and answer only when a test makes them answer."""
     hall = Hall("a", "b", "c")
     hall.answering.clear()
     return hall
@@ -58,7 +58,7 @@ def test_all_silent_hosts_are_asked_each_once_and_all_must_answer(hall: Hall) ->
     assert len(hall.asked) == 3
 
 
-def test_a_silent_host_whose_line_comes_back_releases(hall: Hall) -> None:
+def test_the_return_of_the_line_of_a_silent_host_releases_the_barrier(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.services.line_lost("a", "a1")
     hall.now += 4
@@ -67,7 +67,7 @@ def test_a_silent_host_whose_line_comes_back_releases(hall: Hall) -> None:
     assert released(hall.services.line_back("a", "a1", "another line", hall.now)) == ["x", "y"]
 
 
-def test_by_members_a_silent_host_fails_it_for_all_at_the_end_of_its_lease(hall: Hall) -> None:
+def test_by_members_a_silent_host_fails_the_barrier_for_all_at_the_end_of_its_lease(hall: Hall) -> None:
     hall.speaking.discard("a")
     hall.barrier("x", "a", "a,b")
     hall.pass_time(10)
@@ -90,7 +90,7 @@ def test_by_count_a_silent_host_is_withdrawn_at_the_end_of_its_lease_and_its_pla
     assert released(hall.barrier("z", "c", 2)) == ["y", "z"]
 
 
-def test_where_losses_are_tolerated_the_silent_host_is_left_behind_at_the_end_of_its_lease(hall: Hall) -> None:
+def test_a_tolerant_barrier_is_released_without_the_silent_host_at_the_end_of_its_lease(hall: Hall) -> None:
     hall.speaking.discard("a")
     hall.barrier("x", "a", "a,b", tolerate=True)
     hall.pass_time(10)
@@ -135,7 +135,7 @@ def test_an_arrival_during_the_check_takes_the_place_of_a_dead_party(hall: Hall)
     assert list(failed(events)) == ["x"] and released(events) == ["y", "z"]
 
 
-def test_a_party_that_leaves_during_the_check_makes_it_incomplete_again(hall: Hall) -> None:
+def test_a_party_that_leaves_during_the_check_makes_the_barrier_incomplete_again(hall: Hall) -> None:
     hall.barrier("x", "a", 2)
     hall.now += 4
     hall.hear("b")
@@ -146,7 +146,7 @@ def test_a_party_that_leaves_during_the_check_makes_it_incomplete_again(hall: Ha
     hall.now += 4
     hall.hear("c")
     hall.barrier("z", "c", 2)
-    assert [host for _, host in hall.asked] == ["a", "a"], "it is asked anew"
+    assert [host for _, host in hall.asked] == ["a", "a"], "the host is asked again"
 
 
 def test_an_arrival_during_the_check_may_leave_again(hall: Hall) -> None:
@@ -181,7 +181,7 @@ def test_a_timeout_during_the_check_names_the_silent_hosts(hall: Hall) -> None:
     assert fault.details["unheard"] == ["a"] and fault.details["missing"] == 0
 
 
-def test_a_poll_that_completes_it_waits_a_second_for_the_signs_of_life(hall: Hall) -> None:
+def test_a_poll_that_completes_the_barrier_waits_a_second_for_the_signs_of_life(hall: Hall) -> None:
     hall.speaking = {"b"}
     hall.barrier("x", "a", 2)
     hall.pass_time(5)
@@ -200,7 +200,7 @@ def test_a_poll_during_the_check_is_too_early(hall: Hall) -> None:
     assert isinstance(error(hall.barrier("z", "c", 2, timeout=0), "z"), TimedOut)
 
 
-def test_one_host_in_two_complete_barriers_frees_both(hall: Hall) -> None:
+def test_the_answer_of_one_host_releases_two_complete_barriers(hall: Hall) -> None:
     hall.barrier("x", "a/1", 2, name="one")
     hall.barrier("y", "a/2", 2, name="two")
     hall.now += 4

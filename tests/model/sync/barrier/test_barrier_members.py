@@ -25,7 +25,7 @@ def released(events: list[Event]) -> list[str]:
 
 
 @pytest.mark.parametrize("order", list(permutations("abc")))
-def test_members_arrive_in_any_order_and_go_on_together(hall: Hall, order: tuple[str, ...]) -> None:
+def test_members_arrive_in_any_order_and_are_released_together(hall: Hall, order: tuple[str, ...]) -> None:
     first, second, third = order
     assert hall.barrier("x", first, "a,b,c") == []
     assert hall.barrier("y", second, "c,b,a") == []
@@ -36,13 +36,13 @@ def test_members_arrive_in_any_order_and_go_on_together(hall: Hall, order: tuple
     assert len(hall.services.barriers) == 0
 
 
-def test_each_member_is_the_clients_host_unless_it_says_otherwise(hall: Hall) -> None:
+def test_the_default_member_is_the_clients_host(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b#net")
     value = got(hall.barrier("y", "c", "a,b#net", as_member="b#net"))["x"]
     assert isinstance(value, Released) and value.parties == ("a", "b#net")
 
 
-def test_two_members_on_one_host_are_two(hall: Hall) -> None:
+def test_one_host_may_be_two_members(hall: Hall) -> None:
     assert hall.barrier("x", "a/1", "a#1,a#2", as_member="a#1") == []
     assert released(hall.barrier("y", "a/2", "a#1,a#2", as_member="a#2")) == ["x", "y"]
 
@@ -54,7 +54,7 @@ def test_an_arrival_that_is_not_a_member_is_refused_with_the_members(hall: Hall)
     assert len(hall.services.barriers) == 0
 
 
-def test_another_list_is_refused_and_both_are_named(hall: Hall) -> None:
+def test_another_list_is_refused_and_both_lists_are_named(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     refusal = error(hall.barrier("y", "b", "a,b,c"), "y")
     assert isinstance(refusal, Mismatch)
@@ -67,7 +67,7 @@ def test_another_list_is_refused_and_both_are_named(hall: Hall) -> None:
     assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"]
 
 
-def test_a_count_and_a_list_of_members_disagree_though_the_numbers_are_equal(hall: Hall) -> None:
+def test_a_count_and_a_list_of_members_are_different_terms_even_if_the_numbers_are_equal(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     refusal = error(hall.barrier("y", "b", 2), "y")
     assert isinstance(refusal, Mismatch) and "for a,b" in str(refusal) and "for a count of 2" in str(refusal)
@@ -90,21 +90,21 @@ def test_another_reuse_or_tolerance_is_refused_and_both_are_named(
     assert isinstance(refusal, Mismatch) and all(word in str(refusal) for word in words)
 
 
-def test_tolerance_without_members_is_wrong_usage(hall: Hall) -> None:
+def test_tolerance_without_members_is_a_usage_error(hall: Hall) -> None:
     assert isinstance(error(hall.barrier("x", "a", 2, tolerate=True), "x"), UsageError)
 
 
-# -- second selves ---------------------------------------------------------------------------------------------------
+# -- members that arrive twice ---------------------------------------------------------------------------------------
 
 
-def test_a_second_live_client_under_one_members_name_is_refused(hall: Hall) -> None:
+def test_a_second_live_client_with_the_same_member_name_is_refused(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     refusal = error(hall.barrier("y", "a/2", "a,b"), "y")
     assert isinstance(refusal, Mismatch) and "member a is already waiting at barrier 'boot'" in str(refusal)
-    assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"], "the first one is not harmed"
+    assert released(hall.barrier("z", "b", "a,b")) == ["x", "z"], "the first arrival still waits"
 
 
-def test_a_member_whose_client_died_replaces_its_dead_self(hall: Hall) -> None:
+def test_a_member_whose_client_died_replaces_its_old_arrival(hall: Hall) -> None:
     hall.barrier("x", "a/1", "a,b")
     assert list(failed(hall.end("a/1"))) == ["x"]
     assert hall.barrier("y", "a/2", "a,b") == []
@@ -138,7 +138,7 @@ def test_a_lost_member_fails_the_barrier_for_all_and_the_cause_is_named(hall: Ha
     assert len(hall.services.barriers) == 0
 
 
-def test_a_member_that_had_arrived_and_is_lost_fails_it_too(hall: Hall) -> None:
+def test_the_loss_of_a_member_that_had_arrived_fails_the_barrier_too(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c")
     hall.barrier("y", "b", "a,b,c")
     events = hall.stop("b")
@@ -154,7 +154,7 @@ def test_all_members_of_a_lost_host_are_named(hall: Hall) -> None:
     assert "b#1 is lost" in str(fault) and "b#2 is lost" in str(fault)
 
 
-def test_the_loss_of_a_host_without_members_does_no_harm(hall: Hall) -> None:
+def test_the_loss_of_a_host_without_members_has_no_effect(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
     assert failed(hall.stop("c")) == {}
     assert released(hall.barrier("y", "b", "a,b")) == ["x", "y"]
@@ -167,14 +167,16 @@ def test_an_arrival_while_another_member_is_lost_fails_immediately(hall: Hall) -
     assert len(hall.services.barriers) == 0
 
 
-def test_each_later_arrival_gets_the_loss_once_although_the_host_is_back(hall: Hall) -> None:
+def test_each_later_arrival_gets_the_error_once_although_the_host_is_back(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c")
     hall.stop("c")
     hall.restart("c")
     assert isinstance(error(hall.barrier("y", "b", "a,b,c"), "y"), MemberLost)
-    assert hall.barrier("x2", "a", "a,b,c") == [], "a saw it at the time"
+    assert hall.barrier("x2", "a", "a,b,c") == [], "a already got the error"
     assert hall.barrier("y2", "b", "a,b,c") == []
-    assert released(hall.barrier("z", "c", "a,b,c")) == ["x2", "y2", "z"], "the lost one is not told that it was lost"
+    assert released(hall.barrier("z", "c", "a,b,c")) == ["x2", "y2", "z"], (
+        "the lost member does not get the error of its own loss"
+    )
 
 
 def test_a_barrier_waits_for_a_member_that_was_never_seen(hall: Hall) -> None:
@@ -193,7 +195,7 @@ def test_the_hubs_own_scripts_may_be_members_and_are_never_lost(hall: Hall) -> N
 # -- tolerated losses ------------------------------------------------------------------------------------------------
 
 
-def test_where_losses_are_tolerated_the_others_go_on_without_the_lost_and_their_result_names_it(hall: Hall) -> None:
+def test_a_tolerant_barrier_is_released_without_the_lost_member_and_the_result_names_it(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", tolerate=True)
     hall.barrier("y", "b", "a,b,c", tolerate=True)
     events = hall.lose("c")
@@ -201,14 +203,14 @@ def test_where_losses_are_tolerated_the_others_go_on_without_the_lost_and_their_
     assert released(events) == ["x", "y"]
 
 
-def test_the_last_arrival_learns_of_a_tolerated_loss_before_the_first(hall: Hall) -> None:
+def test_a_tolerated_loss_before_the_first_arrival_is_in_the_result(hall: Hall) -> None:
     hall.stop("c")
     assert hall.barrier("x", "a", "a,b,c", tolerate=True) == []
     value = got(hall.barrier("y", "b", "a,b,c", tolerate=True))["y"]
     assert isinstance(value, Released) and value.lost == ("c",)
 
 
-def test_when_all_others_are_lost_the_last_one_goes_on_alone(hall: Hall) -> None:
+def test_the_only_remaining_member_is_released_alone(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", tolerate=True)
     assert failed(hall.stop("b")) == {}
     value = got(hall.stop("c"))["x"]
@@ -217,7 +219,7 @@ def test_when_all_others_are_lost_the_last_one_goes_on_alone(hall: Hall) -> None
     assert value == Released(generation=2, parties=("a",), position=1, count=1, lost=("b", "c"))
 
 
-def test_an_arrival_that_is_lost_itself_is_not_counted_where_losses_are_tolerated(hall: Hall) -> None:
+def test_a_tolerant_barrier_does_not_count_an_arrival_that_is_lost_itself(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", tolerate=True)
     hall.barrier("y", "b", "a,b,c", tolerate=True)
     events = hall.stop("b")
@@ -259,7 +261,7 @@ def test_a_timeout_says_of_the_others_that_they_have_not_arrived(hall: Hall) -> 
     assert str(error(hall.pass_time(1), "x")).endswith("missing: b (has not arrived)")
 
 
-def test_a_timeout_of_a_tolerant_barrier_names_who_is_lost(hall: Hall) -> None:
+def test_a_timeout_of_a_tolerant_barrier_names_the_lost_members(hall: Hall) -> None:
     hall.stop("c")
     hall.barrier("x", "a", "a,b,c", timeout=1, tolerate=True)
     assert "c (stopped: its agent was stopped)" in str(error(hall.pass_time(1), "x"))
@@ -274,7 +276,7 @@ def test_a_poll_of_an_incomplete_barrier_names_the_missing_members(hall: Hall) -
     assert released(hall.barrier("z", "a", "a,b", timeout=0)) == ["y", "z"]
 
 
-def test_a_result_names_more_than_thirty_two_parties_only_if_asked_for(hall: Hall) -> None:
+def test_a_result_names_more_than_thirty_two_parties_only_on_request(hall: Hall) -> None:
     everybody = "a#[1-40]"
     for number in range(1, 40):
         hall.barrier(f"x{number}", f"a/{number}", everybody, as_member=f"a#{number}", all_parties=number == 7)

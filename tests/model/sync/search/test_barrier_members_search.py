@@ -42,7 +42,7 @@ class Party:
 
 @dataclass
 class Reference:
-    """One name. What ends is told as (arrival, word), a release as (arrival, generation, position, count, lost)."""
+    """One name. A failure is (arrival, cause), a release is (arrival, generation, position, count, lost)."""
 
     now: float = 0.0
     terms: Terms | None = None
@@ -97,7 +97,7 @@ class Reference:
         return self.settle()
 
     def tell(self, party: Party, terms: Terms) -> str:
-        """What a failed generation has for a newcomer."""
+        """The outcome for an arrival after a failed generation."""
         if self.failure is None:
             return ""
         failed, word, absent, others, since = self.failure
@@ -164,7 +164,7 @@ class Reference:
         return [(party.arrival, word) for party in gone] + (self.settle() if gone else [])
 
     def host_lost(self, host: str, fatal: bool) -> list[tuple[object, ...]]:
-        """What needs the host fails, then its clients' waits end, then those who can do without it go on."""
+        """Barriers that need the host fail, then its clients' waits end, then barriers that tolerate the loss are checked."""
         if fatal:
             self.lost.add(host)
         ended: list[tuple[object, ...]] = []
@@ -225,7 +225,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
             assert str(one[0]) not in self.outcomes
             self.outcomes[str(one[0])] = one
         new = self.reference.asked - self.asked
-        assert set(self.services.take_asked()) >= new, "who was silent is asked"
+        assert set(self.services.take_asked()) >= new, "the silent hosts are asked"
         self.asked = set(self.reference.asked)
 
     def call(self, arrival: str) -> list[Event]:
@@ -235,7 +235,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         return [*self.services.barriers.arrive(arrival, *asked, abort=reason)]
 
     def hear_of(self, host: str) -> None:
-        """Whatever a host's client asks came in a frame."""
+        """Each request of a host's client came in a frame, so the host was heard."""
         if host in self.up:
             self.reference.heard[host] = self.now
             self.reference.lost.discard(host)
@@ -264,7 +264,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
 
     @rule(clients=st.permutations([Client("a", "2"), Client("b", "2"), Client("hub", "2")]), pause=PAUSES)
     def arrive_all(self, clients: list[Client], pause: float) -> None:
-        """One of each host, the last one later: the others may have fallen silent meanwhile."""
+        """One client of each host arrives, the last one later: the others may be silent by then."""
         self.arrive(clients[0], None, None, self.usual)
         self.arrive(clients[1], None, None, self.usual)
         self.time_passes(pause, "")

@@ -32,7 +32,7 @@ class Party:
 
 
 class BarrierSearch(RuleBasedStateMachine):
-    """``self.there`` is the whole reference: for each name the count, and who waits, in order."""
+    """``self.there`` is the whole reference: for each name the count and the waiting arrivals, in order."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
-"""The search for deadlocks against a reference model: no false alarm in legal histories, and in others exactly the clients
-that can never go on.
+"""The search for deadlocks against a reference model: no false alarm in legal histories, and in other histories exactly the
+clients that can never continue get the error.
 
-*Legal* are histories whose clients keep to one order: all locks, pools of units and barriers have a level, and whoever waits
-for something owes others only what has a higher one (a lock or units it holds, an arrival at a barrier of members). All of
-them can finish, so nobody may ever be told of a deadlock.
+In a *legal* history, the clients keep to one order: each lock, semaphore and barrier has a level, and a client that waits
+for something owes others only things of a higher level (a lock or units that it holds, an arrival at a barrier of members).
+All clients can finish, so no client may get the error of a deadlock.
 
-*Others* are any. Their reference plays the future: in a copy of the hub everybody who may act does all that others may wait
-for, as long as that changes anything. Who then still waits could never have gone on.
+*Other* histories are random. Their reference simulates the future: in a copy of the hub, all clients that can act do
+everything that others may wait for, as long as that changes anything. The clients that still wait then could never continue.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEEDS = st.integers(0, 2**48)
 
 
 class Script:
-    """One thread of a client: it plays its steps, one after the other, each when the one before has ended.
+    """One thread of a client: it performs its steps in order, each after the end of the one before.
 
     :ivar shell: each of its steps is a client of its own, within what it holds; else all are one client.
     """
@@ -163,7 +163,7 @@ class LegalHistory:
                     script.ended(event.arrival)
 
     def pass_time(self, seconds: float) -> None:
-        """The hosts that are asked look around after a while, and their answers come after another."""
+        """The hosts that are asked check their clients after some time, and their answers arrive some time later."""
         until = self.hall.now + seconds
         while self.hall.now < until:
             self.note(self.hall.pass_time(min(0.25, until - self.hall.now)))
@@ -208,7 +208,7 @@ def test_clients_that_keep_to_an_order_never_deadlock(seed: int) -> None:
 
 
 class AnyHistory:
-    """Clients that take, hold, arrive and nest as they like, until nobody does anything more."""
+    """Clients that take, hold, arrive and nest at random, until no client does anything more."""
 
     def __init__(self, seed: int) -> None:
         self.draw = draw = Random(seed)
@@ -257,7 +257,7 @@ class AnyHistory:
         elif kind == "give":
             hall.sem(arrival, who, 1, name="pool")
         elif kind == "signal":
-            hall.sem(arrival, who, -1, name="nobody gives", within=within)
+            hall.sem(arrival, who, -1, name="never given", within=within)
 
     def is_ready(self, client: Client, waits: list[Wait]) -> bool:
         if client.number in self.hall.concurrent[client.host]:
@@ -269,7 +269,7 @@ class AnyHistory:
 
 
 class Future:
-    """The reference: in a copy of the hub everybody who may act gives back, arrives and gives, as long as it helps."""
+    """The reference: in a copy of the hub, all clients that can act give back, arrive and give, as long as that helps."""
 
     def __init__(self, hall: Hall) -> None:
         self.hall = deepcopy(hall)
@@ -282,7 +282,7 @@ class Future:
         self.made = 0
         self.gifts: set[str] = set()
         self.wanted: dict[str, tuple[str, int]] = {}
-        """Of which semaphore those want units for good who wait, and how many."""
+        """For each semaphore, the number of units that waiting arrivals want to take without holding them."""
         for wait in self.before:
             pool = wait.place
             if isinstance(pool, _Semaphore) and wait.granted is None and wait not in pool._holders:
@@ -324,7 +324,7 @@ class Future:
         return not clients or bool(self.hall.commands[host] or others) or any(map(self.may_act, clients))
 
     def all_at(self, host: str, name: str) -> bool:
-        """All clients of a host wait at this barrier, by themselves or for those within what they hold."""
+        """Whether all clients of a host wait at this barrier, themselves or through a wait within what they hold."""
         for client in self.clients[host]:
             held = [wait for wait in self.before if wait.client == client and wait.held is Hold.BY_CLIENT]
             waits = self.open(client) or [inner for wait in held for inner in self.inner(wait)]
@@ -345,7 +345,7 @@ class Future:
                     self.hall.note([*self.services.barriers.arrive(*new, self.hall.now, None, member)])
 
     def give(self) -> None:
-        """A stranger gives what a taker lacks that is not just held by others, and whatever may be given from then on."""
+        """Another client gives the units that a taker lacks and that are not only held by others, and later units too."""
         for row in self.services.semaphores.status(self.hall.now):
             queue, holders = row["queue"], row["holders"]
             assert isinstance(queue, list) and isinstance(holders, list)
@@ -367,7 +367,7 @@ class Future:
                 if held.held is not None and self.may_give_back(held):
                     self.hall.give_back(held.arrival, f"{held.client.host}/{held.client.number}")
             taken = [wait for wait in self.services._waits.all() if wait.held is not None]
-            for wait in taken:  # what those who went on took meanwhile
+            for wait in taken:  # what the arrivals that continued have taken since then
                 if wait.arrival not in {held.arrival for held in self.before if held.held is not None}:
                     self.hall.give_back(wait.arrival, f"{wait.client.host}/{wait.client.number}")
             self.arrive()
@@ -379,7 +379,7 @@ class Future:
         return {wait.arrival for wait in self.before if wait.granted is None and self.waits(wait.arrival)}
 
     def give_again(self) -> bool:
-        """Who took units for good may give as many again, each once."""
+        """A client that took units without holding them may give the same number again, once."""
         served = [arrival for arrival in self.wanted if not self.waits(arrival)]
         for arrival in served:
             self.made += 1
@@ -400,11 +400,11 @@ def test_exactly_the_clients_in_deadlocks_get_the_error(seed: int) -> None:
         quiet = 0.0 if faults else quiet + 0.5
         if not faults:
             continue
-        assert set(faults) <= stuck, "who can still go on is told nothing"
+        assert set(faults) <= stuck, "clients that can still continue get no error"
         for fault in faults.values():
             assert isinstance(fault, DeadlockError)
             cycle = fault.details["cycle"]
             assert isinstance(cycle, list)
-            assert len(cycle) == list(faults.values()).count(fault), "it is told to everybody in it"
+            assert len(cycle) == list(faults.values()).count(fault), "all clients in the circle get the error"
         stuck = Future(hall).never()
-    assert not stuck, "who can never go on is told"
+    assert not stuck, "clients that can never continue get the error"

@@ -22,7 +22,7 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class EventsSearch(RuleBasedStateMachine):
-    """The reference is two things: which events are set, and who waits for what, in order."""
+    """The reference is two things: the events that are set, and the waits, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class EventsSearch(RuleBasedStateMachine):
         return bool(self.present(names)) if any_ else self.is_set.issuperset(names)
 
     def serve(self) -> dict[str, tuple[str, ...]]:
-        """Whoever has what it waits for leaves with it."""
+        """The waits whose events are set end."""
         served = {arrival: self.present(names) for arrival, names, any_, _ in self.queue if self.answered(names, any_)}
         self.queue = [entry for entry in self.queue if entry[0] not in served]
         return served

@@ -30,12 +30,12 @@ class Member:
 
 
 class Reference:
-    """One name: who is there, what was given, and who has not been told of a failure."""
+    """One name: the arrivals, the data, and the members that have not been notified of a failure."""
 
     def __init__(self) -> None:
         self.there: dict[str, Member] = {}
         self.data: dict[str, int] = {}
-        self.untold: set[str] = set()
+        self.unnotified: set[str] = set()
         self.failed_at = 0.0
         self.left_at: float | None = None
         self.generation = 0
@@ -66,7 +66,7 @@ class ExchangeSearch(RuleBasedStateMachine):
     # -- the reference -------------------------------------------------------------------------------------------------
 
     def note(self, outcomes: list[Outcome], expected: dict[str, type[LinesyncError] | None]) -> None:
-        """Exactly these arrivals end now, each for the first time, with such an error or well."""
+        """Exactly these arrivals end now, each for the first time, with an error of this type or with success (None)."""
         assert {outcome.arrival for outcome in outcomes} == set(expected) and len(outcomes) == len(expected)
         for outcome in outcomes:
             assert outcome.arrival not in self.outcomes
@@ -78,7 +78,7 @@ class ExchangeSearch(RuleBasedStateMachine):
     def drop(self, place: Reference, member: str) -> None:
         key = place.data.pop(member, None)
         if key is not None:
-            assert key in self.dropped, "data that nobody needs is dropped at once"
+            assert key in self.dropped, "data that is no longer needed is dropped immediately"
 
     def settle(self, place: Reference) -> None:
         place.left_at = self.now if place.data and not place.there and place.left_at is None else place.left_at
@@ -88,8 +88,8 @@ class ExchangeSearch(RuleBasedStateMachine):
     def fail(
         self, place: Reference, dead: set[str], error: type[LinesyncError]
     ) -> dict[str, type[LinesyncError] | None]:
-        """All who are there end with this error; who never came is told later."""
-        place.untold, place.failed_at = set(HOSTS) - set(place.there) - dead, self.now
+        """All waiting arrivals end with this error; members that have not arrived get it later."""
+        place.unnotified, place.failed_at = set(HOSTS) - set(place.there) - dead, self.now
         ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in place.there.values()}
         place.there.clear()
         for member in list(place.data):
@@ -100,7 +100,7 @@ class ExchangeSearch(RuleBasedStateMachine):
     def leave(
         self, gone: list[Member], cause: Cause, error: type[LinesyncError]
     ) -> dict[str, type[LinesyncError] | None]:
-        """These end; what that does to the others."""
+        """These arrivals end; returns all arrivals that end as a result, with their errors."""
         ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in gone}
         for place in self.names.values():
             dead = set()
@@ -120,7 +120,7 @@ class ExchangeSearch(RuleBasedStateMachine):
     def waiting(self) -> list[Member]:
         return [one for place in self.names.values() for one in place.there.values()]
 
-    # -- what happens --------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------------------
 
     def call(self, arrival: str) -> list[Outcome]:
         client, name, timeout, member = self.asked[arrival]
@@ -136,8 +136,8 @@ class ExchangeSearch(RuleBasedStateMachine):
         others = set(HOSTS) - {member} - set(place.data)
         if member in place.there:
             self.note(outcomes, {arrival: Mismatch})
-        elif member in place.untold and self.now < place.failed_at + RESULT_LIFE:
-            place.untold.discard(member)
+        elif member in place.unnotified and self.now < place.failed_at + RESULT_LIFE:
+            place.unnotified.discard(member)
             self.note(outcomes, {arrival: MemberLost})
         elif opens and any(self.lost_hosts.get(host) in FATAL for host in others):
             self.note(outcomes, {arrival: MemberLost})
@@ -188,7 +188,7 @@ class ExchangeSearch(RuleBasedStateMachine):
             value = Exchanged(generation=place.generation, members=HOSTS, keys=keys)
             assert all(not isinstance(outcome, Failed) and outcome.value == value for outcome in outcomes)
             self.released |= set(keys)
-            place.there, place.data, place.untold, place.left_at = {}, {}, set(), None
+            place.there, place.data, place.unnotified, place.left_at = {}, {}, set(), None
         elif one.poll:
             self.note(outcomes, self.leave([one], Cause.TIMED_OUT, TimedOut))
         else:
@@ -263,7 +263,7 @@ class ExchangeSearch(RuleBasedStateMachine):
         outcomes = self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now)
         self.note(outcomes, self.leave(gone, Cause.RESET, Aborted))
         for place in places:
-            place.untold = set()
+            place.unnotified = set()
             for member in list(place.data):
                 self.drop(place, member)
             self.settle(place)
@@ -279,7 +279,7 @@ class ExchangeSearch(RuleBasedStateMachine):
         if ended is not None:
             self.confirmed.add(arrival)
 
-    # -- what always holds ---------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------------
 
     @invariant()
     def status_is_the_reference(self) -> None:

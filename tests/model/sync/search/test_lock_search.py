@@ -22,7 +22,7 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class LockSearch(RuleBasedStateMachine):
-    """``self.queues`` is the whole reference: for each name those who want it, in order; the first one has it."""
+    """``self.queues`` is the whole reference: for each name the arrivals in order; the first one has the lock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,17 +46,17 @@ class LockSearch(RuleBasedStateMachine):
     def is_held(self, arrival: str) -> bool:
         return arrival in self.confirmed and arrival in self.live()
 
-    def end(self, outcomes: list[Outcome], gone: list[str], *, told: list[str]) -> None:
-        """These leave; who was told something comes first, and then who has a lock now, in the order of the names left."""
+    def end(self, outcomes: list[Outcome], gone: list[str], *, notified: list[str]) -> None:
+        """These leave. The outcomes of the notified ones come first, then the grants, in the order of the released names."""
         left = dict.fromkeys(self.asked[arrival][1] for arrival in gone)
         for queue in self.queues.values():
             queue[:] = [arrival for arrival in queue if arrival not in gone]
-        self.note(outcomes, told, left)
+        self.note(outcomes, notified, left)
 
-    def note(self, outcomes: list[Outcome], told: list[str], names: dict[str, None]) -> None:
+    def note(self, outcomes: list[Outcome], notified: list[str], names: dict[str, None]) -> None:
         new = [self.queues[name][0] for name in names if self.queues[name] and self.queues[name][0] not in self.tokens]
-        assert [outcome.arrival for outcome in outcomes] == told + new
-        for outcome in outcomes[len(told) :]:
+        assert [outcome.arrival for outcome in outcomes] == notified + new
+        for outcome in outcomes[len(notified) :]:
             highest = max(self.tokens.values(), default=6)
             assert isinstance(outcome, Granted) and outcome.provisional
             assert outcome.value == Token(token=highest + 1), "tokens grow over all locks"
@@ -90,9 +90,9 @@ class LockSearch(RuleBasedStateMachine):
     @rule(draw=DRAW)
     def give_up(self, draw: DRAW) -> None:
         arrival = draw.choice(self.live())
-        told = [] if self.is_held(arrival) else [arrival]
+        notified = [] if self.is_held(arrival) else [arrival]
         outcomes = self.waits.withdraw(arrival, self.asked[arrival][0], self.now, Cause.GAVE_UP)
-        self.end(outcomes, [arrival], told=told)
+        self.end(outcomes, [arrival], notified=notified)
 
     @precondition(lambda self: self.tokens)
     @rule(draw=DRAW, host=st.sampled_from(["a", "b"]), name=NAMES)
@@ -103,16 +103,18 @@ class LockSearch(RuleBasedStateMachine):
             with pytest.raises(NotAllowed):
                 self.locks.give_back("default", name, token, host, self.now)
             return
-        told = [] if self.is_held(owner) else [owner]
-        self.end(self.locks.give_back("default", name, token, host, self.now), [owner], told=told)
+        notified = [] if self.is_held(owner) else [owner]
+        self.end(self.locks.give_back("default", name, token, host, self.now), [owner], notified=notified)
 
     @precondition(lambda self: self.live())
     @rule(draw=DRAW)
     def unlock_own(self, draw: DRAW) -> None:
         owner = draw.choice([queue[0] for queue in self.queues.values() if queue])
-        told = [] if self.is_held(owner) else [owner]
+        notified = [] if self.is_held(owner) else [owner]
         client, name, _, _ = self.asked[owner]
-        self.end(self.locks.give_back("default", name, self.tokens[owner], client.host, self.now), [owner], told=told)
+        self.end(
+            self.locks.give_back("default", name, self.tokens[owner], client.host, self.now), [owner], notified=notified
+        )
 
     @rule(client=CLIENTS, whole_host=st.booleans())
     def die(self, client: Client, whole_host: bool) -> None:
@@ -122,12 +124,12 @@ class LockSearch(RuleBasedStateMachine):
             kept = keep and self.is_held(arrival)
             if (owner.host == client.host) if whole_host else (owner == client and not kept):
                 gone.append(arrival)
-        told = [arrival for arrival in gone if whole_host or not self.is_held(arrival)]
+        notified = [arrival for arrival in gone if whole_host or not self.is_held(arrival)]
         if whole_host:
             outcomes = self.waits.host_gone(client.host, self.now, Cause.LINE_LOST)
         else:
             outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
-        self.end(outcomes, gone, told=told)
+        self.end(outcomes, gone, notified=notified)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def time_passes(self, seconds: float) -> None:
@@ -135,7 +137,7 @@ class LockSearch(RuleBasedStateMachine):
         waiting = [arrival for queue in self.queues.values() for arrival in queue[1:]]
         late = [arrival for arrival in waiting if self.due.get(arrival, self.now + 1) <= self.now]
         late.sort(key=lambda arrival: (self.due[arrival], int(arrival[1:])))
-        self.end(self.waits.handle_timer(self.now), late, told=late)
+        self.end(self.waits.handle_timer(self.now), late, notified=late)
 
     @precondition(lambda self: self.asked)
     @rule(draw=DRAW)
@@ -153,7 +155,7 @@ class LockSearch(RuleBasedStateMachine):
         found, waits = self.locks.reset("default", names, self.now)
         assert found == len(chosen) and [wait.arrival for wait in waits] == gone
         ending = [(wait, Aborted("reset")) for wait in waits]
-        self.end(self.waits.fail([*ending], Cause.RESET, self.now), gone, told=gone)
+        self.end(self.waits.fail([*ending], Cause.RESET, self.now), gone, notified=gone)
 
     def locks_by_age(self) -> list[str]:
         return [str(row["name"]) for row in self.locks.status(self.now)]

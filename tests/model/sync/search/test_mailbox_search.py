@@ -22,7 +22,7 @@ TIMEOUTS = st.sampled_from([None, None, 0, 1.0, 2.5])
 DRAW = st.randoms(use_true_random=False)
 
 Asked = tuple[Client, str, str, str, tuple[int, int, bool] | tuple[str, str]]
-"""Whose, ``read`` or ``gather``, topic, reader, and (first, most, others) or (role, the reader's group)."""
+"""Client, ``read`` or ``gather``, topic, reader, and (first, most, others) or (role, the reader's group)."""
 
 
 def host_of(member: str) -> str:
@@ -30,7 +30,7 @@ def host_of(member: str) -> str:
 
 
 class MailboxSearch(RuleBasedStateMachine):
-    """The reference is the topics' messages, who is in which group, and who waits; every wait is judged anew each time.
+    """The reference is the topics' messages, the groups of the hosts, and the waits; each wait is checked again each time.
 
     It is also the mailbox's own source of who is where.
     """
@@ -51,7 +51,7 @@ class MailboxSearch(RuleBasedStateMachine):
         self.last: dict[str, Outcome] = {}
         self.confirmed: set[str] = set()
 
-    # -- the groups, as the mailbox asks for them ------------------------------------------------------------------------
+    # -- the groups, as the mailbox requests them ------------------------------------------------------------------------
 
     def name_of(self, host: str) -> str:
         return self.where.get(host, ("", ""))[0]
@@ -66,7 +66,7 @@ class MailboxSearch(RuleBasedStateMachine):
     # -- the reference ---------------------------------------------------------------------------------------------------
 
     def verdict(self, arrival: str) -> Messages | type[LinesyncError] | None:
-        """What a wait ends with now, None when it goes on."""
+        """The outcome with which a wait ends now; None if it continues."""
         _, what, topic, reader, terms = self.asked[arrival]
         if what == "gather":
             return self.gathered(topic, host_of(reader), *terms)
@@ -94,7 +94,7 @@ class MailboxSearch(RuleBasedStateMachine):
         return Messages(messages=tuple(Message(number=n, sender=who, items=(text,)) for n, who, text in rows))
 
     def settle(self, outcomes: list[Outcome], gone: tuple[str, ...] = ()) -> None:
-        """These waits fail, in this order; then those that the reference ends now, as it does; each for the first time."""
+        """These waits fail, in this order; then those end that the reference ends now, with the same outcomes; each once."""
         for arrival in gone:
             del self.queue[arrival]
         verdicts = {arrival: verdict for arrival in self.queue if (verdict := self.verdict(arrival)) is not None}
@@ -139,7 +139,7 @@ class MailboxSearch(RuleBasedStateMachine):
             (outcome,) = outcomes
             assert isinstance(outcome, Failed) and isinstance(outcome.error, TimedOut)
 
-    # -- what happens ----------------------------------------------------------------------------------------------------
+    # -- actions ---------------------------------------------------------------------------------------------------------
 
     @rule(senders=st.lists(MEMBERS, min_size=1, max_size=4), number=NUMBERS, topic=TOPICS)
     def send(self, senders: list[str], number: str, topic: str) -> None:
@@ -236,7 +236,7 @@ class MailboxSearch(RuleBasedStateMachine):
         assert set(told) == gone
         self.settle(outcomes, told)
 
-    # -- what holds ------------------------------------------------------------------------------------------------------
+    # -- invariants ------------------------------------------------------------------------------------------------------
 
     @invariant()
     def status_is_the_reference(self) -> None:

@@ -22,7 +22,7 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class SemaphoreSearch(RuleBasedStateMachine):
-    """The reference is five things: the value, the bound, the queue in order, who has not confirmed, and who holds."""
+    """The reference is five things: the value, the bound, the queue in order, unconfirmed grants, and holders."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         )
 
     def serve(self) -> dict[str, int]:
-        """First come, first served: each arrival that is granted now, and the value after it."""
+        """First come, first served: each arrival that is granted now, and the value after that grant."""
         served = {}
         while self.queue and self.queue[0][1] <= self.value:
             arrival, units, _ = self.queue.pop(0)
@@ -85,7 +85,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         return sum(self.unconfirmed.values()) + sum(self.held.values())
 
     def refused(self, delta: int, bound: int) -> bool:
-        """A bound that is another one or cannot be, or that would be passed."""
+        """Whether a bound differs from the present one, is not possible, or would be exceeded."""
         there, most = self.value + self.lent(), bound or self.bound or 1000
         queued = [units for _, units, _ in self.queue]
         if bound and (
@@ -138,7 +138,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         self.note(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now), gone, {})
 
     def lent_in_order(self) -> list[str]:
-        """Those who have units, in the order in which they got them."""
+        """The arrivals that have units, in the order in which they got them."""
         return sorted([*self.unconfirmed, *self.held], key=self.order.index)
 
     @precondition(lambda self: self.asked)
