@@ -1,4 +1,4 @@
-"""Commands that are hard to end, each with its owner: what the tests of owners start, kill and look for."""
+"""Commands that are hard to end, for the tests which check that every command ends with its owner."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from tests.real import wait_for
 __all__ = ["OPERATIONS", "PATIENCE", "Job", "processes", "settled"]
 
 PATIENCE = 3.0 + 4.0
-"""Seconds in which all of a command has ended: three between SIGTERM, which it ignores, and SIGKILL; the rest is for a busy
-machine."""
+"""Seconds within which all processes of a command must end: three from SIGTERM, which they ignore, to SIGKILL; the rest is
+for a busy machine."""
 _TREE = 5
-"""Processes of one command: the command, a child, a daemon that forked twice and has a session of its own, two of its."""
+"""The number of processes of one command: the command, its child, a daemon that forked twice and has its own session, and
+the daemon's two children."""
 _numbers = count(os.getpid() * 1000)
 
 OPERATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
@@ -31,13 +32,14 @@ OPERATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "lock": ("sut", ("lock", "L{n}"), ("",)),
     "sem --hold": ("sut", ("sem", "S{n}", "-1", "--hold"), ("",)),
 }
-"""Each: where it is typed, its words, and the hosts on which the command then runs (empty: below the client)."""
+"""Each operation: the host on which it is typed, its arguments, and the hosts on which the command then runs ("" means below
+the client)."""
 
 
 class Job:
-    """A command that ignores what it can, started by one of the operations.
+    """A command, started by one of the operations, that ignores all signals that it can ignore.
 
-    :param ends: with status 3, when :meth:`let_end` says so.
+    :param ends: whether the command exits, with status 3, after :meth:`let_end`.
     """
 
     def __init__(self, site: Site, operation: str, *, ends: bool = False) -> None:
@@ -56,7 +58,7 @@ class Job:
         self.client: Command = site.start(side, *argv, "--", "sh", "-c", script, stdin=subprocess.PIPE)
 
     def await_tree(self) -> None:
-        """Wait until all of it runs."""
+        """Wait until all of its processes run."""
         wait_for(
             lambda: all(len(self.left(host)) == _TREE for host in self.hosts),
             f"{self.client.process.args}",
@@ -65,11 +67,11 @@ class Job:
         )
 
     def let_end(self) -> None:
-        """Let the command itself end; what it has started stays."""
+        """Let the command itself exit; the processes that it has started keep running."""
         self._go.touch()
 
     def left(self, *hosts: str) -> list[int]:
-        """Its processes that run (on these hosts), the command itself first."""
+        """The pids of its processes that still run (on these hosts), with the command itself first."""
         found = []
         for pid, words in _processes():
             ours = words[0] in (b"sh", b"sleep") and any(str(self.number).encode() in word for word in words)
@@ -78,11 +80,11 @@ class Job:
         return [pid for _, pid in sorted(found)]
 
     def await_end(self, *hosts: str, seconds: float = PATIENCE) -> None:
-        """Wait until nothing of it runs (on these hosts)."""
+        """Wait until none of its processes runs (on these hosts)."""
         wait_for(lambda: not self.left(*hosts), f"the end of {self.client.process.args} on {hosts}", seconds, every=0.2)
 
     def supervisors(self) -> list[int]:
-        """Those of the command itself."""
+        """The pids of the command's supervisors."""
         parents = {int(_stat(pid)[1]) for pid in self.left()}
         return [pid for pid in parents if _name(pid) == "linesync-run"]
 
@@ -93,14 +95,14 @@ def processes(site: Site) -> list[str]:
 
 
 def settled(site: Site) -> tuple[object, ...]:
-    """What a site holds: its processes, the open files of each hub and agent, the sockets in its folder."""
+    """The resources of a site: its processes, the open files of each hub and agent, the sockets in its directory."""
     running = [daemon for daemon in site.daemons if daemon.process.poll() is None]
     files = sorted((daemon.argv[1:4], len(os.listdir(f"/proc/{daemon.pid}/fd"))) for daemon in running)
     return processes(site), files, sorted(path.name for path in site.folder.iterdir() if path.suffix == ".sock")
 
 
 def _processes() -> Iterator[tuple[int, list[bytes]]]:
-    """Those that run, with their arguments."""
+    """The pids of all running processes, with their arguments."""
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
             try:
@@ -134,4 +136,4 @@ def _stat(pid: int) -> list[str]:
 
 
 SIGNALS = {"TERM": signal.SIGTERM, "HUP": signal.SIGHUP, "INT": signal.SIGINT, "KILL": signal.SIGKILL}
-"""The ways to end a process from outside."""
+"""The signals that end a process."""

@@ -1,8 +1,9 @@
-"""What real commands report, against what the hub holds, while agents, commands and the hub are killed.
+"""Compares the reports of real commands with the state of the hub, while agents, commands and the hub are killed.
 
-A round starts commands on a host behind a paced serial line, kills something 0 to 100 ms after the request that decides the
-round, and counts what the commands report: exit 0 means that the effect stands, 125 with "may have" that nobody can know,
-anything else that it does not stand. ``LINESYNC_ROUNDS=200`` plays more rounds than the ten of CI.
+A round starts commands on a host behind a paced serial line, and kills something 40 to 180 ms after the request that decides
+the round. It then counts the reports of the commands: exit 0 means that the operation took effect, 125 with "may have" means
+that the effect is unknown, and any other result means that it had no effect. ``LINESYNC_ROUNDS=200`` plays more rounds than
+the ten of CI.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def site() -> Iterator[SerialSite]:
 
 
 class Round:
-    """One round: what ran, what was killed, and what was reported."""
+    """One round: its commands, what is killed, and the reports."""
 
     def __init__(self, site: SerialSite, number: int) -> None:
         self.site = site
@@ -60,11 +61,11 @@ class Round:
         time.sleep(self.delay)
         self._kill(commands, decider)
         decided = decider.wait() if takes else None
-        if self.victim == "decider" and takes:  # it may have given nothing, and then the takers would wait without end
+        if self.victim == "decider" and takes:  # it may have given nothing; then the takers would wait forever
             time.sleep(1.0)
             self.site.type("hub", "reset", self.name)
         self.reports = [command.wait() for command in commands]
-        self.site.agents["c1"].says("is registered")  # the hub knows by now that the agent's earlier life is over
+        self.site.agents["c1"].says("is registered")  # then the hub knows that the agent's earlier life is over
         self.site.await_host("c1")
         if self.victim == "hub":
             assert self._ok() <= _SOME, self
@@ -95,7 +96,7 @@ class Round:
                 self.site.cables["c1"].plug()
 
     def _judge_takes(self, decided: Done) -> None:
-        """Units are given back when a holder's command ends, so of held ones none may be missing in the end."""
+        """Check the units that are left. Held units are given back when the command ends, so none may be missing then."""
         deadline = time.monotonic() + 10
         left = self._value()
         while self.operation == "hold" and left not in (0, _SOME) and time.monotonic() < deadline:
@@ -125,5 +126,5 @@ class Round:
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_what_commands_report_agrees_with_what_the_hub_holds(site: SerialSite, number: int) -> None:
+def test_the_reports_of_commands_agree_with_the_state_of_the_hub(site: SerialSite, number: int) -> None:
     Round(site, number).play()

@@ -1,5 +1,5 @@
-"""A command belongs to its client: when that ends in whatever way, nothing of the command is left. Nor is there when the
-command's supervisor is killed."""
+"""A command belongs to its client: when the client ends in any way, no process of the command is left. The same holds when
+the command's supervisor is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.real import wait_for
 
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Site]:
-    """A hub and two agents; after all tests they hold what they held before."""
+    """A hub and two agents. After all tests they must hold the same resources as before."""
     with site() as place:
         place.hub("--listen", f"unix:{place.folder}/lines").says("listening on")
         for name in ("sut", "two"):
@@ -27,7 +27,7 @@ def trio() -> Iterator[Site]:
         before = settled(place)
         _place.append(place)
         yield place
-        wait_for(lambda: settled(place) == before, f"what there was before: {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before: {before}")
 
 
 _place: list[Site] = []
@@ -40,7 +40,7 @@ def _client_ends(operation: str, how: str) -> None:
     if how == "exit":
         job.let_end()
         assert job.client.wait().code == 3
-        assert job.left() == [], "it has ended before its client says so"
+        assert job.left() == [], "all processes have ended when the client reports the end"
         return
     job.client.process.send_signal(SIGNALS[how])
     job.await_end()
@@ -66,11 +66,11 @@ for _operation in OPERATIONS:
 
 
 @pytest.mark.parametrize("name", scenes.names)
-def test_nothing_of_a_command_is_left_when_this_ends(trio: Site, name: str) -> None:
+def test_no_process_of_a_command_is_left_when_this_ends(trio: Site, name: str) -> None:
     scenes.play(name)
 
 
-def test_what_ends_a_process_group_does_not_end_the_helpers(trio: Site) -> None:
+def test_signals_that_end_a_process_group_do_not_end_the_helpers(trio: Site) -> None:
     job = Job(trio, "run")
     job.await_tree()
     (supervisor,) = job.supervisors()

@@ -1,4 +1,5 @@
-"""A command ends with the agent or the hub that its client speaks through, and with their line, when its lease is over."""
+"""A command ends with the agent or hub through which its client speaks. It also ends when their line is down for the
+lease."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ scenes = Scenes()
 
 
 class _Trio:
-    """A hub and two agents on a socket, whose processes may be ended and started again."""
+    """A hub and two agents on a socket, whose processes a test can end and start again."""
 
     def __init__(self, place: Site) -> None:
         self.site = place
@@ -48,7 +49,7 @@ def _all_jobs(place: Site) -> dict[str, Job]:
 
 
 def _end_all(jobs: dict[str, Job], *, without: tuple[str, ...] = (), seconds: float = PATIENCE) -> None:
-    """All of the jobs ends, but on the hosts that have nothing to do with it; and these with their client."""
+    """Wait until the jobs end on all hosts except those of ``without``; there, end them with their client."""
     for job in jobs.values():
         if not set(job.hosts) & set(without) or len(job.hosts) == 1:
             job.await_end(seconds=seconds)
@@ -69,7 +70,7 @@ def _agent_ends(how: str) -> None:
         agent.process.send_signal(SIGNALS[how])
         if how == "KILL":
             agent.ended()
-            trio.start["sut"]()  # comes back while the old one's commands are being ended
+            trio.start["sut"]()  # it starts while the commands of the old agent are being ended
         _end_all(jobs, without=("two",))
         done = jobs["run"].client.wait()
         assert done.code == 125
@@ -78,11 +79,11 @@ def _agent_ends(how: str) -> None:
         else:
             assert agent.ended() == 0
             known, unknown = "sh was ended" in done.err, f"may still be running on sut (pid {pid})" in done.err
-            assert known != unknown, done  # on a busy machine, its goodbye comes first
+            assert known != unknown, done  # on a busy machine the agent's goodbye may arrive first
             assert not place.socket("sut").exists(), "the socket's file is removed"
             trio.start["sut"]()
         trio.await_all()
-        wait_for(lambda: settled(place) == before, f"what there was before ({how}): {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before ({how}): {before}")
 
 
 def _hub_ends(how: str) -> None:
@@ -99,10 +100,10 @@ def _hub_ends(how: str) -> None:
             assert not place.socket("hub").exists(), "the socket's file is removed"
         else:
             hub.ended()
-            assert place.socket("hub").exists(), "nobody could remove it: the next hub replaces it"
+            assert place.socket("hub").exists(), "a killed hub cannot remove it: the next hub replaces it"
         trio.start["hub"]()
         trio.await_all()
-        wait_for(lambda: settled(place) == before, f"what there was before ({how}): {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before ({how}): {before}")
 
 
 @scenes
@@ -120,11 +121,11 @@ def line_is_cut() -> None:
         assert all(job.client.wait().code == 125 for name, job in jobs.items() if name != "run on several")
         place.cables["sut"].plug()
         place.await_host("sut")
-        wait_for(lambda: settled(place) == before, f"what there was before: {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before: {before}")
 
 
 @scenes
-def line_is_away_for_less_than_the_lease() -> None:
+def line_is_down_for_less_than_the_lease() -> None:
     with ExitStack() as stack:
         cable = stack.enter_context(NullModem())
         place = stack.enter_context(site())
@@ -136,9 +137,9 @@ def line_is_away_for_less_than_the_lease() -> None:
         place.await_host()
         cable.pull()
         with pytest.raises(AssertionError):
-            wait_for(lambda: not job.running, "nothing", 2.5)
+            wait_for(lambda: not job.running, "the end that must not come", 2.5)
         cable.plug()
-        assert job.wait(20).text == "done\n", "it went on"
+        assert job.wait(20).text == "done\n", "the command kept running"
 
 
 for _how in SIGNALS:
@@ -147,17 +148,17 @@ for _how in SIGNALS:
 
 
 @pytest.mark.parametrize("name", scenes.names)
-def test_nothing_of_any_command_is_left_when_this_ends(name: str) -> None:
+def test_no_process_of_any_command_is_left_when_this_ends(name: str) -> None:
     scenes.play(name)
 
 
-def test_an_agent_that_starts_ends_what_a_dead_one_left_and_says_so(site: Site) -> None:
+def test_a_new_agent_ends_and_reports_the_processes_that_a_dead_one_left(site: Site) -> None:
     trio = _Trio(site)
     job = Job(site, "run")
     job.await_tree()
     left = job.left()
     owners = [trio.daemons["sut"].pid, *(below(trio.daemons["sut"].pid) - set(left))]
-    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that none of them sees another one's end
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that none of them can react to the end of another
         for pid in owners:
             os.kill(pid, number)
     trio.daemons["sut"].ended()
