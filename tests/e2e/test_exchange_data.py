@@ -207,7 +207,7 @@ def test_a_hub_that_ends_ends_it(trio: Trio) -> None:
     trio.await_given("a")
     trio.hub.stop()
     done = waiting.wait()
-    assert done.code == 125 and "exchange 'keys' was broken off" in done.err, done
+    assert done.code == 125 and "exchange 'keys' was interrupted" in done.err, done
 
 
 # -- wrong usage -------------------------------------------------------------------------------------------------------
