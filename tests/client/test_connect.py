@@ -118,16 +118,16 @@ def test_several_commands_run_concurrently_on_one_line(pair: Site) -> None:
 
 
 def test_a_cancelled_run_ends_its_command(pair: Site, tmp_path: Path) -> None:
-    told = tmp_path / "pid"
+    pid_file = tmp_path / "pid"
 
     async def work() -> None:
         async with await connect(pair, "sut") as client:
-            running = asyncio.ensure_future(client.run("hub", ["sh", "-c", f"echo $$ > {told}; exec sleep 100"]))
-            await asyncio.to_thread(wait_for, lambda: told.exists() and told.read_text(), "the command")
+            running = asyncio.ensure_future(client.run("hub", ["sh", "-c", f"echo $$ > {pid_file}; exec sleep 100"]))
+            await asyncio.to_thread(wait_for, lambda: pid_file.exists() and pid_file.read_text(), "the command")
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
-            pid = int(told.read_text())
+            pid = int(pid_file.read_text())
             await asyncio.to_thread(wait_for, lambda: not alive(pid), "its end")
 
     asyncio.run(work())
