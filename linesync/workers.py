@@ -1,12 +1,12 @@
 """Threads for system calls that a path, a disk or another process can delay, so that no event loop waits for them.
 
-1. At most ``limit`` calls run. Calls on paths that share their first two directories have a share of that, so that one
-   hung mount does not take all threads; what is over waits for its turn.
-2. A call that hangs in the kernel cannot be stopped. Its owner may leave it: the thread then runs what cleans up after
-   it when it returns, and counts as used until then.
-3. The threads do not keep a process from its end. It waits for cleaning up that is due, but not longer than a second.
+1. At most ``limit`` calls run at the same time. Of these, at most ``share`` are on paths that have the same first two
+   directories, so that one hung mount does not use all threads. Further calls wait in a queue.
+2. A call that hangs in the kernel cannot be stopped, but its owner can leave it. The thread then runs the owner's cleanup
+   when the call returns, and counts as busy until then.
+3. The threads do not prevent a process from ending. The process waits for pending cleanup, but at most a second.
 
-The event loop reaches this by its ``run_in_executor``, which a loop on virtual time replaces.
+An event loop starts the calls with its ``run_in_executor``, which a loop on virtual time replaces.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "PATIENCE", "SPOOL", "Call", "Workers", "run_blocking"]
 
-PATIENCE = 5.0  # seconds that a call waits for a thread at most
-_IDLE = 2.0  # seconds that a thread waits for a call
-_LEAVING = 1.0  # seconds that the end of the process waits for cleaning up
+PATIENCE = 5.0  # the longest time that a call waits for a thread, in seconds
+_IDLE = 2.0  # seconds after which a thread without a call ends
+_LEAVING = 1.0  # the longest time that the process waits for cleanup at its end, in seconds
 
 
 class Call:
     """One call that may block.
 
-    :param job: what to do.
-    :param about: the path that it is about.
+    :param job: the function to call.
+    :param about: the path that it works on.
     """
 
     def __init__(self, job: Callable[[], Any], about: str) -> None:
         self.about = about
         self.group = _group(about)
         self.started = 0.0
-        """When a thread took it up, monotonic seconds; 0 before."""
+        """The time at which a thread took it, in monotonic seconds; 0 before."""
         self.future: Future[Any] = Future()
         self._job = job
         self._lock = threading.Lock()
@@ -55,7 +55,7 @@ class Call:
         self._over = False
 
     def __call__(self) -> Any:
-        """Run it in this thread, unless its owner has left already; then clean up for an owner who has."""
+        """Run the job in this thread, unless its owner has already left. Then run the cleanup of an owner that has left."""
         try:
             return None if self.left else self._job()
         finally:
@@ -66,14 +66,14 @@ class Call:
                 _clean(after)
 
     def leave(self, after: Callable[[], object]) -> bool:
-        """The owner has left: run this when the call is over. False if it is over already."""
+        """Leave the call: the thread runs ``after`` when the call is over. Return False if it is over already."""
         with self._lock:
             if not self._over:
                 self._after = after
             return not self._over
 
     def give_up(self) -> None:
-        """It will not be run."""
+        """Mark the call as over, because it will not run."""
         with self._lock:
             self._over = True
 
@@ -83,10 +83,10 @@ class Call:
 
 
 class Workers:
-    """A bounded number of threads, started when they are needed.
+    """A limited number of threads, which are started when they are needed.
 
-    :param limit: calls that run at the same time.
-    :param share: those of them on paths that share their first two directories.
+    :param limit: the maximum number of calls that run at the same time.
+    :param share: the maximum number of these on paths that have the same first two directories.
     """
 
     def __init__(self, limit: int = 32, share: int = 8) -> None:
@@ -100,7 +100,7 @@ class Workers:
         self._registered = False
 
     def submit(self, call: Call) -> Future[Any]:
-        """Run a call in one of the threads."""
+        """Run a call in one of the threads. Return its future."""
         with self._changed:
             self._waiting.append(call)
             if len(self._waiting) > self._idle and self._threads < self._limit:
@@ -110,7 +110,10 @@ class Workers:
         return call.future
 
     def clean(self, job: Callable[[], object], about: str) -> None:
-        """Run what cleans up, before all that waits; nobody waits for it, but for the end of the process."""
+        """Run a cleanup before all calls that wait. Only the end of the process waits for it.
+
+        :param about: the path that it works on.
+        """
         call = Call(lambda: None, about)
         call.leave(job)
         with self._changed:
@@ -121,7 +124,7 @@ class Workers:
                 self._changed.notify()
 
     def expire(self, call: Call) -> None:
-        """A call has waited long enough for a thread; it fails with :class:`Hung` unless it has one."""
+        """Let a call fail with :class:`Hung` if it still waits for a thread."""
         with self._changed:
             if call not in self._waiting:
                 return
@@ -132,18 +135,18 @@ class Workers:
             oldest = min(same, key=lambda one: one.started)
             seconds = time.monotonic() - oldest.started
         sentence = (
-            f"{len(same)} earlier calls have not returned, the oldest, on {oldest.about}, for {seconds:.0f} s; see what"
-            " that disk or mount waits for"
+            f"{len(same)} earlier calls have not returned, the oldest, on {oldest.about}, for {seconds:.0f} s; find out"
+            " why that disk or mount hangs"
         )
         _settle(call, Hung(0, sentence))
 
     def busy(self) -> int:
-        """How many calls run, those that were left by their owner included."""
+        """The number of calls that run, including those that their owner has left."""
         with self._changed:
             return len(self._running)
 
     def await_cleaning(self, seconds: float) -> None:
-        """Wait, blocking, until nothing is left to clean up."""
+        """Block until all cleanup is done, but at most for this time."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while any(call.left for call in (*self._running, *self._waiting)):
@@ -168,7 +171,7 @@ class Workers:
                 self._changed.notify_all()
 
     def _next(self) -> Call | None:
-        """The next call that may run; None for a thread that is not needed any more."""
+        """Wait for the next call that may run. None if this thread is not needed any more."""
         with self._changed:
             while (call := self._eligible()) is None:
                 self._idle += 1
@@ -199,7 +202,7 @@ def _run(call: Call) -> None:
 
 
 def _settle(call: Call, error: BaseException | None, value: Any = None) -> None:
-    # A future that was cancelled, or whose loop is closed, has nobody who waits for it.
+    # Nothing waits for a future that was cancelled or whose loop is closed.
     with suppress(Exception):
         if error is not None:
             call.future.set_exception(error)
@@ -208,7 +211,7 @@ def _settle(call: Call, error: BaseException | None, value: Any = None) -> None:
 
 
 def _clean(job: Callable[[], object]) -> None:
-    with suppress(OSError):  # it was there or it was not, and no owner is left to report that to
+    with suppress(OSError):  # the file may be gone already, and there is no owner left to report an error to
         job()
 
 
@@ -218,17 +221,17 @@ def _group(path: str) -> str:
 
 
 FILES = Workers()
-"""For files that people name."""
+"""For files that users name."""
 SPOOL = Workers(8)
-"""For the hub's own temporary files, which must not wait for those."""
+"""For the hub's own temporary files, sockets and ports, which must not wait for the files of users."""
 
 
 async def run_blocking(job: Callable[[], T], about: str, undo: Callable[[T], object] | None = None) -> T:
-    """Run what may block in a thread; for what is ours, such as sockets and ports, and not for files that people name.
+    """Run a job that may block in a thread of :data:`SPOOL`. This is for sockets and ports, not for files that users name.
 
-    :param about: the path that it is about.
-    :param undo: takes back what the job has made, when we are cancelled before it has.
-    :raises Hung: no thread was free.
+    :param about: the path that it works on.
+    :param undo: called with the result of the job if this is cancelled before the job is done.
+    :raises Hung: no thread was free within five seconds.
     """
     made: list[T] = []
 
@@ -242,7 +245,7 @@ async def run_blocking(job: Callable[[], T], about: str, undo: Callable[[T], obj
 
     loop = asyncio.get_running_loop()
     call = Call(work, about)
-    future = loop.run_in_executor(SPOOL, call)  # an executor as far as a loop looks at it
+    future = loop.run_in_executor(SPOOL, call)  # a loop needs only submit() of an executor
     timer = loop.call_later(PATIENCE, SPOOL.expire, call)
     try:
         value: T = await future

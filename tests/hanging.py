@@ -1,7 +1,7 @@
-"""A file system that hangs when a test says so: a folder seen through FUSE, of which each kind of call can be stopped.
+"""A file system that hangs on demand: a directory mounted through FUSE, on which a test can block each kind of call.
 
-While there is a file ``getattr``, ``open``, ``read``, ``create``, ``write``, ``fsync`` or ``rename`` in the control folder,
-calls of that kind on the mount do not return. Started as ``python -m tests.hanging FOLDER MOUNT CONTROL``.
+While the control directory has a file ``getattr``, ``open``, ``read``, ``create``, ``write``, ``fsync`` or ``rename``, calls
+of that kind on the mount do not return. It is started as ``python -m tests.hanging FOLDER MOUNT CONTROL``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["Hanging", "hanging"]
 class Hanging:
     """The mount.
 
-    :ivar mount: where programs see the files.
-    :ivar folder: where they are.
+    :ivar mount: the mount point, whose calls can hang.
+    :ivar folder: the directory with the files, whose calls never hang.
     """
 
     mount: Path
@@ -38,7 +38,7 @@ class Hanging:
 
     @contextmanager
     def hang(self, kind: str) -> Iterator[None]:
-        """Calls of this kind do not return inside the block."""
+        """Make calls of this kind hang until the end of the block."""
         (self._control / kind).touch()
         try:
             yield
@@ -46,20 +46,21 @@ class Hanging:
             (self._control / kind).unlink()
 
     def reached(self, kind: str) -> bool:
-        """A call of this kind hangs now."""
+        """Whether a call of this kind has hung since the last :meth:`forget`."""
         return (self._control / f"{kind}.reached").exists()
 
     def forget(self, kind: str) -> None:
+        """Forget that a call of this kind has hung."""
         (self._control / f"{kind}.reached").unlink(missing_ok=True)
 
 
 @contextmanager
 def hanging(place: Path) -> Iterator[Hanging]:
-    """Mount one below ``place``; the test is skipped where this machine does not let us."""
+    """Mount the file system below ``place``. The test is skipped if this machine does not allow that."""
     require("fusermount3")
     pytest.importorskip("mfusepy")
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("there is no /dev/fuse that we may use")
+        pytest.skip("/dev/fuse is missing or not accessible")
     folder, mount, control = (place / name for name in ("folder", "mount", "control"))
     for one in (folder, mount, control):
         one.mkdir()
@@ -71,10 +72,10 @@ def hanging(place: Path) -> Iterator[Hanging]:
     try:
         wait_for(lambda: os.path.ismount(mount) or process.poll() is not None, "the mount")
         if process.poll() is not None:
-            pytest.skip(f"this machine mounts no FUSE: {(place / 'fuse.log').read_text()}")
+            pytest.skip(f"this machine cannot mount FUSE: {(place / 'fuse.log').read_text()}")
         yield Hanging(mount, folder, control)
     finally:
-        process.kill()  # which ends all calls that hang
+        process.kill()  # this ends all calls that hang
         process.wait()
         fusermount = shutil.which("fusermount3")
         assert fusermount is not None

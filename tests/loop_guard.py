@@ -1,12 +1,12 @@
-"""Reports each system call on a path, or on an open file, that is made in a thread whose event loop runs.
+"""Reports each system call on a path or an open file that runs in the thread of a running event loop.
 
-Run as a program it installs itself and is ``linesync`` then, in a process of its own::
+Run as a program, it installs itself and then runs ``linesync``::
 
     python -m tests.loop_guard REPORT hub --socket ...
 
-Audit events tell of most calls that take a path; ``stat``, ``readlink``, ``fsync``, ``read``, ``write`` and ``close``
-raise none and are wrapped, the last three for regular files, block devices and directories. Each call is one line of the
-report, with the line of linesync that made it.
+Audit events report most calls that take a path. ``stat``, ``readlink``, ``fsync``, ``read``, ``write`` and ``close`` raise no
+audit events, so they are wrapped; those on a descriptor are reported only for regular files, block devices and directories.
+Each call is one line of the report, with the source line of linesync that made it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _EVENTS = (
 _WITH_PATH = ("access", "lstat", "readlink", "stat", "statvfs")
 _WITH_FILE = ("close", "fdatasync", "fsync", "pread", "preadv", "pwrite", "read", "readv", "write", "writev")
 _NEVER_BLOCK = ("/dev/null", "/proc/")
-"""Neither has a disk or another process behind it."""
+"""Calls on these paths wait for neither a disk nor another process."""
 
 
 _readlink = os.readlink
@@ -54,7 +54,7 @@ def _running() -> bool:
 
 
 def _caller(frame: FrameType | None) -> str:
-    """The line of linesync that is at work; empty where a module is being imported: that reads the program itself."""
+    """The source line of linesync that runs now; empty during an import, which only reads the program itself."""
     found = ""
     while frame is not None:
         name = frame.f_code.co_filename
@@ -67,7 +67,10 @@ def _caller(frame: FrameType | None) -> str:
 
 
 def install(report: str) -> None:
-    """Report from now on, to a file that is appended to."""
+    """Report all calls from now on.
+
+    :param report: the path of the file to which lines are appended.
+    """
     descriptor = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     plain_write, plain_fstat = os.write, os.fstat
 

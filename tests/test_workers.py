@@ -1,4 +1,4 @@
-"""Threads for what may block: bounded, shared out by path, and no reason for a process to stay."""
+"""Threads for blocking calls: limited in number, shared by path, and no obstacle to the end of a process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.real import wait_for
 
 
 class Hanging:
-    """Jobs that do not return until they are let."""
+    """A job that does not return until ``free`` is set."""
 
     def __init__(self) -> None:
         self.free = threading.Event()
@@ -40,23 +40,23 @@ def hanging() -> object:
     made.free.set()
 
 
-def test_calls_on_one_mount_have_a_share_and_others_go_on(hanging: Hanging) -> None:
+def test_calls_on_one_mount_are_limited_to_their_share_and_other_calls_run(hanging: Hanging) -> None:
     workers = Workers(limit=4, share=2)
     calls = [Call(hanging, f"/mnt/nfs/{n}") for n in range(3)]
     for call in calls:
         workers.submit(call)
-    wait_for(lambda: hanging.running == 2, "two of them")
+    wait_for(lambda: hanging.running == 2, "two calls that run")
     assert workers.submit(Call(lambda: 7, "/home/me/file")).result(5) == 7
     assert hanging.running == 2 and not calls[2].started
     hanging.free.set()
     assert [call.future.result(5) for call in calls] == ["free"] * 3
 
 
-def test_a_call_that_waited_too_long_says_what_for(hanging: Hanging) -> None:
+def test_a_call_that_waited_too_long_fails_and_names_the_oldest_call(hanging: Hanging) -> None:
     workers = Workers(limit=2, share=2)
     for n in range(2):
         workers.submit(Call(hanging, f"/mnt/nfs/{n}"))
-    wait_for(lambda: hanging.running == 2, "both")
+    wait_for(lambda: hanging.running == 2, "both calls")
     late = Call(lambda: 7, "/mnt/nfs/late")
     future = workers.submit(late)
     workers.expire(late)
@@ -66,11 +66,11 @@ def test_a_call_that_waited_too_long_says_what_for(hanging: Hanging) -> None:
     assert workers.submit(Call(lambda: 8, "/mnt/nfs/next")).result(5) == 8
 
 
-def test_what_was_left_is_cleaned_up_when_it_returns(hanging: Hanging) -> None:
+def test_the_cleanup_of_a_left_call_runs_when_the_call_returns(hanging: Hanging) -> None:
     workers, cleaned = Workers(), threading.Event()
     call = Call(hanging, "/mnt/x")
     workers.submit(call)
-    wait_for(lambda: hanging.running == 1, "it")
+    wait_for(lambda: hanging.running == 1, "the call")
     assert call.leave(cleaned.set) and workers.busy() == 1
     workers.await_cleaning(0.1)
     assert not cleaned.is_set()
@@ -79,7 +79,7 @@ def test_what_was_left_is_cleaned_up_when_it_returns(hanging: Hanging) -> None:
     assert cleaned.is_set()
 
 
-def test_what_was_left_before_it_began_is_never_run(hanging: Hanging) -> None:
+def test_a_call_that_is_left_before_it_starts_never_runs(hanging: Hanging) -> None:
     workers, done, cleaned = Workers(limit=1, share=1), threading.Event(), threading.Event()
     workers.submit(Call(hanging, "/mnt/x"))
     second = Call(done.set, "/mnt/x")
@@ -90,7 +90,7 @@ def test_what_was_left_before_it_began_is_never_run(hanging: Hanging) -> None:
     assert cleaned.wait(5) and not done.is_set()
 
 
-def test_many_calls_need_few_threads_which_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_calls_need_few_threads_which_end_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linesync.workers._IDLE", 0.05)
     before = threading.active_count()
     workers = Workers(limit=3)
@@ -100,7 +100,7 @@ def test_many_calls_need_few_threads_which_go_away(monkeypatch: pytest.MonkeyPat
     wait_for(lambda: threading.active_count() == before, "the threads' end")
 
 
-def test_what_a_call_raises_reaches_its_owner() -> None:
+def test_the_owner_gets_the_error_of_a_call() -> None:
     def fail() -> None:
         raise PermissionError(13, "no")
 
@@ -108,7 +108,7 @@ def test_what_a_call_raises_reaches_its_owner() -> None:
         Workers().submit(Call(fail, "/x")).result(5)
 
 
-def test_a_process_ends_though_a_thread_of_it_hangs() -> None:
+def test_a_process_can_end_while_one_of_its_threads_hangs() -> None:
     program = (
         "import threading, time; from linesync.workers import Call, FILES\n"
         "FILES.submit(Call(lambda: time.sleep(100), '/x')); left = Call(lambda: time.sleep(100), '/y')\n"
@@ -119,7 +119,7 @@ def test_a_process_ends_though_a_thread_of_it_hangs() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_a_process_that_ends_cleans_up_first() -> None:
+def test_a_process_finishes_its_cleanup_before_it_ends() -> None:
     program = (
         "import time; from linesync.workers import Call, FILES; call = Call(lambda: time.sleep(0.3), '/x')\n"
         "FILES.submit(call); time.sleep(0.1); call.leave(lambda: print('clean', flush=True))"
@@ -132,7 +132,7 @@ def in_loop(work: Callable[[], object]) -> None:
     asyncio.run(work())  # type: ignore[arg-type]
 
 
-def test_a_loop_turns_while_a_call_hangs_and_takes_back_what_comes_too_late(hanging: Hanging) -> None:
+def test_a_loop_runs_while_a_call_hangs_and_undoes_a_late_result(hanging: Hanging) -> None:
     undone: list[str] = []
 
     async def work() -> None:
@@ -145,10 +145,10 @@ def test_a_loop_turns_while_a_call_hangs_and_takes_back_what_comes_too_late(hang
 
     in_loop(work)
     hanging.free.set()
-    wait_for(lambda: undone == ["free"], "it was taken back")
+    wait_for(lambda: undone == ["free"], "the undo")
 
 
-def test_a_desk_writes_in_order_and_gives_up_with_its_task(hanging: Hanging) -> None:
+def test_a_desk_writes_in_order_and_leaves_its_call_when_the_task_is_cancelled(hanging: Hanging) -> None:
     from linesync.runtime.desk import Behind
 
     async def work() -> None:

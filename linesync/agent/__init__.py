@@ -1,1 +1,1 @@
-"""The agent: a host's own process, with its line to the hub and a socket for the scripts beside it."""
+"""The agent: the process on a host, with a line to the hub and a socket for the scripts on that host."""

@@ -1,4 +1,4 @@
-"""The agent's process: one line up to the hub, one socket for scripts, and the jobs that others run here."""
+"""The agent: one line to the hub, one socket for scripts, and the jobs that others run on this host."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ from .relayed import Relayed
 
 __all__ = ["Agent"]
 
-_TWIN_WAIT = 5.0  # seconds between tries while another agent has our name
+_TWIN_WAIT = 5.0  # seconds between attempts to register while another agent has our name
 _TO_END = 1.0  # seconds that commands have to end by themselves when the agent stops
-_TWIN_TRIES = 6  # so that a dead twin's lease (20 s) can run out first
+_TWIN_TRIES = 6  # attempts; enough for the lease (20 s) of a dead agent with our name to expire
 
 
 class Agent:
     """One agent.
 
     :param name: the host's name.
-    :param published: ``K=V`` texts.
-    :param report: takes sentences for the log.
-    :param boot: the id of this agent's life; the process's, unless it holds several agents.
+    :param capabilities: the names of what this host can do.
+    :param published: published values as ``K=V`` texts.
+    :param report: called with sentences for the log.
+    :param boot: the boot id; that of the process, unless the process has several agents.
     """
 
     def __init__(
@@ -65,22 +66,27 @@ class Agent:
         self._peers: set[Peer] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: set[asyncio.Task[None]] = set()
-        """Those that run here for others."""
+        """The tasks of the commands that run here for others."""
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # -- for the process ----------------------------------------------------------------------------------------------
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
-        """Open the socket for this host's scripts."""
+        """Open the socket for this host's scripts.
+
+        :param mode: the permission bits of the socket.
+        :param group: the Unix group of the socket, or None for the process's.
+        :returns: the endpoint with its full path or its actual port.
+        """
         self._listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
         self.runner.extra["LINESYNC_HUB"] = self._listener.endpoint
         return self._listener.endpoint
 
     async def run(self, endpoint: str, *, once: bool = False) -> None:
-        """Keep the line to the hub until cancelled.
+        """Keep the line to the hub connected until this is cancelled.
 
-        :param once: end with the line (an agent at the far end of an ssh).
-        :raises UsageError: the endpoint is not written right.
+        :param once: return when the line ends, as an agent at the remote end of an ssh does.
+        :raises UsageError: the endpoint is invalid.
         :raises NotAllowed: the hub refuses this host's name.
         """
         self._endpoint = endpoint
@@ -95,7 +101,7 @@ class Agent:
             await asyncio.gather(line, return_exceptions=True)
 
     async def aclose(self, reason: str = "the agent was stopped") -> None:
-        """Stop: commands that run for others are ended, the hub and the scripts are told."""
+        """Stop: end the commands that run for others, and notify the hub and the scripts."""
         self.lease.stop()
         await stop(self._tasks, _TO_END)
         await self.runner.aclose()
@@ -132,14 +138,14 @@ class Agent:
             task.get_loop().call_exception_handler({"message": "a task of the agent failed", "exception": error})
 
     def spawn_for(self, stream: Stream, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start what a channel was opened for."""
+        """Start the task for a channel that was opened to or through this agent."""
         task = self.spawn(work)
         if is_command(operations.known_opening(stream.words), self.name):
             self._commands.add(task)
         return task
 
     def activity(self) -> str:
-        """The reply to the hub's question who may act on this host."""
+        """The reply to the hub's request for activity on this host: the number of commands, and the scripts."""
         return protocol.encode_ok(str(len(self._commands)), *self.relayed.scripts())
 
     def report(self, sentence: str) -> None:
@@ -181,7 +187,10 @@ class Agent:
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def from_script(self, peer: Conversation, stream: Stream) -> Coroutine[Any, Any, None]:
-        """A script opens a channel: to this host, or to where the hub takes it."""
+        """A script opens a channel, to this host or through the hub.
+
+        :raises LinesyncFailed: the channel needs a hub, and there is none.
+        """
         opening = operations.known_opening(stream.words)
         host = addressee(opening)
         if host == self.name:
@@ -189,7 +198,7 @@ class Agent:
         if isinstance(opening, ExchangeOpen):
             return relay_exchange(stream, self.relayed.script(peer), self.relayed, self._uplink)
         if not (self._uplink.up and self.relayed.registered):
-            raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
+            raise LinesyncFailed(f"the agent on {self.name} has no connection to a hub; check the cable and the hub")
         onward = self._uplink.open(stream.words, stream.lane)
         return self.lease.bound(lambda: splice(stream, onward)) if host else splice(stream, onward)
 
@@ -198,14 +207,14 @@ class Agent:
         return self.lease.bound(lambda: serve(stream, self.runner))
 
     def _after(self, request: Message | None, reply: str) -> str:
-        """``links`` asked on a host tells of the host's own end too."""
+        """Add this host's own end of the line to a reply to ``links``."""
         if isinstance(request, Links) and reply.startswith("ok "):
             rows = json.loads(protocol.read_reply(reply)[0])
             return protocol.encode_ok(json.dumps([*rows, self._own_row()]))
         return reply
 
     def _alone(self, request: Message | None) -> str | None:
-        """What can be told without a hub: how our own line is."""
+        """The reply to ``links`` while there is no hub: only our own end of the line. None for other requests."""
         return protocol.encode_ok(json.dumps([self._own_row()])) if isinstance(request, Links) else None
 
     def _own_row(self) -> dict[str, object]:
@@ -213,7 +222,7 @@ class Agent:
 
 
 class _Uplink(User):
-    """What the session with the hub tells."""
+    """Handles the events of the session with the hub."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -229,7 +238,7 @@ class _Uplink(User):
         self._agent.report(f"the session with the hub is over: {reason}")
 
     def line_quiet(self, peer: Conversation, silent_for: float) -> None:
-        self._agent.report("the hub is silent; calling it")
+        self._agent.report("the hub is silent; trying to reach it")
 
     def line_back(self, peer: Conversation) -> None:
         self._agent.report("the hub is back")
@@ -260,7 +269,7 @@ class _Uplink(User):
 
 
 class _Scripts(User):
-    """What the scripts' connections tell."""
+    """Handles the events of the scripts' connections."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent

@@ -1,6 +1,6 @@
-"""Finding the port to the hub: calling on each serial port until one answers.
+"""Finds the serial port on which a hub answers, by trying each port of the machine.
 
-Only ``--port auto`` does this: bytes that nobody asked for go out on every port of the machine.
+Only ``--port auto`` does this, because it sends unrequested bytes on every port.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from ..transports import connect
 
 __all__ = ["find_port", "serial_ports"]
 
-_PATIENCE = 3.0  # seconds in which a hub must answer; it does within one call, 0.2 s
+_PATIENCE = 3.0  # seconds within which a hub must answer; it normally answers the first call, within 0.2 s
 _PAUSE = 2.0  # seconds between rounds
 
 
 def serial_ports() -> list[str]:
-    """The machine's serial ports, those with hardware behind them first."""
+    """The paths of the machine's serial ports. Those with known hardware come first."""
     from serial.tools.list_ports import comports
 
     return [port.device for port in sorted(comports(), key=lambda port: (port.hwid == "n/a", port.device))]
 
 
 async def find_port(report: Callable[[str], None], ports: Callable[[], Sequence[str]] = serial_ports) -> str:
-    """The first port on which a hub answers; tries until one does.
+    """Try the ports until a hub answers, and return that port.
 
-    :param ports: gives the ports to try, anew for each round.
+    :param report: called with sentences for the log.
+    :param ports: returns the ports to try; called once for each round.
     """
     said = ""
     while True:
@@ -49,7 +50,7 @@ async def _answers(port: str) -> bool:
     try:
         await connect(port, peer.receiver)
     except LinesyncError:
-        return False  # busy, or no serial device after all
+        return False  # the port is busy, or it is not a serial device
     try:
         async with asyncio.timeout(_PATIENCE):
             await peer.ready()

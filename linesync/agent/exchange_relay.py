@@ -1,7 +1,7 @@
-"""An exchange of one of this host's scripts on its way to the hub.
+"""Relays an exchange from one of this host's scripts to the hub.
 
-The channel is relayed as any other, with what requests have too: where there is no hub yet it waits for one as long as it
-may, and a script whose deadline passes while the line is silent hears so instead of waiting on.
+The channel is relayed like any other, with two additions that requests have too. If there is no hub yet, the exchange waits
+for one until its deadline. If the deadline passes while the line is silent, the script gets an error.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ __all__ = ["relay_exchange"]
 
 
 async def relay_exchange(stream: Stream, script: Script | None, relayed: Relayed, uplink: Peer) -> None:
-    """Carry a channel that a script opened for an exchange to the hub and back.
+    """Relay a channel that a script opened for an exchange.
 
-    :raises LinesyncFailed: there is no hub within the script's timeout.
+    :raises LinesyncFailed: there is no hub now, and the timeout is 0.
+    :raises TimedOut: no hub was reached within the script's timeout.
     :raises UsageError: the opening is malformed.
     """
     opening = protocol.decode(stream.words, ExchangeOpen)
@@ -40,7 +41,7 @@ async def relay_exchange(stream: Stream, script: Script | None, relayed: Relayed
 
 
 class _Relay:
-    """One such channel, which is guarded until the hub has told what became of the arrival."""
+    """One relayed channel. Its deadline is watched until the hub has reported the outcome of the arrival."""
 
     def __init__(self, stream: Stream, opening: ExchangeOpen, relayed: Relayed) -> None:
         self._stream = stream
@@ -64,40 +65,43 @@ class _Relay:
             self._stop_timer()
 
     async def _hub_there(self) -> ExchangeOpen:
-        """Wait until a hub knows this host; the opening with the time that is left then."""
+        """Wait until the agent is registered with a hub. Return the opening with the remaining timeout."""
         timeout = self._opening.timeout
         if self._relayed.ready.is_set():
             return self._opening
         if timeout == 0:
-            raise LinesyncFailed("there is no hub at the other end of this agent's line; check the cable and the hub")
+            raise LinesyncFailed(
+                f"exchange '{self._opening.name}' was not started: the agent has no connection to a hub; check the cable"
+                " and the hub"
+            )
         try:
             async with asyncio.timeout(timeout):
                 await self._relayed.ready.wait()
         except TimeoutError:
             why = silence(timeout or 0.0)
             raise TimedOut(
-                f"timed out: exchange '{self._opening.name}' was not begun: {why}; nothing was given"
+                f"timed out: exchange '{self._opening.name}' was not started: {why}; nothing was given"
             ) from None
         if timeout is None:
             return self._opening
         return self._opening.but(timeout=max(timeout - (self._loop.time() - self._start), 0.0))
 
     def _passes(self, item: Item) -> None:
-        """Something comes from the hub; all but its word that we may give is the outcome."""
+        """The hub has sent something. Everything except its permission to give data is the outcome."""
         if self._timer is not None and not (item.stream == MESSAGE and item.data.startswith(b"ok ")):
             self._stop_timer()
 
     def _deadline(self) -> None:
-        """The deadline has passed and the hub has said nothing."""
+        """The deadline has passed without an outcome from the hub."""
         assert self._task is not None and self._onward is not None
         if self._relayed.works:
             self._timer = self._loop.call_later(GRACE, self._deadline)  # the hub decides; its answer is on the way
         else:
-            # The hub may hear of the arrival only now, and it has timed out: nobody died, and nobody else is hurt.
+            # The hub may receive the arrival only now, after its timeout. The reset withdraws it without harm to others.
             self._onward.reset(protocol.GIVEN_UP)
             why = silence(round(self._loop.time() - self._start, 1))
             self._task.cancel(
-                f"{why}; the others may have been given the data, so check with 'linesync status' before you repeat it"
+                f"{why}; the other members may have got the data, so check with 'linesync status' before you repeat it"
             )
 
     def _stop_timer(self) -> None:

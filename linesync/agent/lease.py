@@ -1,8 +1,8 @@
-"""The hub's lease, as its agent keeps it: what depends on a hub that is not heard any more ends.
+"""The agent's side of the lease: when the hub has been silent for the lease, the agent ends all that depends on it.
 
-When the hub has not heard a host for the lease, it counts the host as lost: who runs a command there is told so, and
-what its scripts hold goes to others. The agent cannot hear that; it ends the commands, and tells the scripts, by the same rule
-from its side of the line. A line that is away for a shorter time costs nothing.
+When the hub has not heard a host for the lease, it counts the host as lost. It reports that to the clients of commands on
+that host, and grants the holds of the host's scripts to others. The agent cannot receive that, so it applies the same rule
+on its side of the line: it ends the commands and notifies the scripts. A shorter interruption of the line has no effect.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from ..runtime.peer import Peer
 
 __all__ = ["HubLease"]
 
-_LOOKS = 8  # in a lease
-_ASK_AT = 0.45  # of a lease without a frame, after which the hub is asked for one; it asks us as early
+_LOOKS = 8  # checks in one lease
+_ASK_AT = 0.45  # part of the lease without a frame after which we ask the hub for one; the hub does the same
 
 
 class HubLease:
-    """Watches the line to the hub while a session stands.
+    """Watches the line to the hub during a session.
 
-    :param holds: whether scripts hold what goes back when this host is lost.
+    :param uplink: the session with the hub.
+    :param holds: returns whether scripts have holds, which go back when this host is lost.
     :param lost: called with the reason when the lease is over.
     """
 
@@ -37,7 +38,10 @@ class HubLease:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, seconds: str) -> None:
-        """A session stands; the hub says how long its lease is, with nothing if it is as usual."""
+        """Start to watch a new session.
+
+        :param seconds: the lease that the hub sent, in seconds; empty or invalid for the default.
+        """
         try:
             value = float(seconds)
         except ValueError:
@@ -47,13 +51,13 @@ class HubLease:
         self._set(self._loop.time())
 
     def stop(self) -> None:
-        """The session is over, and so is all that was done in it."""
+        """Stop watching, because the session is over."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     async def bound(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do this work, which is cancelled, with the reason, when the hub has been silent for its lease."""
+        """Do this work. It is cancelled, with the reason, when the hub has been silent for the lease."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -73,7 +77,9 @@ class HubLease:
         now, link = self._loop.time(), self._uplink.link
         if link is not None and (self._tasks or self._holds()):
             silent = now - link.heard_at
-            late = now - due > self._seconds / _LOOKS  # we were stopped ourselves: what the hub said is still unread
+            late = (
+                now - due > self._seconds / _LOOKS
+            )  # our own process was stopped: frames of the hub may still be unread
             if silent >= self._seconds and not late:
                 why = f"the hub was not heard for {self._seconds:g} s"
                 for task in list(self._tasks):

@@ -1,8 +1,8 @@
-"""Requests of this host's scripts on their way to the hub.
+"""Relays the requests of this host's scripts to the hub.
 
-The agent keeps, for each script, which request of the hub's session stands for which of the script's own; a script's
-confirmation or withdrawal names its own number and is passed on under the hub's. A request whose deadline passes while
-there is no line is answered here, and withdrawn at the hub once the line is back.
+For each script, the agent maps the numbers of the script's requests to their numbers in the hub's session. A confirmation
+or withdrawal of a script has the script's number, which the agent replaces by the hub's. If the deadline of a request passes
+while there is no line, the agent answers it, and withdraws it at the hub when the line is back.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ..runtime.peer import Peer
 
 __all__ = ["GRACE", "Relayed", "Script", "silence"]
 
-GRACE = 2.0  # seconds beyond a request's deadline in which the hub's own answer may still come
-_PATIENCE = 10.0  # seconds for requests that do not wait for anybody
-_GONE_BACK = "the session with the hub is over, and what was granted in it has gone back; nothing was taken, ask again"
-_REMEMBERED = 1000  # answered requests of one script whose hub's number is kept, for their commit or confirmation
+GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer may still arrive
+_PATIENCE = 10.0  # seconds for requests that do not wait for other hosts
+_GONE_BACK = "the session with the hub is over, and its uncommitted grants have gone back; nothing was taken, ask again"
+_REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
 
 
 class _Request:
@@ -35,12 +35,12 @@ class _Request:
     def __init__(self, script: Script, own: str, text: str) -> None:
         self.script = script
         self.own = own
-        """The script's number."""
+        """The script's number of the request."""
         self.text = text
         self.message = decode_request(text)
-        """None for one that the hub will refuse."""
+        """The decoded request; None if it is invalid, so that the hub will refuse it."""
         self.hub = ""
-        """The number in the hub's session, empty while it waits for one."""
+        """The number in the hub's session; empty while the request waits for a session."""
         self.timer: asyncio.TimerHandle | None = None
         self.answered = False
 
@@ -52,23 +52,26 @@ class Script:
         self.peer = peer
         self.number = number
         self.concurrent = False
-        """It does several things at once."""
+        """Whether the script can do several operations at the same time."""
         self.exchanges = 0
-        """The exchanges that it waits in."""
+        """The number of exchanges in which it waits."""
         self.holds = False
-        """It was granted something that it keeps until it gives it back."""
+        """Whether it was granted a hold: something that it keeps until it gives it back."""
         self.unsure: set[str] = set()
-        """Its requests that were granted what goes back unless it is committed, by the script's number."""
+        """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.requests: dict[str, _Request] = {}
-        """Those without an answer, by the script's number."""
+        """Its requests without an answer, by the script's number."""
         self.granted: OrderedDict[str, str] = OrderedDict()
-        """Those with a good one: the script's number to the hub's, until it is committed or confirmed."""
+        """Its requests that succeeded: the script's number to the hub's, until the request is committed or confirmed."""
 
 
 def silence(waited: float) -> str:
-    """Why a script gets no reply, as half a sentence."""
-    return f"no answer from the hub in {waited:g} s, so the line is down or no hub is at its other end"
+    """Why a script gets no reply, as a part of a sentence.
+
+    :param waited: seconds.
+    """
+    return f"no answer from the hub in {waited:g} s, so the line is down or there is no hub at its other end"
 
 
 def _is_hold(message: Message | None) -> bool:
@@ -76,11 +79,11 @@ def _is_hold(message: Message | None) -> bool:
 
 
 class Relayed:
-    """All requests on their way.
+    """All scripts and their requests.
 
     :param uplink: the session with the hub.
-    :param after: may change a reply on its way back: (request, reply text) to reply text.
-    :param alone: the reply to a request that needs no hub while there is none, else None.
+    :param after: may change a reply of the hub: (request, reply text) to reply text.
+    :param alone: returns the reply to a request that can be answered while there is no hub, or None.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Relayed:
         self._count = 0
         self.registered = False
         self.ready = asyncio.Event()
-        """Set while the hub knows this host."""
+        """Set while this host is registered with the hub."""
         self._loop = asyncio.get_running_loop()
 
     # -- scripts come and go ------------------------------------------------------------------------------------------
@@ -109,7 +112,7 @@ class Relayed:
         return self._scripts.get(peer)
 
     def leave(self, peer: Conversation) -> Script | None:
-        """A script is gone: the hub withdraws what it waits for."""
+        """A script is gone. The hub withdraws its requests."""
         script = self._scripts.pop(peer, None)
         if script is None:
             return None
@@ -117,13 +120,13 @@ class Relayed:
             self._settle(request)
         self._queue = [request for request in self._queue if request.script is not script]
         leaves = script.requests or script.unsure or script.holds
-        if leaves and self._uplink.up:  # else its end is nothing to the hub, and the line is spared the note
+        if leaves and self._uplink.up:  # otherwise the hub keeps nothing for it and needs no note
             self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
     def scripts(self) -> list[str]:
-        """The numbers of the scripts that may act, with a ``*`` for those that do several things at once. One that waits in
-        an exchange is none of them, for what it waits in has a number of its own."""
+        """The numbers of the scripts that may act, with a ``*`` for those that can do several operations at the same time.
+        A script that waits in an exchange is left out, because the exchange has its own number."""
         return [
             f"{script.number}*" if script.concurrent else str(script.number)
             for script in self._scripts.values()
@@ -133,7 +136,7 @@ class Relayed:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, peer: Conversation, number: str, text: str) -> None:
-        """A script asks, or notes."""
+        """Handle a request or a note of a script."""
         script = self._scripts.get(peer)
         if script is None:
             return
@@ -161,13 +164,13 @@ class Relayed:
 
     @property
     def works(self) -> bool:
-        """The hub knows this host, and is heard."""
+        """Whether this host is registered with the hub and receives its frames."""
         link = self._uplink.link
         return self.registered and self._uplink.up and link is not None and not link.quiet
 
     @staticmethod
     def _name_grant(request: _Request, commit: Commit) -> bool:
-        """Let a commit name the hub's number of what was granted; False when the session that granted it is over."""
+        """Replace the script's number in a commit by the hub's. Return False if the session that granted it is over."""
         number = request.script.granted.get(commit.request)
         if number is None:
             return False
@@ -177,14 +180,14 @@ class Relayed:
 
     @staticmethod
     def _patience(message: Message | None) -> float | None:
-        """Seconds after which a request without a line is answered here, None for never."""
+        """Seconds after which the agent itself answers a request while there is no line; None for never."""
         if message is None or not operation(message).waits:
-            return _PATIENCE  # it asks for something that is there or not, or the hub refuses it in its own words
+            return _PATIENCE  # the hub answers such a request immediately, or refuses it
         timeout: float | None = message.timeout  # type: ignore[attr-defined]
         return None if timeout is None else timeout + GRACE
 
     def say_waiting(self, script: Script) -> None:
-        """Tell a script that the hub cannot be reached now."""
+        """Notify a script that the hub cannot be reached now."""
         where = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
         why = "no hub answers" if self._uplink.line is not None else "the line is down"
         text = f"waiting for the hub: {why} on {where}"
@@ -227,7 +230,7 @@ class Relayed:
             request.timer = None
 
     def _deadline(self, request: _Request, waited: float) -> None:
-        """The deadline has passed and no answer came."""
+        """The deadline has passed without an answer."""
         if self.works and request.hub:
             request.timer = self._loop.call_later(GRACE, self._deadline, request, waited + GRACE)
             return  # the hub decides; its answer is on the way
@@ -241,7 +244,7 @@ class Relayed:
         self._answer(request, unanswered(request.text, silence(waited), deadline=deadline))
 
     def _note(self, script: Script, text: str) -> None:
-        """A confirmation or a withdrawal, which names a request by the script's own number."""
+        """Handle a note. A confirmation or a withdrawal names a request by the script's own number."""
         try:
             message = operations.read(text, operations.HUB)
         except LinesyncError:
@@ -253,16 +256,16 @@ class Relayed:
         request = script.requests.get(message.request)
         number = request.hub if request is not None else script.granted.pop(message.request, "")
         script.unsure.discard(message.request)
-        if not number and message.arrival:  # what is held is given back by its arrival alone
+        if not number and message.arrival:  # a hold is given back by its arrival alone
             number = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
             self._queue.remove(request)
-            self._answer(request, never_sent(request.text, "it was given up before a hub had it"))
+            self._answer(request, never_sent(request.text, "it was withdrawn before a hub had received it"))
         elif number:
             self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
 
     def revoked(self, note: Revoked) -> None:
-        """The hub says that a script no longer holds something."""
+        """The hub reports that a script has lost a hold."""
         for script in self._scripts.values():
             if str(script.number) == note.client:
                 script.peer.note(protocol.encode(note.but(client=NOTE)))
@@ -270,7 +273,7 @@ class Relayed:
     # -- the uplink comes and goes ------------------------------------------------------------------------------------
 
     def up(self) -> None:
-        """The hub knows this host: what waited goes to it now."""
+        """This host is registered with the hub: send the requests that have waited for that."""
         self.registered = True
         self.ready.set()
         queue, self._queue = self._queue, []
@@ -278,8 +281,8 @@ class Relayed:
             self._send(request)
 
     def down(self) -> None:
-        """The session with the hub is over; its unanswered requests were answered with that, and its numbers mean
-        nothing in the next one."""
+        """The session with the hub is over. Its unanswered requests have already been answered with an error. Its numbers
+        are not valid in the next session."""
         self.registered = False
         self.ready.clear()
         for script in self._scripts.values():
@@ -289,11 +292,14 @@ class Relayed:
 
     @property
     def holds(self) -> bool:
-        """Some script was granted something that it keeps."""
+        """Whether any script has a hold."""
         return any(script.holds for script in self._scripts.values())
 
     def let_go(self, why: str) -> None:
-        """What scripts hold has gone back at the hub."""
+        """Notify the scripts that their holds have gone back at the hub.
+
+        :param why: the reason.
+        """
         gone = protocol.encode(Revoked(client=NOTE, arrival="", why=why))
         for script in self._scripts.values():
             if script.holds:
@@ -302,10 +308,10 @@ class Relayed:
 
 
 def _arrival(message: Message | None) -> str:
-    """The id that a request gave its arrival, empty for none."""
+    """The id of a request's arrival; empty if it has none."""
     return str(getattr(message, "arrival", ""))
 
 
 def _timeout(message: Message | None) -> float | None:
-    """The seconds that a request gives itself, None for none."""
+    """The timeout of a request in seconds, or None."""
     return getattr(message, "timeout", None)

@@ -1,5 +1,5 @@
-"""A script's own connection to the hub, or to its host's agent.
+"""A script's connection to the hub, or to the agent on its host.
 
-:func:`linesync.connect` gives the asyncio client of :mod:`linesync.client.aio`, :func:`linesync.connect_blocking` the
-one of :mod:`linesync.client.blocking`. What they can do is in :mod:`linesync.client.operations`, once for both.
+:func:`linesync.connect` returns the asyncio client of :mod:`linesync.client.aio`, :func:`linesync.connect_blocking` the
+blocking client of :mod:`linesync.client.blocking`. Both share the operations of :mod:`linesync.client.operations`.
 """

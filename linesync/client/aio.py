@@ -20,7 +20,7 @@ from .sync import Held, SyncOperations
 
 __all__ = ["Client", "connect"]
 
-_GREETING = 10.0  # seconds in which whoever listens there must have answered
+_GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
 class _Notices(User):
@@ -44,9 +44,9 @@ class _Notices(User):
 
 
 class Client(FileOperations, ExchangeOperations):
-    """A connection to a hub, or to this host's agent. Use it as ``async with``; close it otherwise.
+    """A connection to a hub, or to the agent on this host. Use it with ``async with``, or call :meth:`aclose`.
 
-    :ivar peer: the conversation, for those who open channels of their own.
+    :ivar peer: the conversation, for programs that open their own channels.
     """
 
     def __init__(self, peer: Peer, notices: _Notices) -> None:
@@ -57,16 +57,16 @@ class Client(FileOperations, ExchangeOperations):
 
     @property
     def notice(self) -> str:
-        """The last thing that the agent in between had to say (``waiting for the hub ...``), empty for nothing."""
+        """The last notice of the agent in between, such as ``waiting for the hub ...``; empty if there was none."""
         return self._notices.last
 
     @asynccontextmanager
     async def locked(
         self, name: str, *, timeout: float | None = None, namespace: str = "default"
     ) -> AsyncIterator[Held]:
-        """Have a lock for a block: ``async with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
+        """Hold a lock during a block: ``async with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
 
-        Raises as :meth:`lock`, and as :meth:`give_back` when it was lost before the end of the block.
+        Raises the errors of :meth:`lock`, and those of :meth:`give_back` if the lock was lost before the end of the block.
         """
         held = await self.lock(name, timeout=timeout, namespace=namespace)
         async with self._until_given_back(held):
@@ -76,7 +76,7 @@ class Client(FileOperations, ExchangeOperations):
     async def holding(
         self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
     ) -> AsyncIterator[Held]:
-        """Have units of a semaphore for a block; raises as :meth:`hold` and :meth:`give_back`."""
+        """Hold units of a semaphore during a block. Raises the errors of :meth:`hold` and :meth:`give_back`."""
         held = await self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
         async with self._until_given_back(held):
             yield held
@@ -86,13 +86,13 @@ class Client(FileOperations, ExchangeOperations):
         try:
             yield
         except BaseException:
-            with suppress(LinesyncError):  # the block's own error tells more
+            with suppress(LinesyncError):  # the error of the block is more important
                 await self.give_back(held)
             raise
         await self.give_back(held)
 
     async def aclose(self) -> None:
-        """Say goodbye and close the connection; what still waits is withdrawn."""
+        """End the session and close the connection. Requests that still wait are withdrawn and fail."""
         await self._peer.aclose("the script is done")
         self._peer.abandon("the connection was closed here")
 
@@ -108,8 +108,8 @@ class Client(FileOperations, ExchangeOperations):
 async def connect(endpoint: str) -> Client:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
-    :raises UsageError: the endpoint is not written right.
-    :raises LinesyncFailed: nobody listens there, or whoever does is no linesync.
+    :raises UsageError: the endpoint is invalid.
+    :raises LinesyncFailed: nothing listens there, or no hub or agent answered within 10 s.
     """
     notices = _Notices()
     peer = Peer(notices, "c")
@@ -120,7 +120,7 @@ async def connect(endpoint: str) -> Client:
         if not peer.up:
             line.abort()
             raise LinesyncFailed(
-                f"nobody at {endpoint} speaks linesync; check that this is the endpoint of a hub or an agent"
+                f"no linesync hub or agent answered at {endpoint}; check that this is the endpoint of a hub or an agent"
             )
     finally:
         ready.cancel()

@@ -1,4 +1,4 @@
-"""The blocking client: the same operations without asyncio, for scripts and small commands."""
+"""The blocking client: the operations without asyncio, for scripts and small commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["BlockingClient", "connect_blocking"]
 def _blocking(
     method: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[BlockingClient, P], T]:
-    """The method of :class:`BlockingClient` that runs one of :class:`Operations` to its end."""
+    """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` to its end."""
 
     def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
         return self.run_coroutine(method(self.operations, *args, **named))
@@ -57,10 +57,13 @@ class _Notices(User):
 
 
 class BlockingClient:
-    """A connection to a hub, or to this host's agent. Each method is that of
-    :class:`linesync.client.operations.Operations` and raises as it does. Not for several threads at once.
+    """A connection to a hub, or to the agent on this host.
 
-    :param on_notice: takes what the agent in between has to say while it waits.
+    Each method is that of :class:`linesync.client.operations.Operations` and raises the same errors. Only one thread may
+    use a client at a time.
+
+    :param endpoint: the endpoint of the hub or agent.
+    :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
     """
 
     def __init__(self, endpoint: str, on_notice: Callable[[str], None] | None = None) -> None:
@@ -109,7 +112,8 @@ class BlockingClient:
         sink: Sink | None = None,
         progress: ExchangeProgress | None = None,
     ) -> dict[str, Any]:
-        """Give data and get that of all; see :meth:`linesync.client.exchange_operations.ExchangeOperations.exchange`."""
+        """Give data and get the data of all members; see
+        :meth:`linesync.client.exchange_operations.ExchangeOperations.exchange`."""
         from .exchange_operations import ExchangeOperations
 
         operations = ExchangeOperations(self.peer)
@@ -123,9 +127,9 @@ class BlockingClient:
 
     @contextmanager
     def locked(self, name: str, *, timeout: float | None = None, namespace: str = "default") -> Iterator[Held]:
-        """Have a lock for a block: ``with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
+        """Hold a lock during a block: ``with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
 
-        Raises as :meth:`lock`, and as :meth:`give_back` when it was lost before the end of the block.
+        Raises the errors of :meth:`lock`, and those of :meth:`give_back` if the lock was lost before the end of the block.
         """
         held = self.lock(name, timeout=timeout, namespace=namespace)
         with self._until_given_back(held):
@@ -135,7 +139,7 @@ class BlockingClient:
     def holding(
         self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
     ) -> Iterator[Held]:
-        """Have units of a semaphore for a block; raises as :meth:`hold` and :meth:`give_back`."""
+        """Hold units of a semaphore during a block. Raises the errors of :meth:`hold` and :meth:`give_back`."""
         held = self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
         with self._until_given_back(held):
             yield held
@@ -145,17 +149,17 @@ class BlockingClient:
         try:
             yield
         except BaseException:
-            with suppress(LinesyncError):  # the block's own error tells more
+            with suppress(LinesyncError):  # the error of the block is more important
                 self.give_back(held)
             raise
         self.give_back(held)
 
     def get_file(self, host: str, path: str, target: str, *, device: bool = False) -> int:
-        """Copy a file from a host to here; see :meth:`linesync.client.files.FileOperations.get_file`."""
+        """Copy a file from a host to this machine; see :meth:`linesync.client.files.FileOperations.get_file`."""
         return self.run_coroutine(self._files().get_file(host, path, target, device=device))
 
     def put_file(self, source: str, host: str, path: str, *, device: bool = False) -> int:
-        """Copy a file from here to a host."""
+        """Copy a file from this machine to a host; see :meth:`linesync.client.files.FileOperations.put_file`."""
         return self.run_coroutine(self._files().put_file(source, host, path, device=device))
 
     def _files(self) -> FileOperations:
@@ -167,7 +171,7 @@ class BlockingClient:
         return self.operations.console(host, follow=follow, type_into=type_into)
 
     def close(self) -> None:
-        """Say goodbye and close the connection."""
+        """End the session and close the connection."""
         self.peer.close()
 
     def __enter__(self) -> Self:
@@ -182,7 +186,8 @@ class BlockingClient:
 def connect_blocking(endpoint: str, on_notice: Callable[[str], None] | None = None) -> BlockingClient:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
-    :raises UsageError: the endpoint is not written right.
-    :raises LinesyncFailed: nobody listens there, or whoever does is no linesync.
+    :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
+    :raises UsageError: the endpoint is invalid.
+    :raises LinesyncFailed: nothing listens there, or no linesync hub or agent answered.
     """
     return BlockingClient(endpoint, on_notice)

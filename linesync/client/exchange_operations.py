@@ -1,4 +1,4 @@
-"""Exchanging data with others, on top of the other operations."""
+"""The exchange operation, in addition to the other operations."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .operations import Operations
 __all__ = ["Data", "ExchangeOperations", "ExchangeProgress", "Sink"]
 
 Data: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
-"""Bytes, the path of a regular file, or a binary file, which is read from where it stands to its end. From asyncio files
-are read and written in other threads, one call at a time."""
+"""Bytes, the path of a regular file, or a binary file, which is read from its current position to its end. The asyncio client
+reads and writes files in other threads, one call at a time."""
 Sink: TypeAlias = Callable[[str], IO[bytes]]
-"""Gives the file into which a member's bytes are written; it is closed when they are all in it."""
+"""Called with a member's name; returns the file to which that member's bytes are written, and which is then closed."""
 ExchangeProgress: TypeAlias = Callable[[str, int, int], None]
-"""Called with (``giving`` or ``getting``, bytes so far, bytes in all)."""
+"""Called with (``giving`` or ``getting``, bytes so far, total bytes)."""
 
 _CHUNK = 1 << 16
 _READ = 4 * _CHUNK  # bytes read from a file at once
-_IN_MEMORY = 1 << 20  # bytes from a source of unknown length that are not put into a file
-_MOST = 1 << 30  # bytes that are read from one
+_IN_MEMORY = 1 << 20  # bytes from a source of unknown length that stay in memory; more go to a temporary file
+_MOST = 1 << 30  # the maximum bytes that are read from such a source
 
 
 class _Reader(Protocol):
-    """What data is read from."""
+    """A source of data."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -90,29 +90,32 @@ class ExchangeOperations(Operations):
         sink: Sink | None = None,
         progress: ExchangeProgress | None = None,
     ) -> dict[str, bytes] | dict[str, int]:
-        """Give data, and get that of all members once all have given.
+        """Give data, and get the data of all members when all have given theirs.
 
-        :param members: who takes part, ``host`` or ``host#tag``, the same from everybody; a text is a folded list
-            (``sut[1-8],hub``).
-        :param data: what we give; of a file no more is held than what is on its way.
-        :param member: who gives, one of ``members``; the host that we are on where it is absent.
-        :param timeout: seconds until all must have given; 0 polls (all others have given already), None waits for ever.
-        :param arrival: an id for those who ask again after a lost reply: the same id counts once, and gets the same data
-            again for ten minutes.
-        :param sink: gives a file for each member's bytes, instead of holding them; what was written into it is of no
-            worth when this raises.
-        :returns: each member's bytes (with ``sink``: how many), sorted by name. Their SHA-256 was checked.
-        :raises TimedOut: names who gave, and who is missing and why.
-        :raises MemberLost: a member is dead that had not given.
-        :raises Mismatch: others came with other members, ``member`` is none of them, or is there already.
-        :raises UsageError: the data is more than the hub takes from a member (16 MiB unless told otherwise); nothing was sent.
+        :param members: the members, each ``host`` or ``host#tag``; all callers must name the same ones. A text is a folded
+            list (``sut[1-8],hub``).
+        :param data: the data that we give. A file is never in memory as a whole.
+        :param member: the member that we are, one of ``members``; empty for this host.
+        :param timeout: seconds within which all must give; 0 succeeds only if all others have already given, None waits
+            without limit.
+        :param arrival: an id for callers that repeat a request after a lost reply. The same id counts once, and gets the
+            same data again for ten minutes.
+        :param within: the id of a hold that we have meanwhile; the hub then finds a deadlock through it.
+        :param sink: returns a file for each member's bytes, which are then not kept in memory. If this raises an error, the
+            contents of these files are invalid.
+        :param progress: called as the data is sent and received.
+        :returns: each member's bytes (with ``sink``: their number), sorted by name. Their SHA-256 was checked.
+        :raises TimedOut: names the members that gave, and those that are missing with the reason.
+        :raises MemberLost: a member was lost before it gave its data.
+        :raises Mismatch: others named other members, ``member`` is not one of them, or it has already arrived.
+        :raises UsageError: the data exceeds the hub's limit for a member (16 MiB by default); nothing was sent.
         :raises LinesyncFailed: the hub or the line is gone, or the data cannot be read or written here.
         """
         names = sorted(set(unfold(members) if isinstance(members, str) else members))
         for one in names:
             check_member(one)
         stack = ExitStack()
-        shown = os.fsdecode(data) if isinstance(data, str | os.PathLike) else "what is to be given"
+        shown = os.fsdecode(data) if isinstance(data, str | os.PathLike) else "the data to give"
         desk = self.peer.desk(shown)
         try:
             try:
@@ -137,7 +140,7 @@ class ExchangeOperations(Operations):
                 await _give(stream, desk, source, size, progress)
                 got = await _get(stream, names, sink, progress)
             except (BrokenError, EndOfStream) as error:
-                raise LinesyncFailed(f"exchange '{name}' was broken off: {error.message}") from None
+                raise LinesyncFailed(f"exchange '{name}' was interrupted: {error.message}") from None
             except OSError as error:
                 stream.reset(protocol.GIVEN_UP)
                 raise LinesyncFailed(f"exchange '{name}' was given up: {error.strerror or error}") from None
@@ -146,7 +149,7 @@ class ExchangeOperations(Operations):
                 raise
         finally:
             await desk.close(stack.close)
-        stream.end()  # which confirms it
+        stream.end()  # this confirms the exchange
         return got
 
 
@@ -154,12 +157,12 @@ class ExchangeOperations(Operations):
 
 
 def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
-    """What to read the data from, and how long it is."""
+    """Open the source of the data. Return it and the number of its bytes."""
     if isinstance(data, bytes | bytearray | memoryview):
         return BytesIO(data), memoryview(data).nbytes
     if isinstance(data, str | os.PathLike):
         path = os.fsdecode(data)
-        source = Source(path, path, advice="give the contents of something else on stdin")
+        source = Source(path, path, advice="pipe the contents of anything else to stdin")
         stack.callback(source.close)
         if source.size:
             return source, source.size
@@ -175,28 +178,30 @@ def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
 
 
 def _spooled(file: _Reader) -> IO[bytes]:
-    """What a pipe holds, or a file of /proc, in a file of our own: the hub wants to know how much comes before it
-    comes."""
-    from tempfile import SpooledTemporaryFile  # only who reads from a pipe pays for it
+    """Copy a pipe or a file of /proc to a temporary file, because the hub must know the number of bytes in advance.
+
+    :raises UsageError: it has more than 1 GiB.
+    """
+    from tempfile import SpooledTemporaryFile  # slow to import, and only pipes need it
 
     copy = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     while chunk := file.read(_CHUNK):
         copy.write(chunk)
         if copy.tell() > _MOST:
             copy.close()
-            raise UsageError(f"what is to be given does not end within {_MOST:,} bytes; give less")
+            raise UsageError(f"the data to give does not end within {_MOST:,} bytes; give less")
     copy.seek(0)
     return copy
 
 
 async def _give(stream: Stream, desk: Desk, source: _Reader, size: int, progress: ExchangeProgress | None) -> None:
-    """Send our data, once the hub wants it."""
+    """Send our data when the hub asks for it."""
     if protocol.read_reply(await stream.receive_message()) == ["had"]:
         return
     left = size
 
     def early() -> None:
-        """The hub says something before it has all: an error."""
+        """Raise the error that the hub has sent before it had received all data, if any."""
         item = stream.receive_nowait() if left else None
         if item is not None:
             raise protocol.read_error(_text(item)) or _strange()
@@ -206,7 +211,7 @@ async def _give(stream: Stream, desk: Desk, source: _Reader, size: int, progress
         data = await desk.finish(early)
         if not data:
             raise LinesyncFailed(
-                f"what is to be given ended {left:,} bytes early; leave the file alone until it is given"
+                f"the data to give ended {left:,} bytes early; do not change the file until it has been sent"
             )
         for begin in range(0, len(data), _CHUNK):
             chunk = data[begin : begin + _CHUNK]
@@ -224,7 +229,7 @@ async def _get(
     stream: Stream, members: list[str], sink: Sink | None, progress: ExchangeProgress | None
 ) -> dict[str, bytes] | dict[str, int]:
     """Receive the data of all members and check it."""
-    from hashlib import sha256  # only those who exchange pay for it
+    from hashlib import sha256  # slow to import, and only exchanges need it
 
     digest, held, sizes = sha256(), {}, {}
     done = total = 0
@@ -260,7 +265,7 @@ async def _get(
 
 
 class _Part:
-    """Where one member's bytes go."""
+    """Receives one member's bytes, in memory or into the file of the sink."""
 
     def __init__(self, stream: Stream, member: str, sink: Sink | None) -> None:
         self._member = member
@@ -281,7 +286,7 @@ class _Part:
             await self._behind.put(data)
 
     async def all(self) -> bytes:
-        """All is there; what is held of it."""
+        """Finish, because all bytes have arrived. Return those that are in memory."""
         if self._sink is not None:
             await self._behind.flush()
             await self._desk.do(self._close)
@@ -321,4 +326,4 @@ def _text(item: Item) -> str:
 
 
 def _strange() -> LinesyncError:
-    return LinesyncFailed("the hub sent something else than was due; update linesync on one of the two")
+    return LinesyncFailed("the hub sent an unexpected message; install the same version of linesync on hub and client")

@@ -1,4 +1,4 @@
-"""Copying files, on top of the other operations."""
+"""The copy operations, in addition to the other operations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ class FileOperations(Operations):
     async def get_file(
         self, host: str, path: str, target: str, progress: Progress | None = None, *, device: bool = False
     ) -> int:
-        """Copy a file from a host to here, whole or not at all; its SHA-256 is checked.
+        """Copy a file from a host to this machine. It arrives whole or not at all, and its SHA-256 is checked.
 
-        A symbolic link is followed. A file that is replaced keeps its owner and mode. What is neither a regular file nor
-        a directory to put it in is refused.
+        Symbolic links are followed. A replaced file keeps its owner and mode. A source that is not a regular file is
+        refused, and so is a target that is neither a regular file nor a directory.
 
-        :param target: a path here, or a directory.
-        :param device: the source, the target or both are block devices; one that is written is overwritten in place, and
-            read back to compare it.
-        :returns: its size in bytes.
-        :raises LinesyncFailed: it cannot be read there or written here, or the host is gone; nothing was changed, but
-            for a block device that was being written.
+        :param path: the path on the host.
+        :param target: a local path, or a directory.
+        :param progress: called with (bytes so far, total bytes).
+        :param device: the source, the target or both are block devices. A target device is overwritten in place, and read
+            back for comparison.
+        :returns: the size in bytes.
+        :raises LinesyncFailed: the file cannot be read there or written here, or the host is gone. Nothing was changed,
+            except on a block device that was being written.
         """
         stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
         return (await fetch(stream, target, os.path.basename(path), progress, device=device))[0]
@@ -35,7 +37,7 @@ class FileOperations(Operations):
     async def put_file(
         self, source: str, host: str, path: str, progress: Progress | None = None, *, device: bool = False
     ) -> int:
-        """Copy a file from here to a host, as :meth:`get_file`."""
+        """Copy a local file to a host, in the same way as :meth:`get_file`."""
         return await store(self.peer, source, host, path, progress, device=device)
 
     async def pass_file(
@@ -47,9 +49,11 @@ class FileOperations(Operations):
         *,
         device: bool = False,
     ) -> int:
-        """Copy a file between two hosts, each given as (host, path), as :meth:`get_file`.
+        """Copy a file between two hosts in the same way as :meth:`get_file`.
 
-        :param by: the path of a new file here that holds it meanwhile.
+        :param source: (host, path).
+        :param by: the path of a new local file, which holds the data on its way.
+        :param target: (host, path).
         """
         stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
         _, from_device = await fetch(stream, by, "", progress, device=device, onward=True)

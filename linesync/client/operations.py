@@ -1,4 +1,4 @@
-"""What a script can ask for, as coroutines that run under asyncio and under the blocking driver alike."""
+"""The operations for scripts, as coroutines that run under asyncio and under the blocking driver."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ class CommandResult(Record):
     """How a remote command ended."""
 
     status: int | None
-    """Its exit status, None when a signal ended it."""
+    """Its exit status, or None if a signal ended it."""
     signal: int | None
-    """The number of the signal that ended it, else None."""
+    """The number of the signal that ended it, or None."""
     stdout: bytes = b""
-    """What it wrote, where that was not streamed to a callback."""
+    """Its output; empty if that was streamed to a callback. The same holds for ``stderr``."""
     stderr: bytes = b""
 
     @property
     def exit_code(self) -> int:
-        """As a shell tells it: the status, or 128 + the signal's number."""
+        """The exit code as in a shell: the status, or 128 + the signal's number."""
         return 128 + self.signal if self.signal is not None else self.status or 0
 
 
 class Running:
-    """A command that runs on a host, as its client knows it.
+    """The client's side of a command that runs on a host.
 
-    :ivar stream: the channel it talks over.
-    :ivar pid: its process id there; 0 while the host has not said it.
+    :ivar host: the host on which it runs.
+    :ivar stream: its channel.
+    :ivar pid: its process id there; 0 if the host has not reported it.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -54,9 +55,9 @@ class Running:
         self.pid = 0
 
     def heard(self, text: str) -> CommandResult | None:
-        """Take a message of the host's: how the command ended (its channel then ends too), else None.
+        """Handle a message from the host. Return how the command ended (its channel then ends too), or None.
 
-        Raises the error that it may hold instead.
+        :raises LinesyncError: the message is an error.
         """
         error = protocol.read_error(text)
         message = None if error is not None else protocol.decode(text, protocol.Started, protocol.Exited)
@@ -72,7 +73,7 @@ class Running:
         return CommandResult(status=message.status, signal=None)
 
     def lost(self, error: LinesyncError) -> LinesyncFailed:
-        """The error for a channel that was broken: what has become of the command cannot be known here."""
+        """The error for a broken channel, when the client cannot know whether the command still runs."""
         where = f"{self.host} (pid {self.pid})" if self.pid else self.host
         return LinesyncFailed(
             f"the command on {self.host} was lost: {error.message}; it may still be running on {where}, so look there"
@@ -83,19 +84,19 @@ class Running:
 class Operations(SyncOperations):
     """All operations on one session that need no files."""
 
-    # -- seeing -------------------------------------------------------------------------------------------------------
+    # -- looking ------------------------------------------------------------------------------------------------------
 
     async def hosts(self) -> list[dict[str, Any]]:
-        """The hosts the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
+        """The hosts that the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
         rows = await self._json(protocol.Hosts())
         return rows if isinstance(rows, list) else []
 
     async def status(self) -> dict[str, Any]:
-        """Hosts, barriers, semaphores: who arrived, who is missing, who is dead and why."""
+        """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
         return await self._json(protocol.Status())  # type: ignore[no-any-return]
 
     async def links(self) -> list[dict[str, Any]]:
-        """The lines of the hub, and of the agent in between, with what passed them."""
+        """The lines of the hub and of the agent in between, one row each, with their counters."""
         rows = await self._json(protocol.Links())
         return rows if isinstance(rows, list) else []
 
@@ -118,10 +119,14 @@ class Operations(SyncOperations):
         timeout: float | None = None,
         tell: bool = False,
     ) -> Stream:
-        """Start a command on a host; the channel it talks over, for those who want to drive it themselves: stream 0 is
-        its stdin, 1 and 2 are its stdout and stderr.
+        """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, 1 and 2
+        are its stdout and stderr.
 
-        :param tell: the host says its pid there, in a message of its own, when it has run for a moment.
+        :param cwd: the working directory there; empty for that of the agent.
+        :param env: environment variables in addition to those of the agent.
+        :param stdin: whether the command reads stream 0; otherwise it reads nothing.
+        :param timeout: seconds after which the host ends the command, or None.
+        :param tell: whether the host reports the command's pid in a separate message after 0.05 s.
         """
         import json
 
@@ -139,9 +144,9 @@ class Operations(SyncOperations):
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
         """Read a started command's output until it ends.
 
-        :param on_output: takes the output as it comes; without it the result holds it.
+        :param on_output: called with the output as it arrives; without it, the output is in the result.
         :raises CommandNotFound, CannotExecute, TimedOut: the host could not run it, or ended it at its deadline.
-        :raises LinesyncFailed: the host, its line or its agent is gone; the command may still be running, if it says so.
+        :raises LinesyncFailed: the host, its line or its agent is gone. The message says whether the command may still run.
         """
         running = Running(stream)
         output = {1: bytearray(), 2: bytearray()}
@@ -173,9 +178,14 @@ class Operations(SyncOperations):
         timeout: float | None = None,
         on_output: OutputCallback | None = None,
     ) -> CommandResult:
-        """Run a command on a host and wait for its end; any exit status is a result. Raises as :meth:`finish`.
+        """Run a command on a host and wait for its end. A nonzero exit status is not an error. Raises the errors of
+        :meth:`finish`.
 
-        :param stdin: what it reads, None for nothing.
+        :param stdin: the bytes that it reads, or None for no stdin.
+        :param cwd: the working directory there; empty for that of the agent.
+        :param env: environment variables in addition to those of the agent.
+        :param timeout: seconds after which the host ends the command, or None.
+        :param on_output: as in :meth:`finish`.
         """
         stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
         if stdin is not None:
@@ -184,14 +194,18 @@ class Operations(SyncOperations):
             stream.end()
         return await self.finish(stream, on_output)
 
-    # -- what came down a line ----------------------------------------------------------------------------------------
+    # -- the bytes of a line ------------------------------------------------------------------------------------------
 
     def console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
-        """Open a host's console log: text on stream 1; bytes on stream 0 are typed into the line."""
+        """Open a host's console log. The text arrives on stream 1.
+
+        :param follow: whether new text follows when it arrives; otherwise the channel ends after the existing text.
+        :param type_into: whether bytes on stream 0 are typed into the line; this implies ``follow``.
+        """
         return self.peer.open(
             protocol.encode(protocol.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT
         )
 
     def trace(self, host: str) -> Stream:
-        """Open a trace of the frames on a host's line: text lines on stream 1."""
+        """Open a trace of the frames on a host's line. The trace arrives as text lines on stream 1."""
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))

@@ -1,7 +1,8 @@
-"""Where things are on this machine: the settings file, the environment, and the socket of the hub or agent.
+"""Finds the settings and the socket of the hub or agent on this machine.
 
-A setting is looked for in its variable ``LINESYNC_NAME``, then in ``linesync.toml``: ``./``, ``~/.config/linesync/``,
-``/etc/linesync/``, the first that exists; there in the table of the command (``[agent]``), then at the top.
+A setting comes from the environment variable ``LINESYNC_NAME``, otherwise from ``linesync.toml``. Only the first of these
+files that exists is used: in ``./``, ``~/.config/linesync/``, ``/etc/linesync/``. In the file, the table of the command
+(``[agent]``) takes precedence over the top level.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["default_socket", "find_hub", "setting", "settings_file"]
 
 
 def settings_file() -> str:
-    """The settings file's path, empty for none."""
+    """The path of the settings file; empty if there is none."""
     for folder in (".", os.path.expanduser("~/.config/linesync"), "/etc/linesync"):
         path = os.path.join(folder, "linesync.toml")
         if os.path.isfile(path):
@@ -33,7 +34,7 @@ def _settings() -> dict[str, Any]:
     path = settings_file()
     if not path:
         return {}
-    import tomllib  # only where there is a file to read
+    import tomllib  # imported only when there is a file to read
 
     try:
         with open(path, "rb") as file:
@@ -43,9 +44,10 @@ def _settings() -> dict[str, Any]:
 
 
 def setting(name: str, command: str = "") -> Any:
-    """A setting's value: text from the environment, any TOML value from the file, None where there is none.
+    """A setting's value: a text from the environment, any TOML value from the file, or None.
 
-    :raises UsageError: the file is no TOML.
+    :param command: the command whose table takes precedence; empty for none.
+    :raises UsageError: the file cannot be read or is not valid TOML.
     """
     value = os.environ.get("LINESYNC_" + name.upper().replace("-", "_"))
     if value is not None:
@@ -59,12 +61,12 @@ def setting(name: str, command: str = "") -> Any:
 
 
 def default_socket(name: str = "") -> str:
-    """This machine's socket; with a name, the one that a further hub or agent uses beside it."""
+    """The default path of this machine's socket. A name gives the path for an additional hub or agent."""
     file = f"linesync.{name}.sock" if name else "linesync.sock"
     return os.path.join(runtime_folder(), file)
 
 
 def find_hub() -> str:
-    """The endpoint that a script connects to when it names none."""
+    """The endpoint to which a script connects by default."""
     found = setting("hub")
     return str(found) if found else f"unix:{default_socket()}"

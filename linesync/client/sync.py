@@ -1,4 +1,4 @@
-"""What a script can ask for to be in step with others, as coroutines for either driver."""
+"""The synchronisation operations for scripts, as coroutines for both drivers."""
 
 from __future__ import annotations
 
@@ -18,62 +18,64 @@ DEFAULT = "default"
 
 
 class BarrierResult(Record):
-    """What everybody at a barrier gets when it is released."""
+    """The result of an arrival at a barrier, when the barrier is released."""
 
     generation: int
     """Which use of the name this was, from 1."""
     position: int
-    """Our place in the order of arrival, from 1."""
+    """Our position in the order of arrival, from 1."""
     parties: tuple[str, ...]
-    """The hosts, or members, in order of arrival; left out when they are more than 32, unless they were asked for."""
+    """The hosts or members in order of arrival; empty if there are more than 32, unless ``all_parties`` asked for them."""
     count: int = 0
-    """How many they are."""
+    """The number of parties."""
     lost: tuple[str, ...] = ()
-    """The members that were lost and not waited for."""
+    """The members that were lost, so that the barrier did not wait for them."""
 
 
 class Held(Record):
-    """Something that is ours until it is given back, or our connection ends."""
+    """A hold: a lock or units of a semaphore that are ours until they are given back or our connection ends."""
 
     arrival: str
-    """The id under which it is given back."""
+    """The id of the hold, under which it is given back."""
     value: int
-    """A lock's fencing token: larger than that of every earlier holder; the units left of a semaphore."""
+    """For a lock, the fencing token, which is larger than that of every earlier owner. For a semaphore, the units left."""
 
 
 class TopicMessage(Record):
-    """A message as a topic keeps it."""
+    """A message of a topic."""
 
     number: int
-    """Its place in the topic, from 1 (among the others' messages where only those were asked for)."""
+    """Its number in the topic, from 1. With ``others``, only the messages of others are numbered."""
     sender: str
+    """The host or member that sent it."""
     items: tuple[str, ...]
+    """Its texts, ``key=value`` by convention."""
 
 
 class SyncOperations:
-    """The synchronising operations on one session.
+    """The synchronisation operations on one session.
 
-    Every name lives in a ``namespace``. A ``timeout`` is in seconds; 0 polls, None waits for ever. An ``arrival`` is an id
-    for those who ask again after a lost reply: the same id counts once. ``within`` is the id of something that we hold
-    meanwhile (:attr:`Held.arrival`); a deadlock through it is found then.
+    Every name belongs to a ``namespace``. A ``timeout`` is in seconds; 0 does not wait, None waits without limit. An
+    ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is the id
+    of a hold that we have meanwhile (:attr:`Held.arrival`); the hub then finds a deadlock through it.
 
-    All that wait raise TimedOut, DeadlockError, Aborted (somebody reset the name) and LinesyncFailed (the hub or the line is
-    gone), and UsageError for a bad name or number.
+    All operations that wait raise TimedOut, DeadlockError, Aborted (the name was reset), LinesyncFailed (the hub or the
+    line is gone), and UsageError (an invalid name or number).
 
-    :param peer: the conversation they pass over.
+    :param peer: the conversation with the hub or agent.
     """
 
     within = ""
-    """The default of ``within``."""
+    """The default for ``within``."""
 
     def __init__(self, peer: Conversation) -> None:
         self.peer = peer
         self.revoked: dict[str, str] = {}
-        """What we held and lost without our doing: the arrival's id to the reason."""
+        """The holds that the hub revoked: the arrival's id to the reason."""
         self._holding: set[str] = set()
 
     def heard_revoked(self, text: str) -> bool:
-        """Take a note of the hub's that something we hold has gone back; False when it is another note."""
+        """Handle a note of the hub that a hold has gone back. Return False if it is another note."""
         try:
             note = protocol.decode(text, protocol.Revoked)
         except LinesyncError:
@@ -103,16 +105,18 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> BarrierResult:
-        """Arrive at a barrier and wait until ``count`` parties have, or all ``members``.
+        """Arrive at a barrier, and wait until ``count`` parties or all ``members`` have arrived.
 
-        :param members: ``host`` or ``host#tag``; each arrives once, by its host unless ``member`` says as whom.
-        :param reuse: ``cyclic`` (the next arrival opens the next generation), ``once`` or ``linger=S``.
-        :param tolerate_loss: go on without members whose host is lost.
-        :param abort: a reason: the barrier fails for all, this call included.
-        :raises TimedOut: names who arrived and who is missing, and why.
-        :raises Mismatch: others arrived with another count or other members, or ``member`` is there already.
+        :param members: the members, each ``host`` or ``host#tag``. Each arrives once.
+        :param member: the member that we are; empty for this host.
+        :param reuse: ``cyclic`` (the next arrival starts the next generation), ``once`` or ``linger=S``.
+        :param tolerate_loss: do not wait for members whose host is lost.
+        :param abort: a reason, which makes the barrier fail for all, including this call.
+        :param all_parties: return all parties even if there are more than 32.
+        :raises TimedOut: names the parties that arrived, and those that are missing with the reason.
+        :raises Mismatch: others arrived with another count or other members, or ``member`` has already arrived.
         :raises MemberLost: a member's host is lost.
-        :raises Aborted: a member aborted it.
+        :raises Aborted: a member aborted the barrier.
         """
         reply = await self._wait(
             protocol.Barrier(
@@ -153,12 +157,13 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> int:
-        """Give (above 0), take (below 0) or read (0) units of a semaphore, which is created at 0 on first use.
+        """Give units to a semaphore, take units, or read its value. The first use creates it with the value 0.
 
-        :param bound: the most units it may ever have; 0 asks for none.
+        :param delta: the units to give (above 0) or to take (below 0); 0 reads.
+        :param bound: the maximum value of the semaphore; 0 for no maximum.
         :returns: the value afterwards.
-        :raises TimedOut: the units did not come in time.
-        :raises Mismatch: the bound would be exceeded, or others asked for another one.
+        :raises TimedOut: there were not enough units in time.
+        :raises Mismatch: the bound would be exceeded, or others use another bound.
         """
         within = within or self.within
         request = protocol.text_of(protocol.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
@@ -176,8 +181,8 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> Held:
-        """Take units of a semaphore that go back by :meth:`give_back`, or when this connection ends. Raises as
-        :meth:`semaphore`."""
+        """Take units of a semaphore as a hold: they go back with :meth:`give_back`, or when this connection ends. Raises the
+        errors of :meth:`semaphore`."""
         request = protocol.Semaphore(
             name=name,
             delta=-units,
@@ -200,11 +205,11 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> Held:
-        """Take a lock; its ``value`` is the fencing token. It goes back by :meth:`give_back` or :meth:`unlock`, or when this
-        connection ends.
+        """Take a lock; ``value`` of the result is the fencing token. The lock goes back with :meth:`give_back` or
+        :meth:`unlock`, or when this connection ends.
 
-        :param keep: it is the host's, over the end of this connection; it goes back by :meth:`unlock` alone, and when
-            the host is lost.
+        :param keep: the host owns the lock beyond the end of this connection. It then goes back only with :meth:`unlock`,
+            or when the host is lost.
         """
         request = protocol.Lock(
             name=name,
@@ -217,25 +222,28 @@ class SyncOperations:
         return await self._take(request, request.arrival)
 
     async def unlock(self, name: str, token: int, *, namespace: str = DEFAULT) -> None:
-        """Give a lock back that this host owns.
+        """Give back a lock that this host owns.
 
-        :raises NotAllowed: this host does not own it, or under another token.
+        :param token: the fencing token of the lock.
+        :raises NotAllowed: this host does not own the lock, or owns it under another token.
         """
         await self._ask(protocol.Unlock(name=name, token=token, ns=namespace))
 
     async def give_back(self, held: Held) -> None:
         """Give back what :meth:`hold` or :meth:`lock` took.
 
-        :raises LinesyncFailed: it had gone back before, without our doing; somebody else may have had it meanwhile.
+        :raises LinesyncFailed: the hub revoked the hold earlier; another holder may have had it meanwhile.
         """
         why = self.revoked.pop(held.arrival, None)
         if why is not None:
-            raise LinesyncFailed(f"what was held had gone back before: {why}")
+            raise LinesyncFailed(
+                f"the hold was lost before it was given back: {why}; check the work that relied on it, and repeat it"
+            )
         self._holding.discard(held.arrival)
         await self._ask(protocol.GiveBack(arrival=held.arrival))
 
     async def _take(self, request: Message, arrival: str) -> Held:
-        self._holding.add(arrival)  # before the reply: a revocation may come in the same breath
+        self._holding.add(arrival)  # before the reply, because a revocation may follow it directly
         try:
             (value,) = await self._wait(request, arrival, takes=True)
         except BaseException:
@@ -247,7 +255,7 @@ class SyncOperations:
     # -- events -------------------------------------------------------------------------------------------------------
 
     async def set_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
-        """Set events; they stay set until they are cleared."""
+        """Set events. They stay set until they are cleared."""
         await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival)
 
     async def clear_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
@@ -263,9 +271,10 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> tuple[str, ...]:
-        """Wait until all these events are set at once, or any of them.
+        """Wait until all of these events are set at the same time, or any of them.
 
-        :returns: those that are set.
+        :param any: wait for one of the events instead of all.
+        :returns: the names of those that are set.
         """
         request = protocol.EventWait(
             names=names, ns=namespace, timeout=timeout, arrival=arrival, within=within or self.within, Any=any
@@ -275,10 +284,10 @@ class SyncOperations:
     # -- messages -----------------------------------------------------------------------------------------------------
 
     async def send(self, topic: str, *items: str, namespace: str = DEFAULT, member: str = "", arrival: str = "") -> int:
-        """Add a message to a topic, which keeps it for all who will ask.
+        """Add a message to a topic, which keeps it for all later readers.
 
-        :param items: what it says: any texts, ``key=value`` by custom.
-        :param member: who sends, instead of the host.
+        :param items: the texts of the message, ``key=value`` by convention.
+        :param member: the sender; empty for this host.
         :returns: its number in the topic, from 1.
         """
         request = protocol.Send(topic=topic, items=items, ns=namespace, member=member, arrival=arrival)
@@ -298,10 +307,11 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> list[TopicMessage]:
-        """Read a topic from its message number ``first`` on, waiting until that one is there.
+        """Read a topic from message number ``first`` on. Wait until that message is there.
 
-        :param most: how many come at most.
-        :param others: count and read only what others sent.
+        :param most: the maximum number of messages to return.
+        :param others: number and return only the messages of other senders.
+        :param member: the member that we are; empty for this host.
         """
         request = protocol.Receive(
             topic=topic,
@@ -327,12 +337,14 @@ class SyncOperations:
         arrival: str = "",
         within: str = "",
     ) -> list[TopicMessage]:
-        """Wait until every other host of our group has sent to a topic; the last message of each.
+        """Wait until every other host of our published group has sent to a topic. Return the last message of each.
 
-        Who is in it is published by the agents: ``group=...``, ``role=...``, ``group_size=N`` (hosts without a group are one).
+        The agents publish who is in a group: ``group=...``, ``role=...``, ``group_size=N``. All hosts without a group form
+        one.
 
-        :param role: only the hosts of this role.
-        :raises MemberLost: a host that has not sent is lost.
+        :param role: wait only for the hosts of this role.
+        :param member: the member that we are; empty for this host.
+        :raises MemberLost: a host was lost before it sent.
         """
         request = protocol.ReceiveAll(
             topic=topic,
@@ -348,9 +360,10 @@ class SyncOperations:
     # -- clearing up --------------------------------------------------------------------------------------------------
 
     async def reset(self, *names: str, namespace: str = DEFAULT) -> tuple[int, int]:
-        """Forget what is left under these names of a namespace (all of them: none given), failing who still waits.
+        """Delete the state under these names of a namespace. Requests that still wait for them fail with Aborted.
 
-        :returns: how many things were forgotten, and how many waits failed.
+        :param names: the names; without any, all names of the namespace.
+        :returns: the number of deleted objects, and the number of waits that failed.
         """
         forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace))
         return int(forgotten), int(failed)
@@ -363,21 +376,21 @@ class SyncOperations:
         return await self._reply(request, pending)
 
     async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
-        """The reply to a request; its error says what a session that ended first has left undecided."""
+        """Wait for the reply to a request. If the session ends first, the error says what is undecided."""
         try:
             return protocol.read_reply(await self.peer.reply_to(pending))
         except Unanswered as error:
             raise unanswered(request, error.why) from None
 
     async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> protocol.Reply:
-        """A request that may wait: given up when the coroutine is.
+        """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, the request is withdrawn.
 
-        :param takes: what is granted goes back unless it is committed; this returns once it is.
+        :param takes: the grant goes back unless it is committed, so commit it before returning.
         """
         return await self._wait_for(protocol.encode(message), arrival, takes=takes)
 
     async def _wait_for(self, request: str, arrival: str, *, takes: bool) -> protocol.Reply:
-        """The same for a request's text."""
+        """The same as :meth:`_wait` for the text of a request."""
         number, pending = self.peer.ask(request)
         try:
             reply = await self._reply(request, pending)
@@ -388,19 +401,19 @@ class SyncOperations:
             raise
         if takes:
             await self._commit(request, number, arrival)
-        if arrival and arrival not in self._holding:  # what is held keeps its arrival until it is given back
+        if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back
             self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
         return reply
 
     async def _commit(self, request: str, number: str, arrival: str) -> None:
-        """Make a grant final; it is ours once the hub says so."""
+        """Make a grant final. It is ours when the hub has confirmed that."""
         commit = protocol.encode(protocol.Commit(request=number, arrival=arrival))
         _, pending = self.peer.ask(commit)
         try:
             await self._reply(commit, pending)
         except LinesyncError:
             raise
-        except BaseException:  # cancelled: what is ours by now goes back
+        except BaseException:  # cancelled: give back what may be ours by now
             self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
             if isinstance(taken, protocol.Semaphore) and not taken.Hold and pending.reply is None:
@@ -408,7 +421,7 @@ class SyncOperations:
             raise
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
-        """Give back what a cancelled call took for good: no withdrawal reaches what has left the semaphore."""
+        """Give back the units of a cancelled take whose commit succeeded, because a withdrawal cannot return them."""
         if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.up:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))
 
@@ -418,8 +431,8 @@ def _folded(members: Iterable[str]) -> str:
     if not names:
         return ""
     global _last_fold
-    if names != _last_fold[0]:  # most come again and again with the same ones
-        from ..model.hosts.members import fold  # the model costs a small command more than all the rest
+    if names != _last_fold[0]:  # most callers use the same members again and again
+        from ..model.hosts.members import fold  # this import costs a small command more time than the rest
 
         _last_fold = names, fold(names)
     return _last_fold[1]

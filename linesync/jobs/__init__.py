@@ -1,1 +1,1 @@
-"""Jobs over a channel: commands and files, the host's side and, where it needs no event loop, the client's too."""
+"""Jobs over a channel: commands and files. Has the host's side, and the client's side where it needs no event loop."""

@@ -1,5 +1,4 @@
-"""Running a command for a client: its output as it comes, its end as it was, and nothing left of it when the client
-is gone."""
+"""Runs a command for a client: streams its output, reports how it ended, and ends it when the client is gone."""
 
 from __future__ import annotations
 
@@ -15,17 +14,15 @@ from ..runtime.streams import MESSAGE, Stream
 
 __all__ = ["serve_run"]
 
-_AFTER_EXIT = 0.5  # seconds that a pipe may stay silent and open, held by some grandchild, once the command is over
-_TELL_AFTER = (
-    0.05  # seconds; who waits for a shorter command than that has no use for its pid, and the line is spared it
-)
+_AFTER_EXIT = 0.5  # seconds that a pipe may stay open and silent after the command has ended; a grandchild may hold it
+_TELL_AFTER = 0.05  # seconds; the pid of a shorter command is of no use to the client, so it is not sent
 
 
 async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
-    """Run a command; its last message on the channel is how it ended, and nothing that it has started is left then.
+    """Run a command. The last message on the channel says how it ended; no process that it started is left then.
 
-    :raises CommandNotFound, CannotExecute, UsageError: it was not started.
-    :raises TimedOut: it was ended at its deadline.
+    :raises CommandNotFound, CannotExecute, UsageError: the command was not started.
+    :raises TimedOut: the command was ended at its deadline.
     """
     environment = _variables(request)
     loop = asyncio.get_running_loop()
@@ -46,7 +43,7 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
         await process.ended()
         raise _too_long(request, gone=process.gone) from None
     except asyncio.CancelledError as error:
-        with suppress(asyncio.CancelledError):  # of somebody who has no time: then it is killed at once
+        with suppress(asyncio.CancelledError):  # cancelled again: ended() has killed the command
             await process.ended()
         why = error.args[0] if error.args else f"the agent on {request.to} was stopped"
         what = "was ended" if process.gone else f"(pid {process.pid}) is being ended"
@@ -81,21 +78,24 @@ def _variables(request: Run) -> dict[str, str]:
 
 
 class _Command:
-    """One running command and the channel it talks over."""
+    """One running command and its channel."""
 
     def __init__(self, process: Process, stream: Stream) -> None:
         self._process = process
         self._stream = stream
         self._reading: dict[int, float | None] = {1: None, 2: None}
-        """For each output: since when we wait for bytes of it, None while we do not."""
+        """For each output: the loop time at which the current read began, or None if no read is waiting."""
 
     def tell(self) -> None:
-        """Say which process it is, for when we are lost."""
+        """Report the pid, so that the client can name the process if the connection is lost."""
         with suppress(LinesyncError):
             self._stream.send_message(protocol.encode(Started(pid=self._process.pid)))
 
     async def finish(self) -> int:
-        """Carry the output until the command has ended and all of it was taken; its status, or -N for signal N."""
+        """Forward the output until the command has ended and all output is sent.
+
+        :returns: the exit status, or -N for signal N.
+        """
         pumps = [asyncio.create_task(self._carry(pipe, number)) for number, pipe in self._process.outputs.items()]
         try:
             status = await self._process.wait()
@@ -125,7 +125,7 @@ class _Command:
             await self._stream.send(number, chunk)
 
     async def feed(self) -> None:
-        """Carry stdin and signals to the command; end the command when the client is gone."""
+        """Forward stdin and signals to the command; end the command when the client is gone."""
         stdin = self._process.stdin
         try:
             while True:
@@ -145,6 +145,6 @@ class _Command:
         try:
             message = protocol.decode(text, Kill)
         except LinesyncError:
-            return  # of a newer client; the command is none the worse for it
+            return  # from a newer client; the command does not need it
         assert isinstance(message, Kill)
         self._process.signal(message.signal)

@@ -1,8 +1,8 @@
-"""Files over a channel: whole, checked and in their place, or not there at all.
+"""Copies files over a channel. A file arrives whole and checked, or not at all.
 
-Both ends run the same two loops, one to send and one to receive, under any driver. What a path leads to, and how bytes
-get to their place, is in ``paths.py`` and ``targets.py``; those block and run at a desk (``runtime/desk.py``), where a
-disk that hangs stops this copy only. Reading is one piece ahead of the channel, writing behind it.
+Both ends use the same send loop and the same receive loop, under any driver. ``paths.py`` examines paths and reads
+sources; ``targets.py`` writes. Their calls block, so they run at a desk (``runtime/desk.py``), where a disk that hangs
+stops only this copy. The sender reads one piece ahead of the channel; the receiver writes while more bytes arrive.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["fetch", "serve_read", "serve_write", "store"]
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes so far, bytes in all)."""
+"""Called with (bytes so far, total bytes)."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
-"""Bytes sent at once: on a socket one frame each, over all lines of the way, and no channel's credit ends within one."""
+"""Bytes sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never ends within
+a chunk."""
 _READ = 4 * _CHUNK
-_TELL = 1.0  # seconds between two words about how much has arrived: fifteen bytes on the line
+_TELL = 1.0  # seconds between two progress messages of about fifteen bytes each
 
 
 class _Sending:
-    """A file that is read here."""
+    """A file that this process reads and sends."""
 
     def __init__(self, desk: Desk, shown: str) -> None:
         self._desk = desk
@@ -43,10 +44,11 @@ class _Sending:
         self._source: Source | None = None
 
     async def open(self, path: str, *, device: bool, expand: bool = False) -> Source:
-        """Open it.
+        """Open the source.
 
-        :param expand: a ``~`` at the start of the path is this user's home.
-        :raises LinesyncFailed: it cannot be read, or is nothing that can be copied.
+        :param device: whether it may be a block device.
+        :param expand: replace a ``~`` at the start of the path by this user's home directory.
+        :raises LinesyncFailed: it cannot be read, or is not of a kind that can be copied.
         """
 
         def work() -> Source:
@@ -60,9 +62,11 @@ class _Sending:
         return source
 
     async def send(self, desk: Desk, stream: Stream, meanwhile: Callable[[], None] | None = None) -> str:
-        """Send its bytes; their SHA-256. ``meanwhile`` is that of :meth:`Stream.drained`.
+        """Send the bytes and return their SHA-256.
 
-        :param desk: where it is read from now on.
+        :param desk: the desk that reads from now on.
+        :param meanwhile: as in :meth:`Stream.drained`.
+        :raises LinesyncFailed: the source cannot be read.
         """
         source, self._desk = self._source, desk
         assert source is not None
@@ -88,7 +92,7 @@ class _Sending:
 
 
 class _Receiving:
-    """A file that is written here."""
+    """A file that this process receives and writes."""
 
     def __init__(self, stream: Stream, path: str, where: str) -> None:
         self._desk = stream.desk(path)
@@ -100,12 +104,12 @@ class _Receiving:
     async def take(
         self, name: str, mode: int, size: int, device: int, progress: Progress | None, *, expand: bool = False
     ) -> Target:
-        """Receive a file's bytes up to and with its FileEnd, and put it in its place.
+        """Receive a file's bytes and its FileEnd, and put the file in its place.
 
-        The parameters are those of :func:`open_target`.
+        The other parameters are those of :func:`open_target`.
 
-        :param expand: a ``~`` at the start of the path is this user's home.
-        :raises LinesyncFailed: it cannot be written.
+        :param expand: replace a ``~`` at the start of the path by this user's home directory.
+        :raises LinesyncFailed: the file cannot be written.
         """
 
         def work() -> Target:
@@ -170,7 +174,8 @@ async def serve_read(stream: Stream, request: protocol.FileRead) -> None:
 
 
 def _telling(stream: Stream) -> Progress:
-    """Tells the sender how far its file is, each second: what it has sent may still be in the buffers of a slow way."""
+    """Reports to the sender every second how many bytes have arrived, because bytes that it has sent may still wait in
+    the buffers of a slow path."""
     last = stream.now()
 
     def tell(done: int, total: int) -> None:
@@ -184,7 +189,7 @@ def _telling(stream: Stream) -> Progress:
 
 
 async def serve_write(stream: Stream, request: protocol.FileWrite) -> None:
-    """Take a file from the client."""
+    """Receive a file from the client."""
     receiving = _Receiving(stream, request.path, f"{request.to}:")
     progress = _telling(stream) if request.tell else None
     try:
@@ -209,12 +214,12 @@ async def fetch(
 ) -> tuple[int, bool]:
     """Receive the file that a FileRead channel sends.
 
-    :param target: a path here; into a directory it goes under ``name``.
-    :param device: one of the two is a block device.
-    :param onward: ``target`` is only a stop on the way, and no device.
-    :returns: its size in bytes, and whether it came from a block device.
-    :raises LinesyncFailed: it cannot be had, or not written here; nothing was changed, but for a block device that was
-        being written.
+    :param target: a local path; in a directory the file is called ``name``.
+    :param device: the source, the target or both are block devices.
+    :param onward: ``target`` is only an intermediate file, not a device.
+    :returns: the size in bytes, and whether the source is a block device.
+    :raises LinesyncFailed: the file cannot be read there or written here. Nothing was changed, except on a block device
+        that was being written.
     """
     receiving = _Receiving(stream, target, "")
     try:
@@ -223,7 +228,7 @@ async def fetch(
         kind = (MAY_BE_DEVICE if head.device else MUST_BE_DEVICE) if device and not onward else 0
         written = await receiving.take(name, head.mode, head.size, kind, progress)
     except (BrokenError, EndOfStream) as error:
-        raise LinesyncFailed(f"the copy was broken off: {error.message}; {_left(target, device)}") from None
+        raise LinesyncFailed(f"the copy was interrupted: {error.message}; {_left(target, device)}") from None
     except LinesyncError:
         stream.reset("the client cannot write the file")
         raise
@@ -234,8 +239,8 @@ async def fetch(
 
 
 def _left(shown: str, device: bool) -> str:
-    """What a copy that was broken off leaves at its target."""
-    return f"if {shown} is a block device, what is on it now is not whole" if device else "nothing was changed there"
+    """What an interrupted copy leaves at its target, for an error message."""
+    return f"if {shown} is a block device, its contents are now incomplete" if device else "nothing was changed there"
 
 
 async def store(
@@ -250,11 +255,12 @@ async def store(
 ) -> int:
     """Send a file to a host.
 
-    :param device: one of the two is a block device.
-    :param from_device: ``source`` is what was on a block device.
-    :returns: its size in bytes.
-    :raises LinesyncFailed: it cannot be read here or written there; nothing was changed, but for a block device that was
-        being written.
+    :param source: a local path.
+    :param device: the source, the target or both are block devices.
+    :param from_device: ``source`` holds a copy of a block device.
+    :returns: the size in bytes.
+    :raises LinesyncFailed: the file cannot be read here or written there. Nothing was changed, except on a block device
+        that was being written.
     """
     sending = _Sending(peer.desk(source), source)
     try:
@@ -274,10 +280,10 @@ async def store(
             await _send_all(stream, sending, file, f"{host}:{path}", progress)
         except (BrokenError, EndOfStream) as error:
             raise await _their_error(stream) or LinesyncFailed(
-                f"the copy was broken off: {error.message}; {_left(f'{host}:{path}', device)}"
+                f"the copy was interrupted: {error.message}; {_left(f'{host}:{path}', device)}"
             ) from None
         except BaseException:
-            stream.reset("the copy was given up")  # what has not left need not be sent
+            stream.reset("the copy was given up")  # bytes that still wait need not be sent
             raise
     finally:
         await sending.close()
@@ -286,7 +292,7 @@ async def store(
 
 
 async def _send_all(stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None) -> None:
-    """Send a file's bytes, and wait until the host has it."""
+    """Send a file's bytes, and wait until the host has written it."""
 
     def heard(text: str) -> protocol.Message:
         message = _message(text, FileGot, FileEnd)
@@ -296,7 +302,7 @@ async def _send_all(stream: Stream, sending: _Sending, file: Source, shown: str,
 
     def meanwhile() -> None:
         while (item := stream.receive_nowait()) is not None:
-            heard(item.data.decode("utf-8", "replace"))  # an error ends it here: the rest need not be sent
+            heard(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
 
     digest = await sending.send(stream.desk(file.path), stream, meanwhile)
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
@@ -306,11 +312,11 @@ async def _send_all(stream: Stream, sending: _Sending, file: Source, shown: str,
     if progress is not None:
         progress(file.sent, file.sent)
     if not isinstance(written, FileEnd) or written.sha256 != digest:
-        raise LinesyncFailed(f"{shown} is not what was sent, as that host says; copy it again")
+        raise LinesyncFailed(f"{shown} differs from what was sent: the host reports another SHA-256; copy it again")
 
 
 async def _their_error(stream: Stream) -> LinesyncError | None:
-    """The error that the host sent before it closed the channel, if it did."""
+    """The error that the host sent before it closed the channel, or None."""
     try:
         return protocol.read_error(await stream.receive_message())
     except LinesyncError:

@@ -1,13 +1,14 @@
-"""The process that has supervisors ready for an agent or a hub, so that a command starts at once: small and of one thread,
-which the agent is not.
+"""The fork server: it keeps a supervisor ready for an agent or a hub, so that a command starts without delay. Unlike the
+agent, it is a small process with one thread.
 
-A supervisor waits on the *work* socket. It takes a piece of work: its own socket, the command's stdin, stdout and stderr,
-and a file in memory that says what to run; the fork server has the next one ready then. It is a subreaper too: what a
-supervisor leaves behind that was killed becomes its child, and is ended. When its owner is gone it ends as soon as its
-children have.
+A supervisor waits on the *work* socket. It takes one job: its own socket, the command's stdin, stdout and stderr, and a
+memory file that says what to run. The fork server then prepares the next supervisor. The fork server is a subreaper too:
+when a supervisor is killed, the processes below it become children of the fork server, which ends them. When its owner is
+gone, the fork server ends as soon as its children have ended.
 
-It also looks for processes that carry the mark of a command without an owner (``handover.MARK``): at its start those of a
-dead owner of the same name, later, when the *control* socket asks for it, those of a command whose supervisor was killed.
+The fork server also searches for processes that carry the mark of a command without an owner (``handover.MARK``). At its
+start it searches for those of a dead owner with the same name. Later the *control* socket can ask for those of a command
+whose supervisor was killed.
 """
 
 from __future__ import annotations
@@ -32,15 +33,17 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NAME = "linesync-forks"
-_ASK = 4096  # bytes of a request on the control socket, at most
-_LOOK = 0.05  # seconds between looks at what is being ended
-_AGAIN = 0.5  # seconds until the next try where there was no memory for another process
-_TOO_LONG = 30.0  # seconds after which a search for marks leaves it at that
+_ASK = 4096  # maximum bytes of a request on the control socket
+_LOOK = 0.05  # seconds between checks of the processes that are being ended
+_AGAIN = 0.5  # seconds until the next attempt when there was no memory for another process
+_TOO_LONG = 30.0  # seconds after which a search for marks stops
 
 
 def main(control: int, work: int, name: str) -> NoReturn:
-    """Serve until the owner is gone.
+    """Serve until the owner and all children are gone.
 
+    :param control: the descriptor of the control socket.
+    :param work: the descriptor of the work socket.
     :param name: the owner's host.
     """
     set_name(_NAME)
@@ -64,12 +67,12 @@ class _ForkServer:
         self._supervisors: set[int] = set()
         self._searching: set[int] = set()
         self._ready = -1
-        """Can be read when the supervisor that was ready has got work, or has been killed."""
+        """A descriptor that is readable when the ready supervisor has taken a job or was killed."""
         self._ending: Ending | None = None
-        """The end of what a killed supervisor has left."""
+        """Ends the processes that a killed supervisor left behind."""
 
     def run(self) -> None:
-        """Serve."""
+        """Serve until the owner and all children are gone."""
         self._prepare()
         self._look_for("")
         owned, some = True, True
@@ -83,7 +86,7 @@ class _ForkServer:
             if owned and self._control.fileno() in found:
                 owned = self._asked()
             if owned and self._ready in found and not os.read(self._ready, 1):
-                time.sleep(_LOOK)  # it was killed: should that go on, it costs little
+                time.sleep(_LOOK)  # the supervisor was killed; if that repeats, it must not use the whole CPU
             if owned and (self._ready < 0 or self._ready in found):
                 self._prepare()
             if self._children in found:
@@ -94,7 +97,7 @@ class _ForkServer:
                 some = self._reap()
 
     def _reap(self) -> bool:
-        """Take the end of children; whether there are others."""
+        """Collect the children that have ended. Return whether any are left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -109,11 +112,11 @@ class _ForkServer:
                     self._ending = Ending(self._orphans, time.monotonic())
 
     def _orphans(self) -> set[int]:
-        """What a supervisor that was killed has left."""
+        """The processes that killed supervisors left behind."""
         return below(os.getpid(), self._supervisors | self._searching)
 
     def _asked(self) -> bool:
-        """Take one request, a mark to search for. False when the owner is gone."""
+        """Take one request: a mark to search for. Return False when the owner is gone."""
         try:
             mark = self._control.recv(_ASK).decode()
         except OSError:
@@ -127,14 +130,14 @@ class _ForkServer:
         return False
 
     def _prepare(self) -> None:
-        """Have a supervisor ready that waits for work."""
+        """Start a supervisor that waits for a job."""
         if self._ready >= 0:
             os.close(self._ready)
             self._ready = -1
         ready, taken = os.pipe2(os.O_CLOEXEC)
         try:
             pid = os.fork()
-        except OSError:  # we try again
+        except OSError:  # run() tries again
             os.close(ready)
         else:
             if not pid:
@@ -145,7 +148,7 @@ class _ForkServer:
         os.close(taken)
 
     def _supervise(self, taken: int) -> NoReturn:
-        """In the child: be a supervisor, once there is work."""
+        """In the child process: wait for a job and supervise it."""
         try:
             self._control.close()
             os.close(self._children)
@@ -155,9 +158,9 @@ class _ForkServer:
             os._exit(1)
 
     def _look_for(self, mark: str) -> None:
-        """Find processes with a mark and end them, in a process of its own: ``/proc`` may keep one waiting.
+        """Find processes with a mark and end them. This runs in a separate process, because reading ``/proc`` may block.
 
-        :param mark: of one command; empty: of the commands of all dead owners of our name.
+        :param mark: the mark of one command; empty for the commands of all dead owners with our name.
         """
         owner = self._owner
         try:
@@ -176,10 +179,9 @@ class _ForkServer:
 
 
 def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
-    """Wait for work; None if the owner is gone."""
-    numbers = array.array(
-        "i"
-    )  # socket.recv_fds has no regard for the flag until Python 3.12: the command would get them all
+    """Wait for a job; return its socket and what to run, or None if the owner is gone."""
+    # Not socket.recv_fds: before Python 3.12 it ignores the flag, and the command would inherit all descriptors.
+    numbers = array.array("i")
     _, more, _, _ = work.recvmsg(1, socket.CMSG_SPACE(5 * numbers.itemsize), socket.MSG_CMSG_CLOEXEC)
     for level, kind, data in more:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -190,7 +192,7 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
     try:
         os.write(taken, b"w")
     except OSError:
-        pass  # the fork server was killed: nobody has the next one ready, but we are
+        pass  # the fork server was killed; this job can run all the same
     os.close(taken)
     sock, *streams, file = numbers
     argv, env, cwd = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
@@ -199,7 +201,7 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
 
 
 def _search(control: socket.socket, mark: str, name: str, owner: int) -> None:
-    """End what is found; then answer with the mark and the pids."""
+    """End the processes that are found; then answer with the mark and their pids."""
     space = mark_of(owner, name).partition(".")[0]
 
     def wanted(found: str) -> bool:

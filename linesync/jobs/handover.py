@@ -1,5 +1,5 @@
-"""What an agent or a hub and its helper processes (:mod:`linesync.jobs.forkserver`, :mod:`linesync.jobs.supervisor`) say to
-each other, and the mark that their commands carry."""
+"""The messages between an agent or a hub and its helper processes (:mod:`linesync.jobs.forkserver`,
+:mod:`linesync.jobs.supervisor`), and the mark that their commands carry."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ __all__ = ["MARK", "PACKET", "PATIENCE", "SIGNALS", "begin_of", "mark_of", "pack
 PATIENCE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
 PACKET = struct.Struct("=ci")
-"""Between a supervisor and the owner of its command, a letter and a number. Up: ``p`` pid of the command, which has been
-started; ``d`` errno, no such directory; ``f`` errno, not executed; ``x`` its exit status or -N for signal N; ``g`` nothing is
-left. Down: ``s`` signal, ``e`` end it, ``k`` kill it."""
+"""A message between a supervisor and the owner of its command: a letter and a number.
+
+From the supervisor: ``p`` the pid of the command, which has started; ``d`` errno, the directory cannot be entered; ``f``
+errno, the command cannot be executed; ``x`` the exit status, or -N for signal N; ``g`` no process of the command is left.
+From the owner: ``s`` a signal to send; ``e`` end the command; ``k`` kill it."""
 SIGNALS = range(1, 65)
 MARK = "LINESYNC_RUN"
-"""The variable by which the processes of a command are found when nothing else is left that knows them."""
+"""The environment variable that identifies the processes of a command when their supervisor is gone."""
 
 
 def pack_command(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes) -> bytes:
-    """What to run, as its process reads it; ``env`` is added to the owner's environment."""
+    """The job in the form that a supervisor reads; ``env`` is added to the owner's environment."""
     return marshal.dumps((argv, env, cwd))
 
 
 def mark_of(pid: int, name: str) -> str:
-    """The beginning of the marks of an owner's commands. The namespace is in it: pids mean nothing in another one."""
+    """The prefix of the marks of an owner's commands. It contains the pid namespace, for a pid is valid only there."""
     return f"{os.stat('/proc/self/ns/pid').st_ino}.{pid}.{begin_of(pid)}.{name}."
 
 
 def begin_of(pid: int | str) -> str:
-    """When a process began, in ticks since the machine started: with its pid, it names one life. Empty: it does not run."""
+    """The start time of a process in clock ticks since boot, or "" if it does not run. Pid and start time together
+    identify one process."""
     try:
         fields = stat_of(pid)[1]
     except OSError:
@@ -40,7 +43,10 @@ def begin_of(pid: int | str) -> str:
 
 
 def stat_of(pid: int | str) -> tuple[str, list[bytes]]:
-    """A process's name, and the fields of its ``stat`` from its state on. Raises OSError when there is no such process."""
+    """A process's name, and the fields of its ``stat`` file from the state on.
+
+    :raises OSError: there is no such process.
+    """
     with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         head, _, rest = file.read(4096).rpartition(b")")
     return head.partition(b"(")[2].decode("utf-8", "replace"), rest.split()

@@ -1,7 +1,8 @@
-"""Temporary files that a kill -9 would leave behind: each is noted while it has a name, and removed at the next start.
+"""Removes the temporary files that a kill -9 leaves behind.
 
-A note is a file with one path in this user's runtime directory, locked as long as its process lives. Where there is no
-such directory of our own, nothing is noted.
+Each temporary file has a note as long as it has its temporary name. A note is a file in this user's runtime directory; it
+contains one path and is locked while its process lives. A later process that finds an unlocked note removes the file.
+There are no notes if there is no runtime directory that only this user can write to.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ __all__ = ["Note", "remove_leftovers", "temporary_name"]
 
 _NOTE = "part-"
 _SUFFIX = ".linesync"
-_looked = False  # for those of others, in this process
+_looked = False  # whether this process has looked for the leftovers of others
 
 
 def temporary_name(name: str) -> str:
-    """A new name for a file that will be called ``name``, in the same folder."""
+    """A new temporary name for a file that will later be called ``name``, in the same directory."""
     return f".{os.fsdecode(os.fsencode(name)[:200])}.{token()}{_SUFFIX}"
 
 
 class Note:
-    """Says that a temporary file exists."""
+    """Records that a temporary file exists.
+
+    :param path: the path of the temporary file.
+    """
 
     def __init__(self, path: str) -> None:
         if not _looked:
@@ -42,7 +46,7 @@ class Note:
             os.write(self._descriptor, os.fsencode(os.path.abspath(path)))
 
     def remove(self) -> None:
-        """The file has its place, or is gone."""
+        """Remove the note, because the file has its final name or is gone."""
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -51,7 +55,7 @@ class Note:
 
 
 def remove_leftovers() -> None:
-    """Remove what processes that were killed have left behind."""
+    """Remove the temporary files of processes that were killed."""
     global _looked
     _looked = True
     folder = runtime_folder()
@@ -81,7 +85,8 @@ def _remove(note: str) -> None:
 
 
 def _own_folder(*, make: bool = True) -> bool:
-    """There is a runtime directory, and nobody else can write into it: a note makes us remove a file."""
+    """Whether there is a runtime directory that only this user can write to. Anybody who can write a note can make us
+    remove a file."""
     folder = runtime_folder()
     if make:
         os.makedirs(folder, 0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)

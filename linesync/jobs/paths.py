@@ -1,7 +1,7 @@
-"""What a path leads to, before anything is read or written there: a file, a link, a device, or something else.
+"""Finds out what a path leads to before anything is read or written: a file, a link, a device, or something else.
 
-All of this blocks: it is called where that stops nobody else (``runtime/desk.py``). Nothing is opened before ``stat``
-has said what it is, for opening alone may do something: let the writer of a FIFO go, rewind a tape, start a watchdog.
+All functions here block, so they run where that delays nothing else (``runtime/desk.py``). ``stat`` comes before every
+open, because opening alone can have an effect: it releases the writer of a FIFO, rewinds a tape or starts a watchdog.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["MAY_BE_DEVICE", "MUST_BE_DEVICE", "Source", "cannot", "kind_of", "sh
 
 MUST_BE_DEVICE = 1
 MAY_BE_DEVICE = 2
-_READ = 1 << 20  # bytes read at once, so that a thread has to wait seldom for its turn
+_READ = 1 << 20  # bytes read at once; many, so that few calls wait for a thread
 _KINDS = (
     (stat.S_ISREG, "a regular file"),
     (stat.S_ISDIR, "a directory"),
@@ -31,13 +31,16 @@ _KINDS = (
 
 
 def sha256() -> _Hash:
-    from hashlib import sha256  # only those who copy pay for it
+    from hashlib import sha256  # slow to import, and only copies need it
 
     return sha256()
 
 
 def kind_of(mode: int) -> str:
-    """What a file is, as in "it is a FIFO"."""
+    """The kind of a file with its article, for messages such as "it is a FIFO".
+
+    :param mode: ``st_mode`` of the file.
+    """
     return next((text for test, text in _KINDS if test(mode)), "something of an unknown kind")
 
 
@@ -45,19 +48,20 @@ def cannot(what: str, shown: str, error: OSError) -> LinesyncFailed:
     """The error for a path that the system refuses.
 
     :param what: ``read`` or ``write``.
-    :param shown: the path, with its host before it.
+    :param shown: the path as ``host:path``.
     """
-    hint = "" if isinstance(error, Hung) else "; check the path and the rights to it"
+    hint = "" if isinstance(error, Hung) else "; check the path and its permissions"
     return LinesyncFailed(f"cannot {what} {shown}: {error.strerror or error}{hint}")
 
 
 def status_of(path: str) -> os.stat_result | None:
-    """What is at a path, links followed; None where there is nothing, or a link to nothing.
+    """The status of what a path leads to, with links followed; None if there is nothing, or a dangling link.
 
-    :raises OSError: it cannot be seen.
+    :raises UsageError: the path contains a NUL character.
+    :raises OSError: the system refuses.
     """
     if "\0" in path:
-        raise UsageError(f"{path!r} cannot be a path, for it has a NUL in it; name another")
+        raise UsageError(f"invalid path {path!r}: it contains a NUL character; use another path")
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -65,32 +69,32 @@ def status_of(path: str) -> os.stat_result | None:
 
 
 def target_path(path: str, name: str, where: str) -> str:
-    """The path to write to: in a directory that of a file called ``name``.
+    """The path to write to: ``path``, or the file ``name`` in it if it is a directory.
 
-    :param where: the host and a colon, for errors; empty for here.
-
-    :raises LinesyncFailed, UsageError: there can be no such file.
-    :raises OSError: it cannot be seen.
+    :param where: the host and a colon, for errors; empty for this machine.
+    :raises LinesyncFailed, UsageError: such a file cannot exist.
+    :raises OSError: the system refuses.
     """
     status = status_of(path)
     if status is not None and stat.S_ISDIR(status.st_mode):
         if name in ("", ".", "..") or "/" in name:
-            raise UsageError(f"{where}{path} is a directory, and {name!r} cannot be a file's name; name a file in it")
+            raise UsageError(f"{where}{path} is a directory, and {name!r} is not a valid file name; name a file in it")
         return os.path.join(path, name)
     if status is None and path.endswith("/"):
         raise LinesyncFailed(
-            f"cannot write {where}{path}: there is no such directory; make it first, or leave the slash out"
+            f"cannot write {where}{path}: there is no such directory; create it first, or omit the final slash"
         )
     return path
 
 
 class Source:
-    """A file that is read from its beginning to the end that it has now.
+    """A file that is read from its start to the end that it has when it is opened.
 
-    :param device: it may be a block device.
-    :param shown: its path, with its host before it, for errors.
-    :ivar size: bytes; 0 for one that does not say, as those of /proc, and is read as long as it gives something.
-    :raises LinesyncFailed: it is nothing that can be copied.
+    :param shown: the path as ``host:path``, for errors.
+    :param device: whether it may be a block device.
+    :param advice: what to do instead if it is of the wrong kind, for errors.
+    :ivar size: bytes; 0 for a file that does not report its size, such as one of /proc, which is read until it ends.
+    :raises LinesyncFailed: it is not of a kind that can be copied.
     :raises OSError: it cannot be read.
     """
 
@@ -102,7 +106,7 @@ class Source:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         self._descriptor = os.open(path, flags)
         try:
-            status = os.fstat(self._descriptor)  # another one may be there by now
+            status = os.fstat(self._descriptor)  # another file may be there by now
             self._check(status.st_mode, shown, device, advice)
             os.set_blocking(self._descriptor, True)
             self.device = stat.S_ISBLK(status.st_mode)
@@ -123,11 +127,14 @@ class Source:
         if stat.S_ISREG(mode) or (device and stat.S_ISBLK(mode)):
             return
         if not advice:
-            advice = "add --device to copy what is on it" if stat.S_ISBLK(mode) else "copy regular files by their names"
+            advice = "add --device to copy its contents" if stat.S_ISBLK(mode) else "copy regular files by their names"
         raise LinesyncFailed(f"cannot read {shown}: it is {kind_of(mode)}, not a regular file; {advice}")
 
     def read(self, most: int = _READ) -> bytes:
-        """The next bytes, none at the end. What is added to a file meanwhile is not read."""
+        """The next bytes, at most ``most``; b"" at the end. Bytes that are appended meanwhile are not read.
+
+        :raises OSError: the file cannot be read.
+        """
         if self.size:
             most = min(most, self.size - self.sent)
         data = os.read(self._descriptor, most) if most else b""
@@ -137,11 +144,11 @@ class Source:
 
     @property
     def sha256(self) -> str:
-        """Of what was read so far, hex digits."""
+        """The SHA-256 of the bytes read so far, in hex digits."""
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Let go of it; the second time this does nothing."""
+        """Close the file; a second call does nothing."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)

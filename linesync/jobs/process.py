@@ -1,5 +1,5 @@
-"""Commands as an agent or a hub handles them: each below a supervisor (:mod:`linesync.jobs.supervisor`) that ends it with
-all that it has started when we are gone."""
+"""Runs commands for an agent or a hub. Each command has a supervisor (:mod:`linesync.jobs.supervisor`), which ends the
+command and all that it has started when the agent or hub is gone."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _PROGRAM = (
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CHUNK = 1 << 15
-_AGAIN = 0.5  # seconds until a search is repeated whose fork server was killed
-_CLOSING = 50  # hundredths of a second that the fork server has to end when nothing keeps it
+_AGAIN = 0.5  # seconds until a search is repeated if its fork server was killed
+_CLOSING = 50  # hundredths of a second that an idle fork server has to end
 
 
 class Runner:
     """Starts commands for one agent or hub, and owns them.
 
-    :param name: the host, for messages and marks.
-    :param report: takes sentences for the log.
-    :ivar extra: variables for every command, under those of the request.
+    :param name: the host's name, for messages and marks.
+    :param report: called with sentences for the log.
+    :ivar extra: environment variables for every command; those of a request take precedence.
     """
 
     def __init__(self, name: str, report: Callable[[str], None]) -> None:
@@ -55,9 +55,9 @@ class Runner:
         self._loop = asyncio.get_running_loop()
 
     def open(self) -> None:
-        """Start the fork server, unless it runs. Commands that a dead predecessor has left are ended then.
+        """Start the fork server, unless it runs. It then ends the commands that a dead predecessor has left.
 
-        :raises CannotExecute: there is no memory, or the interpreter is gone.
+        :raises CannotExecute: there is no memory, the interpreter is gone, or the runner is closed.
         """
         if self._control is not None:
             return
@@ -98,7 +98,7 @@ class Runner:
             self._searching.discard(mark)
             if any(pids):
                 found = f"(pid {', '.join(pids)})"
-                self._report(f"ended what an earlier command on {self.name} had left without an owner {found}")
+                self._report(f"ended processes without an owner of an earlier command on {self.name} {found}")
         else:
             self._drop()
             for mark in self._searching:
@@ -114,14 +114,13 @@ class Runner:
             self._work = None
 
     def _reap(self) -> None:
-        """The fork server stays until its last command has ended; nothing waits for that but a thread."""
+        """Wait for the fork server in a thread, because it stays until its last command has ended."""
         server, self._server = self._server, None
         if server is not None and server.poll() is None:
             threading.Thread(target=server.wait, daemon=True).start()
 
     async def aclose(self) -> None:
-        """End with all commands. The fork server ends when these have, and is not waited for any longer than it needs
-        without one."""
+        """Stop: all commands end, then the fork server. Wait for it only as long as an idle one needs, half a second."""
         self._closed = True
         self._drop()
         for _ in range(_CLOSING):
@@ -133,16 +132,20 @@ class Runner:
     async def start(
         self, argv: Sequence[str], *, cwd: str = "", env: Mapping[str, str] | None = None, stdin: bool = False
     ) -> Process:
-        """Start a command. Cancelled, it ends what it has started before it returns.
+        """Start a command. If this is cancelled, it first ends the processes that it has started.
 
-        :raises CommandNotFound, CannotExecute: it was not started.
+        :param cwd: the working directory; empty for that of the agent.
+        :param env: environment variables that are added to the agent's.
+        :param stdin: whether the command gets a pipe as its stdin; otherwise it reads nothing.
+        :raises CommandNotFound, CannotExecute: the command was not started.
         """
         mark = f"{self._mark}{next(self._numbers)}"
         variables = {**self.extra, **(env or {}), MARK: mark}
         texts = [*argv, *variables.values(), cwd]
         if any("\0" in text for text in texts) or any(not key or set(key) & {"=", "\0"} for key in variables):
             raise CannotExecute(
-                f"{argv[0]} cannot be executed on {self.name}: an argument or a variable holds a NUL byte"
+                f"{argv[0]} cannot be executed on {self.name}: an argument, the directory or a variable has a NUL byte, or"
+                " the name of a variable is invalid; correct the request"
             )
         spec = pack_command(
             [os.fsencode(word) for word in argv],
@@ -173,12 +176,12 @@ class Runner:
                     except BlockingIOError:  # many commands at once
                         await asyncio.sleep(0.01)
             except OSError as error:
-                self._drop()  # it was killed just now
+                self._drop()  # the fork server was killed just now
                 if last:
-                    raise CannotExecute(f"{self.name} cannot start commands: {error.strerror}") from None
+                    raise CannotExecute(f"{self.name} cannot start commands: {error.strerror}; try again") from None
 
     def search(self, mark: str) -> None:
-        """End the processes with this mark: their supervisor was killed, and the fork server too perhaps."""
+        """End the processes with this mark. Their supervisor was killed, and perhaps the fork server too."""
         self._searching.add(mark)
         for _ in range(2):
             with suppress(CannotExecute):
@@ -194,9 +197,9 @@ class Runner:
 class Process:
     """One running command.
 
-    :ivar pid: of the command itself.
-    :ivar stdin: None where it reads nothing.
-    :ivar outputs: its stdout (1) and stderr (2).
+    :ivar pid: the process id of the command itself.
+    :ivar stdin: the pipe to its stdin, or None if it reads nothing.
+    :ivar outputs: the pipes from its stdout (1) and stderr (2).
     """
 
     def __init__(self, runner: Runner, what: str, mark: str) -> None:
@@ -210,13 +213,16 @@ class Process:
         self._sock: socket.socket | None = None
         self._start: asyncio.Future[tuple[bytes, int]] = self._loop.create_future()
         self._status: asyncio.Future[int | None] = self._loop.create_future()
-        """How the command ended; None when nobody knows, for its supervisor was killed."""
+        """The exit status, or -N for signal N; None if it is unknown because the supervisor was killed."""
         self._gone: asyncio.Future[bool] = self._loop.create_future()
-        """The supervisor has ended; whether nothing of the command was left then."""
+        """Done when the supervisor has ended; True if no process of the command was left then."""
         self._unread = b""
 
     async def launch(self, hand_over: Callable[[Sequence[int]], Awaitable[None]], spec: bytes, *, stdin: bool) -> None:
-        """Give a supervisor what it is to run."""
+        """Give the command to a supervisor.
+
+        :raises CannotExecute: this process has no descriptors or memory left.
+        """
         self._sock, theirs = socket.socketpair()
         descriptors = [theirs.detach()]
         try:
@@ -242,9 +248,9 @@ class Process:
         self._loop.add_reader(self._sock, self._heard)
 
     async def started(self, cwd: str) -> None:
-        """Wait until the command has been executed.
+        """Wait until the command runs.
 
-        :raises CommandNotFound, CannotExecute: it could not be.
+        :raises CommandNotFound, CannotExecute: it cannot be executed.
         """
         letter, number = await self._start
         what, host = self._what, self._runner.name
@@ -263,7 +269,7 @@ class Process:
             raise CannotExecute(f"{what} was not started on {host}: its supervisor was killed; try again")
 
     def _heard(self) -> None:
-        """Take what the supervisor reports."""
+        """Read the reports of the supervisor."""
         assert self._sock is not None
         try:
             data = self._sock.recv(4096)
@@ -289,21 +295,22 @@ class Process:
             _settle(self._start, (b"", 0))
 
     async def wait(self) -> int:
-        """Wait for the command's end; its exit status, or -N for signal N. What it has started may go on.
+        """Wait until the command itself has ended; processes that it has started may still run.
 
+        :returns: the exit status, or -N for signal N.
         :raises LinesyncFailed: its supervisor was killed.
         """
         status = await asyncio.shield(self._status)
         if status is None:
             raise LinesyncFailed(
-                f"the supervisor of {self._what} (pid {self.pid}) on {self._runner.name} was killed; the command and what"
-                " it has started are being ended"
+                f"the supervisor of {self._what} (pid {self.pid}) on {self._runner.name} was killed; the command and all"
+                " processes that it has started are being ended, so run it again"
             )
         return status
 
     @property
     def gone(self) -> bool:
-        """Nothing of the command is left."""
+        """Whether no process of the command is left."""
         return self._gone.done() and self._gone.result()
 
     def signal(self, number: int) -> None:
@@ -312,11 +319,11 @@ class Process:
             self._ask(b"s", number)
 
     def end(self) -> None:
-        """Begin to end the command and all that it has started: SIGTERM, and 3 s later SIGKILL."""
+        """Begin to end the command and all that it has started: SIGTERM, then SIGKILL after 3 s."""
         self._ask(b"e", 0)
 
     def kill(self) -> None:
-        """The same, without delay."""
+        """Kill the command and all that it has started."""
         self._ask(b"k", 0)
 
     def _ask(self, letter: bytes, number: int) -> None:
@@ -325,8 +332,8 @@ class Process:
                 self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
 
     async def ended(self) -> None:
-        """End the command and all that it has started, and wait for that, but not longer than it takes to kill them;
-        cancelled meanwhile, it kills at once."""
+        """End the command and all that it has started, and wait for that, at most 4 s. If this is cancelled, it kills
+        them immediately."""
         if self._sock is None:
             return
         if not self._gone.done():
@@ -339,7 +346,7 @@ class Process:
             raise
 
     def close(self) -> None:
-        """Let go of everything that belongs to it here; what still runs is ended."""
+        """Close the pipes and the socket. The supervisor then ends the processes that still run."""
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
             self._sock.close()
@@ -350,7 +357,7 @@ class Process:
 
 
 def _settle(future: asyncio.Future[T], value: T) -> bool:
-    """Give a future its result, unless it has one; whether it had none."""
+    """Set a future's result, unless it is done. Return whether it was set."""
     if future.done():
         return False
     future.set_result(value)
@@ -366,17 +373,17 @@ class _Pipe:
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Close it; nobody may wait for it any more."""
+        """Close it. No read or write may be waiting."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 class Output(_Pipe):
-    """What a command writes."""
+    """The pipe from one of a command's outputs."""
 
     async def read(self) -> bytes:
-        """The next bytes; none at the end."""
+        """Wait for the next bytes and return them, at most 32 KiB; b"" at the end."""
         while True:
             try:
                 return os.read(self._descriptor, _CHUNK)
@@ -390,12 +397,12 @@ class Output(_Pipe):
 
 
 class Input(_Pipe):
-    """What a command reads."""
+    """The pipe to a command's stdin."""
 
     async def write(self, data: bytes) -> None:
-        """Hand over all of it.
+        """Write all of it.
 
-        :raises BrokenPipeError: the command reads no more.
+        :raises BrokenPipeError: the command has closed its stdin.
         """
         while data:
             try:

@@ -1,4 +1,4 @@
-"""A host's side of the channels that are opened to it, by what they are for."""
+"""A host's side of the channels that are opened to it: commands and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["addressee", "answered", "is_command", "refuse", "serve", "settle", "
 
 
 def addressee(opening: Message | None) -> str:
-    """The host that an opening is for; empty when no host serves it, or it is not known here."""
+    """The host that an opening is for; empty if no host serves it, or if the opening is unknown."""
     if opening is None or operations.HOST not in operations.operation(opening).receivers:
         return ""
     return str(opening.to)  # type: ignore[attr-defined]
@@ -30,7 +30,7 @@ def is_command(opening: Message | None, host: str) -> bool:
 
 
 async def serve(stream: Stream, runner: Runner) -> None:
-    """Do what a channel was opened for; its errors go to the client as the last message."""
+    """Do the job that a channel was opened for. An error goes to the client as the last message."""
     from .command import serve_run
     from .files import serve_read, serve_write
 
@@ -52,16 +52,17 @@ async def serve(stream: Stream, runner: Runner) -> None:
     except OSError as error:
         refuse(stream, LinesyncFailed(f"this host failed: {error.strerror}"))
     except Exception as error:
-        # A fault of ours must not leave the client waiting; the log has the rest.
-        refuse(stream, LinesyncFailed(f"linesync on this host has a fault ({error!r}); see its log, and report it"))
+        # A bug in linesync must not leave the client waiting; the log has the rest.
+        refuse(stream, LinesyncFailed(f"linesync on this host has a bug ({error!r}); see its log, and report it"))
         raise
     await settle(stream)
 
 
 async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
-    """Do what a channel was opened for, so that no failure leaves its client waiting: it goes there as the last message.
+    """Do the job that a channel was opened for. Any failure goes to the client as the last message, so that it does not
+    wait forever.
 
-    :param work: looks at the stream and gives what there is to do; both may raise.
+    :param work: gives the coroutine that does the job; both may raise.
     """
     try:
         await work(stream)
@@ -70,15 +71,15 @@ async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, 
         await settle(stream)
     except Exception as error:
         refuse(
-            stream, LinesyncFailed(f"linesync has a fault ({error!r}); see the log of the hub or agent, and report it")
+            stream, LinesyncFailed(f"linesync has a bug ({error!r}); see the log of the hub or agent, and report it")
         )
         raise
 
 
 async def stop(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
-    """Cancel tasks: twice, for a command is asked to end at first, and then made to.
+    """Cancel tasks twice: the first time asks a command to end, the second time kills it.
 
-    :param seconds: that they have each time.
+    :param seconds: how long to wait for the tasks after each cancellation.
     """
     for _ in range(2):
         for task in list(tasks):
@@ -88,7 +89,7 @@ async def stop(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
 
 
 async def settle(stream: Stream) -> None:
-    """Take what still comes until the client has closed its side, so that nothing of the channel is left."""
+    """Receive and discard until the client has closed its side, so that nothing of the channel is left."""
     try:
         while True:
             await stream.receive()

@@ -1,13 +1,13 @@
-"""The process between an agent and one command: when the agent is gone in whatever way, the command and all that it has
-started end.
+"""The process between an agent and one command. When the agent is gone for any reason, the supervisor ends the command and
+all that it has started.
 
-It is a subreaper, so that whatever the command leaves behind becomes its child: a daemon that forked twice and called
-setsid() is found below it as well. It ignores the signals that end a process group, and does nothing but wait: for its
-owner's socket, for the command, for its children. The owner's end, or its request, ends all of them.
+It is a subreaper, so every process that the command leaves behind becomes its child. It therefore also finds a daemon that
+forked twice and called setsid(). It ignores the signals that end a process group, and only waits: for its owner's socket,
+for the command, for its children. It ends all of them when the owner asks for that or is gone.
 
 On the socket, the owner sends a letter and a number (``handover.PACKET``): a signal for the command (``s``), end (``e``), kill
-(``k``). The supervisor answers in the same form: what became of the start, how the command ended,
-and last that nothing is left (``g``). A socket that closes without ``g`` means that the supervisor itself was killed.
+(``k``). The supervisor answers in the same form: whether the command started, how it ended, and last that no process is left
+(``g``). If the socket closes without ``g``, the supervisor itself was killed.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec", "fork_supervisor", "ignore_signals", "supervise", "wakeup"]
 
-_LOOK = 0.02  # seconds between looks at what is being ended, at first
-_SELDOM = 1.0  # the same for what cannot be ended, such as a process that waits for a dead disk
+_LOOK = 0.02  # seconds between checks of the processes that are being ended, at first
+_SELDOM = 1.0  # the same for processes that cannot be ended, such as one that waits for a dead disk
 _IGNORED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE}
 _defaults: set[int] = {signal.SIGXFSZ, *_IGNORED}
-"""The signals that a command has as if nothing had been said of them. Under nohup, SIGHUP is none of them."""
+"""The signals that have their default action in a command. Under nohup, SIGHUP is not among them."""
 
 
 class Spec:
     """What to run.
 
+    :param argv: the program and its arguments.
     :param env: the whole environment.
-    :param streams: its stdin, stdout and stderr; none: ours.
-    :param group: the process group that it joins; 0: it has a session of its own.
+    :param cwd: the working directory; empty for ours.
+    :param streams: the descriptors for its stdin, stdout and stderr; empty for ours.
+    :param group: the process group that it joins; 0 for a new session.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Spec:
 
 
 def ignore_signals() -> None:
-    """Be hard to end by accident: with a terminal, a process group, a service manager's first signal."""
+    """Ignore the signals that a terminal, a process group or a service manager would end us with by accident."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         _defaults.discard(signal.SIGHUP)
     for number in _IGNORED:
@@ -70,7 +72,7 @@ def ignore_signals() -> None:
 
 
 def wakeup() -> int:
-    """A descriptor that can be read when a child has ended."""
+    """A descriptor that becomes readable when a child has ended."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -78,10 +80,11 @@ def wakeup() -> int:
 
 
 def fork_supervisor(argv: list[bytes], env: Mapping[bytes, bytes]) -> tuple[int, socket.socket]:
-    """Fork a supervisor for a command in our process group, with our stdin, stdout and stderr; its pid, and our end of its
-    socket.
+    """Fork a supervisor for a command in our process group, with our stdin, stdout and stderr.
 
-    Only for a process of one thread.
+    The calling process must have only one thread.
+
+    :returns: the supervisor's pid, and our end of its socket.
     """
     ours, theirs = socket.socketpair()
     group = os.getpgrp()
@@ -90,13 +93,13 @@ def fork_supervisor(argv: list[bytes], env: Mapping[bytes, bytes]) -> tuple[int,
         theirs.close()
         return pid, ours
     try:
-        os.setpgid(0, 0)  # what is sent to the foreground group is for the command
+        os.setpgid(0, 0)  # signals to the foreground process group are for the command only
         for number in map(int, os.listdir("/proc/self/fd")):
             if number > 2 and number != theirs.fileno():
                 try:
                     os.close(number)
                 except OSError:
-                    pass  # that of the list itself
+                    pass  # the descriptor of listdir itself
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         ignore_signals()
         supervise(lambda: (theirs, Spec(argv, env, group=group)))
@@ -105,9 +108,9 @@ def fork_supervisor(argv: list[bytes], env: Mapping[bytes, bytes]) -> tuple[int,
 
 
 def supervise(work: Callable[[], tuple[socket.socket, Spec] | None]) -> NoReturn:
-    """Run a command and stay until nothing of it is left; never returns.
+    """Run a command and stay until no process of it is left. Never returns.
 
-    :param work: waits for the owner's socket and what to run; None if there will be none.
+    :param work: waits for a job and returns the owner's socket and what to run, or None if no job will come.
     """
     code = 1
     try:
@@ -124,9 +127,9 @@ def supervise(work: Callable[[], tuple[socket.socket, Spec] | None]) -> NoReturn
 
 
 class _Supervisor:
-    """One command.
+    """Supervises one command.
 
-    :param children: can be read when a child has ended.
+    :param children: a descriptor that is readable when a child has ended.
     """
 
     def __init__(self, sock: socket.socket, spec: Spec, children: int) -> None:
@@ -134,15 +137,15 @@ class _Supervisor:
         self._spec = spec
         self._children = children
         self._pid = 0
-        """Of the command itself, while it runs."""
+        """The pid of the command itself; 0 when it does not run."""
         self._left = False
-        """We have children, so there may be processes below us."""
+        """Whether we have children, and so perhaps descendants."""
         self._ending: Ending | None = None
         self._unread = b""
         sock.setblocking(False)
 
     def run(self) -> None:
-        """Start the command, and stay until nothing is left."""
+        """Start the command, and stay until no descendant is left."""
         self._start()
         pause = _LOOK
         poll = select.poll()
@@ -169,7 +172,7 @@ class _Supervisor:
         try:
             if spec.cwd:
                 letter = b"d"
-                os.chdir(os.path.expanduser(spec.cwd))  # which may wait for a dead server for long
+                os.chdir(os.path.expanduser(spec.cwd))  # may block for long on a dead file server
                 letter = b"f"
             if self._requests() and self._ending is None:
                 self._pid = _spawn(spec)
@@ -180,7 +183,7 @@ class _Supervisor:
         for number in spec.streams:
             os.close(number)
         null = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):  # those who read what the command writes wait for its end, not for ours
+        for number in range(3):  # readers of the command's output must see its end, not ours
             os.dup2(null, number)
         os.close(null)
 
@@ -198,7 +201,7 @@ class _Supervisor:
                 self._tell(b"x", os.waitstatus_to_exitcode(status))
 
     def _requests(self) -> bool:
-        """Take what the owner asks for; False when the owner is gone."""
+        """Read the owner's requests. Return False when the owner is gone."""
         try:
             data = self._sock.recv(4096)
         except BlockingIOError:
@@ -219,14 +222,14 @@ class _Supervisor:
 
     def _signal(self, number: int) -> None:
         if not self._pid:
-            return  # its pid may be another's by now
+            return  # another process may have its pid by now
         try:
             if self._spec.group:
                 os.kill(self._pid, number)
             else:
                 os.killpg(self._pid, number)
         except OSError:
-            pass  # it has just ended, has another user now, or the number means nothing here
+            pass  # it has just ended, belongs to another user now, or the signal number is invalid here
 
     def _end(self) -> None:
         if self._ending is None:
@@ -237,12 +240,13 @@ class _Supervisor:
         try:
             self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
         except OSError:
-            pass  # the owner is gone, which the next look at the socket finds
+            pass  # the owner is gone; the next read of the socket shows that
 
 
 def _spawn(spec: Spec) -> int:
-    """Start the command; its pid. posix_spawn takes a third of the time of a fork, and does not depend on our size.
+    """Start the command. posix_spawn takes a third of the time of a fork, and its time does not depend on our size.
 
+    :returns: the command's pid.
     :raises OSError: it cannot be executed.
     """
     where: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
@@ -262,6 +266,6 @@ def _spawn(spec: Spec) -> int:
             )
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError as error:  # such as one that may not be executed, where the next folder may hold another
+        except OSError as error:  # not executable, for example; the next directory may have another file of that name
             failed = error
     raise failed

@@ -1,11 +1,11 @@
-"""Where copied bytes go: a file that is there whole or not at all, or a block device that is written in place.
+"""Writes copied bytes: to a file that appears whole or not at all, or to a block device in place.
 
-All of this blocks, as ``paths.py``. A target is filled by ``write`` and put in its place by ``commit``.
+All functions here block, as those of ``paths.py`` do. ``write`` fills a target, ``commit`` puts it in its place.
 
-- A symbolic link is followed, also one to a file that is not there yet.
-- A file that is replaced passes its owner, mode and extended attributes on to the new one; where we may not give the new
-  one its owner, it is refused. Other hard links to it keep the old contents.
-- A new file gets the permission bits of its source less those in our umask, as with cp(1).
+- A symbolic link is followed, even if its file does not exist yet.
+- A file that replaces another takes over its owner, mode and extended attributes. The copy is refused if we may not give the
+  new file that owner. Other hard links to the old file keep the old contents.
+- A new file gets the permission bits of its source without those in our umask, as with cp(1).
 """
 
 from __future__ import annotations
@@ -22,41 +22,44 @@ from .paths import MUST_BE_DEVICE, kind_of, sha256, status_of, target_path
 
 __all__ = ["InPlace", "NewFile", "Target", "check_file", "open_target"]
 
-_SYNC_EVERY = 32 << 20  # bytes written to a device before they must be on it, so that progress is real
+_SYNC_EVERY = 32 << 20  # bytes between two syncs of a device, so that the progress shown is real
 _VERIFY = 4 << 20  # bytes read back at once
-_TRIES = 8  # to put a name in its place while others do the same
-_FLUSH = 0x1261  # BLKFLSBUF: forget what is cached of a block device
+_TRIES = 8  # attempts to put a file in its place while other processes write the same one
+_FLUSH = 0x1261  # BLKFLSBUF: drop the cache of a block device
 
 
 class Target(Protocol):
-    """What is being written."""
+    """A file or device that is being written."""
 
     size: int
-    """Bytes so far."""
+    """Bytes written so far."""
 
     @property
     def sha256(self) -> str:
-        """Of the bytes so far, hex digits."""
+        """The SHA-256 of the bytes written so far, in hex digits."""
 
     def write(self, data: bytes) -> None: ...
     def commit(self, sha256: str) -> bool:
-        """Finish; to be called again as long as it returns True.
+        """Do one step of finishing; call it again as long as it returns True.
 
-        :raises LinesyncFailed: what arrived is not what was sent, or is not what is there now.
+        :param sha256: that of the bytes that were sent, in hex digits.
+        :raises LinesyncFailed: other bytes arrived than were sent, or a device does not hold the bytes that arrived.
+        :raises OSError: the system refuses.
         """
 
     def discard(self) -> None:
-        """Leave nothing behind; after a commit this does nothing."""
+        """Close the target and remove its temporary file; after a commit this does nothing."""
 
 
 def open_target(path: str, name: str, mode: int, size: int, device: int, where: str) -> Target:
-    """Prepare to write.
+    """Open a file or device for writing.
 
-    :param name: the file's name in ``path``, when that is a directory.
-    :param size: bytes that will come, as far as that is known.
-    :param device: 0, MUST_BE_DEVICE or MAY_BE_DEVICE.
-    :param where: the host and a colon, for errors; empty for here.
-    :raises LinesyncFailed, UsageError: it is nothing that can be written.
+    :param name: the file's name in ``path`` if that is a directory.
+    :param mode: the permission bits of a new file.
+    :param size: the number of bytes that will come, or 0 if it is unknown.
+    :param device: whether it is a block device: 0 (no), MUST_BE_DEVICE or MAY_BE_DEVICE.
+    :param where: the host and a colon, for errors; empty for this machine.
+    :raises LinesyncFailed, UsageError: it is not of a kind that can be written.
     :raises OSError: the system refuses.
     """
     path = target_path(path, name, where)
@@ -65,30 +68,33 @@ def open_target(path: str, name: str, mode: int, size: int, device: int, where: 
     if status is not None and stat.S_ISBLK(status.st_mode):
         if not device:
             raise LinesyncFailed(
-                f"cannot write {shown}: it is a block device, not a regular file; add --device to overwrite what is on it"
+                f"cannot write {shown}: it is a block device, not a regular file; add --device to overwrite its contents"
             )
         return open_device(path, size, shown)
     if device == MUST_BE_DEVICE:
-        what = "there is none" if status is None else f"it is {kind_of(status.st_mode)}"
+        what = "it does not exist" if status is None else f"it is {kind_of(status.st_mode)}"
         raise LinesyncFailed(
-            f"cannot write {shown} as a block device: {what}; check its name, or leave --device out to write a file"
+            f"cannot write {shown} as a block device: {what}; check its name, or omit --device to write a file"
         )
     return NewFile(path, mode, shown)
 
 
 def check_file(path: str) -> None:
-    """See that a file can be written here.
+    """Check that a regular file can be written at a local path.
 
     :raises LinesyncFailed: something else is there.
-    :raises OSError: it cannot be seen.
+    :raises UsageError: the path contains a NUL character.
+    :raises OSError: the system refuses.
     """
     status = status_of(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
-        raise LinesyncFailed(f"cannot write {path}: it is {kind_of(status.st_mode)}, not a regular file; name another")
+        raise LinesyncFailed(
+            f"cannot write {path}: it is {kind_of(status.st_mode)}, not a regular file; use another path"
+        )
 
 
 class _Hashed:
-    """Counts and hashes."""
+    """Counts and hashes the bytes that are written."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -107,9 +113,14 @@ class _Hashed:
 
 
 class NewFile(_Hashed):
-    """A file that is at its place only after :meth:`commit`.
+    """A file that appears at its path only after :meth:`commit`.
 
-    Until then it has no name at all where the file system can do that, else a hidden one beside its place.
+    Until then it has no name if the file system supports that, otherwise a hidden name in the same directory.
+
+    :param mode: the permission bits of a new file.
+    :param shown: the path as ``host:path``, for errors.
+    :raises LinesyncFailed: it cannot be written.
+    :raises OSError: the system refuses.
     """
 
     def __init__(self, path: str, mode: int, shown: str) -> None:
@@ -122,20 +133,25 @@ class NewFile(_Hashed):
         try:
             self._folder = _open_folder(folder or ".")
         except FileNotFoundError:
-            raise LinesyncFailed(f"cannot write {self._shown}: there is no directory {folder}; make it first") from None
+            raise LinesyncFailed(
+                f"cannot write {self._shown}: there is no directory {folder}; create it first"
+            ) from None
         try:
             old = self._old()
             if old is None and _is_device_folder(self._folder):
                 raise LinesyncFailed(f"cannot write {self._shown}: there is no device of that name; check the name")
             self._create(0o600 if old is not None else mode & 0o777)
             if old is not None:
-                self._be_like(old)  # now, so that what cannot be done is known before anything comes
+                self._be_like(old)  # now, so that it fails before any bytes are sent
         except BaseException:
             self.discard()
             raise
 
     def _old(self) -> os.stat_result | None:
-        """What is at the place now."""
+        """The status of the file that is at the path now, or None.
+
+        :raises LinesyncFailed: it is not a regular file.
+        """
         try:
             status = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -151,7 +167,7 @@ class NewFile(_Hashed):
 
     def _create(self, mode: int) -> None:
         flags = os.O_WRONLY | os.O_CLOEXEC
-        if os.path.exists("/proc/self/fd"):  # by which it gets its name
+        if os.path.exists("/proc/self/fd"):  # _place() needs it to give the file a name
             try:
                 self._file = os.open(".", flags | os.O_TMPFILE, mode, dir_fd=self._folder)
                 return
@@ -162,12 +178,12 @@ class NewFile(_Hashed):
         self._file = os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._folder)
 
     def _take_name(self) -> None:
-        """A temporary name, noted in case we are killed."""
+        """Choose a temporary name and make a note of it, in case we are killed."""
         self._temporary = temporary_name(self._name)
         self._note = Note(os.path.join(os.path.dirname(self._path), self._temporary))
 
     def _be_like(self, old: os.stat_result) -> None:
-        """Take over owner, mode and extended attributes of the file that is replaced."""
+        """Take over the owner, mode and extended attributes of the old file."""
         new = os.fstat(self._file)
         if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
             try:
@@ -178,9 +194,9 @@ class NewFile(_Hashed):
                     f" {os.geteuid()} cannot give the new file to them; remove the file first, or be its owner or root"
                 ) from None
         here = f"/proc/self/fd/{self._folder}/{self._name}"
-        with suppress(OSError):  # neither every file system nor every user has them
+        with suppress(OSError):  # not every file system supports them, and not every user may set them
             for name in os.listxattr(here, follow_symlinks=False):
-                if name != "security.capability":  # which writing takes from a file
+                if name != "security.capability":  # writing to a file removes this one
                     with suppress(OSError):
                         os.setxattr(self._file, name, os.getxattr(here, name, follow_symlinks=False))
         os.fchmod(self._file, stat.S_IMODE(old.st_mode))
@@ -191,8 +207,8 @@ class NewFile(_Hashed):
     def commit(self, sha256: str) -> bool:
         if self.sha256 != sha256:
             raise LinesyncFailed(
-                f"{self._shown} arrived damaged (its SHA-256 is not that of what was sent); it was not written, copy it"
-                " again"
+                f"{self._shown} arrived damaged (its SHA-256 differs from that of the source); it was not written, copy"
+                " it again"
             )
         for _ in range(_TRIES):
             old = self._old()
@@ -203,26 +219,28 @@ class NewFile(_Hashed):
                 self._place(replace=old is not None)
                 break
             except (FileExistsError, FileNotFoundError):
-                continue  # somebody else writes or removes the same file
+                continue  # another process writes or removes the same file
         else:
-            raise LinesyncFailed(f"others write {self._shown} all the time; it was not written, copy it again")
+            raise LinesyncFailed(
+                f"other processes keep replacing {self._shown}; it was not written, stop them and copy it again"
+            )
         self._close()
         return False
 
     def _place(self, *, replace: bool) -> None:
         if not self._temporary:
             name = self._name
-            if replace:  # a link cannot
+            if replace:  # link(2) cannot replace a file, rename(2) can
                 self._take_name()
                 name = self._temporary
-            # With a folder's descriptor, for link(2), which Python takes otherwise, would link the link.
+            # With the directory's descriptor Python calls linkat(2), which follows the link. link(2) would not.
             os.link(f"/proc/self/fd/{self._file}", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         if self._temporary:
             os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             self._temporary = ""
         try:
             os.fsync(self._folder)
-        except OSError as error:  # some file systems cannot sync a folder, nor can one sync what one may not list
+        except OSError as error:  # not every file system can sync a directory, and O_PATH cannot
             if error.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
                 raise
 
@@ -244,13 +262,13 @@ class NewFile(_Hashed):
 
 
 def _follow(path: str, shown: str) -> tuple[str, str]:
-    """The path that a link leads to in the end, and how to show it; a path that is no link as it is."""
+    """The path at the end of a chain of links, and how to show it; a path that is not a link stays as it is."""
     if not os.path.islink(path):
         return path, shown
     real = os.path.realpath(path)
     status, found = status_of(path), status_of(real)
     if status is not None and (found is None or not os.path.samestat(status, found)):
-        raise LinesyncFailed(f"cannot write {shown}: what it is a link to has no name; name a file")
+        raise LinesyncFailed(f"cannot write {shown}: it is a link to something without a name; use the path of a file")
     return real, f"{shown} (a link to {real})"
 
 
@@ -258,21 +276,22 @@ def _open_folder(path: str) -> int:
     flags = os.O_DIRECTORY | os.O_CLOEXEC
     try:
         return os.open(path, os.O_RDONLY | flags)
-    except PermissionError:  # one may write into a folder that one may not list
+    except PermissionError:  # a directory may be writable though we may not list it
         return os.open(path, os.O_PATH | flags)
 
 
 def _is_device_folder(descriptor: int) -> bool:
-    """It is on the file system of /dev, where a new file takes memory and nothing else."""
+    """Whether the directory is on the file system of /dev, where a new file only uses up memory."""
     devices = os.stat("/dev").st_dev
     return devices != os.stat("/").st_dev and os.fstat(descriptor).st_dev == devices
 
 
 class InPlace(_Hashed):
-    """What is on a block device, from its beginning: written over, synced, read back.
+    """Overwrites a block device from its start, syncs it and reads it back.
 
-    :param descriptor: of the device, to read and to write; it is closed in the end.
-    :param room: bytes that it has.
+    :param descriptor: the device, open for reading and writing; it is closed in the end.
+    :param room: the size of the device in bytes.
+    :param shown: the path as ``host:path``, for errors.
     """
 
     def __init__(self, descriptor: int, room: int, shown: str) -> None:
@@ -288,7 +307,8 @@ class InPlace(_Hashed):
     def write(self, data: bytes) -> None:
         if self.size + len(data) > self._room:
             raise LinesyncFailed(
-                f"more came than the {self._room:,} bytes that {self._shown} has; what is on it now is not whole"
+                f"more bytes arrived than the {self._room:,} that {self._shown} has; its contents are now incomplete, copy"
+                " less to it"
             )
         self._put(self._descriptor, data)
         if self.size - self._synced >= _SYNC_EVERY:
@@ -299,8 +319,8 @@ class InPlace(_Hashed):
         if not self._done:
             if self.sha256 != sha256:
                 raise LinesyncFailed(
-                    f"what was written to {self._shown} arrived damaged (its SHA-256 is not that of what was sent); copy"
-                    " it again"
+                    f"the data for {self._shown} arrived damaged (its SHA-256 differs from that of the source); copy it"
+                    " again"
                 )
             os.fsync(self._descriptor)
             _forget_cache(self._descriptor)
@@ -313,8 +333,8 @@ class InPlace(_Hashed):
                 return True
         if self._again.hexdigest() != sha256:
             raise LinesyncFailed(
-                f"{self._shown} does not hold what was written to it (what was read back has another SHA-256); copy it"
-                " again, and replace the device if that fails"
+                f"{self._shown} does not hold the data that was written to it (reading it back gave another SHA-256);"
+                " copy it again, and replace the device if that fails"
             )
         self.discard()
         return False
@@ -326,25 +346,29 @@ class InPlace(_Hashed):
 
 
 def open_device(path: str, size: int, shown: str) -> InPlace:
-    """Open a block device to overwrite what is on it.
+    """Open a block device to overwrite its contents.
 
-    :raises LinesyncFailed: it is in use, or too small; nothing was changed.
+    :param size: the number of bytes that will come.
+    :param shown: the path as ``host:path``, for errors.
+    :raises LinesyncFailed: it is in use or too small; nothing was changed.
+    :raises OSError: the system refuses.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_EXCL | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise LinesyncFailed(
-                f"cannot write {shown}: the device is in use (mounted, or a part of it is); unmount it first"
+                f"cannot write {shown}: the device is in use (it or a partition may be mounted); unmount it first"
             ) from None
         raise
     try:
         if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
-            raise LinesyncFailed(f"cannot write {shown}: it was a block device and is another now; copy again")
+            raise LinesyncFailed(f"cannot write {shown}: another file has replaced the block device; copy it again")
         room = os.lseek(descriptor, 0, os.SEEK_END)
         if size > room:
             raise LinesyncFailed(
-                f"cannot write {shown}: {size:,} bytes do not fit on it, for it has {room:,}; nothing was written"
+                f"cannot write {shown}: {size:,} bytes do not fit, the device has {room:,}; nothing was written, use a"
+                " larger device"
             )
         os.lseek(descriptor, 0, os.SEEK_SET)
     except BaseException:
@@ -354,7 +378,7 @@ def open_device(path: str, size: int, shown: str) -> InPlace:
 
 
 def _forget_cache(descriptor: int) -> None:
-    """See to it that what is read now comes from the device."""
+    """Drop the caches, so that the next read comes from the device itself."""
     import fcntl
 
     with suppress(OSError):
@@ -369,7 +393,7 @@ def _read_at(descriptor: int, offset: int, count: int) -> bytes:
     import fcntl
     from mmap import mmap
 
-    with mmap(-1, count) as room:  # begins at a page, as direct reading wants it
+    with mmap(-1, count) as room:  # aligned to a page, as O_DIRECT requires
         try:
             size = os.preadv(descriptor, [room], offset)
         except OSError as error:

@@ -1,6 +1,6 @@
-"""Processes that belong together: those below one, those that carry a mark; and how they are ended.
+"""Finds processes that belong together, by their ancestor or by their mark, and ends them.
 
-Only the standard library's small modules: this runs in helpers that start in some milliseconds.
+It imports only small modules of the standard library, because it runs in helper processes that start in milliseconds.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ __all__ = [
 ]
 
 SUPERVISOR = "linesync-run"
-"""The name of a supervisor's process, as ``ps`` shows it: at most 15 characters."""
+"""The name of a supervisor's process in ``ps``; the kernel allows at most 15 characters."""
 _PR_SET_NAME = 15  # of prctl(2)
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Snapshot = dict[int, tuple[str, int]]
-"""The processes that run now, zombies left out: pid to (name, parent's pid)."""
+"""The processes that run now, without zombies: pid to (name, parent's pid)."""
 
 
 def become_subreaper() -> None:
-    """Become the parent of every process below whose own parent ends."""
+    """Become the parent of every descendant whose own parent ends."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def set_name(name: str) -> None:
-    """Be called so in ``ps``."""
+    """Set the name of this process in ``ps``."""
     _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def snapshot() -> Snapshot:
-    """What runs now."""
+    """The processes that run now."""
     found: Snapshot = {}
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
@@ -58,9 +58,9 @@ def snapshot() -> Snapshot:
 
 
 def below(root: int, but: Collection[int] = ()) -> set[int]:
-    """The processes that descend from ``root``.
+    """The pids of the processes that descend from ``root``.
 
-    :param but: children that do not count, nor do those below them.
+    :param but: children to leave out, with their descendants.
     """
     children: dict[int, list[int]] = {}
     for pid, (_, parent) in snapshot().items():
@@ -76,7 +76,10 @@ def below(root: int, but: Collection[int] = ()) -> set[int]:
 
 
 def marked(wanted: Callable[[str], bool]) -> set[int]:
-    """The processes whose mark is wanted and that no supervisor looks after; our own ancestors are left out."""
+    """The pids of the processes with a wanted mark that have no supervisor. This process and its ancestors are left out.
+
+    :param wanted: called with each mark that is found.
+    """
     everything = snapshot()
     ours = set(_ancestors(os.getpid(), everything))
     found, key = set(), f"\0{MARK}=".encode()
@@ -84,7 +87,7 @@ def marked(wanted: Callable[[str], bool]) -> set[int]:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 _, there, value = (b"\0" + file.read()).partition(key)
-        except OSError:  # of another user, or it has just ended
+        except OSError:  # it belongs to another user, or has just ended
             continue
         if there and wanted(value.partition(b"\0")[0].decode("utf-8", "replace")):
             found.add(pid)
@@ -92,7 +95,7 @@ def marked(wanted: Callable[[str], bool]) -> set[int]:
 
 
 def _ancestors(pid: int, everything: Snapshot) -> list[int]:
-    """A process, its parent, its parent's parent ..., as far as they run."""
+    """The pids of a process, its parent, its parent's parent and so on, as far as they run."""
     line: list[int] = []
     while pid in everything and pid not in line:
         line.append(pid)
@@ -101,27 +104,28 @@ def _ancestors(pid: int, everything: Snapshot) -> list[int]:
 
 
 class Ending:
-    """The end of some processes: SIGTERM at first, SIGKILL for all that are left after a while.
+    """Ends some processes: first SIGTERM, later SIGKILL for all that are left.
 
-    :param find: gives those that are left.
+    :param find: returns the pids that are left.
     :param now: monotonic seconds.
+    :param patience: seconds from SIGTERM to SIGKILL.
     """
 
     def __init__(self, find: Callable[[], set[int]], now: float, patience: float = PATIENCE) -> None:
         self._find = find
         self._deadline = now + patience
         self._foreign: set[int] = set()
-        """Of another user, as after sudo: not ours to end."""
+        """Processes of another user, such as after sudo, which we cannot end."""
         for pid in find():
             if self._signal(pid, signal.SIGTERM):
-                self._signal(pid, signal.SIGCONT)  # one that is stopped hears nothing else
+                self._signal(pid, signal.SIGCONT)  # a stopped process handles no other signal
 
     def hurry(self) -> None:
-        """Do not wait any longer."""
+        """Send SIGKILL at the next :meth:`look`."""
         self._deadline = float("-inf")
 
     def look(self, now: float) -> bool:
-        """Go on; True when nothing is left that we can end."""
+        """Check what is left, and kill it after the deadline. Return True when nothing is left that we can end."""
         left = self._find() - self._foreign
         if now >= self._deadline:
             for pid in left:

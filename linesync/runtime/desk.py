@@ -1,6 +1,6 @@
-"""Where a transfer does what may block: one call after the other, under any driver, given up with its channel.
+"""The desk of a transfer: it runs calls that may block, one after the other, and abandons them when the channel ends.
 
-A driver starts the calls (``start_work``): the asyncio one in a thread, the blocking one on the spot.
+The driver starts the calls (``start_work``): the asyncio driver in a thread, the blocking driver immediately.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Work(Protocol):
     def done(self) -> bool: ...
     def result(self) -> Any: ...
     def leave(self, after: Callable[[], object]) -> None:
-        """Nobody waits for it any more: run this when it is over."""
+        """Stop waiting for the call: ``after`` runs when it is over."""
 
 
 class Done:
@@ -54,9 +54,10 @@ class Done:
 class Desk:
     """The calls of one transfer.
 
-    :param key: the channel; its end ends the waiting for a call. A conversation where there is no channel.
-    :param about: the path that they are about.
-    :param spool: they are about a temporary file of our own.
+    :param owner: the driver that starts the calls.
+    :param key: the channel, whose end ends the wait for a call; a conversation if there is no channel.
+    :param about: the path that the calls work on.
+    :param spool: whether that is a temporary file of our own.
     """
 
     def __init__(self, owner: Any, key: Stream | Conversation, about: str, *, spool: bool = False) -> None:
@@ -68,20 +69,20 @@ class Desk:
 
     @property
     def busy(self) -> bool:
-        """A call runs."""
+        """Whether a call runs."""
         return self._work is not None and not self._work.done()
 
     def start(self, job: Callable[[], object]) -> None:
-        """Start a call; the one before must be over. Raises what that one raised."""
+        """Start a call. The previous one must be over; if it raised an error, this raises it."""
         work, self._work = self._work, None
         if work is not None:
             work.result()
         self._work = self._owner.start_work(self._key, job, self._about, spool=self._spool)
 
     async def finish(self, meanwhile: Callable[[], None] | None = None) -> Any:
-        """Wait for the call that was started last; its value, None where there is none.
+        """Wait for the call that was started last, and return its value; None if there is no call.
 
-        :param meanwhile: called when anything may have come on the channel.
+        :param meanwhile: called whenever something may have arrived on the channel.
         :raises BrokenError: the channel is over; the call may still run.
         """
         work = self._work
@@ -98,12 +99,12 @@ class Desk:
         return work.result()
 
     async def do(self, job: Callable[[], object]) -> Any:
-        """Start a call and wait for it. Raises as :meth:`finish`, and what the call raises."""
+        """Start a call and wait for it. Raises the errors of :meth:`finish` and of the call."""
         self.start(job)
         return await self.finish()
 
     async def close(self, job: Callable[[], object]) -> None:
-        """Clean up: now, or when the call that still runs is over, for which nobody waits."""
+        """Run a cleanup now, or after the call that still runs, without waiting for that."""
         work, self._work = self._work, None
         if work is not None and not work.done():
             work.leave(job)
@@ -114,14 +115,14 @@ class Desk:
         try:
             work.result()
         except Hung:
-            work.leave(job)  # later, then
+            work.leave(job)  # no thread is free now; it runs later
 
 
 class Behind:
-    """Bytes that are written while more of them come.
+    """Writes bytes at a desk while more bytes arrive.
 
-    :param write: writes bytes; called at the desk, never twice at a time.
-    :param most: bytes that wait while others are written.
+    :param write: writes bytes; it is called at the desk, one call at a time.
+    :param most: the number of waiting bytes from which :meth:`put` waits.
     """
 
     def __init__(self, desk: Desk, write: Callable[[bytes], object], most: int = _HELD) -> None:
@@ -132,7 +133,7 @@ class Behind:
         self._held = 0
 
     async def put(self, data: bytes) -> None:
-        """Take bytes; waits while too many are held. Raises as :meth:`Desk.finish`, and what writing raises."""
+        """Accept bytes; wait if too many are waiting. Raises the errors of :meth:`Desk.finish` and of ``write``."""
         self._pieces.append(data)
         self._held += len(data)
         if self._desk.busy:
@@ -142,7 +143,7 @@ class Behind:
         self._next()
 
     async def flush(self) -> None:
-        """Wait until all is written. Raises as :meth:`put`."""
+        """Wait until all bytes are written. Raises the errors of :meth:`put`."""
         await self._desk.finish()
         if self._pieces:
             self._next()

@@ -1,4 +1,4 @@
-"""Calls that may block, from an asyncio loop."""
+"""Starts calls that may block from an asyncio loop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["Threaded", "start"]
 
 
 class Threaded:
-    """A call in a thread of its own.
+    """A call that runs in a thread.
 
-    :param done: called on the loop when it is over.
+    :param about: the path that it works on.
+    :param done: called on the loop when the call is over.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Threaded:
         if self._timer is not None:
             self._timer.cancel()
         if not future.cancelled():
-            future.exception()  # its owner may have left
+            future.exception()  # retrieved here, because the owner may have left
         self._done()
 
     def done(self) -> bool:
@@ -56,5 +57,5 @@ class Threaded:
 def start(
     loop: asyncio.AbstractEventLoop, job: Callable[[], Any], about: str, done: Callable[[], None], *, spool: bool
 ) -> Threaded:
-    """Start a call in one of this process's threads for its kind."""
+    """Start a call in a thread: one of ``SPOOL`` with ``spool``, otherwise one of ``FILES``."""
     return Threaded(loop, SPOOL if spool else FILES, job, about, done)

@@ -1,1 +1,1 @@
-"""Journal and snapshots. Empty until state is durable; the room is kept so that nothing else grows into it."""
+"""Storage for data that is too large to keep in memory."""

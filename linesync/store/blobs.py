@@ -1,12 +1,12 @@
-"""Bytes on their way through the hub: taken once, read by many, kept nowhere longer than they are needed.
+"""Bytes that pass through the hub: written once, read by many, and freed as soon as they are not needed.
 
-1. A blob's size is known when its room is reserved, so that nothing is taken that would not fit in the end.
-2. It is filled from its beginning to its end and then only read. Small ones stay in memory; a larger one, or one for which
-   the memory is used up, lies in a temporary file that has no name, so that it is gone with this process.
-3. Readers do not disturb each other: each says which bytes it wants. A blob that was dropped lives on until the last
-   reader has left it.
-4. What concerns a file may block; only :meth:`Blob.append` and :meth:`Blob.read` of a blob that is not ``in_memory`` do,
-   and they may be called in any thread.
+1. The size of a blob is known when its space is reserved, so the hub never accepts data that would not fit.
+2. A blob is filled from start to end and then only read. A small blob stays in memory. A larger one, or one for which there
+   is no memory left, is in a temporary file without a name, which disappears with this process.
+3. Readers do not affect each other, because each gives the offset of the bytes it wants. A dropped blob keeps its bytes
+   until its last reader is done.
+4. Calls on a file may block: only :meth:`Blob.append` and :meth:`Blob.read` of a blob that is not ``in_memory``, and
+   ``dispose``. Any thread may call these two methods.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ..errors import LinesyncFailed
 __all__ = ["Blob", "Blobs"]
 
 IN_MEMORY = 256 << 10  # bytes of one blob that may stay in memory
-MEMORY = 32 << 20  # bytes of all blobs together that may
-BOUND = 1 << 30  # bytes of all blobs together, in memory or not
+MEMORY = 32 << 20  # bytes of all blobs together that may stay in memory
+BOUND = 1 << 30  # bytes of all blobs together, in memory or in files
 
 
 class Blobs:
     """All blobs of a process.
 
-    :param bound: bytes that all of them may have together.
-    :param in_memory: bytes up to which one stays in memory.
-    :param memory: bytes that those in memory may have together.
-    :param folder: where the temporary files are made; the system's place for them where it is not given (TMPDIR).
-    :param dispose: runs what closes a file, which may block.
+    :param bound: the maximum bytes of all blobs together.
+    :param in_memory: the maximum bytes of a blob that stays in memory.
+    :param memory: the maximum bytes of all blobs in memory together.
+    :param folder: the directory for temporary files; None for the system's (TMPDIR).
+    :param dispose: runs a function that closes a file and may block.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class Blobs:
 
     @property
     def used(self) -> int:
-        """Bytes that are reserved."""
+        """The number of reserved bytes."""
         return self._used
 
     def reserve(self, size: int) -> Blob:
-        """Make room for ``size`` bytes.
+        """Reserve space for ``size`` bytes.
 
-        :raises LinesyncFailed: there is none.
+        :raises LinesyncFailed: all blobs together would exceed the bound.
         """
         if size > self._bound - self._used:
             raise LinesyncFailed(
-                f"{size:,} bytes more are too many: {self._used:,} of the {self._bound:,} that the hub keeps for all"
-                " exchanges are in use; try again when others are done"
+                f"the hub has no space for {size:,} more bytes: exchanges use {self._used:,} of its {self._bound:,} bytes;"
+                " try again when other exchanges are done"
             )
         in_memory = size <= min(self._in_memory, self._memory - self._used_memory)
         blob = Blob(self, next(self._numbers), size, None if in_memory else _Spool(self._folder))
@@ -82,29 +82,29 @@ class Blobs:
         return blob
 
     def drop(self, number: int) -> None:
-        """Nobody will ask for a blob any more; one that is unknown was dropped before."""
+        """Free a blob as soon as it has no reader. An unknown number is ignored: that blob was dropped before."""
         blob = self._all.pop(number, None)
         if blob is not None:
             blob.dropped = True
             blob.free_if_unused()
 
     def get(self, number: int) -> Blob | None:
-        """A blob that was not dropped, or None."""
+        """The blob with this number, or None if it was dropped."""
         return self._all.get(number)
 
     def close(self) -> None:
-        """Drop all."""
+        """Drop all blobs."""
         for number in list(self._all):
             self.drop(number)
 
     def freed(self, blob: Blob) -> None:
-        """A blob has let go of its bytes."""
+        """Account for a blob that has freed its bytes."""
         self._used -= blob.size
         self._used_memory -= blob.size if blob.in_memory else 0
 
 
 class _Spool:
-    """A temporary file without a name, made with its first bytes; for any thread."""
+    """A temporary file without a name, which the first write creates. Any thread may use it."""
 
     def __init__(self, folder: str | None) -> None:
         self._folder = folder
@@ -113,7 +113,7 @@ class _Spool:
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        """Add bytes at its end; once it is closed, nowhere."""
+        """Append bytes. When the file is closed, the bytes are discarded."""
         view = memoryview(data)
         with self._lock:
             try:
@@ -125,7 +125,7 @@ class _Spool:
             except OSError as error:
                 folder = self._folder or tempfile.gettempdir()
                 raise LinesyncFailed(
-                    f"{error.strerror} in {folder}, where the hub keeps what is exchanged; make room there, or start the"
+                    f"the hub cannot store exchanged data in {folder}: {error.strerror}; free space there, or start the"
                     " hub with another TMPDIR"
                 ) from None
 
@@ -134,7 +134,9 @@ class _Spool:
             try:
                 return os.pread(self._descriptor, count, offset)
             except OSError as error:
-                raise LinesyncFailed(f"the hub cannot read what it kept: {error.strerror}") from None
+                raise LinesyncFailed(
+                    f"the hub cannot read the exchanged data that it stored: {error.strerror}; check its disk and try again"
+                ) from None
 
     def close(self) -> None:
         with self._lock:
@@ -145,11 +147,11 @@ class _Spool:
 
 
 class Blob:
-    """Some bytes; made by :meth:`Blobs.reserve`.
+    """Some bytes. :meth:`Blobs.reserve` makes one.
 
-    :ivar number: its number, never used twice in a process.
-    :ivar size: how many bytes it will have.
-    :ivar written: how many it has.
+    :ivar number: its number, which is unique in its :class:`Blobs`.
+    :ivar size: the bytes that it will have.
+    :ivar written: the bytes that it has.
     """
 
     def __init__(self, home: Blobs, number: int, size: int, spool: _Spool | None) -> None:
@@ -172,12 +174,14 @@ class Blob:
         return self.written == self.size
 
     def append(self, data: bytes) -> None:
-        """Add bytes at its end; those for a blob that was dropped are thrown away.
+        """Append bytes. The bytes for a freed blob are discarded.
 
-        :raises LinesyncFailed: they are more than were reserved, or the disk is full.
+        :raises LinesyncFailed: they exceed the reserved size, or the file cannot be written.
         """
         if self.written + len(data) > self.size:
-            raise LinesyncFailed(f"more came than the {self.size:,} bytes that were announced")
+            raise LinesyncFailed(
+                f"the hub received more than the {self.size:,} bytes that were announced; exchange the data again"
+            )
         if self._freed:
             return
         if self._spool is not None:
@@ -187,19 +191,19 @@ class Blob:
         self.written += len(data)
 
     def read(self, offset: int, count: int) -> bytes:
-        """Up to ``count`` bytes from ``offset`` on, fewer only at the end of what is written.
+        """Up to ``count`` bytes from ``offset`` on; fewer only at the end of the written bytes.
 
-        :raises LinesyncFailed: the file cannot be read, or has been freed.
+        :raises LinesyncFailed: the file cannot be read, or the blob was freed.
         """
         if self._freed:
-            raise LinesyncFailed("this data is no longer kept")
+            raise LinesyncFailed("the hub no longer has this data; exchange it again")
         if self._spool is not None:
             return self._spool.read(offset, count)
         assert self._memory is not None
         return bytes(self._memory[offset : offset + count])
 
     def free_if_unused(self) -> None:
-        """Let go of the bytes when it was dropped and nobody reads."""
+        """Free the bytes if the blob was dropped and has no reader."""
         if self.dropped and not self._readers and not self._freed:
             self._freed = True
             self._home.freed(self)
@@ -210,7 +214,7 @@ class Blob:
     @staticmethod
     @contextmanager
     def reading(blobs: Iterable[Blob]) -> Iterator[None]:
-        """These blobs keep their bytes inside the block, whoever drops them meanwhile."""
+        """Keep the bytes of these blobs until the end of the block, even if they are dropped meanwhile."""
         held = list(blobs)
         for blob in held:
             blob._readers += 1

@@ -1,4 +1,4 @@
-"""``--port auto``: the port on which a hub answers is found among those on which none does."""
+"""``--port auto``: the agent finds the port on which a hub answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.real import pty_pair, require
 
 
 @pytest.mark.real
-def test_the_port_on_which_a_hub_answers_is_found() -> None:
+def test_the_port_on_which_a_hub_answers_is_found_among_others() -> None:
     require("socat")
     said: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What an agent loads: a small host pays for each module with memory and with the time until it is back."""
+"""The modules that an agent imports: on a small host each module costs memory and start-up time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.live  # a process of its own shows what is loaded
 
 _AGENT = "linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.connect"
 _OF_OTHERS = ("linesync.hub", "linesync.model", "linesync.testing", "linesync.compat", "linesync.store")
-_OWN = 80  # modules and packages of linesync; there were 78 when this was written
-_RESIDENT = 22 << 10  # KiB, of which a bare interpreter with asyncio takes 18 MiB
+_OWN = 80  # the maximum number of linesync's modules and packages; it was 78 when this was written
+_RESIDENT = 22 << 10  # KiB; a bare interpreter with asyncio takes 18 MiB of this
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +29,24 @@ def loaded() -> tuple[set[str], int]:
     return set(names), resident
 
 
-def test_an_agent_does_not_load_what_it_may_never_need(loaded: tuple[set[str], int]) -> None:
+def test_an_agent_does_not_import_modules_that_it_rarely_needs(loaded: tuple[set[str], int]) -> None:
     heavy = {"ssl", "_ssl", "hashlib", "_hashlib", "dataclasses", "json.tool", "shutil", "lzma", "bz2", "random"}
     heavy |= {"tempfile", "tomllib", "typing_extensions", "uvloop", "ipaddress", "unittest", "email", "http"}
     found = heavy & loaded[0]
-    assert not found, f"the agent's imports now bring {', '.join(sorted(found))}"
+    assert not found, f"the agent now imports {', '.join(sorted(found))}"
 
 
-def test_an_agent_loads_nothing_of_the_hub_s(loaded: tuple[set[str], int]) -> None:
+def test_an_agent_imports_no_modules_of_the_hub(loaded: tuple[set[str], int]) -> None:
     found = sorted(name for name in loaded[0] if name.startswith(_OF_OTHERS))
     allowed = {"linesync.model", "linesync.model.participants", "linesync.model.hosts.members"}
-    assert set(found) <= allowed, f"the agent's imports now bring {found}"
+    assert set(found) <= allowed, f"the agent now imports {found}"
 
 
-def test_an_agent_is_small(loaded: tuple[set[str], int]) -> None:
+def test_an_agent_has_few_modules_and_little_memory(loaded: tuple[set[str], int]) -> None:
     names, resident = loaded
     own = sorted(name for name in names if name.startswith("linesync"))
-    assert len(own) <= _OWN, f"{len(own)} modules of ours: {own}"
-    assert resident <= _RESIDENT, f"{resident} KiB before it has done anything"
+    assert len(own) <= _OWN, f"{len(own)} modules of linesync: {own}"
+    assert resident <= _RESIDENT, f"{resident} KiB after the imports"
 
 
 def test_openssl_can_still_be_loaded_afterwards() -> None:

@@ -1,4 +1,4 @@
-"""Requests on their way through an agent: the numbers on both sides, and what is kept of them."""
+"""Requests that an agent relays: their numbers on both sides, and the state that the agent keeps for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linesync.errors import LinesyncError, LinesyncFailed
 
 
 class FakePeer:
-    """One end of a conversation: takes what is sent, and lets the test answer."""
+    """One end of a conversation: records what is sent, and lets the test answer."""
 
     def __init__(self) -> None:
         self.up = True
@@ -45,7 +45,7 @@ def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
     asyncio.run(main())
 
 
-def test_a_confirmation_is_passed_on_under_the_hubs_number_and_once() -> None:
+def test_a_confirmation_is_relayed_once_under_the_hubs_number() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "7", "sem x -1")  # type: ignore[arg-type]
         uplink.asked[0][2]("ok 0")
@@ -57,19 +57,19 @@ def test_a_confirmation_is_passed_on_under_the_hubs_number_and_once() -> None:
     play(work)
 
 
-def test_a_confirmation_is_not_carried_into_another_session() -> None:
+def test_a_confirmation_is_not_relayed_into_another_session() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
         uplink.asked[0][2]("ok 0")
         relayed.down()
         relayed.up()
         relayed.take(script, "-", "confirm 1")  # type: ignore[arg-type]
-        assert uplink.notes == [], "its number may be another request's now"
+        assert uplink.notes == [], "another request may have its number now"
 
     play(work)
 
 
-def test_what_is_kept_of_a_scripts_requests_is_bounded() -> None:
+def test_the_state_for_the_requests_of_a_script_is_bounded() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "forever", "sem never -1")  # type: ignore[arg-type]
         for number in range(5000):
@@ -82,7 +82,7 @@ def test_what_is_kept_of_a_scripts_requests_is_bounded() -> None:
     play(work)
 
 
-def test_a_session_that_ends_answers_what_it_had_and_keeps_what_it_had_not() -> None:
+def test_the_end_of_a_session_answers_sent_requests_and_keeps_unsent_ones() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
         uplink.up = False
@@ -94,12 +94,12 @@ def test_a_session_that_ends_answers_what_it_had_and_keeps_what_it_had_not() -> 
         assert any("waiting for the hub" in protocol.decode(note, protocol.Note).text for note in script.notes)  # type: ignore[attr-defined]
         uplink.up = True
         relayed.up()
-        assert [text for _, text, _ in uplink.asked] == ["sem x -1", "sem x 1"], "nothing is asked twice"
+        assert [text for _, text, _ in uplink.asked] == ["sem x -1", "sem x 1"], "no request is sent twice"
 
     play(work)
 
 
-def test_a_request_given_up_before_a_hub_had_it_is_answered_here() -> None:
+def test_the_agent_answers_a_request_that_is_withdrawn_before_it_was_sent() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.registered = False
         relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def test_a_request_given_up_before_a_hub_had_it_is_answered_here() -> None:
     play(work)
 
 
-def test_a_script_that_leaves_takes_its_requests_along() -> None:
+def test_the_requests_of_a_script_that_leaves_are_withdrawn() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
         relayed.leave(script)  # type: ignore[arg-type]

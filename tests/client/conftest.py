@@ -1,4 +1,4 @@
-"""A hub and an agent, for clients that are part of the test."""
+"""A hub and an agent, for clients inside the test process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e import kit
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[kit.Site]:
-    """A hub and an agent on a unix socket, for a whole module."""
+    """A hub and an agent on a Unix socket, for all tests of a module."""
     with kit.site() as place:
         place.hub("--listen", f"unix:{place.folder}/lines").says("listening on")
         place.agent("--port", f"unix:{place.folder}/lines").says("is registered")

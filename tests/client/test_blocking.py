@@ -1,4 +1,4 @@
-"""``linesync.connect_blocking()``: the same without asyncio, for scripts and small commands."""
+"""``linesync.connect_blocking()``: the client without asyncio, for scripts and small commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def client(request: pytest.FixtureRequest, pair: Site) -> Iterator[BlockingClien
         yield connected
 
 
-def test_the_operations(client: BlockingClient, tmp_path: Path) -> None:
+def test_the_operations_work_without_asyncio(client: BlockingClient, tmp_path: Path) -> None:
     assert client.semaphore("s", 2) >= 2
     assert client.barrier("b", 1).position == 1
     with pytest.raises(TimedOut):
@@ -65,17 +65,17 @@ def test_thousands_of_operations_leave_nothing_behind(pair: Site) -> None:
     with linesync.connect_blocking(f"unix:{pair.socket('hub')}") as client:
         for _ in range(20):
             assert client.run("sut", ["true"]).exit_code == 0
-        wait_for(lambda: client.status()["held"] == {"waits": 0, "deadlines": 0, "results": 0}, "nothing held", 5)
+        wait_for(lambda: client.status()["held"] == {"waits": 0, "deadlines": 0, "results": 0}, "an empty hub", 5)
         assert all(row["channels"] <= 1 for row in client.links()), "channel 0 is always open"
         assert len(client.links()) == 2
-    wait_for(lambda: open_files() <= files, f"the files of before ({files}, now {open_files()})", 5)
-    wait_for(lambda: not any(commands_of(daemon.pid) for daemon in pair.daemons), "no commands")
+    wait_for(lambda: open_files() <= files, f"as many open files as before ({files}, now {open_files()})", 5)
+    wait_for(lambda: not any(commands_of(daemon.pid) for daemon in pair.daemons), "the end of all commands")
     grown = [new - old for new, old in zip(resident(), pages, strict=True)]
     assert max(grown) * os.sysconf("SC_PAGE_SIZE") < 4_000_000, grown
 
 
 @pytest.mark.parametrize("words", [["sem", "quick", "0"], ["barrier", "quick", "1"], ["status"], ["hosts"]])
-def test_small_commands_import_little(pair: Site, words: list[str]) -> None:
+def test_small_commands_import_few_modules(pair: Site, words: list[str]) -> None:
     program = (
         "import json, sys; from linesync.cli.main import main;"
         "code = main(sys.argv[1:]); print(json.dumps(sorted(sys.modules)), file=sys.stderr); raise SystemExit(code)"
@@ -108,7 +108,7 @@ def test_small_commands_import_little(pair: Site, words: list[str]) -> None:
     assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.jobs")) for name in own), own
 
 
-def test_a_small_command_costs_a_few_bare_interpreters(pair: Site) -> None:
+def test_a_small_command_takes_at_most_twelve_times_a_bare_interpreter(pair: Site) -> None:
     def least(argv: list[str]) -> float:
         times = []
         for _ in range(5):
@@ -123,7 +123,7 @@ def test_a_small_command_costs_a_few_bare_interpreters(pair: Site) -> None:
     assert ratio < 12
 
 
-def test_a_lost_hub_is_told_to_whoever_waits(tmp_path: Path) -> None:
+def test_a_waiting_client_gets_an_error_when_the_hub_is_lost(tmp_path: Path) -> None:
     from tests.e2e import kit
 
     with kit.site() as site:

@@ -1,4 +1,4 @@
-"""``linesync.connect()`` as its documentation has it: what a test program written with asyncio can rely on."""
+"""``linesync.connect()``: the documented behaviour for programs that use asyncio."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def until_waiting(pair: Site, name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_several_waits_stand_at_once_on_one_connection(pair: Site, side: str) -> None:
+def test_one_connection_can_wait_in_several_operations(pair: Site, side: str) -> None:
     async def work() -> None:
         async with await connect(pair, side) as client:
             results = await asyncio.gather(*(client.barrier("many", 5) for _ in range(5)))
@@ -80,14 +80,16 @@ def test_errors_are_exceptions_with_details(pair: Site, side: str) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_output_is_streamed_as_it_comes_and_the_result_is_how_it_ended(pair: Site, side: str, tmp_path: Path) -> None:
+def test_output_is_streamed_while_the_command_runs_and_the_result_says_how_it_ended(
+    pair: Site, side: str, tmp_path: Path
+) -> None:
     go = tmp_path / "go"
     script = f"echo first; while [ ! -e {go} ]; do sleep 0.05; done; echo second >&2; kill -TERM $$"
     seen: list[tuple[int, bytes]] = []
 
     def output(number: int, data: bytes) -> None:
         seen.append((number, data))
-        go.touch()  # only now the command goes on: the first line has come while it runs
+        go.touch()  # only now does the command continue, so the first line arrived while it ran
 
     async def work() -> None:
         async with await connect(pair, side) as client:
@@ -101,7 +103,7 @@ def test_output_is_streamed_as_it_comes_and_the_result_is_how_it_ended(pair: Sit
     assert seen == [(1, b"first\n"), (2, b"second\n")]
 
 
-def test_several_commands_run_at_once_on_one_line(pair: Site) -> None:
+def test_several_commands_run_concurrently_on_one_line(pair: Site) -> None:
     async def work() -> None:
         async with await connect(pair, "hub") as client:
             jobs = [
@@ -116,27 +118,27 @@ def test_several_commands_run_at_once_on_one_line(pair: Site) -> None:
 
 
 def test_a_cancelled_run_ends_its_command(pair: Site, tmp_path: Path) -> None:
-    told = tmp_path / "pid"
+    pid_file = tmp_path / "pid"
 
     async def work() -> None:
         async with await connect(pair, "sut") as client:
-            running = asyncio.ensure_future(client.run("hub", ["sh", "-c", f"echo $$ > {told}; exec sleep 100"]))
-            await asyncio.to_thread(wait_for, lambda: told.exists() and told.read_text(), "the command")
+            running = asyncio.ensure_future(client.run("hub", ["sh", "-c", f"echo $$ > {pid_file}; exec sleep 100"]))
+            await asyncio.to_thread(wait_for, lambda: pid_file.exists() and pid_file.read_text(), "the command")
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
-            pid = int(told.read_text())
+            pid = int(pid_file.read_text())
             await asyncio.to_thread(wait_for, lambda: not alive(pid), "its end")
 
     asyncio.run(work())
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process in memory."""
+    """The resident memory of a process in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_twenty_megabytes_of_output_cost_hub_and_agent_no_memory(pair: Site) -> None:
+def test_twenty_megabytes_of_output_do_not_accumulate_in_hub_or_agent(pair: Site) -> None:
     size = 20_000_000
     got = [0]
 
@@ -156,11 +158,11 @@ def test_twenty_megabytes_of_output_cost_hub_and_agent_no_memory(pair: Site) -> 
     assert got[0] == size + size // 10
 
 
-def test_a_channel_that_nobody_reads_stops_no_other(pair: Site) -> None:
+def test_an_unread_channel_does_not_block_other_channels(pair: Site) -> None:
     async def work() -> None:
         async with await connect(pair, "hub") as client:
             unread = client.start("sut", ["sh", "-c", "yes"])
-            await asyncio.sleep(0.3)  # as much as will come of it has come
+            await asyncio.sleep(0.3)  # now the channel's credit is used up
             for _ in range(5):
                 result = await client.run("sut", ["echo", "through"])
                 assert result.stdout == b"through\n"
@@ -170,7 +172,7 @@ def test_a_channel_that_nobody_reads_stops_no_other(pair: Site) -> None:
     asyncio.run(work())
 
 
-def test_files_both_ways(pair: Site, tmp_path: Path) -> None:
+def test_files_are_copied_in_both_directions(pair: Site, tmp_path: Path) -> None:
     source, there, back, fifo = (tmp_path / name for name in ("source", "there", "back", "fifo"))
     source.write_bytes(os.urandom(3_000_000))
     os.mkfifo(fifo)
@@ -188,7 +190,7 @@ def test_files_both_ways(pair: Site, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "fifo", "source", "there"]
 
 
-def test_a_client_that_leaves_withdraws_and_its_waits_end_here_too(pair: Site) -> None:
+def test_a_client_that_closes_withdraws_its_waits_and_they_fail_locally(pair: Site) -> None:
     async def work() -> None:
         client = await connect(pair, "sut")
         waiting = asyncio.ensure_future(client.barrier("left", 2))
@@ -203,6 +205,6 @@ def test_a_client_that_leaves_withdraws_and_its_waits_end_here_too(pair: Site) -
     asyncio.run(work())
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_connecting_to_a_missing_socket_fails(tmp_path: Path) -> None:
     with pytest.raises(LinesyncFailed, match="no socket"):
         asyncio.run(linesync.connect(f"unix:{tmp_path}/none"))

@@ -1,4 +1,4 @@
-"""A command whose client goes leaves nothing running, whenever that is."""
+"""When a client is gone, no process of its command is left, at whatever moment the client goes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linesync.protocol import Run
 
 
 class _Silent:
-    """A channel on which nothing ever comes."""
+    """A channel on which nothing arrives."""
 
     async def receive(self) -> object:
         await asyncio.Event().wait()
@@ -26,7 +26,7 @@ class _Silent:
 
 
 def _running(mark: str) -> list[str]:
-    """The processes that have this among their arguments."""
+    """The pids of the processes that have ``mark`` as an argument."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -38,7 +38,7 @@ def _running(mark: str) -> list[str]:
 
 
 @pytest.mark.parametrize("turns", range(8))
-def test_a_client_that_goes_while_its_command_is_started_leaves_nothing_running(turns: int) -> None:
+def test_nothing_is_left_running_when_the_client_goes_while_its_command_starts(turns: int) -> None:
     mark = f"60.0{turns}"
 
     async def main() -> None:
@@ -48,7 +48,7 @@ def test_a_client_that_goes_while_its_command_is_started_leaves_nothing_running(
         serving = asyncio.create_task(serve_run(_Silent(), request, runner))  # type: ignore[arg-type]
         for _ in range(turns):
             await asyncio.sleep(0)
-        time.sleep(0.05)  # noqa: ASYNC251 - the command gets on while our loop stands still
+        time.sleep(0.05)  # noqa: ASYNC251 - the command runs on while our loop is blocked
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving

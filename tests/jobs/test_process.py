@@ -1,4 +1,4 @@
-"""A command below its supervisor: how it starts, how it fails to, and that nothing of it gets away."""
+"""Commands and their supervisors: how a command starts or fails to start, and that none of its processes escapes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def _until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.02)
 
 
-def test_a_command_has_its_streams_its_variables_its_folder_and_a_session_of_its_own(tmp_path: Path) -> None:
+def test_a_command_has_its_own_streams_variables_directory_and_session(tmp_path: Path) -> None:
     async def work(runner: Runner) -> None:
         script = (
             "for n in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$n ] && printf $n; done; "
@@ -80,7 +80,7 @@ def test_a_command_has_its_streams_its_variables_its_folder_and_a_session_of_its
         (["true", "x" * 300_000], "", CannotExecute, "Argument list too long"),
     ],
 )
-def test_what_cannot_be_started_is_refused_with_the_reason(
+def test_a_command_that_cannot_start_fails_with_the_reason(
     argv: list[str], cwd: str, error: type[Exception], says: str
 ) -> None:
     async def work(runner: Runner) -> None:
@@ -90,7 +90,7 @@ def test_what_cannot_be_started_is_refused_with_the_reason(
     _with_runner(work)
 
 
-def test_a_program_is_looked_for_in_the_path_of_the_request(tmp_path: Path) -> None:
+def test_a_program_is_searched_for_in_the_path_of_the_request(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("#!/bin/sh\necho mine\n")
     (tmp_path / "mine").chmod(0o755)
 
@@ -103,8 +103,8 @@ def test_a_program_is_looked_for_in_the_path_of_the_request(tmp_path: Path) -> N
     _with_runner(work)
 
 
-def test_what_a_worker_thread_has_started_ends_too_and_so_does_a_daemon() -> None:
-    """A parent-death signal is sent when the thread ends that forked: it would not do."""
+def test_daemons_and_processes_started_by_a_finished_thread_are_ended_too() -> None:
+    """A parent-death signal would not be enough: it is sent when the thread that forked ends."""
     program = (
         "import subprocess, threading, time\n"
         "def work():\n"
@@ -128,7 +128,7 @@ def test_what_a_worker_thread_has_started_ends_too_and_so_does_a_daemon() -> Non
     _with_runner(work)
 
 
-def test_a_killed_fork_server_costs_the_next_command_nothing_and_the_running_one_neither() -> None:
+def test_killing_the_fork_server_harms_neither_the_running_command_nor_the_next_one() -> None:
     async def work(runner: Runner) -> None:
         first = await runner.start(["sh", "-c", "sleep 0.5; echo first"])
         assert runner._server is not None
@@ -160,14 +160,14 @@ def test_a_command_whose_supervisor_and_fork_server_are_killed_is_found_by_its_m
     _with_runner(work)
 
 
-def test_a_signal_is_for_the_process_group_and_comes_only_while_the_command_runs() -> None:
+def test_a_signal_goes_to_the_process_group_only_while_the_command_runs() -> None:
     async def work(runner: Runner) -> None:
         process = await runner.start(
             ["sh", "-c", "trap 'echo caught; exit 4' USR1; echo ready; while :; do sleep 0.02; done"]
         )
         assert await process.outputs[1].read() == b"ready\n"
         for number in (0, -9, 65, 1 << 40):
-            process.signal(number)  # means nothing, and does nothing
+            process.signal(number)  # not a signal number: ignored
         process.signal(signal.SIGUSR1)
         assert await process.wait() == 4
         process.signal(signal.SIGKILL)
@@ -177,7 +177,7 @@ def test_a_signal_is_for_the_process_group_and_comes_only_while_the_command_runs
     _with_runner(work)
 
 
-def test_many_commands_at_once_are_all_run() -> None:
+def test_many_concurrent_commands_all_run() -> None:
     async def work(runner: Runner) -> None:
         async def one(number: int) -> bytes:
             process = await runner.start(["echo", str(number)])

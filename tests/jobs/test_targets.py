@@ -1,4 +1,4 @@
-"""Where copied bytes go: files that keep what they were, and devices that are read back."""
+"""Targets of copies: files that keep their owner, mode and attributes, and devices that are read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linesync.jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source
 from linesync.jobs.targets import InPlace, NewFile, open_target
 from tests.real import loop_device
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
 MIB = 1 << 20
 
 
@@ -36,12 +36,12 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 @pytest.fixture(params=["unnamed", "named"])
 def _name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Both ways of making a file; notes go into a directory of the test."""
+    """Runs each test with unnamed and with named temporary files. Notes go into a directory of the test."""
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setattr(leftovers, "runtime_folder", lambda: str(runtime))
     if request.param == "named":
-        monkeypatch.setattr(os, "O_TMPFILE", os.O_TMPFILE | os.O_CREAT)  # which the kernel refuses with EINVAL
+        monkeypatch.setattr(os, "O_TMPFILE", os.O_TMPFILE | os.O_CREAT)  # the kernel refuses these flags with EINVAL
 
 
 pytestmark = pytest.mark.usefixtures("_name")
@@ -55,7 +55,7 @@ def place(tmp_path: Path) -> Path:
 
 
 @as_root
-def test_a_file_that_is_replaced_keeps_owner_mode_and_attributes(place: Path) -> None:
+def test_a_replaced_file_keeps_its_owner_mode_and_attributes(place: Path) -> None:
     path = place / "file"
     path.write_bytes(b"old")
     os.chown(path, 1234, 2345)
@@ -71,7 +71,7 @@ def test_a_file_that_is_replaced_keeps_owner_mode_and_attributes(place: Path) ->
     assert os.listdir(place) == ["file"]
 
 
-def test_a_new_file_has_the_mode_of_its_source_less_the_umask_and_no_set_id_bits(place: Path) -> None:
+def test_a_new_file_has_the_mode_of_its_source_without_the_umask_and_set_id_bits(place: Path) -> None:
     before = os.umask(0o027)
     try:
         write(place / "file", b"new", 0o6777)
@@ -81,8 +81,8 @@ def test_a_new_file_has_the_mode_of_its_source_less_the_umask_and_no_set_id_bits
 
 
 @as_root
-def test_somebody_else_s_file_is_refused_where_its_owner_cannot_be_kept() -> None:
-    with tempfile.TemporaryDirectory(prefix="linesync-") as folder:  # the test's own is closed to others
+def test_replacing_another_user_s_file_is_refused_if_its_owner_cannot_be_kept() -> None:
+    with tempfile.TemporaryDirectory(prefix="linesync-") as folder:  # other users cannot enter tmp_path
         os.chmod(folder, 0o777)
         path = Path(folder) / "file"
         path.write_bytes(b"old")
@@ -96,7 +96,7 @@ def test_somebody_else_s_file_is_refused_where_its_owner_cannot_be_kept() -> Non
 
 
 def _as_user(user: int, work: Callable[[], object]) -> str:
-    """What another user's process gets as an error."""
+    """Run ``work`` in a process of another user. Return the text of its error."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -114,7 +114,7 @@ def _as_user(user: int, work: Callable[[], object]) -> str:
         return file.read().decode()
 
 
-def test_other_names_of_a_file_keep_its_old_contents(place: Path) -> None:
+def test_other_hard_links_to_a_replaced_file_keep_the_old_contents(place: Path) -> None:
     (place / "file").write_bytes(b"old")
     os.link(place / "file", place / "other")
     write(place / "file", b"new")
@@ -142,7 +142,7 @@ def test_a_link_to_nowhere_or_to_itself_is_refused(place: Path) -> None:
     assert sorted(os.listdir(place)) == ["lost", "self"]
 
 
-def test_what_comes_to_the_place_meanwhile_is_not_destroyed(place: Path) -> None:
+def test_a_fifo_that_appears_at_the_path_meanwhile_is_not_replaced(place: Path) -> None:
     path = place / "file"
     target = NewFile(str(path), 0o644, "here")
     target.write(b"new")
@@ -153,7 +153,7 @@ def test_what_comes_to_the_place_meanwhile_is_not_destroyed(place: Path) -> None
     assert os.listdir(place) == ["file"] and stat.S_ISFIFO(path.lstat().st_mode)
 
 
-def test_two_copies_to_one_place_leave_one_of_them(place: Path) -> None:
+def test_after_two_copies_to_one_path_the_last_one_is_there(place: Path) -> None:
     first, second = (NewFile(str(place / "file"), 0o644, "here") for _ in range(2))
     first.write(b"first")
     second.write(b"second")
@@ -162,7 +162,7 @@ def test_two_copies_to_one_place_leave_one_of_them(place: Path) -> None:
     assert (place / "file").read_bytes() == b"second" and os.listdir(place) == ["file"]
 
 
-def test_what_arrived_damaged_is_not_written(place: Path) -> None:
+def test_damaged_data_is_not_written(place: Path) -> None:
     (place / "file").write_bytes(b"old")
     target = NewFile(str(place / "file"), 0o644, "here")
     target.write(b"new")
@@ -172,7 +172,7 @@ def test_what_arrived_damaged_is_not_written(place: Path) -> None:
     assert (place / "file").read_bytes() == b"old" and os.listdir(place) == ["file"]
 
 
-def test_a_temporary_file_of_a_killed_process_goes_at_the_next_start(place: Path) -> None:
+def test_the_next_start_removes_the_temporary_file_of_a_killed_process(place: Path) -> None:
     name = leftovers.temporary_name("file")
     (place / name).write_bytes(b"part")
     (place / "innocent").write_bytes(b"data")
@@ -180,12 +180,12 @@ def test_a_temporary_file_of_a_killed_process_goes_at_the_next_start(place: Path
     leftovers.remove_leftovers()
     assert sorted(os.listdir(place)) == sorted([name, "innocent"]), "its process lives"
     for note in notes:
-        os.close(note._descriptor)  # as the end of a process does
+        os.close(note._descriptor)  # as when a process ends
     leftovers.remove_leftovers()
     assert os.listdir(place) == ["innocent"] and os.listdir(leftovers.runtime_folder()) == []
 
 
-def test_a_note_in_a_directory_that_others_can_write_is_not_believed(place: Path) -> None:
+def test_notes_in_a_directory_that_others_can_write_to_are_ignored(place: Path) -> None:
     name = leftovers.temporary_name("file")
     (place / name).write_bytes(b"somebody's")
     runtime = Path(leftovers.runtime_folder())
@@ -200,7 +200,7 @@ def test_a_note_in_a_directory_that_others_can_write_is_not_believed(place: Path
 
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[str]:
-    """A loop device of one MiB on a file of ours."""
+    """A loop device of one MiB on a temporary file."""
     (tmp_path / "image").write_bytes(b"\xaa" * MIB)
     with loop_device(tmp_path / "image") as path:
         yield path
@@ -227,7 +227,7 @@ def test_a_device_is_written_in_place_and_read_back(loop: str, size: int) -> Non
 
 @pytest.mark.real
 def test_a_device_that_is_too_small_is_refused_before_anything_is_written(loop: str) -> None:
-    with pytest.raises(LinesyncFailed, match=r"1,048,577 bytes do not fit on it, for it has 1,048,576; nothing was"):
+    with pytest.raises(LinesyncFailed, match=r"1,048,577 bytes do not fit, the device has 1,048,576; nothing was"):
         open_target(loop, "", 0o644, MIB + 1, MAY_BE_DEVICE, "sut:")
     with pytest.raises(LinesyncFailed, match="add --device"):
         open_target(loop, "", 0o644, 1, 0, "sut:")
@@ -237,7 +237,7 @@ def test_a_device_that_is_too_small_is_refused_before_anything_is_written(loop: 
 
 @pytest.mark.real
 def test_a_device_in_use_is_refused(loop: str) -> None:
-    descriptor = os.open(loop, os.O_RDONLY | os.O_EXCL)  # as a mount does
+    descriptor = os.open(loop, os.O_RDONLY | os.O_EXCL)  # a mount opens it exclusively too
     try:
         with pytest.raises(LinesyncFailed, match="the device is in use"):
             open_target(loop, "", 0o644, 1, MUST_BE_DEVICE, "sut:")
@@ -246,10 +246,8 @@ def test_a_device_in_use_is_refused(loop: str) -> None:
 
 
 @pytest.mark.real
-def test_reading_back_does_not_believe_the_page_cache(
-    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file below the device is changed behind its back, as a bad card does."""
+def test_reading_back_bypasses_the_page_cache(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file below the device changes unnoticed, as the contents of a defective card do."""
     data = os.urandom(200_000)
     target = open_target(loop, "", 0o644, len(data), MUST_BE_DEVICE, "sut:")
     target.write(data)
@@ -264,13 +262,13 @@ def test_reading_back_does_not_believe_the_page_cache(
             os.fsync(image.fileno())
 
     monkeypatch.setattr(targets, "_forget_cache", spoil)
-    with pytest.raises(LinesyncFailed, match="does not hold what was written"):
+    with pytest.raises(LinesyncFailed, match="does not hold the data that was written"):
         finish(target, data)
     target.discard()
 
 
 @pytest.mark.real
-def test_a_device_is_read_whole(loop: str) -> None:
+def test_a_device_is_read_to_its_end(loop: str) -> None:
     source = Source(loop, loop, device=True)
     assert source.device and source.size == MIB
     data = b""
@@ -282,25 +280,25 @@ def test_a_device_is_read_whole(loop: str) -> None:
         Source(loop, loop)
 
 
-def test_more_than_a_device_holds_stops_at_its_end(tmp_path: Path) -> None:
+def test_writing_more_than_a_device_holds_fails(tmp_path: Path) -> None:
     target = _in_place(tmp_path, 1000)
     target.write(b"x" * 900)
-    with pytest.raises(LinesyncFailed, match="more came than the 1,000 bytes"):
+    with pytest.raises(LinesyncFailed, match="more bytes arrived than the 1,000"):
         target.write(b"x" * 101)
     target.discard()
 
 
-def test_what_reads_back_otherwise_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_found_by_reading_back_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "_VERIFY", 4096)
     target = _in_place(tmp_path, 10_000)
     target.write(b"x" * 9000)
     (tmp_path / "device").write_bytes(b"x" * 8999 + b"y")
-    with pytest.raises(LinesyncFailed, match="does not hold what was written"):
+    with pytest.raises(LinesyncFailed, match="does not hold the data that was written"):
         finish(target, b"x" * 9000)
     target.discard()
 
 
-def test_a_device_without_direct_reading_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_without_direct_io_is_read_through_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preadv, refused = os.preadv, []
 
     def once(descriptor: int, buffers: list[bytearray], offset: int) -> int:
@@ -317,7 +315,7 @@ def test_a_device_without_direct_reading_is_read_all_the_same(tmp_path: Path, mo
 
 
 def _in_place(folder: Path, room: int) -> InPlace:
-    """The writer on a regular file, which takes the same calls."""
+    """A device writer on a regular file, which supports the same calls."""
     path = folder / "device"
     path.write_bytes(bytes(room))
     return InPlace(os.open(path, os.O_RDWR | os.O_CLOEXEC), room, "sut:/dev/card")

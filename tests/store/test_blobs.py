@@ -1,4 +1,4 @@
-"""Bytes on their way: taken once, read by many, freed when nobody needs them."""
+"""Blobs: written once, read by many, and freed when they are not needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def filled(blobs: Blobs, data: bytes) -> Blob:
 
 
 @pytest.mark.parametrize("in_memory", [0, 1 << 20], ids=["on disk", "in memory"])
-def test_what_was_appended_is_read_wherever_the_reader_is(in_memory: int) -> None:
+def test_appended_bytes_can_be_read_at_any_offset(in_memory: int) -> None:
     blobs = Blobs(in_memory=in_memory)
     data = random.Random(1).randbytes(100_000)
     blob = blobs.reserve(len(data))
@@ -38,7 +38,7 @@ def test_what_was_appended_is_read_wherever_the_reader_is(in_memory: int) -> Non
     blobs.close()
 
 
-def test_several_readers_do_not_disturb_each_other_nor_the_writer() -> None:
+def test_readers_do_not_affect_each_other_or_the_writer() -> None:
     blobs = Blobs(in_memory=0)
     data = random.Random(2).randbytes(30_000)
     blob = blobs.reserve(len(data))
@@ -52,7 +52,7 @@ def test_several_readers_do_not_disturb_each_other_nor_the_writer() -> None:
     blobs.close()
 
 
-def test_a_small_one_stays_in_memory_while_there_is_room_and_a_large_one_never() -> None:
+def test_only_small_blobs_stay_in_memory_and_only_while_there_is_room() -> None:
     blobs = Blobs(in_memory=100, memory=250)
     assert [blobs.reserve(size).in_memory for size in (100, 101, 100, 100, 50, 1, 0)] == [
         True,
@@ -68,10 +68,10 @@ def test_a_small_one_stays_in_memory_while_there_is_room_and_a_large_one_never()
     blobs.close()
 
 
-def test_the_bound_counts_what_is_announced_and_comes_back_when_it_is_freed() -> None:
+def test_the_bound_counts_reserved_bytes_until_they_are_freed() -> None:
     blobs = Blobs(bound=1000)
     first = blobs.reserve(600)
-    with pytest.raises(LinesyncFailed, match="401 bytes more are too many: 600 of the 1,000"):
+    with pytest.raises(LinesyncFailed, match="no space for 401 more bytes: exchanges use 600 of its 1,000"):
         blobs.reserve(401)
     second = blobs.reserve(400)
     blobs.drop(first.number)
@@ -82,7 +82,7 @@ def test_the_bound_counts_what_is_announced_and_comes_back_when_it_is_freed() ->
     assert blobs.used == 600
 
 
-def test_more_than_was_announced_is_refused_and_not_kept() -> None:
+def test_more_bytes_than_announced_are_refused_and_not_kept() -> None:
     blob = filled(Blobs(), b"12345")
     with pytest.raises(LinesyncFailed, match="announced"):
         blob.append(b"6")
@@ -90,7 +90,7 @@ def test_more_than_was_announced_is_refused_and_not_kept() -> None:
 
 
 @pytest.mark.parametrize("in_memory", [0, 100], ids=["on disk", "in memory"])
-def test_one_that_is_dropped_lives_until_its_last_reader_leaves(in_memory: int) -> None:
+def test_a_dropped_blob_keeps_its_bytes_until_its_last_reader_is_done(in_memory: int) -> None:
     before = open_files()
     blobs = Blobs(in_memory=in_memory)
     blob = filled(blobs, b"abc")
@@ -98,13 +98,13 @@ def test_one_that_is_dropped_lives_until_its_last_reader_leaves(in_memory: int) 
         with Blob.reading([blob]):
             blobs.drop(blob.number)
             assert blobs.get(blob.number) is None
-        assert blob.read(1, 2) == b"bc" and blobs.used == 3, "its room is in use as long as it is read"
+        assert blob.read(1, 2) == b"bc" and blobs.used == 3, "its space is reserved as long as it has a reader"
     assert blobs.used == 0 and open_files() == before
-    with pytest.raises(LinesyncFailed, match="no longer kept"):
+    with pytest.raises(LinesyncFailed, match="no longer has this data"):
         blob.read(0, 1)
 
 
-def test_one_that_is_dropped_while_it_is_filled_takes_no_more() -> None:
+def test_a_blob_that_is_dropped_while_it_is_filled_discards_further_bytes() -> None:
     before = open_files()
     blobs = Blobs(in_memory=0)
     blob = blobs.reserve(10)
@@ -114,24 +114,26 @@ def test_one_that_is_dropped_while_it_is_filled_takes_no_more() -> None:
     assert open_files() == before and blobs.used == 0
 
 
-def test_nothing_has_a_name_on_the_disk(tmp_path: Path) -> None:
+def test_temporary_files_have_no_name(tmp_path: Path) -> None:
     blobs = Blobs(in_memory=0, folder=str(tmp_path))
     blob = filled(blobs, b"x" * 10_000)
     assert list(tmp_path.iterdir()) == [] and blob.read(0, 1) == b"x"
     blobs.close()
 
 
-def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
+def test_an_unusable_directory_is_named_in_the_error(tmp_path: Path) -> None:
     blobs = Blobs(in_memory=0, folder=str(tmp_path / "gone"))
     blob = blobs.reserve(5)
-    with pytest.raises(LinesyncFailed, match=r"No such file or directory in .*/gone.*TMPDIR"):
+    with pytest.raises(
+        LinesyncFailed, match=r"cannot store exchanged data in .*/gone: No such file or directory.*TMPDIR"
+    ):
         blob.append(b"12345")
     assert blob.written == 0
     blobs.close()
     assert blobs.used == 0 and len(blobs) == 0
 
 
-def test_a_full_disk_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_its_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     blobs = Blobs(in_memory=0, folder=str(tmp_path))
     blob = blobs.reserve(10)
 
@@ -139,14 +141,14 @@ def test_a_full_disk_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch, tmp
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(LinesyncFailed, match=rf"No space left on device in {tmp_path}.*make room"):
+    with pytest.raises(LinesyncFailed, match=rf"in {tmp_path}: No space left on device; free space there"):
         blob.append(b"12345")
     assert blob.written == 0
     blobs.close()
     assert blobs.used == 0
 
 
-def test_a_file_that_takes_little_at_once_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_writes_are_continued_until_all_bytes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = Blobs(in_memory=0)
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:7])))
@@ -154,7 +156,7 @@ def test_a_file_that_takes_little_at_once_gets_all(monkeypatch: pytest.MonkeyPat
     blobs.close()
 
 
-def test_an_empty_one_is_complete_at_once() -> None:
+def test_an_empty_blob_is_complete_immediately() -> None:
     blobs = Blobs(in_memory=0)
     blob = blobs.reserve(0)
     assert blob.complete and blob.read(0, 10) == b""

@@ -1,4 +1,4 @@
-"""Whoever is killed during a copy: the target is the old file or the new one, and no temporary file stays."""
+"""Any process may be killed during a copy: the target is the old file or the new one, and no temporary file is left."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.real import wait_for
 
 pytestmark = pytest.mark.real
 OLD = b"old contents\n"
-NEW = random.Random(3).randbytes(40_000)  # four seconds of line
+NEW = random.Random(3).randbytes(40_000)  # takes four seconds on the line
 
 
 @pytest.fixture(params=["unnamed", "named"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system that makes files without a name, or on one that does not."""
+    """A directory on a file system that supports files without a name, or on one that does not."""
     with ExitStack() as stack:
         if request.param == "unnamed":
             yield tmp_path
@@ -41,7 +41,7 @@ def start(place: Site, cable: NullModem, name: str) -> Daemon:
 
 @pytest.mark.parametrize("killed", ["client", "agent", "hub"])
 @pytest.mark.parametrize("direction", ["to", "from"])
-def test_a_copy_whose_end_is_killed_leaves_the_old_file_and_nothing_else(
+def test_killing_one_end_of_a_copy_leaves_the_old_file_and_nothing_else(
     place: Path, direction: str, killed: str
 ) -> None:
     target = place / "target"
@@ -66,7 +66,7 @@ def test_a_copy_whose_end_is_killed_leaves_the_old_file_and_nothing_else(
             done = copying.wait(40)
             assert (done.code, target.read_bytes()) in ((125, OLD), (0, NEW)), done
         elif direction == "from":
-            assert processes.type("hub", "cp", f"sut:{source}", str(target)).code == 0  # the next one cleans up
+            assert processes.type("hub", "cp", f"sut:{source}", str(target)).code == 0  # the next copy cleans up
         wait_for(lambda: os.listdir(place) == ["target"], "the end of the temporary file")
         assert target.read_bytes() in (OLD, NEW)
         assert processes.type("hub", "cp", *args).code == 0
@@ -80,8 +80,8 @@ def _kill(killed: str, copying: Command, daemons: dict[str, Daemon]) -> None:
         daemons[killed].kill()
 
 
-def test_kills_at_any_moment_of_many_small_copies_leave_old_or_new(place: Path) -> None:
-    """Also between the temporary name and the place, which is a moment that no test can wait for."""
+def test_kills_at_random_moments_of_many_small_copies_leave_the_old_or_the_new_file(place: Path) -> None:
+    """This includes the moment between making the temporary name and renaming it, for which no test can wait."""
     target = place / "target"
     rounds = 12
     with site() as processes:

@@ -1,4 +1,4 @@
-"""``linesync cp --device``: a block device is overwritten in place, or read, at each end."""
+"""``linesync cp --device``: a block device is read, or overwritten in place, at each end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_card_is_written_and_read_at_each_end(pair: Site, tmp_path: Path, card
     assert back.read_bytes() == contents(cards[0])
 
 
-def test_from_card_to_card(pair: Site, cards: list[str]) -> None:
+def test_a_card_is_copied_to_a_card(pair: Site, cards: list[str]) -> None:
     Path(cards[0]).write_bytes(os.urandom(MIB))
     for args in (
         (f"sut:{cards[0]}", f"hub:{cards[1]}"),
@@ -74,16 +74,16 @@ def test_from_card_to_card(pair: Site, cards: list[str]) -> None:
         assert contents(cards[1]) == contents(cards[0]) != BLANK
 
 
-def test_what_does_not_fit_changes_nothing(pair: Site, tmp_path: Path, cards: list[str]) -> None:
+def test_an_image_that_does_not_fit_changes_nothing(pair: Site, tmp_path: Path, cards: list[str]) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(MIB + 1))
     for args in ((str(image), f"sut:{cards[0]}"), (f"sut:{image}", cards[0])):
         done = pair.type("hub", "cp", "--device", *args)
-        assert done.code == 125 and "1,048,577 bytes do not fit on it, for it has 1,048,576" in done.err, done
+        assert done.code == 125 and "1,048,577 bytes do not fit, the device has 1,048,576" in done.err, done
         assert contents(cards[0]) == BLANK
 
 
-def test_a_copy_that_is_broken_off_says_that_the_card_is_not_whole(tmp_path: Path, cards: list[str]) -> None:
+def test_an_interrupted_copy_reports_that_the_card_is_incomplete(tmp_path: Path, cards: list[str]) -> None:
     image = tmp_path / "image"
     image.write_bytes(os.urandom(60_000))
     with site() as place, NullModem() as cable:
@@ -96,5 +96,7 @@ def test_a_copy_that_is_broken_off_says_that_the_card_is_not_whole(tmp_path: Pat
         agent.kill()
         place.agent("--port", cable.b)
         done = copying.wait(40)
-    assert done.code == 125 and f"if sut:{cards[0]} is a block device, what is on it now is not whole" in done.err, done
+    assert done.code == 125 and f"if sut:{cards[0]} is a block device, its contents are now incomplete" in done.err, (
+        done
+    )
     assert len(contents(cards[0])) == MIB

@@ -1,4 +1,4 @@
-"""What ``linesync cp`` and ``exchange`` do with each kind of file, in each direction, at each end that may hold it."""
+"""``linesync cp`` and ``exchange`` with each kind of file, in each direction, at each end that may hold it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEW, OLD = b"new contents\n" * 1000, b"old contents\n"
 KINDS = ("regular", "link", "dangling", "directory", "fifo", "socket", "character", "block", "missing")
 SPECIAL = {"fifo": "a FIFO", "socket": "a socket", "character": "a character device", "block": "a block device"}
 UNUSED = os.makedev(250, 77)
-"""A device number that no driver has; opening such a node fails with ENXIO."""
+"""A device number without a driver; opening such a node fails with ENXIO."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pair() -> Iterator[Site]:
 
 
 def make(folder: Path, kind: str) -> Path:
-    """Something of a kind, in a folder that holds nothing else of interest."""
+    """Make something of this kind, called ``it``, in an empty directory."""
     path = folder / "it"
     match kind:
         case "regular":
@@ -52,12 +52,12 @@ def make(folder: Path, kind: str) -> Path:
             try:
                 os.mknod(path, (stat.S_IFCHR if kind == "character" else stat.S_IFBLK) | 0o600, UNUSED)
             except PermissionError:
-                pytest.skip("only root makes devices")
+                pytest.skip("only root can create device nodes")
     return path
 
 
 def look(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
-    """Everything in a folder: name, mode, inode, device number, contents or link."""
+    """Everything in a directory: name, mode, inode, device number, contents or link target."""
     found = []
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -121,20 +121,20 @@ def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) ->
 
 @pytest.mark.parametrize("end", ["sut", "hub", "here"])
 @pytest.mark.parametrize("kind", ["regular", "fifo", "character", "missing"])
-def test_with_device_a_target_that_is_none_is_refused(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
-    """A wrong name must not become a file beside the device."""
+def test_with_device_a_target_that_is_not_a_device_is_refused(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
+    """A mistyped name must not create a file beside the device."""
     it = make(tmp_path, kind)
     source = pair.folder / "source"
     source.write_bytes(NEW)
     before = look(tmp_path)
     args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
     done = pair.type("hub", "cp", "--device", *args)
-    what = {"regular": "it is a regular file", "missing": "there is none"}.get(kind, f"it is {SPECIAL.get(kind)}")
+    what = {"regular": "it is a regular file", "missing": "it does not exist"}.get(kind, f"it is {SPECIAL.get(kind)}")
     refused(done, f"cannot write {args[1]} as a block device: {what}")
     assert look(tmp_path) == before
 
 
-def test_a_device_without_a_driver_is_refused_and_kept(pair: Site, tmp_path: Path) -> None:
+def test_a_device_without_a_driver_is_refused_and_left_unchanged(pair: Site, tmp_path: Path) -> None:
     it = make(tmp_path, "block")
     source = pair.folder / "source"
     source.write_bytes(NEW)
@@ -159,7 +159,7 @@ def test_exchange_reads_and_writes_only_regular_files(pair: Site, tmp_path: Path
     assert look(tmp_path) == before
 
 
-def test_exchange_follows_a_link_and_keeps_a_mode(pair: Site, tmp_path: Path) -> None:
+def test_exchange_follows_a_link_and_keeps_the_mode_of_its_file(pair: Site, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     it = make(tmp_path, "link")
     (tmp_path / "out" / "hub").symlink_to(it)
@@ -178,7 +178,7 @@ def test_a_file_of_proc_is_read_to_its_end(pair: Site, tmp_path: Path, end: str)
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "-", " a  b ", ".hidden", "a:b"])
-def test_names_that_are_long_or_strange(pair: Site, tmp_path: Path, name: str) -> None:
+def test_long_and_unusual_file_names_can_be_copied(pair: Site, tmp_path: Path, name: str) -> None:
     source, target = pair.folder / "source", tmp_path / name
     for content in (OLD, NEW):
         source.write_bytes(content)

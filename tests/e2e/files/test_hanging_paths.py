@@ -1,4 +1,4 @@
-"""A path that hangs stops what was asked of it, and nothing else: hosts stay up, others are answered, processes end."""
+"""A path that hangs delays only the operation on it: hosts stay up, other requests are answered, processes can end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def disk() -> Iterator[Hanging]:
 
 @pytest.fixture(scope="module")
 def pair(disk: Hanging) -> Iterator[Site]:
-    """A hub whose temporary files lie on the disk, and an agent; a host that is silent for two seconds is lost."""
+    """A hub whose temporary files are on the hanging disk, and an agent. A host that is silent for two seconds is lost."""
     with site() as place:
         env, place.env = place.env, place.env | {"TMPDIR": str(disk.mount)}
         place.hub("--listen", f"unix:{place.folder}/lines", "--lease", "2").says("listening on")
@@ -43,7 +43,7 @@ def pair(disk: Hanging) -> Iterator[Site]:
 
 
 def answered(place: Site, seconds: float) -> None:
-    """Hub and agent go on: each question is answered within half a second, also when the lease is over."""
+    """Check that hub and agent work: they answer each request within half a second, even after the lease time."""
     end = time.monotonic() + seconds
     with connect_blocking(f"unix:{place.socket('hub')}") as client:
         while time.monotonic() < end:
@@ -64,7 +64,7 @@ def threads(place: Site) -> list[int]:
     ("direction", "kind"),
     [*(("from", kind) for kind in _READING), *(("to", kind) for kind in _WRITING)],
 )
-def test_a_copy_that_hangs_on_a_host_is_given_up_and_stops_nothing_else(
+def test_a_copy_that_hangs_on_a_host_can_be_interrupted_and_delays_nothing_else(
     disk: Hanging, pair: Site, host: str, direction: str, kind: str
 ) -> None:
     there, here = disk.mount / "file", pair.folder / "here"
@@ -81,13 +81,15 @@ def test_a_copy_that_hangs_on_a_host_is_given_up_and_stops_nothing_else(
         assert copying.wait(5).code == 130
         answered(pair, 0.2)
         assert here.read_bytes() == b"here" and (disk.folder / "file").read_bytes() == b"there"
-    wait_for(lambda: os.listdir(disk.folder) == ["file"], "the end of what was given up")
+    wait_for(lambda: os.listdir(disk.folder) == ["file"], "the end of the interrupted copy")
     assert pair.type("hub", "cp", *args).code == 0
     assert here.read_bytes() == (disk.folder / "file").read_bytes() == (b"there" if direction == "from" else b"here")
     assert os.listdir(disk.folder) == ["file"]
 
 
-def test_copies_that_hang_are_bounded_and_the_next_says_what_they_wait_for(disk: Hanging, pair: Site) -> None:
+def test_the_number_of_hanging_copies_is_limited_and_the_next_one_fails_with_the_cause(
+    disk: Hanging, pair: Site
+) -> None:
     (disk.folder / "file").write_bytes(b"there")
     (pair.folder / "other").write_bytes(b"other")
     before = threads(pair)
@@ -114,7 +116,7 @@ def test_copies_that_hang_are_bounded_and_the_next_says_what_they_wait_for(disk:
     ("what", "kind"),
     [("put", "open"), ("put", "read"), ("get", "create"), ("get", "fsync"), ("exchange", "read"), ("sink", "create")],
 )
-def test_an_asyncio_program_goes_on_and_can_end_while_a_path_of_its_own_hangs(
+def test_an_asyncio_program_runs_on_and_can_end_while_one_of_its_paths_hangs(
     disk: Hanging, pair: Site, what: str, kind: str
 ) -> None:
     for one in disk.folder.iterdir():
@@ -129,21 +131,21 @@ def test_an_asyncio_program_goes_on_and_can_end_while_a_path_of_its_own_hangs(
     process = subprocess.Popen(argv, env=pair.env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         with disk.hang(kind):
-            # The kernel keeps what is left of a process while a thread of it is inside a call to a FUSE daemon.
+            # The kernel keeps the rest of a process as long as one of its threads waits for a FUSE daemon.
             wait_for(lambda: _over(process.pid), "the program's end", 20)
     finally:
         process.kill()
         out, err = process.communicate(timeout=10)
     assert process.returncode == 0, err
-    assert float(out) < 0.5, "the loop stood still"
+    assert float(out) < 0.5, "the loop was blocked"
 
 
 def _over(pid: int) -> bool:
-    """The program has left, and but for the threads that hang so has its process."""
+    """Whether the program has ended; at most its hanging threads are left."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_an_exchange_goes_on_when_the_hub_s_disk_does(disk: Hanging, pair: Site) -> None:
+def test_an_exchange_continues_when_the_hub_s_disk_works_again(disk: Hanging, pair: Site) -> None:
     (pair.folder / "much").write_bytes(os.urandom(1_000_000))
     disk.forget("write")
     with disk.hang("write"):

@@ -1,4 +1,4 @@
-"""No system call on a path or a file is made in an event loop: not in the hub, the agent or the asyncio client."""
+"""The hub, the agent and the asyncio client make no system call on a path or a file in an event loop."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ asyncio.run(main())
         ("r, w = os.pipe(); os.write(w, b'x'); os.read(r, 1)", ""),
     ],
 )
-def test_the_guard_reports_what_a_loop_does_with_paths_and_files(tmp_path: Path, calls: str, found: str) -> None:
+def test_the_guard_reports_calls_on_paths_and_files_in_a_loop(tmp_path: Path, calls: str, found: str) -> None:
     (tmp_path / "file").write_text("text")
     argv = [sys.executable, "-c", _CULPRIT.format(calls=calls), str(tmp_path / "report"), str(tmp_path / "file")]
     subprocess.run(argv, cwd=_ROOT, check=True, timeout=30)

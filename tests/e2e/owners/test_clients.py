@@ -27,7 +27,7 @@ def trio() -> Iterator[Site]:
         before = settled(place)
         _place.append(place)
         yield place
-        wait_for(lambda: settled(place) == before, f"what there was before: {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before: {before}")
 
 
 _place: list[Site] = []

@@ -82,7 +82,7 @@ def _agent_ends(how: str) -> None:
             assert not place.socket("sut").exists(), "the socket's file is removed"
             trio.start["sut"]()
         trio.await_all()
-        wait_for(lambda: settled(place) == before, f"what there was before ({how}): {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before ({how}): {before}")
 
 
 def _hub_ends(how: str) -> None:
@@ -102,7 +102,7 @@ def _hub_ends(how: str) -> None:
             assert place.socket("hub").exists(), "a killed hub cannot remove its socket; the next hub replaces it"
         trio.start["hub"]()
         trio.await_all()
-        wait_for(lambda: settled(place) == before, f"what there was before ({how}): {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before ({how}): {before}")
 
 
 @scenes
@@ -120,11 +120,11 @@ def line_is_cut() -> None:
         assert all(job.client.wait().code == 125 for name, job in jobs.items() if name != "run on several")
         place.cables["sut"].plug()
         place.await_host("sut")
-        wait_for(lambda: settled(place) == before, f"what there was before: {before}")
+        wait_for(lambda: settled(place) == before, f"the resources of before: {before}")
 
 
 @scenes
-def line_is_away_for_less_than_the_lease() -> None:
+def line_is_down_for_less_than_the_lease() -> None:
     with ExitStack() as stack:
         cable = stack.enter_context(NullModem())
         place = stack.enter_context(site())
@@ -136,7 +136,7 @@ def line_is_away_for_less_than_the_lease() -> None:
         place.await_host()
         cable.pull()
         with pytest.raises(AssertionError):
-            wait_for(lambda: not job.running, "nothing", 2.5)
+            wait_for(lambda: not job.running, "the end that must not come", 2.5)
         cable.plug()
         assert job.wait(20).text == "done\n", "the command continued"
 

@@ -207,7 +207,7 @@ def test_an_exchange_ends_with_the_hub(trio: Trio) -> None:
     trio.await_given("a")
     trio.hub.stop()
     done = waiting.wait()
-    assert done.code == 125 and "exchange 'keys' was broken off" in done.err, done
+    assert done.code == 125 and "exchange 'keys' was interrupted" in done.err, done
 
 
 # -- wrong usage -------------------------------------------------------------------------------------------------------
