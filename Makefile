@@ -63,7 +63,7 @@ EFFORT ?= 0.25
 ALONE := tests/bench tests/testing/test_conformance.py tests/testing/test_nullmodem.py tests/e2e/lines/test_thousand.py
 PYTEST := LINESYNC_EFFORT=$(EFFORT) $(BIN)/python -m pytest
 quick: $(STAMP)
-	LINESYNC_EFFORT=0.1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not long" $(ARGS)
+	LINESYNC_EFFORT=0.05 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not long" $(ARGS)
 
 pytest: $(STAMP)
 ifeq ($(strip $(ARGS)),)

@@ -73,8 +73,9 @@ def _select(selector: Any, timeout: float | None = None) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    folders = tuple(here / name for name in LIVE)
     for item in items:
-        if item.get_closest_marker("real") or item.path.relative_to(here).parts[0] in LIVE:
+        if item.get_closest_marker("real") or any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker(pytest.mark.live)
 
 

@@ -1,7 +1,7 @@
 """How much the searches do: all that live many random lives or try many random examples.
 
-``LINESYNC_EFFORT`` is the share of a full run. It is 1 unless set, as in ``.ci/run``. ``make quick`` takes a tenth and
-``make test`` two fifths. With ``LINESYNC_SOAK=1`` (``make soak``) they do a night's work, and with ``LINESYNC_SOAK=n`` they
+``LINESYNC_EFFORT`` is the share of a full run. It is 1 unless set, as in ``.ci/run``. ``make quick`` takes a twentieth and
+``make test`` a quarter. With ``LINESYNC_SOAK=1`` (``make soak``) they do a night's work, and with ``LINESYNC_SOAK=n`` they
 run n lives each.
 """
 

@@ -195,7 +195,7 @@ def test_a_stream_gives_the_same_frames_and_text_in_pieces_of_any_size(case: Cas
 
 @pytest.fixture(scope="module")
 def independent() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "docs" / "minimal_endpoint.py"
+    path = Path(__file__).resolve().parents[1] / "docs" / "protocol" / "minimal_endpoint.py"
     spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
