@@ -17,6 +17,8 @@ from linesync.runtime.peer import Peer
 from linesync.workers import Call, Workers, run_blocking
 from tests.real import wait_for
 
+pytestmark = pytest.mark.live
+
 
 class Hanging:
     """A job that does not return until ``free`` is set."""

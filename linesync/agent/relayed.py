@@ -13,7 +13,19 @@ from collections.abc import Callable
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, Unanswered
-from ..protocol import Commit, Concurrent, Confirm, Lock, Message, Note, Revoked, Semaphore, Withdraw, operations
+from ..protocol import (
+    Commit,
+    Concurrent,
+    Confirm,
+    Lock,
+    Message,
+    Note,
+    Register,
+    Revoked,
+    Semaphore,
+    Withdraw,
+    operations,
+)
 from ..protocol.ids import NOTE, Id
 from ..protocol.operations import decode_request, grant_goes_back, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
@@ -24,6 +36,9 @@ __all__ = ["GRACE", "Relayed", "Script", "silence"]
 GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer may still arrive
 _PATIENCE = 10.0  # seconds for requests that do not wait for other hosts
 _GONE_BACK = "the session with the hub is over, and its uncommitted grants have gone back; nothing was taken, ask again"
+_NOT_A_HUB = (
+    "an agent listens on this socket for its scripts, not for other agents; start this agent with the --port of a hub"
+)
 _REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
 
 
@@ -147,6 +162,9 @@ class Relayed:
         reply = None if self.works else self._alone(request.message)
         if reply is not None:
             peer.answer(number, reply)
+            return
+        if isinstance(request.message, Register):
+            peer.answer(number, protocol.encode_error(LinesyncFailed(_NOT_A_HUB)))
             return
         if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
             peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))

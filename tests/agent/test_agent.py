@@ -137,7 +137,7 @@ def test_an_agent_at_the_other_end_of_the_line_is_reported(world: World) -> None
     beside = Beside(world, "p")
     beside.run("unix:/a")
     world.pass_time(1.0)
-    assert any("there is no host" in said or "hub" in said for said in beside.said), beside.said
+    assert any("not for other agents" in said for said in beside.said), beside.said
     beside.close()
 
 
@@ -157,7 +157,7 @@ def test_a_request_of_the_hub_that_an_agent_does_not_know_is_refused(world: Worl
     replies: list[Any] = []
     world.hub_peer(world.hosts["a"]).ask("fly high", replies.append)
     world.deliver()
-    assert "does not know" in str(protocol.read_error(replies[0]))
+    assert "is not known here" in str(protocol.read_error(replies[0]))
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_a_channel_to_another_host_is_refused_without_a_hub(world: World) -> Non
     alone(world)
     stream = world.client("a")._peer.open(protocol.encode(FileRead(to="b", path="/x")))
     error = protocol.read_error(world.run(stream.receive()).data.decode())
-    assert str(error) == "there is no hub at the other end of this agent's line; check the cable and the hub"
+    assert str(error) == "the agent on a has no connection to a hub; check the cable and the hub"
 
 
 def test_a_channel_to_its_own_host_needs_no_hub(world: World) -> None:

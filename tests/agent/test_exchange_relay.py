@@ -61,7 +61,7 @@ def test_an_exchange_waits_for_a_hub_without_limit_when_it_has_no_timeout(world:
 def test_an_exchange_that_polls_fails_at_once_without_a_hub(world: World) -> None:
     cut_off(world)
     took, error = ended(world, give(world, "a", timeout=0.0))
-    assert took < 0.1 and "there is no hub at the other end" in str(error)
+    assert took < 0.1 and "the agent has no connection to a hub" in str(error)
 
 
 def test_an_exchange_that_no_hub_has_heard_of_times_out_and_says_that_nothing_was_given(world: World) -> None:

@@ -115,7 +115,7 @@ def test_a_member_that_dies_before_it_has_given_fails_the_exchange_for_the_other
     world.pass_time(1.0)
     world.kill_agent("a")
     world.pass_time(30.0)
-    assert "a is lost before its data was in (line lost" in str(failure(other))
+    assert "a was lost before it gave its data (line lost" in str(failure(other))
     assert kept(world) == 0 and world.status()["exchanges"] == []
 
 
@@ -125,7 +125,7 @@ def test_the_exchange_goes_on_with_the_data_of_a_member_that_dies_after_it_has_g
     world.pass_time(30.0)
     assert world.run(world.client("b").exchange("keys", BOTH, b"of b")) == {"a": b"of a", "b": b"of b"}
     assert (
-        "a gave its data to exchange 'keys' and is gone (line lost); the exchange goes on with it"
+        "a gave its data to exchange 'keys' and is gone (line lost); the exchange continues with its data"
         in world.transcript(4000)
     )
 
@@ -153,7 +153,7 @@ def test_a_wait_that_times_out_leaves_nothing(world: World) -> None:
 def test_an_arrival_that_is_asked_for_again_goes_on_there_and_ends_here(world: World) -> None:
     first = started(world, "a", b"of a", arrival="mine")
     second = started(world, "a", b"not taken again", arrival="mine")
-    assert "asked for again" in str(failure(first))
+    assert "where it continues" in str(failure(first))
     assert not second.done()
     world.run(world.client("b").exchange("keys", BOTH, b"of b"))
     world.settle(second.done)
@@ -175,7 +175,7 @@ def test_data_that_came_in_part_is_given_whole_by_the_retry(world: World) -> Non
 def test_the_arrival_id_of_another_operation_is_refused(world: World) -> None:
     world.start(world.client("a").barrier("go", 2, arrival="mine")).add_done_callback(lambda task: task.exception())
     world.deliver()
-    with pytest.raises(UsageError, match="arrival id mine is in use"):
+    with pytest.raises(UsageError, match="arrival id mine is already in use"):
         world.run(world.client("a").exchange("keys", BOTH, b"", arrival="mine"))
     assert world.status()["exchanges"] == []
 

@@ -104,7 +104,9 @@ def test_a_channel_to_a_host_carries_both_ways(world: World, service: Service, h
 
 def test_a_channel_to_a_host_that_never_registered_is_refused_with_the_hosts_there_are(world: World) -> None:
     stream = world.client()._peer.open(protocol.encode(FileRead(to="c", path="/x")))
-    assert str(refused(world, stream)) == ("there is no host c: no agent of that name has registered; hosts now: a, b")
+    assert str(refused(world, stream)) == (
+        "there is no host c: no agent with this name has registered; hosts now: a, b"
+    )
 
 
 def test_a_channel_to_a_lost_host_is_refused_with_the_reason(world: World) -> None:

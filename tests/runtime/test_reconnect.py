@@ -134,7 +134,7 @@ def test_a_line_that_is_lost_again_and_again_is_reported_once(on_line: Callable[
         line.lives = 1.0
         line.keep()
         await asyncio.sleep(60.0)
-        assert len(line.said) == 1 and "its other end closed it" in line.said[0]
+        assert len(line.said) == 1 and "the other end closed it" in line.said[0]
         assert 15 < len(line.tries) < 30, "it is not opened in a hurry"
 
     on_line(test)
