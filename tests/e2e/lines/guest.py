@@ -91,7 +91,7 @@ _NOT_NEEDED = re.compile(
     r"|config-.*|sqlite3|dbm|curses|multiprocessing|__phello__|.*-packages"
     r"|(turtle|pydoc|doctest|mailbox|_pyio|_pydecimal|tarfile|zipfile)\.py"
     r"|(_ssl|_hashlib|_sqlite3|_tkinter|readline|_curses|_dbm|_gdbm|_lzma|_bz2|_test|_xx|_codecs_|audioop|_crypt|nis"
-    r"|_uuid|ossaudiodev|_decimal|_zoneinfo|_elementtree|pyexpat|_lsprof|_ctypes).*\.so"
+    r"|_uuid|ossaudiodev|_decimal|_zoneinfo|_elementtree|pyexpat|_lsprof).*\.so"
 )
 
 

@@ -182,7 +182,7 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
         return {
             f"{kind}/{row['name']}": row
             for kind, found in status.items()
-            if kind not in ("hosts", "held")
+            if kind not in ("hosts", "held", "clients")
             for row in found
             if row["namespace"] == "seen"
         }
