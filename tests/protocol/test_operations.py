@@ -1,0 +1,85 @@
+"""What the table of operations says of requests that are not answered, and of senders."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync import protocol
+from linesync.errors import LinesyncFailed, NotAllowed, TimedOut
+from linesync.protocol import operations
+from linesync.protocol.ids import Id
+
+STANDS = {
+    "barrier go 2": "the barrier may have been released",
+    "sem s 2": "the units may have been given",
+    "commit 7": "what was granted may have been taken",
+    "unlock l 3": "the lock may have been given back",
+    "giveback x1": "what was held may have been given back",
+    "event up": "the events may have been changed",
+    "send ready k=v": "the message may have been sent",
+    "reset": "the names may have been reset",
+    "of-a-newer-client 1": "it may have taken effect",
+}
+"""Requests whose effect may stand when no reply comes."""
+NOTHING = (
+    "sem s -1",
+    "sem s 0",
+    "sem s -1 Hold=1 arrival=x1",
+    "lock l",
+    "await up",
+    "receive r 1",
+    "gather r",
+    "status",
+)
+"""Requests that certainly changed nothing: they only read or wait, or what they were granted goes back."""
+
+
+@pytest.mark.parametrize("text", STANDS)
+@pytest.mark.parametrize("deadline", [None, 5.0])
+def test_an_unanswered_request_whose_effect_may_stand_fails_with_may_have(text: str, deadline: float | None) -> None:
+    error = operations.unanswered(text, "the line was lost", deadline=deadline)
+    assert type(error) is LinesyncFailed and error.exit_code == 125
+    assert f"'{text}' was not answered: the line was lost; {STANDS[text]}" in error.message
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_an_unanswered_request_that_changes_nothing_times_out_at_its_deadline_and_fails_before(text: str) -> None:
+    late = operations.unanswered(text, "silence", deadline=5.0)
+    early = operations.unanswered(text, "silence")
+    assert type(late) is TimedOut and late.exit_code == 124 and "timed out after 5 s" in late.message
+    assert type(early) is LinesyncFailed and early.exit_code == 125
+    assert all("nothing was changed" in error.message and "may have" not in error.message for error in (late, early))
+
+
+@pytest.mark.parametrize("text", [*STANDS, *NOTHING])
+def test_a_request_that_was_never_sent_times_out_at_its_deadline(text: str) -> None:
+    error = operations.never_sent(text, "there is no line", deadline=1.0)
+    assert type(error) is TimedOut and f"'{text}' was not sent" in error.message
+
+
+def test_only_grants_that_go_back_are_committed() -> None:
+    def goes_back(text: str) -> bool:
+        return operations.grant_goes_back(operations.decode_request(text))
+
+    assert all(map(goes_back, ("sem s -1", "sem s -1 Hold=1", "lock l")))
+    assert not any(map(goes_back, ("sem s 1", "sem s 0", "barrier go 2", "send r", "nonsense")))
+
+
+@pytest.mark.parametrize("message", [protocol.Register(name="a", boot="b"), protocol.ClientGone(client="1")])
+def test_what_belongs_to_an_agent_is_refused_from_a_script(message: protocol.Message) -> None:
+    operations.check_sender(message, operations.AGENT)
+    with pytest.raises(NotAllowed, match="it comes from the agent only"):
+        operations.check_sender(message, operations.SCRIPT)
+
+
+def test_every_request_and_opening_has_a_permission_except_those_about_the_senders_session() -> None:
+    without = {row.message for row in operations.OPERATIONS if not row.permission and row.kind != operations.INSIDE}
+    own = {"Register", "Confirm", "Withdraw", "Revoked", "Concurrent", "ClientGone", "Note", "Activity"}
+    assert {cls.__name__ for cls in without} == own
+
+
+@pytest.mark.parametrize(
+    ("text", "id_"), [("7", Id("7")), ("7.2", Id("7", "2")), ("-", Id("-")), ("-.2", Id("-", "2"))]
+)
+def test_an_id_is_read_and_written(text: str, id_: Id) -> None:
+    assert Id.read(text) == id_ and str(id_) == text
