@@ -57,6 +57,7 @@ def test_every_stored_table_is_on_the_page() -> None:
         assert name in made or f"table-{name}" in made, f"{name} is missing in docs/performance.md"
 
 
+@pytest.mark.live  # it starts a program
 def test_an_unknown_part_in_the_page_is_an_error() -> None:
     with pytest.raises(KeyError, match="does not make"):
         filled("<!-- made: nonsense -->\n<!-- end -->", sample())
