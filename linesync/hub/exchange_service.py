@@ -37,6 +37,7 @@ __all__ = ["Exchanging"]
 _CHUNK = 1 << 16
 _PIECE = 2 * _CHUNK  # bytes that one call reads from a file or writes to it
 _KEPT = "the hub's temporary files"
+_MAY_HAVE = "the other members may have got the data, so check with them before you"
 _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RESTARTED, Cause.STOPPED)}
 
 
@@ -100,7 +101,9 @@ class Exchanging:
         if bundle is None:
             blobs = [blob for key in value.keys if (blob := self.blobs.get(key)) is not None]
             if len(blobs) < len(value.keys):
-                raise LinesyncFailed("the data of this exchange is no longer kept; exchange it again, with a new id")
+                raise LinesyncFailed(
+                    f"the data of this exchange is no longer kept; {_MAY_HAVE} exchange it again, with a new id"
+                )
             bundle = self._bundles[value.keys] = _Bundle(value, blobs)
             bundle.timer = asyncio.get_running_loop().call_later(RESULT_LIFE, self.forget, bundle)
         return bundle
@@ -366,7 +369,9 @@ class _Channel:
         try:
             data: bytes = await self._desk.do(lambda: blob.read(offset, count))
         except Hung as error:
-            raise LinesyncFailed(f"the hub cannot read the stored data: {error.strerror}") from None
+            raise LinesyncFailed(
+                f"the hub cannot read the stored data: {error.strerror}; {_MAY_HAVE} repeat it"
+            ) from None
         return data
 
     def _confirm(self, bundle: _Bundle) -> None:
