@@ -100,6 +100,7 @@ class SyncOperations:
         member: str = "",
         reuse: str = "",
         tolerate_loss: bool = False,
+        rejoin: bool = False,
         abort: str = "",
         all_parties: bool = False,
         arrival: str = "",
@@ -111,11 +112,13 @@ class SyncOperations:
         :param member: the member that we are; empty for this host.
         :param reuse: ``cyclic`` (the next arrival starts the next generation), ``once`` or ``linger=S``.
         :param tolerate_loss: do not wait for members whose host is lost.
+        :param rejoin: wait for a member that had arrived and whose host restarts; it may arrive again. Without this, the
+            barrier fails.
         :param abort: a reason, which makes the barrier fail for all, including this call.
         :param all_parties: return all parties even if there are more than 32.
         :raises TimedOut: names the parties that arrived, and those that are missing with the reason.
         :raises Mismatch: others arrived with another count or other members, or ``member`` has already arrived.
-        :raises MemberLost: a member's host is lost.
+        :raises MemberLost: a member's host is lost, or restarted after the member had arrived.
         :raises Aborted: a member aborted the barrier.
         """
         reply = await self._wait(
@@ -131,6 +134,7 @@ class SyncOperations:
                 Members=_folded(members),
                 Reuse="" if reuse == "cyclic" else reuse,
                 Tolerate=tolerate_loss,
+                Rejoin=rejoin,
                 Abort=abort,
             ),
             arrival,
