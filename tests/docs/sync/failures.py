@@ -77,7 +77,7 @@ def _lose(play: Play, name: str = "b") -> None:
 def _stop(play: Play, name: str = "b") -> None:
     agent = play.world.hosts[name].agent
     assert agent is not None
-    _goodbye(play, agent._uplink, "the agent was stopped")
+    _goodbye(play, agent._uplink, f"the agent on {name} was stopped")
 
 
 def _restart(play: Play, name: str = "b") -> None:
