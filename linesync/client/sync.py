@@ -94,7 +94,7 @@ class SyncOperations:
         name: str,
         count: int = 0,
         *,
-        members: Iterable[str] = (),
+        members: Iterable[str] | str = (),
         timeout: float | None = None,
         namespace: str = DEFAULT,
         member: str = "",
@@ -108,7 +108,7 @@ class SyncOperations:
     ) -> BarrierResult:
         """Arrive at a barrier, and wait until ``count`` parties or all ``members`` have arrived.
 
-        :param members: the members, each ``host`` or ``host#tag``. Each arrives once.
+        :param members: the members, each ``host`` or ``host#tag``, or a folded list (``sut[1-8]``). Each arrives once.
         :param member: the member that we are; empty for this host.
         :param reuse: ``cyclic`` (the next arrival starts the next generation), ``once`` or ``linger=S``.
         :param tolerate_loss: do not wait for members whose host is lost.
@@ -430,7 +430,11 @@ class SyncOperations:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))
 
 
-def _folded(members: Iterable[str]) -> str:
+def _folded(members: Iterable[str] | str) -> str:
+    if isinstance(members, str) and members:
+        from ..model.hosts.members import unfold
+
+        members = unfold(members)
     names = tuple(members)
     if not names:
         return ""
