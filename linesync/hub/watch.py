@@ -32,8 +32,10 @@ async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, p
         try:
             while not typing.done():
                 more = asyncio.create_task(follower.more())
-                await asyncio.wait({more, typing}, return_when=asyncio.FIRST_COMPLETED)
-                more.cancel()
+                try:
+                    await asyncio.wait({more, typing}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    more.cancel()
                 data = follower.take()
                 if data:
                     await stream.send(1, data)
@@ -88,8 +90,10 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
     try:
         while not leaving.done():
             line = asyncio.create_task(lines.get())
-            done, _ = await asyncio.wait({line, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            line.cancel()
+            try:
+                done, _ = await asyncio.wait({line, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                line.cancel()
             if line in done:
                 gap, lost = (f"... {lost} frames not shown\n" if lost else ""), 0
                 await stream.send(1, (gap + line.result()).encode())

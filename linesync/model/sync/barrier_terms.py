@@ -66,12 +66,14 @@ class Terms:
     :ivar members: the members that take part; None if any parties may.
     :ivar reuse: how the name is used again after a release.
     :ivar tolerate: do not wait for lost members.
+    :ivar rejoin: wait for a member that had arrived and whose host restarts; it may arrive again.
     """
 
     count: int
     members: frozenset[str] | None = None
     reuse: Reuse = CYCLIC
     tolerate: bool = False
+    rejoin: bool = False
 
     def check(self) -> None:
         """Raise UsageError if these terms are not valid."""
@@ -79,6 +81,8 @@ class Terms:
             raise UsageError(f"invalid count {self.count}: a barrier is for 1 to {PARTIES_MAX} parties")
         if self.members is None and self.tolerate:
             raise UsageError("a barrier by count has no members whose loss it could tolerate; name the members")
+        if self.members is None and self.rejoin:
+            raise UsageError("a barrier by count has no members that could arrive again; name the members")
         if self.members is not None and self.count != len(self.members):
             raise UsageError(f"the count is {self.count}, but {len(self.members)} members are named; omit the count")
 
@@ -87,7 +91,8 @@ class Terms:
         words = f"for a count of {self.count}" if self.members is None else f"for {_short(self.members)}"
         if self.reuse != CYCLIC:
             words += f", {self.reuse}"
-        return words + (", without those lost" if self.tolerate else "")
+        words += ", without those lost" if self.tolerate else ""
+        return words + (", with rejoin" if self.rejoin else "")
 
 
 def _short(members: frozenset[str]) -> str:
