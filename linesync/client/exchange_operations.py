@@ -171,12 +171,21 @@ def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
         file: IO[bytes] = stack.enter_context(_spooled(source))
     else:
         file = data
-    if not file.seekable():
+    if not file.seekable() or not (size := _left(file)):  # files of /proc and devices say that they are empty
         file = stack.enter_context(_spooled(file))
-    here = file.tell()
-    size = file.seek(0, os.SEEK_END) - here
-    file.seek(here)
+        size = _left(file)
     return file, size
+
+
+def _left(file: IO[bytes]) -> int:
+    """The number of bytes from the current position to the end; 0 if the file cannot say."""
+    here = file.tell()
+    try:
+        size = file.seek(0, os.SEEK_END) - here
+    except OSError:  # some files of /proc
+        return 0
+    file.seek(here)
+    return size
 
 
 def _spooled(file: _Reader) -> IO[bytes]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from ...client.operations import Running
 from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ...program import read_stdin, write_output
 from ..common import connection, print_json, seconds
 
 TYPE_CHECKING = False
@@ -171,17 +171,17 @@ class _Job:
     def _end(self) -> None:
         for number, rest in self._partial.items():
             if rest:
-                _write(number, self._prefix + rest + b"\n")
+                write_output(number, self._prefix + rest + b"\n")
         self._over = True
 
     def _output(self, number: int, data: bytes) -> None:
         if self._json:
             self._captured[number] += data
         elif not self._prefix:
-            _write(number, data)
+            write_output(number, data)
         else:
             *lines, self._partial[number] = (self._partial[number] + data).split(b"\n")
-            _write(number, b"".join(self._prefix + line + b"\n" for line in lines))
+            write_output(number, b"".join(self._prefix + line + b"\n" for line in lines))
 
     def report(self, *, as_json: bool) -> None:
         """Print the result as JSON, or else an error if there was one."""
@@ -220,7 +220,9 @@ class _Feeder:
             self._peer.watch(0, None)
             self._peer.on_turn(self._resume)
             return
-        data = os.read(0, _CHUNK)
+        data = read_stdin(_CHUNK)
+        if data is None:
+            return
         for stream in streams:
             if data:
                 stream.send_nowait(0, data)
@@ -235,12 +237,6 @@ class _Feeder:
             return False
         self._watch()
         return True
-
-
-def _write(number: int, data: bytes) -> None:
-    out = sys.stdout.buffer if number == 1 else sys.stderr.buffer
-    out.write(data)
-    out.flush()
 
 
 def _text(data: bytearray) -> object:
