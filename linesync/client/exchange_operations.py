@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import IO, BinaryIO, Protocol, TypeAlias, overload
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.paths import Source
 from ..model.hosts.members import fold, unfold
 from ..model.participants import check_member
@@ -234,7 +234,7 @@ class _Giving:
         """What has happened if no outcome of the hub comes, as a clause. The hub uses data only when it has all of it."""
         if self._left and not self._again:
             return "nothing was given, so check that the hub and the line work, and repeat it"
-        return "the other members may have got the data, so check with them before you repeat it"
+        return f"{OTHERS_MAY_HAVE_IT} repeat it"
 
     async def work(self) -> None:
         if protocol.read_reply(await self._stream.receive_message()) == ["had"]:
@@ -303,8 +303,7 @@ async def _get(
     assert isinstance(end, FileEnd)
     if end.sha256 != digest.hexdigest():
         raise LinesyncFailed(
-            "what was exchanged arrived damaged (its SHA-256 is not the hub's); the other members may have got the data, so"
-            " check with them before you repeat it"
+            f"what was exchanged arrived damaged (its SHA-256 is not the hub's); {OTHERS_MAY_HAVE_IT} repeat it"
         )
     return held if sink is None else sizes
 

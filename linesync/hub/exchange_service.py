@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
+from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.serve import refuse
 from ..model.decisions import Exchanged, Failed, Granted, Outcome
 from ..model.hosts.members import unfold
@@ -37,7 +37,6 @@ __all__ = ["Exchanging"]
 _CHUNK = 1 << 16
 _PIECE = 2 * _CHUNK  # bytes that one call reads from a file or writes to it
 _KEPT = "the hub's temporary files"
-_MAY_HAVE = "the other members may have got the data, so check with them before you"
 _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RESTARTED, Cause.STOPPED)}
 
 
@@ -102,7 +101,7 @@ class Exchanging:
             blobs = [blob for key in value.keys if (blob := self.blobs.get(key)) is not None]
             if len(blobs) < len(value.keys):
                 raise LinesyncFailed(
-                    f"the data of this exchange is no longer kept; {_MAY_HAVE} exchange it again, with a new id"
+                    f"the data of this exchange is no longer kept; {OTHERS_MAY_HAVE_IT} exchange it again, with a new id"
                 )
             bundle = self._bundles[value.keys] = _Bundle(value, blobs)
             bundle.timer = asyncio.get_running_loop().call_later(RESULT_LIFE, self.forget, bundle)
@@ -370,7 +369,7 @@ class _Channel:
             data: bytes = await self._desk.do(lambda: blob.read(offset, count))
         except Hung as error:
             raise LinesyncFailed(
-                f"the hub cannot read the stored data: {error.strerror}; {_MAY_HAVE} repeat it"
+                f"the hub cannot read the stored data: {error.strerror}; {OTHERS_MAY_HAVE_IT} repeat it"
             ) from None
         return data
 

@@ -22,7 +22,7 @@ from math import inf
 
 from .. import limits
 from .events import Damaged, Event, ForeignText, Noise
-from .framing.digits import ALPHABET, read_counted
+from .framing.digits import ALPHABET
 from .framing.frames import PROBE, START, probe_text
 
 __all__ = ["Console"]
@@ -202,8 +202,7 @@ class Console:
         if held.data.startswith(START) and not held.is_text:
             from .framing.foreign_text import lines_beside
 
-            length, body = read_counted(held.data, 2)
-            foreign = lines_beside(held.data, body + length + limits.CHECK_SIZE) if length >= 0 else None
+            foreign = lines_beside(held.data)
             if foreign is not None:
                 self._explain(held, foreign)
                 return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..participants import Cause
+from ..participants import Cause, cause_in_words
 from ..sync.gathering import Group
 from .membership import Membership
 
@@ -46,4 +46,4 @@ class PublishedGroups:
         lost = self._hosts.lost(host)
         if lost is None or lost[0] is Cause.RESTARTED:
             return None
-        return f"{lost[0]}: {lost[1]}" if lost[1] else str(lost[0])
+        return cause_in_words(*lost)

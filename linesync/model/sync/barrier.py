@@ -37,9 +37,11 @@ from ..participants import (
     NAMES_SHOWN,
     Cause,
     Client,
+    cause_in_words,
     check_member,
     check_name,
     check_timeout,
+    host_of,
     names_in_words,
     seconds_in_words,
 )
@@ -209,7 +211,7 @@ class _Barrier(Place):
         self._later: dict[Wait, str | None] = {}  # the same for arrivals at a complete generation
         self._members: set[str] = set()
         self._absent_sorted: tuple[str, ...] | None = None
-        self._hosts = {_host_of(member) for member in terms.members or ()}
+        self._hosts = {host_of(member) for member in terms.members or ()}
         self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
         self._gone: dict[str, Cause] = {}
         self._restarted: dict[str, str] = {}
@@ -233,8 +235,8 @@ class _Barrier(Place):
         """Why a member is lost; None if it is not."""
         if member in self._restarted:
             return self._restarted[member]
-        lost = self._home.hosts.lost(_host_of(member))
-        return None if lost is None or lost[0] not in _FATAL else _why(*lost)
+        lost = self._home.hosts.lost(host_of(member))
+        return None if lost is None or lost[0] not in _FATAL else cause_in_words(*lost)
 
     def _missing(self) -> int:
         """How many arrivals are still missing."""
@@ -348,7 +350,7 @@ class _Barrier(Place):
         left = self._gone.get(member)
         if left is not None:
             return f"left: {left}"
-        return self._lost(member) or self._home.hosts.word(_host_of(member)) or "has not arrived"
+        return self._lost(member) or self._home.hosts.word(host_of(member)) or "has not arrived"
 
     # -- arrivals, departures and releases ----------------------------------------------------------------------------------
 
@@ -399,10 +401,10 @@ class _Barrier(Place):
             return []
         dead = {wait.name for wait in self._parties if wait.client.host == host}
         if restarted:
-            lost = dict.fromkeys(sorted(dead), _why(f"{cause} after it had arrived", why))
+            lost = dict.fromkeys(sorted(dead), cause_in_words(f"{cause} after it had arrived", why))
         else:
-            dead |= {member for member in self._absent() if _host_of(member) == host}
-            lost = dict.fromkeys(sorted(dead), _why(cause, why))
+            dead |= {member for member in self._absent() if host_of(member) == host}
+            lost = dict.fromkeys(sorted(dead), cause_in_words(cause, why))
         if self.terms.tolerate:
             self._restarted |= lost if restarted else {}
             return []
@@ -482,7 +484,7 @@ class _Barrier(Place):
         return all(acting.member(member, self) for member in self._absent())
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
-        first = {_host_of(member): member for member in reversed(self._absent()) if not acting.member(member, self)}
+        first = {host_of(member): member for member in reversed(self._absent()) if not acting.member(member, self)}
         return [
             Edge(tuple(acting.waits_of(host)), f"{self.title}, where {member} has not arrived")
             for host, member in reversed(first.items())
@@ -507,11 +509,3 @@ class _Barrier(Place):
             ],
             "gone": {name: str(cause) for name, cause in self._gone.items()},
         }
-
-
-def _host_of(member: str) -> str:
-    return member.partition("#")[0]
-
-
-def _why(cause: str, why: str) -> str:
-    return f"{cause}: {why}" if why else str(cause)

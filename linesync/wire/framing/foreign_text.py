@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable
 
 from ... import limits
-from .digits import ALPHABET
+from .digits import ALPHABET, read_counted
 
 __all__ = ["Splicer", "Verdict", "difference", "lines_beside", "whole_lines"]
 
@@ -151,9 +151,9 @@ class Splicer:
 def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     """Remove foreign lines from a damaged copy of a frame.
 
-    Each line of the piece is a part of the frame and then foreign text. The first of these parts are as long as possible:
-    a foreign text rarely begins with the character that continues the frame, and if it does, the later lines do not fit
-    and a shorter part is tried.
+    Each line of the piece is a part of the frame, and foreign text after it. The search tries the longest part first, because
+    a foreign text rarely begins with the character that continues the frame. If it does, the later lines do not fit, and the
+    search tries a shorter part.
 
     :param piece: the damaged copy.
     :param good: the frame without its check, of which only the length is known.
@@ -190,16 +190,19 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     return None if texts is None else b"".join(texts)
 
 
-def lines_beside(piece: bytes, total: int) -> bytes | None:
+def lines_beside(piece: bytes) -> bytes | None:
     """Remove the digits of a damaged frame from the foreign lines that were printed into it, without a good copy.
 
     That is possible if the digits at the beginnings of the lines are the whole frame, or if the frame stops at the first
     foreign line, as when a kernel panics.
 
     :param piece: what is left of a frame whose body has only digits, from its start character on.
-    :param total: the length of the frame without its newline.
-    :returns: the foreign text, or None if there is none for certain.
+    :returns: the foreign text, or None if it is not certain that there is any.
     """
+    length, body = read_counted(piece, 2)
+    if length < 0:
+        return None
+    total = body + length + limits.CHECK_SIZE
     lines = _lines(piece)
     parts = [len(_DIGITS.match(line)[0]) for line in lines]  # type: ignore[index]
     if sum(parts) == total and len(lines) > 1 and not lines[-1][parts[-1] :].strip(b" \t\r\n"):
@@ -211,7 +214,7 @@ def lines_beside(piece: bytes, total: int) -> bytes | None:
 
 
 def _lines(piece: bytes) -> list[bytes]:
-    """The lines of a piece with their ends."""
+    """The lines of a piece with their ends. Unlike for ``splitlines``, CR CR LF is one end: some lines write it so."""
     return [line for line in _ONE_LINE.findall(piece) if line]
 
 

@@ -133,15 +133,15 @@ def test_lines_inside_a_control_frame_are_found_without_a_good_copy(count: int) 
     frame = frames.encode(b"K", b"AAAA", 5)
     for at in range(3, len(frame) - 1 - count):
         cut = [frame[:at], *(frame[at + n : at + n + 1] for n in range(count - 1)), frame[at + count - 1 :]]
-        assert lines_beside(_PRINTK.join(cut), len(frame) - 1) == _PRINTK * count
+        assert lines_beside(_PRINTK.join(cut)) == _PRINTK * count
 
 
 def test_the_first_message_of_a_panic_is_found_beside_the_incomplete_frame() -> None:
     panic = b"[ 6.7] sysrq: Trigger a crash\r\n[ 6.8] Kernel panic - not syncing\r\n"
-    assert lines_beside(_FRAME[:70] + panic, len(_FRAME) - 1) == panic
+    assert lines_beside(_FRAME[:70] + panic) == panic
 
 
 @pytest.mark.parametrize("at", [20, 70, 300])
 def test_a_frame_with_other_damage_is_not_a_line_of_text(at: int) -> None:
     for harm in (b"#", b" ", b"", b"##", b"# #"):
-        assert lines_beside(_FRAME[:at] + harm + _FRAME[at + 1 :], len(_FRAME) - 1) is None
+        assert lines_beside(_FRAME[:at] + harm + _FRAME[at + 1 :]) is None
