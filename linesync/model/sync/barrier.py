@@ -260,12 +260,7 @@ class _Barrier(Place):
         """Raise Mismatch for an arrival that does not fit this generation."""
         there = self._listed()
         if terms != self.terms:
-            raise Mismatch(
-                f"{self.title} is {self.terms}, as its first arrival said (arrived: "
-                f"{names_in_words(there, len(self._parties))}), but this arrival is {terms}; "
-                "use the same terms everywhere, or another name",
-                details={"stands": str(self.terms), "yours": str(terms), "count": self.terms.count, "arrived": there},
-            )
+            raise self.terms.mismatch(terms, self.title, there, len(self._parties))
         if terms.members is not None and member not in terms.members:
             raise Mismatch(
                 f"{member} is not a member of {self.title}, which is {terms}; "
@@ -303,11 +298,9 @@ class _Barrier(Place):
         told = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
         told += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         there = names_in_words(self._listed(), len(self._parties))
-        advice = (
-            "arrive again on all hosts, or let members restart (--rejoin)"
-            if restarted
-            else ("bring the host back and arrive again")
-        )
+        advice = "bring the host back and arrive again"
+        if restarted:
+            advice = "arrive again on all hosts, or let members restart (--rejoin)"
         return MemberLost(
             f"{self.title} cannot be complete: {told}; arrived: {there}; {advice}",
             details={

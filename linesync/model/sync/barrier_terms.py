@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import UsageError
+from ...errors import Mismatch, UsageError
 from ..hosts.members import fold
-from ..participants import check_timeout, seconds_in_words
+from ..participants import check_timeout, names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 
@@ -85,6 +86,19 @@ class Terms:
             raise UsageError("a barrier by count has no members that could arrive again; name the members")
         if self.members is not None and self.count != len(self.members):
             raise UsageError(f"the count is {self.count}, but {len(self.members)} members are named; omit the count")
+
+    def mismatch(self, yours: Terms, title: str, arrived: Sequence[str], total: int) -> Mismatch:
+        """The error for an arrival with other terms.
+
+        :param title: the barrier's title.
+        :param arrived: the first parties that have arrived.
+        :param total: the number of parties that have arrived.
+        """
+        return Mismatch(
+            f"{title} is {self}, as its first arrival said (arrived: {names_in_words(arrived, total)}), but this arrival is"
+            f" {yours}; use the same terms everywhere, or another name",
+            details={"stands": str(self), "yours": str(yours), "count": self.count, "arrived": arrived},
+        )
 
     def __str__(self) -> str:
         """In words, as the end of the sentence ``the barrier is ...``."""
