@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -12,10 +13,11 @@ from types import ModuleType
 from .. import __version__
 from ..errors import LinesyncError, UsageError
 from ..program import run_program
+from ..timestamps import with_times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
@@ -76,7 +78,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hint = self.hint if message.startswith("unrecognized") else ""
-        raise UsageError(f"{message}; {hint or _see_help(self.prog)}")
+        raise UsageError(f"{message.replace(_SHIELD, '')}; {hint or _see_help(self.prog)}")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -161,7 +163,11 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
     root = _root()
     root.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     root.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    args = root.parse_args(list(argv))
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    tail = list(argv[end + 1 :])
+    args = root.parse_args(list(argv[:end]))
+    if args.command is None and tail:
+        args.command, *tail = tail
     if args.command is None:
         root.print_help(sys.stderr)
         return args, None
@@ -175,17 +181,30 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
     parser = _Parser(prog=f"linesync {args.command}", formatter_class=_Formatter)
     _fill(parser, module)
     parser.hint = getattr(module, "HINT", "")
-    rest, tail = args.rest, []
-    verbatim = getattr(module, "VERBATIM", False)
-    if "--" in argv and not verbatim and list(argv).index("--") == len(argv) - 1:  # most likely, a variable was empty
+    merged = argparse.Namespace(hub=args.hub, json=args.json)
+    if getattr(module, "VERBATIM", False):
+        return parser.parse_args([*args.rest, *argv[end:]], merged), module
+    if end == len(argv) - 1:  # most likely, a variable was empty
         raise UsageError(f"nothing follows --; {parser.hint or _see_help(parser.prog)}")
-    if "--" in rest and parser.hint:  # the command takes all arguments after --, options too
-        at = rest.index("--")
-        rest, tail = rest[:at], rest[at + 1 :]
-    merged = argparse.Namespace(hub=args.hub, json=args.json, tail=tail)
     # Intermixed: an option may stand before an optional argument, as in 'exchange NAME --hosts A,B DATA'.
-    parse = parser.parse_args if verbatim else parser.parse_intermixed_args
-    return parse(rest, merged), module
+    parsed = parser.parse_intermixed_args([*args.rest, *map(_shielded, tail)], merged)
+    for name, value in vars(parsed).items():
+        setattr(parsed, name, list(map(_bare, value)) if isinstance(value, list) else _bare(value))
+    if len(getattr(parsed, "command", ())) > len(tail):
+        parser.error("unrecognized arguments before --: " + " ".join(parsed.command[: len(parsed.command) - len(tail)]))
+    return parsed, module
+
+
+_SHIELD = "\0"  # no argument of a process can contain it
+
+
+def _shielded(word: str) -> str:
+    """A word after ``--`` in a form that argparse takes for an argument, not for an option."""
+    return _SHIELD + word if word.startswith("-") else word
+
+
+def _bare(value: Any) -> Any:
+    return value.removeprefix(_SHIELD) if isinstance(value, str) else value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -212,6 +231,7 @@ def _report(error: LinesyncError, *, as_json: bool) -> None:
         import json
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
+        report = with_times(report, time.time())
         print(json.dumps(report, default=str), file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)
