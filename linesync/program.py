@@ -81,6 +81,13 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def _await(descriptor: int, event: int) -> None:
+    """Wait until a descriptor can be read or written."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()
+
+
 class _Output(io.FileIO):
     """Our stdout or stderr. After an error it accepts and drops everything.
 
@@ -97,9 +104,7 @@ class _Output(io.FileIO):
             return size
         try:
             while (sent := super().write(data)) is None:  # another process has made it non-blocking
-                poll = select.poll()
-                poll.register(self.fileno(), select.POLLOUT)
-                poll.poll()
+                _await(self.fileno(), select.POLLOUT)
             return sent
         except OSError as error:
             self.failed = OutputFailed(self.fileno(), error)
@@ -117,9 +122,7 @@ class _Input(io.FileIO):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
             while (size := super().readinto(buffer)) is None:  # another process has made it non-blocking
-                poll = select.poll()
-                poll.register(0, select.POLLIN)
-                poll.poll()
+                _await(0, select.POLLIN)
             return size
         except OSError as error:
             raise _input_failed(error) from None

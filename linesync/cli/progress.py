@@ -6,11 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["Progress", "clear_line", "fitted"]
 
@@ -46,14 +41,14 @@ def clear_line() -> None:
 
 
 class Progress:
-    """A line on the terminal with the progress of a transfer. At the end of the block, however it ends, the line ends, too.
+    """A line on the terminal with the progress of a transfer. Its owner calls :meth:`done`, however the transfer ends.
 
     :param delay: seconds before it is shown for the first time.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, *, delay: float = 0.0) -> None:
-        self._now = now
-        self._start = now()
+    def __init__(self, now: Callable[[], float] | None = None, *, delay: float = 0.0) -> None:
+        self._now = now or time.monotonic
+        self._start = self._now()
         self._next = self._start + delay
         self._shown = False
 
@@ -69,14 +64,6 @@ class Progress:
         sys.stderr.write(f"\r{text.ljust(min(_drawn, _columns() - 1))}")
         sys.stderr.flush()
         _drawn = len(text)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.done()
 
     def done(self) -> None:
         """End the line."""

@@ -45,9 +45,12 @@ def test_cp_takes_names_that_begin_with_a_hyphen_at_both_ends(hub: Site) -> None
         (["cp", "-dash", "hub:x"], "required"),
         (["barrier", "--", "x", "-two"], "'-two' is not a number"),
         (["event", "--", "-set", "x"], "invalid choice: '-set'"),
-        (["lock", "l", "echo"], "unrecognized arguments before --: echo"),
-        (["sem", "s", "-1", "--hold", "echo", "--", "x"], "unrecognized arguments before --: echo"),
+        (["lock", "l", "echo"], "unrecognized arguments: echo; write -- before the command"),
+        (["sem", "s", "-1", "--hold", "echo", "--", "x"], "unrecognized arguments: echo; write -- before the command"),
         (["barrier", "x", "--"], "nothing follows --"),
+        (["barrier", "x", "1", "--timeout", "--", "5"], "argument --timeout: expected one argument"),
+        (["lock", "l", "--namesp", "--", "echo", "x"], "argument --namesp: expected one argument"),
+        (["run", "hub", "-e", "--", "true"], "argument -e: expected one argument"),
     ],
 )
 def test_a_wrong_command_line_is_refused(words: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
         from ...client.files import FileOperations
 
         files = FileOperations(client.peer)
-        progress = stack.enter_context(Progress()) if sys.stderr.isatty() and not args.json else None
+        progress = Progress() if sys.stderr.isatty() and not args.json else None
+        if progress is not None:
+            stack.callback(progress.done)
         if not target[0]:
             size = client.run_coroutine(files.get_file(*source, target[1], progress, device=args.device))
         elif not source[0]:

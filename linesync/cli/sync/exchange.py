@@ -169,7 +169,8 @@ class _Folder:
                 del self._files[path]
         except OSError as error:
             raise LinesyncFailed(
-                f"cannot write {path}: {error.strerror}; see what else is at that place, and exchange again"
+                f"cannot write {path}: {error.strerror}; the other members may have got the data, so see what else is at"
+                " that place, and check with them before you exchange again"
             ) from None
         finally:
             self.discard()
