@@ -384,8 +384,9 @@ class Peer(Conversation):
 
     async def aclose(self, reason: str) -> None:
         """Say goodbye and close the line. The goodbye goes before everything that a busy line has not accepted yet."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._handled(), _FAREWELL)
+        if self._behind:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._handled(), _FAREWELL)
         if self.link is not None and self.line is not None:
             self._flush()  # before the goodbye, which would overtake queued data
             self.link.close(reason)

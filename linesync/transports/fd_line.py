@@ -112,7 +112,7 @@ class FdLine(BaseLine):
     def start(self) -> None:
         """Call ``line_made``, then start to read."""
         self._made()
-        if not self._dropped:
+        if not self._dropped and not self._reads_paused:
             self._watch_source()
 
     def _watch_source(self) -> None:

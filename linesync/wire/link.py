@@ -210,8 +210,8 @@ class Link:
     def receive_data(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
         """Take received bytes.
 
-        :param most: the work after which to stop: a frame, a start character and a record are one each. What was not
-            handled is kept as the :attr:`backlog`.
+        :param most: the work after which to stop: a frame, a start character, a record and the comparison with a damaged
+            piece are one each. What was not handled is kept as the :attr:`backlog`.
         """
         line = self._line
         if line is not None:
@@ -223,7 +223,7 @@ class Link:
                 events, most = session.deliver(most)
                 self._events += events
             elif self._found:
-                most -= 1
+                most -= 1 if line is None else 1 + line.console.compared
                 self._dispatch(self._found.popleft(), now)
             elif line is not None and line.decoder.stopped:
                 before = line.decoder.steps
