@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -12,7 +11,6 @@ from types import ModuleType
 from .. import __version__
 from ..errors import LinesyncError, UsageError
 from ..program import run_program
-from ..timestamps import with_times
 from .arguments import Formatter, Parser, parse, parse_verbatim
 
 TYPE_CHECKING = False
@@ -173,6 +171,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
         import json
+        import time
+
+        from ..timestamps import with_times
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
         report = with_times(report, time.time())

@@ -12,12 +12,10 @@ from typing import Any
 
 from ...client.places import default_socket
 from ...errors import BusyError, LinesyncFailed
-from ...timestamps import utc
 from ..asyncio_without_tls import asyncio
 from ..common import option
 
 __all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
-
 
 _as_json = False
 
@@ -27,6 +25,8 @@ def log(sentence: str) -> None:
     line = f"{time.strftime('%H:%M:%S')} {sentence}"
     if _as_json:
         import json
+
+        from ...timestamps import utc
 
         line = json.dumps({"time": utc(time.time()), "log": sentence})
     print(line, file=sys.stderr, flush=True)
