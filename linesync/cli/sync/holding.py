@@ -22,6 +22,7 @@ from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
 from ...transports.endpoint import absolute
+from ..common import say
 
 __all__ = ["run_holding"]
 
@@ -30,7 +31,9 @@ _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, e
 _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ended
 
 
-def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str]) -> int:
+def run_holding(
+    client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str], *, as_json: bool = False
+) -> int:
     """Run a command, and give back the hold when the command and all processes that it started have ended.
 
     The command's environment has ``LINESYNC_WITHIN``, with which the hub finds a deadlock through the command's own waits.
@@ -40,6 +43,7 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
     and the command decides what to do.
 
     :param extra: further environment variables for the command.
+    :param as_json: whether the notice of a lost hold is JSON.
     :return: the command's exit code, as a shell reports it.
     :raises CommandNotFound: there is no such command.
     :raises CannotExecute: the command cannot be executed.
@@ -57,7 +61,7 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
     try:
         why = _watch(client, held, command, signals)
         if why is not None:
-            print(f"linesync: the hold was lost; ending the command {argv[0]}", file=sys.stderr, flush=True)
+            say(f"the hold was lost; ending the command {argv[0]}", as_json=as_json)
             command.end_now()
             raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
         client.give_back(held)
