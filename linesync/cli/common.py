@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from ..client.places import find_hub, setting
 from ..errors import UsageError
-from ..timestamps import utc, with_times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,6 +143,8 @@ def print_json(value: object) -> None:
     """Print a document on one line. Beside each age in it stands the point in time."""
     import json
 
+    from ..timestamps import with_times
+
     print(json.dumps(with_times(value, time.time()), default=str))
 
 
@@ -151,6 +152,8 @@ def say(sentence: str, *, as_json: bool) -> None:
     """Print a notice on stderr."""
     if as_json:
         import json
+
+        from ..timestamps import utc
 
         sentence = json.dumps({"notice": sentence, "time": utc(time.time())})
     print(sentence if as_json else f"linesync: {sentence}", file=sys.stderr, flush=True)
