@@ -124,6 +124,10 @@ def connection(args: argparse.Namespace) -> BlockingClient:
     def notice(text: str) -> None:
         if text not in printed:
             printed.append(text)
+            if "linesync.cli.progress" in sys.modules:  # only if a command shows its progress
+                from .progress import clear_line
+
+                clear_line()
             print(f"linesync: {text}", file=sys.stderr, flush=True)
 
     client = connect_blocking(args.hub or find_hub(), notice)

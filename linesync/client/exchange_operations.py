@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import IO, BinaryIO, Protocol, TypeAlias, overload
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.paths import Source
 from ..model.hosts.members import fold, unfold
 from ..model.participants import check_member
@@ -136,14 +136,16 @@ class ExchangeOperations(Operations):
             )
             stream = self.peer.open(protocol.encode(opening))
             desk = stream.desk(shown)
+            giving = _Giving(stream, desk, source, size, progress, again=bool(arrival))
             try:
-                await _give(stream, desk, source, size, progress)
+                await giving.work()
                 got = await _get(stream, names, sink, progress)
             except (BrokenError, EndOfStream) as error:
-                raise LinesyncFailed(f"exchange '{name}' was interrupted: {error.message}") from None
+                raise LinesyncFailed(f"exchange '{name}' was interrupted: {error.message}; {giving.effect}") from None
             except OSError as error:
                 stream.reset(protocol.GIVEN_UP)
-                raise LinesyncFailed(f"exchange '{name}' was given up: {error.strerror or error}") from None
+                why = error.strerror or error
+                raise LinesyncFailed(f"exchange '{name}' was given up: {why}; {giving.effect}") from None
             except BaseException:
                 stream.reset(protocol.GIVEN_UP)
                 raise
@@ -169,12 +171,21 @@ def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
         file: IO[bytes] = stack.enter_context(_spooled(source))
     else:
         file = data
-    if not file.seekable():
+    if not file.seekable() or not (size := _left(file)):  # files of /proc and devices say that they are empty
         file = stack.enter_context(_spooled(file))
-    here = file.tell()
-    size = file.seek(0, os.SEEK_END) - here
-    file.seek(here)
+        size = _left(file)
     return file, size
+
+
+def _left(file: IO[bytes]) -> int:
+    """The number of bytes from the current position to the end; 0 if the file cannot say."""
+    here = file.tell()
+    try:
+        size = file.seek(0, os.SEEK_END) - here
+    except OSError:  # some files of /proc
+        return 0
+    file.seek(here)
+    return size
 
 
 def _spooled(file: _Reader) -> IO[bytes]:
@@ -194,32 +205,63 @@ def _spooled(file: _Reader) -> IO[bytes]:
     return copy
 
 
-async def _give(stream: Stream, desk: Desk, source: _Reader, size: int, progress: ExchangeProgress | None) -> None:
-    """Send our data when the hub asks for it."""
-    if protocol.read_reply(await stream.receive_message()) == ["had"]:
-        return
-    left = size
+class _Giving:
+    """Sends our data when the hub asks for it.
 
-    def early() -> None:
+    :param again: this may be a retry of an arrival whose data the hub already has.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        desk: Desk,
+        source: _Reader,
+        size: int,
+        progress: ExchangeProgress | None,
+        *,
+        again: bool,
+    ) -> None:
+        self._stream = stream
+        self._desk = desk
+        self._source = source
+        self._size = size
+        self._progress = progress
+        self._again = again
+        self._left = size
+
+    @property
+    def effect(self) -> str:
+        """What has happened if no outcome of the hub comes, as a clause. The hub uses data only when it has all of it."""
+        if self._left and not self._again:
+            return "nothing was given, so check that the hub and the line work, and repeat it"
+        return f"{OTHERS_MAY_HAVE_IT} repeat it"
+
+    async def work(self) -> None:
+        if protocol.read_reply(await self._stream.receive_message()) == ["had"]:
+            self._left = 0
+        while self._left:
+            self._desk.start(partial(self._source.read, min(_READ, self._left)))
+            data = await self._desk.finish(self._early)
+            if not data:
+                raise LinesyncFailed(
+                    f"the data to give ended {self._left:,} bytes early; do not change the file until it has been sent"
+                )
+            for begin in range(0, len(data), _CHUNK):
+                await self._send(data[begin : begin + _CHUNK])
+
+    async def _send(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        await self._stream.send(0, chunk)
+        self._early()
+        if self._progress is not None:
+            queued = min(self._stream.queued, self._size - self._left)
+            self._progress("giving", self._size - self._left - queued, self._size)
+
+    def _early(self) -> None:
         """Raise the error that the hub has sent before it had received all data, if any."""
-        item = stream.receive_nowait() if left else None
+        item = self._stream.receive_nowait() if self._left else None
         if item is not None:
             raise protocol.read_error(_text(item)) or _strange()
-
-    while left:
-        desk.start(partial(source.read, min(_READ, left)))
-        data = await desk.finish(early)
-        if not data:
-            raise LinesyncFailed(
-                f"the data to give ended {left:,} bytes early; do not change the file until it has been sent"
-            )
-        for begin in range(0, len(data), _CHUNK):
-            chunk = data[begin : begin + _CHUNK]
-            left -= len(chunk)
-            await stream.send(0, chunk)
-            early()
-            if progress is not None:
-                progress("giving", size - left - min(stream.queued, size - left), size)
 
 
 # -- getting ----------------------------------------------------------------------------------------------------------
@@ -260,7 +302,9 @@ async def _get(
     end = _message(await stream.receive(), FileEnd)
     assert isinstance(end, FileEnd)
     if end.sha256 != digest.hexdigest():
-        raise LinesyncFailed("what was exchanged arrived damaged (its SHA-256 is not the hub's); exchange it again")
+        raise LinesyncFailed(
+            f"what was exchanged arrived damaged (its SHA-256 is not the hub's); {OTHERS_MAY_HAVE_IT} repeat it"
+        )
     return held if sink is None else sizes
 
 

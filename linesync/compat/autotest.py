@@ -149,6 +149,7 @@ class barrier:
                     name,
                     members=[member_of(host) for host in hosts],
                     member=member_of(self._hostid),
+                    rejoin=True,  # autotest waits for a client that lost its connection
                     timeout=self._timeout_secs,
                     namespace=namespace("autotest"),
                     abort=f"{self._hostid} requested abort" if abort else "",

@@ -235,7 +235,11 @@ def _wait_all(call: _Call, words: list[str]) -> int:
 def _sync(call: _Call, words: list[str]) -> int:
     group = call.group()
     call.client.barrier(
-        f"lava-sync:{group.topic(words[0])}", members=group.roles, timeout=call.left(), namespace=call.space
+        f"lava-sync:{group.topic(words[0])}",
+        members=group.roles,
+        timeout=call.left(),
+        namespace=call.space,
+        rejoin=True,  # a LAVA device may reboot during a test
     )
     call.save([])
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..client.places import find_hub, setting
 from ..errors import LinesyncError, UsageError
+from ..program import run_program
 
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
@@ -80,15 +81,8 @@ def options(
 
 def run(program: str, work: Callable[[list[str]], int], argv: Sequence[str]) -> int:
     """Run a command and return its exit code. An error becomes one sentence on stderr."""
-    try:
-        code = work(list(argv))
-        sys.stdout.flush()
-        return code
-    except LinesyncError as error:
+
+    def report(error: LinesyncError) -> None:
         print(f"{program}: {error.message}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
-        return 141
+
+    return run_program(lambda: work(list(argv)), report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 
 from ...errors import UsageError
 from ..common import connection, print_json
@@ -37,19 +38,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"both {args.source} and {args.target} are local paths; write HOST:PATH for at least one, or use cp"
         )
-    with connection(args) as client:
+    with connection(args) as client, ExitStack() as stack:
         from ...client.files import FileOperations
 
         files = FileOperations(client.peer)
         progress = Progress() if sys.stderr.isatty() and not args.json else None
+        if progress is not None:
+            stack.callback(progress.done)
         if not target[0]:
             size = client.run_coroutine(files.get_file(*source, target[1], progress, device=args.device))
         elif not source[0]:
             size = client.run_coroutine(files.put_file(source[1], *target, progress, device=args.device))
         else:
             size = client.run_coroutine(_between(source, target, files, progress, device=args.device))
-    if progress is not None:
-        progress.done()
     if args.json:
         print_json({"source": args.source, "target": args.target, "bytes": size})
     return 0

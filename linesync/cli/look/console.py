@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ...errors import EndOfStream, UsageError
+from ...program import read_stdin, write_output
 from ..common import connection
 
 TYPE_CHECKING = False
@@ -29,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.type_into and not sys.stdin.isatty():
+    if args.type_into and not os.isatty(0):
         raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
         stream = client.open_console(args.host, follow=args.follow, type_into=args.type_into)
@@ -52,29 +54,43 @@ def copy_out(client: BlockingClient, stream: Stream) -> int:
                     if error is not None:
                         raise error
                 else:
-                    sys.stdout.buffer.write(item.data)
-                    sys.stdout.buffer.flush()
+                    write_output(1, item.data)
             client.peer.turn(None)
     except EndOfStream:
         return 0
 
 
 def _interactive(client: BlockingClient, stream: Stream) -> int:
+    escape = _Escape(stream)
+
+    def typed() -> None:
+        data = read_stdin(1024)
+        if data:
+            escape.take(data)
+        elif data is not None:  # the terminal is gone
+            client.peer.watch(0, None)
+            stream.end()
+
+    client.peer.watch(0, typed)
+    with _raw_terminal():
+        return copy_out(client, stream)
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Make the terminal pass every byte, and restore it at the end. Neither waits for its output, which may be stopped."""
     import termios
     import tty
 
     before = termios.tcgetattr(0)
-    escape = _Escape(stream)
-
-    def typed() -> None:
-        escape.take(os.read(0, 1024))
-
-    client.peer.watch(0, typed)
     try:
-        tty.setraw(0)
-        return copy_out(client, stream)
+        tty.setraw(0, termios.TCSANOW)
+        yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        try:
+            termios.tcsetattr(0, termios.TCSANOW, before)
+        except termios.error:  # the terminal is gone
+            pass
 
 
 class _Escape:

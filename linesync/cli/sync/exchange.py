@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, cast
 
 from ...errors import LinesyncFailed, UsageError
@@ -94,18 +93,15 @@ class _Phases:
 
     def __init__(self) -> None:
         self._phase = ""
-        self._begin = 0.0
         self._line: Progress | None = None
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         from ..progress import Progress  # only on a terminal
 
-        now = time.monotonic()
         if phase != self._phase or self._line is None:
             self.done()
-            self._phase, self._begin, self._line = phase, now, Progress()
-        if now - self._begin > 1.0:
-            self._line(done, total)
+            self._phase, self._line = phase, Progress(delay=1.0)
+        self._line(done, total)
 
     def done(self) -> None:
         """End the line."""
@@ -184,7 +180,8 @@ class _Folder:
                 del self._files[path]
         except OSError as error:
             raise LinesyncFailed(
-                f"cannot write {path}: {error.strerror}; see what else is at that place, and exchange again"
+                f"cannot write {path}: {error.strerror}; the other members may have got the data, so see what else is at"
+                " that place, and check with them before you exchange again"
             ) from None
         finally:
             self.discard()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from ...errors import UsageError
+from ...program import OutputFailed
 from ..common import connection, integer, namespace_option, print_json, timeout_option
 
 HELP = "take a lock: while the command after -- runs, or for this host until it is released"
@@ -44,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
             extra = {"LINESYNC_FENCING_TOKEN": str(held.value)}
             return run_holding(client, held, args.tail, extra)
-    if args.json:
-        print_json({"name": args.name, "token": held.value})
-    else:
-        print(held.value)
+        try:
+            print_json({"name": args.name, "token": held.value}) if args.json else print(held.value)
+            sys.stdout.flush()
+        except OutputFailed:  # without its token, nobody could release the lock
+            client.unlock(args.name, held.value, namespace=args.namespace)
+            raise
     return 0
 
 
