@@ -15,7 +15,6 @@ from ..protocol import Activity, ExchangeOpen, Links, Message, Register, Revoked
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
-from ..runtime.link_status import link_row
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -228,8 +227,10 @@ class Agent:
         """The reply to ``links`` while there is no hub: only our own end of the line. None for other requests."""
         return protocol.encode_ok(json.dumps([self._own_row()])) if isinstance(request, Links) else None
 
-    def _own_row(self) -> dict[str, object]:
-        return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
+    def _own_row(self) -> dict[str, Any]:
+        from ..runtime.link_status import link_state  # seldom needed
+
+        return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 
 
 class _Uplink(User):
