@@ -145,7 +145,6 @@ def test_a_script_that_waits_in_an_exchange_is_not_one_that_may_act(world: World
     assert relayed.scripts() == ["1"]
 
 
-@pytest.mark.xfail(strict=True, reason="the relay of a channel that was reset here does not end: runtime/test_relay.py")
 def test_a_script_that_gives_up_an_exchange_may_act_again(world: World) -> None:
     relayed, task = exchanging(world)
     task.cancel()
