@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -107,7 +106,7 @@ def command_parser(name: str) -> Parser:
     :raises UsageError: a setting has an invalid value.
     """
     module = _module(name)
-    parser = Parser(prog=f"linesync {name}")
+    parser = Parser(prog=f"linesync {name}", formatter_class=Formatter)
     _fill(parser, module)
     parser.hint = getattr(module, "HINT", "")
     return parser
@@ -187,13 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
-        import json
-
-        from ..timestamps import with_times
+        from .common import print_json
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
-        report = with_times(report, time.time())
-        print(json.dumps(report, default=str), file=sys.stderr)
+        print_json(report, file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)
 
