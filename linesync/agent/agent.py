@@ -260,6 +260,9 @@ class _Uplink(User):
     def trouble(self, peer: Conversation, sentence: str) -> None:
         self._agent.report(sentence)
 
+    def requests_sent(self, peer: Conversation) -> None:
+        self._agent.relayed.take_held_back()
+
     def channel(self, peer: Conversation, stream: Stream) -> None:
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
 
@@ -300,6 +303,9 @@ class _Scripts(User):
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)
+
+    def holds_back(self, peer: Conversation) -> bool:
+        return self._agent.relayed.holds_back(peer)
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
         task = self._agent.spawn_for(stream, answered(stream, lambda stream: self._agent.from_script(peer, stream)))

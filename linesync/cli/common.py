@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..client.places import find_hub, place_of_setting, setting
@@ -162,6 +161,7 @@ def print_json(value: object, *, file: TextIO | None = None) -> None:
     :param file: the stream; by default, stdout.
     """
     import json
+    import time
 
     from ..timestamps import with_times
 
@@ -190,6 +190,7 @@ def say(sentence: str, *, as_json: bool) -> None:
     """Print a notice on stderr."""
     if as_json:
         import json
+        import time
 
         from ..timestamps import utc
 

@@ -116,10 +116,9 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
         if not lines:
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        fresh = f"{path}.{os.getpid()}"
-        with open(fresh, "x", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        os.replace(fresh, path)
+        from ..jobs.leftovers import replace_file
+
+        replace_file(path, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UsageError(
             f"cannot write the cache file {path}: {error.strerror}; set LAVA_MULTI_NODE_CACHE to another path"

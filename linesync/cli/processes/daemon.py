@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
 
-
 _as_json = False
 
 
