@@ -119,6 +119,7 @@ class Decoder:
             if self.stopped and self._scan == 1 and self._splicer is None and self._newline_at is None:
                 data = b"".join((self._view, data))
                 self._view.clear()
+                self._head = None
             self._view += data if self._view or self._newline_at is not None else self._whole_frames(bytes(data))
         else:
             kept = bytes(data).translate(None, _INSERTED)

@@ -162,6 +162,7 @@ def test_a_stream_gives_the_same_events_whole_and_in_pieces(stream: bytes, eight
 @examples(300)
 @given(_STREAMS, st.booleans())
 @example(_OUTER[0] * 3, True)
+@example(b"^doP" + _OUTER[0] + b"^doP" + _OUTER[0] + _OUTER[1], True)
 @example(_OUTER[0][:60] + _PRINTK + _OUTER[0][60:90] + _INNER[2] + _OUTER[0][90:], False)
 def test_a_stream_gives_the_same_events_in_single_steps(stream: bytes, eight: bool) -> None:
     whole = _joined(_read(stream, max(len(stream), 1), eight=eight))
