@@ -18,7 +18,6 @@ from .conversation import Conversation, Pending, User
 from .identity import BOOT, local_end, token
 from .streams import Stream
 from .symptoms import Symptoms
-from .turns import turns_of
 
 if TYPE_CHECKING:
     from .desk import Work
@@ -293,6 +292,8 @@ class Peer(Conversation):
         if self.link is not link:
             return  # another peer adopted the line
         if link.backlog and not self._behind and self.line is not None:
+            from .turns import turns_of  # most agents never need it
+
             self._behind = True
             self.line.pause_reading()
             turns_of(self._loop).add(self._catch_up)
