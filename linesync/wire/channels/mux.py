@@ -469,10 +469,11 @@ class Mux:
 
     def _limit_unread(self) -> None:
         """Reset the channel with the most unread data if all channels together have too much."""
-        self._arrived = sum(channel.memory for channel in self._channels.values() if channel.state != CLOSED)
+        keeping = [channel for channel in self._channels.values() if channel.state != CLOSED]
+        self._arrived = sum(channel.memory for channel in keeping)
         if self._arrived <= limits.UNREAD_MAX:
             return
-        most = max(self._channels.values(), key=lambda channel: channel.memory if channel.number else 0)
+        most = max(keeping, key=lambda channel: channel.memory if channel.number else 0)
         reason = (
             f"{limits.UNREAD_MAX >> 20} MiB have not been read in this session, and this channel has the most of it"
         )
