@@ -171,6 +171,25 @@ def test_a_follower_that_does_not_read_loses_the_oldest_changes_and_is_informed(
         assert gap.number == after.number - 1
 
 
+def test_following_is_an_asynchronous_iterator_and_ends_with_its_block() -> None:
+    with World(seed=12) as world:
+        client, hub = world.client(), world.client()
+
+        async def work() -> list[str]:
+            async with await client.changes() as following:
+                await hub.set_events("one", "two", "three")
+                found = []
+                async for change in following:
+                    found.append(change.name)
+                    if len(found) == 3:
+                        break
+            return found
+
+        assert world.run(work()) == ["one", "two", "three"]
+        world.pass_time(1.0)
+        assert not world.hub._requests.changes._followers
+
+
 def test_a_follower_ends_when_it_is_closed_and_the_hub_forgets_it() -> None:
     with World(seed=7) as world:
         watch = Watch(world)
@@ -190,6 +209,18 @@ def test_a_follower_of_a_hub_that_dies_gets_an_error_that_says_so(host: str) -> 
         world.settle(task.done)
         with pytest.raises(BrokenError, match="the changes cannot be followed any more: .*; check that the hub"):
             task.result()
+
+
+def test_a_follower_on_a_host_whose_line_is_cut_gets_an_error_after_the_lease() -> None:
+    with World(seed=11) as world:
+        world.agent("a")
+        world.deliver()
+        watch = Watch(world, "a")
+        task = world.start(watch.following.next())
+        world.hosts["a"].wire.pull()
+        world.settle(task.done)
+        assert "any more: the hub was not heard for 20 s;" in str(task.exception())
+        assert not world.hub._requests.changes._followers
 
 
 def test_following_needs_the_permission_to_look() -> None:
