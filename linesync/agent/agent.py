@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from .. import protocol
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -125,6 +125,7 @@ class Agent:
 
     def _accept(self) -> Peer:
         peer = Peer(self._scripts, "l", self._boot)
+        peer.replies_max = limits.SCRIPT_REPLIES_MAX
         peer.expect_session()
         self._peers.add(peer)
         return peer

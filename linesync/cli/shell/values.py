@@ -56,22 +56,17 @@ class Known:
 
     def hosts(self) -> list[tuple[str, str, str]]:
         """The name, the state and the published role of the controller and of each host."""
-        known = self._ask(lambda client: client.hosts())
-        if known is None:
+        rows = self._ask(lambda client: client.hosts())
+        if rows is None:
             return []
-        hosts = [(host.name, host.state, host.published.get("role", "")) for host in known]
+        hosts = [(host.name, host.state, host.published.get("role", "")) for host in rows]
         return [(CONTROLLER, "the controller", ""), *hosts]
 
     def names(self) -> list[tuple[str, str, str]]:
         """The kind, the namespace and the name of each thing in use. The kinds are those of ``status``."""
         status = self._ask(lambda client: client.status())
-        if status is None:
-            return []
-        return [
-            (kind, named.namespace, named.name)
-            for kind in ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
-            for named in getattr(status, kind)
-        ]
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        return [(kind, one.namespace, one.name) for kind in kinds for one in getattr(status, kind, ())]
 
     def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
         """Ask in a thread, because the look-up of a host's address cannot be interrupted."""

@@ -53,7 +53,7 @@ from .waits import Acting, Edge, Place, Wait, Waits
 __all__ = ["Barriers"]
 
 GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
-ARRIVED_LISTED = 100  # most names that one error lists, whatever the count
+ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
 PARTIES_SHOWN = 32  # a result lists more parties only on request: a thousand times a thousand names are a megabyte
 REASON_BYTES = 1024  # most bytes of UTF-8 in the reason of an abort
 CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for the answers of silent hosts
@@ -294,14 +294,14 @@ class _Barrier(Place):
         return {member for member in self._absent() if self._lost(member)}
 
     def _member_lost(self, lost: dict[str, str], *, restarted: bool = False) -> MemberLost:
-        told = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
-        told += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        parts = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
+        parts += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         there = names_in_words(self._listed(), len(self._parties))
         advice = "bring the host back and arrive again"
         if restarted:
             advice = "arrive again on all hosts, or let members restart (--rejoin)"
         return MemberLost(
-            f"{self.title} cannot be complete: {told}; arrived: {there}; {advice}",
+            f"{self.title} cannot be complete: {parts}; arrived: {there}; {advice}",
             details={
                 "lost": dict(islice(lost.items(), ARRIVED_LISTED)),
                 "arrived": self._listed(),
@@ -330,8 +330,8 @@ class _Barrier(Place):
             absent = self._absent()
             listed = (member for member in absent if member != poller)
             reasons = {member: self._why_absent(member) for member in islice(listed, ARRIVED_LISTED)}
-            told = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_SHOWN)]
-            missing = "missing: " + names_in_words(told, len(absent) - (poller in absent))
+            parts = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_SHOWN)]
+            missing = "missing: " + names_in_words(parts, len(absent) - (poller in absent))
             details["missing"] = reasons
         return TimedOut(
             f"{headline}: {there} of {self.terms.count} arrived: {names_in_words(arrived, there)}; {missing}",
@@ -403,14 +403,14 @@ class _Barrier(Place):
             return []
         return self._fail(self._member_lost(lost, restarted=restarted), dead, cause, now) if dead else []
 
-    def _fail(self, error: LinesyncError, told: set[str], cause: Cause, now: float) -> list[Outcome]:
+    def _fail(self, error: LinesyncError, notified: set[str], cause: Cause, now: float) -> list[Outcome]:
         """Fail all waits here, and remember the error for parties that have not arrived.
 
-        :param told: members that do not get the error again when they arrive.
+        :param notified: members that do not get the error again when they arrive.
         """
         everybody = self.everybody()
-        absent = set(self._absent()) - told
-        came = len(everybody) + len(told - self._members)
+        absent = set(self._absent()) - notified
+        came = len(everybody) + len(notified - self._members)
         others = self.terms.count - came if self.terms.members is None else 0
         if absent or others > 0:
             self._home.past.failed(self.key, Failure(self.terms, error, absent, max(others, 0), now))

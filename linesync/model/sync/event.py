@@ -223,13 +223,13 @@ class _Question(Place):
         """The error for a timeout: the events that are set, and those that are missing."""
         there = self.present()
         missing = [key[1] for key in self.keys if key not in self._home.is_set]
-        told = [f"missing: {names_in_words(missing, len(missing))}"]
+        parts = [f"missing: {names_in_words(missing, len(missing))}"]
         if there:
-            told.insert(0, f"set: {names_in_words(there, len(there))}")
+            parts.insert(0, f"set: {names_in_words(there, len(there))}")
         if self._any and len(missing) > 1:
-            told.append("any of them would do")
+            parts.append("any of them would do")
         return TimedOut(
-            f"{headline}: {'; '.join(told)}", details={"set": list(there), "missing": missing, "any": self._any}
+            f"{headline}: {'; '.join(parts)}", details={"set": list(there), "missing": missing, "any": self._any}
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:

@@ -233,12 +233,12 @@ class Gathering(Place):
         gone = {host: why for host, why in lost.items() if host != host_of(reader)}
         if not gone:
             return None
-        told = "; ".join(
+        parts = "; ".join(
             f"{host} was lost before it had sent ({why})" for host, why in islice(gone.items(), NAMES_SHOWN)
         )
         sent = self._sent(reader)
         return MemberLost(
-            f"{self.title}: {told}; {self._sent_in_words(sent)}; bring the host back and wait again",
+            f"{self.title}: {parts}; {self._sent_in_words(sent)}; bring the host back and wait again",
             details={"lost": dict(islice(gone.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
         )
 
@@ -250,15 +250,15 @@ class Gathering(Place):
             for host in self._missing
             if host != host_of(reader)
         }
-        told = [self._sent_in_words(sent)]
+        parts = [self._sent_in_words(sent)]
         if absent:
-            told.append("missing: " + names_in_words([f"{host} ({why})" for host, why in absent.items()], len(absent)))
+            parts.append("missing: " + names_in_words([f"{host} ({why})" for host, why in absent.items()], len(absent)))
         if self._unseen():
-            told.append(f"{self._unseen()} of {self._group.size} hosts never seen")
+            parts.append(f"{self._unseen()} of {self._group.size} hosts never seen")
         if not (sent or absent or self._unseen()):
-            told.append("no other host is known")
+            parts.append("no other host is known")
         return TimedOut(
-            f"{headline} ({self._whom_in_words()}): {'; '.join(told)}",
+            f"{headline} ({self._whom_in_words()}): {'; '.join(parts)}",
             details={
                 "sent": sent[:LISTED],
                 "missing": dict(islice(absent.items(), LISTED)),

@@ -226,8 +226,8 @@ class _Semaphore(Place):
         """The error for a timeout: the value, and the takers before the wait ``before`` (None: all takers)."""
         first = islice(self._queue.items(), QUEUE_LISTED)
         ahead = list(takewhile(lambda entry: entry[0] is not before, first))
-        told = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_SHOWN]]
-        queue = ", ".join([*told, "and others"] if len(ahead) > NAMES_SHOWN else told)
+        parts = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_SHOWN]]
+        queue = ", ".join([*parts, "and others"] if len(ahead) > NAMES_SHOWN else parts)
         return TimedOut(
             f"{headline}: {wanted} wanted, its value is {self.value}" + (f"; served first: {queue}" if queue else ""),
             details={

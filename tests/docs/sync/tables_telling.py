@@ -108,8 +108,8 @@ TOPIC = Table(
 def _gather_state(stage: Stage) -> str:
     row = stage.row("topics")
     senders = row["senders"] if row is not None else []
-    told = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "no host has sent"]
-    return ", ".join([*told, *(f"{one['name']} waits" for one in (row["waiting"] if row is not None else ()))])
+    parts = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "no host has sent"]
+    return ", ".join([*parts, *(f"{one['name']} waits" for one in (row["waiting"] if row is not None else ()))])
 
 
 def _of(sender: str) -> Do:

@@ -124,7 +124,7 @@ class LegalHistory:
         hall.answering.clear()
         self.scripts: list[Script] = []
         self.answers: list[tuple[float, float, str, Activity | None]] = []
-        self.told = 0
+        self.notified = 0
         for host in hosts:
             self._populate(host)
         names = ["lock 1", "lock 2", "lock 3", "pool 1", "pool 2", *(f"barrier {number}" for number in range(4))]
@@ -168,10 +168,10 @@ class LegalHistory:
         while self.hall.now < until:
             self.note(self.hall.pass_time(min(0.25, until - self.hall.now)))
             now, draw = self.hall.now, self.draw
-            for _, host in self.hall.asked[self.told :]:
+            for _, host in self.hall.asked[self.notified :]:
                 looks = now + draw.choice([0.0, 0.3, 1.0])
                 self.answers.append((looks, looks + draw.choice([0.0, 0.3, 2.0]), host, None))
-            self.told = len(self.hall.asked)
+            self.notified = len(self.hall.asked)
             for answer in list(self.answers):
                 looks, comes, host, activity = answer
                 if now >= looks and activity is None:

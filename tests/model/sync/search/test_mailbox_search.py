@@ -232,9 +232,9 @@ class MailboxSearch(RuleBasedStateMachine):
             self.topics[topic].clear()
         gone = {arrival for arrival in self.queue if self.asked[arrival][2] in chosen}
         outcomes = self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now)
-        told = tuple(outcome.arrival for outcome in outcomes)
-        assert set(told) == gone
-        self.settle(outcomes, told)
+        notified = tuple(outcome.arrival for outcome in outcomes)
+        assert set(notified) == gone
+        self.settle(outcomes, notified)
 
     # -- invariants ------------------------------------------------------------------------------------------------------
 
