@@ -25,6 +25,7 @@ OWNED_MARK = "@"
 DEFAULT = "default"
 PER_HOST = 100  # most namespaces with an owner on one host
 TOTAL = 10_000  # most namespaces with an owner
+BEGIN_CHARS = 20  # most digits of the start time of a process
 COMMAND_CHARS = 200  # most characters of a command that is shown
 
 
@@ -108,10 +109,11 @@ class Namespaces:
         :raises LinesyncFailed: there are too many.
         """
         check_name("namespace", name)
-        if not 0 <= owner.pid < 1 << 31 or len(owner.command) > COMMAND_CHARS:
+        shown = len(owner.command) <= COMMAND_CHARS and owner.command.isprintable()
+        if not (0 <= owner.pid < 1 << 31 and len(owner.begin) <= BEGIN_CHARS and shown):
             raise UsageError(
-                f"invalid owner of namespace '{name}': expected a process id, and at most {COMMAND_CHARS} characters of its"
-                " command"
+                f"invalid owner of namespace '{name}': expected a process id, its start time, and at most {COMMAND_CHARS}"
+                " printable characters of its command"
             )
         found = self._named.get(name)
         if found is not None or things or name == DEFAULT:

@@ -134,7 +134,14 @@ def test_a_name_in_use_is_refused(hub: SyncServices) -> None:
 
 @pytest.mark.parametrize(
     ("name", "owner"),
-    [("", SHELL), ("a\nb", SHELL), ("@x", Owner(client("hub"), -1)), ("@x", Owner(client("hub"), command="x" * 201))],
+    [
+        ("", SHELL),
+        ("a\nb", SHELL),
+        ("@x", Owner(client("hub"), -1)),
+        ("@x", Owner(client("hub"), 1, "1" * 21)),
+        ("@x", Owner(client("hub"), command="x" * 201)),
+        ("@x", Owner(client("hub"), command="\x1b[2J")),
+    ],
 )
 def test_an_invalid_name_or_owner_is_refused(hub: SyncServices, name: str, owner: Owner) -> None:
     with pytest.raises(UsageError):
