@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from .. import protocol
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -15,7 +15,6 @@ from ..protocol import Activity, ExchangeOpen, Links, Message, Register, Revoked
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
-from ..runtime.link_status import link_row
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -133,6 +132,7 @@ class Agent:
 
     def _accept(self) -> Peer:
         peer = Peer(self._scripts, "l", self._boot)
+        peer.replies_max = limits.SCRIPT_REPLIES_MAX
         peer.expect_session()
         self._peers.add(peer)
         return peer
@@ -243,8 +243,10 @@ class Agent:
             self._owners = Owners(self.name, self.relayed.owner_gone)
         return self._owners
 
-    def _own_row(self) -> dict[str, object]:
-        return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
+    def _own_row(self) -> dict[str, Any]:
+        from ..runtime.link_status import link_state  # seldom needed
+
+        return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 
 
 class _Uplink(User):

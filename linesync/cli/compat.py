@@ -121,7 +121,7 @@ exec {_quoted(program)} {" ".join(options)} {_quoted(code)} {called} "$@"
 
 
 def _program(name: str) -> list[str]:
-    """The argv of a command: this interpreter and this installation, whatever the caller's environment and directory.
+    """The argv of a command: this interpreter and this installation, independent of the caller's environment and directory.
 
     It runs without ``site``, which would take a third of the start-up time.
     """

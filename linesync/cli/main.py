@@ -108,7 +108,7 @@ def command_parser(name: str) -> Parser:
     :raises UsageError: a setting has an invalid value.
     """
     module = _module(name)
-    parser = Parser(prog=f"linesync {name}")
+    parser = Parser(prog=f"linesync {name}", formatter_class=Formatter)
     _fill(parser, module)
     parser.hint = getattr(module, "HINT", "")
     return parser

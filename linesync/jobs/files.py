@@ -29,9 +29,8 @@ __all__ = ["fetch", "serve_read", "serve_write", "store"]
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, total bytes)."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
-"""Bytes sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never ends within
-a chunk."""
-_READ = 4 * _CHUNK
+"""Bytes read and sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never
+ends within a chunk."""
 _TELL = 1.0  # seconds between two progress messages of about fifteen bytes each
 
 
@@ -70,14 +69,12 @@ class _Sending:
         """
         source, self._desk = self._source, desk
         assert source is not None
-        read = partial(source.read, _READ)
+        read = partial(source.read, _CHUNK)
         try:
             desk.start(read)
             while data := await desk.finish(meanwhile):
                 desk.start(read)
-                view = memoryview(data)
-                for begin in range(0, len(data), _CHUNK):
-                    await stream.send(0, bytes(view[begin : begin + _CHUNK]), meanwhile)
+                await stream.send(0, data, meanwhile)
         except OSError as error:
             raise cannot("read", self._shown, error) from None
         return source.sha256

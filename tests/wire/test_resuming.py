@@ -1,4 +1,4 @@
-"""A transfer continues soon after a cut line is back, whichever end sends."""
+"""A transfer continues soon after a cut line is back, in both directions."""
 
 from __future__ import annotations
 

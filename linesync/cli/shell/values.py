@@ -59,22 +59,19 @@ class Known:
         rows = self._ask(lambda client: client.hosts())
         if rows is None:
             return []
-        hosts = [(row["name"], row["state"], row["published"].get("role", "")) for row in rows]
+        hosts = [(host.name, host.state, host.published.get("role", "")) for host in rows]
         return [(CONTROLLER, "the controller", ""), *hosts]
 
     def names(self) -> list[tuple[str, str, str]]:
         """The kind, the namespace and the name of each thing in use. The kinds are those of ``status``."""
-        status = self._ask(lambda client: client.status()) or {}
-        return [
-            (kind, row["namespace"], row["name"])
-            for kind in ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
-            for row in status.get(kind, ())
-        ]
+        status = self._ask(lambda client: client.status())
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        return [(kind, one.namespace, one.name) for kind in kinds for one in getattr(status, kind, ())]
 
     def namespaces(self) -> list[tuple[str, str]]:
         """The name of each namespace that is in use, and its owner's host; the host is empty without an owner."""
-        rows = self._ask(lambda client: client.namespaces()) or []
-        return [(row["name"], row["owner"]["host"] if row["owner"] else "") for row in rows]
+        found = self._ask(lambda client: client.namespaces()) or []
+        return [(one.name, one.owner.host if one.owner is not None else "") for one in found]
 
     def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
         """Ask in a thread, because the look-up of a host's address cannot be interrupted."""

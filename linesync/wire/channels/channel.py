@@ -152,7 +152,7 @@ class Channel:
                 return record
         kind, body = self.queue[0]
         if len(body) + _HEAD_MOST <= room:
-            most = len(body)  # it fits whatever the length of its head
+            most = len(body)  # it fits with a head of any length
         else:
             most = room - (1 + len(counted(self.number)) + len(counted(room)))
         if self.texts is not None and kind in PIECE_OF:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -230,14 +229,12 @@ def test_runs_of_one_script_meet_only_themselves_and_leave_nothing_behind(trio: 
     require("bash")
     runs = [trio.script(side, RUN, number) for side, number in (("hub", "1"), ("c1", "2"))]
 
-    def owned() -> list[Any]:
+    def owned() -> list[tuple[int | None, int]]:
+        """The owners' pids, and how many things each namespace has."""
         with connect_blocking(f"unix:{trio.socket('c3')}") as client:
-            return [row for row in client.namespaces() if row["owner"] is not None]
+            return sorted((one.owner.pid, one.things) for one in client.namespaces() if one.owner is not None)
 
-    trio.until(
-        lambda: len(owned()) == 2 and all(row["things"] == 2 for row in owned()), "the topic and the event of each"
-    )
-    assert sorted(row["owner"]["pid"] for row in owned()) == sorted(run.process.pid for run in runs)
+    trio.until(lambda: owned() == sorted((run.process.pid, 2) for run in runs), "a topic and an event of each run")
     (trio.folder / "go").touch()
     names = []
     for number, run in enumerate(runs, 1):
