@@ -34,6 +34,10 @@ CHANGE = Change(
             "host lost: sut; no power",
         ),
         (
+            CHANGE.but(kind="namespace ended", namespace="nightly", name="", who="hub", value=None, by=None),
+            "namespace ended: nightly, hub",
+        ),
+        (
             CHANGE.but(kind=LOST, namespace="", name="", who="", value=5, why="", by=None),
             "changes lost: 5",
         ),
