@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
 from ..participants import Cause, Client, check_name
+from ..state.namespace import NamespaceOwner, NamespaceState
 
 __all__ = ["Namespace", "Namespaces", "Owner"]
 
@@ -70,23 +71,18 @@ class Namespace:
     owner: Owner
     since: float
 
-    def row(self, things: int, now: float) -> dict[str, object]:
-        """One JSON-able row; ``since`` is in seconds.
+    def state(self, things: int, now: float) -> NamespaceState:
+        """Its state.
 
         :param things: how many barriers, semaphores ... it has.
         """
-        owner = self.owner
-        return {
-            "name": self.name,
-            "since": now - self.since,
-            "owner": {
-                "host": owner.host,
-                "pid": owner.pid or None,
-                "client": None if owner.pid else owner.client.number,
-                "command": owner.command,
-            },
-            "things": things,
-        }
+        owner = NamespaceOwner(
+            host=self.owner.host,
+            pid=self.owner.pid or None,
+            client=None if self.owner.pid else self.owner.client.number,
+            command=self.owner.command,
+        )
+        return NamespaceState(name=self.name, since=now - self.since, owner=owner, things=things)
 
 
 class Namespaces:
@@ -171,12 +167,12 @@ class Namespaces:
                 details={"cause": str(Cause.RESET), "by": "", "namespace": name},
             )
 
-    def rows(self, things: Mapping[str, int], now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each namespace, in order of their begin, and then one for each other that is in use.
+    def status(self, things: Mapping[str, int], now: float) -> list[NamespaceState]:
+        """The state of each namespace, in order of their begin, and then of each other that is in use.
 
         :param things: how many barriers, semaphores ... each namespace has.
         """
         others = sorted(things.keys() - self._named.keys())
-        return [one.row(things.get(name, 0), now) for name, one in self._named.items()] + [
-            {"name": name, "since": None, "owner": None, "things": things[name]} for name in others
+        return [one.state(things.get(name, 0), now) for name, one in self._named.items()] + [
+            NamespaceState(name=name, since=None, owner=None, things=things[name]) for name in others
         ]

@@ -24,6 +24,7 @@ from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..participants import Cause, Client, cause_in_words, check_name
 from ..state.hosts import HostState
+from ..state.namespace import NamespaceState
 from ..state.status import ClientState, Status
 from .barrier import Barriers
 from .deadlock import Activity, Deadlocks
@@ -144,9 +145,9 @@ class SyncServices:
         if not self._waits.knows(client.host, arrival):
             self.namespaces.check(name)
 
-    def namespace_rows(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each namespace that has an owner or is in use."""
-        return self.namespaces.rows(self._things(), now)
+    def namespace_states(self, now: float) -> list[NamespaceState]:
+        """The state of each namespace that has an owner or is in use."""
+        return self.namespaces.status(self._things(), now)
 
     def _things(self) -> Counter[str]:
         """How many barriers, semaphores ... each namespace has."""

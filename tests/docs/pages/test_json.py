@@ -118,9 +118,9 @@ def test_a_result_has_the_documented_fields(title: str, record: Any) -> None:
 def test_a_row_of_namespace_list_has_the_documented_fields() -> None:
     namespaces = Namespaces()
     namespaces.begin("run17", Owner(Client("hub", "1"), 100, "1", "bash"), 0.0, 0)
-    owned, other = namespaces.rows({"default": 1}, 0.0)
+    owned, other = (state.as_json() for state in namespaces.status({"default": 1}, 0.0))
     assert set(owned) == set(other) == documented("namespace") - {"namespace", "pid"}
-    assert set(owned["owner"]) <= inner("namespace")  # type: ignore[call-overload]
+    assert set(owned["owner"]) <= inner("namespace")
 
 
 def test_run_names_both_streams() -> None:

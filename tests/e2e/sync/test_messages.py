@@ -232,12 +232,10 @@ def test_runs_of_one_script_meet_only_themselves_and_leave_nothing_behind(trio: 
 
     def owned() -> list[Any]:
         with connect_blocking(f"unix:{trio.socket('c3')}") as client:
-            return [row for row in client.namespaces() if row["owner"] is not None]
+            return [one for one in client.namespaces() if one.owner is not None]
 
-    trio.until(
-        lambda: len(owned()) == 2 and all(row["things"] == 2 for row in owned()), "the topic and the event of each"
-    )
-    assert sorted(row["owner"]["pid"] for row in owned()) == sorted(run.process.pid for run in runs)
+    trio.until(lambda: len(owned()) == 2 and all(one.things == 2 for one in owned()), "the topic and the event of each")
+    assert sorted(one.owner.pid for one in owned()) == sorted(run.process.pid for run in runs)
     (trio.folder / "go").touch()
     names = []
     for number, run in enumerate(runs, 1):

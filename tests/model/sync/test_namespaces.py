@@ -41,7 +41,7 @@ def fill(hub: SyncServices, namespace: str) -> list[str]:
 
 
 def rows(hub: SyncServices, now: float = 1.0) -> dict[str, Any]:
-    found = hub.namespace_rows(now)
+    found = [one.as_json() for one in hub.namespace_states(now)]
     assert json.loads(json.dumps(found)) == found
     return {str(row["name"]): row for row in found}
 
