@@ -25,8 +25,6 @@ EXAMPLES = """\
   linesync namespace end run17      end another one
   linesync namespace list           who owns which namespace, and what is in it
 """
-
-
 _PID_MAX = 2**22  # of Linux
 
 

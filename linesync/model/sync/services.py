@@ -120,6 +120,7 @@ class SyncServices:
     def begin_namespace(self, name: str, owner: Owner, now: float) -> None:
         """Give a namespace that is not in use an owner; raises as :meth:`Namespaces.begin` does."""
         self.namespaces.begin(name, owner, now, self._things()[name])
+        self._waits.note("namespace begun", (name, ""), owner.host)
 
     def end_namespace(self, name: str, by: str, now: float) -> tuple[int, list[Wait], list[Outcome]]:
         """End a namespace with an owner, and forget everything in it; returns what :meth:`reset` does.
@@ -128,6 +129,7 @@ class SyncServices:
         :raises LinesyncFailed: there is no such namespace.
         """
         self.namespaces.end(name)
+        self._waits.note("namespace ended", (name, ""), by)
         return self._forget(name, None, lambda wait: _ended(wait, by, f"{by} ended it"), now)
 
     def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
@@ -155,6 +157,7 @@ class SyncServices:
         outcomes: list[Outcome] = []
         for name in names:
             self.namespaces.end(name)
+            self._waits.note("namespace ended", (name, ""), by, why=why)
             outcomes += self._forget(name, None, lambda wait: _ended(wait, by, why), now)[2]
         return outcomes
 
