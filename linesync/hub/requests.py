@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
@@ -17,6 +18,7 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE, Id
+from ..runtime.reports import Report
 from .dispatch import ARRIVALS, granted
 from .handlers import HANDLERS, Asked
 from .sessions import HubSession, Sessions
@@ -37,6 +39,7 @@ class Requests:
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
     :param policy: the rules of the hub; by default, everything is allowed.
+    :param report: writes to the log; by default, nothing is written.
     """
 
     def __init__(
@@ -49,8 +52,10 @@ class Requests:
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         policy: Policy | None = None,
+        report: Report | None = None,
     ) -> None:
         self.policy = policy or Policy()
+        self._report = report
         self._sessions = sessions
         self._services = SyncServices(lease=lease, first_token=first_token)
         self._lease = lease
@@ -73,7 +78,7 @@ class Requests:
     def take(self, session: HubSession, number: str, text: str) -> None:
         """Handle a request or a note that came."""
         try:
-            message = operations.read(text, operations.HUB)
+            message = operations.read(text, operations.HUB, note=number == NOTE)
             asked = Asked(session, number, Id.read(number), message, self._loop.time())
             self.check(asked.session, asked.id.script, message)
             reply = self._do(asked)
@@ -89,18 +94,52 @@ class Requests:
         self._set_timer()
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
-        """Refuse a message that its sender may not send or has no permission for.
+        """Refuse a message that its sender may not send or has no permission for, and report that.
 
         :param script: the number of the script behind an agent; empty for the peer itself.
         :raises NotAllowed: with the reason.
+        :raises LinesyncFailed: the hub has no place for another script.
+        :raises UsageError: it names something of another client.
         """
+        try:
+            if isinstance(message, protocol.Register) and not script:
+                self._check_register(session, message)
+            else:
+                self._check(session, script, message)
+        except LinesyncError as error:
+            self._refused(session, script, message, error)
+            raise
+
+    def _check(self, session: HubSession, script: str, message: Message) -> None:
         if script and not session.host:
             raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
-        registers = isinstance(message, protocol.Register) and not script  # this makes it an agent's session
-        operations.check_sender(message, operations.AGENT if registers else session.sender(script))
+        if session.refusal and not session.host:
+            raise LinesyncFailed(session.refusal)
+        operations.check_sender(message, session.sender(script))
+        _check_named(script, message)
         if self.policy:
             permission = operations.operation(message).permission
             self.policy.check(session.principal(script), permission, message.VERB)
+        session.acted = True
+
+    def _check_register(self, session: HubSession, message: protocol.Register) -> None:
+        """A session registers one name, before anything else and only once."""
+        if session.host:
+            raise NotAllowed(
+                f"this session has registered the host {session.host} already; it cannot register {message.name} too, so"
+                " start another agent for that host"
+            )
+        if session.acted:
+            raise NotAllowed(
+                f"this session has made requests as a script, so it cannot register the host {message.name}; start an agent"
+                " for that host"
+            )
+
+    def _refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
+        """Report a message that was refused, with its sender."""
+        if self._report is not None and not session.refusal:
+            sender = session.principal(script)
+            self._report(f"refused '{message.VERB}' of {sender}: {error.message}", peer=session.endpoint)
 
     def _do(self, asked: Asked) -> str | None:
         """Handle a message; returns the reply, or None if it comes later or never."""
@@ -128,15 +167,19 @@ class Requests:
             if not equals:
                 raise UsageError(f"invalid published value {item!r}: expected K=V")
             published[key] = value
-        events = self._services.register(
-            message.name,
-            session.id,
-            message.boot,
-            session.line,
-            now,
-            capabilities=message.capabilities,
-            published=published,
-        )
+        try:
+            events = self._services.register(
+                message.name,
+                session.id,
+                message.boot,
+                session.line,
+                now,
+                capabilities=message.capabilities,
+                published=published,
+            )
+        except LinesyncError as error:
+            self._refused(session, "", message, error)
+            raise
         self._sessions.name(session, message.name)
         self.tell(events)
         return protocol.encode_ok(self._boot, lease="" if self._lease == limits.LEASE else f"{self._lease:g}")
@@ -334,3 +377,22 @@ class Requests:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+_OF_THE_HUB = re.compile(r"[0-9]+/.*")
+"""The ids of arrivals that the hub names itself: the session, and the request."""
+
+
+def _check_named(script: str, message: Message) -> None:
+    """Refuse a message that names a request or an arrival of another client.
+
+    :param script: the number of the script behind an agent that sent it. An agent speaks for all of its scripts.
+    """
+    named = getattr(message, "arrival", "")
+    if named and _OF_THE_HUB.fullmatch(named):
+        raise UsageError(
+            f"invalid arrival id '{named}': ids of digits and a slash belong to the hub; choose another one"
+        )
+    request = getattr(message, "request", "")
+    if script and request and Id.read(request).script != script:
+        raise NotAllowed(f"request {request} belongs to another client; name a request of your own")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from linesync import protocol
 from linesync.agent.relayed import Relayed
 from linesync.errors import LinesyncError, LinesyncFailed
+from linesync.runtime.reports import Reports
 
 
 class FakePeer:
@@ -37,7 +38,7 @@ class FakePeer:
 def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
     async def main() -> None:
         uplink, script = FakePeer(), FakePeer()
-        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None)  # type: ignore[arg-type]
+        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None, Reports(lambda _: None))  # type: ignore[arg-type]
         relayed.registered = True
         relayed.join(script)  # type: ignore[arg-type]
         work(relayed, uplink, script)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -79,15 +80,23 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     """
 
     async def main() -> None:
+        from ...open_files import raise_limit
+        from ...runtime.reports import RepeatFilter, Reports
         from ...workers import SPOOL  # after the lean asyncio
 
+        raise_limit()
+        failures = Reports(log)
+        logging.getLogger("asyncio").addFilter(RepeatFilter(failures))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.set)
         SPOOL.clean(_remove_leftovers, "")
-        await work(stop)
+        try:
+            await work(stop)
+        finally:
+            failures.close()
 
     with asyncio.Runner(loop_factory=_uvloop_factory() if fast else None) as runner:
         runner.run(main())

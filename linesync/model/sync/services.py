@@ -180,6 +180,10 @@ class SyncServices:
         """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
 
+    def has_waits(self, client: Client) -> bool:
+        """Whether a client waits for something, holds something or has not confirmed something."""
+        return bool(self._waits.of_client(client))
+
     def status(self, now: float) -> dict[str, object]:
         """Everything, JSON-able: the hosts, the state of each service, and the sizes of the tables."""
         return {
