@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -32,6 +31,7 @@ from .console import ConsoleLog, escaped
 from .exchange_service import Exchanging
 from .requests import Requests
 from .sessions import HubSession, Sessions
+from .tokens import Tokens
 from .watch import serve_console, serve_trace
 
 __all__ = ["Hub"]
@@ -45,8 +45,7 @@ class Hub(User):
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
-    :param first_token: the first fencing token; by default the clock's milliseconds, so that a hub that starts again gives
-        larger tokens than before.
+    :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
     :param exchange_limit: the most bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, everything is allowed.
     :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
@@ -58,7 +57,7 @@ class Hub(User):
         lease: float,
         report: Callable[[str], None],
         boot: str = BOOT,
-        first_token: int | None = None,
+        tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
     ) -> None:
@@ -71,7 +70,7 @@ class Hub(User):
             self._sessions,
             lease,
             boot,
-            int(time.time() * 1000) if first_token is None else first_token,
+            tokens.first if tokens is not None else 1,
             self._link_rows,
             lambda: len(self._commands),
             self._host_changed,
@@ -82,12 +81,14 @@ class Hub(User):
         self._logs: dict[str, ConsoleLog] = {}
         self._ports: dict[Peer, str] = {}
         self._keeping: list[asyncio.Task[None]] = []
-        """The tasks that keep the ports open."""
+        """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
+        if tokens is not None:
+            self._keeping.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
 
     # -- lines --------------------------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ class World:
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
-        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), first_token=1)
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token())
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")

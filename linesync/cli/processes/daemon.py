@@ -20,8 +20,8 @@ from ..common import option
 __all__ = ["log", "open_socket", "run_until_stopped", "socket_options"]
 
 
-def log(sentence: str) -> None:
-    """Write a line to the log, which is stderr."""
+def log(sentence: str, *, peer: str = "", burst: int = 0) -> None:
+    """Write a line to the log, which is stderr. The other parameters are those of a ``Report``, which has a bound."""
     with suppress(OSError):  # a closed terminal must not prevent a clean stop
         print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
 
