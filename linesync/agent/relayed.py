@@ -41,6 +41,7 @@ _NOT_A_HUB = (
     "'register' is not allowed here: an agent listens on this socket for its scripts, not for other agents; start this agent"
     " with the --port of a hub"
 )
+_QUEUE_MAX = 1 << 20  # bytes of requests that wait for a session, above which scripts are held back
 _REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
 
 
@@ -74,6 +75,8 @@ class Script:
         """The number of exchanges in which it waits."""
         self.holds = False
         """Whether it was granted a hold: something that it keeps until it gives it back."""
+        self.held = False
+        """Whether it had a hold in this session, which the hub may still keep although the agent has ended it."""
         self.unsure: set[str] = set()
         """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -116,6 +119,11 @@ class Relayed:
         self._after = after
         self._alone = alone
         self._queue: list[_Request] = []
+        """Requests that wait for a session with the hub."""
+        self._queued = 0
+        """Their size in bytes."""
+        self._held_back: dict[Conversation, None] = {}
+        """The scripts whose requests wait until the hub has taken more of those that were sent before."""
         self._scripts: dict[Conversation, Script] = {}
         self._count = 0
         self.registered = False
@@ -141,8 +149,10 @@ class Relayed:
             return None
         for request in script.requests.values():
             self._settle(request)
-        self._queue = [request for request in self._queue if request.script is not script]
-        leaves = script.requests or script.unsure or script.holds
+        for request in [request for request in self._queue if request.script is script]:
+            self._unqueue(request)
+        self._held_back.pop(peer, None)
+        leaves = script.requests or script.unsure or script.held
         if leaves and self._uplink.up:  # otherwise the hub keeps nothing for it and needs no note
             self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
@@ -191,8 +201,27 @@ class Relayed:
             self._send(request)
         else:
             self._queue.append(request)
+            self._queued += len(request.text)
         if not self.works:
             self.say_waiting(script)
+
+    def _unqueue(self, request: _Request) -> None:
+        self._queue.remove(request)
+        self._queued -= len(request.text)
+        self.take_held_back()
+
+    def holds_back(self, peer: Conversation) -> bool:
+        """Whether the requests of this script wait, because too much waits for the hub already."""
+        full = self._uplink.congested or self._queued > _QUEUE_MAX
+        if full:
+            self._held_back[peer] = None
+        return full
+
+    def take_held_back(self) -> None:
+        """Handle the requests that were held back."""
+        held_back, self._held_back = self._held_back, {}
+        for peer in held_back:
+            peer.take_requests()
 
     @property
     def works(self) -> bool:
@@ -239,7 +268,8 @@ class Relayed:
         self._settle(request)
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
-            request.script.holds = request.script.holds or _is_hold(request.message)
+            if _is_hold(request.message):
+                request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)
             granted = request.script.granted
@@ -268,7 +298,7 @@ class Relayed:
             return  # the hub decides; its answer is on the way
         deadline = _timeout(request.message)
         if request in self._queue:
-            self._queue.remove(request)
+            self._unqueue(request)
             self._answer(request, never_sent(request.text, silence(waited), deadline=deadline))
             return
         if request.hub:
@@ -291,7 +321,7 @@ class Relayed:
         if not number and message.arrival:  # a hold is given back by its arrival alone
             number = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
-            self._queue.remove(request)
+            self._unqueue(request)
             self._answer(request, never_sent(request.text, "it was withdrawn before a hub had received it"))
         elif number:
             self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
@@ -308,9 +338,10 @@ class Relayed:
         """This host is registered with the hub: send the requests that have waited for that."""
         self.registered = True
         self.ready.set()
-        queue, self._queue = self._queue, []
+        queue, self._queue, self._queued = self._queue, [], 0
         for request in queue:
             self._send(request)
+        self.take_held_back()
 
     def down(self) -> None:
         """The session with the hub is over. Its unanswered requests have already been answered with an error. Its numbers
@@ -320,6 +351,7 @@ class Relayed:
         for script in self._scripts.values():
             script.granted.clear()
             script.unsure.clear()
+            script.held = False
         self.let_go("the session with the hub is over")
 
     @property

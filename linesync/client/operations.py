@@ -14,7 +14,14 @@ from .sync import SyncOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import TypeVar
+
+    from ..model.state.hosts import HostState
+    from ..model.state.record import State
+    from ..model.state.status import Status
+    from ..runtime.link_state import LinkState
+
+    S = TypeVar("S", bound=State)
 
 __all__ = ["CommandResult", "Operations", "Running"]
 
@@ -86,25 +93,32 @@ class Operations(SyncOperations):
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    async def hosts(self) -> list[dict[str, Any]]:
-        """The hosts that the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
-        rows = await self._json(protocol.Hosts())
-        return rows if isinstance(rows, list) else []
+    async def hosts(self) -> list[HostState]:
+        """The hosts that the hub knows, sorted by name."""
+        from ..model.state.hosts import HostState
 
-    async def status(self) -> dict[str, Any]:
+        return _each(HostState, await self._json(protocol.Hosts()))
+
+    async def status(self) -> Status:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
-        return await self._json(protocol.Status())  # type: ignore[no-any-return]
+        from ..model.state.status import Status
 
-    async def links(self) -> list[dict[str, Any]]:
-        """The lines of the hub and of the agent in between, one row each, with their counters."""
-        rows = await self._json(protocol.Links())
-        return rows if isinstance(rows, list) else []
+        return _one(Status, await self._json(protocol.Status()))
 
-    async def _json(self, message: Message) -> Any:
+    async def links(self) -> list[LinkState]:
+        """The lines of the hub and of the agent in between, with their counters."""
+        from ..runtime.link_state import LinkState
+
+        return _each(LinkState, await self._json(protocol.Links()))
+
+    async def _json(self, message: Message) -> object:
         (text,) = await self._ask(message)
         import json
 
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(error) from None
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 
@@ -209,3 +223,27 @@ class Operations(SyncOperations):
     def trace(self, host: str) -> Stream:
         """Open a trace of the frames on a host's line. The trace arrives as text lines on stream 1."""
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))
+
+
+def _one(kind: type[S], value: object) -> S:
+    """Read a state from JSON.
+
+    :raises LinesyncFailed: it is not one.
+    """
+    try:
+        return kind.from_json(value)
+    except ValueError as error:
+        raise _unreadable(error) from None
+
+
+def _each(kind: type[S], values: object) -> list[S]:
+    """Read a list of states from JSON; raises as :func:`_one` does."""
+    if not isinstance(values, list):
+        raise _unreadable(ValueError("it is not a list"))
+    return [_one(kind, value) for value in values]
+
+
+def _unreadable(error: Exception) -> LinesyncFailed:
+    return LinesyncFailed(
+        f"the hub sent a state that cannot be read ({error}); update linesync on one of the two sides"
+    )

@@ -21,7 +21,7 @@ from ..errors import BusyError, Hung, LinesyncError, LinesyncFailed
 from ..workers import run_blocking
 from .accepting import Acceptor
 from .base_line import reason
-from .endpoint import TcpEndpoint, UnixEndpoint
+from .endpoint import TcpEndpoint, UnixEndpoint, absolute
 from .interface import Door, ReceiverFactory
 from .sockets import SocketLine, address_text
 
@@ -140,7 +140,7 @@ async def listen_unix(
     except (OSError, ValueError) as error:
         raise _no_socket(endpoint, error) from error
     acceptor = Acceptor([sock], lambda: SocketLine(loop, endpoint.text, "unix", factory()), door)
-    return SocketListener(endpoint.text, acceptor, owned)
+    return SocketListener(absolute(endpoint.text), acceptor, owned)
 
 
 def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int]]:

@@ -8,14 +8,14 @@ import sys
 from ...client.operations import Running
 from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
 from ...program import read_stdin, write_output
-from ..common import connection, print_json, seconds
+from ..common import bytes_as_json, connection, print_json, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from ...client.blocking import BlockingClient
+    from ...model.state.hosts import HostState
 
 HELP = "run a command on one or more hosts, print its output as it comes, and exit with its exit code"
 EXAMPLES = """\
@@ -37,7 +37,7 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
     parser.add_argument(
         "hosts", metavar="HOST[,HOST...]", help="where to run it, as in sut[1-8]; 'hub' is the controller"
     )
-    parser.add_argument("argv", metavar="CMD", nargs="*", help="the command and its arguments, after --")
+    parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass our stdin to the command")
     parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run the command in this directory")
     parser.add_argument(
@@ -52,7 +52,7 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
 
 
 def run(args: argparse.Namespace) -> int:
-    argv = args.argv + args.tail
+    argv = args.argv
     if not argv:
         raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
@@ -86,13 +86,13 @@ def _hosts(text: str) -> list[str]:
     return hosts
 
 
-def check_there(hosts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def check_there(hosts: Sequence[str], known: Sequence[HostState]) -> None:
     """Raise LinesyncFailed if one of the hosts cannot run a command, so that it is started on all of them or on none.
 
-    :param rows: the rows of ``hosts``.
+    :param known: the hosts that the hub knows.
     """
-    lost = {row["name"]: f"is lost ({row['cause']})" for row in rows if row["state"] == "lost"}
-    there = [row["name"] for row in rows if row["state"] != "lost"]
+    lost = {host.name: f"is lost ({host.cause})" for host in known if host.state == "lost"}
+    there = [host.name for host in known if host.state != "lost"]
     absent = [
         f"host {host} {lost.get(host, 'has not registered')}" for host in hosts if host != "hub" and host not in there
     ]
@@ -190,8 +190,8 @@ class _Job:
                 {
                     "host": self.host,
                     "exit_code": self.exit_code,
-                    "stdout": _text(self._captured[1]),
-                    "stderr": _text(self._captured[2]),
+                    "stdout": bytes_as_json(self._captured[1]),
+                    "stderr": bytes_as_json(self._captured[2]),
                     **({"error": self._error.code, "message": self._error.message} if self._error else {}),
                 }
             )
@@ -237,12 +237,3 @@ class _Feeder:
             return False
         self._watch()
         return True
-
-
-def _text(data: bytearray) -> object:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        from base64 import b64encode
-
-        return {"base64": b64encode(data).decode()}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ...errors import EndOfStream, UsageError
 from ...program import read_stdin, write_output
-from ..common import connection
+from ...timestamps import utc
+from ..common import bytes_as_json, connection, print_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.type_into and args.json:
+        raise UsageError("-i shows the line as it is; leave --json out, or use -f to follow the line")
     if args.type_into and not os.isatty(0):
         raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
@@ -38,14 +44,41 @@ def run(args: argparse.Namespace) -> int:
         if args.type_into:
             return _interactive(client, stream)
         stream.end() if not args.follow else None
-        return copy_out(client, stream)
+        return copy_out(client, stream, _Pieces(args.host) if args.json else None)
 
 
-def copy_out(client: BlockingClient, stream: Stream) -> int:
-    """Print a channel's text until it ends."""
+class _Pieces:
+    """Prints the console log as JSON, one object for each line, or for the part of a line that has arrived."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._rest = b""
+
+    def __call__(self, data: bytes) -> None:
+        lines = (self._rest + data).splitlines(keepends=True) if data else [self._rest]
+        self._rest = b""
+        for line in lines:
+            try:
+                text: object = line.decode()
+            except UnicodeDecodeError as error:
+                if data and line is lines[-1] and error.reason == "unexpected end of data":
+                    self._rest = line  # the rest of a character follows
+                    break
+                text = bytes_as_json(line)
+            if line:
+                print_json({"time": utc(time.time()), "host": self._host, "text": text})
+        sys.stdout.flush()
+
+
+def copy_out(client: BlockingClient, stream: Stream, show: Callable[[bytes], None] | None = None) -> int:
+    """Print a channel's text until it ends.
+
+    :param show: prints a piece of it; called with no bytes at the end. By default, it is printed as it is.
+    """
     from ... import protocol
     from ...runtime.streams import MESSAGE
 
+    show = show or partial(write_output, 1)
     try:
         while True:
             while (item := stream.receive_nowait()) is not None:
@@ -54,9 +87,10 @@ def copy_out(client: BlockingClient, stream: Stream) -> int:
                     if error is not None:
                         raise error
                 else:
-                    write_output(1, item.data)
+                    show(item.data)
             client.peer.turn(None)
     except EndOfStream:
+        show(b"")
         return 0
 
 

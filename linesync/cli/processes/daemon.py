@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...client.places import default_socket
 from ...errors import BusyError, LinesyncFailed
-from ..asyncio_without_tls import asyncio
 from ..common import option
 
-__all__ = ["log", "open_socket", "run_until_stopped", "socket_options"]
+if TYPE_CHECKING:
+    import asyncio  # loaded only when a process runs
+
+__all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
+
+_as_json = False
 
 
 def log(sentence: str, *, peer: str = "", burst: int = 0) -> None:
     """Write a line to the log, which is stderr. The other parameters are those of a ``Report``, which has a bound."""
-    with suppress(OSError):  # a closed terminal must not prevent a clean stop
-        print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
+    line = f"{time.strftime('%H:%M:%S')} {sentence}"
+    if _as_json:
+        import json
+
+        from ...timestamps import utc
+
+        line = json.dumps({"time": utc(time.time()), "log": sentence})
+    print(line, file=sys.stderr, flush=True)
+
+
+def log_json() -> None:
+    """From now on, write the log as JSON."""
+    global _as_json
+    _as_json = True
 
 
 def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -79,7 +93,11 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     :return: exit code 0.
     """
 
+    from ..asyncio_without_tls import asyncio
+
     async def main() -> None:
+        import logging
+
         from ...open_files import raise_limit
         from ...runtime.reports import RepeatFilter, Reports
         from ...workers import SPOOL  # after the lean asyncio

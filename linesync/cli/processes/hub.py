@@ -8,7 +8,7 @@ import os
 from ... import limits
 from ...errors import NotAllowed, UsageError
 from ..common import option, option_values, seconds
-from .daemon import log, open_socket, run_until_stopped, socket_options
+from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
 
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
@@ -74,13 +74,15 @@ def _mebibytes(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    import asyncio
+    from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...hub.hub import Hub
     from ...hub.tokens import Tokens
     from ...runtime.identity import state_folder
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
+    if args.json:
+        log_json()
     ports, listens = option_values(args, "port"), option_values(args, "listen")
     for endpoint in ports + listens:
         parse_endpoint(endpoint)

@@ -21,6 +21,8 @@ from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFai
 from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
+from ...transports.endpoint import absolute
+from ..common import say
 
 __all__ = ["run_holding"]
 
@@ -29,7 +31,9 @@ _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, e
 _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ended
 
 
-def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str]) -> int:
+def run_holding(
+    client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str], *, as_json: bool = False
+) -> int:
     """Run a command, and give back the hold when the command and all processes that it started have ended.
 
     The command's environment has ``LINESYNC_WITHIN``, with which the hub finds a deadlock through the command's own waits.
@@ -39,12 +43,14 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
     and the command decides what to do.
 
     :param extra: further environment variables for the command.
+    :param as_json: whether the notice of a lost hold is JSON.
     :return: the command's exit code, as a shell reports it.
     :raises CommandNotFound: there is no such command.
     :raises CannotExecute: the command cannot be executed.
     :raises LinesyncFailed: the hold was lost before the command had ended.
     """
     env = {**os.environb, **{os.fsencode(key): os.fsencode(value) for key, value in extra.items()}}
+    env[b"LINESYNC_HUB"] = os.fsencode(absolute(client.peer.endpoint))  # the command may change its directory
     env[b"LINESYNC_WITHIN"] = os.fsencode(held.arrival)
     numbers: set[int] = {signal.SIGINT, signal.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -55,7 +61,7 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
     try:
         why = _watch(client, held, command, signals)
         if why is not None:
-            print(f"linesync: the hold was lost; ending the command {argv[0]}", file=sys.stderr, flush=True)
+            say(f"the hold was lost; ending the command {argv[0]}", as_json=as_json)
             command.end_now()
             raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
         client.give_back(held)
