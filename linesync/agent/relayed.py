@@ -19,7 +19,9 @@ from ..protocol import (
     Confirm,
     Lock,
     Message,
+    NamespaceBegin,
     Note,
+    OwnerGone,
     Register,
     Revoked,
     Semaphore,
@@ -31,6 +33,10 @@ from ..protocol.operations import decode_request, grant_goes_back, never_sent, o
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
 from ..runtime.reports import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.owners import Owners
 
 __all__ = ["GRACE", "Relayed", "Script", "silence"]
 
@@ -76,7 +82,7 @@ class Script:
         self.holds = False
         """Whether it was granted a hold: something that it keeps until it gives it back."""
         self.held = False
-        """Whether it had a hold in this session, which the hub may still keep although the agent has ended it."""
+        """Whether the hub may keep something of it that ends with it: a hold, also if the agent has ended it, or a namespace."""
         self.unsure: set[str] = set()
         """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -104,6 +110,7 @@ class Relayed:
     :param uplink: the session with the hub.
     :param after: may change a reply of the hub: (request, reply text) to reply text.
     :param alone: returns the reply to a request that can be answered while there is no hub, or None.
+    :param owners: returns what watches the processes of this machine that own a namespace.
     :param report: writes to the log.
     """
 
@@ -112,8 +119,10 @@ class Relayed:
         uplink: Peer,
         after: Callable[[Message | None, str], str],
         alone: Callable[[Message | None], str | None],
+        owners: Callable[[], Owners],
         report: Report,
     ) -> None:
+        self._owners = owners
         self._uplink = uplink
         self._report = report
         self._after = after
@@ -160,7 +169,7 @@ class Relayed:
     def idle(self, peer: Conversation) -> bool:
         """Whether a script neither waits for something nor holds something."""
         script = self._scripts.get(peer)
-        return script is not None and not (script.requests or script.unsure or script.holds or script.tasks)
+        return script is not None and not (script.requests or script.unsure or script.held or script.tasks)
 
     def scripts(self) -> list[str]:
         """The numbers of the scripts that may act, with a ``*`` for those that can do several operations at the same time.
@@ -192,6 +201,8 @@ class Relayed:
             return
         if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
             peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))
+            return
+        if isinstance(request.message, NamespaceBegin) and not self._name_owner(request, request.message):
             return
         script.requests[number] = request
         patience = self._patience(request.message)
@@ -239,6 +250,24 @@ class Relayed:
         request.script.unsure.discard(commit.request)
         return True
 
+    def _name_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
+        """Watch the owner of a new namespace. Return False after an answer that it cannot be watched."""
+        if not begin.pid:
+            request.script.held = True
+            return True
+        try:
+            self._owners().watch(begin.pid, begin.begin)
+        except LinesyncError as error:
+            request.script.peer.answer(request.own, protocol.encode_error(error))
+            return False
+        request.text = protocol.encode(begin.but(watched=True))
+        return True
+
+    def owner_gone(self, pid: int, begin: str) -> None:
+        """The owner of namespaces has ended. Without a session, the hub has already ended them."""
+        if self._uplink.up:
+            self._uplink.note(protocol.encode(OwnerGone(pid=pid, begin=begin)))
+
     @staticmethod
     def _patience(message: Message | None) -> float | None:
         """Seconds after which the agent itself answers a request while there is no line; None for never."""
@@ -272,6 +301,9 @@ class Relayed:
                 request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)
+            began = request.message
+            if isinstance(began, NamespaceBegin) and began.pid and not self._owners().watches(began.pid, began.begin):
+                self.owner_gone(began.pid, began.begin)  # it had ended before there was a session
             granted = request.script.granted
             if isinstance(request.message, Commit):
                 granted.pop(request.message.request, None)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
+from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
 from .sync import SyncOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from ..model.state.hosts import HostState
     from ..model.state.record import State
@@ -23,10 +25,19 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound=State)
 
-__all__ = ["CommandResult", "Operations", "Running"]
+__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+
+_COMMAND_CHARS = 100
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command on one line of at most 100 characters, for people."""
+    line = " ".join(" ".join(words).split())
+    shown = "".join(char if char.isprintable() else "?" for char in line[:_COMMAND_CHARS])
+    return f"{shown[:-1]}…" if len(line) > _COMMAND_CHARS else shown
 
 
 class CommandResult(Record):
@@ -105,6 +116,11 @@ class Operations(SyncOperations):
 
         return _one(Status, await self._json(protocol.Status()))
 
+    async def namespaces(self) -> list[dict[str, Any]]:
+        """The namespaces that have an owner or are in use, one row each: name, since, owner, things."""
+        rows = await self._json(protocol.Namespaces())
+        return rows if isinstance(rows, list) else []
+
     async def links(self) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""
         from ..runtime.link_state import LinkState
@@ -119,6 +135,32 @@ class Operations(SyncOperations):
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise _unreadable(error) from None
+
+    # -- namespaces ---------------------------------------------------------------------------------------------------
+
+    async def begin_namespace(self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "") -> str:
+        """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there fail
+        with Aborted.
+
+        :param name: its name; empty for a new one, which is never used again.
+        :param pid: the owner, a process on this machine; 0 for this connection.
+        :param begin: the start time of that process, in clock ticks since the machine booted (proc(5), ``starttime``).
+        :param command: what the owner runs, for people; by default, this program and its arguments.
+        :returns: its name.
+        :raises NotAllowed: the name is in use.
+        """
+        name = name or f"@{token()}"
+        shown = command or command_line(sys.argv)
+        await self._ask(protocol.NamespaceBegin(name=name, pid=pid, begin=begin, command=shown))
+        return name
+
+    async def end_namespace(self, name: str) -> tuple[int, int]:
+        """End a namespace that has an owner. Returns the same as :meth:`reset`.
+
+        :raises LinesyncFailed: there is no such namespace.
+        """
+        forgotten, failed = await self._ask(protocol.NamespaceEnd(name=name))
+        return int(forgotten), int(failed)
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 

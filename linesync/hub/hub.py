@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
-from .. import limits
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -15,7 +16,8 @@ from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
-from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol import ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
@@ -200,7 +202,7 @@ class Hub(User):
             return False
         if session.host:
             return peer.line is None and self._requests.absent(session.host) is not None
-        return not session.tasks and not self._requests.services.has_waits(session.client(""))
+        return not session.tasks and not self._requests.services.keeps_for(session.client(""))
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         assert isinstance(peer, Peer)
@@ -273,6 +275,18 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is not None:
             self._requests.take(session, number, text)
+
+    def held_back(self, peer: Conversation, number: str, text: str) -> None:
+        """A script that is gone does not let the requests of other scripts behind its agent wait."""
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if number != NOTE or session is None or not session.host:
+            return
+        with suppress(LinesyncError):  # what is malformed is refused in its turn
+            note = operations.read(text, operations.HUB, note=True)
+            if isinstance(note, ClientGone):
+                gone = protocol.encode_error(LinesyncFailed("the script is gone"))
+                peer.refuse_requests(lambda number: Id.read(number).script == note.client, gone)
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
