@@ -82,7 +82,7 @@ def test_a_session_registers_one_name_and_only_once(world: World) -> None:
         with pytest.raises(NotAllowed, match=f"has registered the host p1 already; it cannot register {name} too"):
             raw.ask(f"register {name} BootBoot")
     assert hosts(world) == ["h1", "h2", "p1"]
-    assert "the agent of p1, line unix:/hub#" in reports(world, "refused 'register' of")[0]
+    assert "the agent of p1, line unix:/hub#" in reports(world, "refused 'register' from")[0]
     raw.close()
 
 
@@ -99,7 +99,7 @@ def test_an_agent_whose_name_is_refused_may_ask_again(world: World) -> None:
     raw = Raw(world)
     with pytest.raises(NotAllowed, match="the name 'h2' is taken"):
         raw.ask("register h2 BootBoot")
-    assert len(reports(world, "refused 'register' of script")) == 1, "the log names who was refused"
+    assert len(reports(world, "refused 'register' from script")) == 1, "the log names who was refused"
     world.kill_agent("h2")
     world.pass_time(30.0)
     raw.ask("register h2 BootBoot")
