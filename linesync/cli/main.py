@@ -188,14 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
-        import json
-        import time
-
-        from ..timestamps import with_times
+        from .common import print_json
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
-        report = with_times(report, time.time())
-        print(json.dumps(report, default=str), file=sys.stderr)
+        print_json(report, file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)
 

@@ -11,10 +11,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..errors import UsageError
+from .state.principal import Principal
 
 __all__ = [
     "HUB",
@@ -43,7 +44,7 @@ _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
 _NAMES_KEPT = 1024  # names that were recently checked and are valid; most requests repeat a name
 _good_names: set[tuple[str, str]] = set()
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
+_UNPRINTABLE = {"Cc", "Zl", "Zp"}  # controls, line and paragraph separators
 
 
 class Cause(StrEnum):
@@ -67,10 +68,12 @@ class Client:
 
     :ivar host: the host that the script runs on; ``hub`` for the controller's own scripts.
     :ivar number: its number; the hub never uses a number twice for one host, even after the host restarts.
+    :ivar principal: who it is, for those who look; no decision depends on it. None if it is not known.
     """
 
     host: str
     number: str
+    principal: Principal | None = field(default=None, compare=False, repr=False)
 
 
 def check_name(what: str, name: str) -> None:
@@ -81,7 +84,10 @@ def check_name(what: str, name: str) -> None:
     if (what, name) in _good_names:
         return
     article = "an" if what[:1] in "aeiou" else "a"
-    if any(unicodedata.category(char) in _UNPRINTABLE for char in name[: NAME_BYTES + 1]):
+    kinds = {unicodedata.category(char) for char in name[: NAME_BYTES + 1]}
+    if "Cs" in kinds:  # a surrogate escape, which stands for a byte that is not UTF-8
+        raise UsageError(f"invalid {what} name: it is not UTF-8; use letters, digits and punctuation")
+    if kinds & _UNPRINTABLE:
         raise UsageError(
             f"{article} {what} name cannot contain control characters; use letters, digits and punctuation"
         )
