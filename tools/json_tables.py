@@ -51,6 +51,7 @@ RECORDS: dict[str, type[State]] = {
         SessionState,
         Change,
         Principal,
+        NamespaceState,
     )
 }
 """The records that have a table."""

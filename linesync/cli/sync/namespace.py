@@ -25,6 +25,7 @@ EXAMPLES = """\
   linesync namespace end run17      end another one
   linesync namespace list           who owns which namespace, and what is in it
 """
+_PID_MAX = 2**22  # of Linux
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,11 +58,10 @@ def _in_pipe() -> bool:
 def _new(args: argparse.Namespace) -> int:
     if args.name == "":
         raise UsageError("the name of the namespace is empty; leave it out to get a new one")
-    running = "the pid of a running process"
-    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, 2**31 - 1, expected=running)
-    begin = begin_of(owner)
-    if not begin:
-        raise UsageError(f"invalid owner {owner}: expected {running}")
+    expected = "the pid of a running process"
+    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, _PID_MAX, expected=expected)
+    if not (begin := begin_of(owner)):
+        raise UsageError(f"invalid owner {str(owner)!r}: it is not running; expected {expected}")
     from ...client.operations import command_line
 
     with connection(args) as client:

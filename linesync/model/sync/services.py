@@ -100,16 +100,16 @@ class SyncServices:
         check_name("namespace", namespace)
         for name in names:
             check_name("reset", name)
-        return self._forget(namespace, names, by, lambda wait: _reset(wait, by), now)
-
-    def _forget(
-        self, namespace: str, names: tuple[str, ...], by: str, error: Callable[[Wait], LinesyncError], now: float
-    ) -> tuple[int, list[Wait], list[Outcome]]:
         for name in names or [""]:
             self._waits.note("reset", (namespace, name), by)
+        return self._forget(namespace, names or None, lambda wait: _reset(wait, by), now)
+
+    def _forget(
+        self, namespace: str, names: tuple[str, ...] | None, error: Callable[[Wait], LinesyncError], now: float
+    ) -> tuple[int, list[Wait], list[Outcome]]:
         forgotten, waits = 0, []
         for service in self._all:
-            found, its = service.reset(namespace, names or None, now)
+            found, its = service.reset(namespace, names, now)
             forgotten += found
             waits += its
         waiting = [wait for wait in waits if wait.held is None]
@@ -120,6 +120,7 @@ class SyncServices:
     def begin_namespace(self, name: str, owner: Owner, now: float) -> None:
         """Give a namespace that is not in use an owner; raises as :meth:`Namespaces.begin` does."""
         self.namespaces.begin(name, owner, now, self._things()[name])
+        self._waits.note("namespace begun", (name, ""), owner.host)
 
     def end_namespace(self, name: str, by: str, now: float) -> tuple[int, list[Wait], list[Outcome]]:
         """End a namespace with an owner, and forget everything in it; returns what :meth:`reset` does.
@@ -128,7 +129,8 @@ class SyncServices:
         :raises LinesyncFailed: there is no such namespace.
         """
         self.namespaces.end(name)
-        return self._forget(name, (), by, lambda wait: _ended(wait, by, f"{by} ended it"), now)
+        self._waits.note("namespace ended", (name, ""), by)
+        return self._forget(name, None, lambda wait: _ended(wait, by, f"{by} ended it"), now)
 
     def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
         """A process that may own namespaces has ended."""
@@ -155,7 +157,8 @@ class SyncServices:
         outcomes: list[Outcome] = []
         for name in names:
             self.namespaces.end(name)
-            outcomes += self._forget(name, (), by, lambda wait: _ended(wait, by, why), now)[2]
+            self._waits.note("namespace ended", (name, ""), by, why=why)
+            outcomes += self._forget(name, None, lambda wait: _ended(wait, by, why), now)[2]
         return outcomes
 
     # -- lives of hosts and clients --------------------------------------------------------------------------------------
