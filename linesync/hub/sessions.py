@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from ..model.participants import HUB, Client
 from ..model.state.principal import Principal
@@ -28,6 +29,10 @@ class HubSession:
         self.tasks: set[asyncio.Task[None]] = set()
         """The tasks that relay or serve its channels."""
         self.give_up: asyncio.TimerHandle | None = None
+        self.acted = False
+        """Whether it has made a request as a script, so that it cannot become the session of a host."""
+        self.refusal = ""
+        """Why its requests are refused unless it registers a host; empty if they are not."""
         self.concurrent = False
         """Whether a script does several things at the same time."""
         self.exchanges = 0
@@ -38,6 +43,11 @@ class HubSession:
     @property
     def id(self) -> str:
         return str(self.serial)
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint of its line; the same for all lines that were accepted there."""
+        return self.peer.info.endpoint if self.peer.info is not None else self.line
 
     def client(self, script: str) -> Client:
         """The client for this script behind the agent, or for the peer itself if the number is empty. A number is never used
@@ -86,6 +96,10 @@ class Sessions:
 
     def all(self) -> list[HubSession]:
         return list(self._by_peer.values())
+
+    def agents_among(self, peers: Collection[Peer]) -> int:
+        """How many of some peers are agents of hosts."""
+        return sum(1 for peer in peers if peer in self._by_peer and self._by_peer[peer].host)
 
     def begin(self, peer: Peer, line: str) -> HubSession:
         self._serial += 1

@@ -248,6 +248,10 @@ class SyncServices:
         """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
 
+    def keeps_for(self, client: Client) -> bool:
+        """Whether a client waits for something, holds something, has not confirmed something, or owns a namespace."""
+        return bool(self._waits.of_client(client) or self.namespaces.of_client(client))
+
     def hosts(self, now: float) -> tuple[HostState, ...]:
         """The state of each host, sorted by name."""
         return tuple(self._hosts.status(now))
