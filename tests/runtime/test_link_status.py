@@ -1,4 +1,4 @@
-"""The row of ``links`` for a line: its state, its trouble and its figures, through the life of a session."""
+"""The row of ``links`` for a line during the life of a session: state, trouble and counters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Wired:
         self.wire.open("b", "/dev/b", self.listener.receiver)
 
 
-def test_a_line_that_never_was_open_is_down_and_has_no_figures() -> None:
+def test_a_line_that_was_never_open_is_down_and_has_no_counters() -> None:
     async def test() -> None:
         row = link_row(Peer(User(), "c", token()), "/dev/a", "sut")
         assert row == {
@@ -40,7 +40,7 @@ def test_a_line_that_never_was_open_is_down_and_has_no_figures() -> None:
     play(test)
 
 
-def test_a_line_without_a_session_waits_and_says_what_is_wrong() -> None:
+def test_a_line_without_a_session_waits_and_names_the_fault() -> None:
     async def test() -> None:
         wired = Wired()
         await pause(10.0)
@@ -52,7 +52,7 @@ def test_a_line_without_a_session_waits_and_says_what_is_wrong() -> None:
     play(test)
 
 
-def test_a_line_with_a_session_is_up_and_shows_its_figures() -> None:
+def test_a_line_with_a_session_is_up_and_shows_its_counters() -> None:
     async def test() -> None:
         wired = Wired()
         wired.answer()
@@ -67,7 +67,7 @@ def test_a_line_with_a_session_is_up_and_shows_its_figures() -> None:
     play(test)
 
 
-def test_a_peer_that_is_silent_makes_the_line_quiet_until_it_is_heard() -> None:
+def test_a_line_is_quiet_while_its_peer_is_silent() -> None:
     async def test() -> None:
         wired = Wired()
         wired.answer()
@@ -79,12 +79,12 @@ def test_a_peer_that_is_silent_makes_the_line_quiet_until_it_is_heard() -> None:
         wired.wire.plug()
         await pause(10.0)
         row = link_row(wired.caller, "/dev/a", "sut")
-        assert row["state"] == "up" and int(str(row["repeated"])) > 0, "what was lost was sent again"
+        assert row["state"] == "up" and int(str(row["repeated"])) > 0, "the lost frames were sent again"
 
     play(test)
 
 
-def test_a_line_that_is_lost_is_down_and_says_why() -> None:
+def test_a_lost_line_is_down_and_shows_the_reason() -> None:
     async def test() -> None:
         pair = await Pair.joined()
         end = pair.caller._end
@@ -96,7 +96,7 @@ def test_a_line_that_is_lost_is_down_and_says_why() -> None:
     play(test)
 
 
-def test_a_line_that_its_other_end_closed_is_down_without_trouble() -> None:
+def test_a_line_that_the_other_end_closed_is_down_without_trouble() -> None:
     async def test() -> None:
         pair = await Pair.joined()
         assert isinstance(pair.listener.line, Pipe)
