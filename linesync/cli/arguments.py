@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line."""
+    """The width is an argument. To find it, argparse would import ``shutil`` with all archive formats for each usage line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)

@@ -46,7 +46,7 @@ from .waits import Acting, Edge, Place, Wait, Waits
 __all__ = ["EXCHANGE_BYTES", "Exchanges", "Hosts"]
 
 EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can set another limit
-NAMES_LISTED = 100  # the most names in one error or status row, however many members there are
+NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
 FOLDED_SHOWN = 400  # characters of a list of members in one error
 _FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for these causes cannot arrive; a restarted host can
 _DEATHS = (*_FATAL, Cause.RESTARTED, Cause.CLIENT_GONE)  # the client died; with all other causes it ended by itself
