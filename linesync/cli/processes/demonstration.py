@@ -76,8 +76,8 @@ async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> 
             async with await connect(hub) as client:
                 await _registered(client)
                 step(f"{' and '.join(_HOSTS)} have registered over their lines; the hub knows:")
-                for row in await client.hosts():
-                    step(f"    {row['name']:6} {row['state']:4} on {row['line']}")
+                for host in await client.hosts():
+                    step(f"    {host.name:6} {host.state:4} on {host.line}")
                 await _barrier(client, step)
                 handover = await _semaphore(client, step)
                 code = await _command(client, step)
@@ -140,7 +140,7 @@ async def _listening(path: str, log: str) -> None:
 
 async def _registered(client: Client) -> None:
     deadline = time.monotonic() + _START
-    while {row["name"] for row in await client.hosts() if row["state"] == "up"} != set(_HOSTS):
+    while {host.name for host in await client.hosts() if host.state == "up"} != set(_HOSTS):
         if time.monotonic() > deadline:
             raise LinesyncFailed(
                 f"the agents did not register within {_START:g} s; try again when this machine is less busy"
@@ -168,7 +168,7 @@ async def _semaphore(client: Client, step: _Steps) -> float:
     """Alpha waits for a unit and beta gives one. Returns the milliseconds from beta's command to the end of alpha's."""
     step("alpha waits for a unit of a semaphore: $ linesync sem flash -1")
     waiting = asyncio.create_task(client.run("alpha", _linesync("sem", "flash", "-1", "--timeout", "30")))
-    while not (await client.status())["semaphores"]:
+    while not (await client.status()).semaphores:
         await asyncio.sleep(0.02)
     step("beta gives it:                         $ linesync sem flash +1")
     start = time.monotonic()
@@ -192,7 +192,7 @@ async def _command(client: Client, step: _Steps) -> int:
 
 async def _repeated(client: Client) -> int:
     """The number of frames that were sent again, by both ends of all lines."""
-    rows = await client.links()
+    rows = [link.as_json() for link in await client.links()]
     for name in _HOSTS:
         listed = await client.run(name, _linesync("links", "--json"))
         rows += [row for row in json.loads(listed.stdout) if row["end"] == name]

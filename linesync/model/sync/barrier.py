@@ -45,6 +45,7 @@ from ..participants import (
     names_in_words,
     seconds_in_words,
 )
+from ..state.barrier import BarrierState
 from .barrier_history import Failure, Past
 from .barrier_terms import CYCLIC, Terms
 from .waits import Acting, Edge, Place, Wait, Waits
@@ -165,6 +166,10 @@ class Barriers:
             outcomes += barrier.settle(now)
         return outcomes
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return {*self._open, *self.past.names()}
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget the history of names of a namespace (None: all its names).
 
@@ -175,9 +180,9 @@ class Barriers:
         open_keys = [key for key in (keys or self._open) if key[0] == namespace and key in self._open]
         return forgotten + len(open_keys), [wait for key in open_keys for wait in self._open[key].everybody()]
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each open generation; ``waiting`` is in seconds."""
-        return [barrier.status(now) for barrier in self._open.values()]
+    def status(self, now: float) -> list[BarrierState]:
+        """The state of each open generation."""
+        return [barrier.state(now) for barrier in self._open.values()]
 
     def close(self, barrier: _Barrier) -> None:
         """Forget a generation that has ended."""
@@ -483,22 +488,19 @@ class _Barrier(Place):
             for host, member in reversed(first.items())
         ]
 
-    def status(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> BarrierState:
         namespace, name = self.key
-        return {
-            "namespace": namespace,
-            "name": name,
-            "count": self.terms.count,
-            "members": sorted(self.terms.members) if self.terms.members is not None else None,
-            "reuse": str(self.terms.reuse),
-            "generation": self._generation,
-            "missing": self._missing()
+        return BarrierState(
+            namespace=namespace,
+            name=name,
+            count=self.terms.count,
+            members=tuple(sorted(self.terms.members)) if self.terms.members is not None else None,
+            reuse=str(self.terms.reuse),
+            generation=self._generation,
+            missing=self._missing()
             if self.terms.members is None
             else {member: self._why_absent(member) for member in self._absent()},
-            "unheard": sorted(self.asked),
-            "arrived": [
-                {"name": wait.name, "client": wait.client.number, "waiting": now - wait.since}
-                for wait in self.everybody()
-            ],
-            "gone": {name: str(cause) for name, cause in self._gone.items()},
-        }
+            unheard=tuple(sorted(self.asked)),
+            arrived=tuple([wait.state(now) for wait in self.everybody()]),
+            gone={name: str(cause) for name, cause in self._gone.items()},
+        )

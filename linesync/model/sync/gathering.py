@@ -22,6 +22,7 @@ from typing import Protocol
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut
 from ..decisions import Message, Messages, Outcome
 from ..participants import NAMES_SHOWN, Cause, host_of, names_in_words, seconds_in_words
+from ..state.topic import GroupReader
 from .waits import Place, Wait, Waits
 
 __all__ = ["Gathering", "Group", "Groups", "Last"]
@@ -271,17 +272,17 @@ class Gathering(Place):
         after = seconds_in_words(wait.timeout or 0)
         return self.missing(f"timed out after {after} at {self.title}", wait.name)
 
-    def rows(self, now: float) -> list[dict[str, object]]:
-        """The rows of ``status`` for the waits here."""
+    def state(self, now: float) -> list[GroupReader]:
+        """The state of the waits here."""
         missing = list(islice(self._missing, LISTED))
         return [
-            {
-                "name": wait.name,
-                "client": wait.client.number,
-                "waiting": now - wait.since,
-                "group": self.whom[0],
-                "role": self.whom[1],
-                "missing": [host for host in missing if host != host_of(wait.name)],
-            }
+            GroupReader(
+                name=wait.name,
+                client=wait.client.number,
+                waiting=now - wait.since,
+                group=self.whom[0],
+                role=self.whom[1],
+                missing=tuple([host for host in missing if host != host_of(wait.name)]),
+            )
             for wait in self._here
         ]

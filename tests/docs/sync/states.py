@@ -44,8 +44,8 @@ class Stage(Hall):
         super().__init__("a", "b", "c")
 
     def row(self, kind: str) -> Mapping[str, Any] | None:
-        """The row of ``status`` for the only thing of this kind."""
-        found: Any = self.services.status(self.now)[kind]
+        """The row of ``status`` for the only thing of this kind, as JSON."""
+        found: Any = self.services.status(self.now).as_json()[kind]
         return found[0] if found else None
 
     # -- events that several tables have -----------------------------------------------------------------------------

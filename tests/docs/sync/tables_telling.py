@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from linesync.model.decisions import Event
 from tests.docs.sync.states import (
@@ -149,8 +148,8 @@ GATHER = Table(
 
 
 def _host(stage: Stage) -> str:
-    row: Any = next((row for row in stage.services.status(stage.now)["hosts"] if row["name"] == "n"), None)  # type: ignore[attr-defined]
-    return "unknown" if row is None else row["state"] if row["cause"] is None else f"lost ({row['cause']})"
+    host = next((host for host in stage.services.hosts(stage.now) if host.name == "n"), None)
+    return "unknown" if host is None else host.state if host.cause is None else f"lost ({host.cause})"
 
 
 def _wait_of(stage: Stage) -> Sequence[Event]:

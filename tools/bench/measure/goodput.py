@@ -191,7 +191,7 @@ def _ours(copy: Copy, file: Path, work: Workload, baud: int, seed: int, patience
                 copy(system, file, arrived, patience)
                 seconds = time.monotonic() - began
             sent = system.passed()["ab"]["bytes_in"] - before
-            again = max((int(row.get("repeated", 0)) for row in system.links()), default=0)
+            again = max((link.session.repeated for link in system.links() if link.session), default=0)
             if _digest(arrived) != _digest(file):
                 return _Found(0.0, "the received file differs from the sent one")
     except (BenchError, LinesyncError, OSError, subprocess.SubprocessError) as error:

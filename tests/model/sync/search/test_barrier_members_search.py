@@ -372,10 +372,9 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         everybody = reference.there + reference.later
         assert len(rows) == bool(everybody)
         for row in rows:
-            assert isinstance(row["arrived"], list)
-            assert [who["name"] for who in row["arrived"]] == [party.name for party in everybody]
-            assert row["generation"] == reference.generation + 1
-            assert row["unheard"] == sorted(reference.asked)
+            assert [who.name for who in row.arrived] == [party.name for party in everybody]
+            assert row.generation == reference.generation + 1
+            assert row.unheard == tuple(sorted(reference.asked))
 
     @invariant()
     def the_timer_is_never_late(self) -> None:

@@ -334,28 +334,27 @@ class Future:
 
     def arrive(self) -> None:
         for row in self.services.barriers.status(self.hall.now):
-            missing, members = row["missing"], row["members"]
-            assert isinstance(missing, dict) and isinstance(members, list)
+            missing, members = row.missing, row.members
+            assert isinstance(missing, dict) and members is not None
             for member in missing:
                 host = member.partition("#")[0]
-                if self.host_may_act(host) or self.all_at(host, str(row["name"])):
+                if self.host_may_act(host) or self.all_at(host, row.name):
                     self.made += 1
                     terms = Terms(count=len(members), members=frozenset(members))
-                    new = (f"new{self.made}", "default", str(row["name"]), terms, Client(host, f"new{self.made}"))
+                    new = (f"new{self.made}", "default", row.name, terms, Client(host, f"new{self.made}"))
                     self.hall.note([*self.services.barriers.arrive(*new, self.hall.now, None, member)])
 
     def give(self) -> None:
         """Another client gives the units that a taker lacks and that are not only held by others, and later units too."""
         for row in self.services.semaphores.status(self.hall.now):
-            queue, holders = row["queue"], row["holders"]
-            assert isinstance(queue, list) and isinstance(holders, list)
-            there = int(str(row["value"])) + sum(who["units"] for who in holders)
-            name = str(row["name"])
-            if queue and (queue[0]["wants"] > there or name in self.gifts):
+            queue, holders = row.queue, row.holders
+            there = row.value + sum(who.units for who in holders)
+            name = row.name
+            if queue and (queue[0].wants > there or name in self.gifts):
                 self.gifts.add(name)
                 self.made += 1
-                bound = row["bound"]
-                units = int(str(bound)) - there if bound else sum(who["wants"] for who in queue)
+                bound = row.bound
+                units = bound - there if bound else sum(who.wants for who in queue)
                 self.hall.sem(f"new{self.made}", "hub/stranger", units, name=name)
                 self.hall.clients["hub"].discard("stranger")
 

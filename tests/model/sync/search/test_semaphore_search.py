@@ -206,13 +206,13 @@ class SemaphoreSearch(RuleBasedStateMachine):
             assert rows == [] and len(self.semaphores) == 0
             return
         (row,) = rows
-        assert row["value"] == self.value
-        assert [who["wants"] for who in row["queue"]] == [units for _, units, _ in self.queue]
-        assert row["bound"] == (self.bound or None)
+        assert row.value == self.value
+        assert [who.wants for who in row.queue] == [units for _, units, _ in self.queue]
+        assert row.bound == (self.bound or None)
         in_order = [arrival for arrival in self.lent_in_order() if arrival in self.unconfirmed]
-        assert [who["units"] for who in row["unconfirmed"]] == [self.unconfirmed[arrival] for arrival in in_order]
+        assert [who.units for who in row.unconfirmed] == [self.unconfirmed[arrival] for arrival in in_order]
         in_order = [arrival for arrival in self.lent_in_order() if arrival in self.held]
-        assert [who["units"] for who in row["holders"]] == [self.held[arrival] for arrival in in_order]
+        assert [who.units for who in row.holders] == [self.held[arrival] for arrival in in_order]
 
     @invariant()
     def the_timer_is_never_late(self) -> None:
