@@ -5,6 +5,7 @@ from __future__ import annotations
 from .codec import Message
 
 __all__ = [
+    "ChangesOpen",
     "ConsoleOpen",
     "Hosts",
     "Links",
@@ -53,3 +54,9 @@ class TraceOpen(Message):
 
     VERB = "trace"
     host: str
+
+
+class ChangesOpen(Message):
+    """Client to hub: each change of the state from now on, one line of JSON for each, on stream 1."""
+
+    VERB = "changes"

@@ -164,6 +164,7 @@ OPERATIONS = (
     _opening(jobs.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
     _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
+    _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
     _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
