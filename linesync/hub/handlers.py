@@ -125,7 +125,7 @@ def _owner_gone(hub: Requests, asked: Asked) -> None:
 
 
 def _namespaces(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.services.namespace_rows(asked.now)))
+    return protocol.encode_ok(json.dumps([one.as_json() for one in hub.services.namespace_states(asked.now)]))
 
 
 def _concurrent(hub: Requests, asked: Asked) -> None:

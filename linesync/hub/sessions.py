@@ -24,7 +24,8 @@ class HubSession:
         """The line's label, one for each byte pipe."""
         self.host = ""
         """The host of the session after it has registered; empty before."""
-        self._itself = Client(HUB, str(serial), self.principal(""))
+        self._last: tuple[str, str, Client] | None = None
+        """The host, the script and the client of the last request, because a script often sends several."""
         self.tasks: set[asyncio.Task[None]] = set()
         """The tasks that relay or serve its channels."""
         self.give_up: asyncio.TimerHandle | None = None
@@ -52,11 +53,9 @@ class HubSession:
         """The client for this script behind the agent, or for the peer itself if the number is empty. A number is never used
         twice for one host, because it contains the number of the session."""
         host = self.host or HUB
-        if script:
-            return Client(host, str(Id(self.id, script)), self.principal(script))
-        if self._itself.host != host:
-            self._itself = Client(host, self.id, self.principal(""))
-        return self._itself
+        if self._last is None or self._last[:2] != (host, script):
+            self._last = host, script, Client(host, str(Id(self.id, script)), self.principal(script))
+        return self._last[2]
 
     @property
     def local(self) -> bool:

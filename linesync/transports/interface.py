@@ -64,6 +64,13 @@ class Line(Protocol):
         the line has: the old one if the port does not accept the new one. Write nothing until then. ``done`` is not called
         if the line is lost first."""
 
+    def pause_reading(self) -> None:
+        """Read no more bytes until :meth:`resume_reading`. Bytes that were already read may still be delivered. A line with
+        a rate may ignore this."""
+
+    def resume_reading(self) -> None:
+        """Deliver bytes again, in a later iteration of the event loop. Does nothing if reading does not pause."""
+
     def close(self) -> None:
         """Send what was written, for at most a second, then close; ``line_lost(None)`` follows exactly once."""
 

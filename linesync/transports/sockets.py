@@ -96,6 +96,14 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         if data:
             self._deliver(data)
 
+    def _pause_reads(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume_reads(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     # -- asyncio's side --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
