@@ -142,5 +142,6 @@ async def connect(endpoint: str) -> Client:
     finally:
         ready.cancel()
         lost.cancel()
+        await asyncio.wait({ready, lost})
     peer.note(protocol.encode(protocol.Concurrent()))
     return Client(peer, notices)

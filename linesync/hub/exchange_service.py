@@ -202,6 +202,7 @@ class _Channel:
         finally:
             self._session.exchanges -= waits
             reader.cancel()
+            await asyncio.wait({reader})
             self._close()
 
     # -- the arrival ---------------------------------------------------------------------------------------------------
