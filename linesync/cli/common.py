@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 
 from ..client.places import find_hub, setting
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _SECONDS_MAX = 10 * 365 * 86400  # the hub's own limit
+_CONNECT_LEAST = 3.0  # seconds to connect, for a poll too
 
 
 def option(
@@ -90,15 +92,18 @@ def seconds(text: str) -> float:
     return value
 
 
-def timeout_option(parser: argparse.ArgumentParser, command: str) -> None:
-    option(
-        parser,
-        command,
-        "timeout",
-        type=seconds,
-        metavar="S",
-        help="give up after S seconds; 0 does not wait (default: wait without limit)",
-    )
+_TIMEOUT_HELP = "give up after S seconds; 0 does not wait (default: wait without limit)"
+
+
+def timeout_option(parser: argparse.ArgumentParser, command: str = "") -> None:
+    """Add the option ``--timeout``, which :func:`connection` also uses.
+
+    :param command: the command whose setting is the default; empty for a command that does not synchronise.
+    """
+    if command:
+        option(parser, command, "timeout", type=seconds, metavar="S", help=_TIMEOUT_HELP)
+    else:
+        parser.add_argument("--timeout", type=seconds, metavar="S", help=_TIMEOUT_HELP.replace("; 0 does not wait", ""))
 
 
 def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
@@ -113,11 +118,14 @@ def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def connection(args: argparse.Namespace) -> BlockingClient:
-    """Connect to the hub or agent that the command line or the settings name.
+    """Connect to the hub or agent that the command line or the settings name. The time that this takes is subtracted from
+    the command's timeout.
 
+    :raises TimedOut: no hub or agent answers within the command's timeout.
     :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
+    from ..client.deadlines import remaining
 
     printed: list[str] = []
 
@@ -126,7 +134,10 @@ def connection(args: argparse.Namespace) -> BlockingClient:
             printed.append(text)
             print(f"linesync: {text}", file=sys.stderr, flush=True)
 
-    client = connect_blocking(args.hub or find_hub(), notice)
+    timeout, begin = getattr(args, "timeout", None), time.monotonic()
+    longest = None if timeout is None else max(timeout, _CONNECT_LEAST)
+    client = connect_blocking(args.hub or find_hub(), notice, timeout=longest)
+    args.timeout = remaining(timeout, time.monotonic() - begin)
     # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client

@@ -14,9 +14,9 @@ from ..protocol import Note
 from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..transports import connect as open_line
-from .exchange_operations import ExchangeOperations
-from .files import FileOperations
-from .sync import Held, SyncOperations
+from ..transports.fd_pair import not_answered
+from .operations import Operations
+from .sync import Held
 
 __all__ = ["Client", "connect"]
 
@@ -26,7 +26,7 @@ _GREETING = 10.0  # seconds within which the hub or agent must answer
 class _Notices(User):
     def __init__(self) -> None:
         self.last = ""
-        self.operations: SyncOperations | None = None
+        self.operations: Operations | None = None
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         if self.operations is not None and self.operations.heard_revoked(text):
@@ -43,7 +43,7 @@ class _Notices(User):
         peer.abandon(f"the connection was lost ({why})")
 
 
-class Client(FileOperations, ExchangeOperations):
+class Client(Operations):
     """A connection to a hub, or to the agent on this host. Use it with ``async with``, or call :meth:`aclose`.
 
     :ivar peer: the conversation, for programs that open their own channels.
@@ -105,25 +105,41 @@ class Client(FileOperations, ExchangeOperations):
         await self.aclose()
 
 
-async def connect(endpoint: str) -> Client:
+async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
+    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
     :raises UsageError: the endpoint is invalid.
+    :raises TimedOut: no hub or agent answered within ``timeout``.
     :raises LinesyncFailed: nothing listens there, or no hub or agent answered within 10 s.
     """
     notices = _Notices()
     peer = Peer(notices, "c")
-    line = await open_line(endpoint, peer.receiver)
+    scope = asyncio.timeout(timeout)
     try:
-        ready, lost = asyncio.ensure_future(peer.ready()), asyncio.ensure_future(peer.lost())
+        async with scope:
+            await _begin(peer, endpoint)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise not_answered(endpoint, timeout or 0.0) from None
+    peer.note(protocol.encode(protocol.Concurrent()))
+    return Client(peer, notices)
+
+
+async def _begin(peer: Peer, endpoint: str) -> None:
+    """Open the line and wait for a session on it."""
+    line = await open_line(endpoint, peer.receiver)
+    ready, lost = asyncio.ensure_future(peer.ready()), asyncio.ensure_future(peer.lost())
+    try:
         await asyncio.wait({ready, lost}, timeout=_GREETING, return_when=asyncio.FIRST_COMPLETED)
         if not peer.up:
-            line.abort()
             raise LinesyncFailed(
                 f"no linesync hub or agent answered at {endpoint}; check that this is the endpoint of a hub or an agent"
             )
+    except BaseException:
+        line.abort()
+        raise
     finally:
         ready.cancel()
         lost.cancel()
-    peer.note(protocol.encode(protocol.Concurrent()))
-    return Client(peer, notices)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from types import TracebackType
 
 from .. import protocol
@@ -11,7 +12,6 @@ from ..errors import LinesyncError
 from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
 from ..runtime.conversation import Conversation, User
-from ..runtime.streams import Stream
 from .operations import Operations
 from .sync import Held
 
@@ -19,11 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-    from .exchange_operations import Data, ExchangeProgress, Sink
-    from .files import FileOperations
-
     T = TypeVar("T")
     P = ParamSpec("P")
+    C = TypeVar("C", bound=Callable[..., object])
 
 __all__ = ["BlockingClient", "connect_blocking"]
 
@@ -36,8 +34,23 @@ def _blocking(
     def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
         return self.run_coroutine(method(self.operations, *args, **named))
 
-    run.__name__, run.__qualname__, run.__doc__ = method.__name__, method.__qualname__, method.__doc__
-    return run
+    return _twin(run, method)
+
+
+def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concatenate[BlockingClient, P], T]:
+    """Make a method of :class:`BlockingClient` that calls a method of :class:`Operations` that does not wait."""
+
+    def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
+        return method(self.operations, *args, **named)
+
+    return _twin(call, method)
+
+
+def _twin(twin: C, method: Callable[..., object]) -> C:
+    """Give a method the signature and the docstring of another one."""
+    wraps(method)(twin)
+    twin.__module__, twin.__qualname__ = __name__, f"BlockingClient.{method.__name__}"
+    return twin
 
 
 class _Notices(User):
@@ -64,11 +77,15 @@ class BlockingClient:
 
     :param endpoint: the endpoint of the hub or agent.
     :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
+        answer.
     """
 
-    def __init__(self, endpoint: str, on_notice: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, endpoint: str, on_notice: Callable[[str], None] | None = None, *, timeout: float | None = None
+    ) -> None:
         notices = _Notices(on_notice)
-        self.peer = BlockingPeer(notices, endpoint)
+        self.peer = BlockingPeer(notices, endpoint, timeout)
         self.operations = notices.operations = Operations(self.peer)
         try:
             self.run_coroutine(self.peer.ready())
@@ -97,33 +114,14 @@ class BlockingClient:
     status = _blocking(Operations.status)
     links = _blocking(Operations.links)
     run = _blocking(Operations.run)
-
-    def exchange(
-        self,
-        name: str,
-        members: Iterable[str] | str,
-        data: Data,
-        *,
-        member: str = "",
-        timeout: float | None = None,
-        namespace: str = "default",
-        arrival: str = "",
-        within: str = "",
-        sink: Sink | None = None,
-        progress: ExchangeProgress | None = None,
-    ) -> dict[str, Any]:
-        """Give data and get the data of all members; see
-        :meth:`linesync.client.exchange_operations.ExchangeOperations.exchange`."""
-        from .exchange_operations import ExchangeOperations
-
-        operations = ExchangeOperations(self.peer)
-        operations.within = self.operations.within
-        more: dict[str, Any] = {"within": within, "sink": sink, "progress": progress}
-        return self.run_coroutine(
-            operations.exchange(
-                name, members, data, member=member, timeout=timeout, namespace=namespace, arrival=arrival, **more
-            )
-        )
+    finish = _blocking(Operations.finish)
+    exchange = _blocking(Operations.exchange)
+    get_file = _blocking(Operations.get_file)
+    put_file = _blocking(Operations.put_file)
+    pass_file = _blocking(Operations.pass_file)
+    start = _direct(Operations.start)
+    console = _direct(Operations.console)
+    trace = _direct(Operations.trace)
 
     @contextmanager
     def locked(self, name: str, *, timeout: float | None = None, namespace: str = "default") -> Iterator[Held]:
@@ -154,22 +152,6 @@ class BlockingClient:
             raise
         self.give_back(held)
 
-    def get_file(self, host: str, path: str, target: str, *, device: bool = False) -> int:
-        """Copy a file from a host to this machine; see :meth:`linesync.client.files.FileOperations.get_file`."""
-        return self.run_coroutine(self._files().get_file(host, path, target, device=device))
-
-    def put_file(self, source: str, host: str, path: str, *, device: bool = False) -> int:
-        """Copy a file from this machine to a host; see :meth:`linesync.client.files.FileOperations.put_file`."""
-        return self.run_coroutine(self._files().put_file(source, host, path, device=device))
-
-    def _files(self) -> FileOperations:
-        from .files import FileOperations
-
-        return FileOperations(self.peer)
-
-    def open_console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
-        return self.operations.console(host, follow=follow, type_into=type_into)
-
     def close(self) -> None:
         """End the session and close the connection."""
         self.peer.close()
@@ -183,11 +165,15 @@ class BlockingClient:
         self.close()
 
 
-def connect_blocking(endpoint: str, on_notice: Callable[[str], None] | None = None) -> BlockingClient:
+def connect_blocking(
+    endpoint: str, on_notice: Callable[[str], None] | None = None, *, timeout: float | None = None
+) -> BlockingClient:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
     :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
+    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
     :raises UsageError: the endpoint is invalid.
+    :raises TimedOut: no hub or agent answered within ``timeout``.
     :raises LinesyncFailed: nothing listens there, or no linesync hub or agent answered.
     """
-    return BlockingClient(endpoint, on_notice)
+    return BlockingClient(endpoint, on_notice, timeout=timeout)

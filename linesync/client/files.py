@@ -5,17 +5,30 @@ from __future__ import annotations
 import os
 
 from .. import protocol
-from ..jobs.files import Progress, fetch, store
-from .operations import Operations
+from ..errors import LinesyncError
+from ..protocol.operations import given_up
+from .deadlines import limit
+from .sync import SyncOperations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.files import Progress
 
 __all__ = ["FileOperations"]
 
 
-class FileOperations(Operations):
+class FileOperations(SyncOperations):
     """Operations that copy files."""
 
     async def get_file(
-        self, host: str, path: str, target: str, progress: Progress | None = None, *, device: bool = False
+        self,
+        host: str,
+        path: str,
+        target: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        device: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Copy a file from a host to this machine. It arrives whole or not at all, and its SHA-256 is checked.
 
@@ -27,27 +40,48 @@ class FileOperations(Operations):
         :param progress: called with (bytes so far, total bytes).
         :param device: the source, the target or both are block devices. A target device is overwritten in place, and read
             back for comparison.
+        :param timeout: seconds for the whole copy.
         :returns: the size in bytes.
+        :raises TimedOut: the copy was not complete in time; nothing was changed.
         :raises LinesyncFailed: the file cannot be read there or written here, or the host is gone. Nothing was changed,
-            except on a block device that was being written.
+            except on a block device that was being written. After a timeout, the message may also say that the target may
+            have been replaced.
         """
-        stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
-        return (await fetch(stream, target, os.path.basename(path), progress, device=device))[0]
+        from ..jobs.files import fetch  # only copies need this
+
+        copy = _Copy(os.fspath(target), timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
+            name = os.path.basename(path)
+            size, _ = await fetch(stream, os.fspath(target), name, progress, device=device, touch=copy.touch)
+            return size
 
     async def put_file(
-        self, source: str, host: str, path: str, progress: Progress | None = None, *, device: bool = False
+        self,
+        source: str | os.PathLike[str],
+        host: str,
+        path: str,
+        progress: Progress | None = None,
+        *,
+        device: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Copy a local file to a host, in the same way as :meth:`get_file`."""
-        return await store(self.peer, source, host, path, progress, device=device)
+        from ..jobs.files import store
+
+        copy = _Copy(f"{host}:{path}", timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            return await store(self.peer, os.fspath(source), host, path, progress, device=device, touch=copy.touch)
 
     async def pass_file(
         self,
         source: tuple[str, str],
-        by: str,
+        by: str | os.PathLike[str],
         target: tuple[str, str],
         progress: Progress | None = None,
         *,
         device: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Copy a file between two hosts in the same way as :meth:`get_file`.
 
@@ -55,6 +89,36 @@ class FileOperations(Operations):
         :param by: the path of a new local file, which holds the data on its way.
         :param target: (host, path).
         """
-        stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
-        _, from_device = await fetch(stream, by, "", progress, device=device, onward=True)
-        return await store(self.peer, by, *target, progress, device=device, from_device=from_device)
+        from ..jobs.files import fetch, store
+
+        by = os.fspath(by)
+        copy = _Copy(":".join(target), timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
+            _, from_device = await fetch(stream, by, "", progress, device=device, onward=True)
+            return await store(
+                self.peer, by, *target, progress, device=device, from_device=from_device, touch=copy.touch
+            )
+
+
+class _Copy:
+    """What a copy that is too late may have changed.
+
+    :param target: its target, for messages.
+    """
+
+    def __init__(self, target: str, timeout: float | None) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._touched = False
+
+    def touch(self) -> None:
+        self._touched = True
+
+    def late(self, after: float) -> LinesyncError:
+        return given_up(
+            f"the copy to {self._target} was given up after {after:.3g} s",
+            "the target may have been changed" if self._touched else "",
+            deadline=self._timeout,
+            check="compare it",
+        )

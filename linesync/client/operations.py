@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
+from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
-from .sync import SyncOperations
+from .deadlines import limit, silence
+from .exchange_operations import ExchangeOperations
+from .files import FileOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ __all__ = ["CommandResult", "Operations", "Running"]
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
+_TO_END = 5.0
+"""Seconds after the timeout of a command in which the host may end it and report that: it kills the command after 3 s."""
 
 
 class CommandResult(Record):
@@ -45,6 +49,9 @@ class Running:
     :ivar host: the host on which it runs.
     :ivar stream: its channel.
     :ivar pid: its process id there; 0 if the host has not reported it.
+    :ivar timeout: the seconds after which the host ends it, or None.
+    :ivar give_up_at: the time, on the clock of the stream, at which the client gives up because the host does not report
+        that; None for never.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -53,6 +60,8 @@ class Running:
         self.host = request.to
         self.stream = stream
         self.pid = 0
+        self.timeout = request.timeout
+        self.give_up_at = None if request.timeout is None else stream.now() + request.timeout + _TO_END
 
     def heard(self, text: str) -> CommandResult | None:
         """Handle a message from the host. Return how the command ended (its channel then ends too), or None.
@@ -72,36 +81,41 @@ class Running:
             return CommandResult(status=None, signal=-message.status)
         return CommandResult(status=message.status, signal=None)
 
-    def lost(self, error: LinesyncError) -> LinesyncFailed:
-        """The error for a broken channel, when the client cannot know whether the command still runs."""
+    def late(self) -> LinesyncFailed:
+        """Give the command up, and return the error for that."""
+        self.stream.reset("the client gave up")
+        return self.lost(silence((self.timeout or 0.0) + _TO_END))
+
+    def lost(self, why: str) -> LinesyncFailed:
+        """The error for a command of which the client cannot know whether it still runs."""
         where = f"{self.host} (pid {self.pid})" if self.pid else self.host
         return LinesyncFailed(
-            f"the command on {self.host} was lost: {error.message}; it may still be running on {where}, so look there"
+            f"the command on {self.host} was lost: {why}; it may still be running on {where}, so look there"
             " before you run it again"
         )
 
 
-class Operations(SyncOperations):
-    """All operations on one session that need no files."""
+class Operations(ExchangeOperations, FileOperations):
+    """All operations on one session."""
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    async def hosts(self) -> list[dict[str, Any]]:
+    async def hosts(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
         """The hosts that the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
-        rows = await self._json(protocol.Hosts())
+        rows = await self._json(protocol.Hosts(), timeout)
         return rows if isinstance(rows, list) else []
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self, *, timeout: float | None = None) -> dict[str, Any]:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
-        return await self._json(protocol.Status())  # type: ignore[no-any-return]
+        return await self._json(protocol.Status(), timeout)  # type: ignore[no-any-return]
 
-    async def links(self) -> list[dict[str, Any]]:
+    async def links(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
         """The lines of the hub and of the agent in between, one row each, with their counters."""
-        rows = await self._json(protocol.Links())
+        rows = await self._json(protocol.Links(), timeout)
         return rows if isinstance(rows, list) else []
 
-    async def _json(self, message: Message) -> Any:
-        (text,) = await self._ask(message)
+    async def _json(self, message: Message, timeout: float | None) -> Any:
+        (text,) = await self._ask(message, timeout)
         import json
 
         return json.loads(text)
@@ -146,26 +160,39 @@ class Operations(SyncOperations):
 
         :param on_output: called with the output as it arrives; without it, the output is in the result.
         :raises CommandNotFound, CannotExecute, TimedOut: the host could not run it, or ended it at its deadline.
-        :raises LinesyncFailed: the host, its line or its agent is gone. The message says whether the command may still run.
+        :raises LinesyncFailed: the host, its line or its agent is gone, or did not answer within 5 s after the deadline. The
+            message says whether the command may still run.
+
+        All these errors have the output that arrived before them as ``stdout`` and ``stderr``, if ``on_output`` did not get
+        it.
         """
         running = Running(stream)
         output = {1: bytearray(), 2: bytearray()}
         try:
-            while True:
-                item = await stream.receive()
-                if item.stream == MESSAGE:
-                    result = running.heard(item.data.decode("utf-8", "replace"))
-                    if result is not None:
-                        return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
-                elif on_output is not None:
-                    on_output(item.stream, item.data)
-                elif item.stream in output:
-                    output[item.stream] += item.data
+            async with limit(self.peer, running.timeout, lambda _: running.late(), _TO_END):
+                result = await self._until_ended(running, output, on_output)
         except (BrokenError, EndOfStream) as error:
-            raise running.lost(error) from None
+            raise _with_output(running.lost(error.message), output) from None
+        except LinesyncError as error:
+            raise _with_output(error, output)  # noqa: B904 - the same error
         except BaseException:
             stream.reset("the client gave up")
             raise
+        return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
+
+    async def _until_ended(
+        self, running: Running, output: dict[int, bytearray], on_output: OutputCallback | None
+    ) -> CommandResult:
+        while True:
+            item = await running.stream.receive()
+            if item.stream == MESSAGE:
+                result = running.heard(item.data.decode("utf-8", "replace"))
+                if result is not None:
+                    return result
+            elif on_output is not None:
+                on_output(item.stream, item.data)
+            elif item.stream in output:
+                output[item.stream] += item.data
 
     async def run(
         self,
@@ -176,23 +203,31 @@ class Operations(SyncOperations):
         cwd: str = "",
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        check: bool = False,
         on_output: OutputCallback | None = None,
     ) -> CommandResult:
-        """Run a command on a host and wait for its end. A nonzero exit status is not an error. Raises the errors of
-        :meth:`finish`.
+        """Run a command on a host and wait for its end. A nonzero exit status is not an error unless ``check`` is true.
+        Raises the errors of :meth:`finish`.
+
+        :param argv: the command and its arguments. No shell reads them; for a shell, run ``["sh", "-c", text]``.
 
         :param stdin: the bytes that it reads, or None for no stdin.
         :param cwd: the working directory there; empty for that of the agent.
         :param env: environment variables in addition to those of the agent.
         :param timeout: seconds after which the host ends the command, or None.
+        :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
+        :raises CommandFailed: with ``check``; it has the exit status and the output.
         """
         stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
         if stdin is not None:
             if stdin:
                 stream.send_nowait(0, stdin)
             stream.end()
-        return await self.finish(stream, on_output)
+        result = await self.finish(stream, on_output)
+        if check and result.exit_code:
+            raise _command_failed(host, argv[0], result)
+        return result
 
     # -- the bytes of a line ------------------------------------------------------------------------------------------
 
@@ -209,3 +244,19 @@ class Operations(SyncOperations):
     def trace(self, host: str) -> Stream:
         """Open a trace of the frames on a host's line. The trace arrives as text lines on stream 1."""
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))
+
+
+def _with_output(error: LinesyncError, output: dict[int, bytearray]) -> LinesyncError:
+    error.stdout, error.stderr = bytes(output[1]), bytes(output[2])
+    return error
+
+
+def _command_failed(host: str, program: str, result: CommandResult) -> CommandFailed:
+    how = f"exit status {result.status}" if result.signal is None else f"signal {result.signal}"
+    return CommandFailed(
+        f"the command {program} on {host} ended with {how}; look at its output",
+        status=result.status,
+        signal=result.signal,
+        stdout=result.stdout,
+        stderr=result.stderr,
+    )

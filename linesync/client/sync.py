@@ -11,6 +11,7 @@ from ..protocol import Message
 from ..protocol.operations import decode_request, unanswered
 from ..runtime.conversation import Conversation, Pending
 from ..runtime.identity import token
+from .deadlines import limit, silence
 
 __all__ = ["BarrierResult", "Held", "SyncOperations", "TopicMessage"]
 
@@ -55,9 +56,12 @@ class TopicMessage(Record):
 class SyncOperations:
     """The synchronisation operations on one session.
 
-    Every name belongs to a ``namespace``. A ``timeout`` is in seconds; 0 does not wait, None waits without limit. An
-    ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is the id
-    of a hold that we have meanwhile (:attr:`Held.arrival`); the hub then finds a deadlock through it.
+    Every name belongs to a ``namespace``. A ``timeout`` is in seconds; 0 does not wait, None waits without limit. The
+    hub ends a wait at its timeout. If it does not answer within 3 s after that, the client gives up: with TimedOut if the
+    operation certainly had no effect, else with LinesyncFailed, which says what may have happened.
+
+    An ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is the
+    id of a hold that we have meanwhile (:attr:`Held.arrival`); the hub then finds a deadlock through it.
 
     All operations that wait raise TimedOut, DeadlockError, Aborted (the name was reset), LinesyncFailed (the hub or the
     line is gone), and UsageError (an invalid name or number).
@@ -134,6 +138,7 @@ class SyncOperations:
                 Abort=abort,
             ),
             arrival,
+            timeout,
         )
         generation, position, *parties = reply
         return BarrierResult(
@@ -167,7 +172,7 @@ class SyncOperations:
         """
         within = within or self.within
         request = protocol.text_of(protocol.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
-        (value,) = await self._wait_for(request, arrival, takes=delta < 0)
+        (value,) = await self._wait_for(request, arrival, timeout, takes=delta < 0)
         return int(value)
 
     async def hold(
@@ -193,7 +198,7 @@ class SyncOperations:
             Hold=True,
             Bound=bound,
         )
-        return await self._take(request, request.arrival)
+        return await self._take(request, request.arrival, timeout)
 
     async def lock(
         self,
@@ -219,17 +224,17 @@ class SyncOperations:
             within=within or self.within,
             Keep=keep,
         )
-        return await self._take(request, request.arrival)
+        return await self._take(request, request.arrival, timeout)
 
-    async def unlock(self, name: str, token: int, *, namespace: str = DEFAULT) -> None:
+    async def unlock(self, name: str, token: int, *, timeout: float | None = None, namespace: str = DEFAULT) -> None:
         """Give back a lock that this host owns.
 
         :param token: the fencing token of the lock.
         :raises NotAllowed: this host does not own the lock, or owns it under another token.
         """
-        await self._ask(protocol.Unlock(name=name, token=token, ns=namespace))
+        await self._ask(protocol.Unlock(name=name, token=token, ns=namespace), timeout)
 
-    async def give_back(self, held: Held) -> None:
+    async def give_back(self, held: Held, *, timeout: float | None = None) -> None:
         """Give back what :meth:`hold` or :meth:`lock` took.
 
         :raises LinesyncFailed: the hub revoked the hold earlier; another holder may have had it meanwhile.
@@ -240,12 +245,12 @@ class SyncOperations:
                 f"the hold was lost before it was given back: {why}; check the work that relied on it, and repeat it"
             )
         self._holding.discard(held.arrival)
-        await self._ask(protocol.GiveBack(arrival=held.arrival))
+        await self._ask(protocol.GiveBack(arrival=held.arrival), timeout)
 
-    async def _take(self, request: Message, arrival: str) -> Held:
+    async def _take(self, request: Message, arrival: str, timeout: float | None) -> Held:
         self._holding.add(arrival)  # before the reply, because a revocation may follow it directly
         try:
-            (value,) = await self._wait(request, arrival, takes=True)
+            (value,) = await self._wait(request, arrival, timeout, takes=True)
         except BaseException:
             self._holding.discard(arrival)
             self.revoked.pop(arrival, None)
@@ -254,13 +259,17 @@ class SyncOperations:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    async def set_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
+    async def set_events(
+        self, *names: str, timeout: float | None = None, namespace: str = DEFAULT, arrival: str = ""
+    ) -> None:
         """Set events. They stay set until they are cleared."""
-        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival)
+        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival, timeout)
 
-    async def clear_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
+    async def clear_events(
+        self, *names: str, timeout: float | None = None, namespace: str = DEFAULT, arrival: str = ""
+    ) -> None:
         """Clear events."""
-        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival, Clear=True), arrival)
+        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival, Clear=True), arrival, timeout)
 
     async def wait_events(
         self,
@@ -279,11 +288,19 @@ class SyncOperations:
         request = protocol.EventWait(
             names=names, ns=namespace, timeout=timeout, arrival=arrival, within=within or self.within, Any=any
         )
-        return tuple(await self._wait(request, arrival))
+        return tuple(await self._wait(request, arrival, timeout))
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
-    async def send(self, topic: str, *items: str, namespace: str = DEFAULT, member: str = "", arrival: str = "") -> int:
+    async def send(
+        self,
+        topic: str,
+        *items: str,
+        timeout: float | None = None,
+        namespace: str = DEFAULT,
+        member: str = "",
+        arrival: str = "",
+    ) -> int:
         """Add a message to a topic, which keeps it for all later readers.
 
         :param items: the texts of the message, ``key=value`` by convention.
@@ -291,7 +308,7 @@ class SyncOperations:
         :returns: its number in the topic, from 1.
         """
         request = protocol.Send(topic=topic, items=items, ns=namespace, member=member, arrival=arrival)
-        (number,) = await self._wait(request, arrival)
+        (number,) = await self._wait(request, arrival, timeout)
         return int(number)
 
     async def receive(
@@ -324,7 +341,7 @@ class SyncOperations:
             most=most,
             Others=others,
         )
-        return _messages(await self._wait(request, arrival))
+        return _messages(await self._wait(request, arrival, timeout))
 
     async def receive_all(
         self,
@@ -355,25 +372,27 @@ class SyncOperations:
             within=within or self.within,
             Role=role,
         )
-        return _messages(await self._wait(request, arrival))
+        return _messages(await self._wait(request, arrival, timeout))
 
     # -- clearing up --------------------------------------------------------------------------------------------------
 
-    async def reset(self, *names: str, namespace: str = DEFAULT) -> tuple[int, int]:
+    async def reset(self, *names: str, timeout: float | None = None, namespace: str = DEFAULT) -> tuple[int, int]:
         """Delete the state under these names of a namespace. Requests that still wait for them fail with Aborted.
 
         :param names: the names; without any, all names of the namespace.
         :returns: the number of deleted objects, and the number of waits that failed.
         """
-        forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace))
+        forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace), timeout)
         return int(forgotten), int(failed)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, message: Message) -> protocol.Reply:
+    async def _ask(self, message: Message, timeout: float | None = None) -> protocol.Reply:
+        """Send a request that the hub answers immediately, and wait for its reply."""
         request = protocol.encode(message)
-        _, pending = self.peer.ask(request)
-        return await self._reply(request, pending)
+        async with limit(self.peer, timeout, lambda after: unanswered(request, silence(after), deadline=timeout)):
+            _, pending = self.peer.ask(request)
+            return await self._reply(request, pending)
 
     async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
         """Wait for the reply to a request. If the session ends first, the error says what is undecided."""
@@ -382,42 +401,50 @@ class SyncOperations:
         except Unanswered as error:
             raise unanswered(request, error.why) from None
 
-    async def _wait(self, message: Message, arrival: str, *, takes: bool = False) -> protocol.Reply:
-        """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, the request is withdrawn.
+    async def _wait(
+        self, message: Message, arrival: str, timeout: float | None = None, *, takes: bool = False
+    ) -> protocol.Reply:
+        """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, or the hub does not answer
+        after the timeout, the request is withdrawn.
 
         :param takes: the grant goes back unless it is committed, so commit it before returning.
         """
-        return await self._wait_for(protocol.encode(message), arrival, takes=takes)
+        return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes)
 
-    async def _wait_for(self, request: str, arrival: str, *, takes: bool) -> protocol.Reply:
+    async def _wait_for(self, request: str, arrival: str, timeout: float | None, *, takes: bool) -> protocol.Reply:
         """The same as :meth:`_wait` for the text of a request."""
-        number, pending = self.peer.ask(request)
-        try:
-            reply = await self._reply(request, pending)
-        except LinesyncError:
-            raise
-        except BaseException:  # cancelled, interrupted: the hub must not wait for us
-            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
-            raise
-        if takes:
-            await self._commit(request, number, arrival)
+        asked = request
+        async with limit(self.peer, timeout, lambda after: unanswered(asked, silence(after), deadline=timeout)):
+            number, pending = self.peer.ask(request)
+            try:
+                reply = await self._reply(request, pending)
+            except LinesyncError:
+                raise
+            except BaseException:  # cancelled, interrupted, too late: the hub must not wait for us
+                self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
+                raise
+            if takes:
+                asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
+                await self._commit(asked, request, number, arrival)
         if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back
             self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
         return reply
 
-    async def _commit(self, request: str, number: str, arrival: str) -> None:
+    async def _commit(self, commit: str, request: str, number: str, arrival: str) -> None:
         """Make a grant final. It is ours when the hub has confirmed that."""
-        commit = protocol.encode(protocol.Commit(request=number, arrival=arrival))
         _, pending = self.peer.ask(commit)
         try:
             await self._reply(commit, pending)
         except LinesyncError:
             raise
-        except BaseException:  # cancelled: give back what may be ours by now
+        except BaseException:  # cancelled, interrupted, too late: give back what may be ours by now
             self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
-            if isinstance(taken, protocol.Semaphore) and not taken.Hold and pending.reply is None:
-                pending.done = lambda reply: self._return_units(taken, reply)
+            if isinstance(taken, protocol.Semaphore) and not taken.Hold:
+                if pending.reply is None:
+                    pending.done = lambda reply: self._return_units(taken, reply)
+                else:  # it arrived together with the cancellation
+                    self._return_units(taken, pending.reply)
             raise
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:

@@ -1,14 +1,17 @@
-"""Starts calls that may block from an asyncio loop."""
+"""Starts calls that may block in threads, for both drivers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ..workers import FILES, PATIENCE, SPOOL, Call, Workers
 
-__all__ = ["Threaded", "start"]
+__all__ = ["Threaded", "Waited", "start"]
+
+_MOSTLY = 0.05  # seconds within which a call on a file is mostly over
 
 
 class Threaded:
@@ -59,3 +62,26 @@ def start(
 ) -> Threaded:
     """Start a call in a thread: one of ``SPOOL`` with ``spool``, otherwise one of ``FILES``."""
     return Threaded(loop, SPOOL if spool else FILES, job, about, done)
+
+
+class Waited:
+    """A call that runs in a thread of ``FILES`` while a driver without an event loop checks whether it is over.
+
+    :param about: the path that it works on.
+    """
+
+    def __init__(self, job: Callable[[], Any], about: str) -> None:
+        self._call = Call(job, about)
+        self._future = FILES.submit(self._call)
+        with suppress(TimeoutError):
+            self._future.exception(_MOSTLY)
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def result(self) -> Any:
+        return self._future.result()
+
+    def leave(self, after: Callable[[], object]) -> None:
+        if not self._call.leave(after):
+            FILES.clean(after, self._call.about)

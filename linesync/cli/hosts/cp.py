@@ -7,12 +7,14 @@ import os
 import sys
 
 from ...errors import UsageError
-from ..common import connection, print_json
+from ..common import connection, print_json, timeout_option
 from ..progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...client.files import FileOperations
+    from typing import Any
+
+    from ...client.blocking import BlockingClient
 
 HELP = "copy a file to or from a host; the file arrives whole and checked by SHA-256, or not at all"
 EXAMPLES = """\
@@ -29,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", action="store_true", help="SRC or DST is a block device: read it, or overwrite it in place"
     )
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,16 +41,14 @@ def run(args: argparse.Namespace) -> int:
             f"both {args.source} and {args.target} are local paths; write HOST:PATH for at least one, or use cp"
         )
     with connection(args) as client:
-        from ...client.files import FileOperations
-
-        files = FileOperations(client.peer)
         progress = Progress() if sys.stderr.isatty() and not args.json else None
+        how = {"device": args.device, "timeout": args.timeout}
         if not target[0]:
-            size = client.run_coroutine(files.get_file(*source, target[1], progress, device=args.device))
+            size = client.get_file(*source, target[1], progress, **how)
         elif not source[0]:
-            size = client.run_coroutine(files.put_file(source[1], *target, progress, device=args.device))
+            size = client.put_file(source[1], *target, progress, **how)
         else:
-            size = client.run_coroutine(_between(source, target, files, progress, device=args.device))
+            size = _between(client, source, target, progress, **how)
     if progress is not None:
         progress.done()
     if args.json:
@@ -63,11 +64,11 @@ def _place(text: str) -> tuple[str, str]:
     return host, path or "."
 
 
-async def _between(
-    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: Progress | None, *, device: bool
+def _between(
+    client: BlockingClient, source: tuple[str, str], target: tuple[str, str], progress: Progress | None, **how: Any
 ) -> int:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="linesync-") as folder:
         path = os.path.join(folder, os.path.basename(source[1]) or "file")
-        return await files.pass_file(source, path, target, progress, device=device)
+        return client.pass_file(source, path, target, progress, **how)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             _Feeder(client, jobs)
         running = jobs
         while running := [job for job in running if not job.advance()]:
-            client.peer.turn(None)
+            client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
     for job in jobs:
         job.report(as_json=args.json)
     return next((job.exit_code for job in jobs if job.exit_code), 0)
@@ -108,8 +108,16 @@ class _Job:
                 else:
                     self._output(item.stream, item.data)
         except (BrokenError, EndOfStream) as error:
-            self._fail(self._running.lost(error))
+            self._fail(self._running.lost(error.message))
+        if not self._over and self.left == 0:
+            self._fail(self._running.late())
         return self._over
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until we give the command up because its host is silent; None for never."""
+        until = self._running.give_up_at
+        return None if until is None else max(until - self.stream.now(), 0.0)
 
     def _handle_message(self, text: str) -> None:
         try:

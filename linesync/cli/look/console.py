@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.type_into and not sys.stdin.isatty():
         raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
-        stream = client.open_console(args.host, follow=args.follow, type_into=args.type_into)
+        stream = client.console(args.host, follow=args.follow, type_into=args.type_into)
         if args.type_into:
             return _interactive(client, stream)
         stream.end() if not args.follow else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from ..common import connection, print_json, table
+from ..common import connection, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        status = client.status()
+        status = client.status(timeout=args.timeout)
     if args.json:
         print_json(status)
         return 0

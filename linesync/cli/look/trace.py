@@ -20,4 +20,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        return copy_out(client, client.operations.trace(args.host))
+        return copy_out(client, client.trace(args.host))

@@ -14,7 +14,7 @@ from ..common import connection, namespace_option, option, print_json, timeout_o
 if TYPE_CHECKING:
     from typing import IO
 
-    from ...client.exchange_operations import Data
+    from ...client.exchanging import Data
     from ...jobs.targets import NewFile
     from ..progress import Progress
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if texts:
         data = os.fsencode(texts[0])
     else:
-        data = args.file if args.file is not None else sys.stdin.buffer
+        data = _source(args.file)
     progress = _progress(quiet=args.json)
     named = {"member": args.member, "timeout": args.timeout, "namespace": args.namespace, "progress": progress}
     try:
@@ -77,6 +77,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"dir": args.dir, "bytes": got})
     return 0
+
+
+def _source(path: str | None) -> Data:
+    """The file, or stdin without one."""
+    if path is not None:
+        from pathlib import Path
+
+        return Path(path)
+    # Without a buffer: Python could not end while a thread waits for a line in sys.stdin.buffer.
+    return cast("Data", open(0, "rb", buffering=0, closefd=False))
 
 
 def _text(value: bytes) -> object:

@@ -25,7 +25,7 @@ HINT = "write -- before the command, as in: linesync lock NAME -- COMMAND [ARG .
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync lock NAME [--timeout S] [--namespace NS] [-- CMD [ARG ...]]
-       linesync lock NAME --release TOKEN [--namespace NS]"""
+       linesync lock NAME --release TOKEN [--timeout S] [--namespace NS]"""
     parser.add_argument("name", metavar="NAME", help="the lock's name; the first use creates it")
     timeout_option(parser, "lock")
     parser.add_argument(
@@ -60,5 +60,5 @@ def _release(args: argparse.Namespace) -> int:
             f"invalid fencing token {args.release[:32]!r}: expected the number that 'linesync lock' printed"
         )
     with connection(args) as client:
-        client.unlock(args.name, token, namespace=args.namespace)
+        client.unlock(args.name, token, timeout=args.timeout, namespace=args.namespace)
     return 0
