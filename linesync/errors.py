@@ -156,6 +156,10 @@ class Unanswered(LinesyncFailed):
         self.why = why
 
 
+OTHERS_MAY_HAVE_IT = "the other members may have got the data, so check with them before you"
+"""The clause of every error of an exchange after this member has given its data. What the user may do then follows it."""
+
+
 class Hung(OSError):
     """A call on a path could not begin, because earlier calls have not returned. ``strerror`` names the oldest."""
 

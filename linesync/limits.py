@@ -21,9 +21,9 @@ CHECK_SIZE = 6  # base64url digits of the 32-bit check
 NONCE_SIZE = 8  # base64url digits: 48 random bits
 
 # -- foreign text (section 3) ----------------------------------------------------------------------------------------
-FOREIGN_IN_FRAME = 1024  # the most foreign text inside one frame that is separated from it
+FOREIGN_IN_FRAME = 2048  # the most foreign text inside one frame that is separated from it
 FOREIGN_TRIES = 1000  # the most checks that are computed for two foreign texts in one frame
-FOREIGN_LINES = 6  # the most foreign line ends inside one frame that are tried
+FOREIGN_LINES = 16  # the most foreign line ends inside one frame that are tried
 FRAME_PATIENCE = 0.3  # an incomplete frame that gets no byte for this long is given up
 PIPE_PATIENCE = 5.0  # the same on sockets and pipes, which lose nothing but may stop for a while
 HELD_COUNT = 16  # the most damaged pieces that wait for their good copy

@@ -61,6 +61,8 @@ class Agent:
         self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
         self._scripts = _Scripts(self)
         self._endpoint = ""
+        self._line: asyncio.Future[None] | None = None
+        """Keeps the line to the hub connected."""
         self.runner = Runner(name, report)
         self._listener: Listener | None = None
         self._peers: set[Peer] = set()
@@ -90,26 +92,35 @@ class Agent:
         :raises NotAllowed: the hub refuses this host's name.
         """
         self._endpoint = endpoint
-        line = asyncio.ensure_future(keep_connected(self._uplink, endpoint, self._report, once=once))
+        line = self._line = asyncio.ensure_future(keep_connected(self._uplink, endpoint, self._report, once=once))
         try:
             await asyncio.wait({line, self._finished}, return_when=asyncio.FIRST_COMPLETED)
             for future in (line, self._finished):
-                if future.done():
+                if future.done() and not future.cancelled():
                     future.result()
         finally:
             line.cancel()
             await asyncio.gather(line, return_exceptions=True)
 
-    async def aclose(self, reason: str = "the agent was stopped") -> None:
-        """Stop: end the commands that run for others, and notify the hub and the scripts."""
+    async def aclose(self, reason: str = "") -> None:
+        """Stop: notify the hub and the scripts, then end the commands that run for others.
+
+        The goodbye comes first. Commands may take seconds to end, and a machine that is shut down may kill us before that.
+
+        :param reason: why, as a clause; by default, that the agent was stopped.
+        """
+        reason = reason or f"the agent on {self.name} was stopped"
         self.lease.stop()
-        await stop(self._tasks, _TO_END)
-        await self.runner.aclose()
+        if self._line is not None:
+            self._line.cancel()  # otherwise it would open the line again
+        farewell = [asyncio.ensure_future(self._uplink.aclose(reason))]
         if self._listener is not None:
             await self._listener.aclose()
-        await asyncio.gather(
-            self._uplink.aclose(reason), *(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True
-        )
+        farewell += [asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)]
+        await asyncio.sleep(0)  # the goodbyes are on their way
+        await stop(self._tasks, _TO_END, reason)
+        await self.runner.aclose()
+        await asyncio.gather(*farewell, return_exceptions=True)
         if not self._finished.done():
             self._finished.cancel()
 

@@ -99,10 +99,7 @@ class _Relay:
         else:
             # The hub may receive the arrival only now, after its timeout. The reset withdraws it without harm to others.
             self._onward.reset(protocol.GIVEN_UP)
-            why = silence(round(self._loop.time() - self._start, 1))
-            self._task.cancel(
-                f"{why}; the other members may have got the data, so check with 'linesync status' before you repeat it"
-            )
+            self._task.cancel(silence(round(self._loop.time() - self._start, 1)))  # the script knows whether it gave
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import sys
-import time
 from collections.abc import Sequence
 
 from ..client.places import find_hub, setting
@@ -33,7 +32,6 @@ __all__ = [
 ]
 
 _SECONDS_MAX = 10 * 365 * 86400  # the hub's own limit
-_CONNECT_LEAST = 3.0  # seconds to connect, for a poll too
 
 
 def option(
@@ -118,26 +116,29 @@ def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def connection(args: argparse.Namespace) -> BlockingClient:
-    """Connect to the hub or agent that the command line or the settings name. The time that this takes is subtracted from
-    the command's timeout.
+    """Connect to the hub or agent that the command line or the settings name.
+
+    The command's timeout begins now, and connecting takes its part of it: ``args.deadline`` knows what is left.
 
     :raises TimedOut: no hub or agent answers within the command's timeout.
     :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
-    from ..client.deadlines import remaining
+    from ..client.deadlines import Deadline
 
     printed: list[str] = []
 
     def notice(text: str) -> None:
         if text not in printed:
             printed.append(text)
+            if "linesync.cli.progress" in sys.modules:  # only if a command shows its progress
+                from .progress import clear_line
+
+                clear_line()
             print(f"linesync: {text}", file=sys.stderr, flush=True)
 
-    timeout, begin = getattr(args, "timeout", None), time.monotonic()
-    longest = None if timeout is None else max(timeout, _CONNECT_LEAST)
-    client = connect_blocking(args.hub or find_hub(), notice, timeout=longest)
-    args.timeout = remaining(timeout, time.monotonic() - begin)
+    args.deadline = deadline = Deadline(getattr(args, "timeout", None))
+    client = connect_blocking(args.hub or find_hub(), notice, timeout=deadline.to_connect)
     # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client

@@ -100,8 +100,9 @@ def _write(path: Path, text: str) -> None:
         fresh.chmod(0o755)
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror}; give another directory") from None
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _script(name: str) -> str:

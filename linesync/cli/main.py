@@ -11,6 +11,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..errors import LinesyncError, UsageError
+from ..program import run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,22 +195,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: the exit code.
     """
     words = sys.argv[1:] if argv is None else argv
-    try:
+    as_json = "--json" in words[: words.index("--") if "--" in words else len(words)]
+
+    def work() -> int:
         args, module = _parse(words)
         if module is None:
             return 2
         code: int = module.run(args)
-        sys.stdout.flush()
         return code
-    except LinesyncError as error:
-        _report(error, as_json="--json" in words[: words.index("--") if "--" in words else len(words)])
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+
+    return run_program(work, lambda error: _report(error, as_json=as_json))
 
 
 def _report(error: LinesyncError, *, as_json: bool) -> None:

@@ -66,30 +66,32 @@ class Client(Operations):
     ) -> AsyncIterator[Held]:
         """Hold a lock during a block: ``async with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
 
-        Raises the errors of :meth:`lock`, and those of :meth:`give_back` if the lock was lost before the end of the block.
+        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`, and
+        those of :meth:`give_back` if the lock was lost before the end of the block.
         """
         held = await self.lock(name, timeout=timeout, namespace=namespace)
-        async with self._until_given_back(held):
+        async with self._until_given_back(held, timeout):
             yield held
 
     @asynccontextmanager
     async def holding(
         self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
     ) -> AsyncIterator[Held]:
-        """Hold units of a semaphore during a block. Raises the errors of :meth:`hold` and :meth:`give_back`."""
+        """Hold units of a semaphore during a block. ``timeout`` limits the wait for the units, and then the time to give them
+        back. Raises the errors of :meth:`hold` and :meth:`give_back`."""
         held = await self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
-        async with self._until_given_back(held):
+        async with self._until_given_back(held, timeout):
             yield held
 
     @asynccontextmanager
-    async def _until_given_back(self, held: Held) -> AsyncIterator[None]:
+    async def _until_given_back(self, held: Held, timeout: float | None) -> AsyncIterator[None]:
         try:
             yield
         except BaseException:
             with suppress(LinesyncError):  # the error of the block is more important
-                await self.give_back(held)
+                await self.give_back(held, timeout=timeout)
             raise
-        await self.give_back(held)
+        await self.give_back(held, timeout=timeout)
 
     async def aclose(self) -> None:
         """End the session and close the connection. Requests that still wait are withdrawn and fail."""

@@ -127,30 +127,32 @@ class BlockingClient:
     def locked(self, name: str, *, timeout: float | None = None, namespace: str = "default") -> Iterator[Held]:
         """Hold a lock during a block: ``with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
 
-        Raises the errors of :meth:`lock`, and those of :meth:`give_back` if the lock was lost before the end of the block.
+        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`, and
+        those of :meth:`give_back` if the lock was lost before the end of the block.
         """
         held = self.lock(name, timeout=timeout, namespace=namespace)
-        with self._until_given_back(held):
+        with self._until_given_back(held, timeout):
             yield held
 
     @contextmanager
     def holding(
         self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
     ) -> Iterator[Held]:
-        """Hold units of a semaphore during a block. Raises the errors of :meth:`hold` and :meth:`give_back`."""
+        """Hold units of a semaphore during a block. ``timeout`` limits the wait for the units, and then the time to give them
+        back. Raises the errors of :meth:`hold` and :meth:`give_back`."""
         held = self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
-        with self._until_given_back(held):
+        with self._until_given_back(held, timeout):
             yield held
 
     @contextmanager
-    def _until_given_back(self, held: Held) -> Iterator[None]:
+    def _until_given_back(self, held: Held, timeout: float | None) -> Iterator[None]:
         try:
             yield
         except BaseException:
             with suppress(LinesyncError):  # the error of the block is more important
-                self.give_back(held)
+                self.give_back(held, timeout=timeout)
             raise
-        self.give_back(held)
+        self.give_back(held, timeout=timeout)
 
     def close(self) -> None:
         """End the session and close the connection."""

@@ -6,18 +6,49 @@ time on the line, so the client waits longer by :data:`GRACE` before it gives up
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ..errors import LinesyncError
-from ..runtime.conversation import Conversation, Timeout
 
-__all__ = ["GRACE", "limit", "remaining", "silence"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..runtime.conversation import Conversation, Timeout
+
+__all__ = ["GRACE", "Deadline", "limit", "remaining", "silence"]
 
 GRACE = 3.0
 """Seconds after a timeout in which the answer may still arrive: one second more than an agent gives the hub, so that the
 agent's answer, which knows the state of the line, comes first."""
 _IGNORED = 1.0  # seconds for connecting and reading a file, which the grace covers
+_CONNECT_LEAST = 3.0  # seconds to connect, for a poll too
+
+
+class Deadline:
+    """One timeout for several calls: to connect, and then to do something.
+
+    :param timeout: seconds from now, or None for no limit.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self._begin = time.monotonic()
+
+    @property
+    def to_connect(self) -> float | None:
+        """The timeout for connecting."""
+        return None if self.timeout is None else max(self.timeout, _CONNECT_LEAST)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is over."""
+        return self.timeout is not None and time.monotonic() - self._begin >= self.timeout
+
+    @property
+    def left(self) -> float | None:
+        """The timeout for the next call; see :func:`remaining`."""
+        return remaining(self.timeout, time.monotonic() - self._begin)
 
 
 @asynccontextmanager

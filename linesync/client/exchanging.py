@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from io import BytesIO
-from typing import IO, Any, BinaryIO, Protocol, TypeAlias
+from typing import IO, BinaryIO, Protocol, TypeAlias
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.paths import Source
 from ..protocol import ExchangeOpen, ExchangePart, FileEnd
 from ..protocol.operations import effect, given_up
@@ -49,7 +49,7 @@ async def exchange(
     data: Data,
     sink: Sink | None,
     progress: ExchangeProgress | None,
-) -> dict[str, Any]:
+) -> dict[str, bytes] | dict[str, int]:
     """Give data, and get the data of all members when all have given theirs.
 
     :param opening: the request, without the size of the data.
@@ -57,36 +57,40 @@ async def exchange(
     :raises: the errors of :meth:`linesync.client.operations.Operations.exchange`.
     """
     shown = os.fsdecode(data) if isinstance(data, os.PathLike) else "the data to give"
-    job = _Exchange(peer, opening, shown)
+    job = _Exchange(peer, opening, shown, progress)
     async with limit(peer, opening.timeout, job.late) as scope:
-        return await job.work(scope, members, data, sink, progress)
+        return await job.work(scope, members, data, sink)
 
 
 class _Exchange:
-    """One exchange.
+    """One exchange. It gives our data when the hub asks for it, and gets the data of all."""
 
-    :ivar given: all our data was sent, so the other members may have got it.
-    """
-
-    def __init__(self, peer: Conversation, opening: ExchangeOpen, shown: str) -> None:
-        self.given = False
+    def __init__(
+        self, peer: Conversation, opening: ExchangeOpen, shown: str, progress: ExchangeProgress | None
+    ) -> None:
         self._peer = peer
         self._opening = opening
         self._shown = shown
+        self._progress = progress
+        self._again = bool(opening.arrival)  # this may be a retry of an arrival whose data the hub already has
+        self._left: int | None = None  # the bytes of our data that were not sent yet, when their number is known
+
+    @property
+    def _given(self) -> str:
+        """The possible effect if no outcome of the hub comes. The hub uses data only when it has all of it."""
+        return effect(self._opening) if self._again or self._left == 0 else ""
 
     def late(self, after: float) -> LinesyncError:
         """The error if the hub was silent for too long."""
-        what = f"exchange '{self._opening.name}' was given up: {silence(after)}"
-        return given_up(what, effect(self._opening) if self.given else "", deadline=self._opening.timeout)
+        return self._over(f"was given up: {silence(after)}", deadline=self._opening.timeout)
+
+    def _over(self, how: str, *, deadline: float | None = None) -> LinesyncError:
+        what = f"exchange '{self._opening.name}' {how}"
+        return given_up(what, self._given, deadline=deadline, check="check with them")
 
     async def work(
-        self,
-        scope: Timeout,
-        members: Sequence[str],
-        data: Data,
-        sink: Sink | None,
-        progress: ExchangeProgress | None,
-    ) -> dict[str, Any]:
+        self, scope: Timeout, members: Sequence[str], data: Data, sink: Sink | None
+    ) -> dict[str, bytes] | dict[str, int]:
         begin = self._peer.now()
         stack = ExitStack()
         desk = self._peer.desk(self._shown)
@@ -97,19 +101,18 @@ class _Exchange:
                 raise LinesyncFailed(
                     f"cannot read {self._shown}: {error.strerror or error}; check its path and mode"
                 ) from None
-            passed = self._peer.now() - begin
-            opening = self._opening.but(size=size, timeout=remaining(self._opening.timeout, passed))
-            stream = self._peer.open(protocol.encode(opening))
+            timeout = remaining(self._opening.timeout, self._peer.now() - begin)
+            stream = self._peer.open(protocol.encode(self._opening.but(size=size, timeout=timeout)))
             desk = stream.desk(self._shown)
             try:
-                watched = _Watched(stream, scope, opening.timeout)
-                await self._give(watched, desk, source, size, progress)
-                got = await _get(watched, members, sink, progress)
+                watched = _Watched(stream, scope, timeout)
+                await self._give(watched, desk, source, size)
+                got = await _get(watched, members, sink, self._progress)
             except (BrokenError, EndOfStream) as error:
-                raise LinesyncFailed(f"exchange '{opening.name}' was interrupted: {error.message}") from None
+                raise self._over(f"was interrupted: {error.message}") from None
             except OSError as error:
                 stream.reset(protocol.GIVEN_UP)
-                raise LinesyncFailed(f"exchange '{opening.name}' was given up: {error.strerror or error}") from None
+                raise self._over(f"was given up: {error.strerror or error}") from None
             except BaseException:
                 stream.reset(protocol.GIVEN_UP)
                 raise
@@ -118,39 +121,35 @@ class _Exchange:
         stream.end()  # this confirms the exchange
         return got
 
-    async def _give(
-        self, watched: _Watched, desk: Desk, source: _Reader, size: int, progress: ExchangeProgress | None
-    ) -> None:
-        """Send our data when the hub asks for it."""
+    async def _give(self, watched: _Watched, desk: Desk, source: _Reader, size: int) -> None:
         stream = watched.stream
-        if protocol.read_reply(await stream.receive_message()) == ["had"]:
-            self.given = True
-            return
-        left = size
-
-        def early() -> None:
-            """Raise the error that the hub has sent before it had received all data, if any."""
-            item = stream.receive_nowait() if left else None
-            if item is not None:
-                raise protocol.read_error(_text(item)) or _strange()
-
-        while left:
-            desk.start(partial(source.read, min(_READ, left)))
-            data = await desk.finish(early)
+        had = protocol.read_reply(await stream.receive_message()) == ["had"]
+        self._left = 0 if had else size
+        while self._left:
+            desk.start(partial(source.read, min(_READ, self._left)))
+            data = await desk.finish(partial(self._early, stream))
             if not data:
                 raise LinesyncFailed(
-                    f"the data to give ended {left:,} bytes early; do not change the file until it has been sent"
+                    f"the data to give ended {self._left:,} bytes early; do not change the file until it has been sent"
                 )
             for begin in range(0, len(data), _CHUNK):
-                chunk = data[begin : begin + _CHUNK]
-                left -= len(chunk)
-                self.given = not left
                 watched.giving()
-                await stream.send(0, chunk)
-                early()
-                if progress is not None:
-                    progress("giving", size - left - min(stream.queued, size - left), size)
-        self.given = True
+                await self._send(stream, data[begin : begin + _CHUNK], size)
+
+    async def _send(self, stream: Stream, chunk: bytes, size: int) -> None:
+        assert self._left is not None
+        self._left -= len(chunk)
+        await stream.send(0, chunk)
+        self._early(stream)
+        if self._progress is not None:
+            queued = min(stream.queued, size - self._left)
+            self._progress("giving", size - self._left - queued, size)
+
+    def _early(self, stream: Stream) -> None:
+        """Raise the error that the hub has sent before it had received all data, if any."""
+        item = stream.receive_nowait() if self._left else None
+        if item is not None:
+            raise protocol.read_error(_text(item)) or _strange()
 
 
 class _Watched:
@@ -192,12 +191,21 @@ def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
         file: IO[bytes] = stack.enter_context(_spooled(source))
     else:
         file = data
-    if not file.seekable():
+    if not file.seekable() or not (size := _size(file)):  # files of /proc and devices say that they are empty
         file = stack.enter_context(_spooled(file))
-    here = file.tell()
-    size = file.seek(0, os.SEEK_END) - here
-    file.seek(here)
+        size = _size(file)
     return file, size
+
+
+def _size(file: IO[bytes]) -> int:
+    """The number of bytes from the current position to the end; 0 if the file cannot say."""
+    here = file.tell()
+    try:
+        size = file.seek(0, os.SEEK_END) - here
+    except OSError:  # some files of /proc
+        return 0
+    file.seek(here)
+    return size
 
 
 def _spooled(file: _Reader) -> IO[bytes]:
@@ -222,7 +230,7 @@ def _spooled(file: _Reader) -> IO[bytes]:
 
 async def _get(
     watched: _Watched, members: Sequence[str], sink: Sink | None, progress: ExchangeProgress | None
-) -> dict[str, Any]:
+) -> dict[str, bytes] | dict[str, int]:
     """Receive the data of all members and check it."""
     from hashlib import sha256  # slow to import, and only exchanges need it
 
@@ -255,7 +263,9 @@ async def _get(
     end = _message(await watched.receive(), FileEnd)
     assert isinstance(end, FileEnd)
     if end.sha256 != digest.hexdigest():
-        raise LinesyncFailed("what was exchanged arrived damaged (its SHA-256 is not the hub's); exchange it again")
+        raise LinesyncFailed(
+            f"what was exchanged arrived damaged (its SHA-256 is not the hub's); {OTHERS_MAY_HAVE_IT} repeat it"
+        )
     return held if sink is None else sizes
 
 

@@ -88,10 +88,10 @@ class Running:
 
     def lost(self, why: str) -> LinesyncFailed:
         """The error for a command of which the client cannot know whether it still runs."""
-        where = f"{self.host} (pid {self.pid})" if self.pid else self.host
+        state = f"may still be running on {self.host}"
+        state = f"{state} (pid {self.pid})" if self.pid else f"may have been started and {state}"
         return LinesyncFailed(
-            f"the command on {self.host} was lost: {why}; it may still be running on {where}, so look there"
-            " before you run it again"
+            f"the command on {self.host} was lost: {why}; it {state}, so look there before you run it again"
         )
 
 

@@ -98,12 +98,13 @@ class SyncOperations:
         name: str,
         count: int = 0,
         *,
-        members: Iterable[str] = (),
+        members: Iterable[str] | str = (),
         timeout: float | None = None,
         namespace: str = DEFAULT,
         member: str = "",
         reuse: str = "",
         tolerate_loss: bool = False,
+        rejoin: bool = False,
         abort: str = "",
         all_parties: bool = False,
         arrival: str = "",
@@ -111,15 +112,17 @@ class SyncOperations:
     ) -> BarrierResult:
         """Arrive at a barrier, and wait until ``count`` parties or all ``members`` have arrived.
 
-        :param members: the members, each ``host`` or ``host#tag``. Each arrives once.
+        :param members: the members, each ``host`` or ``host#tag``, or a folded list (``sut[1-8]``). Each arrives once.
         :param member: the member that we are; empty for this host.
         :param reuse: ``cyclic`` (the next arrival starts the next generation), ``once`` or ``linger=S``.
         :param tolerate_loss: do not wait for members whose host is lost.
+        :param rejoin: wait for a member that had arrived and whose host restarts; it may arrive again. Without this, the
+            barrier fails.
         :param abort: a reason, which makes the barrier fail for all, including this call.
         :param all_parties: return all parties even if there are more than 32.
         :raises TimedOut: names the parties that arrived, and those that are missing with the reason.
         :raises Mismatch: others arrived with another count or other members, or ``member`` has already arrived.
-        :raises MemberLost: a member's host is lost.
+        :raises MemberLost: a member's host is lost, or restarted after the member had arrived.
         :raises Aborted: a member aborted the barrier.
         """
         reply = await self._wait(
@@ -135,6 +138,7 @@ class SyncOperations:
                 Members=_folded(members),
                 Reuse="" if reuse == "cyclic" else reuse,
                 Tolerate=tolerate_loss,
+                Rejoin=rejoin,
                 Abort=abort,
             ),
             arrival,
@@ -453,7 +457,11 @@ class SyncOperations:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))
 
 
-def _folded(members: Iterable[str]) -> str:
+def _folded(members: Iterable[str] | str) -> str:
+    if isinstance(members, str) and members:
+        from ..model.hosts.members import unfold
+
+        members = unfold(members)
     names = tuple(members)
     if not names:
         return ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..client.places import find_hub, setting
 from ..errors import LinesyncError, UsageError
+from ..program import run_program
 
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["connect", "namespace", "options", "own_host", "run", "seconds"]
 
 
-def connect(program: str, endpoint: str = "") -> BlockingClient:
+def connect(program: str, endpoint: str = "", timeout: float | None = None) -> BlockingClient:
     """Connect to a hub or an agent. Its notices are printed on stderr, each of them once.
 
     :param program: the name that begins each notice.
     :param endpoint: the endpoint of the hub or agent; if it is empty, the places where all commands look are used.
+    :param timeout: seconds within which it must answer, or None.
+    :raises TimedOut: it did not answer in that time.
     :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
@@ -32,7 +35,7 @@ def connect(program: str, endpoint: str = "") -> BlockingClient:
             printed.add(text)
             print(f"{program}: {text}", file=sys.stderr, flush=True)
 
-    return connect_blocking(endpoint or find_hub(), notice)
+    return connect_blocking(endpoint or find_hub(), notice, timeout=timeout)
 
 
 def namespace(command: str) -> str:
@@ -40,11 +43,11 @@ def namespace(command: str) -> str:
     return str(setting("namespace", command) or "default")
 
 
-def own_host(client: BlockingClient) -> str:
+def own_host(client: BlockingClient, timeout: float | None = None) -> str:
     """The name of the host that this process runs on; ``hub`` on the controller."""
     name = os.environ.get("LINESYNC_HOST")
     # The answer to a barrier of one party names that party. It takes fewer bytes on the line than the list of hosts.
-    return name or client.barrier("who am I", 1, namespace="linesync").parties[0]
+    return name or client.barrier("who am I", 1, timeout=timeout, namespace="linesync").parties[0]
 
 
 def seconds(text: str, what: str = "timeout") -> float:
@@ -80,15 +83,8 @@ def options(
 
 def run(program: str, work: Callable[[list[str]], int], argv: Sequence[str]) -> int:
     """Run a command and return its exit code. An error becomes one sentence on stderr."""
-    try:
-        code = work(list(argv))
-        sys.stdout.flush()
-        return code
-    except LinesyncError as error:
+
+    def report(error: LinesyncError) -> None:
         print(f"{program}: {error.message}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
-        return 141
+
+    return run_program(lambda: work(list(argv)), report)

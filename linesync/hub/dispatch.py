@@ -28,6 +28,7 @@ def _barrier(services: SyncServices, request: Barrier, arrival: ArrivalId, clien
         members=members,
         reuse=Reuse.read(request.Reuse),
         tolerate=request.Tolerate,
+        rejoin=request.Rejoin,
     )
     return services.barriers.arrive(
         arrival,

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
+from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.serve import refuse
 from ..model.decisions import Exchanged, Failed, Granted, Outcome
 from ..model.hosts.members import unfold
@@ -100,7 +100,9 @@ class Exchanging:
         if bundle is None:
             blobs = [blob for key in value.keys if (blob := self.blobs.get(key)) is not None]
             if len(blobs) < len(value.keys):
-                raise LinesyncFailed("the data of this exchange is no longer kept; exchange it again, with a new id")
+                raise LinesyncFailed(
+                    f"the data of this exchange is no longer kept; {OTHERS_MAY_HAVE_IT} exchange it again, with a new id"
+                )
             bundle = self._bundles[value.keys] = _Bundle(value, blobs)
             bundle.timer = asyncio.get_running_loop().call_later(RESULT_LIFE, self.forget, bundle)
         return bundle
@@ -366,7 +368,9 @@ class _Channel:
         try:
             data: bytes = await self._desk.do(lambda: blob.read(offset, count))
         except Hung as error:
-            raise LinesyncFailed(f"the hub cannot read the stored data: {error.strerror}") from None
+            raise LinesyncFailed(
+                f"the hub cannot read the stored data: {error.strerror}; {OTHERS_MAY_HAVE_IT} repeat it"
+            ) from None
         return data
 
     def _confirm(self, bundle: _Bundle) -> None:

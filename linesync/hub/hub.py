@@ -77,6 +77,8 @@ class Hub(User):
         self._exchanging = Exchanging(self._requests, exchange_limit, report)
         self._logs: dict[str, ConsoleLog] = {}
         self._ports: dict[Peer, str] = {}
+        self._keeping: list[asyncio.Task[None]] = []
+        """The tasks that keep the ports open."""
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted = itertools.count(1)
@@ -90,7 +92,7 @@ class Hub(User):
         peer = Peer(self, "l", self._boot)
         self._ports[peer] = endpoint
         self._peers.add(peer)
-        self._spawn(keep_connected(peer, endpoint, self._report))
+        self._keeping.append(self._spawn(keep_connected(peer, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Accept lines; returns the endpoint with the values that the system chose."""
@@ -115,14 +117,19 @@ class Hub(User):
         return self._logs.setdefault(label, ConsoleLog())
 
     async def aclose(self, reason: str = "the hub was stopped") -> None:
-        """Stop: notify all sessions and close all lines."""
+        """Stop: notify all sessions and close all lines, then end the commands that run here for others."""
         self._requests.stop()
+        for keeping in self._keeping:
+            keeping.cancel()  # otherwise it would open its line again
+        farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
         for listener in self._listeners:
             await listener.aclose()
-        await stop(self._tasks, _TO_END)
+        farewell |= {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in self._peers - farewell.keys()}
+        await asyncio.sleep(0)  # the goodbyes are on their way
+        await stop(self._tasks, _TO_END, reason)
         await self.runner.aclose()
         self._exchanging.close()
-        await asyncio.gather(*(peer.aclose(reason) for peer in list(self._peers)), return_exceptions=True)
+        await asyncio.gather(*farewell.values(), return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -286,8 +293,8 @@ class Hub(User):
             self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}")
             return
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})")
-        session = self._sessions.host(event.host)
-        if session is not None and session.id == event.session:
+        session = self._sessions.numbered(event.session)  # the host may have another session by now
+        if session is not None:
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed
 from ..jobs.serve import refuse
@@ -17,6 +19,7 @@ from .console import ConsoleLog
 
 __all__ = ["serve_console", "serve_trace"]
 
+_T = TypeVar("_T")
 _TRACE_LINES = 1000  # lines that a slow reader may be behind
 
 
@@ -31,9 +34,7 @@ async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, p
         typing = asyncio.create_task(_type(stream, opening, peer))
         try:
             while not typing.done():
-                more = asyncio.create_task(follower.more())
-                await asyncio.wait({more, typing}, return_when=asyncio.FIRST_COMPLETED)
-                more.cancel()
+                await _before(typing, follower.more())
                 data = follower.take()
                 if data:
                     await stream.send(1, data)
@@ -87,10 +88,8 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
     leaving = asyncio.create_task(_until_end(stream))
     try:
         while not leaving.done():
-            line = asyncio.create_task(lines.get())
-            done, _ = await asyncio.wait({line, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            line.cancel()
-            if line in done:
+            line = await _before(leaving, lines.get())
+            if line.done():
                 gap, lost = (f"... {lost} frames not shown\n" if lost else ""), 0
                 await stream.send(1, (gap + line.result()).encode())
         stream.end()
@@ -99,6 +98,16 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
     finally:
         _unwatch(link, trace)
         leaving.cancel()
+
+
+async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+    """Work until it is done or the reader ends. Returns the work, which is done, or is being cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+    return task
 
 
 class _Fan:

@@ -29,6 +29,7 @@ _PROGRAM = (
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CHUNK = 1 << 15
 _AGAIN = 0.5  # seconds until a search is repeated if its fork server was killed
+_KILLING = 12.0  # seconds that processes have to end after SIGKILL; a busy machine needs more than one
 _CLOSING = 50  # hundredths of a second that an idle fork server has to end
 
 
@@ -332,14 +333,14 @@ class Process:
                 self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
 
     async def ended(self) -> None:
-        """End the command and all that it has started, and wait for that, at most 4 s. If this is cancelled, it kills
+        """End the command and all that it has started, and wait for that, at most 15 s. If this is cancelled, it kills
         them immediately."""
         if self._sock is None:
             return
         if not self._gone.done():
             self.end()
         try:
-            await asyncio.wait({self._gone}, timeout=PATIENCE + 1)
+            await asyncio.wait({self._gone}, timeout=PATIENCE + _KILLING)
         except asyncio.CancelledError:
             self.kill()
             await asyncio.wait({self._gone}, timeout=PATIENCE)

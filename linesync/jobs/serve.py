@@ -45,15 +45,17 @@ async def serve(stream: Stream, runner: Runner) -> None:
         else:
             raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
     except asyncio.CancelledError as error:
-        refuse(stream, LinesyncFailed(error.args[0] if error.args else "this host's agent was stopped"))
+        why = str(error.args[0]) if error.args and error.args[0] else f"the agent on {runner.name} was stopped"
+        refuse(stream, LinesyncFailed(why))
         raise
     except LinesyncError as error:
         refuse(stream, error)
     except OSError as error:
-        refuse(stream, LinesyncFailed(f"this host failed: {error.strerror}"))
+        refuse(stream, LinesyncFailed(f"{runner.name} failed: {error.strerror}"))
     except Exception as error:
         # A bug in linesync must not leave the client waiting; the log has the rest.
-        refuse(stream, LinesyncFailed(f"linesync on this host has a bug ({error!r}); see its log, and report it"))
+        where = runner.name
+        refuse(stream, LinesyncFailed(f"linesync on {where} has a bug ({error!r}); see its log there, and report it"))
         raise
     await settle(stream)
 
@@ -76,14 +78,15 @@ async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, 
         raise
 
 
-async def stop(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
+async def stop(tasks: Collection[asyncio.Task[None]], seconds: float, reason: str) -> None:
     """Cancel tasks twice: the first time asks a command to end, the second time kills it.
 
     :param seconds: how long to wait for the tasks after each cancellation.
+    :param reason: why, as a clause that names the host.
     """
     for _ in range(2):
         for task in list(tasks):
-            task.cancel()
+            task.cancel(reason)
         if tasks:
             await asyncio.wait(list(tasks), timeout=seconds)
 

@@ -205,7 +205,8 @@ class HostUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLost:
-    """A host's life is over, or its lease ran out; reported once for each loss.
+    """A host's life is over, or its lease ran out; reported once for each loss, and again if a host that restarted does not
+    register within a lease.
 
     :ivar host: its name.
     :ivar session: its last session.

@@ -20,11 +20,13 @@ __all__ = [
     "HUB",
     "Cause",
     "Client",
+    "cause_in_words",
     "check_arrival",
     "check_host",
     "check_member",
     "check_name",
     "check_timeout",
+    "host_of",
     "names_in_words",
     "seconds_in_words",
 ]
@@ -114,6 +116,16 @@ def check_timeout(timeout: float | None) -> None:
     """Refuse a timeout that is not None (no limit), 0 (poll) or a number of seconds up to ten years."""
     if timeout is not None and not (math.isfinite(timeout) and 0 <= timeout <= TIMEOUT_MAX):
         raise UsageError(f"invalid timeout {timeout}: expected 0 to {TIMEOUT_MAX:.0f} seconds")
+
+
+def host_of(member: str) -> str:
+    """The host of a member."""
+    return member.partition("#")[0]
+
+
+def cause_in_words(cause: str, why: str) -> str:
+    """``line lost: nothing heard for 20 s``: a cause, and the reason if it is known."""
+    return f"{cause}: {why}" if why else str(cause)
 
 
 def names_in_words(names: Iterable[str], total: int) -> str:

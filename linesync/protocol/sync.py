@@ -51,6 +51,8 @@ class Barrier(Message):
     """``once`` or ``linger=S``; cyclic if absent."""
     Tolerate: bool = False
     """The barrier does not wait for lost members."""
+    Rejoin: bool = False
+    """A member that had arrived may restart and arrive again."""
     Abort: str = ""
     """A reason; the barrier fails for all."""
 

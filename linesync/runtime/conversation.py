@@ -80,8 +80,8 @@ class Pending:
 class User:
     """The owner of a conversation, which the conversation notifies. Each method does nothing unless it is overridden.
 
-    ``session_down`` learns whether the peer restarted. ``request`` gets the id and the text of a request; the id of a note
-    is ``-``. ``resume_asked`` may return the conversation that has the session.
+    ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
+    and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
@@ -318,7 +318,7 @@ class Conversation:
     def _restarted(self, event: Restarted) -> None:
         same = event.old_boot == event.new_boot
         reason = "the peer began a new session" if same else "the peer restarted"
-        self._session_over(reason, restarted=not same)
+        self._session_over(reason, restarted=True)
 
     def _session_ended(self, event: SessionEnded) -> None:
         self._session_over(event.reason)

@@ -26,6 +26,7 @@ __all__ = ["LineEnd", "Peer"]
 
 _SYMPTOM_INTERVAL = 1.0  # seconds between checks of a shared line for symptoms
 _GREETING = 30.0  # seconds until a caller on a listening socket must have begun a session
+_FAREWELL = 1.0  # most seconds until a busy line must have accepted our goodbye
 _PAUSED_TICK = 0.05  # shortest timer in seconds while the transport accepts no bytes
 _PIPE_TICK = limits.ACK_DELAY  # seconds between timer calls on a busy pipe, where no deadline of the link is earlier
 
@@ -82,6 +83,7 @@ class Peer(Conversation):
         self._flush_soon = False
         self._kicked = False
         self._paused = False
+        self._closing = False
         self._pipe = False  # there is a line, and it has no baud rate
         self._end: LineEnd | None = None
         self._unread = b""
@@ -154,6 +156,8 @@ class Peer(Conversation):
                 break  # there is no more to send
         if link.session is not None and link.session.mux.events:
             self.handle(link.handle_timer(now))
+        if self._closing:
+            self.wake(self)
         self._set_timer(now, exactly=exactly)
 
     def _set_pipe_timer(self, now: float) -> None:
@@ -333,14 +337,24 @@ class Peer(Conversation):
             await self._until(self)
 
     async def aclose(self, reason: str) -> None:
-        """Say goodbye and close the line."""
+        """Say goodbye and close the line. The goodbye goes before everything that a busy line has not accepted yet."""
         if self.link is not None and self.line is not None:
             self._flush()  # before the goodbye, which would overtake queued data
             self.link.close(reason)
+            self._closing = True
             self._flush()
-            self.line.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._departed(), _FAREWELL)
+            if self.line is not None:
+                self.line.close()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), 2.0)
+            self._closing = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _departed(self) -> None:
+        """Wait until the line has accepted our goodbye, or is lost."""
+        while self.line is not None and self.link is not None and self.link.departing:
+            await self._until(self)

@@ -2,8 +2,9 @@
 
 1. Text outside frames is reported as it comes.
 2. A damaged piece is *held*. When the good copy of its frame comes, the bytes of the piece that are not in the copy are
-   text that was printed into the frame, and the rest is dropped. If no good copy comes, the piece is noise. A damaged
-   control frame is never sent again, so it is noise immediately, unless a line of text is inside.
+   text that was printed into the frame, and the rest is dropped. If no good copy comes, the piece is noise, but for
+   whole lines that certainly were printed into it. A damaged control frame is never sent again, so it is noise
+   immediately, unless a line of text is inside.
 3. A long run of frame characters outside a frame may be a frame whose start was damaged, so it is held too. It may also
    be a checksum that was printed, so in the end it is text.
 4. A line that is opened in the middle of a frame begins with the rest of that frame: frame characters up to a newline.
@@ -22,7 +23,7 @@ from math import inf
 from .. import limits
 from .events import Damaged, Event, ForeignText, Noise
 from .framing.digits import ALPHABET
-from .framing.frames import PROBE, probe_text
+from .framing.frames import PROBE, START, probe_text
 
 __all__ = ["Console"]
 
@@ -103,7 +104,7 @@ class Console:
                 self._cut_probe(self._held[-1])
         out = self._drain()
         while self._open > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
-            self._let_go(self._held[0])
+            self._give_up(self._held[0])
             out += self._drain()
         return out
 
@@ -129,14 +130,22 @@ class Console:
             self._hold(piece[same:], held.until, is_text=True, is_open=False)
 
     def _compare(self, held: _Held, text: bytes) -> None:
-        piece = held.data.removeprefix(b"^")
+        piece = held.data
+        if piece.startswith(START):
+            text = START + text
         if not held.open or not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
             return
-        from .framing.foreign_text import difference  # few lines need it
+        from .framing.foreign_text import difference, whole_lines  # few lines need them
 
-        share, foreign, _ = difference(piece, text)
-        if share < _SAME_FRAME:
-            return
+        foreign = whole_lines(piece, text)
+        if foreign is None:
+            share, foreign, _ = difference(piece, text)
+            if share < _SAME_FRAME:
+                return
+        self._explain(held, foreign)
+
+    def _explain(self, held: _Held, foreign: bytes) -> None:
+        """Keep only the foreign text of a piece; the rest was a frame."""
         self._bytes -= len(held.data) - len(foreign)
         self.explained += len(held.data) - len(foreign)
         held.data, held.is_text = foreign, True
@@ -155,7 +164,7 @@ class Console:
             self._end_run(now)
         out = self._drain()
         while self._held and self._held[0].until <= now:
-            self._let_go(self._held[0])
+            self._give_up(self._held[0])
             out += self._drain()
         return out
 
@@ -187,6 +196,17 @@ class Console:
         else:
             self._held.append(_Held(data, now + limits.HELD_TIME, is_text=is_text, is_open=is_open))
             self._open += is_open
+
+    def _give_up(self, held: _Held) -> None:
+        """No good copy came in time."""
+        if held.data.startswith(START) and not held.is_text:
+            from .framing.foreign_text import lines_beside
+
+            foreign = lines_beside(held.data)
+            if foreign is not None:
+                self._explain(held, foreign)
+                return
+        self._let_go(held)
 
     def _let_go(self, held: _Held) -> None:
         """The piece no longer waits for its good copy."""

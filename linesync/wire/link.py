@@ -185,9 +185,15 @@ class Link:
                     self._events.append(self._liveness.fall_quiet(now))
 
     def close(self, reason: str) -> None:
-        """End the session with a goodbye. Send what :meth:`data_to_send` gives then, and close the line."""
+        """End the session with a goodbye. Send what :meth:`data_to_send` gives until :attr:`departing` is false, and close
+        the line."""
         if self.session is not None:
             self._scheduler.queue_goodbye(reason)
+
+    @property
+    def departing(self) -> bool:
+        """The goodbye of :meth:`close` was not handed over completely yet. A busy line accepts it a moment later."""
+        return self._scheduler.departing
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
@@ -346,7 +352,7 @@ class Link:
 
     def _drop_unsent(self) -> None:
         """The session changed: frames that wait or are half sent belong to the one before."""
-        self._scheduler.bye = None
+        self._scheduler.bye, self._scheduler.departing = None, False
         self._transmit_queue.drop()
         self._hello_timer.hellos.clear()
         self._set_seeds()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -11,10 +12,12 @@ import pytest
 
 from linesync import protocol
 from linesync.agent.agent import Agent
-from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, MemberLost, NotAllowed, UsageError
+from linesync.jobs.serve import serve
 from linesync.protocol import FileRead
 from linesync.runtime import identity
 from linesync.testing.memory_lines import MemoryLine
+from tests.runtime.peers import Pair, pause, play, stubborn
 from tests.system.world import Host, World
 
 
@@ -227,12 +230,49 @@ def test_the_hub_hears_at_once_that_an_agent_was_stopped(world: World) -> None:
     assert world.take_events() == [("lost", "a", "stopped")]
 
 
-@pytest.mark.xfail(strict=True, reason="Peer.aclose closes a paced line before the goodbye may be sent")
 def test_the_hub_hears_at_once_that_a_busy_agent_was_stopped(world: World) -> None:
     silenced(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(20_000))))
     world.pass_time(0.5)
     stop(world)
     assert world.take_events() == [("lost", "a", "stopped")]
+
+
+@pytest.mark.parametrize("bulk", [0, 20_000])
+def test_an_agent_that_stops_says_goodbye_before_its_jobs_have_ended(world: World, bulk: int) -> None:
+    host = world.hosts["a"]
+    agent, running = host.agent, host.running
+    assert agent is not None and running is not None
+    waiting = silenced(world.start(world.client().barrier("up", members=["hub", "a"])))
+    if bulk:
+        silenced(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(bulk))))
+    job = world.start(stubborn(8.0))
+    agent._tasks.add(job)
+    world.pass_time(0.5)
+    stopping = world.start(agent.aclose())
+    world.pass_time(0.2)
+    assert not job.done() and not stopping.done()
+    assert world.take_events() == [("lost", "a", "stopped")]
+    with pytest.raises(MemberLost, match=r"a is lost \(stopped: the agent on a was stopped\)"):
+        waiting.result()
+    world.pass_time(10.0)
+    assert world.take_events() == [], "it does not come back while it ends its jobs"
+    assert stopping.done() and running.done() and job.done()
+    host.agent = None
+
+
+def test_a_job_of_an_agent_that_stops_reports_the_name_of_the_host() -> None:
+    async def test() -> None:
+        pair = await Pair.joined()
+        near, far = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
+        with patch("linesync.jobs.files.serve_read", lambda *_: asyncio.sleep(60.0)):
+            job = asyncio.ensure_future(serve(far, SimpleNamespace(name="a")))  # type: ignore[arg-type]
+            await pause()
+            job.cancel()
+            await pause()
+        error = protocol.read_error((await near.receive()).data.decode())
+        assert str(error) == "the agent on a was stopped"
+
+    play(test)
 
 
 def test_an_agent_that_stops_tells_its_scripts(world: World) -> None:

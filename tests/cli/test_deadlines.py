@@ -28,6 +28,8 @@ COMMANDS = {
     "hosts": [],
     "status": [],
     "links": [],
+    "console": ["sut"],
+    "trace": ["sut"],
 }
 
 

@@ -46,6 +46,8 @@ USAGE = [
     (["sem", "x", "many"], "invalid change 'many'"),
     (["run", "sut"], "no command was given"),
     (["run", "sut,,two", "--", "true"], "empty host name"),
+    (["run", "sut[1-2", "--", "true"], "its brackets do not match"),
+    (["run", "sut[1-2]#1", "--", "true"], "invalid host name 'sut1#1'"),
     (["run", "sut", "-e", "NOVALUE", "--", "true"], "invalid value -e NOVALUE: expected K=V"),
     (["cp", "a", "b"], "HOST:PATH"),
     (["hub", "--lease", "0.1"], "lease"),

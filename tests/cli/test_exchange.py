@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from linesync.cli import progress
 from linesync.cli.sync import exchange
 from linesync.errors import LinesyncFailed
 
@@ -14,7 +15,7 @@ from linesync.errors import LinesyncFailed
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     now = [100.0]
-    monkeypatch.setattr(exchange.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
 
     def advance(seconds: float) -> None:
         now[0] += seconds

@@ -147,6 +147,34 @@ def test_a_wait_that_times_out_leaves_nothing(world: World) -> None:
     assert kept(world) == 0 and world.status()["exchanges"] == []
 
 
+def test_a_member_that_gave_its_data_learns_that_the_others_may_have_got_it_when_its_hub_ends(world: World) -> None:
+    task = started(world, "a", b"of a")
+    world.kill_hub()
+    world.deliver()
+    assert "may have got the data" in str(failure(task))
+
+
+def test_a_member_whose_data_was_on_its_way_learns_that_nothing_was_given_when_its_hub_ends(world: World) -> None:
+    task = begun(world, "a", world.random.randbytes(LIMIT))
+    world.hosts["a"].wire.pull()
+    world.kill_hub()
+    world.hosts["a"].wire.plug()
+    world.deliver()
+    assert "nothing was changed" in str(failure(task))
+
+
+def test_a_member_that_gave_its_data_before_its_lease_ended_learns_that_the_others_may_have_got_it(
+    world: World,
+) -> None:
+    task = started(world, "a", b"of a")
+    world.hosts["a"].wire.pull()
+    world.pass_time(30.0)
+    assert world.run(world.client("b").exchange("keys", BOTH, b"of b")) == {"a": b"of a", "b": b"of b"}
+    world.hosts["a"].wire.plug()
+    world.settle(task.done)
+    assert "may have got the data" in str(failure(task))
+
+
 # -- retries ----------------------------------------------------------------------------------------------------------
 
 

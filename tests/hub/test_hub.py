@@ -17,6 +17,7 @@ from linesync.protocol import FileRead
 from linesync.runtime import identity
 from linesync.runtime.streams import Item, Stream
 from linesync.testing.memory_lines import MemoryLine, SerialWire
+from tests.runtime.peers import stubborn
 from tests.system.world import World
 
 OPENING = protocol.encode(FileRead(to="b", path="/x"))
@@ -134,6 +135,22 @@ def test_a_channel_ends_at_once_when_its_host_restarts(world: World, service: Se
     world.deliver()
     with pytest.raises(BrokenError, match="restarted"):
         received(world, near)
+
+
+def test_a_channel_ends_at_once_when_its_host_restarts_on_another_line(world: World, service: Service) -> None:
+    agent, running = on_pipe(world)
+    world.settle(lambda: agent.relayed.registered)
+    agent._uplink.open(OPENING)
+    world.settle(lambda: bool(service.streams))
+    _cut(agent, running)
+    world.pass_time(0.5)
+    assert service.streams[0].broken is None, "the host may come back"
+    other, _ = on_pipe(world)
+    world.settle(lambda: other.relayed.registered)
+    world.deliver()
+    assert service.streams[0].broken is not None and "restarted" in service.streams[0].broken
+    world.run(agent.aclose())
+    world.run(other.aclose())
 
 
 def test_a_hosts_end_learns_that_the_script_was_killed(world: World, service: Service) -> None:
@@ -301,6 +318,24 @@ def test_a_hub_that_stops_says_why_to_everybody_who_waits(world: World, service:
     with pytest.raises(LinesyncFailed, match="the hub is updated"):
         waiting.result()
     assert near.broken is not None
+
+
+def test_a_hub_that_stops_says_goodbye_before_its_jobs_have_ended(world: World) -> None:
+    job = world.start(stubborn(8.0))
+    world.hub._tasks.add(job)
+    waiting = world.start(world.client("a").barrier("go", 2))
+    busy = world.start(world.client("b").exchange("keys", ["b"], world.random.randbytes(20_000)))
+    busy.add_done_callback(lambda task: task.exception())
+    world.pass_time(3.0)
+    assert not busy.done(), "the hub sends to b"
+    stopping = world.start(world.hub.aclose())
+    world.pass_time(0.3)
+    assert not job.done() and not stopping.done()
+    with pytest.raises(LinesyncFailed, match="the hub was stopped"):
+        waiting.result()
+    assert busy.done() and world.take_over() == {"a", "b"}
+    world.pass_time(10.0)
+    assert stopping.done()
 
 
 def test_a_fault_in_a_channels_work_is_answered_and_does_not_stop_the_hub(world: World) -> None:

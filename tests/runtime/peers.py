@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from linesync.runtime.conversation import Conversation, User
@@ -53,6 +54,15 @@ class Pair:
 async def pause(seconds: float = 0.1) -> None:
     """Let time pass, in which everything that was sent arrives."""
     await asyncio.sleep(seconds)
+
+
+async def stubborn(seconds: float) -> None:
+    """A job that goes on for some seconds although it is cancelled."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(until - loop.time())
 
 
 def play(work: Callable[[], Coroutine[Any, Any, None]], limit: float = 3600.0) -> None:

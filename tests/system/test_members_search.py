@@ -11,13 +11,21 @@ from linesync.client.aio import Client
 from .reference import Ask, Reference
 from .search import Search, asking, profile
 
+
+class Terms(NamedTuple):
+    """The members of a barrier, whether it tolerates the loss of members, and whether members may restart."""
+
+    members: set[str]
+    tolerate: bool = False
+    rejoin: bool = False
+
+
 TERMS = {
-    "pair": ({"a", "b"}, False),
-    "all": ({"a", "b", "hub"}, False),
-    "tags": ({"a#1", "a#2", "b#1"}, False),
-    "rest": ({"a", "b", "hub"}, True),
+    "pair": Terms({"a", "b"}, rejoin=True),
+    "all": Terms({"a", "b", "hub"}),
+    "tags": Terms({"a#1", "a#2", "b#1"}),
+    "rest": Terms({"a", "b", "hub"}, tolerate=True),
 }
-"""The members of each barrier, and whether it tolerates the loss of members."""
 
 
 class Arrive(NamedTuple):
@@ -29,20 +37,22 @@ class Arrive(NamedTuple):
 
 
 class Barriers(Reference):
-    """All members are released together as soon as their hosts are known to be alive. If a member is lost or aborts, the
-    barrier fails for all; members that had not arrived get the error when they arrive."""
+    """All members are released together as soon as their hosts are known to be alive. If a member is lost, restarts after
+    it had arrived, or aborts, the barrier fails for all; members that had not arrived get the error when they arrive."""
 
     def __init__(self) -> None:
         super().__init__()
         self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
         self.host: dict[str, str] = {}
         self.dead: set[str] = set()
+        self.restarted: dict[str, set[str]] = {name: set() for name in TERMS}  # members that are not waited for
         self.failed: dict[str, tuple[str, set[str]]] = {}  # by name: why, and the members that still get the error
         self.used = dict.fromkeys(TERMS, 0)
 
     def ask(self, arrival: str, host: str, what: Arrive) -> None:
         member = f"{host}#{what.tag}" if what.tag else host
-        (members, tolerate), there = TERMS[what.name], self.there[what.name]
+        terms, there = TERMS[what.name], self.there[what.name]
+        members = terms.members
         if member not in members or (member in there and not what.abort):
             self.no(arrival, "Mismatch")
             return
@@ -54,28 +64,33 @@ class Barriers(Reference):
             self.fail(what.name, "Aborted", {member})
         elif late:
             self.no(arrival, late)
-        elif not tolerate and any(host_of(one) in self.dead for one in members - set(there) - {member}):
+        elif not terms.tolerate and any(host_of(one) in self.dead for one in members - set(there) - {member}):
             self.no(arrival, "MemberLost")
         else:
             there[member] = arrival
+            self.restarted[what.name].discard(member)
             self.host[arrival] = host
 
     def fail(self, name: str, why: str, informed: set[str]) -> None:
         there = self.there[name]
-        owed = TERMS[name][0] - set(there) - informed
+        owed = TERMS[name].members - set(there) - informed
         if owed:
             self.failed[name] = why, owed
         for arrival in there.values():
             self.no(arrival, why)
         there.clear()
+        self.restarted[name].clear()
 
     def lost(self, host: str, cause: str) -> None:
         if cause != "restarted":
             self.dead.add(host)
-            for name, (members, tolerate) in TERMS.items():
-                gone = {member for member in members if host_of(member) == host}
-                if gone and self.there[name] and not tolerate:
-                    self.fail(name, "MemberLost", gone)
+        for name, terms in TERMS.items():
+            gone = {member for member in terms.members if host_of(member) == host}
+            if cause == "restarted":
+                gone &= set() if terms.rejoin else set(self.there[name])
+                self.restarted[name] |= gone if terms.tolerate else set()
+            if gone and self.there[name] and not terms.tolerate:
+                self.fail(name, "MemberLost", gone)
 
     def up(self, host: str) -> None:
         self.dead.discard(host)
@@ -83,11 +98,13 @@ class Barriers(Reference):
     def leave(self, arrival: str) -> None:
         for name, there in self.there.items():
             self.there[name] = {member: one for member, one in there.items() if one != arrival}
+            if not self.there[name]:
+                self.restarted[name].clear()
 
     def missing(self, name: str) -> list[str]:
-        members, tolerate = TERMS[name]
-        absent = sorted(members - set(self.there[name]))
-        return [member for member in absent if not (tolerate and host_of(member) in self.dead)]
+        terms = TERMS[name]
+        absent = sorted(terms.members - set(self.there[name]) - self.restarted[name])
+        return [member for member in absent if not (terms.tolerate and host_of(member) in self.dead)]
 
     def patience(self, arrival: str) -> float:
         return any(arrival in there.values() and not self.missing(name) for name, there in self.there.items())
@@ -100,10 +117,11 @@ class Barriers(Reference):
         there = self.there[name]
         self.used[name] += 1
         self.failed.pop(name, None)
-        lost = tuple(sorted(TERMS[name][0] - set(there)))
+        lost = tuple(sorted(TERMS[name].members - set(there)))
         for place, arrival in enumerate(there.values(), 1):
             self.yes(arrival, (self.used[name], place, tuple(there), lost))
         there.clear()
+        self.restarted[name].clear()
 
     def view(self) -> Any:
         return {name: list(there) for name, there in self.there.items() if there}
@@ -123,11 +141,12 @@ class MemberSearch(Search):
     )
 
     async def request(self, client: Client, ask: Ask) -> Any:
-        members, tolerate = TERMS[ask.what.name]
+        terms = TERMS[ask.what.name]
         got = await client.barrier(
             ask.what.name,
-            members=members,
-            tolerate_loss=tolerate,
+            members=terms.members,
+            tolerate_loss=terms.tolerate,
+            rejoin=terms.rejoin,
             member=f"{ask.host}#{ask.what.tag}" if ask.what.tag else "",
             abort="it is over" if ask.what.abort else "",
             timeout=ask.timeout,

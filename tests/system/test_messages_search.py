@@ -31,7 +31,7 @@ class Gather(NamedTuple):
 
 class Messages(Reference):
     """A list that only grows. A receive ends when the message with its number exists. A gather ends when every other host has
-    sent a message, and it fails when a host without a message is lost."""
+    sent a message, and it fails when a host without a message is lost. A host that restarts is not lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +69,8 @@ class Messages(Reference):
         self.waiting.pop(arrival, None)
 
     def lost(self, host: str, cause: str) -> None:
+        if cause == "restarted":
+            return  # it may still send
         self.dead.add(host)
         for arrival, (waiter, what) in list(self.waiting.items()):
             if isinstance(what, Gather) and host not in (waiter, *(who for who, _ in self.sent)):

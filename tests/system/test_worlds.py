@@ -145,6 +145,14 @@ def test_an_agent_that_starts_again_replaces_the_dead_one(make: Make) -> None:
     assert world.take_events() == [("lost", "a", "restarted"), ("up", "a", "")]
 
 
+def test_a_barrier_accepts_a_folded_list_of_members(make: Make) -> None:
+    world = pair(make)
+    world.start(world.client("a").barrier("go", members="a,hub#[1-2]"))
+    world.start(world.client().barrier("go", members="hub#[1,2],a", member="hub#1"))
+    got = world.run(world.client().barrier("go", members=["a", "hub#1", "hub#2"], member="hub#2"))
+    assert sorted(got.parties) == ["a", "hub#1", "hub#2"]
+
+
 def test_the_hub_removes_the_waits_of_a_killed_script(make: Make) -> None:
     world = pair(make)
     client = world.client("a")

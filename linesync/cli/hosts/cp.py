@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 
 from ...errors import UsageError
 from ..common import connection, print_json, timeout_option
@@ -40,17 +41,17 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"both {args.source} and {args.target} are local paths; write HOST:PATH for at least one, or use cp"
         )
-    with connection(args) as client:
+    with connection(args) as client, ExitStack() as stack:
         progress = Progress() if sys.stderr.isatty() and not args.json else None
-        how = {"device": args.device, "timeout": args.timeout}
+        if progress is not None:
+            stack.callback(progress.done)
+        how = {"device": args.device, "timeout": args.deadline.left}
         if not target[0]:
             size = client.get_file(*source, target[1], progress, **how)
         elif not source[0]:
             size = client.put_file(source[1], *target, progress, **how)
         else:
             size = _between(client, source, target, progress, **how)
-    if progress is not None:
-        progress.done()
     if args.json:
         print_json({"source": args.source, "target": args.target, "bytes": size})
     return 0

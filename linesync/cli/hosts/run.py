@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from ...client.operations import Running
-from ...errors import BrokenError, EndOfStream, LinesyncError, UsageError
+from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ...program import read_stdin, write_output
 from ..common import connection, print_json, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from ...client.blocking import BlockingClient
 
 HELP = "run a command on one or more hosts, print its output as it comes, and exit with its exit code"
 EXAMPLES = """\
   linesync run sut -- uname -r
   linesync run sut1,sut2 -- dmesg -w            each line begins with the host
+  linesync run sut[1-8] -- poweroff             on eight hosts, or on none if one is not there
   linesync run sut -i -- tar xf - < rootfs.tar  the command reads our stdin
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
 _CHUNK = 1 << 15
+_NAMED = 12  # hosts that one error names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
                     -- CMD [ARG ...]"""
-    parser.add_argument("hosts", metavar="HOST[,HOST...]", help="where to run it; 'hub' is the controller")
+    parser.add_argument(
+        "hosts", metavar="HOST[,HOST...]", help="where to run it, as in sut[1-8]; 'hub' is the controller"
+    )
     parser.add_argument("argv", metavar="CMD", nargs="*", help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass our stdin to the command")
     parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run the command in this directory")
@@ -46,13 +53,13 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
 
 def run(args: argparse.Namespace) -> int:
     argv = args.argv + args.tail
-    hosts = args.hosts.split(",")
     if not argv:
         raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
-    if not all(hosts):
-        raise UsageError(f"{args.hosts!r} contains an empty host name; write HOST or HOST,HOST")
+    hosts = _hosts(args.hosts)
     env = dict(_pair(item) for item in args.env)
     with connection(args) as client:
+        if len(hosts) > 1:
+            check_there(hosts, client.hosts(timeout=args.deadline.left))
         jobs = [_Job(client, host, argv, args, env, several=len(hosts) > 1) for host in hosts]
         if args.stdin:
             _Feeder(client, jobs)
@@ -62,6 +69,39 @@ def run(args: argparse.Namespace) -> int:
     for job in jobs:
         job.report(as_json=args.json)
     return next((job.exit_code for job in jobs if job.exit_code), 0)
+
+
+def _hosts(text: str) -> list[str]:
+    """The hosts of a folded list."""
+    if not all(text.split(",")):
+        raise UsageError(f"{text!r} contains an empty host name; write HOST or HOST,HOST")
+    if not set(text) & set(",["):
+        return [text]
+    from ...model.hosts.members import unfold
+    from ...model.participants import check_host
+
+    hosts = list(unfold(text))
+    for host in hosts:
+        check_host(host)
+    return hosts
+
+
+def check_there(hosts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise LinesyncFailed if one of the hosts cannot run a command, so that it is started on all of them or on none.
+
+    :param rows: the rows of ``hosts``.
+    """
+    lost = {row["name"]: f"is lost ({row['cause']})" for row in rows if row["state"] == "lost"}
+    there = [row["name"] for row in rows if row["state"] != "lost"]
+    absent = [
+        f"host {host} {lost.get(host, 'has not registered')}" for host in hosts if host != "hub" and host not in there
+    ]
+    if absent:
+        more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+        raise LinesyncFailed(
+            f"the command was not started on any host: {', '.join(absent[:_NAMED])}{more}; "
+            f"hosts now: {', '.join(there) or 'none'}"
+        )
 
 
 def _pair(item: str) -> tuple[str, str]:
@@ -86,6 +126,7 @@ class _Job:
     ) -> None:
         self.host = host
         self.exit_code = 0
+        self._killed = False
         self._prefix = f"{host}: ".encode() if several else b""
         self._json = args.json
         self._error: LinesyncError | None = None
@@ -93,7 +134,7 @@ class _Job:
         self._captured = {1: bytearray(), 2: bytearray()}
         self._over = False
         self.stream = client.operations.start(
-            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.timeout, tell=True
+            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.deadline.left, tell=True
         )
         self._running = Running(self.stream)
 
@@ -124,6 +165,7 @@ class _Job:
             result = self._running.heard(text)
             if result is not None:
                 self.exit_code = result.exit_code
+                self._killed = result.signal is not None
                 self._end()
         except LinesyncError as error:
             self._fail(error)
@@ -137,17 +179,17 @@ class _Job:
     def _end(self) -> None:
         for number, rest in self._partial.items():
             if rest:
-                _write(number, self._prefix + rest + b"\n")
+                write_output(number, self._prefix + rest + b"\n")
         self._over = True
 
     def _output(self, number: int, data: bytes) -> None:
         if self._json:
             self._captured[number] += data
         elif not self._prefix:
-            _write(number, data)
+            write_output(number, data)
         else:
             *lines, self._partial[number] = (self._partial[number] + data).split(b"\n")
-            _write(number, b"".join(self._prefix + line + b"\n" for line in lines))
+            write_output(number, b"".join(self._prefix + line + b"\n" for line in lines))
 
     def report(self, *, as_json: bool) -> None:
         """Print the result as JSON, or else an error if there was one."""
@@ -162,7 +204,11 @@ class _Job:
                 }
             )
         elif self._error is not None:
-            print(f"linesync: {self._error.message}", file=sys.stderr)
+            print(f"linesync: {self._prefix.decode()}{self._error.message}", file=sys.stderr)
+        elif self._prefix and self.exit_code:
+            code = self.exit_code
+            how = f"was killed by signal {code - 128}" if self._killed else f"exited with code {code}"
+            print(f"linesync: {self.host}: the command {how}", file=sys.stderr)
 
 
 class _Feeder:
@@ -182,7 +228,9 @@ class _Feeder:
             self._peer.watch(0, None)
             self._peer.on_turn(self._resume)
             return
-        data = os.read(0, _CHUNK)
+        data = read_stdin(_CHUNK)
+        if data is None:
+            return
         for stream in streams:
             if data:
                 stream.send_nowait(0, data)
@@ -197,12 +245,6 @@ class _Feeder:
             return False
         self._watch()
         return True
-
-
-def _write(number: int, data: bytes) -> None:
-    out = sys.stdout.buffer if number == 1 else sys.stderr.buffer
-    out.write(data)
-    out.flush()
 
 
 def _text(data: bytearray) -> object:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from ...errors import EndOfStream, UsageError
-from ..common import connection
+from ...errors import EndOfStream, TimedOut, UsageError
+from ...program import read_stdin, write_output
+from ..common import connection, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
+    from ...client.deadlines import Deadline
     from ...runtime.streams import Stream
 
 HELP = "show the console log of a host's line: kernel messages, prompts and boot loaders"
@@ -26,21 +29,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="a host, or a port of the hub")
     parser.add_argument("-f", "--follow", action="store_true", help="also print new text as it arrives")
     parser.add_argument("-i", dest="type_into", action="store_true", help="also type into the line; ~. leaves")
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.type_into and not sys.stdin.isatty():
+    if args.type_into and not os.isatty(0):
         raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
         stream = client.console(args.host, follow=args.follow, type_into=args.type_into)
         if args.type_into:
-            return _interactive(client, stream)
+            return _interactive(client, stream, args)
         stream.end() if not args.follow else None
-        return copy_out(client, stream)
+        return copy_out(client, stream, f"the console log of {args.host}", args.deadline)
 
 
-def copy_out(client: BlockingClient, stream: Stream) -> int:
-    """Print a channel's text until it ends."""
+def copy_out(client: BlockingClient, stream: Stream, what: str, deadline: Deadline) -> int:
+    """Print a channel's text until it ends.
+
+    :param what: the text, for the error.
+    :raises TimedOut: it did not end before the deadline.
+    """
     from ... import protocol
     from ...runtime.streams import MESSAGE
 
@@ -52,29 +60,47 @@ def copy_out(client: BlockingClient, stream: Stream) -> int:
                     if error is not None:
                         raise error
                 else:
-                    sys.stdout.buffer.write(item.data)
-                    sys.stdout.buffer.flush()
-            client.peer.turn(None)
+                    write_output(1, item.data)
+            if deadline.over:
+                raise TimedOut(
+                    f"timed out after {deadline.timeout:g} s while {what} was shown; to see more, use a longer time"
+                )
+            client.peer.turn(deadline.left)
     except EndOfStream:
         return 0
 
 
-def _interactive(client: BlockingClient, stream: Stream) -> int:
+def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespace) -> int:
+    escape = _Escape(stream)
+
+    def typed() -> None:
+        data = read_stdin(1024)
+        if data:
+            escape.take(data)
+        elif data is not None:  # the terminal is gone
+            client.peer.watch(0, None)
+            stream.end()
+
+    client.peer.watch(0, typed)
+    with _raw_terminal():
+        return copy_out(client, stream, f"the console of {args.host}", args.deadline)
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Make the terminal pass every byte, and restore it at the end. Neither waits for its output, which may be stopped."""
     import termios
     import tty
 
     before = termios.tcgetattr(0)
-    escape = _Escape(stream)
-
-    def typed() -> None:
-        escape.take(os.read(0, 1024))
-
-    client.peer.watch(0, typed)
     try:
-        tty.setraw(0)
-        return copy_out(client, stream)
+        tty.setraw(0, termios.TCSANOW)
+        yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        try:
+            termios.tcsetattr(0, termios.TCSANOW, before)
+        except termios.error:  # the terminal is gone
+            pass
 
 
 class _Escape:

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        rows = client.hosts(timeout=args.timeout)
+        rows = client.hosts(timeout=args.deadline.left)
     if args.json:
         print_json(rows)
         return 0

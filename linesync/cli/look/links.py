@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        rows = client.links(timeout=args.timeout)
+        rows = client.links(timeout=args.deadline.left)
     if args.json:
         print_json(rows)
         return 0

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        status = client.status(timeout=args.timeout)
+        status = client.status(timeout=args.deadline.left)
     if args.json:
         print_json(status)
         return 0

@@ -113,7 +113,6 @@ def run(args: argparse.Namespace) -> int:
                 running.result()
             else:
                 log("stopping")
-                await agent.aclose()
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
         finally:

@@ -15,6 +15,7 @@ EXAMPLES = """\
       after a minute: exit 124, and print who is missing
   linesync barrier up --members hub,sut[1-8]
       one arrival of each member; exit 4 as soon as one of them is lost
+      or restarts after it has arrived
   linesync barrier up --members a,b#2 --as b#2
       on the host b: arrive as the member b#2
   linesync barrier up --members a,b --abort 'flash failed'
@@ -42,6 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerate-loss", action="store_true", help="release the barrier without members that are lost"
     )
+    parser.add_argument(
+        "--rejoin", action="store_true", help="let a member that had arrived restart and arrive again (default: exit 4)"
+    )
     parser.add_argument("--abort", metavar="REASON", help="end the wait of all parties with this reason (exit code 3)")
     namespace_option(parser, "barrier")
 
@@ -66,11 +70,12 @@ def run(args: argparse.Namespace) -> int:
             args.name,
             count,
             members=members,
-            timeout=args.timeout,
+            timeout=args.deadline.left,
             namespace=args.namespace,
             member=args.member,
             reuse=args.reuse,
             tolerate_loss=args.tolerate_loss,
+            rejoin=args.rejoin,
             abort=args.abort or "",
             all_parties=args.json,
         )

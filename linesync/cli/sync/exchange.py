@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, cast
 
 from ...errors import LinesyncFailed, UsageError
@@ -56,13 +55,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         data = _source(args.file)
     progress = _progress(quiet=args.json)
-    named = {"member": args.member, "timeout": args.timeout, "namespace": args.namespace, "progress": progress}
     try:
         with connection(args) as client:
-            if folder is None:
-                got = client.exchange(args.name, args.hosts, data, **named)
-            else:
-                got = client.exchange(args.name, args.hosts, data, sink=folder.file, **named)
+            got = client.exchange(
+                args.name,
+                args.hosts,
+                data,
+                member=args.member,
+                timeout=args.deadline.left,
+                namespace=args.namespace,
+                sink=folder.file if folder is not None else None,
+                progress=progress,
+            )
     except BaseException:
         if folder is not None:
             folder.discard()
@@ -85,8 +89,8 @@ def _source(path: str | None) -> Data:
         from pathlib import Path
 
         return Path(path)
-    # Without a buffer: Python could not end while a thread waits for a line in sys.stdin.buffer.
-    return cast("Data", open(0, "rb", buffering=0, closefd=False))
+    # Without its buffer, because Python cannot end while a thread waits for bytes in there.
+    return cast("Data", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
 def _text(value: bytes) -> object:
@@ -104,18 +108,15 @@ class _Phases:
 
     def __init__(self) -> None:
         self._phase = ""
-        self._begin = 0.0
         self._line: Progress | None = None
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         from ..progress import Progress  # only on a terminal
 
-        now = time.monotonic()
         if phase != self._phase or self._line is None:
             self.done()
-            self._phase, self._begin, self._line = phase, now, Progress()
-        if now - self._begin > 1.0:
-            self._line(done, total)
+            self._phase, self._line = phase, Progress(delay=1.0)
+        self._line(done, total)
 
     def done(self) -> None:
         """End the line."""
@@ -194,7 +195,8 @@ class _Folder:
                 del self._files[path]
         except OSError as error:
             raise LinesyncFailed(
-                f"cannot write {path}: {error.strerror}; see what else is at that place, and exchange again"
+                f"cannot write {path}: {error.strerror}; the other members may have got the data, so see what else is at"
+                " that place, and check with them before you exchange again"
             ) from None
         finally:
             self.discard()

@@ -29,7 +29,9 @@ _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, e
 _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ended
 
 
-def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str]) -> int:
+def run_holding(
+    client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str], timeout: float | None
+) -> int:
     """Run a command, and give back the hold when the command and all processes that it started have ended.
 
     The command's environment has ``LINESYNC_WITHIN``, with which the hub finds a deadlock through the command's own waits.
@@ -39,6 +41,7 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
     and the command decides what to do.
 
     :param extra: further environment variables for the command.
+    :param timeout: seconds within which the hub must confirm that the hold is back, or None.
     :return: the command's exit code, as a shell reports it.
     :raises CommandNotFound: there is no such command.
     :raises CannotExecute: the command cannot be executed.
@@ -58,7 +61,7 @@ def run_holding(client: BlockingClient, held: Held, argv: Sequence[str], extra: 
             print(f"linesync: the hold was lost; ending the command {argv[0]}", file=sys.stderr, flush=True)
             command.end_now()
             raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
-        client.give_back(held)
+        client.give_back(held, timeout=timeout)
         return command.exit_code()
     finally:
         command.end_now()

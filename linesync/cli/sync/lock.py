@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from ...errors import UsageError
+from ...program import OutputFailed
 from ..common import connection, integer, namespace_option, print_json, timeout_option
 
 HELP = "take a lock: while the command after -- runs, or for this host until it is released"
@@ -38,16 +40,18 @@ def run(args: argparse.Namespace) -> int:
     if args.release is not None:
         return _release(args)
     with connection(args) as client:
-        held = client.lock(args.name, timeout=args.timeout, namespace=args.namespace, keep=not args.tail)
+        held = client.lock(args.name, timeout=args.deadline.left, namespace=args.namespace, keep=not args.tail)
         if args.tail:
             from .holding import run_holding
 
             extra = {"LINESYNC_FENCING_TOKEN": str(held.value)}
-            return run_holding(client, held, args.tail, extra)
-    if args.json:
-        print_json({"name": args.name, "token": held.value})
-    else:
-        print(held.value)
+            return run_holding(client, held, args.tail, extra, args.timeout)
+        try:
+            print_json({"name": args.name, "token": held.value}) if args.json else print(held.value)
+            sys.stdout.flush()
+        except OutputFailed:  # without its token, nobody could release the lock
+            client.unlock(args.name, held.value, timeout=args.timeout, namespace=args.namespace)
+            raise
     return 0
 
 
@@ -60,5 +64,5 @@ def _release(args: argparse.Namespace) -> int:
             f"invalid fencing token {args.release[:32]!r}: expected the number that 'linesync lock' printed"
         )
     with connection(args) as client:
-        client.unlock(args.name, token, timeout=args.timeout, namespace=args.namespace)
+        client.unlock(args.name, token, timeout=args.deadline.left, namespace=args.namespace)
     return 0

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        forgotten, failed = client.reset(*args.names, timeout=args.timeout, namespace=args.namespace)
+        forgotten, failed = client.reset(*args.names, timeout=args.deadline.left, namespace=args.namespace)
     if args.json:
         print_json({"forgotten": forgotten, "failed": failed})
     else:

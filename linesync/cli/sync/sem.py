@@ -45,12 +45,12 @@ def run(args: argparse.Namespace) -> int:
     if args.bound < 0:
         raise UsageError(f"invalid bound of {args.bound} units: expected 1 or more")
     with connection(args) as client:
-        how = {"timeout": args.timeout, "namespace": args.namespace, "bound": args.bound}
+        how = {"timeout": args.deadline.left, "namespace": args.namespace, "bound": args.bound}
         if args.hold:
             from .holding import run_holding
 
             held = client.hold(args.name, -delta, **how)
-            return run_holding(client, held, args.tail, {})
+            return run_holding(client, held, args.tail, {}, args.timeout)
         value = client.semaphore(args.name, delta, **how)
     if args.json:
         print_json({"name": args.name, "value": value})

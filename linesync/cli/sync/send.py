@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
         number = client.send(
-            args.topic, *args.items, timeout=args.timeout, namespace=args.namespace, member=args.member
+            args.topic, *args.items, timeout=args.deadline.left, namespace=args.namespace, member=args.member
         )
     if args.json:
         print_json({"id": args.topic, "number": number})

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             int(args.after) + 1,
             others=True,
             most=1000,
-            timeout=args.timeout,
+            timeout=args.deadline.left,
             namespace=args.namespace,
             member=args.member,
         )

@@ -7,7 +7,8 @@
 3. A name belongs to one life at a time. A new session takes over the name in three cases: it has the same boot id, so it
    is the same life; the old session is lost or has ended; or the old session cannot be speaking any more, because its line
    is down or is the line on which the new session calls. A take-over ends the old life as *restarted*, unless its loss was
-   already reported. Any other session is refused, with an error that says which of the two agents to stop.
+   already reported. Any other session is refused, with an error that says which of the two agents to stop. A host that
+   restarted has one lease to register again. If it does not, its line is lost, which is reported too.
 4. A hub that was itself stalled heard no host, and that is not the hosts' fault: ``extend_all`` gives each host a full
    lease.
 5. Lost hosts stay in the table until their room is needed, so that ``status`` can show who is lost and why.
@@ -145,12 +146,21 @@ class Membership:
         return self.heard(name, session, now)
 
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[HostEvent]:
-        """The session has ended: the agent stopped or restarted. Returns HostLost unless it was already reported."""
+        """The session has ended: the agent stopped or restarted. Returns HostLost unless it was already reported.
+
+        A host that restarted may register again within its lease, and is lost after that.
+        """
         host = self._speaking(name, session)
         if host is None:
             return []
         host.ended = True
-        return [] if host.lost else self._lose(host, cause, why, now)
+        if host.lost:
+            return []
+        events = self._lose(host, cause, why, now)
+        if cause is Cause.RESTARTED:
+            host.lease_end = now + self._lease
+            self._leases.set(name, host.lease_end)
+        return events
 
     def extend_all(self, now: float) -> None:
         """The hub itself was stalled: give every host a full lease from now."""
@@ -213,9 +223,7 @@ class Membership:
             if host.lease_end > now:
                 self._leases.set(name, host.lease_end)
                 continue
-            silent = f"nothing heard on {host.line} for {seconds_in_words(now - host.heard)}"
-            why = silent if host.down is None else host.line_in_words()
-            events += self._lose(host, Cause.LINE_LOST, why, now)
+            events += self._lose(host, Cause.LINE_LOST, self._why_silent(host, now), now)
         return events
 
     def status(self, now: float) -> list[dict[str, object]]:
@@ -227,6 +235,14 @@ class Membership:
         return [self._row(host, now) for _, host in sorted(self._hosts.items())]
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _why_silent(host: _Host, now: float) -> str:
+        if host.lost is Cause.RESTARTED:
+            return f"its agent restarted {seconds_in_words(now - host.since)} ago and has not registered since then"
+        if host.down is not None:
+            return host.line_in_words()
+        return f"nothing heard on {host.line} for {seconds_in_words(now - host.heard)}"
 
     def _speaking(self, name: str, session: str) -> _Host | None:
         host = self._hosts.get(name)

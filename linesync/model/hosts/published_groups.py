@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..participants import Cause
+from ..participants import Cause, cause_in_words
 from ..sync.gathering import Group
 from .membership import Membership
 
@@ -42,6 +42,8 @@ class PublishedGroups:
         return lost is not None and lost[0] is Cause.STOPPED
 
     def lost(self, host: str) -> str | None:
-        """Why a host is lost, as a phrase for an error; None if it is not."""
+        """Why a host is lost, as a phrase for an error; None if it is not. A host that restarts may still send."""
         lost = self._hosts.lost(host)
-        return None if lost is None else f"{lost[0]}: {lost[1]}" if lost[1] else str(lost[0])
+        if lost is None or lost[0] is Cause.RESTARTED:
+            return None
+        return cause_in_words(*lost)

@@ -12,8 +12,11 @@
 4. An arrival leaves the barrier when it times out, gives up or its client dies. The barrier remembers the cause, so that
    the errors of the others can name it.
 5. By members, the loss of a member's host fails the generation for all parties immediately, and fails new arrivals until
-   the host is back; with *tolerate*, lost members are not waited for. A member may abort the generation with a reason.
-   A member that had not arrived gets the same error when it arrives, once, within ten minutes.
+   the host is back. A host that restarts ends the arrivals of its members, and what they did before is gone: that is a
+   loss of the members that had arrived. A member that had not arrived may restart, since that is how a test waits for a
+   reboot. With *rejoin*, a member that had arrived may restart too, and arrive again. With *tolerate*, lost members are not
+   waited for. A member may abort the generation with a reason. A member that had not arrived at a failed generation gets
+   the same error when it arrives, once, within ten minutes.
 6. After a release, ``once`` refuses every later arrival, ``linger=S`` lets later arrivals pass for S seconds, and
    otherwise the next arrival opens the next generation. A generation that all parties left is forgotten, and the next
    one gets its number.
@@ -34,9 +37,11 @@ from ..participants import (
     NAMES_SHOWN,
     Cause,
     Client,
+    cause_in_words,
     check_member,
     check_name,
     check_timeout,
+    host_of,
     names_in_words,
     seconds_in_words,
 )
@@ -148,11 +153,9 @@ class Barriers:
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
         """A host is lost: fail the barriers that need it. Call this before its clients' own waits are withdrawn."""
-        if cause not in _FATAL:
-            return []
         outcomes: list[Outcome] = []
         for barrier in list(self._open.values()):
-            outcomes += barrier.host_lost(host, f"{cause}: {why}" if why else str(cause), now)
+            outcomes += barrier.host_lost(host, cause, why, now)
         return outcomes
 
     def recount(self, now: float) -> list[Outcome]:
@@ -208,9 +211,11 @@ class _Barrier(Place):
         self._later: dict[Wait, str | None] = {}  # the same for arrivals at a complete generation
         self._members: set[str] = set()
         self._absent_sorted: tuple[str, ...] | None = None
-        self._hosts = {_host_of(member) for member in terms.members or ()}
+        self._hosts = {host_of(member) for member in terms.members or ()}
         self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
         self._gone: dict[str, Cause] = {}
+        self._restarted: dict[str, str] = {}
+        """The members whose loss is tolerated and whose host restarted after they had arrived, each with the reason."""
 
     def owned(self) -> bool:
         return self.terms.members is not None
@@ -227,9 +232,11 @@ class _Barrier(Place):
         return self._absent_sorted
 
     def _lost(self, member: str) -> str | None:
-        """Why a member's host is lost; None if it is not."""
-        lost = self._home.hosts.lost(_host_of(member))
-        return None if lost is None or lost[0] not in _FATAL else f"{lost[0]}: {lost[1]}" if lost[1] else str(lost[0])
+        """Why a member is lost; None if it is not."""
+        if member in self._restarted:
+            return self._restarted[member]
+        lost = self._home.hosts.lost(host_of(member))
+        return None if lost is None or lost[0] not in _FATAL else cause_in_words(*lost)
 
     def _missing(self) -> int:
         """How many arrivals are still missing."""
@@ -240,8 +247,8 @@ class _Barrier(Place):
         return len(self.terms.members) - len(self._members)
 
     def _any_lost(self) -> bool:
-        """Whether any member's host is lost. Asks by host, since there are often fewer hosts than members."""
-        return any(self._lost(host) is not None for host in self._hosts)
+        """Whether any member is lost. Asks by host, since there are often fewer hosts than members."""
+        return bool(self._restarted) or any(self._lost(host) is not None for host in self._hosts)
 
     def _listed(self) -> list[str]:
         """The names of the first 100 parties, in order of arrival."""
@@ -253,12 +260,7 @@ class _Barrier(Place):
         """Raise Mismatch for an arrival that does not fit this generation."""
         there = self._listed()
         if terms != self.terms:
-            raise Mismatch(
-                f"{self.title} is {self.terms}, as its first arrival said (arrived: "
-                f"{names_in_words(there, len(self._parties))}), but this arrival is {terms}; "
-                "use the same terms everywhere, or another name",
-                details={"stands": str(self.terms), "yours": str(terms), "count": self.terms.count, "arrived": there},
-            )
+            raise self.terms.mismatch(terms, self.title, there, len(self._parties))
         if terms.members is not None and member not in terms.members:
             raise Mismatch(
                 f"{member} is not a member of {self.title}, which is {terms}; "
@@ -292,12 +294,15 @@ class _Barrier(Place):
             return set()
         return {member for member in self._absent() if self._lost(member)}
 
-    def _member_lost(self, lost: dict[str, str]) -> MemberLost:
+    def _member_lost(self, lost: dict[str, str], *, restarted: bool = False) -> MemberLost:
         told = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
         told += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         there = names_in_words(self._listed(), len(self._parties))
+        advice = "bring the host back and arrive again"
+        if restarted:
+            advice = "arrive again on all hosts, or let members restart (--rejoin)"
         return MemberLost(
-            f"{self.title} cannot be complete: {told}; arrived: {there}; bring the host back and arrive again",
+            f"{self.title} cannot be complete: {told}; arrived: {there}; {advice}",
             details={
                 "lost": dict(islice(lost.items(), ARRIVED_LISTED)),
                 "arrived": self._listed(),
@@ -338,7 +343,7 @@ class _Barrier(Place):
         left = self._gone.get(member)
         if left is not None:
             return f"left: {left}"
-        return self._lost(member) or self._home.hosts.word(_host_of(member)) or "has not arrived"
+        return self._lost(member) or self._home.hosts.word(host_of(member)) or "has not arrived"
 
     # -- arrivals, departures and releases ----------------------------------------------------------------------------------
 
@@ -349,6 +354,7 @@ class _Barrier(Place):
         else:
             self._parties[wait] = member
         self._gone.pop(wait.name, None)
+        self._restarted.pop(wait.name, None)
         if member is not None:
             self._members.add(member)
             self._absent_sorted = None
@@ -381,15 +387,21 @@ class _Barrier(Place):
         )
         return error, self._fail(error, {shown}, Cause.ABORTED, now)
 
-    def host_lost(self, host: str, why: str, now: float) -> list[Outcome]:
+    def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
         """Fail the generation for all parties if it needs the host."""
-        if self.terms.members is None or self.terms.tolerate:
+        restarted = cause not in _FATAL
+        if self.terms.members is None or (restarted and self.terms.rejoin):
             return []
         dead = {wait.name for wait in self._parties if wait.client.host == host}
-        dead |= {member for member in self._absent() if _host_of(member) == host}
-        if not dead:
+        if restarted:
+            lost = dict.fromkeys(sorted(dead), cause_in_words(f"{cause} after it had arrived", why))
+        else:
+            dead |= {member for member in self._absent() if host_of(member) == host}
+            lost = dict.fromkeys(sorted(dead), cause_in_words(cause, why))
+        if self.terms.tolerate:
+            self._restarted |= lost if restarted else {}
             return []
-        return self._fail(self._member_lost(dict.fromkeys(sorted(dead), why)), dead, Cause.LINE_LOST, now)
+        return self._fail(self._member_lost(lost, restarted=restarted), dead, cause, now) if dead else []
 
     def _fail(self, error: LinesyncError, told: set[str], cause: Cause, now: float) -> list[Outcome]:
         """Fail all waits here, and remember the error for parties that have not arrived.
@@ -445,6 +457,7 @@ class _Barrier(Place):
         self._absent_sorted = None
         self._all_parties -= values.keys()
         self._gone.clear()
+        self._restarted.clear()
         outcomes: list[Outcome] = [home.waits.grant(wait, value, now) for wait, value in values.items()]
         if self.terms.reuse == CYCLIC:
             self._generation = home.past.next_generation(self.key)
@@ -464,7 +477,7 @@ class _Barrier(Place):
         return all(acting.member(member, self) for member in self._absent())
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
-        first = {_host_of(member): member for member in reversed(self._absent()) if not acting.member(member, self)}
+        first = {host_of(member): member for member in reversed(self._absent()) if not acting.member(member, self)}
         return [
             Edge(tuple(acting.waits_of(host)), f"{self.title}, where {member} has not arrived")
             for host, member in reversed(first.items())
@@ -489,7 +502,3 @@ class _Barrier(Place):
             ],
             "gone": {name: str(cause) for name, cause in self._gone.items()},
         }
-
-
-def _host_of(member: str) -> str:
-    return member.partition("#")[0]

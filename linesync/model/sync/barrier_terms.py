@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import UsageError
+from ...errors import Mismatch, UsageError
 from ..hosts.members import fold
-from ..participants import check_timeout, seconds_in_words
+from ..participants import check_timeout, names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 
@@ -66,12 +67,14 @@ class Terms:
     :ivar members: the members that take part; None if any parties may.
     :ivar reuse: how the name is used again after a release.
     :ivar tolerate: do not wait for lost members.
+    :ivar rejoin: wait for a member that had arrived and whose host restarts; it may arrive again.
     """
 
     count: int
     members: frozenset[str] | None = None
     reuse: Reuse = CYCLIC
     tolerate: bool = False
+    rejoin: bool = False
 
     def check(self) -> None:
         """Raise UsageError if these terms are not valid."""
@@ -79,15 +82,31 @@ class Terms:
             raise UsageError(f"invalid count {self.count}: a barrier is for 1 to {PARTIES_MAX} parties")
         if self.members is None and self.tolerate:
             raise UsageError("a barrier by count has no members whose loss it could tolerate; name the members")
+        if self.members is None and self.rejoin:
+            raise UsageError("a barrier by count has no members that could arrive again; name the members")
         if self.members is not None and self.count != len(self.members):
             raise UsageError(f"the count is {self.count}, but {len(self.members)} members are named; omit the count")
+
+    def mismatch(self, yours: Terms, title: str, arrived: Sequence[str], total: int) -> Mismatch:
+        """The error for an arrival with other terms.
+
+        :param title: the barrier's title.
+        :param arrived: the first parties that have arrived.
+        :param total: the number of parties that have arrived.
+        """
+        return Mismatch(
+            f"{title} is {self}, as its first arrival said (arrived: {names_in_words(arrived, total)}), but this arrival is"
+            f" {yours}; use the same terms everywhere, or another name",
+            details={"stands": str(self), "yours": str(yours), "count": self.count, "arrived": arrived},
+        )
 
     def __str__(self) -> str:
         """In words, as the end of the sentence ``the barrier is ...``."""
         words = f"for a count of {self.count}" if self.members is None else f"for {_short(self.members)}"
         if self.reuse != CYCLIC:
             words += f", {self.reuse}"
-        return words + (", without those lost" if self.tolerate else "")
+        words += ", without those lost" if self.tolerate else ""
+        return words + (", with rejoin" if self.rejoin else "")
 
 
 def _short(members: frozenset[str]) -> str:

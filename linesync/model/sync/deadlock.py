@@ -27,7 +27,7 @@ from typing import TypeAlias
 from ...errors import DeadlockError, LinesyncError
 from ..decisions import Outcome
 from ..hosts.membership import Membership
-from ..participants import Cause, Client
+from ..participants import Cause, Client, host_of
 from .waits import Acting, Edge, Hold, Place, Wait, Waits
 
 __all__ = ["STANDING", "Activity", "Deadlocks"]
@@ -277,7 +277,7 @@ class _View(Acting):
         return self._open.get(wait.client) or self._inner.get((wait.client.host, wait.arrival), [])
 
     def member(self, name: str, at: Place | None = None) -> bool:
-        host = name.partition("#")[0]
+        host = host_of(name)
         if host not in self._members:
             self._members[host] = self._host_acts(host)
         if self._members[host]:
@@ -289,7 +289,7 @@ class _View(Acting):
         return False
 
     def waits_of(self, name: str) -> list[Wait]:
-        return self._stuck_of[name.partition("#")[0]]
+        return self._stuck_of[host_of(name)]
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 

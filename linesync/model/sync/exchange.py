@@ -26,7 +26,17 @@ from typing import Protocol
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
 from ..decisions import ArrivalId, Exchanged, Failed, Outcome
 from ..hosts.members import MEMBERS_MAX, fold
-from ..participants import Cause, Client, check_member, check_name, check_timeout, names_in_words, seconds_in_words
+from ..participants import (
+    Cause,
+    Client,
+    cause_in_words,
+    check_member,
+    check_name,
+    check_timeout,
+    host_of,
+    names_in_words,
+    seconds_in_words,
+)
 from ..timers import Timers
 from .barrier_history import Failure, Past
 from .barrier_terms import Terms
@@ -298,16 +308,16 @@ class _Exchange(Place):
 
     def _lost(self, member: str) -> str:
         """Why a member's host is lost, empty while it is not."""
-        lost = self._home.hosts.lost(_host_of(member))
-        return "" if lost is None or lost[0] not in _FATAL else _why(*lost)
+        lost = self._home.hosts.lost(host_of(member))
+        return "" if lost is None or lost[0] not in _FATAL else cause_in_words(*lost)
 
     def _why_missing(self, member: str) -> str:
         if member in self._there:
             return "still giving"
         if member in self._gone:
             return f"left: {self._gone[member]}"
-        lost = self._home.hosts.lost(_host_of(member))
-        return _why(*lost) if lost else self._home.hosts.word(_host_of(member)) or "has not arrived"
+        lost = self._home.hosts.lost(host_of(member))
+        return cause_in_words(*lost) if lost else self._home.hosts.word(host_of(member)) or "has not arrived"
 
     def _details(self) -> dict[str, object]:
         missing = self._missing()
@@ -375,8 +385,8 @@ class _Exchange(Place):
         """Fail the exchange for all if the data of a lost host's member is missing."""
         dead = [name for name, wait in self._there.items() if wait.client.host == host and name not in self.data]
         if cause in _FATAL:
-            dead += [name for name in self._missing() if name not in self._there and _host_of(name) == host]
-        self._dead |= dict.fromkeys(sorted(dead), _why(cause, why))
+            dead += [name for name in self._missing() if name not in self._there and host_of(name) == host]
+        self._dead |= dict.fromkeys(sorted(dead), cause_in_words(cause, why))
         return self._fail(self._member_lost(self._dead), now) if dead else []
 
     def cannot_keep(self, wait: Wait, why: str, now: float) -> list[Outcome]:
@@ -461,15 +471,7 @@ class _Exchange(Place):
         }
 
 
-def _host_of(member: str) -> str:
-    return member.partition("#")[0]
-
-
 def _folded(members: frozenset[str]) -> str:
     """A list of members for a message: folded, or only its first names if the folded list is too long."""
     folded = fold(members)
     return folded if 0 < len(folded) <= FOLDED_SHOWN else names_in_words(sorted(members), len(members))
-
-
-def _why(cause: Cause, why: str) -> str:
-    return f"{cause}: {why}" if why else str(cause)

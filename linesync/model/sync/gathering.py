@@ -21,10 +21,10 @@ from typing import Protocol
 
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut
 from ..decisions import Message, Messages, Outcome
-from ..participants import NAMES_SHOWN, Cause, names_in_words, seconds_in_words
+from ..participants import NAMES_SHOWN, Cause, host_of, names_in_words, seconds_in_words
 from .waits import Place, Wait, Waits
 
-__all__ = ["Gathering", "Group", "Groups", "Last", "host_of"]
+__all__ = ["Gathering", "Group", "Groups", "Last"]
 
 ANSWER_ROOM = 512 << 10  # most bytes of one answer, counted as the mailbox counts its messages
 LISTED = 100  # most names in the details of one error, and in one row of status
@@ -285,8 +285,3 @@ class Gathering(Place):
             }
             for wait in self._here
         ]
-
-
-def host_of(member: str) -> str:
-    """The host of a member."""
-    return member.partition("#")[0]

@@ -23,8 +23,17 @@ from itertools import islice
 
 from ...errors import LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Message, Messages, Outcome, Posted
-from ..participants import Cause, Client, check_member, check_name, check_timeout, names_in_words, seconds_in_words
-from .gathering import ANSWER_ROOM, LISTED, Gathering, Group, Groups, Last, host_of
+from ..participants import (
+    Cause,
+    Client,
+    check_member,
+    check_name,
+    check_timeout,
+    host_of,
+    names_in_words,
+    seconds_in_words,
+)
+from .gathering import ANSWER_ROOM, LISTED, Gathering, Group, Groups, Last
 from .waits import Place, Wait, Waits
 
 __all__ = ["Group", "Groups", "Mailbox"]

@@ -28,7 +28,7 @@ from typing import ClassVar
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Outcome, Revoked, Value
-from ..participants import Cause, Client, check_arrival
+from ..participants import Cause, Client, cause_in_words, check_arrival
 from ..timers import Timers
 from .kept_results import Results
 
@@ -400,7 +400,7 @@ class Waits:
 
 def _withdrawn(wait: Wait, cause: Cause, why: str) -> LinesyncError:
     """The error for an arrival's own client if the arrival was ended early or its hold went back."""
-    reason = f"{cause}: {why}" if why else str(cause)
+    reason = cause_in_words(cause, why)
     if wait.held is not None:
         return LinesyncFailed(f"{wait.place.title} went back ({reason})", details={"cause": str(cause)})
     what = "the grant went back" if wait.granted else "the arrival was withdrawn"

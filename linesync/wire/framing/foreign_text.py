@@ -9,8 +9,14 @@ of the foreign text follows from the position of the frame's end:
 4. Two foreign texts can share the excess bytes in as many ways as there are excess bytes. So many checks would sooner or
    later accept noise as a frame. Therefore they are computed only for frames that have a second check.
 
-For all other damaged pieces, the good copy that comes later does the same: bytes of the piece that are not in the good
-copy are foreign text.
+For all other damaged pieces, the good copy that comes later does the same:
+
+5. If nothing else damaged the piece, each of its lines is a part of the frame, perhaps empty, and then foreign text up to
+   the line end. :func:`whole_lines` finds such a division, however many texts there are and however close they are.
+6. Otherwise :func:`difference` compares both as well as it can.
+
+A control frame is never sent again, and a host that panics sends nothing again. :func:`lines_beside` finds the foreign lines
+in what is left of their frames.
 """
 
 from __future__ import annotations
@@ -19,9 +25,9 @@ import re
 from collections.abc import Callable
 
 from ... import limits
-from .digits import ALPHABET
+from .digits import ALPHABET, read_counted
 
-__all__ = ["Splicer", "Verdict", "difference"]
+__all__ = ["Splicer", "Verdict", "difference", "lines_beside", "whole_lines"]
 
 # A run of blanks is matched from its first blank only; matching from each blank would take quadratic time.
 # A carriage return at the end may be half of a line end.
@@ -29,6 +35,10 @@ _LINE_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))")
 _OWN_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r)\Z")
 _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
+_LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
+_DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
+_ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
+_DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
 
 
 class Verdict:
@@ -138,6 +148,84 @@ class Splicer:
         return None
 
 
+def whole_lines(piece: bytes, good: bytes) -> bytes | None:
+    """Remove foreign lines from a damaged copy of a frame.
+
+    Each line of the piece is a part of the frame, and foreign text after it. The search tries the longest part first, because
+    a foreign text rarely begins with the character that continues the frame. If it does, the later lines do not fit, and the
+    search tries a shorter part.
+
+    :param piece: the damaged copy.
+    :param good: the frame without its check, of which only the length is known.
+    :returns: the foreign text; None if the piece is not the frame and whole lines.
+    """
+    lines = _lines(piece)
+    total = len(good) + limits.CHECK_SIZE
+    if not 1 < len(lines) <= 2 * limits.FOREIGN_LINES + 1 or len(piece) <= total:
+        return None
+    tries = 0
+    dead: set[tuple[int, int]] = set()
+
+    def divide(number: int, at: int) -> list[bytes] | None:
+        """The foreign texts from a line on, when the frame continues there at an offset."""
+        nonlocal tries
+        if number == len(lines):
+            return None
+        line = lines[number]
+        longest = _continues(line, good, at)
+        if at + longest == total and not line[longest:].strip(b" \t\r\n"):
+            return lines[number + 1 :]
+        for part in range(longest, -1, -1):
+            tries += 1
+            if tries > _DIVISIONS:
+                return None
+            if (number + 1, at + part) not in dead:
+                rest = divide(number + 1, at + part)
+                if rest is not None:
+                    return [line[part:], *rest]
+                dead.add((number + 1, at + part))
+        return None
+
+    texts = divide(0, 0)
+    return None if texts is None else b"".join(texts)
+
+
+def lines_beside(piece: bytes) -> bytes | None:
+    """Remove the digits of a damaged frame from the foreign lines that were printed into it, without a good copy.
+
+    That is possible if the digits at the beginnings of the lines are the whole frame, or if the frame stops at the first
+    foreign line, as when a kernel panics.
+
+    :param piece: what is left of a frame whose body has only digits, from its start character on.
+    :returns: the foreign text, or None if it is not certain that there is any.
+    """
+    length, body = read_counted(piece, 2)
+    if length < 0:
+        return None
+    total = body + length + limits.CHECK_SIZE
+    lines = _lines(piece)
+    parts = [len(_DIGITS.match(line)[0]) for line in lines]  # type: ignore[index]
+    if sum(parts) == total and len(lines) > 1 and not lines[-1][parts[-1] :].strip(b" \t\r\n"):
+        parts[-1] = len(lines[-1])
+    elif parts[0] >= total or any(parts[1:]) or abs(len(lines[0]) - total) < 4 or piece[-1:] not in b"\r\n":
+        return None  # without a foreign line, the first line is about as long as the frame
+    texts = [line[part:] for line, part in zip(lines, parts, strict=True)]
+    return b"".join(texts) if b" " in texts[0].strip() else None
+
+
+def _lines(piece: bytes) -> list[bytes]:
+    """The lines of a piece with their ends. Unlike for ``splitlines``, CR CR LF is one end: some lines write it so."""
+    return [line for line in _ONE_LINE.findall(piece) if line]
+
+
+def _continues(line: bytes, good: bytes, at: int) -> int:
+    """The number of bytes at the beginning of a line that can be the frame from an offset on."""
+    run = _agreeing(good, at, line, 0) if at < len(good) else 0
+    if at + run < len(good):
+        return run
+    return run + len(_CHECK_FRONT.match(line[run : run + len(good) + limits.CHECK_SIZE - at - run])[0])  # type: ignore[index]
+
+
 def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
     """Compare a damaged piece with a good copy of the frame that it may have been, in one pass over both.
 
@@ -160,7 +248,7 @@ def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
         place = _meet(good, g, damaged, d)
         if place is None:  # the rest has nothing in common: only whole lines with blanks are certainly text
             for line in damaged[d:].splitlines(keepends=True):
-                line = _FRAGMENT.sub(b"", line, count=1)
+                line = _LEADING_FRAGMENT.sub(rb"\1", line)
                 text += line if b" " in line.strip() and line[-1:] in b"\r\n" else b""
             noise += len(damaged) - d - len(text)
             break
@@ -196,6 +284,8 @@ def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None
             behind_text = damaged.find(b"\n" + good[g:], d)
             if behind_text >= 0:
                 return g, behind_text + 1
+            if len(damaged) - d > len(good) - g + limits.CHECK_SIZE + skip + 3:
+                return None  # a foreign text, and not only damage
             return len(good), min(d + len(good) - g, len(damaged))
         if damaged.startswith(anchor, d + skip):
             return g + skip, d + skip

@@ -50,6 +50,7 @@ class Scheduler:
         "_now",
         "_session",
         "bye",
+        "departing",
         "parting",
         "trace",
     )
@@ -61,6 +62,8 @@ class Scheduler:
         self.trace: Trace | None = None
         self.bye: bytes | None = None
         """The body of the goodbye that is to end the standing session."""
+        self.departing = False
+        """Our goodbye was not handed over to the line completely yet."""
         self.parting: OutgoingFrame | None = None
         """The goodbye of a session that is over already."""
         self._line: LineState | None = None
@@ -70,6 +73,7 @@ class Scheduler:
 
     def queue_goodbye(self, reason: str) -> None:
         """End the standing session."""
+        self.departing = True
         self.bye = encode_base64(reason.encode("utf-8", "replace")[:_REASON])
 
     def queue_parting(self, session: Session, reason: str) -> None:
@@ -131,6 +135,8 @@ class Scheduler:
         """The last byte of a frame was handed over, as the last of ``given`` bytes since :meth:`prepare`."""
         line, session = self._line, self._session
         self._counters.frames_out += 1
+        if outgoing.kind == frames.BYE:
+            self.departing = False
         rate = line.pacer.rate if line is not None else None
         leaves_at = self._departs + given / rate if rate else self._now
         if session is not None:

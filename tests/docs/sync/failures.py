@@ -77,7 +77,13 @@ def _lose(play: Play, name: str = "b") -> None:
 def _stop(play: Play, name: str = "b") -> None:
     agent = play.world.hosts[name].agent
     assert agent is not None
-    _goodbye(play, agent._uplink, "the agent was stopped")
+    _goodbye(play, agent._uplink, f"the agent on {name} was stopped")
+
+
+def _restart(play: Play, name: str = "b") -> None:
+    play.world.kill_agent(name)
+    play.world.agent(name)
+    play.rest(5.0)
 
 
 def _goodbye(play: Play, peer: Peer, why: str) -> None:
@@ -100,6 +106,9 @@ BARRIER: dict[str, Fails] = {
     "by count": _barrier("a", count=3, timeout=5),
     "a poll that does not complete it": _barrier("a", members=HOSTS, timeout=0),
     "a member's host is lost": _while_waiting(_waiting("a", members=HOSTS), _lose),
+    "a member restarts after it had arrived": _after(
+        _waiting("b", members=("a", "b", "hub")), _while_waiting(_waiting("a", members=("a", "b", "hub")), _restart)
+    ),
     "a member's agent was stopped": _while_waiting(_waiting("a", members=HOSTS), _stop),
     "a member arrives while another one is lost": _after(_lose, _barrier("a", members=HOSTS)),
     "a member aborts it": _while_waiting(

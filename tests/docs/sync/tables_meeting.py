@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from linesync.model.decisions import Event
 from tests.docs.sync.states import MINUTES_10, PATIENCE, Do, Stage, Table, busy, idle, leaving, pass_patience, when
 
 __all__ = ["COUNT", "EXCHANGE", "LINGER", "MEMBERS", "ONCE"]
@@ -26,6 +28,13 @@ def _barrier(stage: Stage) -> str:
     if last.lingers is not None and stage.now < last.since + last.lingers.reuse.linger:
         return "lingering"
     return "empty"
+
+
+def _restart_with_rejoin(stage: Stage) -> Sequence[Event]:
+    """The same wait, at a barrier with ``--rejoin``."""
+    stage.give_back("a", "a")
+    stage.member("a~rejoin", rejoin=True)
+    return stage.restart("a")
 
 
 MEMBERS = Table(
@@ -51,12 +60,18 @@ MEMBERS = Table(
         ),
         "b polls": when(lambda s: _barrier(s) == "empty", lambda s: s.member("b~poll", timeout=0.0)),
         "a's timeout passes": when(lambda s: _barrier(s) == "a waits", pass_patience),
-        "a gives up, its client is gone, or its host has a new life": (
+        "a gives up, its client is gone, or its host restarts with `--rejoin`": (
             when(lambda s: _barrier(s) == "a waits", lambda s: s.give_back("a", "a")),
             when(lambda s: _barrier(s) == "a waits", lambda s: s.end("a")),
-            when(lambda s: _barrier(s) == "a waits", lambda s: s.restart("a")),
+            when(lambda s: _barrier(s) == "a waits", _restart_with_rejoin),
         ),
-        "a's host is lost": when(lambda s: _barrier(s) == "a waits", lambda s: s.stop("a")),
+        "a's host is lost or restarts": (
+            when(lambda s: _barrier(s) in ("a waits", "complete, a is asked"), lambda s: s.stop("a")),
+            when(lambda s: _barrier(s) in ("a waits", "complete, a is asked"), lambda s: s.restart("a")),
+        ),
+        "b's host restarts, and b arrives": when(
+            lambda s: _barrier(s) == "a waits", lambda s: [*s.restart("b"), *s.member("b")]
+        ),
         "b's host is lost": when(lambda s: "waits" in _barrier(s) or "asked" in _barrier(s), lambda s: s.stop("b")),
         "a aborts": lambda s: s.member("a~abort", abort="no power"),
         "b aborts": when(

@@ -123,6 +123,24 @@ def test_the_restart_of_an_agent_on_a_serial_line_is_recognised(site: Site, cabl
     assert site.type("hub", "run", "sut", "--", "true").code == 0
 
 
+def test_a_command_for_several_hosts_runs_on_all_of_them_or_on_none(pair: Site) -> None:
+    done = pair.type("hub", "run", "hub,sut,no[1-2]", "--", "touch", str(pair.folder / "ran"))
+    assert (done.code, done.out) == (125, b"") and not (pair.folder / "ran").exists()
+    assert "host no1 has not registered, host no2 has not registered; hosts now: sut" in done.err
+
+
+def test_each_of_several_hosts_on_which_a_command_fails_is_named(pair: Site) -> None:
+    script = "case $LINESYNC_HOST in sut) kill -9 $$ ;; *) echo here; exit 3 ;; esac"
+    done = pair.type("hub", "run", "sut,hub", "--", "sh", "-c", script)
+    assert (done.code, done.text) == (137, "hub: here\n")
+    assert done.err.splitlines() == [
+        "linesync: sut: the command was killed by signal 9",
+        "linesync: hub: the command exited with code 3",
+    ]
+    done = pair.type("hub", "run", "hub,sut", "--", "nosuch")
+    assert [line.split(":")[1] for line in done.err.splitlines()] == [" hub", " sut"] and done.code == 127
+
+
 def test_a_stopped_agent_is_lost_immediately_with_the_cause_stopped(pair: Site) -> None:
     running = pair.start("hub", "run", "sut", "--", "sleep", "100")
     wait_for(lambda: commands_of(pair.daemons[-1].pid), "the command")

@@ -92,6 +92,7 @@ def test_the_number_of_hanging_copies_is_limited_and_the_next_one_fails_with_the
 ) -> None:
     (disk.folder / "file").write_bytes(b"there")
     (pair.folder / "other").write_bytes(b"other")
+    time.sleep(2.5)  # the idle threads of earlier copies end after 2 s
     before = threads(pair)
     disk.forget("open")
     with disk.hang("open"):

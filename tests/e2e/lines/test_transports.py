@@ -55,7 +55,8 @@ def over_ssh(site: Site) -> Iterator[None]:
 @contextmanager
 def over_socat(site: Site) -> Iterator[None]:
     with pty_pair() as pair:
-        site.hub("--port", f"{pair.left},921600")
+        site.hub("--port", f"{pair.left},921600").says("waiting for an agent")
+        _await_open_port(site)
         site.agent("--port", f"{pair.right},921600")
         yield
 
@@ -63,9 +64,15 @@ def over_socat(site: Site) -> Iterator[None]:
 @contextmanager
 def over_null_modem(site: Site) -> Iterator[None]:
     with NullModem(baud=115200) as cable:
-        site.hub("--port", cable.a)
+        site.hub("--port", cable.a).says("waiting for an agent")
+        _await_open_port(site)
         site.agent("--port", cable.b)
         yield
+
+
+def _await_open_port(site: Site) -> None:
+    """Wait until the hub has opened its port. In the middle of a hello it would find the rest of it, which is console text."""
+    site.until(lambda: any(row["state"] == "waiting" for row in site.json("hub", "links")), "an open port")
 
 
 WAYS: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], tuple[str, ...]]] = {

@@ -73,12 +73,10 @@ def _agent_ends(how: str) -> None:
         _end_all(jobs, without=("two",))
         done = jobs["run"].client.wait()
         assert done.code == 125
-        if how == "KILL":
-            assert f"may still be running on sut (pid {pid})" in done.err, done
-        else:
+        assert f"may still be running on sut (pid {pid})" in done.err, done
+        if how != "KILL":
             assert agent.ended() == 0
-            known, unknown = "sh was ended" in done.err, f"may still be running on sut (pid {pid})" in done.err
-            assert known != unknown, done  # on a busy machine, its goodbye arrives first
+            assert "the agent on sut was stopped" in done.err, done
             assert not place.socket("sut").exists(), "the socket's file is removed"
             trio.start["sut"]()
         trio.await_all()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from linesync.model.decisions import Failed, Granted, HostLost, HostUp
+from linesync.model.decisions import Failed, Granted, HostLost, HostUp, Revoked
 from linesync.model.participants import Cause
 from linesync.model.sync.barrier_terms import Terms
 from linesync.model.sync.services import SyncServices
@@ -51,6 +51,47 @@ def test_a_restarted_host_frees_its_units_and_its_places(hub: SyncServices) -> N
     assert list(granted(events)) == ["u"]
     assert (
         hub.barriers.arrive("x2", "default", "boot", Terms(count=2), client("sut1", "2"), 1.0, as_member="sut1") == []
+    )
+
+
+def test_a_restart_gives_back_what_the_host_held_and_revokes_it(hub: SyncServices) -> None:
+    hub.semaphores.change("g", "default", "slots", 1, client("hub"), 0.0)
+    hub.semaphores.change("t", "default", "slots", -1, client("sut1"), 0.0, hold=True)
+    hub.commit("t", client("sut1"), 0.0)
+    hub.semaphores.change("u", "default", "slots", -1, client("sut2"), 0.0, hold=True)
+    events = hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)
+    assert [type(event) for event in events] == [HostLost, Revoked, Granted]
+    assert list(granted(events)) == ["u"]
+
+
+@pytest.mark.parametrize("gives", [False, True])
+def test_the_data_that_a_host_gave_to_an_exchange_before_it_restarts_counts(hub: SyncServices, gives: bool) -> None:
+    for host in ("sut1", "sut2"):
+        hub.exchanges.open(f"x{host}", "default", "keys", ["sut1", "sut2"], host, 5, client(host), 0.0)
+    if gives:
+        hub.exchanges.given("xsut1", client("sut1"), 1, 0.0)
+    events = hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)
+    assert set(failed(events)) == ({"xsut1"} if gives else {"xsut1", "xsut2"})
+    if gives:
+        assert list(granted(hub.exchanges.given("xsut2", client("sut2"), 2, 2.0))) == ["xsut2"]
+    else:
+        assert "sut1 was lost before it gave its data (restarted: the peer restarted)" in str(failed(events)["xsut2"])
+
+
+def test_a_host_that_restarts_before_it_has_sent_does_not_fail_those_who_gather(hub: SyncServices) -> None:
+    hub.mailbox.receive_all("x", "default", "ready", "hub", "", client("hub"), 0.0)
+    hub.mailbox.send("y", "default", "ready", (), "sut2", client("sut2"), 0.0)
+    assert failed(hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)) == {}
+    hub.register("sut1", "s9", "boot9", "/dev/ttyS0", 1.1)
+    assert list(granted(hub.mailbox.send("z", "default", "ready", (), "sut1", client("sut1", "2"), 2.0))) == ["z", "x"]
+
+
+def test_those_who_gather_fail_if_a_restarted_host_does_not_register_again(hub: SyncServices) -> None:
+    hub.mailbox.receive_all("x", "default", "ready", "hub", "", client("hub"), 0.0)
+    hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)
+    hub.heard("sut2", "s1", 15.0)
+    assert "sut1 was lost before it had sent (line lost: its agent restarted 20 s ago" in str(
+        failed(hub.handle_timer(21.0))["x"]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from linesync import limits
 from linesync.wire.events import Event, ForeignText
 from linesync.wire.framing import frames
-from linesync.wire.framing.foreign_text import Splicer, Verdict, difference
+from linesync.wire.framing.foreign_text import Splicer, Verdict, difference, lines_beside, whole_lines
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
 _FRAME = frames.encode(b"d", frames.data_body(3, 4, random.Random(1).randbytes(300), eight=False), 5)
@@ -89,3 +90,58 @@ def test_comparing_any_bytes_never_raises_and_accounts_for_each_byte(damaged: by
     share, text, noise = difference(damaged, good)
     assert 0 <= share <= 1
     assert len(text) + noise <= len(damaged) + 1
+
+
+_MESSAGES = (
+    b"[    1.500000] x;\r\n",
+    _PRINTK,
+    b"\n",
+    b"[   12.000000] sha256 0123456789abcdef01234567\n",
+    b"[ 2.0] ^a ^dB\r\n",
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(_FRAME) - 1), st.sampled_from(_MESSAGES)), min_size=1, max_size=12))
+def test_all_lines_inside_a_frame_are_found_however_close_they_are(places: list[tuple[int, bytes]]) -> None:
+    piece, last = b"", 0
+    for at, text in sorted(places, key=lambda place: place[0]):
+        piece, last = piece + _FRAME[last:at] + text, at
+    piece += _FRAME[last:]
+    # A blank line exactly before the frame's newline cannot be distinguished from it, but both are equal.
+    texts = b"".join(text for _, text in sorted(places, key=lambda place: place[0]))
+    assert whole_lines(piece, _FRAME[: -1 - limits.CHECK_SIZE]) == texts
+
+
+def test_a_piece_with_other_damage_is_not_divided_into_lines() -> None:
+    piece = _FRAME[:50] + _PRINTK + _FRAME[50:]
+    assert whole_lines(piece, _FRAME[:-7]) == _PRINTK
+    assert whole_lines(piece.replace(_FRAME[200:204], b"####"), _FRAME[:-7]) is None
+    assert whole_lines(_FRAME, _FRAME[:-7]) is None
+
+
+@pytest.mark.parametrize("digit", [b"A", b"AB"])
+def test_dividing_a_repetitive_piece_takes_a_bounded_time(digit: bytes) -> None:
+    good = b"^dsU" + digit * 600
+    piece = b"^dsU" + (digit * 80 + b"\n") * 10 + b"#"
+    start = time.process_time()
+    assert whole_lines(piece, good[:500]) is None
+    assert time.process_time() - start < 0.5  # it takes a hundredth of that
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_lines_inside_a_control_frame_are_found_without_a_good_copy(count: int) -> None:
+    frame = frames.encode(b"K", b"AAAA", 5)
+    for at in range(3, len(frame) - 1 - count):
+        cut = [frame[:at], *(frame[at + n : at + n + 1] for n in range(count - 1)), frame[at + count - 1 :]]
+        assert lines_beside(_PRINTK.join(cut)) == _PRINTK * count
+
+
+def test_the_first_message_of_a_panic_is_found_beside_the_incomplete_frame() -> None:
+    panic = b"[ 6.7] sysrq: Trigger a crash\r\n[ 6.8] Kernel panic - not syncing\r\n"
+    assert lines_beside(_FRAME[:70] + panic) == panic
+
+
+@pytest.mark.parametrize("at", [20, 70, 300])
+def test_a_frame_with_other_damage_is_not_a_line_of_text(at: int) -> None:
+    for harm in (b"#", b" ", b"", b"##", b"# #"):
+        assert lines_beside(_FRAME[:at] + harm + _FRAME[at + 1 :]) is None

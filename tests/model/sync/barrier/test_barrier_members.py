@@ -80,6 +80,7 @@ def test_a_count_and_a_list_of_members_are_different_terms_even_if_the_numbers_a
         ({}, {"reuse": "linger=5"}, ("for a,b,", "for a,b, lingering 5 s;")),
         ({"reuse": "linger=5"}, {"reuse": "linger=6"}, ("lingering 5 s,", "lingering 6 s;")),
         ({"tolerate": True}, {}, ("for a,b, without those lost,", "for a,b;")),
+        ({}, {"rejoin": True}, ("is for a,b,", "for a,b, with rejoin;")),
     ],
 )
 def test_another_reuse_or_tolerance_is_refused_and_both_are_named(
@@ -111,14 +112,85 @@ def test_a_member_whose_client_died_replaces_its_old_arrival(hall: Hall) -> None
     assert released(hall.barrier("z", "b", "a,b")) == ["y", "z"]
 
 
-def test_a_host_that_restarts_is_only_withdrawn_and_may_arrive_again(hall: Hall) -> None:
+# -- hosts that restart ----------------------------------------------------------------------------------------------
+
+
+def test_the_restart_of_a_member_that_had_arrived_fails_the_barrier_for_all(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", timeout=3600)
+    hall.barrier("y", "b", "a,b,c")
+    events = hall.restart("a")
+    assert list(failed(events)) == ["x", "y"]
+    fault = error(events, "y")
+    assert isinstance(fault, MemberLost) and fault.exit_code == 4
+    assert str(fault) == (
+        "barrier 'boot' cannot be complete: a is lost (restarted after it had arrived: its agent started again on line of "
+        "a); arrived: a, b; arrive again on all hosts, or let members restart (--rejoin)"
+    )
+    assert fault.details["lost"] == {"a": "restarted after it had arrived: its agent started again on line of a"}
+    assert error(hall.barrier("z", "c", "a,b,c"), "z") is fault, "c had not arrived, so it gets the same error"
+    assert len(hall.services.barriers) == 0
+
+
+def test_a_member_that_had_not_arrived_may_restart(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c")
+    hall.barrier("y", "b", "a,b,c")
+    assert failed(hall.restart("c")) == {}
+    assert failed(hall.restart("c")) == {}
+    assert released(hall.barrier("z", "c", "a,b,c")) == ["x", "y", "z"]
+
+
+def test_the_restart_of_a_host_with_one_of_two_members_there_fails_the_barrier(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b#1,b#2")
+    hall.barrier("y", "b", "a,b#1,b#2", as_member="b#1")
+    fault = error(hall.restart("b"), "x")
+    assert "b#1 is lost (restarted" in str(fault) and "b#2" not in str(fault)
+
+
+def test_a_restart_fails_a_complete_barrier_that_waits_for_an_answer(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b")
-    hall.barrier("z", "a", "a,b,c", name="third")
-    hall.barrier("w", "b", "a,b,c", name="third")
+    hall.speaking.discard("a")
+    hall.answering.discard("a")
+    hall.pass_time(4)
+    assert hall.barrier("y", "b", "a,b") == []
+    assert list(failed(hall.restart("a"))) == ["x", "y"]
+
+
+def test_a_member_that_ended_its_wait_may_restart(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b")
+    hall.give_back("x", "a")
+    assert failed(hall.restart("a")) == {}
+    assert hall.barrier("x2", "a", "a,b") == []
+    assert released(hall.barrier("z", "b", "a,b")) == ["x2", "z"]
+
+
+def test_with_rejoin_a_host_that_restarts_is_only_withdrawn_and_may_arrive_again(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b", rejoin=True)
+    hall.barrier("z", "a", "a,b,c", name="third", rejoin=True)
+    hall.barrier("w", "b", "a,b,c", name="third", rejoin=True)
     events = hall.restart("a")
     assert sorted(failed(events)) == ["x", "z"] and "restarted" in str(error(events, "x"))
-    hall.barrier("z2", "a", "a,b,c", name="third")
-    assert released(hall.barrier("v", "c", "a,b,c", name="third")) == ["w", "z2", "v"]
+    hall.barrier("z2", "a", "a,b,c", name="third", rejoin=True)
+    assert released(hall.barrier("v", "c", "a,b,c", name="third", rejoin=True)) == ["w", "z2", "v"]
+
+
+def test_a_restart_does_not_fail_a_barrier_by_count(hall: Hall) -> None:
+    hall.barrier("x", "a", 2, timeout=5)
+    hall.barrier("y", "b", 3, name="other")
+    assert list(failed(hall.restart("b"))) == ["y"]
+    assert released(hall.barrier("z", "b", 2)) == ["x", "z"]
+
+
+def test_rejoin_without_members_is_a_usage_error(hall: Hall) -> None:
+    assert isinstance(error(hall.barrier("x", "a", 2, rejoin=True), "x"), UsageError)
+
+
+def test_a_host_that_restarts_and_does_not_register_again_is_lost_after_a_lease(hall: Hall) -> None:
+    hall.barrier("x", "b", "a,b")
+    hall.speaking.discard("a")
+    assert failed(hall.note(hall.services.ended("a", "a1", Cause.RESTARTED, "the peer restarted", hall.now))) == {}
+    assert failed(hall.pass_time(19)) == {}
+    fault = error(hall.pass_time(1.5), "x")
+    assert "a is lost (line lost: its agent restarted 20 s ago and has not registered since then)" in str(fault)
 
 
 # -- lost hosts ------------------------------------------------------------------------------------------------------
@@ -228,10 +300,47 @@ def test_a_tolerant_barrier_does_not_count_an_arrival_that_is_lost_itself(hall: 
     assert isinstance(value, Released) and value.parties == ("a", "c") and value.lost == ("b",)
 
 
-def test_a_restart_is_not_a_loss_that_is_tolerated(hall: Hall) -> None:
+def test_a_tolerant_barrier_waits_for_a_member_that_restarts_before_it_arrives(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b", tolerate=True)
     assert released(hall.restart("b")) == []
     assert released(hall.barrier("y", "b", "a,b", tolerate=True)) == ["x", "y"]
+
+
+def test_a_tolerant_barrier_does_not_wait_for_a_member_that_restarted_after_it_had_arrived(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", tolerate=True)
+    hall.barrier("y", "b", "a,b,c", tolerate=True)
+    assert list(failed(hall.restart("b"))) == ["y"]
+    value = got(hall.barrier("z", "c", "a,b,c", tolerate=True))["z"]
+    assert isinstance(value, Released) and value.parties == ("a", "c") and value.lost == ("b",)
+    assert hall.barrier("x2", "a", "a,b", tolerate=True) == [], "the next generation waits for b"
+
+
+def test_a_tolerant_barrier_counts_a_member_that_restarted_and_arrived_again(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b,c", tolerate=True)
+    hall.barrier("y", "b", "a,b,c", tolerate=True)
+    hall.restart("b")
+    assert hall.barrier("y2", "b", "a,b,c", tolerate=True) == []
+    value = got(hall.barrier("z", "c", "a,b,c", tolerate=True))["z"]
+    assert isinstance(value, Released) and value.parties == ("a", "b", "c") and value.lost == ()
+
+
+def test_a_restart_that_leaves_nobody_to_wait_for_releases_a_tolerant_barrier(hall: Hall) -> None:
+    hall.barrier("x", "a", "a,b", tolerate=True)
+    hall.speaking.discard("a")
+    hall.answering.discard("a")
+    hall.pass_time(4)
+    assert hall.barrier("y", "b", "a,b", tolerate=True) == [], "a is asked first"
+    value = got(hall.restart("a"))["y"]
+    assert isinstance(value, Released) and value.parties == ("b",) and value.lost == ("a",)
+
+
+def test_with_rejoin_a_tolerant_barrier_waits_for_a_member_that_restarts(hall: Hall) -> None:
+    how = {"tolerate": True, "rejoin": True}
+    hall.barrier("x", "a", "a,b,c", **how)  # type: ignore[arg-type]
+    hall.barrier("y", "b", "a,b,c", **how)  # type: ignore[arg-type]
+    hall.restart("b")
+    assert hall.barrier("z", "c", "a,b,c", **how) == []  # type: ignore[arg-type]
+    assert released(hall.barrier("y2", "b", "a,b,c", **how)) == ["x", "z", "y2"]  # type: ignore[arg-type]
 
 
 # -- timeouts and polls ----------------------------------------------------------------------------------------------

@@ -20,7 +20,11 @@ from ...helpers import assert_empty, profile
 
 MEMBERS = frozenset({"a", "b#1", "hub"})
 REUSES = [Reuse(), Reuse(), Reuse(once=True), Reuse(linger=2.5)]
-KINDS = [Terms(count=3, members=MEMBERS, reuse=reuse, tolerate=late) for reuse in REUSES for late in (False, True)]
+KINDS = [
+    Terms(count=3, members=MEMBERS, reuse=reuse, tolerate=late, rejoin=again)
+    for reuse in REUSES
+    for late, again in ((False, False), (False, False), (True, False), (False, True), (True, True))
+]
 KINDS += [Terms(count=2, reuse=reuse) for reuse in REUSES]
 CLIENTS = st.sampled_from([Client("a", "1"), Client("a", "2"), Client("b", "1"), Client("b", "2"), Client("hub", "1")])
 ERRORS = {Mismatch: "mismatch", Aborted: "aborted", MemberLost: "lost", TimedOut: "late", LinesyncFailed: "withdrawn"}
@@ -55,13 +59,14 @@ class Reference:
     heard: dict[str, float] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # hosts that cannot arrive
     asked: set[str] = field(default_factory=set)
+    restarted: set[str] = field(default_factory=set)  # members that a tolerant generation does not wait for
 
     def absent(self, terms: Terms, but: str | None = None) -> list[str]:
         here = {party.member for party in self.there} | {but}
         return sorted((terms.members or frozenset()) - here)
 
     def is_lost(self, member: str) -> bool:
-        return member.partition("#")[0] in self.lost
+        return member.partition("#")[0] in self.lost or member in self.restarted
 
     def missing(self, terms: Terms, but: str | None = None) -> int:
         if terms.members is None:
@@ -92,6 +97,7 @@ class Reference:
         others = self.missing(terms, party.member) - (terms.members is None)
         if timeout == 0 and (others > 0 or self.asked):
             return [(party.arrival, "late")]
+        self.restarted.discard(party.name)
         party.due = None if timeout is None else self.now + (timeout or 1.0)
         (self.later if self.asked and terms.members is None else self.there).append(party)
         return self.settle()
@@ -124,6 +130,7 @@ class Reference:
         others = max(0, terms.count - len(everybody) - new) if terms.members is None else 0
         if absent or others:
             self.failure = (terms, word, absent, others, self.now)
+        self.restarted = set()
         self.there, self.later, self.asked = [], [], set()
         return [(party.arrival, word) for party in everybody]
 
@@ -147,7 +154,7 @@ class Reference:
         ended: list[tuple[object, ...]] = [
             (party.arrival, self.generation, place, count, lost) for place, party in enumerate(self.there, start=1)
         ]
-        self.failure, self.there = None, []
+        self.failure, self.there, self.restarted = None, [], set()
         self.used = terms.reuse.once
         self.lingering = (terms, self.now + terms.reuse.linger, count, lost) if terms.reuse.linger else None
         if self.used:
@@ -161,7 +168,11 @@ class Reference:
     def leave(self, word: str, gone: list[Party]) -> list[tuple[object, ...]]:
         self.there = [party for party in self.there if party not in gone]
         self.later = [party for party in self.later if party not in gone]
-        return [(party.arrival, word) for party in gone] + (self.settle() if gone else [])
+        ended: list[tuple[object, ...]] = [(party.arrival, word) for party in gone]
+        ended += self.settle() if gone else []
+        if not (self.there or self.later):
+            self.restarted = set()  # a generation that all parties left is forgotten
+        return ended
 
     def host_lost(self, host: str, fatal: bool) -> list[tuple[object, ...]]:
         """Barriers that need the host fail, then its clients' waits end, then barriers that tolerate the loss are checked."""
@@ -169,11 +180,15 @@ class Reference:
             self.lost.add(host)
         ended: list[tuple[object, ...]] = []
         terms, everybody = self.terms, self.there + self.later
-        if fatal and everybody and terms is not None and terms.members is not None and not terms.tolerate:
+        if everybody and terms is not None and terms.members is not None and (fatal or not terms.rejoin):
             dead = {party.name for party in self.there if party.client.host == host}
-            dead |= {member for member in self.absent(terms) if member.partition("#")[0] == host}
-            if dead:
-                ended += self.fail("lost", dead)
+            if terms.tolerate:
+                self.restarted |= set() if fatal else dead
+            else:
+                if fatal:
+                    dead |= {member for member in self.absent(terms) if member.partition("#")[0] == host}
+                if dead:
+                    ended += self.fail("lost", dead)
         gone = [party for party in self.there + self.later if party.client.host == host]
         ended += self.leave("withdrawn", sorted(gone, key=lambda party: int(party.arrival[1:])))
         if (self.there or self.later) and terms is not None and terms.tolerate:
@@ -346,7 +361,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         everybody = reference.there + reference.later
         _, waits, events = self.services.reset("default", ("boot",), "hub", self.now)
         assert [wait.arrival for wait in waits] == [party.arrival for party in everybody]
-        reference.there, reference.later, reference.asked = [], [], set()
+        reference.there, reference.later, reference.asked, reference.restarted = [], [], set(), set()
         reference.used, reference.lingering, reference.failure = False, None, None
         self.note([*events], [(party.arrival, "aborted") for party in everybody])
 

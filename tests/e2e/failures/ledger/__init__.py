@@ -1,0 +1,26 @@
+"""The operations of the ledger: what each of them must leave at the hub, and what its commands may report."""
+
+from .counting import Give, Hold, Receive, Send, Take
+from .locking import Keep, Lock, Unlock
+from .meeting import CountBarrier, Exchange, MemberBarrier
+from .names import ClearEvents, Reset, SetEvents
+from .operation import MANY, Lost, Operation, Report
+
+__all__ = ["MANY", "OPERATIONS", "Lost", "Operation", "Report"]
+
+OPERATIONS: tuple[type[Operation], ...] = (
+    Take,
+    CountBarrier,
+    Exchange,
+    Hold,
+    Lock,
+    Give,
+    MemberBarrier,
+    Send,
+    SetEvents,
+    Receive,
+    Keep,
+    Unlock,
+    ClearEvents,
+    Reset,
+)

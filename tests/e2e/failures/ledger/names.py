@@ -1,0 +1,88 @@
+"""Operations that change the state under a name immediately: events and ``reset``. Each command has a name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.e2e.kit import Command
+
+from .operation import KILLED, Lost, Operation, Report
+
+__all__ = ["ClearEvents", "Reset", "SetEvents"]
+
+
+class SetEvents(Operation):
+    """Each command sets two events.
+
+    Both are set after exit code 0, and neither is set after a failure. If it is unknown, they are set together or not at all.
+    """
+
+    TRAFFIC = (210, 0)
+    WORD, AFTERWARDS = "set", True
+
+    def start(self) -> None:
+        pass
+
+    def decide(self) -> None:
+        for name in self.names():
+            self.launch("event", self.WORD, f"{name}.a", f"{name}.b")
+        self.deciders = self.commands[-1:]
+
+    def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
+        if lost.hub:
+            return
+        rows = self.rows("events")
+        for name, report in zip(self.names(), reports, strict=True):
+            both = [bool(rows.get(f"{name}.{letter}", {}).get("set")) for letter in "ab"]
+            assert both[0] == both[1], f"one event of {name} was changed alone"
+            assert report.unknown or both[0] == (self.AFTERWARDS if report.sure else not self.AFTERWARDS), (
+                f"the events of {name} are {'' if both[0] else 'not '}set"
+            )
+
+
+class ClearEvents(SetEvents):
+    """Each command clears two events, which were set; the same rules."""
+
+    WORD, AFTERWARDS = "clear", False
+
+    def start(self) -> None:
+        events = [f"{name}.{letter}" for name in self.names() for letter in "ab"]
+        assert self.site.type("hub", "event", "set", *events).code == 0
+
+
+class Reset(Operation):
+    """Each command resets a name, where a waiter on the other side waits for two units of a semaphore that has one.
+
+    After exit code 0 the semaphore is forgotten and its waiter has failed with 3. After a failure neither has happened. If it
+    is unknown, both have happened or neither.
+    """
+
+    TRAFFIC = (180, 280)
+
+    def start(self) -> None:
+        for name in self.names():
+            assert self.site.type("hub", "sem", name, "+1").code == 0
+        self._waiters: list[Command] = [self.site.start(self.other, "sem", name, "-2") for name in self.names()]
+        for name in self.names():
+            self.site.await_waiting("semaphores", name, 1)
+
+    def decide(self) -> None:
+        for name in self.names():
+            self.launch("reset", name)
+        self.deciders = self.commands[-1:]
+
+    def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
+        rows = {} if lost.hub else self.rows("semaphores")
+        ended = []
+        for name, waiter in zip(self.names(), self._waiters, strict=True):
+            if name in rows and rows[name]["queue"]:
+                assert waiter.running, f"the waiter at {name} has ended"
+                waiter.kill()
+            ended.append(KILLED if name in rows and rows[name]["queue"] else waiter.wait().code)
+        if lost.hub:
+            return
+        for name, report, code in zip(self.names(), reports, ended, strict=True):
+            assert not (report.sure and name in rows), f"{name} was reset, and is still there: {rows[name]}"
+            assert not report.failed or name in rows, f"{name} failed, and was reset"
+            if not (lost.host and self.other == "c1"):
+                assert (code == 3) == (name not in rows), f"the waiter at {name} ended with {code}"
