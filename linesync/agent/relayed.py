@@ -72,6 +72,8 @@ class Script:
         """The number of exchanges in which it waits."""
         self.holds = False
         """Whether it was granted a hold: something that it keeps until it gives it back."""
+        self.held = False
+        """Whether it had a hold in this session, which the hub may still keep although the agent has ended it."""
         self.unsure: set[str] = set()
         """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +136,7 @@ class Relayed:
         for request in script.requests.values():
             self._settle(request)
         self._queue = [request for request in self._queue if request.script is not script]
-        leaves = script.requests or script.unsure or script.holds
+        leaves = script.requests or script.unsure or script.held
         if leaves and self._uplink.up:  # otherwise the hub keeps nothing for it and needs no note
             self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
@@ -225,7 +227,8 @@ class Relayed:
         self._settle(request)
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
-            request.script.holds = request.script.holds or _is_hold(request.message)
+            if _is_hold(request.message):
+                request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)
             granted = request.script.granted
@@ -306,6 +309,7 @@ class Relayed:
         for script in self._scripts.values():
             script.granted.clear()
             script.unsure.clear()
+            script.held = False
         self.let_go("the session with the hub is over")
 
     @property

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..client.sync import TopicMessage
 
 __all__ = [
+    "bytes_as_json",
     "connection",
     "integer",
     "namespace_option",
@@ -26,6 +27,7 @@ __all__ = [
     "option_values",
     "print_json",
     "print_messages",
+    "say",
     "seconds",
     "table",
     "timeout_option",
@@ -135,7 +137,7 @@ def connection(args: argparse.Namespace) -> BlockingClient:
                 from .progress import clear_line
 
                 clear_line()
-            print(f"linesync: {text}", file=sys.stderr, flush=True)
+            say(text, as_json=args.json)
 
     args.deadline = deadline = Deadline(getattr(args, "timeout", None))
     client = connect_blocking(args.hub or find_hub(), notice, timeout=deadline.to_connect)
@@ -145,9 +147,35 @@ def connection(args: argparse.Namespace) -> BlockingClient:
 
 
 def print_json(value: object) -> None:
+    """Print a document on one line. Beside each age in it stands the point in time."""
     import json
+    import time
 
-    print(json.dumps(value, default=str))
+    from ..timestamps import with_times
+
+    print(json.dumps(with_times(value, time.time()), default=str))
+
+
+def say(sentence: str, *, as_json: bool) -> None:
+    """Print a notice on stderr."""
+    if as_json:
+        import json
+        import time
+
+        from ..timestamps import utc
+
+        sentence = json.dumps({"notice": sentence, "time": utc(time.time())})
+    print(sentence if as_json else f"linesync: {sentence}", file=sys.stderr, flush=True)
+
+
+def bytes_as_json(value: bytes | bytearray) -> object:
+    """Bytes as JSON: a string if they are UTF-8, or else an object with ``base64``."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        from base64 import b64encode
+
+        return {"base64": b64encode(value).decode("ascii")}
 
 
 def print_messages(found: Sequence[TopicMessage], *, as_json: bool) -> None:

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import UsageError
+from .common import print_json
 
 HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker and restraint"
 EXAMPLES = """\
   linesync compat install /usr/local/bin     install all commands there
   linesync compat lava-send booted ip=10.1   run one without installing it
 """
-HINT = "write the options of a drop-in command after its name"
-VERBATIM = True  # all arguments after the name, options too, belong to the drop-in command
+VERBATIM = True  # all arguments after the name, options and -- too, belong to the drop-in command
 
 MODULES = {
     "dissem": "dissem",
@@ -49,22 +49,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    words = [*args.args, *(["--", *args.tail] if args.tail else [])]
     if args.action == "install":
-        return _install([word for word in words if word != "--force"], force="--force" in words)
+        return _install(args.args, as_json=args.json)
     if args.action in MODULES:
         if args.hub:
             os.environ["LINESYNC_HUB"] = args.hub
-        os.execv(sys.executable, [*_program(args.action), *words])
+        os.execv(sys.executable, [*_program(args.action), *args.args])
     raise UsageError(f"there is no drop-in command {args.action!r}; use install, or one of {', '.join(MODULES)}")
 
 
-def _install(words: list[str], *, force: bool) -> int:
-    if len(words) != 1 or words[0].startswith("-"):
-        raise UsageError("'compat install' needs one directory: linesync compat install [--force] DIR")
+def _install(words: list[str], *, as_json: bool) -> int:
+    from getopt import GetoptError, gnu_getopt
+
+    usage = "linesync compat install [--force] [--json] DIR"
+    try:
+        options, words = gnu_getopt(words, "", ["force", "json"])
+    except GetoptError as error:
+        raise UsageError(f"{error.msg}; usage: {usage}") from None
+    if len(words) != 1 or not words[0]:
+        raise UsageError(f"'compat install' needs one directory: {usage}")
+    force, as_json = ("--force", "") in options, as_json or ("--json", "") in options
     folder = Path(words[0])
-    if not folder.is_dir():
-        raise UsageError(f"there is no directory {folder}; create it, or give another directory")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create the directory {folder}: {error.strerror}; give another directory") from None
     if not force:
         foreign = [str(path) for name in MODULES if _is_foreign(path := folder / name)]
         if foreign:
@@ -74,7 +83,7 @@ def _install(words: list[str], *, force: bool) -> int:
             )
     for name in MODULES:
         _write(folder / name, _script(name))
-        print(folder / name)
+        print_json({"installed": str(folder / name)}) if as_json else print(folder / name)
     return 0
 
 

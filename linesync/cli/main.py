@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,6 +11,7 @@ from types import ModuleType
 from .. import __version__
 from ..errors import LinesyncError, UsageError
 from ..program import run_program
+from .arguments import Formatter, Parser, parse, parse_verbatim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,29 +68,6 @@ _FOLDERS = {
 _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence, like all other errors."""
-
-    hint = ""
-    """What to do about an unrecognised argument; set by commands that use the arguments after ``--`` themselves."""
-
-    def error(self, message: str) -> NoReturn:
-        hint = self.hint if message.startswith("unrecognized") else ""
-        raise UsageError(f"{message}; {hint or _see_help(self.prog)}")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Wrap a paragraph, but keep the lines of a text that has several, such as the examples."""
-        kind = argparse.RawDescriptionHelpFormatter if "\n" in text else argparse.HelpFormatter
-        return kind._fill_text(self, text, width, indent)
-
-
 class _Version(argparse.Action):
     """Like argparse's own version action, but it collects its text only when it is used."""
 
@@ -105,28 +82,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _columns() -> int:
-    """The width of the terminal in columns, found as :func:`shutil.get_terminal_size` finds it."""
-    try:
-        columns = int(os.environ.get("COLUMNS", 0))
-        return columns if columns > 0 else os.get_terminal_size(1).columns or 80
-    except (AttributeError, ValueError, OSError):  # not a number, stdout is closed, not a terminal
-        return 80
-
-
-def _see_help(program: str) -> str:
-    return f"see '{program} --help'"
-
-
-def _root() -> _Parser:
+def _root() -> Parser:
     width = max(map(len, COMMANDS))
     listing = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
-    parser = _Parser(
+    parser = Parser(
         prog="linesync",
         usage=_USAGE,
         description="Keep machines in step over a serial line, TCP or ssh.",
         epilog=f"commands:\n{listing}\n\n'linesync COMMAND --help' shows a command's options and examples.",
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     parser.add_argument("--hub", metavar="ENDPOINT", help="the hub or agent to connect to (LINESYNC_HUB)")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
@@ -135,7 +99,7 @@ def _root() -> _Parser:
 
 
 def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
-    parser.formatter_class = _Formatter
+    parser.formatter_class = Formatter
     parser.description = f"{module.HELP[0].upper()}{module.HELP[1:]}."
     parser.epilog = f"examples:\n{module.EXAMPLES.rstrip()}"
     module.arguments(parser)
@@ -151,17 +115,21 @@ def _module(name: str) -> ModuleType:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole program with all commands, for completion scripts and the reference pages."""
     parser = _root()
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
         _fill(commands.add_parser(name, help=text), _module(name))
     return parser
 
 
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
+def _parse(argv: list[str]) -> tuple[argparse.Namespace, ModuleType | None]:
     root = _root()
     root.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     root.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    args = root.parse_args(list(argv))
+    end = argv.index("--") if "--" in argv else len(argv)
+    tail = argv[end + 1 :]
+    args = root.parse_args(argv[:end])
+    if args.command is None and tail:
+        args.command, *tail = tail
     if args.command is None:
         root.print_help(sys.stderr)
         return args, None
@@ -172,20 +140,13 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType | None]:
         hint = f"did you mean {near[0]}?" if near else "see 'linesync --help'"
         raise UsageError(f"there is no command {args.command!r}; {hint}")
     module = _module(args.command)
-    parser = _Parser(prog=f"linesync {args.command}", formatter_class=_Formatter)
+    parser = Parser(prog=f"linesync {args.command}", formatter_class=Formatter)
     _fill(parser, module)
     parser.hint = getattr(module, "HINT", "")
-    rest, tail = args.rest, []
-    verbatim = getattr(module, "VERBATIM", False)
-    if "--" in argv and not verbatim and list(argv).index("--") == len(argv) - 1:  # most likely, a variable was empty
-        raise UsageError(f"nothing follows --; {parser.hint or _see_help(parser.prog)}")
-    if "--" in rest and parser.hint:  # the command takes all arguments after --, options too
-        at = rest.index("--")
-        rest, tail = rest[:at], rest[at + 1 :]
-    merged = argparse.Namespace(hub=args.hub, json=args.json, tail=tail)
-    # Intermixed: an option may stand before an optional argument, as in 'exchange NAME --hosts A,B DATA'.
-    parse = parser.parse_args if verbatim else parser.parse_intermixed_args
-    return parse(rest, merged), module
+    merged = argparse.Namespace(hub=args.hub, json=args.json)
+    if getattr(module, "VERBATIM", False):
+        return parse_verbatim(parser, [*args.rest, *argv[end : end + 1], *tail], merged), module
+    return parse(parser, args.rest, None if end == len(argv) else tail, merged), module
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -194,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the arguments without the program's name; by default, those of the process.
     :return: the exit code.
     """
-    words = sys.argv[1:] if argv is None else argv
+    words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words[: words.index("--") if "--" in words else len(words)]
 
     def work() -> int:
@@ -210,8 +171,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
         import json
+        import time
+
+        from ..timestamps import with_times
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
+        report = with_times(report, time.time())
         print(json.dumps(report, default=str), file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)

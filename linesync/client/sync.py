@@ -85,7 +85,9 @@ class SyncOperations:
         except LinesyncError:
             return False
         assert isinstance(note, protocol.Revoked)
-        for arrival in [note.arrival] if note.arrival else list(self._holding):
+        for arrival in (
+            [note.arrival] if note.arrival else list(self._holding)
+        ):  # a request that still waits holds nothing
             if arrival in self._holding:
                 self._holding.discard(arrival)
                 self.revoked[arrival] = note.why
@@ -245,6 +247,8 @@ class SyncOperations:
         """
         why = self.revoked.pop(held.arrival, None)
         if why is not None:
+            if self.peer.up:  # the agent ends a hold when it does not hear the hub, and the hub may still keep it then
+                self.peer.ask(protocol.encode(protocol.GiveBack(arrival=held.arrival)))
             raise LinesyncFailed(
                 f"the hold was lost before it was given back: {why}; check the work that relied on it, and repeat it"
             )
@@ -252,9 +256,8 @@ class SyncOperations:
         await self._ask(protocol.GiveBack(arrival=held.arrival), timeout)
 
     async def _take(self, request: Message, arrival: str, timeout: float | None) -> Held:
-        self._holding.add(arrival)  # before the reply, because a revocation may follow it directly
         try:
-            (value,) = await self._wait(request, arrival, timeout, takes=True)
+            (value,) = await self._wait(request, arrival, timeout, takes=True, holds=True)
         except BaseException:
             self._holding.discard(arrival)
             self.revoked.pop(arrival, None)
@@ -406,20 +409,29 @@ class SyncOperations:
             raise unanswered(request, error.why) from None
 
     async def _wait(
-        self, message: Message, arrival: str, timeout: float | None = None, *, takes: bool = False
+        self,
+        message: Message,
+        arrival: str,
+        timeout: float | None = None,
+        *,
+        takes: bool = False,
+        holds: bool = False,
     ) -> protocol.Reply:
         """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, or the hub does not answer
         after the timeout, the request is withdrawn.
 
         :param takes: the grant goes back unless it is committed, so commit it before returning.
+        :param holds: the arrival holds what it took from the moment of the reply, because a revocation may follow directly.
         """
-        return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes)
+        return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes, holds=holds)
 
-    async def _wait_for(self, request: str, arrival: str, timeout: float | None, *, takes: bool) -> protocol.Reply:
+    async def _wait_for(
+        self, request: str, arrival: str, timeout: float | None, *, takes: bool, holds: bool = False
+    ) -> protocol.Reply:
         """The same as :meth:`_wait` for the text of a request."""
         asked = request
         async with limit(self.peer, timeout, lambda after: unanswered(asked, silence(after), deadline=timeout)):
-            number, pending = self.peer.ask(request)
+            number, pending = self.peer.ask(request, (lambda _reply: self._holding.add(arrival)) if holds else None)
             try:
                 reply = await self._reply(request, pending)
             except LinesyncError:

@@ -13,6 +13,7 @@ from ..jobs.serve import refuse
 from ..protocol import ConsoleOpen
 from ..runtime.peer import Peer
 from ..runtime.streams import MESSAGE, Stream
+from ..timestamps import utc
 from ..wire.framing.frames import describe
 from ..wire.link import Link, Trace
 from .console import ConsoleLog
@@ -79,8 +80,9 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
     def trace(direction: str, kind: bytes, body: bytes, length: int) -> None:
         nonlocal lost
         try:
-            stamp = time.strftime("%H:%M:%S") + f".{time.time() % 1:.3f}"[2:]
-            lines.put_nowait(f"{stamp} {'<' if direction == 'in' else '>'} {length:5} {describe(kind, body)}\n")
+            lines.put_nowait(
+                f"{utc(time.time())} {'<' if direction == 'in' else '>'} {length:5} {describe(kind, body)}\n"
+            )
         except asyncio.QueueFull:
             lost += 1
 

@@ -157,7 +157,7 @@ class Conversation:
     def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
         """Send a request.
 
-        :param done: called with the text of the reply, or with an error if the session ends first.
+        :param done: called before a waiter continues, with the text of the reply, or with an error if the session ends first.
         :param suffix: appended to the id after a dot; it names the client for which the request is relayed.
         :return: the id of the request, and an object for :meth:`reply_to`.
         :raises LinesyncFailed: no session is established.
@@ -282,8 +282,7 @@ class Conversation:
         pending.reply = reply
         if pending.done is not None:
             pending.done(reply)
-        else:
-            self.wake(pending)
+        self.wake(pending)
 
     def _channel_opened(self, event: ChannelOpened) -> None:
         stream = Stream(self, event.channel, event.lane, event.words.decode("utf-8", "replace"))

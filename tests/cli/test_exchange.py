@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linesync.cli import progress
+from linesync.cli import common, progress
 from linesync.cli.sync import exchange
 from linesync.errors import LinesyncFailed
 
@@ -24,8 +24,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_utf_8_is_printed_as_text_and_other_bytes_as_base64() -> None:
-    assert exchange._text("ünï".encode()) == "ünï"
-    assert exchange._text(b"\xff\x00") == {"base64": "/wA="}
+    assert common.bytes_as_json("ünï".encode()) == "ünï"
+    assert common.bytes_as_json(b"\xff\x00") == {"base64": "/wA="}
 
 
 def test_a_short_transfer_prints_no_progress(

@@ -123,7 +123,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["x", "--hosts", "", "data"], "invalid host name ''"),
         (["x", "--hosts", "a b", "data"], "invalid host name 'a b'"),
         (["x", "--hosts", "hub", "data", "more"], "unrecognized arguments: more"),
-        (["x", "--hosts", "hub", "data", "--", "more"], "more than one thing to give"),
+        (["x", "--hosts", "hub", "data", "--", "more"], "unrecognized arguments: more; write -- before data"),
         (["x", "--hosts", "hub", "data", "--file", "f"], "more than one thing to give"),
         (["x", "--hosts", "hub", "--"], "nothing follows --"),
         (["", "--hosts", "hub", "data"], "invalid exchange name: expected 1 to 200 bytes"),

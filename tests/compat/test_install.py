@@ -52,10 +52,18 @@ def test_install_does_not_write_through_a_link(tmp_path: Path, capsys: pytest.Ca
     assert target.read_text() == "precious\n"
 
 
-@pytest.mark.parametrize("words", [[], ["a", "b"], ["--what"], ["/no/such/directory"]])
+@pytest.mark.parametrize("words", [[], ["a", "b"], ["--what"], [f"{__file__}/bin"]])
 def test_a_wrong_directory_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compat", "install", *words]) == 2
     assert capsys.readouterr().err.startswith("linesync: ")
+
+
+def test_install_creates_the_directory_and_honours_the_end_of_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["compat", "install", "--", "--new/bin"]) == 0
+    assert os.access(tmp_path / "--new" / "bin" / "dissem", os.X_OK)
 
 
 def test_the_error_about_an_unknown_command_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 
@@ -244,3 +245,36 @@ def test_an_exchange_that_is_cancelled_before_the_hub_answers_leaves_nothing(mak
     world.deliver()
     assert world.status()["exchanges"] == []
     assert len(world.hub._exchanging.blobs) == 0
+
+
+def test_a_lock_that_is_granted_after_the_line_was_lost_can_be_given_back(make: Make) -> None:
+    world = pair(make)
+    script = world.client("a")
+    world.run(script.lock("k"))
+    world.hosts["a"].wire.pull()
+    second = world.start(script.lock("k"))
+    world.pass_time(30.0)
+    world.hosts["a"].wire.plug()
+    world.deliver()
+    world.run(script.give_back(second.result()))
+    assert world.status()["locks"] == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_hold_that_only_the_agent_ended_goes_back(make: Make, killed: bool) -> None:
+    world = pair(make)
+    script = world.client("a")
+    held = world.run(script.lock("k"))
+    wire = world.hosts["a"].wire
+    with patch.object(
+        wire.lines["a"], "_deliver", lambda data: None
+    ):  # the agent hears nothing; the hub hears the agent
+        world.pass_time(30.0)
+    assert [row["token"] for row in world.status()["locks"]] == [1]
+    if killed:
+        world.kill(script)
+    else:
+        with pytest.raises(LinesyncFailed, match="was not heard for 20 s"):
+            world.run(script.give_back(held))
+    world.deliver()
+    assert world.status()["locks"] == []

@@ -8,7 +8,7 @@ import sys
 from ...client.operations import Running
 from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
 from ...program import read_stdin, write_output
-from ..common import connection, print_json, seconds
+from ..common import bytes_as_json, connection, print_json, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
     parser.add_argument(
         "hosts", metavar="HOST[,HOST...]", help="where to run it, as in sut[1-8]; 'hub' is the controller"
     )
-    parser.add_argument("argv", metavar="CMD", nargs="*", help="the command and its arguments, after --")
+    parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass our stdin to the command")
     parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run the command in this directory")
     parser.add_argument(
@@ -52,7 +52,7 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
 
 
 def run(args: argparse.Namespace) -> int:
-    argv = args.argv + args.tail
+    argv = args.argv
     if not argv:
         raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
@@ -198,8 +198,8 @@ class _Job:
                 {
                     "host": self.host,
                     "exit_code": self.exit_code,
-                    "stdout": _text(self._captured[1]),
-                    "stderr": _text(self._captured[2]),
+                    "stdout": bytes_as_json(self._captured[1]),
+                    "stderr": bytes_as_json(self._captured[2]),
                     **({"error": self._error.code, "message": self._error.message} if self._error else {}),
                 }
             )
@@ -245,12 +245,3 @@ class _Feeder:
             return False
         self._watch()
         return True
-
-
-def _text(data: bytearray) -> object:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        from base64 import b64encode
-
-        return {"base64": b64encode(data).decode()}

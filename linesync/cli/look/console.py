@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ...errors import EndOfStream, TimedOut, UsageError
 from ...program import read_stdin, write_output
-from ..common import connection, timeout_option
+from ...timestamps import utc
+from ..common import bytes_as_json, connection, print_json, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.type_into and args.json:
+        raise UsageError("-i shows the line as it is; leave --json out, or use -f to follow the line")
     if args.type_into and not os.isatty(0):
         raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
@@ -40,18 +46,47 @@ def run(args: argparse.Namespace) -> int:
         if args.type_into:
             return _interactive(client, stream, args)
         stream.end() if not args.follow else None
-        return copy_out(client, stream, f"the console log of {args.host}", args.deadline)
+        return copy_out(
+            client, stream, f"the console log of {args.host}", args.deadline, _Pieces(args.host) if args.json else None
+        )
 
 
-def copy_out(client: BlockingClient, stream: Stream, what: str, deadline: Deadline) -> int:
+class _Pieces:
+    """Prints the console log as JSON, one object for each line, or for the part of a line that has arrived."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._rest = b""
+
+    def __call__(self, data: bytes) -> None:
+        lines = (self._rest + data).splitlines(keepends=True) if data else [self._rest]
+        self._rest = b""
+        for line in lines:
+            try:
+                text: object = line.decode()
+            except UnicodeDecodeError as error:
+                if data and line is lines[-1] and error.reason == "unexpected end of data":
+                    self._rest = line  # the rest of a character follows
+                    break
+                text = bytes_as_json(line)
+            if line:
+                print_json({"time": utc(time.time()), "host": self._host, "text": text})
+        sys.stdout.flush()
+
+
+def copy_out(
+    client: BlockingClient, stream: Stream, what: str, deadline: Deadline, show: Callable[[bytes], None] | None = None
+) -> int:
     """Print a channel's text until it ends.
 
     :param what: the text, for the error.
+    :param show: prints a piece of it; called with no bytes at the end. By default, it is printed as it is.
     :raises TimedOut: it did not end before the deadline.
     """
     from ... import protocol
     from ...runtime.streams import MESSAGE
 
+    show = show or partial(write_output, 1)
     try:
         while True:
             while (item := stream.receive_nowait()) is not None:
@@ -60,13 +95,15 @@ def copy_out(client: BlockingClient, stream: Stream, what: str, deadline: Deadli
                     if error is not None:
                         raise error
                 else:
-                    write_output(1, item.data)
+                    show(item.data)
             if deadline.over:
+                show(b"")
                 raise TimedOut(
                     f"timed out after {deadline.timeout:g} s while {what} was shown; to see more, use a longer time"
                 )
             client.peer.turn(deadline.left)
     except EndOfStream:
+        show(b"")
         return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...client.places import setting
 from ...errors import UsageError
 from ..common import option, option_values
-from .daemon import log, open_socket, run_until_stopped, socket_options
+from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
 
 if TYPE_CHECKING:
     from ...agent.agent import Agent
@@ -80,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     from ...model.participants import check_host
     from ...transports import parse_endpoint
 
+    if args.json:
+        log_json()
     port = "stdio:" if args.stdio else args.port or _kernel_port()
     if not port:
         raise UsageError(

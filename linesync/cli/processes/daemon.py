@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 from ...client.places import default_socket
@@ -16,13 +15,27 @@ from ...errors import BusyError, LinesyncFailed
 from ..asyncio_without_tls import asyncio
 from ..common import option
 
-__all__ = ["log", "open_socket", "run_until_stopped", "socket_options"]
+__all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
+
+_as_json = False
 
 
 def log(sentence: str) -> None:
     """Write a line to the log, which is stderr."""
-    with suppress(OSError):  # a closed terminal must not prevent a clean stop
-        print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
+    line = f"{time.strftime('%H:%M:%S')} {sentence}"
+    if _as_json:
+        import json
+
+        from ...timestamps import utc
+
+        line = json.dumps({"time": utc(time.time()), "log": sentence})
+    print(line, file=sys.stderr, flush=True)
+
+
+def log_json() -> None:
+    """From now on, write the log as JSON."""
+    global _as_json
+    _as_json = True
 
 
 def socket_options(parser: argparse.ArgumentParser, command: str) -> None:

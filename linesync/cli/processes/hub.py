@@ -7,7 +7,7 @@ import argparse
 from ... import limits
 from ...errors import NotAllowed, UsageError
 from ..common import option, option_values, seconds
-from .daemon import log, open_socket, run_until_stopped, socket_options
+from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
 
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
+    if args.json:
+        log_json()
     ports, listens = option_values(args, "port"), option_values(args, "listen")
     for endpoint in ports + listens:
         parse_endpoint(endpoint)

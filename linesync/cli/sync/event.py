@@ -30,13 +30,14 @@ def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
         if args.action == "set":
             client.set_events(*args.names, timeout=args.deadline.left, namespace=args.namespace)
-            return 0
-        if args.action == "clear":
+            found = tuple(args.names)
+        elif args.action == "clear":
             client.clear_events(*args.names, timeout=args.deadline.left, namespace=args.namespace)
-            return 0
-        found = client.wait_events(*args.names, any=args.any, timeout=args.deadline.left, namespace=args.namespace)
+            found = tuple(args.names)
+        else:
+            found = client.wait_events(*args.names, any=args.any, timeout=args.deadline.left, namespace=args.namespace)
     if args.json:
-        print_json({"set": list(found)})
+        print_json({"cleared" if args.action == "clear" else "set": list(found)})
     elif args.any:
         print("\n".join(found))
     return 0

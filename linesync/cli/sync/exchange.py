@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from ...errors import LinesyncFailed, UsageError
-from ..common import connection, namespace_option, option, print_json, timeout_option
+from ..common import bytes_as_json, connection, namespace_option, option, print_json, timeout_option
 
 if TYPE_CHECKING:
     from typing import IO
@@ -25,7 +25,7 @@ EXAMPLES = """\
       writes one file for each host to logs/
   linesync exchange keys --hosts sut#a,sut#b --as sut#a --file id.pub
 """
-HINT = "write -- before data that begins with -"
+HINT = "write -- before data that begins with -, and quotes around data with blanks"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,13 +45,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    texts = [*([] if args.data is None else [args.data]), *args.tail]
-    if len(texts) + (args.file is not None) > 1:
-        raise UsageError("there is more than one thing to give; give one DATA (in quotes if it has blanks) or --file")
+    if args.data is not None and args.file is not None:
+        raise UsageError("there is more than one thing to give; give DATA or --file")
     folder = _Folder(args.dir, args.hosts) if args.dir is not None else None
     data: Data
-    if texts:
-        data = os.fsencode(texts[0])
+    if args.data is not None:
+        data = os.fsencode(args.data)
     else:
         data = _source(args.file)
     progress = _progress(quiet=args.json)
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         if progress is not None:
             progress.done()
     if folder is None:
-        print_json({member: _text(value) for member, value in got.items()})
+        print_json({member: bytes_as_json(value) for member, value in got.items()})
         return 0
     folder.commit()
     if args.json:
@@ -91,16 +90,6 @@ def _source(path: str | None) -> Data:
         return Path(path)
     # Without its buffer, because Python cannot end while a thread waits for bytes in there.
     return cast("Data", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-
-
-def _text(value: bytes) -> object:
-    """Bytes as JSON: a string if they are UTF-8, or else an object with ``base64``."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        from base64 import b64encode
-
-        return {"base64": b64encode(value).decode("ascii")}
 
 
 class _Phases:

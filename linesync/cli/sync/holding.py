@@ -21,6 +21,7 @@ from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFai
 from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
+from ..common import say
 
 __all__ = ["run_holding"]
 
@@ -30,7 +31,13 @@ _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ende
 
 
 def run_holding(
-    client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str], timeout: float | None
+    client: BlockingClient,
+    held: Held,
+    argv: Sequence[str],
+    extra: Mapping[str, str],
+    *,
+    timeout: float | None,
+    as_json: bool = False,
 ) -> int:
     """Run a command, and give back the hold when the command and all processes that it started have ended.
 
@@ -42,6 +49,7 @@ def run_holding(
 
     :param extra: further environment variables for the command.
     :param timeout: seconds within which the hub must confirm that the hold is back, or None.
+    :param as_json: whether the notice of a lost hold is JSON.
     :return: the command's exit code, as a shell reports it.
     :raises CommandNotFound: there is no such command.
     :raises CannotExecute: the command cannot be executed.
@@ -58,7 +66,7 @@ def run_holding(
     try:
         why = _watch(client, held, command, signals)
         if why is not None:
-            print(f"linesync: the hold was lost; ending the command {argv[0]}", file=sys.stderr, flush=True)
+            say(f"the hold was lost; ending the command {argv[0]}", as_json=as_json)
             command.end_now()
             raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
         client.give_back(held, timeout=timeout)

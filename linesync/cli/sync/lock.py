@@ -34,18 +34,19 @@ linesync lock NAME [--timeout S] [--namespace NS] [-- CMD [ARG ...]]
         "--release", metavar="TOKEN", help="release the lock that this host took; TOKEN was printed then"
     )
     namespace_option(parser, "lock")
+    parser.add_argument("command", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.release is not None:
         return _release(args)
     with connection(args) as client:
-        held = client.lock(args.name, timeout=args.deadline.left, namespace=args.namespace, keep=not args.tail)
-        if args.tail:
+        held = client.lock(args.name, timeout=args.deadline.left, namespace=args.namespace, keep=not args.command)
+        if args.command:
             from .holding import run_holding
 
             extra = {"LINESYNC_FENCING_TOKEN": str(held.value)}
-            return run_holding(client, held, args.tail, extra, args.timeout)
+            return run_holding(client, held, args.command, extra, timeout=args.timeout, as_json=args.json)
         try:
             print_json({"name": args.name, "token": held.value}) if args.json else print(held.value)
             sys.stdout.flush()
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _release(args: argparse.Namespace) -> int:
-    if args.tail:
+    if args.command:
         raise UsageError("--release takes no command; a lock that a command holds is released when the command ends")
     token = integer(args.release)
     if token is None or token < 0:
@@ -65,4 +66,6 @@ def _release(args: argparse.Namespace) -> int:
         )
     with connection(args) as client:
         client.unlock(args.name, token, timeout=args.deadline.left, namespace=args.namespace)
+    if args.json:
+        print_json({"name": args.name, "token": token})
     return 0

@@ -34,13 +34,14 @@ linesync sem NAME -N|+N|0 [--bound N] [--timeout S] [--namespace NS]
     parser.add_argument("--hold", action="store_true", help="hold the units while the command after -- runs")
     option(parser, "sem", "bound", type=int, metavar="N", fallback=0, help="the most units that it may ever have")
     namespace_option(parser, "sem")
+    parser.add_argument("command", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
 
 
 def run(args: argparse.Namespace) -> int:
     delta = integer(args.delta)
     if delta is None:
         raise UsageError(f"invalid change {args.delta[:32]!r} of a semaphore: expected -N, +N or 0")
-    if args.hold != bool(args.tail) or (args.hold and delta >= 0):
+    if args.hold != bool(args.command) or (args.hold and delta >= 0):
         raise UsageError("--hold, -N and a command go together: linesync sem NAME -N --hold -- COMMAND [ARG ...]")
     if args.bound < 0:
         raise UsageError(f"invalid bound of {args.bound} units: expected 1 or more")
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             from .holding import run_holding
 
             held = client.hold(args.name, -delta, **how)
-            return run_holding(client, held, args.tail, {}, args.timeout)
+            return run_holding(client, held, args.command, {}, timeout=args.timeout, as_json=args.json)
         value = client.semaphore(args.name, delta, **how)
     if args.json:
         print_json({"name": args.name, "value": value})

@@ -1,0 +1,111 @@
+"""The parsers of the command line, on argparse: errors of one sentence, and ``--`` as the end of the options everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from ..errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+__all__ = ["Formatter", "Parser", "parse", "parse_verbatim", "see_help"]
+
+_SHIELD = "\0"
+"""Stands before a word that argparse must not take for an option. An argument of a process cannot contain it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence, like all other errors."""
+
+    hint = ""
+    """What to do about an unrecognised argument; set by commands that run what follows ``--``."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = self.hint if message.startswith("unrecognized") else ""
+        message = message.replace(_SHIELD, "").replace(repr(_SHIELD)[1:-1], "")
+        raise UsageError(f"{message}; {hint or see_help(self.prog)}")
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap a paragraph, but keep the lines of a text that has several, such as the examples."""
+        kind = argparse.RawDescriptionHelpFormatter if "\n" in text else argparse.HelpFormatter
+        return kind._fill_text(self, text, width, indent)
+
+
+def _columns() -> int:
+    """The width of the terminal in columns, found as :func:`shutil.get_terminal_size` finds it."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0))
+        return columns if columns > 0 else os.get_terminal_size(1).columns or 80
+    except (AttributeError, ValueError, OSError):  # not a number, stdout is closed, not a terminal
+        return 80
+
+
+def see_help(program: str) -> str:
+    """The end of an error: where to find the correct usage."""
+    return f"see '{program} --help'"
+
+
+def parse(
+    parser: Parser, words: Sequence[str], tail: Sequence[str] | None, merged: argparse.Namespace
+) -> argparse.Namespace:
+    """Parse the arguments of a command.
+
+    :param words: the arguments before ``--``.
+    :param tail: the arguments after ``--``, which are never options; None if there is no ``--``.
+    :raises UsageError: they are wrong.
+    """
+    if tail is not None and not tail:  # most likely, a variable was empty
+        raise UsageError(f"nothing follows --; {parser.hint or see_help(parser.prog)}")
+    if tail and words and _lacks_value(parser, words[-1]):
+        parser.error(f"argument {words[-1]}: expected one argument")
+    tail = tail or []
+    # Intermixed: an option may stand before an optional argument, as in 'exchange NAME --hosts A,B DATA'.
+    parsed = _unshielded(parser.parse_intermixed_args([*words, *map(_shielded, tail)], merged))
+    command = getattr(parsed, "command", [])
+    if len(command) > len(tail):
+        parser.error(f"unrecognized arguments: {' '.join(command[: len(command) - len(tail)])}")
+    return parsed
+
+
+def parse_verbatim(parser: Parser, words: Sequence[str], merged: argparse.Namespace) -> argparse.Namespace:
+    """Parse the arguments of a command whose first argument takes all that follow it, also options and ``--``.
+
+    :raises UsageError: they are wrong.
+    """
+    first = next((at for at, word in enumerate(words, 1) if not word.startswith("-")), len(words))
+    return _unshielded(parser.parse_args([*words[:first], *map(_shielded, words[first:])], merged))
+
+
+def _lacks_value(parser: Parser, word: str) -> bool:
+    """Whether a word is an option that takes the next word as its value."""
+    actions = [
+        action
+        for action in parser._actions
+        for name in action.option_strings
+        if word == name or (len(word) > 2 and name.startswith(word))
+    ]
+    return any(action.nargs is None for action in actions)
+
+
+def _shielded(word: str) -> str:
+    return _SHIELD + word if word.startswith("-") else word
+
+
+def _unshielded(parsed: argparse.Namespace) -> argparse.Namespace:
+    def bare(value: Any) -> Any:
+        return value.removeprefix(_SHIELD) if isinstance(value, str) else value
+
+    for name, value in vars(parsed).items():
+        setattr(parsed, name, list(map(bare, value)) if isinstance(value, list) else bare(value))
+    return parsed
