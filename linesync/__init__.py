@@ -38,7 +38,7 @@ async def connect(endpoint: str = "", *, timeout: float | None = None) -> Client
     from .client.aio import connect
     from .client.places import find_hub
 
-    return await connect(endpoint or find_hub(), timeout=timeout)
+    return await connect(find_hub() if endpoint == "" else endpoint, timeout=timeout)
 
 
 def connect_blocking(endpoint: str = "", *, timeout: float | None = None) -> BlockingClient:
@@ -46,4 +46,4 @@ def connect_blocking(endpoint: str = "", *, timeout: float | None = None) -> Blo
     from .client.blocking import connect_blocking
     from .client.places import find_hub
 
-    return connect_blocking(endpoint or find_hub(), timeout=timeout)
+    return connect_blocking(find_hub() if endpoint == "" else endpoint, timeout=timeout)

@@ -86,7 +86,7 @@ class BusyError(LinesyncError):
 # -- operations: by their outcome (docs/exit-codes.md) ---------------------------------------------------
 
 
-class UsageError(LinesyncError):
+class UsageError(LinesyncError, ValueError):
     """The request itself is wrong; nothing was changed."""
 
     exit_code = 2

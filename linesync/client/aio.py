@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -15,8 +13,8 @@ from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..transports import connect as open_line
 from ..transports.fd_pair import not_answered
+from .arguments import checked
 from .operations import Operations
-from .sync import Held
 
 __all__ = ["Client", "connect"]
 
@@ -60,39 +58,6 @@ class Client(Operations):
         """The last notice of the agent in between, such as ``waiting for the hub ...``; empty if there was none."""
         return self._notices.last
 
-    @asynccontextmanager
-    async def locked(
-        self, name: str, *, timeout: float | None = None, namespace: str = "default"
-    ) -> AsyncIterator[Held]:
-        """Hold a lock during a block: ``async with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
-
-        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`, and
-        those of :meth:`give_back` if the lock was lost before the end of the block.
-        """
-        held = await self.lock(name, timeout=timeout, namespace=namespace)
-        async with self._until_given_back(held, timeout):
-            yield held
-
-    @asynccontextmanager
-    async def holding(
-        self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
-    ) -> AsyncIterator[Held]:
-        """Hold units of a semaphore during a block. ``timeout`` limits the wait for the units, and then the time to give them
-        back. Raises the errors of :meth:`hold` and :meth:`give_back`."""
-        held = await self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
-        async with self._until_given_back(held, timeout):
-            yield held
-
-    @asynccontextmanager
-    async def _until_given_back(self, held: Held, timeout: float | None) -> AsyncIterator[None]:
-        try:
-            yield
-        except BaseException:
-            with suppress(LinesyncError):  # the error of the block is more important
-                await self.give_back(held, timeout=timeout)
-            raise
-        await self.give_back(held, timeout=timeout)
-
     async def aclose(self) -> None:
         """End the session and close the connection. Requests that still wait are withdrawn and fail."""
         await self._peer.aclose("the script is done")
@@ -107,6 +72,7 @@ class Client(Operations):
         await self.aclose()
 
 
+@checked()
 async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
     """Connect to the hub or the agent that listens on ``endpoint``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import wraps
 from types import TracebackType
 
@@ -12,8 +12,8 @@ from ..errors import LinesyncError
 from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
 from ..runtime.conversation import Conversation, User
+from .arguments import an_instance, checked
 from .operations import Operations
-from .sync import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,28 @@ def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concate
 
     def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
         return method(self.operations, *args, **named)
+
+    return _twin(call, method)
+
+
+def _block(
+    method: Callable[Concatenate[Operations, P], AbstractAsyncContextManager[T]],
+) -> Callable[Concatenate[BlockingClient, P], AbstractContextManager[T]]:
+    """Make a method of :class:`BlockingClient` for a method of :class:`Operations` that is used with ``async with``."""
+
+    @contextmanager
+    def run(self: BlockingClient, block: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        value = self.run_coroutine(block.__aenter__())
+        try:
+            yield value
+        except BaseException as error:
+            if not self.run_coroutine(block.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self.run_coroutine(block.__aexit__(None, None, None))
+
+    def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> AbstractContextManager[T]:
+        return run(self, method(self.operations, *args, **named))
 
     return _twin(call, method)
 
@@ -81,6 +103,7 @@ class BlockingClient:
         answer.
     """
 
+    @checked()
     def __init__(
         self, endpoint: str, on_notice: Callable[[str], None] | None = None, *, timeout: float | None = None
     ) -> None:
@@ -93,6 +116,7 @@ class BlockingClient:
             self.peer.close()
             raise
 
+    @checked(work=an_instance(Coroutine, "a coroutine of the operations"))
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of :class:`Operations`, or one built from them."""
         return self.peer.run(work)
@@ -122,37 +146,8 @@ class BlockingClient:
     start = _direct(Operations.start)
     console = _direct(Operations.console)
     trace = _direct(Operations.trace)
-
-    @contextmanager
-    def locked(self, name: str, *, timeout: float | None = None, namespace: str = "default") -> Iterator[Held]:
-        """Hold a lock during a block: ``with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
-
-        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`, and
-        those of :meth:`give_back` if the lock was lost before the end of the block.
-        """
-        held = self.lock(name, timeout=timeout, namespace=namespace)
-        with self._until_given_back(held, timeout):
-            yield held
-
-    @contextmanager
-    def holding(
-        self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
-    ) -> Iterator[Held]:
-        """Hold units of a semaphore during a block. ``timeout`` limits the wait for the units, and then the time to give them
-        back. Raises the errors of :meth:`hold` and :meth:`give_back`."""
-        held = self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
-        with self._until_given_back(held, timeout):
-            yield held
-
-    @contextmanager
-    def _until_given_back(self, held: Held, timeout: float | None) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            with suppress(LinesyncError):  # the error of the block is more important
-                self.give_back(held, timeout=timeout)
-            raise
-        self.give_back(held, timeout=timeout)
+    locked = _block(Operations.locked)
+    holding = _block(Operations.holding)
 
     def close(self) -> None:
         """End the session and close the connection."""

@@ -7,6 +7,7 @@ import os
 from .. import protocol
 from ..errors import LinesyncError
 from ..protocol.operations import given_up
+from .arguments import checked, host_and_path, path
 from .deadlines import limit
 from .sync import SyncOperations
 
@@ -20,10 +21,11 @@ __all__ = ["FileOperations"]
 class FileOperations(SyncOperations):
     """Operations that copy files."""
 
+    @checked(target=path)
     async def get_file(
         self,
         host: str,
-        path: str,
+        path: str | os.PathLike[str],
         target: str | os.PathLike[str],
         progress: Progress | None = None,
         *,
@@ -49,18 +51,20 @@ class FileOperations(SyncOperations):
         """
         from ..jobs.files import fetch  # only copies need this
 
-        copy = _Copy(os.fspath(target), timeout)
+        path, target = os.fspath(path), os.fspath(target)
+        copy = _Copy(target, timeout)
         async with limit(self.peer, timeout, copy.late, 0.0):
             stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
             name = os.path.basename(path)
-            size, _ = await fetch(stream, os.fspath(target), name, progress, device=device, touch=copy.touch)
+            size, _ = await fetch(stream, target, name, progress, device=device, touch=copy.touch)
             return size
 
+    @checked(source=path)
     async def put_file(
         self,
         source: str | os.PathLike[str],
         host: str,
-        path: str,
+        path: str | os.PathLike[str],
         progress: Progress | None = None,
         *,
         device: bool = False,
@@ -69,10 +73,12 @@ class FileOperations(SyncOperations):
         """Copy a local file to a host, in the same way as :meth:`get_file`."""
         from ..jobs.files import store
 
+        path, source = os.fspath(path), os.fspath(source)
         copy = _Copy(f"{host}:{path}", timeout)
         async with limit(self.peer, timeout, copy.late, 0.0):
-            return await store(self.peer, os.fspath(source), host, path, progress, device=device, touch=copy.touch)
+            return await store(self.peer, source, host, path, progress, device=device, touch=copy.touch)
 
+    @checked(source=host_and_path, target=host_and_path)
     async def pass_file(
         self,
         source: tuple[str, str],

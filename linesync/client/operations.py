@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
 
 from .. import protocol
 from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
@@ -10,6 +11,7 @@ from ..frozen_record import Record
 from ..protocol import Message
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
+from .arguments import an_instance, checked, flag, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
 from .files import FileOperations
@@ -100,15 +102,18 @@ class Operations(ExchangeOperations, FileOperations):
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
+    @checked()
     async def hosts(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
         """The hosts that the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
         rows = await self._json(protocol.Hosts(), timeout)
         return rows if isinstance(rows, list) else []
 
+    @checked()
     async def status(self, *, timeout: float | None = None) -> dict[str, Any]:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
         return await self._json(protocol.Status(), timeout)  # type: ignore[no-any-return]
 
+    @checked()
     async def links(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
         """The lines of the hub and of the agent in between, one row each, with their counters."""
         rows = await self._json(protocol.Links(), timeout)
@@ -122,12 +127,13 @@ class Operations(ExchangeOperations, FileOperations):
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 
+    @checked(stdin=flag)
     def start(
         self,
         host: str,
-        argv: Sequence[str],
+        argv: list[str] | tuple[str, ...],
         *,
-        cwd: str = "",
+        cwd: str | os.PathLike[str] = "",
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
         timeout: float | None = None,
@@ -135,6 +141,14 @@ class Operations(ExchangeOperations, FileOperations):
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, 1 and 2
         are its stdout and stderr.
+
+        ::
+
+            stream = client.start("sut", ["cat"], stdin=True)
+            stream.send_nowait(0, b"text")
+            stream.end()
+            result = await client.finish(stream)
+            print(result.stdout)  # b'text'
 
         :param cwd: the working directory there; empty for that of the agent.
         :param env: environment variables in addition to those of the agent.
@@ -147,7 +161,7 @@ class Operations(ExchangeOperations, FileOperations):
         request = protocol.Run(
             to=host,
             argv=tuple(argv),
-            cwd=cwd,
+            cwd=os.fspath(cwd),
             env=json.dumps(dict(env)) if env else "",
             stdin=stdin,
             timeout=timeout,
@@ -155,6 +169,7 @@ class Operations(ExchangeOperations, FileOperations):
         )
         return self.peer.open(protocol.encode(request))
 
+    @checked(stream=an_instance(Stream, "what start() returned"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
         """Read a started command's output until it ends.
 
@@ -194,13 +209,14 @@ class Operations(ExchangeOperations, FileOperations):
             elif item.stream in output:
                 output[item.stream] += item.data
 
+    @checked(stdin=optional_bytes)
     async def run(
         self,
         host: str,
-        argv: Sequence[str],
+        argv: list[str] | tuple[str, ...],
         *,
         stdin: bytes | None = None,
-        cwd: str = "",
+        cwd: str | os.PathLike[str] = "",
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         check: bool = False,
@@ -209,8 +225,16 @@ class Operations(ExchangeOperations, FileOperations):
         """Run a command on a host and wait for its end. A nonzero exit status is not an error unless ``check`` is true.
         Raises the errors of :meth:`finish`.
 
-        :param argv: the command and its arguments. No shell reads them; for a shell, run ``["sh", "-c", text]``.
+        ::
 
+            result = await client.run("sut", ["echo", "two words"], check=True, timeout=10)
+            print(result.stdout)  # b'two words\\n'
+            try:
+                await client.run("sut", ["sh", "-c", "echo some; exec sleep 99"], timeout=0.5)
+            except linesync.errors.TimedOut as error:
+                print(error.stdout)  # b'some\\n'
+
+        :param argv: the command and its arguments. No shell reads them; for a shell, run ``["sh", "-c", text]``.
         :param stdin: the bytes that it reads, or None for no stdin.
         :param cwd: the working directory there; empty for that of the agent.
         :param env: environment variables in addition to those of the agent.
@@ -231,6 +255,7 @@ class Operations(ExchangeOperations, FileOperations):
 
     # -- the bytes of a line ------------------------------------------------------------------------------------------
 
+    @checked(host=text)
     def console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
         """Open a host's console log. The text arrives on stream 1.
 
@@ -241,6 +266,7 @@ class Operations(ExchangeOperations, FileOperations):
             protocol.encode(protocol.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT
         )
 
+    @checked(host=text)
     def trace(self, host: str) -> Stream:
         """Open a trace of the frames on a host's line. The trace arrives as text lines on stream 1."""
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))

@@ -11,11 +11,18 @@ from linesync.client.sync import Held
 
 __all__ = ["CALLS", "MAY_HAVE", "with_timeout"]
 
+
+def _entered(block: Any) -> Any:
+    return block.__aenter__() if hasattr(block, "__aenter__") else block.__enter__()
+
+
 CALLS: dict[str, Callable[[Any, float], Any]] = {
     "barrier": lambda client, timeout: client.barrier("x", 2, timeout=timeout),
     "semaphore": lambda client, timeout: client.semaphore("x", -1, timeout=timeout),
     "hold": lambda client, timeout: client.hold("x", timeout=timeout),
     "lock": lambda client, timeout: client.lock("x", timeout=timeout),
+    "locked": lambda client, timeout: _entered(client.locked("x", timeout=timeout)),
+    "holding": lambda client, timeout: _entered(client.holding("x", timeout=timeout)),
     "unlock": lambda client, timeout: client.unlock("x", 1, timeout=timeout),
     "give_back": lambda client, timeout: client.give_back(Held(arrival="x", value=1), timeout=timeout),
     "set_events": lambda client, timeout: client.set_events("x", timeout=timeout),

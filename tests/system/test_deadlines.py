@@ -148,25 +148,25 @@ def test_an_exchange_whose_data_does_not_come_ends_at_its_timeout_and_gives_noth
 
 
 def test_an_exchange_with_a_timeout_may_receive_for_longer_but_not_through_a_long_pause(make: Make) -> None:
-    world = make(lease=600.0)
+    world = make(lease=600.0, byte_rate=576.0)
     world.agent("a")
     world.agent("b")
     world.deliver()
-    big = world.random.randbytes(150_000)  # half a minute of a line
+    big = world.random.randbytes(8_000)  # a quarter of a minute on a slow line, twice
     both = ["a", "b"]
 
     def exchange() -> tuple[asyncio.Task[Any], asyncio.Task[Any]]:
         client = world.client("b")
-        other = world.start(world.client("a").exchange("keys", both, b"", timeout=30.0))
-        return other, world.start(client.exchange("keys", both, big, timeout=30.0))
+        other = world.start(world.client("a").exchange("keys", both, b"", timeout=20.0))
+        return other, world.start(client.exchange("keys", both, big, timeout=20.0))
 
     receiving, _ = exchange()
     begin = world.now
     world.settle(receiving.done)
-    assert receiving.result()["b"] == big
+    assert receiving.result()["b"] == big and world.now - begin > 23.0
     receiving, giving = exchange()
     world.settle(lambda: len(world.status()["exchanges"]) == 1)
-    world.pass_time(20.0)  # all have given
+    world.pass_time(18.0)  # all have given
     assert not receiving.done()
     world.hosts["a"].wire.pull()
     begin = world.now

@@ -78,7 +78,7 @@ def _hosts(text: str) -> list[str]:
     if not set(text) & set(",["):
         return [text]
     from ...model.hosts.members import unfold
-    from ...model.participants import check_host
+    from ...model.names import check_host
 
     hosts = list(unfold(text))
     for host in hosts:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from ...agent.agent import Agent
-    from ...model.participants import check_host
+    from ...model.names import check_host
     from ...transports import parse_endpoint
 
     if args.json:

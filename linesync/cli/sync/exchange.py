@@ -11,7 +11,7 @@ from ...errors import LinesyncFailed, UsageError
 from ..common import bytes_as_json, connection, namespace_option, option, print_json, timeout_option
 
 if TYPE_CHECKING:
-    from typing import IO
+    from typing import IO, Any
 
     from ...client.exchanging import Data
     from ...jobs.targets import NewFile
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     progress = _progress(quiet=args.json)
     try:
         with connection(args) as client:
-            got = client.exchange(
+            got: dict[str, Any] = client.exchange(
                 args.name,
                 args.hosts,
                 data,
