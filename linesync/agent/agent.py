@@ -15,7 +15,6 @@ from ..protocol import Activity, ExchangeOpen, Links, Message, Register, Revoked
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
-from ..runtime.link_status import link_row
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -228,8 +227,10 @@ class Agent:
         """The reply to ``links`` while there is no hub: only our own end of the line. None for other requests."""
         return protocol.encode_ok(json.dumps([self._own_row()])) if isinstance(request, Links) else None
 
-    def _own_row(self) -> dict[str, object]:
-        return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
+    def _own_row(self) -> dict[str, Any]:
+        from ..runtime.link_status import link_state  # seldom needed
+
+        return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 
 
 class _Uplink(User):
@@ -259,6 +260,9 @@ class _Uplink(User):
 
     def trouble(self, peer: Conversation, sentence: str) -> None:
         self._agent.report(sentence)
+
+    def requests_sent(self, peer: Conversation) -> None:
+        self._agent.relayed.take_held_back()
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
@@ -300,6 +304,9 @@ class _Scripts(User):
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)
+
+    def holds_back(self, peer: Conversation) -> bool:
+        return self._agent.relayed.holds_back(peer)
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
         task = self._agent.spawn_for(stream, answered(stream, lambda stream: self._agent.from_script(peer, stream)))

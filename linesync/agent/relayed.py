@@ -39,6 +39,7 @@ _GONE_BACK = "the session with the hub is over, and its uncommitted grants have 
 _NOT_A_HUB = (
     "an agent listens on this socket for its scripts, not for other agents; start this agent with the --port of a hub"
 )
+_QUEUE_MAX = 1 << 20  # bytes of requests that wait for a session, above which scripts are held back
 _REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
 
 
@@ -110,6 +111,11 @@ class Relayed:
         self._after = after
         self._alone = alone
         self._queue: list[_Request] = []
+        """Requests that wait for a session with the hub."""
+        self._queued = 0
+        """Their size in bytes."""
+        self._held_back: dict[Conversation, None] = {}
+        """The scripts whose requests wait until the hub has taken more of those that were sent before."""
         self._scripts: dict[Conversation, Script] = {}
         self._count = 0
         self.registered = False
@@ -135,7 +141,9 @@ class Relayed:
             return None
         for request in script.requests.values():
             self._settle(request)
-        self._queue = [request for request in self._queue if request.script is not script]
+        for request in [request for request in self._queue if request.script is script]:
+            self._unqueue(request)
+        self._held_back.pop(peer, None)
         leaves = script.requests or script.unsure or script.held
         if leaves and self._uplink.up:  # otherwise the hub keeps nothing for it and needs no note
             self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
@@ -179,8 +187,27 @@ class Relayed:
             self._send(request)
         else:
             self._queue.append(request)
+            self._queued += len(request.text)
         if not self.works:
             self.say_waiting(script)
+
+    def _unqueue(self, request: _Request) -> None:
+        self._queue.remove(request)
+        self._queued -= len(request.text)
+        self.take_held_back()
+
+    def holds_back(self, peer: Conversation) -> bool:
+        """Whether the requests of this script wait, because too much waits for the hub already."""
+        full = self._uplink.congested or self._queued > _QUEUE_MAX
+        if full:
+            self._held_back[peer] = None
+        return full
+
+    def take_held_back(self) -> None:
+        """Handle the requests that were held back."""
+        held_back, self._held_back = self._held_back, {}
+        for peer in held_back:
+            peer.take_requests()
 
     @property
     def works(self) -> bool:
@@ -257,7 +284,7 @@ class Relayed:
             return  # the hub decides; its answer is on the way
         deadline = _timeout(request.message)
         if request in self._queue:
-            self._queue.remove(request)
+            self._unqueue(request)
             self._answer(request, never_sent(request.text, silence(waited), deadline=deadline))
             return
         if request.hub:
@@ -280,7 +307,7 @@ class Relayed:
         if not number and message.arrival:  # a hold is given back by its arrival alone
             number = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
-            self._queue.remove(request)
+            self._unqueue(request)
             self._answer(request, never_sent(request.text, "it was withdrawn before a hub had received it"))
         elif number:
             self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
@@ -297,9 +324,10 @@ class Relayed:
         """This host is registered with the hub: send the requests that have waited for that."""
         self.registered = True
         self.ready.set()
-        queue, self._queue = self._queue, []
+        queue, self._queue, self._queued = self._queue, [], 0
         for request in queue:
             self._send(request)
+        self.take_held_back()
 
     def down(self) -> None:
         """The session with the hub is over. Its unanswered requests have already been answered with an error. Its numbers

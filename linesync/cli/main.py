@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["COMMANDS", "build_parser", "main"]
+__all__ = ["COMMANDS", "build_parser", "command_parser", "is_verbatim", "main", "root_parser"]
 
 COMMANDS = {
     "hub": "run the hub, the controller's end of every line",
@@ -62,6 +62,7 @@ _FOLDERS = {
     "links": "look",
     "console": "look",
     "trace": "look",
+    "completion": "shell",
 }
 """The folder of each command's module; modules that are not listed are in this folder."""
 
@@ -82,7 +83,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _root() -> Parser:
+def root_parser() -> Parser:
+    """The parser of what stands before the name of the command."""
     width = max(map(len, COMMANDS))
     listing = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
     parser = Parser(
@@ -96,6 +98,23 @@ def _root() -> Parser:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--version", action=_Version, help="print the version, and whether the core is compiled")
     return parser
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of what follows the name of a command. Imports the command's module.
+
+    :raises UsageError: a setting has an invalid value.
+    """
+    module = _module(name)
+    parser = Parser(prog=f"linesync {name}", formatter_class=Formatter)
+    _fill(parser, module)
+    parser.hint = getattr(module, "HINT", "")
+    return parser
+
+
+def is_verbatim(name: str) -> bool:
+    """Whether all that follows the first argument of this command belongs to another program."""
+    return getattr(_module(name), "VERBATIM", False)
 
 
 def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
@@ -113,8 +132,8 @@ def _module(name: str) -> ModuleType:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole program with all commands, for completion scripts and the reference pages."""
-    parser = _root()
+    """The parser of the whole program with all commands, for the reference pages."""
+    parser = root_parser()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
         _fill(commands.add_parser(name, help=text), _module(name))
@@ -122,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, ModuleType | None]:
-    root = _root()
+    root = root_parser()
     root.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     root.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     end = argv.index("--") if "--" in argv else len(argv)
@@ -139,12 +158,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, ModuleType | None]:
         near = get_close_matches(args.command, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see 'linesync --help'"
         raise UsageError(f"there is no command {args.command!r}; {hint}")
-    module = _module(args.command)
-    parser = Parser(prog=f"linesync {args.command}", formatter_class=Formatter)
-    _fill(parser, module)
-    parser.hint = getattr(module, "HINT", "")
+    parser, module = command_parser(args.command), _module(args.command)
     merged = argparse.Namespace(hub=args.hub, json=args.json)
-    if getattr(module, "VERBATIM", False):
+    if is_verbatim(args.command):
         return parse_verbatim(parser, [*args.rest, *argv[end : end + 1], *tail], merged), module
     return parse(parser, args.rest, None if end == len(argv) else tail, merged), module
 

@@ -342,7 +342,6 @@ RULES: dict[str, Rule] = {
     "cwd": _folder,
     "env": _env,
     "path": _remote_path,
-    "by": path,
     "data": _data,
 }
 """The rule of each parameter."""

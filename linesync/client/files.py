@@ -56,8 +56,8 @@ class FileOperations(SyncOperations):
         async with limit(self.peer, timeout, copy.late, 0.0):
             stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
             name = os.path.basename(path)
-            size, _ = await fetch(stream, target, name, progress, device=device, touch=copy.touch)
-            return size
+            written, _ = await fetch(stream, target, name, progress, device=device, touch=copy.touch)
+            return written.size
 
     @checked(source=path)
     async def put_file(
@@ -82,29 +82,32 @@ class FileOperations(SyncOperations):
     async def pass_file(
         self,
         source: tuple[str, str],
-        by: str | os.PathLike[str],
         target: tuple[str, str],
         progress: Progress | None = None,
         *,
         device: bool = False,
         timeout: float | None = None,
     ) -> int:
-        """Copy a file between two hosts in the same way as :meth:`get_file`.
+        """Copy a file between two hosts in the same way as :meth:`get_file`. On its way, it is in a temporary file.
 
         :param source: (host, path).
-        :param by: the path of a new local file, which holds the data on its way.
         :param target: (host, path).
         """
         from ..jobs.files import fetch, store
+        from ..jobs.targets import Intermediate
 
-        by = os.fspath(by)
         copy = _Copy(":".join(target), timeout)
         async with limit(self.peer, timeout, copy.late, 0.0):
             stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
-            _, from_device = await fetch(stream, by, "", progress, device=device, onward=True)
-            return await store(
-                self.peer, by, *target, progress, device=device, from_device=from_device, touch=copy.touch
-            )
+            name = os.path.basename(source[1])
+            held, head = await fetch(stream, None, name, progress, device=device)
+            assert isinstance(held, Intermediate)
+            try:
+                return await store(
+                    self.peer, held.path, *target, progress, device=device, named=name, like=head, touch=copy.touch
+                )
+            finally:
+                await self.peer.desk(held.path).close(held.close)
 
 
 class _Copy:

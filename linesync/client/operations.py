@@ -18,7 +18,14 @@ from .files import FileOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import TypeVar
+
+    from ..model.state.hosts import HostState
+    from ..model.state.record import State
+    from ..model.state.status import Status
+    from ..runtime.link_state import LinkState
+
+    S = TypeVar("S", bound=State)
 
 __all__ = ["CommandResult", "Operations", "Running"]
 
@@ -103,27 +110,34 @@ class Operations(ExchangeOperations, FileOperations):
     # -- looking ------------------------------------------------------------------------------------------------------
 
     @checked()
-    async def hosts(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
-        """The hosts that the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
-        rows = await self._json(protocol.Hosts(), timeout)
-        return rows if isinstance(rows, list) else []
+    async def hosts(self, *, timeout: float | None = None) -> list[HostState]:
+        """The hosts that the hub knows, sorted by name."""
+        from ..model.state.hosts import HostState
+
+        return _each(HostState, await self._json(protocol.Hosts(), timeout))
 
     @checked()
-    async def status(self, *, timeout: float | None = None) -> dict[str, Any]:
+    async def status(self, *, timeout: float | None = None) -> Status:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
-        return await self._json(protocol.Status(), timeout)  # type: ignore[no-any-return]
+        from ..model.state.status import Status
+
+        return _one(Status, await self._json(protocol.Status(), timeout))
 
     @checked()
-    async def links(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
-        """The lines of the hub and of the agent in between, one row each, with their counters."""
-        rows = await self._json(protocol.Links(), timeout)
-        return rows if isinstance(rows, list) else []
+    async def links(self, *, timeout: float | None = None) -> list[LinkState]:
+        """The lines of the hub and of the agent in between, with their counters."""
+        from ..runtime.link_state import LinkState
 
-    async def _json(self, message: Message, timeout: float | None) -> Any:
+        return _each(LinkState, await self._json(protocol.Links(), timeout))
+
+    async def _json(self, message: Message, timeout: float | None) -> object:
         (text,) = await self._ask(message, timeout)
         import json
 
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(error) from None
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 
@@ -285,4 +299,28 @@ def _command_failed(host: str, program: str, result: CommandResult) -> CommandFa
         signal=result.signal,
         stdout=result.stdout,
         stderr=result.stderr,
+    )
+
+
+def _one(kind: type[S], value: object) -> S:
+    """Read a state from JSON.
+
+    :raises LinesyncFailed: it is not one.
+    """
+    try:
+        return kind.from_json(value)
+    except ValueError as error:
+        raise _unreadable(error) from None
+
+
+def _each(kind: type[S], values: object) -> list[S]:
+    """Read a list of states from JSON; raises as :func:`_one` does."""
+    if not isinstance(values, list):
+        raise _unreadable(ValueError("it is not a list"))
+    return [_one(kind, value) for value in values]
+
+
+def _unreadable(error: Exception) -> LinesyncFailed:
+    return LinesyncFailed(
+        f"the hub sent a state that cannot be read ({error}); update linesync on one of the two sides"
     )

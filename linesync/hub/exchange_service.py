@@ -2,7 +2,7 @@
 
 A member's channel is one arrival with a client of its own, so the client ends with the channel. The hub stores the data once,
 in a blob, and reads it from there for each receiver at the receiver's own speed. So a slow receiver does not delay the
-others. The data is kept until all receivers have confirmed that they have all of it, but for at most ten minutes, so that
+others. The data is kept until all receivers have confirmed that they have all of it, for at most ten minutes, so that
 retries get it. A receiver that is still being served then gets the rest.
 """
 

@@ -101,15 +101,15 @@ def _register(hub: Requests, asked: Asked) -> str:
 
 
 def _hosts(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.hosts(asked.now)))
+    return protocol.encode_ok(json.dumps([host.as_json() for host in hub.hosts(asked.now)]))
 
 
 def _status(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.status(asked.now), default=str))
+    return protocol.encode_ok(json.dumps(hub.status(asked.now).as_json()))
 
 
 def _links(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.links()))
+    return protocol.encode_ok(json.dumps([link.as_json() for link in hub.links()]))
 
 
 HANDLERS: dict[type[Message], Handler] = {

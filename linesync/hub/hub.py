@@ -18,7 +18,8 @@ from ..model.sync.exchange import EXCHANGE_BYTES
 from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
-from ..runtime.link_status import link_row
+from ..runtime.link_state import LinkState
+from ..runtime.link_status import link_state
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -69,7 +70,7 @@ class Hub(User):
             lease,
             boot,
             int(time.time() * 1000) if first_token is None else first_token,
-            self._link_rows,
+            self._links,
             lambda: len(self._commands),
             self._host_changed,
             policy,
@@ -264,7 +265,7 @@ class Hub(User):
         session = self._sessions.host(host)
         absent = self._requests.absent(host)
         if session is None or absent is not None or not session.peer.up:
-            names = ", ".join(row["name"] for row in self._requests.hosts(0.0) if row["state"] != "lost")  # type: ignore[misc]
+            names = ", ".join(one.name for one in self._requests.hosts(0.0) if one.state != "lost")
             why = (
                 f"it is lost ({absent})"
                 if absent not in (None, Cause.NEVER_SEEN)
@@ -298,12 +299,10 @@ class Hub(User):
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 
-    def _link_rows(self) -> list[dict[str, object]]:
-        rows = []
+    def _links(self) -> list[LinkState]:
+        found = []
         for peer in self._peers:
             session = self._sessions.of(peer)
             label = session.line if session else self._ports.get(peer) or (peer.info.endpoint if peer.info else "")
-            row = link_row(peer, label, HUB)
-            row["host"] = session.host if session else ""
-            rows.append(row)
-        return sorted(rows, key=lambda row: (str(row["kind"]), str(row["line"])))
+            found.append(link_state(peer, label, HUB, session.host if session else ""))
+        return sorted(found, key=lambda link: (link.kind, link.line))

@@ -69,9 +69,9 @@ def cause_in_words(cause: str, why: str) -> str:
 def names_in_words(names: Iterable[str], total: int) -> str:
     """``a, b (3 times), and 5 more``: up to twelve different names, and how many of ``total`` are not named."""
     counts = list(Counter(names).items())[:NAMES_SHOWN]
-    told = [f"{name} ({times} times)" if times > 1 else name for name, times in counts]
+    parts = [f"{name} ({times} times)" if times > 1 else name for name, times in counts]
     rest = total - sum(times for _, times in counts)
-    return ", ".join([*told, f"and {rest} more"] if rest else told) or "none"
+    return ", ".join([*parts, f"and {rest} more"] if rest else parts) or "none"
 
 
 def seconds_in_words(seconds: float) -> str:

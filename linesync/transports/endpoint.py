@@ -6,6 +6,7 @@ Parsing imports no transport, so a command can check its user's endpoint before 
 
 from __future__ import annotations
 
+import os
 import re
 
 from ..errors import UsageError
@@ -19,6 +20,7 @@ __all__ = [
     "StdioEndpoint",
     "TcpEndpoint",
     "UnixEndpoint",
+    "absolute",
     "is_loopback",
     "parse_endpoint",
 ]
@@ -133,6 +135,21 @@ def parse_endpoint(text: str) -> Endpoint:
     if scheme in _SERIAL_SCHEMES and rest.startswith("//"):
         return _serial_url(text, scheme)
     raise UsageError(f"endpoint {text!r} has the unknown scheme {scheme!r}; write {_KNOWN}")
+
+
+def absolute(endpoint: str) -> str:
+    """The same endpoint for a process in any directory: a unix socket or a device has its absolute path.
+
+    The text of ``exec:`` stays, since only its command knows which arguments are paths.
+
+    :raises UsageError: the endpoint is invalid.
+    """
+    place = parse_endpoint(endpoint)
+    if isinstance(place, UnixEndpoint):
+        return f"unix:{os.path.abspath(place.path)}"
+    if isinstance(place, SerialEndpoint) and place.is_device:
+        return os.path.abspath(place.url) + endpoint.removeprefix(place.url)
+    return endpoint
 
 
 def is_loopback(endpoint: str | Endpoint) -> bool:

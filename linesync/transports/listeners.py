@@ -19,7 +19,7 @@ from contextlib import suppress
 from ..errors import BusyError, Hung, LinesyncError, LinesyncFailed
 from ..workers import run_blocking
 from .base_line import reason
-from .endpoint import TcpEndpoint, UnixEndpoint
+from .endpoint import TcpEndpoint, UnixEndpoint, absolute
 from .interface import ReceiverFactory
 from .sockets import SocketLine, address_text
 
@@ -116,7 +116,7 @@ async def listen_unix(
         )
     except (OSError, ValueError) as error:
         raise _no_socket(endpoint, error) from error
-    return SocketListener(endpoint.text, server, owned)
+    return SocketListener(absolute(endpoint.text), server, owned)
 
 
 def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int]]:

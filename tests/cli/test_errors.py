@@ -56,7 +56,8 @@ USAGE = [
     (["agent", "--port", "/dev/ttyS0,fast"], "fast"),
     (["agent", "--port", "unix:/nowhere", "--publish", "novalue"], "invalid value --publish novalue: expected K=V"),
     (["--hub", "nonsense", "sem", "x", "0"], "nonsense"),
-    (["completion", "fish"], "fish"),
+    (["completion", "tcsh"], "name one shell, bash, zsh, fish"),
+    (["completion"], "name one shell"),
 ]
 
 

@@ -39,7 +39,7 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
     "put_file": lambda client, timeout: client.put_file(__file__, "b", "/x", timeout=timeout),
-    "pass_file": lambda client, timeout: client.pass_file(("b", "/x"), "/nowhere/x", ("a", "/x"), timeout=timeout),
+    "pass_file": lambda client, timeout: client.pass_file(("b", "/x"), ("a", "/x"), timeout=timeout),
 }
 MAY_HAVE = frozenset(
     {

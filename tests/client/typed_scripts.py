@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, assert_type
+from typing import assert_type
 
 import linesync.client.aio
 import linesync.client.blocking
 from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, Held, TopicMessage
+from linesync.model.state.hosts import HostState
 
 
 def blocking(hub: linesync.client.blocking.BlockingClient) -> None:
@@ -18,7 +19,7 @@ def blocking(hub: linesync.client.blocking.BlockingClient) -> None:
     assert_type(hub.exchange("x", ["a", "b"], b"data", sink=lambda member: BytesIO()), dict[str, int])
     assert_type(hub.receive("x"), list[TopicMessage])
     assert_type(hub.send("x", {"k": "v"}, "k=v"), int)
-    assert_type(hub.hosts(), list[dict[str, Any]])
+    assert_type(hub.hosts(timeout=5), list[HostState])
     with hub.locked("x") as held:
         assert_type(held, Held)
     hub.run("sut", "uname -r")  # type: ignore[arg-type]

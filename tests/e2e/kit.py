@@ -205,9 +205,12 @@ class Site:
         return command.wait(seconds, stdin)
 
     def json(self, side: str, what: str) -> Any:
-        """The data of ``hosts``, ``status`` or ``links`` on a side. This starts no process, so tests can call it often."""
+        """The data of ``hosts``, ``status`` or ``links`` on a side, as ``--json`` prints it. This starts no process, so tests
+        can call it often."""
         with connect_blocking(f"unix:{self.socket(side)}") as client:
-            return {"hosts": client.hosts, "status": client.status, "links": client.links}[what]()
+            if what == "status":
+                return client.status().as_json()
+            return [state.as_json() for state in {"hosts": client.hosts, "links": client.links}[what]()]
 
     def states(self) -> dict[str, str]:
         """The state of each host that the hub knows; empty while there is no hub."""

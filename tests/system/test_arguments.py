@@ -32,7 +32,6 @@ GOOD: dict[str, Any] = {
     "token": 1,
     "argv": ["true"],
     "path": "/x",
-    "by": "/x",
     "data": b"",
     "stream": object.__new__(Stream),
     "held": Held(arrival="x", value=1),
@@ -66,7 +65,6 @@ INVALID: dict[str, list[Any]] = {
     "env": [{"a=b": "c"}, {"": "c"}, {"a": "\0"}],
     "cwd": ["\0"],
     "path": ["", "a\0b", "\udcff"],
-    "by": ["", "a\0b"],
 }
 """Values that are impossible, for the parameters that have some."""
 WRONG_TYPES: dict[str, list[Any]] = {

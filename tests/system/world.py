@@ -314,8 +314,8 @@ class World:
         return over
 
     def status(self) -> dict[str, Any]:
-        """The data of ``status``."""
-        return self.hub._requests._services.status(self.now)
+        """The data of ``status``, as JSON."""
+        return self.hub._requests._services.status(self.now).as_json()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from contextlib import ExitStack
 
 from ...errors import UsageError
 from ..common import connection, print_json, timeout_option
 from ..progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ...client.blocking import BlockingClient
 
 HELP = "copy a file to or from a host; the file arrives whole and checked by SHA-256, or not at all"
 EXAMPLES = """\
@@ -51,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         elif not source[0]:
             size = client.put_file(source[1], *target, progress, **how)
         else:
-            size = _between(client, source, target, progress, **how)
+            size = client.pass_file(source, target, progress, **how)
     if args.json:
         print_json({"source": args.source, "target": args.target, "bytes": size})
     return 0
@@ -63,13 +56,3 @@ def _place(text: str) -> tuple[str, str]:
     if not colon or "/" in host or not host:
         return "", text
     return host, path or "."
-
-
-def _between(
-    client: BlockingClient, source: tuple[str, str], target: tuple[str, str], progress: Progress | None, **how: Any
-) -> int:
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="linesync-") as folder:
-        path = os.path.join(folder, os.path.basename(source[1]) or "file")
-        return client.pass_file(source, path, target, progress, **how)

@@ -12,10 +12,10 @@ from ..common import bytes_as_json, connection, print_json, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from ...client.blocking import BlockingClient
+    from ...model.state.hosts import HostState
 
 HELP = "run a command on one or more hosts, print its output as it comes, and exit with its exit code"
 EXAMPLES = """\
@@ -86,13 +86,13 @@ def _hosts(text: str) -> list[str]:
     return hosts
 
 
-def check_there(hosts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def check_there(hosts: Sequence[str], known: Sequence[HostState]) -> None:
     """Raise LinesyncFailed if one of the hosts cannot run a command, so that it is started on all of them or on none.
 
-    :param rows: the rows of ``hosts``.
+    :param known: the hosts that the hub knows.
     """
-    lost = {row["name"]: f"is lost ({row['cause']})" for row in rows if row["state"] == "lost"}
-    there = [row["name"] for row in rows if row["state"] != "lost"]
+    lost = {host.name: f"is lost ({host.cause})" for host in known if host.state == "lost"}
+    there = [host.name for host in known if host.state != "lost"]
     absent = [
         f"host {host} {lost.get(host, 'has not registered')}" for host in hosts if host != "hub" and host not in there
     ]

@@ -8,12 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...client.places import default_socket
 from ...errors import BusyError, LinesyncFailed
-from ..asyncio_without_tls import asyncio
 from ..common import option
+
+if TYPE_CHECKING:
+    import asyncio  # loaded only when a process runs
 
 __all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
 
@@ -90,6 +92,8 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
         but an agent should not use so much memory.
     :return: exit code 0.
     """
+
+    from ..asyncio_without_tls import asyncio
 
     async def main() -> None:
         from ...workers import SPOOL  # after the lean asyncio

@@ -73,7 +73,7 @@ def _mebibytes(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    import asyncio
+    from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint

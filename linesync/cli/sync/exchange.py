@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
                 sink=folder.file if folder is not None else None,
                 progress=progress,
             )
+        if folder is not None:
+            folder.commit()
     except BaseException:
         if folder is not None:
             folder.discard()
@@ -76,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
     if folder is None:
         print_json({member: bytes_as_json(value) for member, value in got.items()})
         return 0
-    folder.commit()
     if args.json:
         print_json({"dir": args.dir, "bytes": got})
     return 0

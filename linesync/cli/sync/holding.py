@@ -21,6 +21,7 @@ from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFai
 from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
+from ...transports.endpoint import absolute
 from ..common import say
 
 __all__ = ["run_holding"]
@@ -56,6 +57,7 @@ def run_holding(
     :raises LinesyncFailed: the hold was lost before the command had ended.
     """
     env = {**os.environb, **{os.fsencode(key): os.fsencode(value) for key, value in extra.items()}}
+    env[b"LINESYNC_HUB"] = os.fsencode(absolute(client.peer.endpoint))  # the command may change its directory
     env[b"LINESYNC_WITHIN"] = os.fsencode(held.arrival)
     numbers: set[int] = {signal.SIGINT, signal.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

@@ -22,6 +22,8 @@ from ..decisions import ArrivalId, Event, HostEvent, HostLost, Outcome
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..participants import Cause, Client, check_name
+from ..state.hosts import HostState
+from ..state.status import ClientState, Status
 from .barrier import Barriers
 from .deadlock import Activity, Deadlocks
 from .event import Events
@@ -180,18 +182,23 @@ class SyncServices:
         """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
 
-    def status(self, now: float) -> dict[str, object]:
-        """Everything, JSON-able: the hosts, the state of each service, and the sizes of the tables."""
-        return {
-            "hosts": self._hosts.status(now),
-            "barriers": self.barriers.status(now),
-            "semaphores": self.semaphores.status(now),
-            "locks": self.locks.status(now),
-            "exchanges": self.exchanges.status(now),
-            "events": self.events.status(now),
-            "topics": self.mailbox.status(now),
-            "held": self._waits.sizes(),
-        }
+    def hosts(self, now: float) -> tuple[HostState, ...]:
+        """The state of each host, sorted by name."""
+        return tuple(self._hosts.status(now))
+
+    def status(self, now: float, clients: Iterable[ClientState] = ()) -> Status:
+        """The state of everything, with the clients as the caller knows them."""
+        return Status(
+            hosts=self.hosts(now),
+            barriers=tuple(self.barriers.status(now)),
+            semaphores=tuple(self.semaphores.status(now)),
+            locks=tuple(self.locks.status(now)),
+            exchanges=tuple(self.exchanges.status(now)),
+            events=tuple(self.events.status(now)),
+            topics=tuple(self.mailbox.status(now)),
+            held=self._waits.sizes(),
+            clients=tuple(clients),
+        )
 
     def _spread(self, events: list[HostEvent], now: float) -> list[Event]:
         spread: list[Event] = []

@@ -29,6 +29,8 @@ from typing import ClassVar
 from ...errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Outcome, Revoked, Value
 from ..participants import Cause, Client, cause_in_words, check_arrival
+from ..state.record import Waiting
+from ..state.status import Remembered
 from ..timers import Timers
 from .kept_results import Results
 
@@ -156,6 +158,9 @@ class Wait:
     held: Hold | None = None
     within: str = ""
 
+    def state(self, now: float) -> Waiting:
+        return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
+
 
 class Waits:
     """The table of live arrivals; one for all services of a hub. All times are monotonic seconds."""
@@ -171,9 +176,9 @@ class Waits:
         self.owned_opened_at: float | None = None
         """When the last wait that can be part of a deadlock was opened; for the search for deadlocks."""
 
-    def sizes(self) -> dict[str, int]:
-        """The sizes of the tables: ``waits`` live arrivals, ``deadlines`` set, ``results`` kept."""
-        return {"waits": len(self._live), "deadlines": len(self._deadlines), "results": len(self._results)}
+    def sizes(self) -> Remembered:
+        """The sizes of the tables."""
+        return Remembered(waits=len(self._live), deadlines=len(self._deadlines), results=len(self._results))
 
     # -- for the services ------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, NotAllowed, TimedOut, UsageError
 from linesync.model.decisions import Event, Failed, Granted, Revoked, Token
+from linesync.model.state.lock import Owner
 from linesync.model.sync import lock as lock_module
 from linesync.model.sync.services import SyncServices
 
@@ -86,7 +87,7 @@ def test_a_kept_lock_survives_its_client_and_not_its_host(hall: Hall) -> None:
     hall.lock("y", "b")
     assert hall.end("a/1") == []
     (row,) = hall.services.locks.status(hall.now)
-    assert row["owner"] == {"name": "a", "client": None, "confirmed": True, "since": 0.0}
+    assert row.owner == Owner(name="a", client=None, confirmed=True, since=0.0)
     assert token(hall.stop("a"), "y") == 2
 
 
@@ -217,7 +218,7 @@ def test_status_shows_the_owner_and_the_queue(hall: Hall) -> None:
     hall.now += 1
     hall.lock("y", "b")
     (row,) = hall.services.locks.status(hall.now + 2)
-    assert row == {
+    assert row.as_json() == {
         "namespace": "default",
         "name": "flash",
         "token": 1,
