@@ -76,6 +76,7 @@ OPENINGS_MAX = 8 << 20  # the openings of all open channels of a session togethe
 UNREAD_MAX = 48 << 20  # memory for all records of a session that their channels' users have not read
 RECORD_MEMORY = 200  # bytes of memory for such a record, beside its body
 REPLIES_MAX = 64 << 20  # replies and notes that wait for a peer which does not read them; then its session ends
+SCRIPT_REPLIES_MAX = 8 << 20  # the same in an agent, for one script
 OPEN_MAX = 1 << 18  # the longest opening of a channel (a command's arguments and environment)
 
 # -- compression (section 6.5) ---------------------------------------------------------------------------------------

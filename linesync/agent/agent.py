@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from .. import protocol
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -24,6 +24,10 @@ from ..wire.framing.frames import Hello
 from .exchange_relay import relay_exchange
 from .lease import HubLease
 from .relayed import Relayed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.owners import Owners
 
 __all__ = ["Agent"]
 
@@ -56,7 +60,8 @@ class Agent:
         self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
         self._report = report
         self._uplink = Peer(_Uplink(self), "c", boot)
-        self.relayed = Relayed(self._uplink, self._after, self._alone)
+        self.relayed = Relayed(self._uplink, self._after, self._alone, self._watching)
+        self._owners: Owners | None = None
         self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
         self._scripts = _Scripts(self)
         self._endpoint = ""
@@ -110,6 +115,8 @@ class Agent:
         """
         reason = reason or f"the agent on {self.name} was stopped"
         self.lease.stop()
+        if self._owners is not None:
+            self._owners.close()
         if self._line is not None:
             self._line.cancel()  # otherwise it would open the line again
         farewell = [asyncio.ensure_future(self._uplink.aclose(reason))]
@@ -125,6 +132,7 @@ class Agent:
 
     def _accept(self) -> Peer:
         peer = Peer(self._scripts, "l", self._boot)
+        peer.replies_max = limits.SCRIPT_REPLIES_MAX
         peer.expect_session()
         self._peers.add(peer)
         return peer
@@ -226,6 +234,14 @@ class Agent:
     def _alone(self, request: Message | None) -> str | None:
         """The reply to ``links`` while there is no hub: only our own end of the line. None for other requests."""
         return protocol.encode_ok(json.dumps([self._own_row()])) if isinstance(request, Links) else None
+
+    def _watching(self) -> Owners:
+        """What watches the owners of namespaces; it is made when it is needed first."""
+        if self._owners is None:
+            from ..jobs.owners import Owners
+
+            self._owners = Owners(self.name, self.relayed.owner_gone)
+        return self._owners
 
     def _own_row(self) -> dict[str, Any]:
         from ..runtime.link_status import link_state  # seldom needed

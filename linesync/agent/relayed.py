@@ -19,7 +19,9 @@ from ..protocol import (
     Confirm,
     Lock,
     Message,
+    NamespaceBegin,
     Note,
+    OwnerGone,
     Register,
     Revoked,
     Semaphore,
@@ -30,6 +32,10 @@ from ..protocol.ids import NOTE, Id
 from ..protocol.operations import decode_request, grant_goes_back, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.owners import Owners
 
 __all__ = ["GRACE", "Relayed", "Script", "silence"]
 
@@ -74,7 +80,7 @@ class Script:
         self.holds = False
         """Whether it was granted a hold: something that it keeps until it gives it back."""
         self.held = False
-        """Whether it had a hold in this session, which the hub may still keep although the agent has ended it."""
+        """Whether the hub may keep something of it that ends with it: a hold, also if the agent has ended it, or a namespace."""
         self.unsure: set[str] = set()
         """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -102,11 +108,17 @@ class Relayed:
     :param uplink: the session with the hub.
     :param after: may change a reply of the hub: (request, reply text) to reply text.
     :param alone: returns the reply to a request that can be answered while there is no hub, or None.
+    :param owners: returns what watches the processes of this machine that own a namespace.
     """
 
     def __init__(
-        self, uplink: Peer, after: Callable[[Message | None, str], str], alone: Callable[[Message | None], str | None]
+        self,
+        uplink: Peer,
+        after: Callable[[Message | None, str], str],
+        alone: Callable[[Message | None], str | None],
+        owners: Callable[[], Owners],
     ) -> None:
+        self._owners = owners
         self._uplink = uplink
         self._after = after
         self._alone = alone
@@ -179,6 +191,8 @@ class Relayed:
         if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
             peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))
             return
+        if isinstance(request.message, NamespaceBegin) and not self._name_owner(request, request.message):
+            return
         script.requests[number] = request
         patience = self._patience(request.message)
         if patience is not None:
@@ -225,6 +239,24 @@ class Relayed:
         request.script.unsure.discard(commit.request)
         return True
 
+    def _name_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
+        """Watch the owner of a new namespace. Return False after an answer that it cannot be watched."""
+        if not begin.pid:
+            request.script.held = True
+            return True
+        try:
+            self._owners().watch(begin.pid, begin.begin)
+        except LinesyncError as error:
+            request.script.peer.answer(request.own, protocol.encode_error(error))
+            return False
+        request.text = protocol.encode(begin.but(watched=True))
+        return True
+
+    def owner_gone(self, pid: int, begin: str) -> None:
+        """The owner of namespaces has ended. Without a session, the hub has already ended them."""
+        if self._uplink.up:
+            self._uplink.note(protocol.encode(OwnerGone(pid=pid, begin=begin)))
+
     @staticmethod
     def _patience(message: Message | None) -> float | None:
         """Seconds after which the agent itself answers a request while there is no line; None for never."""
@@ -258,6 +290,9 @@ class Relayed:
                 request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)
+            began = request.message
+            if isinstance(began, NamespaceBegin) and began.pid and not self._owners().watches(began.pid, began.begin):
+                self.owner_gone(began.pid, began.begin)  # it had ended before there was a session
             granted = request.script.granted
             if isinstance(request.message, Commit):
                 granted.pop(request.message.request, None)

@@ -31,6 +31,7 @@ COMMANDS = {
     "wait-all": "wait for a message from every other host of the group",
     "event": "set, clear or wait for events",
     "reset": "remove what a crashed run left behind",
+    "namespace": "begin, end or list namespaces that end with their owner",
     "exchange": "give data and get the data of all members",
     "run": "run a command on one or more hosts",
     "cp": "copy a file to or from a host",
@@ -54,6 +55,7 @@ _FOLDERS = {
     "wait-all": "sync",
     "event": "sync",
     "reset": "sync",
+    "namespace": "sync",
     "exchange": "sync",
     "run": "hosts",
     "cp": "hosts",
@@ -186,14 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
-        import json
-        import time
-
-        from ..timestamps import with_times
+        from .common import print_json
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
-        report = with_times(report, time.time())
-        print(json.dumps(report, default=str), file=sys.stderr)
+        print_json(report, file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)
 

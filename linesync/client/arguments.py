@@ -106,9 +106,11 @@ def _keeping(check: Callable[[str], None], *, optional: bool = False) -> Rule:
     """
 
     def rule(parameter: str, value: Any) -> str:
-        if text(parameter, value) or not optional:
+        if not isinstance(value, str):
+            raise _wrong_type(parameter, value, "a str")
+        if value or not optional:
             _ask(check, parameter, value)
-        return value  # type: ignore[no-any-return]
+        return str(value)
 
     return rule
 
@@ -123,9 +125,9 @@ def _ask(check: Callable[[str], T], parameter: str, value: str) -> T:
         raise UsageError(f"{parameter}: {error.message}") from None
 
 
-def name_of(what: str) -> Rule:
+def name_of(what: str, *, optional: bool = False) -> Rule:
     """The rule for a name of a barrier, a lock ..."""
-    return _keeping(lambda value: check_name(what, value))
+    return _keeping(lambda value: check_name(what, value), optional=optional)
 
 
 _member = _keeping(check_member)
@@ -311,12 +313,15 @@ RULES: dict[str, Rule] = {
     "arrival": _arrival,
     "within": _arrival,
     "reuse": _keeping(_check_reuse, optional=True),
-    "role": _keeping(lambda value: check_name("role", value), optional=True),
+    "role": name_of("role", optional=True),
     "abort": text,
+    "begin": text,
+    "command": text,
     "endpoint": text,
     "items": _item,
     "timeout": _timeout,
     "count": _integer(0),
+    "pid": _integer(0),
     "delta": _integer(-_INTEGER_MAX),
     "units": _integer(1),
     "bound": _integer(0),

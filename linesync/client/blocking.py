@@ -134,6 +134,9 @@ class BlockingClient:
     receive = _blocking(Operations.receive)
     receive_all = _blocking(Operations.receive_all)
     reset = _blocking(Operations.reset)
+    begin_namespace = _blocking(Operations.begin_namespace)
+    end_namespace = _blocking(Operations.end_namespace)
+    namespaces = _blocking(Operations.namespaces)
     hosts = _blocking(Operations.hosts)
     status = _blocking(Operations.status)
     links = _blocking(Operations.links)
@@ -148,6 +151,7 @@ class BlockingClient:
     trace = _direct(Operations.trace)
     locked = _block(Operations.locked)
     holding = _block(Operations.holding)
+    namespace = _block(Operations.namespace)
 
     def close(self) -> None:
         """End the session and close the connection."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from .. import protocol
 from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
+from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
-from .arguments import an_instance, checked, flag, optional_bytes, text
+from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
 from .files import FileOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from ..model.state.hosts import HostState
     from ..model.state.record import State
@@ -27,12 +30,21 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound=State)
 
-__all__ = ["CommandResult", "Operations", "Running"]
+__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+
+_COMMAND_CHARS = 100
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
 _TO_END = 5.0
 """Seconds after the timeout of a command in which the host may end it and report that: it kills the command after 3 s."""
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command on one line of at most 100 characters, for people."""
+    line = " ".join(" ".join(words).split())
+    shown = "".join(char if char.isprintable() else "?" for char in line[:_COMMAND_CHARS])
+    return f"{shown[:-1]}…" if len(line) > _COMMAND_CHARS else shown
 
 
 class CommandResult(Record):
@@ -124,6 +136,12 @@ class Operations(ExchangeOperations, FileOperations):
         return _one(Status, await self._json(protocol.Status(), timeout))
 
     @checked()
+    async def namespaces(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
+        """The namespaces that have an owner or are in use, one row each: name, since, owner, things."""
+        rows = await self._json(protocol.Namespaces(), timeout)
+        return rows if isinstance(rows, list) else []
+
+    @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""
         from ..runtime.link_state import LinkState
@@ -138,6 +156,56 @@ class Operations(ExchangeOperations, FileOperations):
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise _unreadable(error) from None
+
+    # -- namespaces ---------------------------------------------------------------------------------------------------
+
+    @checked(name=name_of("namespace", optional=True))
+    async def begin_namespace(
+        self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "", timeout: float | None = None
+    ) -> str:
+        """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there fail
+        with Aborted.
+
+        :param name: its name; empty for a new one, which is never used again.
+        :param pid: the owner, a process on this machine; 0 for this connection.
+        :param begin: the start time of that process, in clock ticks since the machine booted (proc(5), ``starttime``).
+        :param command: what the owner runs, for people; by default, this program and its arguments.
+        :returns: its name.
+        :raises NotAllowed: the name is in use.
+        """
+        name = name or f"@{token()}"
+        shown = command or command_line(sys.argv)
+        await self._ask(protocol.NamespaceBegin(name=name, pid=pid, begin=begin, command=shown), timeout)
+        return name
+
+    @checked(name=name_of("namespace"))
+    async def end_namespace(self, name: str, *, timeout: float | None = None) -> tuple[int, int]:
+        """End a namespace that has an owner. Returns the same as :meth:`reset`.
+
+        :raises LinesyncFailed: there is no such namespace.
+        """
+        forgotten, failed = await self._ask(protocol.NamespaceEnd(name=name), timeout)
+        return int(forgotten), int(failed)
+
+    @checked(name=name_of("namespace", optional=True))
+    @asynccontextmanager
+    async def namespace(self, name: str = "", *, timeout: float | None = None) -> AsyncIterator[str]:
+        """Use a namespace of our own during a block, which gets its name. At the end of the block, or of this connection,
+        everything in it is deleted. ``timeout`` limits the beginning, and then the end. Raises the errors of
+        :meth:`begin_namespace`.
+
+        ::
+
+            async with client.namespace() as own:
+                result = await client.barrier("up", 1, namespace=own)
+                print(result.parties)  # ('hub',)
+        """
+        name = await self.begin_namespace(name, timeout=timeout)
+        try:
+            yield name
+        finally:
+            with suppress(LinesyncError):  # it has ended already, or ends with the connection
+                await self.end_namespace(name, timeout=timeout)
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ from ..client.deadlines import Deadline
 from ..client.places import setting
 from ..errors import LinesyncError, TimedOut, UsageError
 from ..frozen_record import Record
-from .program import connect, namespace, options, own_host, run, seconds
+from ..numbers import read_seconds
+from .program import connect, namespace, options, own_host, run
 
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
@@ -262,14 +263,14 @@ def main(program: str, argv: Sequence[str]) -> int:
         nonlocal lenient
         asked, words = options(given, "h", ("timeout=", "lava-bug-compat", "help"), usage)
         limit = setting("timeout", "lava")
-        timeout = None if limit is None else seconds(str(limit))
+        timeout = None if limit is None else read_seconds(str(limit), "timeout")
         for option, value in asked:
             match option:
                 case "-h" | "--help":
                     print(f"usage: {usage}")
                     return 0
                 case "--timeout":
-                    timeout = seconds(value)
+                    timeout = read_seconds(value, "timeout")
                 case _:
                     lenient = True
         if what.startswith("M") and (not words or "=" in words[0]):

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -15,7 +17,8 @@ from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
-from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol import ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.link_state import LinkState
@@ -224,6 +227,18 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is not None:
             self._requests.take(session, number, text)
+
+    def held_back(self, peer: Conversation, number: str, text: str) -> None:
+        """A script that is gone does not let the requests of other scripts behind its agent wait."""
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if number != NOTE or session is None or not session.host:
+            return
+        with suppress(LinesyncError):  # what is malformed is refused in its turn
+            note = operations.read(text, operations.HUB)
+            if isinstance(note, ClientGone):
+                gone = protocol.encode_error(LinesyncFailed("the script is gone"))
+                peer.refuse_requests(lambda number: Id.read(number).script == note.client, gone)
 
     # -- channels -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
@@ -61,6 +62,7 @@ class Requests:
         self._boot = boot
         self.links = links
         self._commands = commands
+        self.owners = Owners(HUB, self._owner_gone)
         self._on_host = on_host
         self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
@@ -114,6 +116,7 @@ class Requests:
         self._hear_of(session)
         arrival = session.arrival(number, str(asked.message.arrival))
         client = asked.client
+        self._services.check_namespace(asked.message.ns, arrival, client)
         self._waiting.setdefault((client.host, arrival), []).append((session, number))
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
@@ -170,6 +173,10 @@ class Requests:
         """Run a call of the services now, and send its outcomes."""
         self.tell(work(self._services, self._loop.time()))
         self._set_timer()
+
+    def _owner_gone(self, pid: int, begin: str) -> None:
+        """A process on the hub's machine that may own namespaces has ended."""
+        self.perform(lambda services, now: services.owner_gone(HUB, pid, begin, now))
 
     def _revoke(self, event: Revoked) -> None:
         client = Id.read(event.client.number)
@@ -333,5 +340,6 @@ class Requests:
         self._timer, self._timer_at = self._loop.call_at(max(when, self._loop.time()), self.tick), when
 
     def stop(self) -> None:
+        self.owners.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -22,7 +22,7 @@ _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
 _NAMES_KEPT = 1024  # names that were recently checked and are valid; most requests repeat a name
 _good_names: set[tuple[str, str]] = set()
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
+_UNPRINTABLE = {"Cc", "Zl", "Zp"}  # controls, line and paragraph separators
 
 
 def check_name(what: str, name: str) -> None:
@@ -33,7 +33,10 @@ def check_name(what: str, name: str) -> None:
     if (what, name) in _good_names:
         return
     article = "an" if what[:1] in "aeiou" else "a"
-    if not (name.isascii() and name.isprintable()) and _has_controls(name[: NAME_BYTES + 1]):
+    kinds = set() if name.isascii() and name.isprintable() else _kinds(name[: NAME_BYTES + 1])
+    if "Cs" in kinds:  # a surrogate escape, which stands for a byte that is not UTF-8
+        raise UsageError(f"invalid {what} name: it is not UTF-8; use letters, digits and punctuation")
+    if kinds & _UNPRINTABLE:
         raise UsageError(
             f"{article} {what} name cannot contain control characters; use letters, digits and punctuation"
         )
@@ -44,10 +47,11 @@ def check_name(what: str, name: str) -> None:
     _good_names.add((what, name))
 
 
-def _has_controls(text: str) -> bool:
-    import unicodedata  # only for other characters than those of ASCII
+def _kinds(text: str) -> set[str]:
+    """The categories of the characters of a text."""
+    import unicodedata  # few names need it
 
-    return any(unicodedata.category(char) in _UNPRINTABLE for char in text)
+    return {unicodedata.category(char) for char in text}
 
 
 def check_arrival(arrival: str) -> None:

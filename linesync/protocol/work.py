@@ -18,6 +18,7 @@ __all__ = [
     "Hosts",
     "Kill",
     "Links",
+    "Namespaces",
     "Note",
     "Register",
     "Run",
@@ -82,6 +83,12 @@ class Links(Message):
     """Client to hub or agent: its lines and their counters. Reply: JSON in one field."""
 
     VERB = "links"
+
+
+class Namespaces(Message):
+    """Client to hub: the namespaces. Reply: JSON in one field."""
+
+    VERB = "namespaces"
 
 
 # -- channel openings -------------------------------------------------------------------------------------------------

@@ -84,7 +84,8 @@ class User:
     ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
     and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
     ``holds_back`` returns whether the peer's requests should wait; then the owner calls ``take_requests`` of the conversation
-    when that may have changed. ``requests_sent``: our own requests that waited for the peer's credit were sent.
+    when that may have changed. ``held_back`` gets such a request when it arrives. ``requests_sent``: our own requests that
+    waited for the peer's credit were sent.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
@@ -94,6 +95,7 @@ class User:
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None: ...
     def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None: ...
     def request(self, peer: Conversation, number: str, text: str) -> None: ...
+    def held_back(self, peer: Conversation, number: str, text: str) -> None: ...
     def requests_sent(self, peer: Conversation) -> None: ...
     def holds_back(self, peer: Conversation) -> bool:
         return False
@@ -232,6 +234,19 @@ class Conversation:
         if failure is not None:
             raise failure
 
+    def refuse_requests(self, which: Callable[[str], bool], reply: str) -> None:
+        """Answer requests that have waited, instead of handling them.
+
+        :param which: is called with the id of each.
+        """
+        mux, waiting, self._untaken = self._current_mux(), self._untaken, deque()
+        for number, text, data in waiting:
+            if number == NOTE or mux is None or not which(number):
+                self._untaken.append((number, text, data))
+            else:
+                mux.consumed(0, data)
+                self.answer(number, reply)
+
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def open(self, text: str, lane: Lane = Lane.BULK) -> Stream:
@@ -312,6 +327,7 @@ class Conversation:
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
                 self._untaken.append((number, text, event.data))
+                self.user.held_back(self, number, text)
                 return
             mux = self._current_mux()
             if mux is not None:

@@ -74,6 +74,8 @@ class Peer(Conversation):
         super().__init__(user)
         self.role = role
         self.listens = role == "l"
+        self.replies_max = limits.REPLIES_MAX
+        """The most bytes of replies that wait for the peer."""
         self._boot = boot
         self.line: Line | None = None
         self.info: LineInfo | None = None
@@ -110,8 +112,8 @@ class Peer(Conversation):
     def answer(self, number: str, text: str) -> None:
         super().answer(number, text)
         mux = self._current_mux()
-        if self.listens and mux is not None and mux.queued(0) > limits.REPLIES_MAX:
-            self._loop.call_soon(self.end_session, f"more than {limits.REPLIES_MAX >> 20} MiB of replies were not read")
+        if self.listens and mux is not None and mux.queued(0) > self.replies_max:
+            self._loop.call_soon(self.end_session, f"more than {self.replies_max >> 20} MiB of replies were not read")
 
     async def _until(self, key: Stream | Pending | Conversation) -> None:
         future = self._loop.create_future()

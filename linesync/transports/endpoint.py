@@ -25,6 +25,7 @@ __all__ = [
     "parse_endpoint",
 ]
 
+_BAUD_DIGITS = 9
 DEFAULT_BAUD = 115200
 """Bits per second of a serial line whose endpoint names no rate."""
 
@@ -187,9 +188,13 @@ def _host_and_port(text: str, rest: str) -> tuple[str, int]:
         raise UsageError(f"endpoint {text!r} has an IPv6 address without brackets or too many colons; {form}")
     if not host:
         raise UsageError(f"endpoint {text!r} names no host; write 0.0.0.0 or [::] for all addresses of this machine")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise UsageError(f"endpoint {text!r} has the port {port!r}, which is not a number from 0 to 65535")
+    _check_port(text, port)
     return host, int(port)
+
+
+def _check_port(text: str, port: str) -> None:
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise UsageError(f"endpoint {text!r} has the port {port[:32]!r}, which is not a number from 0 to 65535")
 
 
 def _unix_path(text: str, rest: str) -> str:
@@ -225,8 +230,10 @@ def _serial_url(text: str, scheme: str) -> SerialEndpoint:
         url = ",".join(parts)
     if scheme in ("rfc2217", "socket"):
         place = url.removeprefix(f"{scheme}://").partition("?")[0].partition("/")[0]
-        if not re.fullmatch(r".+:\d+", place):
+        host, _, port = place.rpartition(":")
+        if not host or not re.fullmatch("[0-9]+", port):
             raise UsageError(f"endpoint {text!r} has no host and port; write {scheme}://host:port")
+        _check_port(text, port)
     return _serial(text, url, options)
 
 
@@ -280,8 +287,10 @@ def _option(text: str, word: str) -> dict[str, object]:
 
 
 def _baud(text: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value) > 0):
+    number = value.isascii() and value.isdigit()
+    if not number or len(value) > _BAUD_DIGITS or int(value) == 0:
+        problem = "out of range" if number else "not a number"
         raise UsageError(
-            f"endpoint {text!r} has the baud rate {value!r}, which is not a number; write one such as 115200, or auto"
+            f"endpoint {text!r} has the baud rate {value[:32]!r}, which is {problem}; write one such as 115200, or auto"
         )
     return int(value)

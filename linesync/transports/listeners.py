@@ -129,12 +129,16 @@ def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket
         try:
             _remove_stale(endpoint)
             sock.bind(endpoint.path)
-            found = os.stat(endpoint.path)
-            if group is not None:
-                mode = 0o660
-                os.chown(endpoint.path, -1, gid)
-            os.chmod(endpoint.path, mode)
-            sock.listen(_BACKLOG)
+            try:
+                found = os.stat(endpoint.path)
+                if group is not None:
+                    mode = 0o660
+                    os.chown(endpoint.path, -1, gid)
+                os.chmod(endpoint.path, mode)
+                sock.listen(_BACKLOG)
+            except BaseException:
+                os.unlink(endpoint.path)
+                raise
         finally:
             os.close(directory)
     except BaseException:
@@ -204,8 +208,12 @@ def _no_socket(endpoint: UnixEndpoint, error: Exception) -> LinesyncError:
     if "too long" in str(error):
         return LinesyncFailed(f"{start}a socket's path has at most 107 bytes; choose a shorter one")
     match error:
-        case FileNotFoundError() | NotADirectoryError():
+        case FileNotFoundError(filename=str()):  # the directory could not be opened
             return LinesyncFailed(f"{start}there is no directory {directory}; create it or choose another path")
+        case FileNotFoundError():
+            return LinesyncFailed(f"{start}a socket cannot be created in {directory}; choose another path")
+        case NotADirectoryError():
+            return LinesyncFailed(f"{start}{directory} is not a directory; choose another path")
         case PermissionError():
             return LinesyncFailed(f"{start}no permission for {endpoint.path} in {directory}; choose a path of your own")
         case OSError(errno=errno.EADDRINUSE):

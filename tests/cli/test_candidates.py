@@ -25,6 +25,9 @@ class Fixed(Known):
         kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
         return [(kind, "default", f"{kind} 1") for kind in kinds] + [("locks", "ns", "l2"), ("locks", "ns", "l3")]
 
+    def namespaces(self) -> list[tuple[str, str]]:
+        return [("@run", "sut1"), ("default", ""), ("ns", "")] if self._endpoint != "unix:/none" else []
+
 
 def words(*line: str) -> list[str]:
     return [word for word, _ in complete(line, Fixed).words]
@@ -51,6 +54,9 @@ def words(*line: str) -> list[str]:
         (["lock", "--namespace", "ns", ""], ["l2", "l3"]),
         (["lock", "--namesp=ns", "l3"], ["l3"]),
         (["lock", "x", "--namespace", "n"], ["ns"]),
+        (["namespace", "end", ""], ["@run"]),
+        (["namespace", "new", ""], []),
+        (["namespace", "new", "--owner", ""], []),
         (["lock", "x", ""], ["--"]),
         (["sem", "x", "-1", "--hold", ""], ["--"]),
         (["event", ""], ["set", "wait", "clear"]),

@@ -21,6 +21,7 @@ COMMANDS = {
     "wait-all": ["x"],
     "event": ["set", "x"],
     "reset": [],
+    "namespace": ["list"],
     "exchange": ["x", "--hosts", "a,b", "data"],
     "run": ["sut", "--", "true"],
     "cp": ["sut:/x", "x"],

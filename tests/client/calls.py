@@ -31,6 +31,10 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "send": lambda client, timeout: client.send("x", timeout=timeout),
     "receive": lambda client, timeout: client.receive("x", timeout=timeout),
     "receive_all": lambda client, timeout: client.receive_all("x", timeout=timeout),
+    "namespaces": lambda client, timeout: client.namespaces(timeout=timeout),
+    "begin_namespace": lambda client, timeout: client.begin_namespace("x", timeout=timeout),
+    "end_namespace": lambda client, timeout: client.end_namespace("x", timeout=timeout),
+    "namespace": lambda client, timeout: _entered(client.namespace("x", timeout=timeout)),
     "reset": lambda client, timeout: client.reset("x", timeout=timeout),
     "exchange": lambda client, timeout: client.exchange("x", ["a", "b"], b"data", timeout=timeout),
     "hosts": lambda client, timeout: client.hosts(timeout=timeout),
@@ -44,8 +48,11 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
 MAY_HAVE = frozenset(
     {
         "barrier",
+        "begin_namespace",
         "clear_events",
+        "end_namespace",
         "give_back",
+        "namespace",
         "put_file",  # the whole file was sent
         "reset",
         "run",

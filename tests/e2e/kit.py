@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -203,6 +204,14 @@ class Site:
         """Run a command on a side and wait for its end."""
         command = self.start(side, *args, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
         return command.wait(seconds, stdin)
+
+    def script(self, side: str, text: str, *args: str) -> Command:
+        """Run a bash script on a side and do not wait for it. Its ``linesync`` is ours."""
+        text = f'linesync() {{ {shlex.quote(LINESYNC)} "$@"; }}\n{text}'
+        env = {**self.env, "LINESYNC_HUB": f"unix:{self.socket(side)}", "LINESYNC": LINESYNC}
+        command = Command(["bash", "-c", text, "script", *args], env, self.folder)
+        self._commands.append(command)
+        return command
 
     def json(self, side: str, what: str) -> Any:
         """The data of ``hosts``, ``status`` or ``links`` on a side, as ``--json`` prints it. This starts no process, so tests

@@ -123,3 +123,22 @@ def test_a_session_ends_when_too_many_replies_are_not_read(monkeypatch: pytest.M
             await asyncio.wait_for(pair.caller.reply_to(asked[-1]), 60.0)
 
     play(test)
+
+
+def test_requests_that_wait_can_be_refused_and_the_others_keep_their_order() -> None:
+    async def test() -> None:
+        pair = Joined()
+        await pair.ready()
+        pair.user.held = True
+        asked = [pair.caller.ask(f"read {n}", suffix=str(n % 2))[1] for n in range(6)]
+        pair.caller.note("note")
+        await pause(1.0)
+        pair.listener.refuse_requests(lambda number: number.endswith(".1"), "err failed gone")
+        pair.user.held = False
+        pair.listener.take_requests()
+        replies = [await pair.caller.reply_to(pending) for pending in asked]
+        await pause()
+        assert replies == [LONG, "err failed gone"] * 3
+        assert pair.user.taken == ["read 0", "read 2", "read 4", "note"]
+
+    play(test)

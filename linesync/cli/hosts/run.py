@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ...client.operations import Running
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
-    env = dict(_pair(item) for item in args.env)
+    env = _inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
         if len(hosts) > 1:
             check_there(hosts, client.hosts(timeout=args.deadline.left))
@@ -102,6 +103,12 @@ def check_there(hosts: Sequence[str], known: Sequence[HostState]) -> None:
             f"the command was not started on any host: {', '.join(absent[:_NAMED])}{more}; "
             f"hosts now: {', '.join(there) or 'none'}"
         )
+
+
+def _inherited() -> dict[str, str]:
+    """The variables that the command inherits from us: it takes part in the same run."""
+    name = "LINESYNC_NAMESPACE"
+    return {name: os.environ[name]} if name in os.environ else {}
 
 
 def _pair(item: str) -> tuple[str, str]:

@@ -68,6 +68,11 @@ class Known:
         kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
         return [(kind, one.namespace, one.name) for kind in kinds for one in getattr(status, kind, ())]
 
+    def namespaces(self) -> list[tuple[str, str]]:
+        """The name of each namespace that is in use, and its owner's host; the host is empty without an owner."""
+        rows = self._ask(lambda client: client.namespaces()) or []
+        return [(row["name"], row["owner"]["host"] if row["owner"] else "") for row in rows]
+
     def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
         """Ask in a thread, because the look-up of a host's address cannot be interrupted."""
         from threading import Thread
@@ -173,7 +178,12 @@ def _endpoint(asked: Asked) -> Found:
 
 
 def _namespaces(asked: Asked) -> Found:
-    return Found((name, "") for name in sorted({space for _, space, _ in asked.known.names()}))
+    return Found(sorted(asked.known.namespaces()))
+
+
+def _namespaces_to_end(asked: Asked) -> Found:
+    """The namespaces with an owner, for ``namespace end``."""
+    return Found([row for row in _namespaces(asked).words if row[1] and asked.arguments == ["end"]])
 
 
 def _roles(asked: Asked) -> Found:
@@ -222,11 +232,12 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("event", "NAME"): _named("events"),
     ("exchange", "NAME"): _named("exchanges"),
     ("lock", "NAME"): _named("locks"),
+    ("namespace", "NAME"): _namespaces_to_end,
     ("reset", "NAME"): _named(""),
     ("sem", "NAME"): _named("semaphores"),
 }
 """How a value is completed, by its metavar or by the command and its metavar."""
-NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "REASON", "S", "TOKEN")
+NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
 """The other metavars: numbers, free text, and what only another host knows."""
 
 

@@ -166,6 +166,10 @@ class Barriers:
             outcomes += barrier.settle(now)
         return outcomes
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return {*self._open, *self.past.names()}
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget the history of names of a namespace (None: all its names).
 

@@ -127,6 +127,10 @@ class Events:
 
         return self.waits.admit(arrival, client, now, join)
 
+    def names(self) -> frozenset[_Key]:
+        """The namespaces and names that a reset would forget."""
+        return frozenset({*self.is_set, *self._at})
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Clear these events of a namespace (None: all of them).
 

@@ -166,6 +166,10 @@ class Exchanges:
             outcomes += exchange.host_lost(host, cause, why, now)
         return outcomes
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return {*self._open, *self.past.names()}
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget the exchanges with these names in a namespace (None: all of them).
 

@@ -108,6 +108,10 @@ class Locks:
         """Forget a lock without an owner and without waits."""
         self._named.pop(lock.key, None)
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return set(self._named)
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Free locks of a namespace (None: all of them).
 

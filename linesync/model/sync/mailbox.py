@@ -189,6 +189,10 @@ class Mailbox:
 
         return self.waits.admit(arrival, client, now, join)
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return set(self._topics)
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget topics of a namespace (None: all of them).
 

@@ -99,6 +99,10 @@ class Semaphores:
         """The state of each semaphore."""
         return [semaphore.state(now) for semaphore in self._named.values()]
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return set(self._named)
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Empty semaphores of a namespace (None: all of them).
 

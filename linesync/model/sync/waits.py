@@ -266,6 +266,10 @@ class Waits:
         """A live arrival of a host's clients."""
         return self._live.get((host, arrival))
 
+    def knows(self, host: str, arrival: ArrivalId) -> bool:
+        """Whether an arrival is live, or its outcome is kept."""
+        return (host, arrival) in self._live or self._results.get(host, arrival) is not None
+
     def of_host(self, host: str) -> list[Wait]:
         """The live arrivals of a host's clients, in order."""
         return list(self._hosts.get(host, ()))

@@ -93,9 +93,8 @@ def test_downloads_that_nobody_reads_are_bounded(place: Place, side: str) -> Non
     check(cost)
 
 
-def test_replies_that_nobody_reads_are_bounded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    side = "hub"
-
+@pytest.mark.parametrize("side", ["hub", "sut"])
+def test_replies_that_nobody_reads_are_bounded(place: Place, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fill() -> None:
         async with await connect(place.endpoint(side)) as client:
             for _ in range(12):
