@@ -19,6 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+    from ..model.state.change import Change
+    from .changes import Following
+
     T = TypeVar("T")
     P = ParamSpec("P")
     C = TypeVar("C", bound=Callable[..., object])
@@ -152,6 +155,23 @@ class BlockingClient:
     locked = _block(Operations.locked)
     holding = _block(Operations.holding)
     namespace = _block(Operations.namespace)
+
+    @checked()
+    def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
+        """Follow the changes of the state: ``for change in client.changes()``. All that happen after this call are in it. See
+        :meth:`linesync.client.operations.Operations.changes`.
+
+        The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to it is
+        lost. To end it, leave the loop and :meth:`close` the iterator or the client.
+        """
+        return self._each(self.run_coroutine(self.operations.changes(timeout=timeout)))
+
+    def _each(self, following: Following) -> Iterator[Change]:
+        try:
+            while (change := self.run_coroutine(following.next())) is not None:
+                yield change
+        finally:
+            following.close()
 
     def close(self) -> None:
         """End the session and close the connection."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from ..errors import LinesyncError
+from ..errors import LinesyncError, TimedOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ class Deadline:
     def over(self) -> bool:
         """Whether the time is over."""
         return self.timeout is not None and time.monotonic() - self._begin >= self.timeout
+
+    def check(self, what: str) -> None:
+        """Raise TimedOut if the time is over.
+
+        :param what: what was being shown.
+        """
+        if self.over:
+            raise TimedOut(f"timed out after {self.timeout:g} s while {what} was shown; to see more, use a longer time")
 
     @property
     def left(self) -> float | None:

@@ -11,6 +11,7 @@ from .. import protocol
 from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
+from ..protocol.operations import given_up
 from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from ..model.state.record import State
     from ..model.state.status import Status
     from ..runtime.link_state import LinkState
+    from .changes import Following
 
     S = TypeVar("S", bound=State)
 
-__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+__all__ = ["CommandResult", "Operations", "Running", "command_line", "read_json", "read_state"]
 
 _COMMAND_CHARS = 100
 
@@ -126,14 +128,14 @@ class Operations(ExchangeOperations, FileOperations):
         """The hosts that the hub knows, sorted by name."""
         from ..model.state.hosts import HostState
 
-        return _each(HostState, await self._json(protocol.Hosts(), timeout))
+        return _read_each(HostState, await self._json(protocol.Hosts(), timeout))
 
     @checked()
     async def status(self, *, timeout: float | None = None) -> Status:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
         from ..model.state.status import Status
 
-        return _one(Status, await self._json(protocol.Status(), timeout))
+        return read_state(Status, await self._json(protocol.Status(), timeout))
 
     @checked()
     async def namespaces(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
@@ -146,16 +148,23 @@ class Operations(ExchangeOperations, FileOperations):
         """The lines of the hub and of the agent in between, with their counters."""
         from ..runtime.link_state import LinkState
 
-        return _each(LinkState, await self._json(protocol.Links(), timeout))
+        return _read_each(LinkState, await self._json(protocol.Links(), timeout))
+
+    @checked()
+    async def changes(self, *, timeout: float | None = None) -> Following:
+        """Follow the changes of the state: hosts that come and go, arrivals, releases, locks, messages and so on.
+
+        :param timeout: seconds until the hub must have answered; the changes may then come at any time.
+        :returns: an asynchronous iterator of changes; all that happen after this call are in it.
+        """
+        from .changes import Following
+
+        async with limit(self.peer, timeout, lambda after: _not_followed(after, timeout)):
+            return await Following.begin(self.peer.open(protocol.encode(protocol.ChangesOpen())))
 
     async def _json(self, message: Message, timeout: float | None) -> object:
         (text,) = await self._ask(message, timeout)
-        import json
-
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(error) from None
+        return read_json(text)
 
     # -- namespaces ---------------------------------------------------------------------------------------------------
 
@@ -370,7 +379,24 @@ def _command_failed(host: str, program: str, result: CommandResult) -> CommandFa
     )
 
 
-def _one(kind: type[S], value: object) -> S:
+def _not_followed(after: float, timeout: float | None) -> LinesyncError:
+    return given_up(f"the changes cannot be followed: {silence(after)}", "", deadline=timeout)
+
+
+def read_json(text: str | bytes) -> object:
+    """Read JSON from the hub.
+
+    :raises LinesyncFailed: it is not JSON.
+    """
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(error) from None
+
+
+def read_state(kind: type[S], value: object) -> S:
     """Read a state from JSON.
 
     :raises LinesyncFailed: it is not one.
@@ -381,11 +407,11 @@ def _one(kind: type[S], value: object) -> S:
         raise _unreadable(error) from None
 
 
-def _each(kind: type[S], values: object) -> list[S]:
-    """Read a list of states from JSON; raises as :func:`_one` does."""
+def _read_each(kind: type[S], values: object) -> list[S]:
+    """Read a list of states from JSON; raises as :func:`read_state` does."""
     if not isinstance(values, list):
         raise _unreadable(ValueError("it is not a list"))
-    return [_one(kind, value) for value in values]
+    return [read_state(kind, value) for value in values]
 
 
 def _unreadable(error: Exception) -> LinesyncFailed:

@@ -39,6 +39,7 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "exchange": lambda client, timeout: client.exchange("x", ["a", "b"], b"data", timeout=timeout),
     "hosts": lambda client, timeout: client.hosts(timeout=timeout),
     "status": lambda client, timeout: client.status(timeout=timeout),
+    "changes": lambda client, timeout: client.changes(timeout=timeout),
     "links": lambda client, timeout: client.links(timeout=timeout),
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),

@@ -164,8 +164,10 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures_and_docstri
     }
     assert public.keys() == methods().keys()
     for name, method in methods().items():
-        assert inspect.signature(public[name]) == inspect.signature(method)
-        assert public[name].__doc__ == method.__doc__
+        ours, its = inspect.signature(public[name]), inspect.signature(method)
+        assert ours.parameters == its.parameters
+        if name != "changes":  # one client returns an iterator, the other an asynchronous one
+            assert ours == its and public[name].__doc__ == method.__doc__
     shown = pydoc.plain(pydoc.render_doc(BlockingClient.run))
     assert "run(self, host: 'str', argv: " in shown and "P.args" not in shown and ":param argv:" in shown
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ...errors import EndOfStream, TimedOut, UsageError
+from ...errors import EndOfStream, UsageError
 from ...program import read_stdin, write_output
 from ...timestamps import utc
 from ..common import bytes_as_json, connection, print_json, timeout_option
@@ -98,9 +98,7 @@ def copy_out(
                     show(item.data)
             if deadline.over:
                 show(b"")
-                raise TimedOut(
-                    f"timed out after {deadline.timeout:g} s while {what} was shown; to see more, use a longer time"
-                )
+                deadline.check(what)
             client.peer.turn(deadline.left)
     except EndOfStream:
         show(b"")

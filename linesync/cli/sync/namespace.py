@@ -58,10 +58,11 @@ def _in_pipe() -> bool:
 def _new(args: argparse.Namespace) -> int:
     if args.name == "":
         raise UsageError("the name of the namespace is empty; leave it out to get a new one")
-    wanted = "the pid of a running process"
-    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, 2**31, expected=wanted)
-    if not (begin := begin_of(owner)):
-        raise UsageError(f"invalid owner {args.owner!r}: expected {wanted}")
+    running = "the pid of a running process"
+    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, 2**31 - 1, expected=running)
+    begin = begin_of(owner)
+    if not begin:
+        raise UsageError(f"invalid owner {owner}: expected {running}")
     from ...client.operations import command_line
 
     with connection(args) as client:
