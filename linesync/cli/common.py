@@ -157,7 +157,7 @@ def connection(args: argparse.Namespace) -> BlockingClient:
             say(text, as_json=args.json)
 
     args.deadline = deadline = Deadline(getattr(args, "timeout", None))
-    client = connect_blocking(args.hub or find_hub(), notice, timeout=deadline.to_connect)
+    client = connect_blocking(find_hub() if args.hub is None else args.hub, notice, timeout=deadline.to_connect)
     # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client

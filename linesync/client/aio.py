@@ -102,6 +102,8 @@ async def _begin(peer: Peer, endpoint: str) -> None:
     try:
         await asyncio.wait({ready, lost}, timeout=_GREETING, return_when=asyncio.FIRST_COMPLETED)
         if not peer.up:
+            if peer.refused:
+                raise LinesyncFailed(f"cannot connect to {endpoint}: {peer.refused}")
             raise LinesyncFailed(
                 f"no linesync hub or agent answered at {endpoint}; check that this is the endpoint of a hub or an agent"
             )

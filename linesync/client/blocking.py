@@ -114,7 +114,7 @@ class BlockingClient:
         self.peer = BlockingPeer(notices, endpoint, timeout)
         self.operations = notices.operations = Operations(self.peer)
         try:
-            self.run_coroutine(self.peer.ready())
+            self.peer.run(self.peer.ready())
         except BaseException:
             self.peer.close()
             raise
@@ -122,6 +122,12 @@ class BlockingClient:
     @checked(work=an_instance(Coroutine, "a coroutine of the operations"))
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of :class:`Operations`, or one built from them."""
+        if not self.operations.holds:
+            try:
+                self.peer.begin_again()
+            except BaseException:
+                work.close()
+                raise
         return self.peer.run(work)
 
     barrier = _blocking(Operations.barrier)

@@ -22,9 +22,10 @@ from .files import FileOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from ..model.state.hosts import HostState
+    from ..model.state.namespace import NamespaceState
     from ..model.state.record import State
     from ..model.state.status import Status
     from ..runtime.link_state import LinkState
@@ -138,10 +139,11 @@ class Operations(ExchangeOperations, FileOperations):
         return read_state(Status, await self._json(protocol.Status(), timeout))
 
     @checked()
-    async def namespaces(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
-        """The namespaces that have an owner or are in use, one row each: name, since, owner, things."""
-        rows = await self._json(protocol.Namespaces(), timeout)
-        return rows if isinstance(rows, list) else []
+    async def namespaces(self, *, timeout: float | None = None) -> list[NamespaceState]:
+        """The namespaces that have an owner, in the order in which they began, and then the others that are in use."""
+        from ..model.state.namespace import NamespaceState
+
+        return _read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
 
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:

@@ -27,6 +27,11 @@ class Requests:
         """The holds that the hub revoked: the arrival's id to the reason."""
         self._holding: set[str] = set()
 
+    @property
+    def holds(self) -> bool:
+        """Whether this client holds something that it must give back."""
+        return bool(self._holding)
+
     def heard_revoked(self, text: str) -> bool:
         """Handle a note of the hub that a hold has gone back. Return False if it is another note."""
         try:

@@ -94,15 +94,20 @@ class BlockingPeer(Conversation):
         super().__init__(user)
         self.timeouts: list[_Timeout] = []
         """Of the blocks that run now."""
-        self._ready_by = None if seconds is None else self.now() + seconds
         self._seconds = seconds
-        self._line: FdPair | None = open_fd_pair(endpoint, seconds)
-        self.endpoint = endpoint
         self._work: Waited | None = None
-        self._unsent = b""
-        self._other_bytes = False  # whether bytes outside frames have arrived
+        self.endpoint = endpoint
         self._watched: dict[int, Callable[[], None]] = {}
         self._after_turns: list[Callable[[], bool]] = []
+        self._dismissed = False  # the other end has ended the idle session
+        self._open()
+
+    def _open(self) -> None:
+        """Connect, and call the other end."""
+        self._ready_by = None if self._seconds is None else self.now() + self._seconds
+        self._line: FdPair | None = open_fd_pair(self.endpoint, self._seconds)
+        self._unsent = b""
+        self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True), token)
         self.link.line_up(self.now())
 
@@ -179,6 +184,22 @@ class BlockingPeer(Conversation):
         if self._work is not None and not self._work.done():
             waits.append(_WORK_INTERVAL)
         return min(waits, default=None)
+
+    def begin_again(self) -> None:
+        """Begin another session if the other end has said goodbye since the last call. It does so if a script is silent for
+        long (docs/protocol.md, 4.10), and a script sends nothing between two calls.
+
+        :raises LinesyncError: as the constructor and :meth:`ready`.
+        """
+        line, link = self._line, self.link
+        if line is not None and link is not None and self.up and not self._streams:
+            self._read_rest(line, link)
+            self._dismissed = not self.up
+        if self._dismissed:
+            self._shut()
+            self._open()
+            self._dismissed = False
+            self.run(self.ready())
 
     async def ready(self) -> None:
         """Wait until a session is established.
@@ -258,6 +279,7 @@ class BlockingPeer(Conversation):
             except BlockingIOError:
                 return
             except OSError as error:
+                self._read_rest(line, link)
                 self._lost(error.strerror or str(error))
             self._unsent = self._unsent[sent:]
 
@@ -272,8 +294,18 @@ class BlockingPeer(Conversation):
             self._lost("it was closed at the other end")
         self.handle(link.receive_data(data, self.now()))
 
+    def _read_rest(self, line: FdPair, link: Link) -> None:
+        """Read what the other end has sent before now, such as its reason to close the connection."""
+        with suppress(OSError):
+            if data := os.read(line.reader, _READ_SIZE):
+                self.handle(link.receive_data(data, self.now()))
+
     def _lost(self, why: str) -> NoReturn:
         self._shut()
+        if self.link is not None:
+            self.handle(self.link.line_down(self.now()))
+        if not self.up and self.refused:
+            raise LinesyncFailed(f"cannot connect to {self.endpoint}: {self.refused}")
         reason = f"the connection to {self.endpoint} was lost ({why})"
         self.abandon(reason)
         raise BrokenError(reason)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .. import limits
-from ..errors import LinesyncError
+from ..errors import LinesyncError, LinesyncFailed
 from ..transports.interface import Line, LineInfo
 from ..wire.events import Event
 from ..wire.framing.frames import Hello
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["LineEnd", "Peer"]
 
 _SYMPTOM_INTERVAL = 1.0  # seconds between checks of a shared line for symptoms
-_GREETING = 30.0  # seconds until a caller on a listening socket must have begun a session
 _FAREWELL = 1.0  # most seconds until a busy line must have accepted our goodbye
 _PAUSED_TICK = 0.05  # shortest timer in seconds while the transport accepts no bytes
 _PIPE_TICK = limits.ACK_DELAY  # seconds between timer calls on a busy pipe, where no deadline of the link is earlier
@@ -215,6 +214,7 @@ class Peer(Conversation):
         self.line, self.info = line, line.info
         self._pipe = line.info.byte_rate is None
         self._paused = False
+        self._outside = b""
         self._lost.clear()
         if self.link is None:
             self.link = Link(local_end(self.role, clean=line.info.eight_bit, boot=self._boot), token)
@@ -291,15 +291,16 @@ class Peer(Conversation):
             return
         self._end = self.line = None
         self._pipe = False
-        self.lost_why = error
-        self._lost.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._stop_line_timers()
         if self.link is not None:
             self._take(self.link.line_down(self.now()))
-        self.user.line_lost(self, error)
+        refused = "" if self.up else self.refused
+        self.lost_why = LinesyncFailed(refused) if refused else error
+        self._lost.set()
+        self.user.line_lost(self, self.lost_why)
 
     def _stop_line_timers(self) -> None:
         for timer in self._line_timers.values():
@@ -324,14 +325,6 @@ class Peer(Conversation):
         """A receiver for a line that this peer's session will use."""
         return LineEnd(self)
 
-    def expect_session(self) -> None:
-        """Close the line unless the caller begins a session within 30 seconds."""
-        self._line_timers["greeting"] = self._loop.call_later(_GREETING, self._drop_unless_up)
-
-    def _drop_unless_up(self) -> None:
-        if not self.up and self.line is not None:
-            self.line.abort()
-
     async def lost(self) -> None:
         """Wait until the line is lost. Then ``lost_why`` says why."""
         await self._lost.wait()
@@ -351,6 +344,17 @@ class Peer(Conversation):
             self.link.session.broken = reason
             self._take(self.link.handle_timer(self.now()))
             self.kick()
+
+    def dismiss(self, reason: str) -> None:
+        """Say goodbye if there is a session, and close the line. Do not wait for a peer that may not read."""
+        line, link = self.line, self.link
+        if line is not None and link is not None and link.session is not None:
+            link.close(reason)
+            self._flush()
+            line.close()
+        elif line is not None:
+            line.abort()
+        self.abandon(reason)
 
     async def ready(self) -> None:
         """Wait until a session is established."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Line", "LineInfo", "LineReceiver", "Listener", "ReceiverFactory"]
+__all__ = ["Door", "Line", "LineInfo", "LineReceiver", "Listener", "ReceiverFactory"]
 
 
 class LineInfo(Record):
@@ -97,6 +97,16 @@ class ReceiverFactory(Protocol):
     """Makes the receiver of a new line."""
 
     def __call__(self) -> LineReceiver: ...
+
+
+class Door(Protocol):
+    """Decides which newcomers get a line. A newcomer that gets none receives some bytes, and its connection is closed."""
+
+    def refusal(self) -> bytes:
+        """The bytes for the next newcomer instead of a line; empty if it may come in."""
+
+    def exhausted(self, error: OSError) -> bytes:
+        """No connection could be accepted because of this error. Returns the bytes for those who are refused now."""
 
 
 class Listener(Protocol):
