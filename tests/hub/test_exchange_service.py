@@ -160,7 +160,7 @@ def test_when_the_hub_ends_a_member_whose_data_is_incomplete_is_informed_that_no
     world.kill_hub()
     world.hosts["a"].wire.plug()
     world.deliver()
-    assert "nothing was given" in str(failure(task))
+    assert "nothing was changed" in str(failure(task))
 
 
 def test_after_its_lease_a_member_that_gave_is_informed_that_others_may_have_its_data(

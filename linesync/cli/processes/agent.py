@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...agent.agent import Agent
-    from ...model.participants import check_host
+    from ...model.names import check_host
     from ...transports import parse_endpoint
 
     if args.json:
