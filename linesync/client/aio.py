@@ -113,3 +113,4 @@ async def _begin(peer: Peer, endpoint: str) -> None:
     finally:
         ready.cancel()
         lost.cancel()
+        await asyncio.wait({ready, lost})

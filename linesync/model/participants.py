@@ -12,6 +12,7 @@ from .state.principal import Principal
 
 __all__ = [
     "HUB",
+    "LOST",
     "Cause",
     "Client",
     "cause_in_words",
@@ -43,6 +44,10 @@ class Cause(StrEnum):
     TIMED_OUT = "timed out"
     DEADLOCK = "deadlock"
     RESET = "reset"
+
+
+LOST = (Cause.LINE_LOST, Cause.STOPPED)
+"""The causes for which a host cannot arrive. A host that restarted can."""
 
 
 @dataclass(frozen=True, slots=True)

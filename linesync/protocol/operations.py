@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut
 from ..frozen_record import Record
-from . import sync, work
+from . import hosts, jobs, look, sync
 from .codec import Message, decode
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "effect",
     "given_up",
     "grant_goes_back",
+    "is_hold",
     "known_opening",
     "never_sent",
     "operation",
@@ -121,7 +122,7 @@ def _inside(
 
 OPERATIONS = (
     Operation(
-        message=work.Register,
+        message=hosts.Register,
         kind=REQUEST,
         senders=(AGENT,),
         receivers=(HUB,),
@@ -158,28 +159,28 @@ OPERATIONS = (
     _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply"),
     _note(sync.Revoked, (HUB, AGENT), (SCRIPT, AGENT)),
     _note(sync.OwnerGone, (AGENT,), (HUB,)),
-    _note(work.Concurrent, (SCRIPT,), (HUB, AGENT)),
-    _note(work.ClientGone, (AGENT,), (HUB,)),
-    _note(work.Note, (AGENT,), (SCRIPT,)),
+    _note(hosts.Concurrent, (SCRIPT,), (HUB, AGENT)),
+    _note(hosts.ClientGone, (AGENT,), (HUB,)),
+    _note(hosts.Note, (AGENT,), (SCRIPT,)),
     Operation(
-        message=work.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
+        message=hosts.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
     ),
-    _request(work.Hosts, "ok: JSON, an array", LOOK),
-    _request(work.Status, "ok: JSON, an object", LOOK),
-    _request(work.Namespaces, "ok: JSON, an array", LOOK),
-    _request(work.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
-    _opening(work.Run, "`started` at times, `exit`; or err", RUN, HOST),
-    _opening(work.FileRead, "`file`, data, `done`; or err", FILES, HOST),
-    _opening(work.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
-    _opening(work.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
-    _opening(work.TraceOpen, "text; or err", CONSOLE, HUB),
-    _opening(work.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
-    _inside(work.Started, (HOST,), (SCRIPT,), work.Run),
-    _inside(work.Exited, (HOST,), (SCRIPT,), work.Run),
-    _inside(work.Kill, (SCRIPT,), (HOST,), work.Run),
-    _inside(work.FileHead, (HOST,), (SCRIPT,), work.FileRead),
-    _inside(work.FileGot, (HOST,), (SCRIPT,), work.FileWrite),
-    _inside(work.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), work.FileRead, work.FileWrite, sync.ExchangeOpen),
+    _request(look.Hosts, "ok: JSON, an array", LOOK),
+    _request(look.Status, "ok: JSON, an object", LOOK),
+    _request(look.Namespaces, "ok: JSON, an array", LOOK),
+    _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
+    _opening(jobs.Run, "`started` at times, `exit`; or err", RUN, HOST),
+    _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST),
+    _opening(jobs.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
+    _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
+    _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
+    _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
+    _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
+    _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
+    _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),
+    _inside(jobs.FileGot, (HOST,), (SCRIPT,), jobs.FileWrite),
+    _inside(jobs.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), jobs.FileRead, jobs.FileWrite, sync.ExchangeOpen),
     _inside(sync.ExchangePart, (HUB,), (SCRIPT,), sync.ExchangeOpen),
 )
 """All operations, in the order of section 8.2."""
@@ -242,6 +243,11 @@ def decode_request(text: str) -> Message | None:
 def grant_goes_back(message: Message | None) -> bool:
     """Whether the grant of this request goes back if its client ends before it has committed the grant."""
     return isinstance(message, sync.Lock) or (isinstance(message, sync.Semaphore) and message.delta < 0)
+
+
+def is_hold(message: Message | None) -> bool:
+    """Whether this request, if it succeeds, gives its client a hold."""
+    return message is not None and operation(message).holds and getattr(message, "Hold", True)
 
 
 def effect(message: Message | None) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["BlockingPeer"]
 
 _READ_SIZE = 1 << 17
+_PIECE = 256  # records, frames and start characters that are handled in one turn
 _GREETING = 10.0  # seconds until the other end must have answered our hello
 _GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
 _CLOSING = 2.0  # most seconds for sending the queued data before the connection is closed
@@ -253,13 +254,19 @@ class BlockingPeer(Conversation):
         waits = [max(time - now, 0.0) for time in (timer,) if time is not None]
         waits += [] if timeout is None else [timeout]
         poll = select.poll()
-        poll.register(line.reader, select.POLLIN)
+        behind = link.backlog  # received bytes are handled before others are read
+        if behind:
+            self.handle(link.receive_data(b"", now, _PIECE))
+            waits.append(0.0)
+        else:
+            poll.register(line.reader, select.POLLIN)
         if self._unsent:
-            poll.register(line.writer, select.POLLOUT | (select.POLLIN if line.writer == line.reader else 0))
+            both = line.writer == line.reader and not behind
+            poll.register(line.writer, select.POLLOUT | (select.POLLIN if both else 0))
         for descriptor in self._watched:
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(min(waits) * 1000 + 0.5 if waits else None):
-            if descriptor == line.reader:
+            if descriptor == line.reader and not behind:
                 self._receive(line, link)
             elif descriptor in self._watched:
                 self._watched[descriptor]()
@@ -293,7 +300,7 @@ class BlockingPeer(Conversation):
             self._lost(error.strerror or str(error))
         if not data:
             self._lost("it was closed at the other end")
-        self.handle(link.receive_data(data, self.now()))
+        self.handle(link.receive_data(data, self.now(), _PIECE))
 
     def _read_rest(self, line: FdPair, link: Link) -> None:
         """Read what the other end has sent before now, such as its reason to close the connection."""

@@ -299,7 +299,7 @@ class Conversation:
         return session.mux if session is not None and session.mux is self._session_mux else None
 
     def desk(self, about: str) -> Desk:
-        """Where somebody without a channel does what may block."""
+        """A desk for calls that may block, for an owner without a channel."""
         from .desk import Desk
 
         return Desk(self, self, about)

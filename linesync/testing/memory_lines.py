@@ -67,13 +67,18 @@ class Pipe(MemoryLine):
             self._woken = True
             self._loop.call_soon(self._take)
 
+    def _resume_reads(self) -> None:
+        self._wake()
+
     def _take(self) -> None:
         self._woken = False
+        if self._reads_paused:
+            return
         if self._inbox:
             data = bytes(self._inbox)
             self._inbox.clear()
             self._deliver(data)
-        if self.other is None:
+        if self.other is None and not self._reads_paused:
             self._eof()
 
     def _count_unsent(self) -> int:

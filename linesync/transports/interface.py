@@ -1,4 +1,4 @@
-"""The interface of a transport: a named, bidirectional byte pipe that knows nothing of frames.
+"""The interface of a transport: a named, bidirectional byte pipe that does not know frames.
 
 A transport turns an endpoint into a :class:`Line` and calls a :class:`LineReceiver` with what arrives. Only the transport
 knows how bytes reach the other side; the layers above use these two interfaces.
@@ -63,6 +63,13 @@ class Line(Protocol):
         """Change the rate after all bytes that were written have left this machine, then call ``done`` with the rate that
         the line has: the old one if the port does not accept the new one. Write nothing until then. ``done`` is not called
         if the line is lost first."""
+
+    def pause_reading(self) -> None:
+        """Read no more bytes until :meth:`resume_reading`. Bytes that were already read may still be delivered. A line with
+        a rate may ignore this."""
+
+    def resume_reading(self) -> None:
+        """Deliver bytes again, in a later iteration of the event loop. Does nothing if reading does not pause."""
 
     def close(self) -> None:
         """Send what was written, for at most a second, then close; ``line_lost(None)`` follows exactly once."""

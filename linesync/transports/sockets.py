@@ -96,6 +96,14 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         if data:
             self._deliver(data)
 
+    def _pause_reads(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume_reads(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     # -- asyncio's side --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -205,7 +213,7 @@ async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> Sock
 
 
 def _connected(endpoint: UnixEndpoint) -> socket.socket:
-    """A socket that is connected; its path is looked up here, and what is there when nobody answers."""
+    """A connected socket. Errors name what is at the path."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(endpoint.path)

@@ -1,4 +1,4 @@
-"""The link: reliable, ordered channels on a line that may do anything to bytes.
+"""The link: reliable, ordered channels on a line that may lose, change or add any bytes.
 
 This is the whole core behind one object, which does no I/O. :meth:`Link.receive_data` takes received bytes,
 :meth:`Link.data_to_send` gives bytes to send, and :meth:`Link.next_timer` says when to call :meth:`Link.handle_timer`.
@@ -10,10 +10,11 @@ the two ends have recognised each other on the new line.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from .. import limits
-from .channels.mux import Mux
+from .channels.mux import ALL, Mux
 from .events import (
     Damaged,
     Echo,
@@ -73,6 +74,7 @@ class Link:
             self._scheduler.next_control, self._scheduler.next_bulk, self._scheduler.transmitted
         )
         self._events: list[Event] = []
+        self._found: deque[Event] = deque()  # what the decoder found and :meth:`receive_data` has not handled yet
 
     @property
     def trace(self) -> Trace | None:
@@ -147,7 +149,7 @@ class Link:
         :param baud: the present rate, bits a second, if the port can be set to other ``rates``
             (:mod:`linesync.wire.autobaud.controller`).
         """
-        self._leave_line(now)  # the loss of the line before may not have been reported
+        self._leave_line(now)  # the loss of the previous line may not have been reported
         self._line = LineState(
             shared=shared,
             byte_rate=byte_rate,
@@ -166,15 +168,16 @@ class Link:
         self._set_seeds()
 
     def line_down(self, now: float) -> list[Event]:
-        """The line was lost. The session stays."""
+        """The line was lost. The session stays. Bytes of the :attr:`backlog` that were not read yet are lost with it."""
         self._leave_line(now)
         return self._take_events(now)
 
     def _leave_line(self, now: float) -> None:
-        """Drop everything that is half received, half sent or in flight on the line."""
+        """Drop everything that was received or sent only in part, or is in flight on the line."""
         if self._line is not None:
-            for event in self._line.decoder.receive_eof():
-                self._dispatch(event, now)
+            self._found.extend(self._line.decoder.receive_eof())
+            while self._found:
+                self._dispatch(self._found.popleft(), now)
             self._events += self._line.console.flush()
             self._line = None
             self._transmit_queue.drop()
@@ -197,16 +200,41 @@ class Link:
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
-        """Take received bytes."""
+    @property
+    def backlog(self) -> bool:
+        """Received bytes wait to be handled: call :meth:`receive_data` with no bytes to continue."""
+        if self._found or (self.session is not None and self.session.undelivered):
+            return True
+        return self._line is not None and self._line.decoder.stopped
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
+        """Take received bytes.
+
+        :param most: the work after which to stop: a frame, a start character, a record and the comparison with a damaged
+            piece are one each. What was not handled is kept as the :attr:`backlog`.
+        """
         line = self._line
         if line is not None:
             self.counters.bytes_in += len(data)
-            for event in line.decoder.receive(data, now):
-                self._dispatch(event, now)
-            if line.autobaud is not None and line is self._line:
-                line.bytes_received(bytes(data), no_frame=self._liveness.valid_at != now, now=now)
-                self._apply_autobaud(line, now)
+            self._found.extend(line.decoder.receive(data, now, 0 if self.backlog else most))
+        while most > 0:
+            session = self.session
+            if session is not None and session.undelivered:
+                events, most = session.deliver(most)
+                self._events += events
+            elif self._found:
+                most -= 1 if line is None else 1 + line.console.compared
+                self._dispatch(self._found.popleft(), now)
+            elif line is not None and line.decoder.stopped:
+                before = line.decoder.steps
+                self._found.extend(line.decoder.receive(b"", now, most))
+                most -= line.decoder.steps - before
+            else:
+                break
+        if line is not None and line.autobaud is not None and data:
+            no_frame = self._liveness.valid_at != now and not self.backlog
+            line.bytes_received(bytes(data), no_frame=no_frame, now=now)
+            self._apply_autobaud(line, now)
         return self._take_events(now)
 
     def _take_events(self, now: float) -> list[Event]:
@@ -260,7 +288,7 @@ class Link:
             self._line.frame_received(frame, self.session.round_trip.smoothed, self.local.frame, now)
             self._apply_autobaud(self._line, now)
         self.session.line_alters = self._line.decoder.altered
-        self._events += self.session.receive(found, self._line.pacer, now)
+        self.session.receive(found, self._line.pacer, now)
         if self.session.wants_eight_bits is not None:
             self._line.decoder.read_eight_bits(self.session.wants_eight_bits)
         if frame.kind in frames.DATA_KINDS and self._line.console.holds:
@@ -310,7 +338,7 @@ class Link:
             if self.session is not None:
                 self.session.peer_asks()
                 self.session.round_trip.backoff = 0
-                self.session.ask()  # the peer had lost us, so frames in flight may be lost too
+                self.session.ask()  # the peer did not hear us, so frames in flight may be lost too
 
     def _set_seeds(self) -> None:
         if self._line is not None:
@@ -351,7 +379,7 @@ class Link:
             self._hello_timer.start(now + limits.CALL_SLOW)
 
     def _drop_unsent(self) -> None:
-        """The session changed: frames that wait or are half sent belong to the one before."""
+        """The session changed: frames that wait, or were sent only in part, belong to the earlier session."""
         self._scheduler.bye, self._scheduler.departing = None, False
         self._transmit_queue.drop()
         self._hello_timer.hellos.clear()
@@ -453,7 +481,7 @@ class Link:
         return self._take_events(now)
 
     def _frame_broke_off(self, now: float) -> None:
-        """The peer stopped in the middle of a frame. Perhaps the line failed: poll, for a listener may be silent soon."""
+        """The peer stopped in the middle of a frame. The line may have failed: poll before a listener must be silent."""
         if self.session is not None and self.local.role == "c" and not self._liveness.quiet:
             self.session.ask()
             self.session.unanswered_since = self.session.unanswered_since or now
@@ -471,7 +499,7 @@ class Link:
 
     @property
     def baud(self) -> int | None:
-        """The present rate, bits a second; None on a line whose rate never changes."""
+        """The present rate, bits a second; None if the rate of the line never changes."""
         autobaud = self._line.autobaud if self._line is not None else None
         return autobaud.standing if autobaud is not None else None
 
@@ -492,7 +520,7 @@ class Link:
             self._line.autobaud.session_up(leads=leads, able=hello_flags.AUTOBAUD in peer.flags, now=now)
 
     def _apply_autobaud(self, line: LineState, now: float) -> None:
-        """Do what the autobaud controller demands."""
+        """Do what the autobaud controller requests."""
         session, autobaud = self.session, line.autobaud
         if autobaud is None:
             return

@@ -1,4 +1,4 @@
-"""The hub's lease as its agent keeps it: what ends when the hub is not heard, and what does not."""
+"""The agent's side of the lease: what it ends when the hub is silent, and what it keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.runtime.peers import play
 
 
 class Watched:
-    """A lease of 20 s over a line on which nothing comes, unless the test lets the hub be heard.
+    """A lease of 20 s on a silent line. The test decides when the hub is heard.
 
     :ivar asked: the times at which the hub was asked for a sign of life, from the start.
     :ivar lost: the time and the reason of each end.
@@ -137,7 +137,7 @@ async def test_the_time_in_which_this_machine_slept_is_not_the_hubs_silence() ->
     await asyncio.sleep(1.0)
     watched.loop.skip(500.0)
     await asyncio.sleep(0.1)
-    assert not watched.lost, "what the hub has said meanwhile is still unread"
+    assert not watched.lost, "frames of the hub are still unread"
     watched.heard()
     await asyncio.sleep(10.0)
     assert not watched.lost

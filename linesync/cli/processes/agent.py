@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             stopping = asyncio.ensure_future(stop.wait())
             done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
             if running in done:
                 running.result()
             else:

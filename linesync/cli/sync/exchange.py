@@ -121,7 +121,7 @@ def _progress(*, quiet: bool) -> _Phases | None:
 
 
 class _Whole:
-    """A file of :class:`_Folder` as the exchange writes it; it closes it when all is in it."""
+    """A file of :class:`_Folder`. The exchange writes it, and closes it when it is complete."""
 
     def __init__(self, file: NewFile) -> None:
         self._file = file
@@ -153,7 +153,7 @@ class _Folder:
 
         self._path = path
         self._files: dict[str, NewFile] = {}
-        """By its path: what is being written."""
+        """The files that are being written, by path."""
         if not path:
             raise UsageError("the name after --dir is empty; name a directory")
         try:

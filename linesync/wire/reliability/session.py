@@ -1,10 +1,12 @@
 """One session: its two lanes, the replies that it owes the peer, and the replies that it expects.
 
 The session makes frames and reads frames. The transmit queue and the pacer decide when bytes are sent, and the handshake
-decides whether the session still stands.
+decides whether the session continues.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from ... import limits
 from ..channels.mux import Mux
@@ -73,6 +75,9 @@ class Session:
         self.round_trip = RoundTrip()
         self.broken = ""
         """A protocol violation by the peer, as a sentence; empty if there was none."""
+        self.undelivered: deque[tuple[Lane, bytes]] = deque()
+        """Payloads in order, whose records are for :meth:`deliver`."""
+        self._delivered = 0  # the offset in the first of them
         self.unanswered_since: float | None = None
         """When the first unanswered poll was sent, seconds; None if there is none."""
         self._count = 0  # completed transmissions
@@ -87,7 +92,7 @@ class Session:
         self._answer_now = False
         self.poll_wanted = False
         """A poll is sent as soon as the line accepts it."""
-        self._polling = False  # a poll is half sent
+        self._polling = False  # a poll was sent only in part
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
@@ -103,8 +108,8 @@ class Session:
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
-    def receive(self, found: FrameFound, pacer: Pacer, now: float) -> list[Event]:
-        """Take a frame whose check was right under this session's seed."""
+    def receive(self, found: FrameFound, pacer: Pacer, now: float) -> None:
+        """Take a frame whose check was right under this session's seed. Then call :meth:`deliver`."""
         kind, body = found.frame.kind, found.frame.body
         self.unanswered_since = None
         self._control_time = limits.CONTROL_FRAME / pacer.rate if pacer.rate else 0.0
@@ -129,8 +134,28 @@ class Session:
             self._receive_try(frames.read_group(body))
         elif kind == frames.TRIED:
             self._receive_tried(frames.read_group(body))
-        events, self.mux.events = self.mux.events, []
-        return events
+
+    def deliver(self, most: int) -> tuple[list[Event], int]:
+        """Take records of the payloads that wait, and stop after a certain amount of work.
+
+        :param most: the work after which to stop, as in :meth:`Mux.receive_some`.
+        :returns: (the events of the records, the work that is left).
+        """
+        mux = self.mux
+        last = mux.work + most
+        while self.undelivered and mux.work < last:
+            lane, payload = self.undelivered[0]
+            at = mux.receive_some(lane, payload, self._delivered, last - mux.work)
+            if at < 0:
+                self.broken = "the peer violated the rules of a channel (its credit, its number or its records)"
+                self.undelivered.clear()
+            elif at == len(payload):
+                self.undelivered.popleft()
+                self._delivered = 0
+            else:
+                self._delivered = at
+        events, mux.events = mux.events, []
+        return events, last - mux.work
 
     def _receive_data(self, kind: bytes, body: bytes, length: int, pacer: Pacer, now: float) -> None:
         data = frames.read_data(kind, body)
@@ -144,9 +169,7 @@ class Session:
         payloads = receiver.receive(data.seq, data.payload)
         self._owe_ack(lane, length, pacer, now, urgent=payloads is None or receiver.has_gap or had_gap)
         for payload in payloads or ():
-            if not self.mux.receive(lane, payload):
-                self.broken = "the peer violated the rules of a channel (its credit, its number or its records)"
-                return
+            self.undelivered.append((lane, payload))
         self._settle(self.senders[lane].acknowledged(data.ack, ()), (lane,), pacer, now, age=None)
 
     def _receive_try(self, group: int) -> None:
@@ -245,7 +268,7 @@ class Session:
     def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
         """The next control frame: prompt data, in turn with replies, acknowledgements and polls.
 
-        :param inside: it is to stand inside a bulk frame.
+        :param inside: whether it will be inside a bulk frame.
         :param departs: when a frame that is handed over now begins to leave, seconds.
         """
         frame = None
@@ -267,7 +290,7 @@ class Session:
         return frame
 
     def prompt_alone(self, now: float) -> bool:
-        """This is a clean pipe, and nothing but prompt data can be due."""
+        """This is a clean pipe, and only prompt data can be due."""
         if not self.clean or self._replies or self._answer_now or self.poll_wanted:  # a clean pipe needs no probes
             return False
         prompt, bulk = self._ack_at[Lane.PROMPT], self._ack_at[Lane.BULK]
@@ -483,7 +506,7 @@ class Session:
         return min(times, default=None)
 
     def line_changed(self) -> None:
-        """There is a new line: what is known about the old one does not hold for it."""
+        """There is a new line, so forget what is known about the old one."""
         self.transparency.begin()
         self.frame_sizer.repaired = False
         if self.wants_eight_bits:
