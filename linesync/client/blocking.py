@@ -13,6 +13,7 @@ from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
 from ..runtime.conversation import Conversation, User
 from .arguments import an_instance, checked
+from .deadlines import Deadline
 from .operations import Operations
 
 TYPE_CHECKING = False
@@ -35,7 +36,7 @@ def _blocking(
     """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` to its end."""
 
     def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
-        return self.run_coroutine(method(self.operations, *args, **named))
+        return self._run(method(self.operations, *args, **named), named.get("timeout"))
 
     return _twin(run, method)
 
@@ -44,6 +45,7 @@ def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concate
     """Make a method of :class:`BlockingClient` that calls a method of :class:`Operations` that does not wait."""
 
     def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
+        self._begin_again()
         return method(self.operations, *args, **named)
 
     return _twin(call, method)
@@ -122,13 +124,20 @@ class BlockingClient:
     @checked(work=an_instance(Coroutine, "a coroutine of the operations"))
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of :class:`Operations`, or one built from them."""
-        if not self.operations.holds:
-            try:
-                self.peer.begin_again()
-            except BaseException:
-                work.close()
-                raise
+        return self._run(work)
+
+    def _run(self, work: Coroutine[Any, Any, T], timeout: Any = None) -> T:
+        try:
+            self._begin_again(timeout)
+        except BaseException:
+            work.close()
+            raise
         return self.peer.run(work)
+
+    def _begin_again(self, timeout: float | None = None) -> None:
+        """Connect again if the hub has ended the session because we were silent for long."""
+        if not self.operations.holds:
+            self.peer.begin_again(Deadline(timeout).to_connect)
 
     barrier = _blocking(Operations.barrier)
     semaphore = _blocking(Operations.semaphore)

@@ -95,18 +95,18 @@ class BlockingPeer(Conversation):
         super().__init__(user)
         self.timeouts: list[_Timeout] = []
         """Of the blocks that run now."""
-        self._seconds = seconds
         self._work: Waited | None = None
         self.endpoint = endpoint
         self._watched: dict[int, Callable[[], None]] = {}
         self._after_turns: list[Callable[[], bool]] = []
         self._dismissed = False  # the other end has ended the idle session
-        self._open()
+        self._open(seconds)
 
-    def _open(self) -> None:
+    def _open(self, seconds: float | None) -> None:
         """Connect, and call the other end."""
-        self._ready_by = None if self._seconds is None else self.now() + self._seconds
-        self._line: FdPair | None = open_fd_pair(self.endpoint, self._seconds)
+        self._seconds = seconds
+        self._ready_by = None if seconds is None else self.now() + seconds
+        self._line: FdPair | None = open_fd_pair(self.endpoint, seconds)
         self._unsent = b""
         self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True), token)
@@ -186,10 +186,11 @@ class BlockingPeer(Conversation):
             waits.append(_WORK_INTERVAL)
         return min(waits, default=None)
 
-    def begin_again(self) -> None:
+    def begin_again(self, seconds: float | None = None) -> None:
         """Begin another session if the other end has said goodbye since the last call. It does so if a script is silent for
         long (docs/protocol.md, 4.10), and a script sends nothing between two calls.
 
+        :param seconds: as for the constructor.
         :raises LinesyncError: as the constructor and :meth:`ready`.
         """
         line, link = self._line, self.link
@@ -198,9 +199,9 @@ class BlockingPeer(Conversation):
             self._dismissed = not self.up
         if self._dismissed:
             self._shut()
-            self._open()
-            self._dismissed = False
+            self._open(seconds)
             self.run(self.ready())
+            self._dismissed = False
 
     async def ready(self) -> None:
         """Wait until a session is established.

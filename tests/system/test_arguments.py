@@ -8,6 +8,7 @@ import math
 import pydoc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,7 @@ def clients() -> list[Any]:
     operations = Operations(None)  # type: ignore[arg-type]
     client = object.__new__(BlockingClient)
     client.operations = operations
+    client.peer = SimpleNamespace(begin_again=lambda seconds: None)  # type: ignore[assignment]
     return [operations, client]
 
 
