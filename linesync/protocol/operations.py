@@ -28,6 +28,7 @@ __all__ = [
     "check_sender",
     "decode_request",
     "effect",
+    "given_up",
     "grant_goes_back",
     "is_hold",
     "known_opening",
@@ -68,7 +69,7 @@ class Operation(Record):
     holds: bool = False
     """Whether its grant may be held until it is given back."""
     effect: str = ""
-    """The possible effect of a request that was sent and got no reply, as a clause; empty if it changes nothing."""
+    """The possible effect of a request or a channel that got no final answer, as a clause; empty if it changes nothing."""
 
 
 def _request(
@@ -98,7 +99,9 @@ def _note(message: type[Message], senders: tuple[str, ...], receivers: tuple[str
     return Operation(message=message, kind=NOTE, senders=senders, receivers=receivers, answer=answer)
 
 
-def _opening(message: type[Message], answer: str, permission: str, receiver: str, lane: str = BULK) -> Operation:
+def _opening(
+    message: type[Message], answer: str, permission: str, receiver: str, lane: str = BULK, effect: str = ""
+) -> Operation:
     return Operation(
         message=message,
         kind=OPENING,
@@ -107,6 +110,7 @@ def _opening(message: type[Message], answer: str, permission: str, receiver: str
         answer=answer,
         permission=permission,
         lane=lane,
+        effect=effect,
     )
 
 
@@ -143,7 +147,13 @@ OPERATIONS = (
     _request(sync.Reset, "ok: forgotten failed", SYNC, "the names may have been reset"),
     _request(sync.NamespaceBegin, "ok", SYNC, "the namespace may have begun"),
     _request(sync.NamespaceEnd, "ok: forgotten failed", SYNC, "the namespace may have ended"),
-    _opening(sync.ExchangeOpen, "`ok give` or `ok had`; then `part`, data, `done`; or err", SYNC, HUB),
+    _opening(
+        sync.ExchangeOpen,
+        "`ok give` or `ok had`; then `part`, data, `done`; or err",
+        SYNC,
+        HUB,
+        effect="the other members may have got the data",
+    ),
     _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
     _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
     _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply"),
@@ -257,13 +267,23 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
     :param deadline: the timeout of the request in seconds if it has passed, else None.
     :returns: TimedOut if the timeout has passed and the request certainly changed nothing, else LinesyncFailed.
     """
-    message = decode_request(text)
-    changed = effect(message)
+    return given_up(f"{_shown(text)} was not answered: {why}", effect(decode_request(text)), deadline=deadline)
+
+
+def given_up(
+    what: str, changed: str, *, deadline: float | None = None, check: str = "check with 'linesync status'"
+) -> LinesyncError:
+    """The error of an operation whose outcome will not be known here.
+
+    :param what: what happened, as a clause.
+    :param changed: its possible effect (:func:`effect`), as a clause; empty if it certainly changed nothing.
+    :param deadline: the timeout of the operation in seconds if it has passed, else None.
+    :param check: how to find out what was changed.
+    :returns: TimedOut if the timeout has passed and nothing was changed, else LinesyncFailed.
+    """
     if changed:
-        return LinesyncFailed(
-            f"{_shown(text)} was not answered: {why}; {changed}, so check with 'linesync status' before you repeat it"
-        )
-    return _nothing_changed(f"{_shown(text)} was not answered: {why}", deadline)
+        return LinesyncFailed(f"{what}; {changed}, so {check} before you repeat it")
+    return _nothing_changed(what, deadline)
 
 
 def never_sent(text: str, why: str, *, deadline: float | None = None) -> LinesyncError:

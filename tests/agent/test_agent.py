@@ -136,6 +136,18 @@ def test_a_hub_that_stops_is_reported_and_called_again(world: World) -> None:
     assert not agent.relayed.registered
 
 
+def test_an_agent_that_stops_does_not_report_a_silent_hub() -> None:
+    with World(seed=1) as world:
+        host = world.agent("a")
+        world.deliver()
+        world.note("it stops")
+        assert host.agent is not None
+        world.run(host.agent.aclose())
+        world.pass_time(1.0)
+        said = [what for _, what in world._log if isinstance(what, str) and what.startswith("a: ")]
+        assert said and not any("silent" in sentence for sentence in said), said
+
+
 def test_an_agent_at_the_other_end_of_the_line_is_reported(world: World) -> None:
     beside = Beside(world, "p")
     beside.run("unix:/a")
