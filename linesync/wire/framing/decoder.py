@@ -170,7 +170,11 @@ class Decoder:
 
     def next_timer(self) -> float | None:
         """The next deadline, or None."""
-        return self._last_byte + self._patience if self._view and not self.stopped else None
+        if not self._view or self.stopped:
+            return None
+        # A machine that stalls while it prints a line into a frame continues the frame behind the line.
+        printed = not self.eight and self._view[-1:] == b"\n"
+        return self._last_byte + (limits.LINE_PATIENCE if printed else self._patience)
 
     def handle_timer(self, now: float) -> list[Event]:
         """Give up a candidate that stayed incomplete for too long, so that text behind it is not held back."""
