@@ -93,7 +93,7 @@ class BusyError(LinesyncError):
     code = "busy"
 
 
-# -- operations: by their outcome (docs/exit-codes.md) ---------------------------------------------------
+# -- operations: by their outcome (docs/reference/exit-codes.md) ---------------------------------------------------
 
 
 class UsageError(LinesyncError, ValueError):
