@@ -125,7 +125,7 @@ class Mismatch(LinesyncError):
 
 
 class DeadlockError(LinesyncError):
-    """The wait is part of a deadlock: a circle of waits that none of its clients can end."""
+    """The wait is part of a deadlock: a cycle of waits that none of its clients can end."""
 
     exit_code = 6
     code = "deadlock"
