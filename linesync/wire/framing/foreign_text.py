@@ -177,7 +177,7 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     if not 1 < len(lines) <= 2 * limits.FOREIGN_LINES + 1 or len(piece) <= total:
         return None
     tries = 0
-    dead: set[tuple[int, int]] = set()
+    failed: set[tuple[int, int]] = set()
 
     def divide(number: int, at: int) -> list[bytes] | None:
         """The foreign texts from a line on, when the frame continues there at an offset."""
@@ -192,11 +192,11 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
             tries += 1
             if tries > _DIVISIONS:
                 return None
-            if (number + 1, at + part) not in dead:
+            if (number + 1, at + part) not in failed:
                 rest = divide(number + 1, at + part)
                 if rest is not None:
                     return [line[part:], *rest]
-                dead.add((number + 1, at + part))
+                failed.add((number + 1, at + part))
         return None
 
     texts = divide(0, 0)
@@ -258,7 +258,7 @@ def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
             text += last
             noise += rest
             break
-        place = _meet(good, g, damaged, d)
+        place = _next_agreement(good, g, damaged, d)
         if place is None:  # the rest has nothing in common: only whole lines with blanks are certainly text
             for line in damaged[d:].splitlines(keepends=True):
                 line = _LEADING_FRAGMENT.sub(rb"\1", line)
@@ -289,7 +289,7 @@ def _agreeing(good: bytes, g: int, damaged: bytes, d: int) -> int:
     return run
 
 
-def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None:
+def _next_agreement(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None:
     """The nearest offsets from which eight bytes agree, or the end of the good copy if that is nearer; None for neither."""
     for skip in range(1, 5):  # damage that keeps the length
         anchor = good[g + skip : g + skip + 8]
