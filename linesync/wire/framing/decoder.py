@@ -196,7 +196,7 @@ class Decoder:
         events, self._events = self._events, []
         return events
 
-    # -- the buffer ---------------------------------------------------------------------------------------------------
+    # -- the buffer ----------------------------------------------------------------------------------------------------
 
     def _cut(self, start: int, end: int) -> bytes:
         """Remove a span from the buffer.
@@ -257,7 +257,7 @@ class Decoder:
         self._skipped_cr = False
         self._skip_newline()
 
-    # -- candidates ---------------------------------------------------------------------------------------------------
+    # -- candidates ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         if self._newline_at is not None:
@@ -320,10 +320,10 @@ class Decoder:
             inner = self._find_inner(self._scan, len(self._view) if total == _MORE else total)
             if inner < 0:
                 break
-            what = self._inner(inner)
-            if what is None:
+            outer_lost = self._inner(inner)
+            if outer_lost is None:
                 return False
-            if what:
+            if outer_lost:
                 self._give_up(inner, self._following)
                 return True
             if not self._step():
@@ -348,10 +348,10 @@ class Decoder:
                 return True
             if following < 0:
                 return False
-            what = self._inner(following)
-            if what is None:
+            outer_lost = self._inner(following)
+            if outer_lost is None:
                 return False
-            if what:
+            if outer_lost:
                 self._give_up(following, self._following)
                 return True
             if not self._step():

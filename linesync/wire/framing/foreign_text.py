@@ -41,7 +41,7 @@ _LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
 _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
 _EARLY_BLANK = re.compile(rb"[^ \r\n]{0,23} [^\r\n]")  # the rest of a damaged frame has none
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
-_KNOWN_AGAIN = 24  # bytes of a frame that identify it
+_IDENTIFIES_FRAME = 24  # bytes of a frame that identify it
 _TRY = 256  # the cost of a check beside that of its bytes, in the bytes that a check reads in the same time
 _SEARCH = 16  # the cost of the search for line ends, for each byte
 _DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
@@ -194,13 +194,13 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
     :param stops: the frame stops at the last of the foreign texts, each of which has an early blank. Otherwise it is complete.
     """
     tries = 0
-    dead: set[tuple[int, int]] = set()
+    failed: set[tuple[int, int]] = set()
 
     def divide(number: int, at: int) -> list[bytes] | None:
         """The foreign texts from a line on, when the frame continues there at an offset."""
         nonlocal tries
         if number == len(lines):
-            return [] if stops and at >= _KNOWN_AGAIN else None
+            return [] if stops and at >= _IDENTIFIES_FRAME else None
         line = lines[number]
         longest = _continues(line, good, at)
         if not stops and at + longest == total and not line[longest:].strip(b" \t\r\n"):
@@ -209,12 +209,12 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
             tries += 1
             if tries > _DIVISIONS:
                 return None
-            if (number + 1, at + part) in dead or (stops and not _EARLY_BLANK.match(line, part)):
+            if (number + 1, at + part) in failed or (stops and not _EARLY_BLANK.match(line, part)):
                 continue
             rest = divide(number + 1, at + part)
             if rest is not None:
                 return [line[part:], *rest]
-            dead.add((number + 1, at + part))
+            failed.add((number + 1, at + part))
         return None
 
     return divide(0, 0)
@@ -275,7 +275,7 @@ def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
             text += last
             noise += rest
             break
-        place = _meet(good, g, damaged, d)
+        place = _next_agreement(good, g, damaged, d)
         if place is None:  # the rest has nothing in common: only whole lines with blanks are certainly text
             for line in damaged[d:].splitlines(keepends=True):
                 line = _LEADING_FRAGMENT.sub(rb"\1", line)
@@ -306,7 +306,7 @@ def _agreeing(good: bytes, g: int, damaged: bytes, d: int) -> int:
     return run
 
 
-def _meet(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None:
+def _next_agreement(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None:
     """The nearest offsets from which eight bytes agree, or the end of the good copy if that is nearer; None for neither."""
     for skip in range(1, 5):  # damage that keeps the length
         anchor = good[g + skip : g + skip + 8]
