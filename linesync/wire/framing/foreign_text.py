@@ -179,11 +179,12 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     """
     lines = _lines(piece)
     total = len(good) + limits.CHECK_SIZE
-    if not lines or len(lines) > 2 * limits.FOREIGN_LINES + 1:
-        return None
-    texts = _divide(lines, good, total, stops=False) if len(lines) > 1 and len(piece) > total else None
-    if texts is None and piece[-1:] in b"\r\n":
-        texts = _divide(lines, good, total, stops=True)
+    most = 2 * limits.FOREIGN_LINES + 1
+    texts = _divide(lines, good, total, stops=False) if 1 < len(lines) <= most and len(piece) > total else None
+    if texts is None and piece[-1:] in (b"\r", b"\n"):
+        texts = _divide(lines[:most], good, total, stops=True)
+        if texts is not None:
+            texts += lines[most:]  # a panic has many lines
     return None if texts is None else b"".join(texts)
 
 
