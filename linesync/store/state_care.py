@@ -21,7 +21,7 @@ from urllib.parse import quote
 from ..errors import LinesyncFailed, UsageError
 from .state_schema import APPLICATION, build, migrate, newest_version
 
-__all__ = ["create", "examine", "make_folder", "reading", "set_meta", "sqlite_sentence"]
+__all__ = ["create", "examine", "make_folder", "reading", "set_meta", "sqlite_sentence", "use_log"]
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # bytes
@@ -201,10 +201,20 @@ def _write(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], ve
         fill(connection)
         migrate(connection, version)
         connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_log(connection)
     finally:
         connection.close()
     _sync(path)
+
+
+def use_log(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log.
+
+    :raises sqlite3.OperationalError: it cannot be used. SQLite itself would only answer so.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError("the write-ahead log cannot be used")
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ..errors import BusyError, LinesyncFailed
 from .state import NotStored, Row, StateFailed
-from .state_care import check_owner, create, examine, exists, make_folder, set_meta, sqlite_sentence
+from .state_care import check_owner, create, examine, exists, make_folder, set_meta, sqlite_sentence, use_log
 from .state_clock import Clock, system_boot_id
 from .state_lock import StateLock
 from .state_schema import migrate, newest_version
@@ -220,7 +220,7 @@ def _connect(path: str) -> sqlite3.Connection:
         try:
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            use_log(connection)
             connection.execute("BEGIN IMMEDIATE")  # takes the file exclusively, or finds out that somebody has it
             connection.execute("COMMIT")
         except BaseException:
