@@ -84,7 +84,7 @@ class Peer(Conversation):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._line_timers: dict[str, asyncio.TimerHandle] = {}
+        self._line_timers: dict[str, asyncio.TimerHandle] = {}  # bound: fixed
         """Timers that end with the line. A timer that remained would keep all data of a closed session in memory."""
         self._flush_soon = False
         self._kicked = False

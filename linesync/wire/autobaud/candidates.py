@@ -21,6 +21,7 @@ class CandidateRates:
         """The rates that our port supports."""
         self._base = base
         self._peer: frozenset[int] | None = None  # the rates that its port supports, None until it names them
+        # bound: fixed
         self._fails: dict[int, tuple[int, float]] = {}  # rate: (failures, time before which it is not tried)
         self._blame: tuple[int, float] | None = None  # the rate at which the peer was lost, and the time
 
