@@ -88,6 +88,7 @@ class Splicer:
         self._total = total
         self._budget = budget or RepairBudget()
         self._tries = limits.FOREIGN_TRIES if two_texts else 0  # checks left for two texts
+        # bound: limits.FOREIGN_LINES
         self._ends: list[tuple[int, int]] = []  # the line ends so far: (offset, offset after it)
         self._at = 0  # where the next line end may begin
         self._seen = 0
