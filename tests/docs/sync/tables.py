@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.docs.sync.tables_having import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
-from tests.docs.sync.tables_meeting import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
-from tests.docs.sync.tables_telling import EVENT, GATHER, HOST, TOPIC
+from tests.docs.sync.tables_barriers import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
+from tests.docs.sync.tables_messages import EVENT, GATHER, HOST, TOPIC
+from tests.docs.sync.tables_ownership import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
 
 __all__ = ["TABLES"]
 
