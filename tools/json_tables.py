@@ -27,7 +27,7 @@ from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
 from linesync.model.state.topic import TopicState
 from linesync.runtime.link_state import LinkState, SessionState, Traffic
-from tools.made_page import MadePage
+from tools.generated_page import GeneratedPage
 
 __all__ = ["PAGE", "RECORDS", "differences", "fields", "filled", "named"]
 
@@ -93,7 +93,7 @@ def _made(name: str) -> str:
     return "".join(["| `kind` | meaning |\n", "| --- | --- |\n", *rows])
 
 
-_PAGE = MadePage(PAGE, _made, "records")
+_PAGE = GeneratedPage(PAGE, _made, "records")
 filled, differences = _PAGE.filled, _PAGE.differences
 
 if __name__ == "__main__":

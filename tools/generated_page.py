@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["MadePage"]
+__all__ = ["GeneratedPage"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MARK = re.compile(r"(<!-- made: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
-class MadePage:
+class GeneratedPage:
     """A page, and how its parts are made.
 
     :param path: the file of the page.
