@@ -215,6 +215,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "DST": _place,
     "ENDPOINT": _endpoint,
     "F": _files,
+    "FILE": _files,
     "G": _unix_groups,
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
