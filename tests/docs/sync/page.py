@@ -17,7 +17,7 @@ from tests.docs.sync.failures import FAILURES, failures
 from tests.docs.sync.figures import FIGURES, figure
 from tests.docs.sync.states import Table, rows
 from tests.docs.sync.tables import TABLES
-from tools.made_page import MadePage
+from tools.generated_page import GeneratedPage
 
 __all__ = ["PAGE", "PARTS", "differences", "filled"]
 
@@ -48,7 +48,7 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-_PAGE = MadePage(PAGE, lambda name: PARTS[name](), "program")
+_PAGE = GeneratedPage(PAGE, lambda name: PARTS[name](), "program")
 filled, differences = _PAGE.filled, _PAGE.differences
 
 if __name__ == "__main__":
