@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 LINESYNC = str(Path(sys.executable).parent / "linesync")
-"""The program that is installed beside this interpreter."""
+"""The program that is installed in the same folder as this interpreter."""
 AS_USER = (
     sys.executable,
     "-c",

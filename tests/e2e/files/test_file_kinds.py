@@ -122,7 +122,7 @@ def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) ->
 @pytest.mark.parametrize("end", ["sut", "hub", "here"])
 @pytest.mark.parametrize("kind", ["regular", "fifo", "character", "missing"])
 def test_with_device_a_target_that_is_not_a_device_is_refused(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
-    """A mistyped name must not create a file beside the device."""
+    """A mistyped name must not create a regular file in the folder of the device."""
     it = make(tmp_path, kind)
     source = pair.folder / "source"
     source.write_bytes(NEW)
