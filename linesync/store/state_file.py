@@ -198,10 +198,8 @@ class StateFile:
         """Take the outcome of commits from the thread."""
         if isinstance(error, NotStored) and asked[0].age == self._age:
             self._age += 1
-        if isinstance(error, StateFailed) and self._failed is None:
-            self._failed = error
-            if self._on_failure is not None:
-                self._on_failure(error)
+        news = error if isinstance(error, StateFailed) and self._failed is None else None
+        self._failed = self._failed or news
         for one in asked:
             self._waiting -= one.size
             _settle(one.future, error, None)
@@ -209,6 +207,8 @@ class StateFile:
             room, self._room = self._room, []
             for future in room:
                 _settle(future, None, None)
+        if news is not None and self._on_failure is not None:
+            self._on_failure(news)
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 

@@ -205,6 +205,18 @@ def test_an_existing_file_is_never_replaced(path: Path) -> None:
     assert contents(path.parent) == {"hub.db": b"mine"}
 
 
+def test_a_relative_path_is_that_of_the_directory_where_it_was_opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder)
+    database = Database("hub.db")
+    monkeypatch.chdir(folder / "other")
+    database.apply({("a", "b"): "1"}, [])
+    database.close()
+    assert sorted(os.listdir(folder)) == ["hub.db", "other"] and os.listdir(folder / "other") == []
+
+
 # -- upgrades ---------------------------------------------------------------------------------------------------------
 
 

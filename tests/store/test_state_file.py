@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from linesync.errors import BusyError, LinesyncFailed
-from linesync.store.state import LONGEST, NotStored, Row, State, StateFailed
+from linesync.store.state import LONGEST, Change, NotStored, Row, State, StateFailed
 from linesync.store.state_database import Database
 from linesync.store.state_file import MEMORY, StateFile, default_path, open_state
 
@@ -212,6 +212,15 @@ def test_the_write_ahead_log_stays_small(path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 200])
+def test_a_commit_may_have_any_number_of_rows(path: Path, count: int) -> None:
+    async def work(state: State) -> None:
+        await state.commit([("a", f"{number:03}", str(number)) for number in range(count)])
+
+    run(path, work)
+    assert rows_of(path) == [("a", f"{number:03}", str(number)) for number in range(count)]
+
+
 # -- blobs ------------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +286,14 @@ def fail(state: State, code: int, at: str) -> Faulty:
     return faulty
 
 
+STATEMENTS = ("INSERT INTO rows", "BEGIN", "COMMIT")
+
+
+def changes(at: str, key: str) -> list[Change]:
+    """A change of a row, for a commit that makes this statement."""
+    return [("a", key, "1"), *([] if at.startswith("INSERT") else [("a", "none", None)])]
+
+
 async def outcome(asked: Awaitable[object]) -> type | None:
     try:
         await asked
@@ -285,11 +302,12 @@ async def outcome(asked: Awaitable[object]) -> type | None:
     return None
 
 
-def test_a_full_disk_fails_all_that_may_build_on_the_lost_commit_and_nothing_later(path: Path) -> None:
+@pytest.mark.parametrize("at", STATEMENTS)
+def test_a_full_disk_fails_all_that_may_build_on_the_lost_commit_and_nothing_later(path: Path, at: str) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "1", "1")])
-        fail(state, sqlite3.SQLITE_FULL, "COMMIT")
-        waiting = [state.commit([("a", f"2-{number}", "1")]) for number in range(20)]
+        fail(state, sqlite3.SQLITE_FULL, at)
+        waiting = [state.commit(changes(at, f"2-{number}")) for number in range(20)]
         with pytest.raises(NotStored, match=f"the hub's disk is full, .* make room on the disk of {path}"):
             await waiting[0]
         assert {await outcome(one) for one in waiting} == {NotStored}
@@ -324,7 +342,7 @@ def test_commits_that_were_made_before_the_loop_saw_the_full_disk_fail_too(
     run(path, work)
 
 
-@pytest.mark.parametrize("at", ["BEGIN", "COMMIT", "PRAGMA wal_checkpoint"])
+@pytest.mark.parametrize("at", [*STATEMENTS, "PRAGMA wal_checkpoint"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CORRUPT], ids=["fsync", "corrupt"])
 def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at: str, code: int) -> None:
     async def main() -> None:
@@ -334,7 +352,7 @@ def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at
         faulty = fail(state, code, at)
         assert isinstance(state, StateFile) and state._database is not None
         state._database._pages = 5_000  # a checkpoint is due
-        asked = [state.commit([("a", f"2-{number}", "1")]) for number in range(3)]
+        asked = [state.commit(changes(at, f"2-{number}")) for number in range(3)]
         outcomes = [await outcome(one) for one in asked]
         assert set(outcomes) <= {None, StateFailed} and (at.startswith("PRAGMA") or StateFailed in outcomes)
         async with asyncio.timeout(10):

@@ -213,10 +213,12 @@ def test_a_full_disk_refuses_commits_until_there_is_room(small_disk: Path) -> No
             ballast.unlink()
         fill_up(ballast)
         await state.close()
-        ballast.unlink()
         state, rows = await open_state(str(path))
-        await state.close()
         assert [key for _, key, _ in rows] == stored
+        with pytest.raises(NotStored):
+            await state.commit([("a", "lost", f'"{"x" * 50_000}"')])
+        await state.close()
+        ballast.unlink()
         return stored
 
     stored = asyncio.run(main())
