@@ -6,7 +6,9 @@ import asyncio
 import os
 import sqlite3
 import stat
+import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -189,6 +191,31 @@ def test_an_open_that_is_cancelled_closes_the_file(path: Path) -> None:
 
     asyncio.run(main())
     assert rows_of(path) == []
+
+
+def test_nothing_keeps_the_rows_that_were_read_or_stored(path: Path) -> None:
+    class Text(str):
+        """A text that can be watched."""
+
+    async def work(state: State) -> None:
+        value = Text("1" * 1000)
+        gone = weakref.ref(value)
+        asked = state.commit([("a", "b", value)])
+        await asked
+        del value, asked
+        async with asyncio.timeout(10):
+            while gone() is not None:
+                await asyncio.sleep(0.001)
+
+    run(path, work)
+
+    async def main() -> None:
+        state, rows = await open_state(str(path))
+        await state.commit([])
+        assert sys.getrefcount(rows) == 2, "only this test has them"
+        await state.close()
+
+    asyncio.run(main())
 
 
 def test_a_second_hub_is_refused_with_the_pid_of_the_first(path: Path) -> None:
@@ -386,6 +413,8 @@ def test_a_blob_that_cannot_be_read_fails_only_that_read(path: Path) -> None:
         fail(state, sqlite3.SQLITE_IOERR_READ, "SELECT")
         with pytest.raises(LinesyncFailed, match="cannot read the exchanged data"):
             await state.read(1, 0, 4)
+        with pytest.raises(OverflowError):
+            await state.read(1 << 70, 0, 4)
         assert await state.read(1, 0, 4) == b"data"
         await state.commit([("a", "b", "1")])
         fail(state, sqlite3.SQLITE_CORRUPT, "SELECT")
