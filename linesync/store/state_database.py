@@ -245,7 +245,7 @@ def _connect(path: str) -> sqlite3.Connection:
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             use_log(connection)
-            connection.execute("BEGIN IMMEDIATE")  # takes the file exclusively, or finds out that somebody has it
+            connection.execute("BEGIN IMMEDIATE")  # locks the file, or fails if another program has it open
             connection.execute("COMMIT")
         except BaseException:
             connection.close()

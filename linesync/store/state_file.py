@@ -223,12 +223,12 @@ class StateFile:
         try:
             self._database = database = Database(self._path, folder=make_folder)
         except Exception as error:
-            self._tell(self._begin, error, [])
+            self._call(self._begin, error, [])
             return
         try:
-            self._tell(self._begin, None, database.rows())
+            self._call(self._begin, None, database.rows())
         except Exception as error:
-            self._tell(self._begin, error, [])
+            self._call(self._begin, error, [])
             database.close(broken=True)
             return
         while (asked := self._next()) is not None:
@@ -239,7 +239,7 @@ class StateFile:
             database.close(broken=self._broken is not None)
         except StateFailed as error:
             outcome = error
-        self._tell(_settle, ended, outcome or self._broken, None)
+        self._call(_settle, ended, outcome or self._broken, None)
 
     def _next(self) -> _Asked:
         asked, self._left = self._left, None
@@ -276,14 +276,14 @@ class StateFile:
             error = self._attempt(lambda: database.apply(rows, [change for one in batch for change in one.blobs]))
             if isinstance(error, NotStored):
                 self._full = batch[0].age, error
-        self._tell(self._done, batch, error)
+        self._call(self._done, batch, error)
         if self._broken is None:
             late = self._attempt(database.tidy)
             if late is not None:
-                self._tell(self._done, [], late)
+                self._call(self._done, [], late)
 
     def _attempt(self, job: Callable[[], object]) -> LinesyncError | None:
-        """Run a job of the database. After its first unknown outcome there is no other."""
+        """Run a job of the database. After the first one whose outcome is unknown, no other job is run."""
         try:
             job()
         except NotStored as error:
@@ -305,13 +305,13 @@ class StateFile:
             data = database.read(asked.number, asked.offset, asked.count)
         except Exception as error:
             failed = error
-        self._tell(_settle, asked.future, failed, data)
+        self._call(_settle, asked.future, failed, data)
         if isinstance(failed, StateFailed) and self._broken is None:
             self._broken = failed
-            self._tell(self._done, [], failed)
+            self._call(self._done, [], failed)
 
-    def _tell(self, function: Callable[..., object], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+    def _call(self, function: Callable[..., object], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for this
             self._loop.call_soon_threadsafe(function, *args)
 
 

@@ -132,7 +132,7 @@ def test_a_damaged_page_in_the_log_of_a_killed_hub_ends_the_log_there(path: Path
     log = place / "hub.db-wal"
     log.write_bytes(log.read_bytes()[:-1])
     database = Database(str(place / "hub.db"))
-    assert database.rows() == [], "its last transaction is not complete, so nobody was told that it is stored"
+    assert database.rows() == [], "its last transaction is not complete, so nothing reported it as stored"
     database.close()
 
 

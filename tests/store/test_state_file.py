@@ -373,8 +373,8 @@ def test_commits_that_were_made_before_the_loop_saw_the_full_disk_fail_too(
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CORRUPT], ids=["fsync", "corrupt"])
 def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at: str, code: int) -> None:
     async def main() -> None:
-        told: list[StateFailed] = []
-        state, _ = await open_state(str(path), on_failure=told.append)
+        reported: list[StateFailed] = []
+        state, _ = await open_state(str(path), on_failure=reported.append)
         await state.commit([("a", "1", "1")])
         faulty = fail(state, code, at)
         assert isinstance(state, StateFile) and state._database is not None
@@ -387,8 +387,8 @@ def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at
                 await asyncio.sleep(0)
         assert faulty.left == 0
         assert await outcome(state.commit([("a", "3", "1")])) is StateFailed
-        assert told == [state.failed]
-        assert f"cannot write its state to {path}: it failed" in str(told[0])
+        assert reported == [state.failed]
+        assert f"cannot write its state to {path}: it failed" in str(reported[0])
         assert await outcome(state.close()) is StateFailed
 
     asyncio.run(main())

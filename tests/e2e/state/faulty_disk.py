@@ -119,7 +119,7 @@ def _fail(shim: ctypes.CDLL, folder: Path, number: int) -> None:
         if wrong:
             print(f"call {nth} of {calls}: {wrong}", flush=True)
         if number != errno.ENOSPC and nth and confirmed == list(range(COMMITS)) and not failed:
-            print(f"call {nth} of {calls}: nobody noticed the fault", flush=True)
+            print(f"call {nth} of {calls}: the fault was not reported", flush=True)
         nth += 1
     print(f"calls: {calls}")
 

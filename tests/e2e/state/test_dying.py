@@ -84,7 +84,7 @@ def test_when_any_single_write_or_sync_fails_the_file_has_what_was_confirmed(
 
 
 class Disk:
-    """Files as a log tells them: what is certainly on the disk, and what was written after the last sync."""
+    """Files as a log describes them: what is certainly on the disk, and what was written after the last sync."""
 
     def __init__(self) -> None:
         self._synced: dict[str, bytes] = {}
