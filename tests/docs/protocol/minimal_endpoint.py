@@ -1,4 +1,4 @@
-"""The least endpoint of docs/protocol.md, appendix A. It was written from that page alone and imports no linesync code.
+"""The minimal endpoint of docs/protocol.md, appendix A. It was written from that page alone and imports no linesync code.
 
     minimal_endpoint.py PATH NAME REQUEST...
 
