@@ -133,7 +133,8 @@ def test_requests_that_wait_can_be_refused_and_the_others_keep_their_order() -> 
         asked = [pair.caller.ask(f"read {n}", suffix=str(n % 2))[1] for n in range(6)]
         pair.caller.note("note")
         await pause(1.0)
-        pair.listener.refuse_requests(lambda number: number.endswith(".1"), "err failed gone")
+        for number in pair.listener.drop_requests(lambda number: number.endswith(".1")):
+            pair.listener.answer(number, "err failed gone")
         pair.user.held = False
         pair.listener.take_requests()
         replies = [await pair.caller.reply_to(pending) for pending in asked]
