@@ -10,7 +10,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
-from ..model.participants import HUB, Cause, Client
+from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.state.hosts import HostState
 from ..model.state.status import ClientState, Status
