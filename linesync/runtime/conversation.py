@@ -122,6 +122,11 @@ class Conversation:
         """Whether a session is established. Its line may be quiet."""
         return self._current_mux() is not None and not self.interrupted
 
+    @property
+    def asks(self) -> bool:
+        """Whether requests can be made. While a session is interrupted, they wait until it continues."""
+        return self._current_mux() is not None or bool(self.interrupted)
+
     def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
         """Send a request. While the session is interrupted, the request waits until the session continues.
 

@@ -27,8 +27,9 @@ def lost(world: World) -> list[tuple[str, str, str]]:
     return [event for event in world.take_events() if event[0] == "lost"]
 
 
-def test_a_lock_stays_with_its_holder(world: World) -> None:
-    a, b = world.client("a"), world.client("b")
+@pytest.mark.parametrize("host", ["a", "hub"])
+def test_a_lock_stays_with_its_holder(world: World, host: str) -> None:
+    a, b = world.client(host), world.client("b")
     held = world.run(a.lock("flash"))
     waits = world.start(b.lock("flash"))
     world.pass_time(1.0)
@@ -51,12 +52,13 @@ def test_a_barrier_is_released_by_a_party_that_comes_after_the_restart(world: Wo
     assert not lost(world)
 
 
+@pytest.mark.parametrize("host", ["a", "hub"])
 @pytest.mark.parametrize("wait", [0.001 * step for step in range(90)])
-def test_a_request_has_its_effect_once_whenever_the_hub_dies(make: Make, wait: float) -> None:
+def test_a_request_has_its_effect_once_whenever_the_hub_dies(make: Make, wait: float, host: str) -> None:
     world = make(11, durable=True, byte_rate=115200.0)
     world.agent("a")
     world.deliver()
-    client = world.client("a")
+    client = world.client(host)
     world.run(client.semaphore("units", 1))
     tasks = [world.start(client.semaphore("units", n)) for n in (1, 2, 4)]
     world.pass_time(wait)
@@ -65,6 +67,40 @@ def test_a_request_has_its_effect_once_whenever_the_hub_dies(make: Make, wait: f
         world.settle(task.done)
     assert [task.result() for task in tasks] == [2, 4, 8]
     assert world.run(client.semaphore("units", 0)) == 8
+
+
+def test_a_script_on_the_hub_that_does_not_come_back_has_ended(world: World) -> None:
+    held = world.client()
+    world.run(held.lock("flash"))
+    world.kill(held)
+    world.kill_hub(away=3.0)
+    waits = world.start(world.client("b").lock("flash"))
+    world.pass_time(15.0)
+    assert not waits.done()
+    world.settle(waits.done, 10.0)
+
+
+def test_a_script_on_the_hub_fails_when_the_hub_stays_away_and_can_go_on_when_it_is_back(world: World) -> None:
+    client = world.client()
+    held = world.run(client.lock("flash"))
+    waits = world.start(client.barrier("boot", 2))
+    world.pass_time(1.0)
+    world.kill_hub(away=25.0)
+    assert waits.done() and "may have" in str(waits.exception())
+    with pytest.raises(LinesyncError, match="the hold was lost"):
+        world.run(client.give_back(held))
+    world.run(world.client("b").lock("flash", timeout=30.0))
+
+
+def test_a_hub_without_memory_begins_again_and_a_script_is_told_that_its_request_may_have_had_its_effect(
+    make: Make,
+) -> None:
+    world = make(3)
+    client = world.client()
+    waits = world.start(client.barrier("boot", 2))
+    world.pass_time(1.0)
+    world.kill_hub()
+    assert waits.done() and "may have" in str(waits.exception())
 
 
 def test_the_end_of_a_script_while_the_hub_is_away_ends_what_it_held(world: World) -> None:
