@@ -75,7 +75,7 @@ class HubLease:
 
     def _look(self, due: float) -> None:
         now, link = self._loop.time(), self._uplink.link
-        if link is not None and (self._tasks or self._holds()):
+        if link is not None and (self._tasks or self._holds() or self._uplink.interrupted):
             silent = now - link.heard_at
             late = (
                 now - due > self._seconds / _LOOKS
@@ -85,6 +85,7 @@ class HubLease:
                 for task in list(self._tasks):
                     task.cancel(why)
                 self._lost(why)
+                self._uplink.cannot_continue(why)
             elif silent > self._seconds * _ASK_AT:
                 self._uplink.ask_alive()
         self._set(now)
