@@ -25,6 +25,7 @@ from linesync import limits
 from linesync.agent.agent import Agent
 from linesync.client import aio
 from linesync.client.aio import Client
+from linesync.hub.durable import restore
 from linesync.hub.hub import Hub
 from linesync.runtime import identity
 from linesync.testing.faults import Faults
@@ -114,12 +115,14 @@ class World:
         for change in self._patches:
             change.start()
         self._lease = lease
-        self.disk = Disk(lease, self.random) if durable else None
+        self.disk = Disk(self.random, self._events) if durable else None
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
-        memory, commit = (self.disk.load(), self.disk.commit) if self.disk is not None else (None, None)
-        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), memory=memory, commit=commit)
+        durable = None
+        if self.disk is not None:
+            durable = restore(self.disk, self.disk.load(), self.note, lease=self._lease)
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), durable=durable)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")
@@ -228,7 +231,8 @@ class World:
             pipe.die()
         self.run(hub.aclose(keep=True))
         self.pass_time(away)
-        self._events.clear()
+        if self.disk is None:
+            self._events.clear()
         self.hub = self.run(self._begin())
 
     @staticmethod
@@ -284,10 +288,18 @@ class World:
 
         That includes the last data of dead agents.
         """
+        if self.disk is not None and not (self.disk.idle and self._all_back()):
+            return False
         return all(
             self._calm(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
             for host in self.hosts.values()
         )
+
+    def _all_back(self) -> bool:
+        """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
+        reached."""
+        sessions = self.hub._requests._sessions.all()
+        return all(session.peer.up or session.host for session in sessions)
 
     def _calm(self, host: Host) -> bool:
         assert host.agent is not None
@@ -318,7 +330,10 @@ class World:
 
     def take_events(self) -> list[tuple[str, str, str]]:
         """The hub's reports about hosts since the last call: (``up`` or ``lost``, host, cause)."""
-        events, self._events = self._events, []
+        if self.disk is not None:
+            return self.disk.take_events()
+        events = self._events[:]
+        self._events.clear()
         return events
 
     def take_over(self) -> set[str]:
