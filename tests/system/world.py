@@ -114,7 +114,7 @@ class World:
         for change in self._patches:
             change.start()
         self._lease = lease
-        self.disk = Disk(lease, self.random) if durable else None
+        self.disk = Disk(lease, self.random, self._events) if durable else None
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
@@ -228,7 +228,8 @@ class World:
             pipe.die()
         self.run(hub.aclose(keep=True))
         self.pass_time(away)
-        self._events.clear()
+        if self.disk is None:
+            self._events.clear()
         self.hub = self.run(self._begin())
 
     @staticmethod
@@ -284,10 +285,18 @@ class World:
 
         That includes the last data of dead agents.
         """
+        if self.disk is not None and not (self.disk.idle and self._all_back()):
+            return False
         return all(
             self._calm(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
             for host in self.hosts.values()
         )
+
+    def _all_back(self) -> bool:
+        """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
+        reached."""
+        sessions = self.hub._requests._sessions.all()
+        return all(session.peer.up or session.host for session in sessions)
 
     def _calm(self, host: Host) -> bool:
         assert host.agent is not None
@@ -318,7 +327,10 @@ class World:
 
     def take_events(self) -> list[tuple[str, str, str]]:
         """The hub's reports about hosts since the last call: (``up`` or ``lost``, host, cause)."""
-        events, self._events = self._events, []
+        if self.disk is not None:
+            return self.disk.take_events()
+        events = self._events[:]
+        self._events.clear()
         return events
 
     def take_over(self) -> set[str]:
