@@ -105,7 +105,7 @@ async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
     """
     notices = _Notices(endpoint)
     peer = Peer(notices, "c")
-    peer.keeping = True
+    peer.keeping = peer.starts_over = True
     scope = asyncio.timeout(timeout)
     try:
         async with scope:

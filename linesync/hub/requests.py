@@ -562,14 +562,20 @@ class Requests:
         self._timer, self._timer_at = self._loop.call_at(max(when - self._offset, self._loop.time()), self.tick), when
 
     def end_all(self, why: str) -> None:
-        """End all sessions that the next life of the hub would wait for. The peers are notified by the goodbye."""
+        """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
+        gets its replies from the next life of the hub."""
         for session in self._sessions.all():
-            if session.keeping:
+            if session.keeping and session.host:
                 self._sessions.end(session.peer)
+            if session.keeping or session.host:
                 self.session_over(session, Cause.STOPPED, why)
 
     def stop(self) -> None:
         self.owners.close()
+        self.outbox.close()
+        for session in self._sessions.all():
+            if session.give_up is not None:
+                session.give_up.cancel()
         if self._timer is not None:
             self._timer.cancel()
 

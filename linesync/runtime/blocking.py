@@ -102,7 +102,7 @@ class BlockingPeer(Conversation):
         self._watched: dict[int, Callable[[], None]] = {}  # bound: fixed
         self._after_turns: list[Callable[[], bool]] = []  # bound: fixed
         self._dismissed = False  # the other end has ended the idle session
-        self.keeping = True
+        self.keeping = self.starts_over = True
         self._back_at = 0.0  # when to connect again, while the session is interrupted
         self._back_by = 0.0  # when to give that up
         self._open(seconds)

@@ -7,7 +7,7 @@ implements three methods: ``kick`` (there is something to send), ``wait`` (until
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from .. import limits
 from ..errors import LinesyncError, LinesyncFailed, NotSent, Unanswered
@@ -61,6 +61,8 @@ class Conversation:
     """Whether this end listens: it is a hub, or an agent towards its scripts."""
     keeping = False
     """Whether this end can continue a session after a restart of the hub (docs/protocol.md, 8.6)."""
+    starts_over = False
+    """Whether the requests go to a new session if the hub has stored nothing of the one that was interrupted."""
 
     def __init__(self, user: User) -> None:
         self.user = user
@@ -78,6 +80,7 @@ class Conversation:
         """Why the session is interrupted, which may continue; empty if it is not."""
         self._kept: tuple[str, str] | None = None  # the nonces (the hub's, ours) by which the hub knows the session
         self._continuing = ""  # the id of our request to continue it
+        self._answered = False  # a reply has arrived in this session, so the hub has stored it
         self._waiting_bytes = 0  # bytes of the requests that wait for that
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
@@ -333,6 +336,7 @@ class Conversation:
             if not is_reply:
                 self.user.request(self, number, text)
             elif number in self._pending:
+                self._answered = True
                 self._settle(self._pending.pop(number), text)
             elif number == self._continuing:
                 self._take_continued(text)
@@ -388,7 +392,10 @@ class Conversation:
     def _begin(self, hello: Hello) -> None:
         """A new session has begun."""
         self._session_mux = self._link_mux()
-        self._next_request = 0
+        self._next_request, self._answered = 0, False
+        self._enter(hello)
+
+    def _enter(self, hello: Hello) -> None:
         session = self.link.session if self.link is not None else None
         keeping = self.keeping and not self.listens and session is not None and hello_flags.KEEPING in hello.flags
         self._kept = (hello.nonce, session.nonce) if keeping and session is not None else None
@@ -460,17 +467,28 @@ class Conversation:
         self._continuing = ""
         try:
             reply = read_reply(text)
-        except LinesyncError:
+        except LinesyncError as error:
+            if self.starts_over and isinstance(error, LinesyncFailed) and not self._answered:
+                # It would know the session if it had done anything for it.
+                self.interrupted = ""
+                self._enter(self.link.session.peer)
+                self._send_again(mux, ())
+                return
             self._session_over(self.interrupted, restarted=True)
             self._begin(self.link.session.peer)
             return
-        self.interrupted, self._waiting_bytes = "", 0
-        known = set(reply[1:])
+        self.interrupted = ""
+        self._send_again(mux, reply[1:])
+        self.user.session_continued(self, reply)
+        self.wake(self)
+
+    def _send_again(self, mux: Mux, known: Collection[str]) -> None:
+        """Send the requests without a reply, except those that the hub has."""
+        self._waiting_bytes = 0
+        known = set(known)
         for number, pending in self._pending.items():
             if number not in known:
                 self._send_request(mux, number, pending)
-        self.user.session_continued(self, reply)
-        self.wake(self)
 
     def abandon(self, reason: str) -> None:
         """End the session at our end for good. Open requests and channels fail with this reason, and its data is freed."""
