@@ -88,12 +88,12 @@ class Hub(User):
             boot,
             memory,
             Outbox(durable.commit if durable is not None else None),
-            durable,
             self._links,
             lambda: len(self._commands),
             self._host_changed,
             self._report,
             policy,
+            durable,
         )
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options

@@ -50,12 +50,12 @@ class Requests:
     :param boot: the hub's boot id.
     :param memory: what the hub remembers.
     :param outbox: sends what the hub says.
-    :param durable: stores what the hub remembers; None if nothing is stored.
     :param links: returns the state of each line.
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
     :param policy: the rules of the hub; by default, everything is allowed.
+    :param durable: stores what the hub remembers; by default, nothing is stored.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Requests:
         boot: str,
         memory: Memory,
         outbox: Outbox,
-        durable: Durable | None,
         links: Callable[[], list[LinkState]],
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         report: Report,
         policy: Policy | None = None,
+        durable: Durable | None = None,
     ) -> None:
         self.policy = policy or Policy()
         self.report = report

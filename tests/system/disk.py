@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterable, Sequence
 
-from linesync.store.state import Change, NotStored, Row, StateFailed
+from linesync.store.state import Change, NotStored, Row, State, StateFailed
 
 __all__ = ["Disk"]
 
@@ -14,16 +14,12 @@ _SYNC = (0.0, 0.0, 0.001, 0.02)  # durations of a commit in seconds
 
 
 class Disk:
-    """A :class:`linesync.store.state.State` on virtual time. All commits that wait share one sync.
+    """Keeps rows and blobs. All commits that wait share one sync.
 
     :param events: the events that the hub has reported; those that no commit contains have not happened.
     :ivar stuck_after: the number of commits after which the disk takes none any more, until the hub is started again.
     :ivar is_full: commits fail, because there is no room.
     """
-
-    hub = "0123456789abcdef"
-    full = False
-    failed: StateFailed | None = None
 
     def __init__(self, chance: random.Random, events: list[tuple[str, str, str]]) -> None:
         self._chance = chance
@@ -40,12 +36,15 @@ class Disk:
         self._happened = 0
         """How many of the events the last commit contains."""
 
-    def load(self) -> list[Row]:
-        """What a hub that starts now finds. Commits of an earlier hub have no effect any more."""
+    def kill(self) -> None:
+        """The hub is dead. What it has not committed is lost."""
         self._life += 1
         self._waiting, self._busy, self.stuck_after = [], False, None
         del self._events[self._happened :]
-        return [(*row, value) for row, value in sorted(self.rows.items())]
+
+    def open(self) -> tuple[State, list[Row]]:
+        """The state for a hub that starts now, and its rows."""
+        return _State(self, self._life), [(*row, value) for row, value in sorted(self.rows.items())]
 
     @property
     def idle(self) -> bool:
@@ -59,31 +58,13 @@ class Disk:
         self._happened = 0
         return events
 
-    # -- as a state ---------------------------------------------------------------------------------------------------
-
-    async def room(self) -> None:
-        return
-
-    def commit(self, changes: Sequence[Change], *, remove: Iterable[int] = ()) -> asyncio.Future[None]:
-        return self._put(_Commit(list(changes), list(remove), [], len(self._events)))
-
-    def append(self, number: int, offset: int, data: bytes) -> asyncio.Future[None]:
-        return self._put(_Commit([], [], [(number, offset, data)], self._happened))
-
-    def read(self, number: int, offset: int, count: int) -> asyncio.Future[bytes]:
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        future.set_result(bytes(self.blobs.get(number, b"")[offset : offset + count]))
-        return future
-
-    async def close(self) -> None:
-        while self._busy and self.stuck_after != 0:
-            await asyncio.sleep(0.001)
-
-    def _put(self, commit: _Commit) -> asyncio.Future[None]:
-        self._waiting.append(commit)
-        if not self._busy:
-            self._write()
-        return commit.future
+    def put(self, life: int, commit: _Commit) -> None:
+        """Commit something, unless the hub is dead."""
+        if life == self._life:
+            commit.events = len(self._events)
+            self._waiting.append(commit)
+            if not self._busy:
+                self._write()
 
     def _write(self) -> None:
         self._busy = True
@@ -123,12 +104,44 @@ class Disk:
         commit.future.set_result(None)
 
 
+class _State:
+    """A :class:`linesync.store.state.State` for one life of a hub."""
+
+    hub = "0123456789abcdef"
+    full = False
+    failed: StateFailed | None = None
+
+    def __init__(self, disk: Disk, life: int) -> None:
+        self.offset = disk.offset
+        self._disk = disk
+        self._life = life
+
+    async def room(self) -> None:
+        return
+
+    def commit(self, changes: Sequence[Change], *, remove: Iterable[int] = ()) -> asyncio.Future[None]:
+        return self._put(_Commit(list(changes), list(remove), []))
+
+    def append(self, number: int, offset: int, data: bytes) -> asyncio.Future[None]:
+        return self._put(_Commit([], [], [(number, offset, data)]))
+
+    def read(self, number: int, offset: int, count: int) -> asyncio.Future[bytes]:
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future.set_result(bytes(self._disk.blobs.get(number, b"")[offset : offset + count]))
+        return future
+
+    async def close(self) -> None:
+        return
+
+    def _put(self, commit: _Commit) -> asyncio.Future[None]:
+        self._disk.put(self._life, commit)
+        return commit.future
+
+
 class _Commit:
-    def __init__(
-        self, changes: list[Change], remove: list[int], pieces: list[tuple[int, int, bytes]], events: int
-    ) -> None:
+    def __init__(self, changes: list[Change], remove: list[int], pieces: list[tuple[int, int, bytes]]) -> None:
         self.changes = changes
         self.remove = remove
         self.pieces = pieces
-        self.events = events
+        self.events = 0
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

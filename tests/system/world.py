@@ -121,12 +121,16 @@ class World:
     async def _begin(self) -> Hub:
         durable = None
         if self.disk is not None:
-            durable = restore(self.disk, self.disk.load(), self.note, lease=self._lease)
+            state, rows = self.disk.open()
+            durable = restore(state, rows, self._note_report, lease=self._lease)
         hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), durable=durable)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")
         return hub
+
+    def _note_report(self, text: str, *, peer: str = "", burst: int = 0) -> None:
+        self.note(f"hub: {text}")
 
     def _report(self, text: str) -> None:
         self.note(f"hub: {text}")
@@ -222,7 +226,7 @@ class World:
         """
         self.note("the hub is killed, and another starts")
         if self.disk is not None:
-            self.disk.load()
+            self.disk.kill()
         hub = self.hub
         for peer in hub._peers:
             if isinstance(peer.line, MemoryLine):
