@@ -167,6 +167,8 @@ class Hub(User):
                 if peer.line is not None:
                     peer.line.close()
         else:
+            with suppress(TimeoutError):  # the disk may be full
+                await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
             self._requests.end_all(reason)
             self._requests.stop()
         self._entrance.close()

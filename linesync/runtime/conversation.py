@@ -80,7 +80,7 @@ class Conversation:
         """Why the session is interrupted, which may continue; empty if it is not."""
         self._kept: tuple[str, str] | None = None  # the nonces (the hub's, ours) by which the hub knows the session
         self._continuing = ""  # the id of our request to continue it
-        self._replied = False  # a reply has arrived in this session, so the hub has stored it
+        self._answered = False  # a reply has arrived in this session, so the hub has stored it
         self._waiting_bytes = 0  # bytes of the requests that wait for that
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ class Conversation:
             if not is_reply:
                 self.user.request(self, number, text)
             elif number in self._pending:
-                self._replied = True
+                self._answered = True
                 self._settle(self._pending.pop(number), text)
             elif number == self._continuing:
                 self._take_continued(text)
@@ -392,7 +392,7 @@ class Conversation:
     def _begin(self, hello: Hello) -> None:
         """A new session has begun."""
         self._session_mux = self._link_mux()
-        self._next_request, self._replied = 0, False
+        self._next_request, self._answered = 0, False
         self._enter(hello)
 
     def _enter(self, hello: Hello) -> None:
@@ -468,7 +468,7 @@ class Conversation:
         try:
             reply = read_reply(text)
         except LinesyncError as error:
-            if self.starts_over and isinstance(error, LinesyncFailed) and not self._replied:
+            if self.starts_over and isinstance(error, LinesyncFailed) and not self._answered:
                 # It would know the session if it had done anything for it.
                 self.interrupted = ""
                 self._enter(self.link.session.peer)

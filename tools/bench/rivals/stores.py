@@ -126,7 +126,7 @@ class Linesync:
             self.unix = f"unix:{processes.folder}/{port}.sock"
             self.process = processes.linesync(
                 f"store-hub-{port}",
-                *("hub", "--socket", f"{processes.folder}/{port}.sock", "--listen", self.endpoint),
+                *("hub", "--state", self.state, "--socket", f"{processes.folder}/{port}.sock", "--listen", self.endpoint),
                 env=self.env,
             )
             _wait_port(port, lambda: processes.log(f"store-hub-{port}"))

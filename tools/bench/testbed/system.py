@@ -147,7 +147,7 @@ class System(Processes):
         :param agent_words: the arguments of the agent; None: the hub itself starts the agent.
         """
         self.hub, self.agent = f"unix:{self.folder}/hub.sock", f"unix:{self.folder}/agent.sock"
-        self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *hub_words)
+        self.hub_process = self.linesync("hub", "hub", "--state", self.state, "--socket", f"{self.folder}/hub.sock", *hub_words)
         self._wait(lambda: (self.folder / "hub.sock").exists(), "the hub's socket")
         if agent_words is not None:
             self.agent_process = self.linesync(
