@@ -12,6 +12,7 @@ Nothing here knows lines, clocks or tasks. A session has no row until it has an 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from ..model.state.record import State
@@ -80,9 +81,9 @@ class KeptSession:
         self.line = line
         self.host = ""
         self.concurrent = False
-        self.open: dict[str, str] = {}
+        self.open: dict[str, str] = {}  # bound: waits.WAITS_PER_HOST
         """The ids of the requests that wait, and their arrivals."""
-        self.said: dict[int, tuple[str, str]] = {}
+        self.said: dict[int, tuple[str, str]] = {}  # bound: limits.REPLIES_MAX
         """The replies and notes that may not have arrived, in order: their numbers to (request id or ``-``, text)."""
         self.last_said = 0
         """The number of the last reply or note."""
@@ -140,11 +141,11 @@ class Memory:
 
     def __init__(self, services: SyncServices) -> None:
         self.services = services
-        self.sessions: dict[int, KeptSession] = {}
+        self.sessions: dict[int, KeptSession] = {}  # bound: limits.SESSIONS, options
         """The sessions that have a row, by number."""
         self._serial = 0
         self._reserved = 0
-        self._marked: dict[Row, None] = {}
+        self._marked: dict[Row, None] = {}  # bound: call
 
     def next_serial(self) -> int:
         """A session number that no session of any life of this hub had."""
@@ -180,13 +181,18 @@ class Memory:
 
     @property
     def marked(self) -> bool:
-        """Whether rows have changed since :meth:`take_marked`."""
+        """Whether rows have changed since :meth:`take_changes`."""
         return bool(self._marked)
 
-    def take_marked(self) -> list[Row]:
-        """The rows that have changed since the last call; each once, in the order of their first change."""
-        marked, self._marked = list(self._marked), {}
-        return marked
+    def take_changes(self) -> list[tuple[str, str, str | None]]:
+        """The rows that have changed since the last call, as a store takes them: (kind, key, JSON text, or None if it is
+        gone)."""
+        marked, self._marked = self._marked, {}
+        changes: list[tuple[str, str, str | None]] = []
+        for kind, key in marked:
+            row = self.row(kind, key)
+            changes.append((kind, key, None if row is None else json.dumps(row.as_json(), separators=(",", ":"))))
+        return changes
 
     def row(self, kind: str, key: str) -> State | None:
         """The row as it is now; None if it is gone."""
@@ -203,13 +209,16 @@ class Memory:
         said = session.said.get(int(rest))
         return ReplyRow(request=said[0], text=said[1]) if said is not None else None
 
-    def load(self, rows: Iterable[tuple[str, str, object]]) -> None:
-        """Restore sessions from rows: (kind, key, JSON value), in any order.
+    def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Restore sessions from rows: (kind, key, JSON text), in any order. Rows of other kinds are ignored.
 
         :raises ValueError: a row is invalid, or belongs to a session without a row.
         """
         found = sorted(rows, key=lambda row: (row[0] != SESSION, row[0], _order(row[1])))
-        for kind, key, value in found:
+        for kind, key, text in found:
+            if kind not in (SESSION, OPEN, REPLY, SERIALS):
+                continue
+            value = json.loads(text)
             if kind == SERIALS:
                 self._reserved = SerialsRow.from_json(value).reserved
                 continue
@@ -222,12 +231,10 @@ class Memory:
                 raise ValueError(f"{kind} {key} belongs to a session that is missing")
             if kind == OPEN:
                 session.open[rest] = OpenRow.from_json(value).arrival
-            elif kind == REPLY:
+            else:
                 reply = ReplyRow.from_json(value)
                 session.said[int(rest)] = reply.request, reply.text
                 session.last_said = int(rest)
-            else:
-                raise ValueError(f"unknown kind of row: {kind}")
 
     def _session(self, serial: int, state: SessionRow) -> KeptSession:
         session = KeptSession(self, serial, (state.hub, state.peer), state.uid, state.line)

@@ -95,12 +95,12 @@ class BlockingPeer(Conversation):
 
     def __init__(self, user: User, endpoint: str, seconds: float | None = None) -> None:
         super().__init__(user)
-        self.timeouts: list[_Timeout] = []
+        self.timeouts: list[_Timeout] = []  # bound: fixed
         """Of the blocks that run now."""
         self._work: Waited | None = None
         self.endpoint = endpoint
-        self._watched: dict[int, Callable[[], None]] = {}
-        self._after_turns: list[Callable[[], bool]] = []
+        self._watched: dict[int, Callable[[], None]] = {}  # bound: fixed
+        self._after_turns: list[Callable[[], bool]] = []  # bound: fixed
         self._dismissed = False  # the other end has ended the idle session
         self.keeping = self.starts_over = True
         self._back_at = 0.0  # when to connect again, while the session is interrupted
@@ -218,11 +218,11 @@ class BlockingPeer(Conversation):
         scope.reschedule(self._ready_by)
         try:
             async with scope:
-                await self._answered()
+                await self._until_answered()
         except TimeoutError:
             raise not_answered(self.endpoint, self._seconds or 0.0) from None
 
-    async def _answered(self) -> None:
+    async def _until_answered(self) -> None:
         start = self.now()
         while not self.up:
             if self.now() > start + (_GREETING_AFTER_OTHER_BYTES if self._other_bytes else _GREETING):

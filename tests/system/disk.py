@@ -61,7 +61,7 @@ class Disk:
 
     def _write(self) -> None:
         self._busy = True
-        self._memory.take_marked()
+        self._memory.take_changes()
         waiting, self._waiting = self._waiting, []
         # The data of exchanges is not part of the memory.
         dropped = self._memory.services.exchanges.dropped
