@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 
 from ..errors import LinesyncFailed
 from ..limits import LEASE
-from ..model.kept.rows import BadRow
 from ..model.sync.services import SyncServices
 from ..runtime.reports import Report
 from ..store.state import NotStored, Row, State
@@ -156,7 +155,7 @@ def restore(
 
     :param lease: the hub's lease in seconds.
     :param first_token: no fencing token below it will be given.
-    :raises BadRow: a row is not valid.
+    :raises LinesyncFailed: a row is not valid.
     """
     ours: list[Row] = []
     theirs: list[Row] = []
@@ -167,19 +166,17 @@ def restore(
     now = asyncio.get_running_loop().time() + state.offset
     services = SyncServices.restore(theirs, 0.0, now, lease=lease, first_token=first_token)
     memory = Memory(services)
-    memory.load(_values(ours))
+    try:
+        memory.load(ours)
+    except (ValueError, RecursionError) as error:
+        raise LinesyncFailed(
+            f"cannot restore the sessions of the hub: {error}; restore a backup of the state, or start the hub with an empty"
+            " one"
+        ) from None
     parts = [f"{count[kind]} {kind}{'s' if count[kind] > 1 else ''}" for kind in _COUNTED if count[kind]]
     if parts:
         report(f"restored {', '.join(parts)}")
     return Durable(state, memory, report)
-
-
-def _values(rows: Iterable[Row]) -> Iterable[tuple[str, str, object]]:
-    for kind, key, text in rows:
-        try:
-            yield kind, key, json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadRow(kind, key, str(error)) from None
 
 
 def _call(late: Iterable[Callable[[], None]]) -> None:

@@ -12,6 +12,7 @@ Nothing here knows lines, clocks or tasks. A session has no row until it has an 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from ..model.state.record import State
@@ -80,9 +81,9 @@ class KeptSession:
         self.line = line
         self.host = ""
         self.concurrent = False
-        self.open: dict[str, str] = {}
+        self.open: dict[str, str] = {}  # bound: waits.WAITS_PER_HOST
         """The ids of the requests that wait, and their arrivals."""
-        self.said: dict[int, tuple[str, str]] = {}
+        self.said: dict[int, tuple[str, str]] = {}  # bound: limits.REPLIES_MAX
         """The replies and notes that may not have arrived, in order: their numbers to (request id or ``-``, text)."""
         self.last_said = 0
         """The number of the last reply or note."""
@@ -140,11 +141,11 @@ class Memory:
 
     def __init__(self, services: SyncServices) -> None:
         self.services = services
-        self.sessions: dict[int, KeptSession] = {}
+        self.sessions: dict[int, KeptSession] = {}  # bound: limits.SESSIONS, options
         """The sessions that have a row, by number."""
         self._serial = 0
         self._reserved = 0
-        self._marked: dict[Row, bool] = {}
+        self._marked: dict[Row, bool] = {}  # bound: call
         """The rows that have changed; true if they are new."""
 
     def next_serial(self) -> int:
@@ -208,13 +209,16 @@ class Memory:
         said = session.said.get(int(rest))
         return ReplyRow(request=said[0], text=said[1]) if said is not None else None
 
-    def load(self, rows: Iterable[tuple[str, str, object]]) -> None:
-        """Restore sessions from rows: (kind, key, JSON value), in any order.
+    def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Restore sessions from rows: (kind, key, JSON text), in any order. Rows of other kinds are ignored.
 
         :raises ValueError: a row is invalid, or belongs to a session without a row.
         """
         found = sorted(rows, key=lambda row: (row[0] != SESSION, row[0], _order(row[1])))
-        for kind, key, value in found:
+        for kind, key, text in found:
+            if kind not in (SESSION, OPEN, REPLY, SERIALS):
+                continue
+            value = json.loads(text)
             if kind == SERIALS:
                 self._reserved = SerialsRow.from_json(value).reserved
                 continue
@@ -227,12 +231,10 @@ class Memory:
                 raise ValueError(f"{kind} {key} belongs to a session that is missing")
             if kind == OPEN:
                 session.open[rest] = OpenRow.from_json(value).arrival
-            elif kind == REPLY:
+            else:
                 reply = ReplyRow.from_json(value)
                 session.said[int(rest)] = reply.request, reply.text
                 session.last_said = int(rest)
-            else:
-                raise ValueError(f"unknown kind of row: {kind}")
 
     def _session(self, serial: int, state: SessionRow) -> KeptSession:
         session = KeptSession(self, serial, (state.hub, state.peer), state.uid, state.line)

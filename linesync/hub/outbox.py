@@ -27,7 +27,7 @@ class Outbox:
     def __init__(self, commit: Commit | None = None) -> None:
         self._commit = commit
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], None]] = []  # bound: call
         self._due = False
 
     def put(self, send: Callable[[], None]) -> None:

@@ -38,9 +38,9 @@ __all__ = ["Requests"]
 
 _STALL = 5.0  # if the hub itself is late by this many seconds, the silence of hosts does not count
 _TICK = 1.0
-_REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _LAST = 1.0  # seconds after the lease when a session that did not come back ends; its host is lost before that
 _RESTARTED = "the hub has restarted"
+_REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
 
 

@@ -218,11 +218,11 @@ class BlockingPeer(Conversation):
         scope.reschedule(self._ready_by)
         try:
             async with scope:
-                await self._answered()
+                await self._until_answered()
         except TimeoutError:
             raise not_answered(self.endpoint, self._seconds or 0.0) from None
 
-    async def _answered(self) -> None:
+    async def _until_answered(self) -> None:
         start = self.now()
         while not self.up:
             if self.now() > start + (_GREETING_AFTER_OTHER_BYTES if self._other_bytes else _GREETING):

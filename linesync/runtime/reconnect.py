@@ -80,6 +80,12 @@ async def bring_back(
                 await open_line(endpoint, peer.receiver)
             except LinesyncError:
                 continue
-            await peer.lost()
+            continued, lost = asyncio.ensure_future(peer.ready()), asyncio.ensure_future(peer.lost())
+            try:
+                await asyncio.wait({continued, lost}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                continued.cancel()
+                lost.cancel()
+                await asyncio.wait({continued, lost})
     finally:
         timer.cancel()

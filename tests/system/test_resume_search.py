@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from .reference import State
 from .search import MOMENTS, Search, profile
 from .test_barrier_search import BarrierSearch
 from .test_events_search import EventSearch
@@ -20,10 +21,22 @@ from .test_messages_search import MessageSearch
 from .test_semaphore_search import SemaphoreSearch
 
 
+class Shuffled(State):
+    """Scripts on the hub's machine connect again in any order, so only the order of each script's own requests is known."""
+
+    def next(self, host: str) -> list[int]:
+        positions = super().next(host)
+        if host != "hub":
+            return positions
+        scripts = [by or who for _, who, by in self.queue[host]]
+        return [at for at, script in enumerate(scripts) if script not in scripts[:at]]
+
+
 class Killing(Search):
     """The hub is killed at some moment of most batches."""
 
     DURABLE = True
+    STATE = Shuffled
 
     def wait(self, seconds: float) -> None:
         assert self.world is not None

@@ -117,6 +117,8 @@ class Linesync:
 
     env: ClassVar[dict[str, str]] = {}
     """Variables to add to the hub's environment."""
+    state: str = ":memory:"
+    """The hub's state file."""
 
     def __init__(self, processes: Processes | None, endpoint: str = "") -> None:
         self.endpoint = endpoint
@@ -126,7 +128,15 @@ class Linesync:
             self.unix = f"unix:{processes.folder}/{port}.sock"
             self.process = processes.linesync(
                 f"store-hub-{port}",
-                *("hub", "--state", self.state, "--socket", f"{processes.folder}/{port}.sock", "--listen", self.endpoint),
+                *(
+                    "hub",
+                    "--state",
+                    self.state,
+                    "--socket",
+                    f"{processes.folder}/{port}.sock",
+                    "--listen",
+                    self.endpoint,
+                ),
                 env=self.env,
             )
             _wait_port(port, lambda: processes.log(f"store-hub-{port}"))
