@@ -42,7 +42,7 @@ class Durable:
         self.memory = memory
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._flying: deque[_Commit] = deque()  # bound: state_file.BOUND
+        self._flying: deque[_Commit] = deque()  # bound: waits.WAITS
         """The commits that are under way, in their order."""
         self._unstored: dict[tuple[str, str], str | None] = {}  # bound: waits.WAITS
         """While the disk is full: the rows that wait for room; each once, so they are not more than the memory has."""
