@@ -89,7 +89,7 @@ class SyncServices:
 
         :param rows: kind, key and JSON of each record that the store has.
         :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, less what that of the
-            machine that stored them would show now.
+            machine that stored them would show now. Unless it is 0, the journal then has all rows, with the new times.
         :param first_token: no token below it will be given.
         :raises BadRow: a row is not valid, does not fit the others, or is from a newer version.
         """
@@ -102,6 +102,8 @@ class SyncServices:
             if collects:
                 gc.enable()
         services.journal.on = stored
+        if shift:
+            services.journal.mark_all()  # so that all times in the store are those of one clock
         return services
 
     def _restore(self, rows: Rows) -> None:

@@ -112,11 +112,13 @@ class Life:
         self.twin = SyncServices.restore(self.store.shuffled(self.random), self.shift, then)
         self.twin_dropped, self.dropped[:] = [], []
         self.twin.exchanges.dropped = self.twin_dropped.append
-        assert self.twin.journal.take() == []
         self.twin_store = Store()
         if not self.shift:
-            assert Store.dump(self.twin) == self.store.rows
-        self.twin_store.rows = Store.dump(self.twin)
+            self.twin_store.rows = dict(self.store.rows)
+        self.twin_store.take(self.twin)
+        assert self.twin_store.taken == (len(self.store.rows) if self.shift else 0)
+        assert self.twin_store.rows.keys() == self.store.rows.keys()
+        assert self.twin_store.rows == Store.dump(self.twin)
         asked = [row for row in self.twin.barriers.status(then) if row.unheard]
         self.services.extend_all(self.now)
         begin_search_again(self.services, self.now)
