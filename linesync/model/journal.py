@@ -62,6 +62,12 @@ class Journal:
         if self.on:
             self._marks.setdefault((kind, key), new)
 
+    def mark_all(self) -> None:
+        """Note that everything that exists has changed."""
+        for kind, (_, keys) in self._sources.items():
+            for key in keys():
+                self.mark(kind, key, new=True)
+
     def take(self) -> list[Row]:
         """The present state of all things that have changed since the last call."""
         marks, self._marks = self._marks, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from ...errors import LinesyncError, LinesyncFailed
@@ -60,7 +61,7 @@ KINDS: dict[str, type[State]] = {
 """The record of each kind of row."""
 
 _Record = TypeVar("_Record", bound=State)
-_Result = TypeVar("_Result")
+_BATCH = 1000  # rows whose JSON is read together
 _BAD = (ValueError, KeyError, LinesyncError, RecursionError)
 """What reading and restoring raise for a row that is not valid."""
 
@@ -84,6 +85,23 @@ def _refuse_constant(text: str) -> NoReturn:
 _read = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
+def _values(rows: list[tuple[str, str, str]]) -> list[Any]:
+    """The values of the JSON of some rows. All together take half the time that they take one by one."""
+    try:
+        values: list[Any] = _read(f"[{','.join([text for _, _, text in rows])}]")
+        if len(values) == len(rows):
+            return values
+    except _BAD:
+        pass  # one of them is not valid; find it
+    values = []
+    for kind, key, text in rows:
+        try:
+            values.append(_read(text))
+        except _BAD as error:
+            raise BadRow(kind, key, str(error)) from None
+    return values
+
+
 class Rows:
     """The rows of a store, by kind.
 
@@ -101,13 +119,14 @@ class Rows:
         self.now = now
         self.clients = Clients()
         self._kinds: dict[str, list[tuple[str, Any]]] = {kind: [] for kind in KINDS}
-        for kind, key, text in rows:
-            try:
-                record = KINDS[kind].from_json(_read(text))
-            except _BAD as error:
-                why = "this version of linesync does not know its kind" if kind not in KINDS else str(error)
-                raise BadRow(kind, key, why) from None
-            self._kinds[kind].append((key, record))
+        all_rows = iter(rows)
+        while batch := list(islice(all_rows, _BATCH)):
+            for (kind, key, _), value in zip(batch, _values(batch), strict=True):
+                try:
+                    self._kinds[kind].append((key, KINDS[kind].from_json(value)))
+                except _BAD as error:
+                    why = "this version of linesync does not know its kind" if kind not in KINDS else str(error)
+                    raise BadRow(kind, key, why) from None
 
     def counter(self, name: str, least: int) -> int:
         """The stored value of a counter, at least ``least``."""
@@ -127,10 +146,18 @@ class Rows:
         """
         assert KINDS[kind] is record
         rows = [(key.split("\t"), one) for key, one in self._kinds[kind]]
-        if order is not None:
-            rows.sort(key=lambda row: _tried(kind, order, *row))
-        for row in rows:
-            _tried(kind, restore, *row)
+        parts: list[str] = []
+        try:
+            if order is not None:
+                places = []
+                for parts, one in rows:
+                    places.append(order(parts, one))
+                rows = [rows[place] for place in sorted(range(len(rows)), key=places.__getitem__)]
+            for parts, one in rows:
+                restore(parts, one)
+        except _BAD as error:
+            why = f"{error.args[0]!r} is not stored" if isinstance(error, KeyError) else str(error)
+            raise BadRow(kind, "\t".join(parts), why) from None
 
 
 def by_number(parts: list[str], record: Any) -> int:
@@ -142,11 +169,3 @@ def by_number(parts: list[str], record: Any) -> int:
 def by_key(parts: list[str], record: State) -> int:
     """The order of things whose keys end with a number."""
     return int(parts[-1])
-
-
-def _tried(kind: str, call: Callable[[list[str], _Record], _Result], parts: list[str], record: _Record) -> _Result:
-    try:
-        return call(parts, record)
-    except _BAD as error:
-        why = f"{error.args[0]!r} is not stored" if isinstance(error, KeyError) else str(error)
-        raise BadRow(kind, "\t".join(parts), why) from None

@@ -168,10 +168,13 @@ class Clients:
     """The clients of a store, each made once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Client] = {}
+        self._known: dict[tuple[str | int | None, ...], Client] = {}
 
     def client(self, host: str, number: str, principal: Principal | None = None) -> Client:
-        known = self._known.get((host, number))
-        if known is None or known.principal != principal:
-            known = self._known[host, number] = Client(host, number, principal)
+        key: tuple[str | int | None, ...] = (host, number)
+        if principal is not None:
+            key = (*key, principal.line, principal.host, principal.script, principal.uid)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = Client(host, number, principal)
         return known

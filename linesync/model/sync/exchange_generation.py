@@ -84,7 +84,7 @@ class Generation(Place):
 
     def refuse_lost(self, newcomer: str) -> None:
         """Raise MemberLost for an arrival while another member is lost."""
-        lost = {member: why for member in self.members if member != newcomer and (why := self._lost(member))}
+        lost = {member: why for member in sorted(self.members) if member != newcomer and (why := self._lost(member))}
         if lost:
             raise self._member_lost(lost)
 
@@ -127,7 +127,7 @@ class Generation(Place):
             "count": len(self.members),
             "given": self._some(self.data),
             "missing": {member: self._why_missing(member) for member in missing[:NAMES_LISTED]},
-            "gone": {name: str(cause) for name, cause in islice(self._gone.items(), NAMES_LISTED)},
+            "gone": {name: str(cause) for name, cause in islice(sorted(self._gone.items()), NAMES_LISTED)},
         }
 
     def _incomplete(self, headline: str, poller: str = "") -> TimedOut:
@@ -314,7 +314,7 @@ class Generation(Place):
             count=len(self.members),
             given=tuple(self._some(self.data)),
             missing={member: self._why_missing(member) for member in missing},
-            gone={name: str(cause) for name, cause in islice(self._gone.items(), NAMES_LISTED)},
+            gone={name: str(cause) for name, cause in islice(sorted(self._gone.items()), NAMES_LISTED)},
         )
 
 

@@ -18,6 +18,7 @@ Times are monotonic seconds and never run backwards. No call raises because of w
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -88,13 +89,21 @@ class SyncServices:
 
         :param rows: kind, key and JSON of each record that the store has.
         :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, less what that of the
-            machine that stored them would show now.
+            machine that stored them would show now. Unless it is 0, the journal then has all rows, with the new times.
         :param first_token: no token below it will be given.
         :raises BadRow: a row is not valid, does not fit the others, or is from a newer version.
         """
         services = cls(lease=lease, first_token=first_token)
-        services._restore(Rows(rows, shift, now))
+        collects = gc.isenabled()
+        gc.disable()  # nothing that is made here is garbage, and looking for it would take most of the time
+        try:
+            services._restore(Rows(rows, shift, now))
+        finally:
+            if collects:
+                gc.enable()
         services.journal.on = stored
+        if shift:
+            services.journal.mark_all()  # so that all times in the store are those of one clock
         return services
 
     def _restore(self, rows: Rows) -> None:

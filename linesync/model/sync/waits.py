@@ -354,8 +354,8 @@ class Waits:
                 kept.timeout,
                 held=Hold[kept.held] if kept.held is not None else None,
                 within=kept.within,
-                number=self.journal.numbered(int(parts[0])),
-                order=self.journal.numbered(kept.order),
+                number=int(parts[0]),
+                order=self.journal.numbered(max(kept.order, int(parts[0]))),
             )
             if kept.granted is not None:
                 value = value_of(kept.granted)

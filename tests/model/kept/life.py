@@ -23,7 +23,7 @@ Input = Callable[[SyncServices, float], Any]
 """One call of the services; it returns events, or something else that can be compared."""
 
 HOSTS = ("h1", "h2", "h3", "h4", "h5")
-NAMESPACES = ("default", "default", "run", "@own")
+NAMESPACES = ("default", "default", "default", "run", "@own")
 TIMEOUTS = (None, None, None, 0, 0.5, 2.0, 40.0)
 MEMBERS = (("h1", "h2"), ("h1", "h2#x", "h3"), ("h1", "h2", "h3", "h4"))
 REUSES = ("", "", "", "once", "linger=3")
@@ -76,6 +76,7 @@ class Inputs:
         self.held: list[tuple[str, Client]] = []
         self.exchanging: list[tuple[str, Client]] = []
         self.keys = 0
+        self.uses: dict[str, Any] = {}
         self.kinds: list[Callable[[], Input]] = [
             *([self.barrier] * 6),
             *([self.members] * 6),
@@ -92,7 +93,7 @@ class Inputs:
             *([self.retry] * 3),
             *([self.register] * 3),
             *([self.line] * 2),
-            *([self.ended] * 1),
+            *([self.ended] * 2),
             *([self.client_gone] * 2),
             *([self.answered] * 2),
             *([self.reset] * 1),
@@ -141,22 +142,30 @@ class Inputs:
 
     # -- arrivals --------------------------------------------------------------------------------------------------------
 
+    def usual(self, name: str, make: Callable[[], Any]) -> Any:
+        """What a name is mostly used for; most arrivals with something else are refused."""
+        made = make()
+        return made if self.random.random() < 0.05 else self.uses.setdefault(name, made)
+
     def barrier(self) -> Input:
-        count, ns, name = self.random.choice((1, 2, 2, 3)), self.where(), self.name()
-        terms = Terms(count=count, reuse=Reuse.read(self.random.choice(REUSES)))
-        return self.at_barrier(ns, name, terms, self.random.choice((None, None, None, "h1")))
+        def terms() -> Terms:
+            return Terms(count=self.random.choice((1, 2, 2, 3, 3)), reuse=Reuse.read(self.random.choice(REUSES)))
+
+        name = self.name()
+        member = self.random.choice((None, None, None, "h1"))
+        return self.at_barrier(self.where(), name, self.usual(name, terms), member)
 
     def members(self) -> Input:
-        members = frozenset(self.random.choice(MEMBERS))
-        terms = Terms(
-            count=len(members),
-            members=members,
-            reuse=Reuse.read(self.random.choice(REUSES)),
-            tolerate=self.random.random() < 0.3,
-            rejoin=self.random.random() < 0.2,
-        )
-        member = self.random.choice(sorted(members))
-        return self.at_barrier(self.where(), "m" + self.name(), terms, member, member.partition("#")[0])
+        def terms() -> Terms:
+            members = frozenset(self.random.choice(MEMBERS))
+            reuse = Reuse.read(self.random.choice(REUSES))
+            tolerate, rejoin = self.random.random() < 0.5, self.random.random() < 0.2
+            return Terms(count=len(members), members=members, reuse=reuse, tolerate=tolerate, rejoin=rejoin)
+
+        name = "m" + self.name()
+        chosen = self.usual(name, terms)
+        member = self.random.choice(sorted(chosen.members))
+        return self.at_barrier(self.where(), name, chosen, member, member.partition("#")[0])
 
     def at_barrier(self, ns: str, name: str, terms: Terms, member: str | None, host: str = "") -> Input:
         timeout, within = self.timeout(), self.within()
@@ -223,7 +232,7 @@ class Inputs:
         )
 
     def send(self) -> Input:
-        ns, topic, tag = self.where(), self.name(), self.random.choice(("", "", "#x"))
+        ns, topic, tag = self.random.choice(NAMESPACES[:4]), self.name(), self.random.choice(("", "", "#x"))
         return self.arrive(
             lambda services, arrival, client, now: services.mailbox.send(
                 arrival, ns, topic, (arrival, "\ud800é"), client.host + tag, client, now
@@ -240,7 +249,8 @@ class Inputs:
         )
 
     def gather(self) -> Input:
-        ns, topic, timeout, role = self.where(), self.name(), self.timeout(), self.random.choice(("", "", "r"))
+        ns, topic, timeout = self.random.choice(NAMESPACES[:4]), self.name(), self.timeout()
+        role = self.random.choice(("", "", "", "r"))
         return self.arrive(
             lambda services, arrival, client, now: services.mailbox.receive_all(
                 arrival, ns, topic, client.host, role, client, now, timeout
@@ -248,7 +258,8 @@ class Inputs:
         )
 
     def exchange(self) -> Input:
-        members, ns, name, timeout = self.random.choice(MEMBERS), self.where(), self.name(), self.timeout()
+        ns, name, timeout = self.where(), self.name(), self.timeout()
+        members = self.usual(f"exchange {name}", lambda: self.random.choice(MEMBERS))
         member = self.random.choice(members)
         made = self.arrive(
             lambda services, arrival, client, now: services.exchanges.open(
@@ -309,9 +320,9 @@ class Inputs:
         self.sessions[host] += self.random.random() < 0.5
         session, line = self.session(host), f"line of {host}"
         published = {
-            "group": self.random.choice(("", "g")),
+            "group": self.random.choice(("", "", "", "g")),
             "role": self.random.choice(("", "r")),
-            "group_size": self.random.choice(("", "", "3")),
+            "group_size": self.random.choice((*[""] * 8, "3")),
         }
         return lambda services, now: services.register(
             host, session, f"boot {session}", line, now, capabilities=("run",), published=published

@@ -67,8 +67,8 @@ class Life:
 
     def pass_time(self, seconds: float) -> None:
         """Most hosts send frames meanwhile, and deadlines are handled, some of them late."""
-        silent = self.random.choice(("", "", *HOSTS))
-        calls = [self.inputs.hear(host) for host in HOSTS if host != silent]
+        silent = self.random.choice(((), (), ("h1",), ("h2",), ("h1", "h2", "h3"), ("h4", "h5")))
+        calls = [self.inputs.hear(host) for host in HOSTS if host not in silent]
         stops = max(1, int(seconds / 12.5))
         for _ in range(stops):
             self.now += seconds / stops
@@ -112,11 +112,13 @@ class Life:
         self.twin = SyncServices.restore(self.store.shuffled(self.random), self.shift, then)
         self.twin_dropped, self.dropped[:] = [], []
         self.twin.exchanges.dropped = self.twin_dropped.append
-        assert self.twin.journal.take() == []
         self.twin_store = Store()
         if not self.shift:
-            assert Store.dump(self.twin) == self.store.rows
-        self.twin_store.rows = Store.dump(self.twin)
+            self.twin_store.rows = dict(self.store.rows)
+        self.twin_store.take(self.twin)
+        assert self.twin_store.taken == (len(self.store.rows) if self.shift else 0)
+        assert self.twin_store.rows.keys() == self.store.rows.keys()
+        assert self.twin_store.rows == Store.dump(self.twin)
         asked = [row for row in self.twin.barriers.status(then) if row.unheard]
         self.services.extend_all(self.now)
         begin_search_again(self.services, self.now)
@@ -145,6 +147,6 @@ class Life:
         self.twin = None
 
 
-@pytest.mark.parametrize("seed", range(lives(200, 10_000)))
+@pytest.mark.parametrize("seed", range(lives(100, 10_000)))
 def test_a_restored_model_behaves_as_the_one_that_was_stored(seed: int) -> None:
     Life(seed).live(INPUTS)
