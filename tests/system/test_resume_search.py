@@ -42,7 +42,9 @@ class Killing(Search):
         assert self.world is not None
         self.world.pass_time(seconds)
 
-    @rule(data=st.data(), count=st.integers(1, 3), moments=st.lists(MOMENTS, min_size=1, max_size=2), late=st.booleans())
+    @rule(
+        data=st.data(), count=st.integers(1, 3), moments=st.lists(MOMENTS, min_size=1, max_size=2), late=st.booleans()
+    )
     def the_hub_is_killed(self, data: st.DataObject, count: int, moments: list[float], late: bool) -> None:
         asks: list[tuple[Any, ...]] = [data.draw(self.ASKS) for _ in range(count)]
         kills = [deed for moment in moments for deed in (("wait", moment), ("kill_hub",))]
