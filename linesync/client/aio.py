@@ -24,15 +24,17 @@ _GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
 class _Notices(User):
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *, concurrent: bool = True) -> None:
         self.last = ""
         self.operations: Operations | None = None
         self.returning: asyncio.Task[None] | None = None
         """Connects again after the hub has restarted."""
         self._endpoint = endpoint
+        self._concurrent = concurrent
 
     def session_up(self, peer: Conversation, hello: Hello) -> None:
-        peer.note(protocol.encode(protocol.Concurrent()))
+        if self._concurrent:
+            peer.note(protocol.encode(protocol.Concurrent()))
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         if self.operations is not None:
