@@ -100,15 +100,15 @@ class Relayed:
 
     :param uplink: the session with the hub.
     :param after: may change a reply of the hub: (request, reply text) to reply text.
-    :param alone: returns the reply to a request that can be answered while there is no hub, or None.
+    :param own: returns the reply to a request that the agent answers itself, or None.
     """
 
     def __init__(
-        self, uplink: Peer, after: Callable[[Message | None, str], str], alone: Callable[[Message | None], str | None]
+        self, uplink: Peer, after: Callable[[Message | None, str], str], own: Callable[[Message | None], str | None]
     ) -> None:
         self._uplink = uplink
         self._after = after
-        self._alone = alone
+        self._own = own
         self._queue: list[_Request] = []
         self._scripts: dict[Conversation, Script] = {}
         self._count = 0
@@ -161,7 +161,7 @@ class Relayed:
             self._note(script, text)
             return
         request = _Request(script, number, text)
-        reply = None if self.works else self._alone(request.message)
+        reply = self._own(request.message)
         if reply is not None:
             peer.answer(number, reply)
             return

@@ -12,6 +12,10 @@ from ..protocol.operations import decode_request, unanswered
 from ..runtime.conversation import Conversation, Pending
 from ..runtime.identity import token
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .validity import Validity
+
 __all__ = ["BarrierResult", "Held", "SyncOperations", "TopicMessage"]
 
 DEFAULT = "default"
@@ -72,6 +76,8 @@ class SyncOperations:
         self.peer = peer
         self.revoked: dict[str, str] = {}
         """The holds that the hub revoked: the arrival's id to the reason."""
+        self.validities: dict[str, Validity] = {}
+        """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
         self._holding: set[str] = set()
 
     def heard_revoked(self, text: str) -> bool:
@@ -240,6 +246,7 @@ class SyncOperations:
 
         :raises LinesyncFailed: the hub revoked the hold earlier; another holder may have had it meanwhile.
         """
+        self.validities.pop(held.arrival, None)
         why = self.revoked.pop(held.arrival, None)
         if why is not None:
             if self.peer.up:  # the agent ends a hold when it does not hear the hub, and the hub may still keep it then
@@ -250,12 +257,32 @@ class SyncOperations:
         self._holding.discard(held.arrival)
         await self._ask(protocol.GiveBack(arrival=held.arrival))
 
+    async def check(self, held: Held) -> float:
+        """Return until when a hold is certainly ours, whatever is lost or stopped: no other client has it before that.
+
+        A program that writes to what a lock guards asks again and again, several times in a lease (20 s), and stops in time
+        when the answer no longer grows or does not come. The command under ``lock NAME -- CMD`` needs no such calls.
+
+        :returns: a time of ``time.clock_gettime(time.CLOCK_BOOTTIME)``, seconds.
+        :raises LinesyncFailed: the hold was lost, or may have been lost; or the agent or the hub is too old to know.
+        """
+        validity = self.validities.get(held.arrival)
+        if validity is not None and held.arrival not in self.revoked:
+            await self._reply(validity.REQUEST, validity.ask(self.peer))
+        why = self.revoked.get(held.arrival)
+        if why is None and validity is not None and not validity.over:
+            return validity.until
+        if why is None:
+            why = validity.why_over if validity is not None else "it was given back, or another client took it"
+        raise LinesyncFailed(f"the hold is lost: {why}; stop the work that relies on it")
+
     async def _take(self, request: Message, arrival: str) -> Held:
         try:
             (value,) = await self._wait(request, arrival, takes=True, holds=True)
         except BaseException:
             self._holding.discard(arrival)
             self.revoked.pop(arrival, None)
+            self.validities.pop(arrival, None)
             raise
         return Held(arrival=arrival, value=int(value))
 
@@ -409,6 +436,10 @@ class SyncOperations:
         except BaseException:  # cancelled, interrupted: the hub must not wait for us
             self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             raise
+        if holds:
+            from .validity import Validity  # most small commands hold nothing
+
+            self.validities[arrival] = Validity()  # it counts from here, before the commit
         if takes:
             await self._commit(request, number, arrival)
         if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back

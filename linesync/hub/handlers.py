@@ -100,6 +100,11 @@ def _register(hub: Requests, asked: Asked) -> str:
     return hub.register(asked.session, asked.message, asked.now)
 
 
+def _lease(hub: Requests, asked: Asked) -> str:
+    """The hub hears the client now. (An agent that does not know the request passes it on.)"""
+    return protocol.encode_ok("0", lease=hub.lease_option)
+
+
 def _hosts(hub: Requests, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps(hub.hosts(asked.now)))
 
@@ -122,6 +127,7 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.Concurrent: _concurrent,
     protocol.ClientGone: _client_gone,
     protocol.Register: _register,
+    protocol.Lease: _lease,
     protocol.Hosts: _hosts,
     protocol.Status: _status,
     protocol.Links: _links,

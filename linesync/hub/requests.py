@@ -139,7 +139,12 @@ class Requests:
         )
         self._sessions.name(session, message.name)
         self.tell(events)
-        return protocol.encode_ok(self._boot, lease="" if self._lease == limits.LEASE else f"{self._lease:g}")
+        return protocol.encode_ok(self._boot, lease=self.lease_option)
+
+    @property
+    def lease_option(self) -> str:
+        """The lease in seconds, as an option of a reply; empty if it is the usual one."""
+        return "" if self._lease == limits.LEASE else f"{self._lease:g}"
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 

@@ -151,6 +151,7 @@ OPERATIONS = (
     Operation(
         message=work.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
     ),
+    Operation(message=work.Lease, kind=REQUEST, senders=(SCRIPT,), receivers=(HUB, AGENT), answer="ok: age lease=20"),
     _request(work.Hosts, "ok: JSON, an array", LOOK),
     _request(work.Status, "ok: JSON, an object", LOOK),
     _request(work.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),

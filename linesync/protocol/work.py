@@ -17,6 +17,7 @@ __all__ = [
     "FileWrite",
     "Hosts",
     "Kill",
+    "Lease",
     "Links",
     "Note",
     "Register",
@@ -76,6 +77,13 @@ class Status(Message):
     """Client to hub: hosts, barriers, semaphores ... Reply: JSON in one field."""
 
     VERB = "status"
+
+
+class Lease(Message):
+    """Client to hub or agent: how long the client's host is still alive for the hub. Reply: the seconds since a time at which
+    the hub has heard the host, or later; option ``lease``: the lease in seconds, if it is not 20."""
+
+    VERB = "lease"
 
 
 class Links(Message):

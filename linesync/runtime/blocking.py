@@ -133,6 +133,11 @@ class BlockingPeer(Conversation):
                 )
             await _turn
 
+    @property
+    def descriptors(self) -> set[int]:
+        """The descriptors of the connection. The other end sees the end of the connection when no process has them open."""
+        return {self._line.reader, self._line.writer} if self._line is not None else set()
+
     def watch(self, descriptor: int, callback: Callable[[], None] | None) -> None:
         """Call a function whenever a descriptor can be read. None as the function ends that."""
         if callback is None:

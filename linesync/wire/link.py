@@ -121,6 +121,12 @@ class Link:
         return self._liveness.heard_at
 
     @property
+    def acknowledged_at(self) -> float:
+        """The peer of the session has heard us at this time or later (:attr:`Session.acknowledged_at`), seconds; minus
+        infinity if there is no session, or it has acknowledged nothing yet."""
+        return self.session.acknowledged_at if self.session is not None else float("-inf")
+
+    @property
     def repaired(self) -> int:
         """Frames received on this line in which one wrong bit was repaired."""
         return self._line.decoder.repaired if self._line is not None else 0

@@ -1,4 +1,4 @@
-"""The hub's lease as its agent keeps it: what ends when the hub is not heard, and what does not."""
+"""The hub's lease as its agent keeps it: what ends when the hub acknowledges nothing, and what does not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from linesync.agent.lease import HubLease
+from linesync.testing.memory_lines import Pipe
 from linesync.testing.virtual_loop import VirtualLoop
-from tests.runtime.peers import play
+from tests.runtime.peers import Pair, play
 
 
 class Watched:
-    """A lease of 20 s over a line on which nothing comes, unless the test lets the hub be heard.
+    """A lease of 20 s over a line on which the hub acknowledges nothing, unless the test lets it.
 
     :ivar asked: the times at which the hub was asked for a sign of life, from the start.
     :ivar lost: the time and the reason of each end.
@@ -24,7 +25,7 @@ class Watched:
     def __init__(self, seconds: str = "") -> None:
         self.loop = asyncio.get_running_loop()
         self._start = self.loop.time()
-        self.link = SimpleNamespace(heard_at=self._start)
+        self.link = SimpleNamespace(acknowledged_at=self._start)
         self.asked: list[float] = []
         self.lost: list[tuple[float, str]] = []
         self.holds = True
@@ -36,8 +37,8 @@ class Watched:
     def passed(self) -> float:
         return round(self.loop.time() - self._start, 3)
 
-    def heard(self) -> None:
-        self.link.heard_at = self.loop.time()
+    def acknowledged(self) -> None:
+        self.link.acknowledged_at = self.loop.time()
 
 
 def leased(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -49,13 +50,13 @@ def leased(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
 
 
 @leased
-async def test_a_command_ends_with_the_reason_when_the_hub_was_silent_for_the_lease() -> None:
+async def test_a_command_ends_with_the_reason_when_the_hub_acknowledged_nothing_for_the_lease() -> None:
     watched = Watched()
     command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
     await asyncio.sleep(19.9)
     assert not command.done()
     await asyncio.sleep(0.2)
-    with pytest.raises(asyncio.CancelledError, match="the hub was not heard for 20 s"):
+    with pytest.raises(asyncio.CancelledError, match="the hub acknowledged nothing for 20 s"):
         await command
 
 
@@ -63,28 +64,28 @@ async def test_a_command_ends_with_the_reason_when_the_hub_was_silent_for_the_le
 async def test_what_scripts_hold_is_lost_exactly_at_the_end_of_the_lease() -> None:
     watched = Watched()
     await asyncio.sleep(1.3)
-    watched.heard()
+    watched.acknowledged()
     await asyncio.sleep(20.1)
-    assert watched.lost[0] == (21.3, "the hub was not heard for 20 s")
+    assert watched.lost[0] == (21.3, "the hub acknowledged nothing for 20 s")
 
 
 @leased
-async def test_a_hub_that_is_heard_in_time_costs_nothing() -> None:
+async def test_a_hub_that_acknowledges_something_in_time_costs_nothing() -> None:
     watched = Watched()
     command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
     for _ in range(10):
         await asyncio.sleep(19.0)
-        watched.heard()
+        watched.acknowledged()
     assert not watched.lost and not command.done()
 
 
 @leased
-async def test_a_silent_hub_is_asked_before_the_half_of_the_lease() -> None:
+async def test_a_silent_hub_is_asked_in_the_first_quarter_of_the_lease() -> None:
     watched = Watched()
-    await asyncio.sleep(7.6)
+    await asyncio.sleep(3.9)
     assert not watched.asked
-    await asyncio.sleep(2.5)
-    assert len(watched.asked) == 1 and 9.0 <= watched.asked[0] <= 10.0
+    await asyncio.sleep(1.2)
+    assert len(watched.asked) == 1 and 4.0 <= watched.asked[0] <= 5.0
 
 
 @leased
@@ -100,7 +101,7 @@ async def test_nothing_is_asked_or_lost_while_nothing_depends_on_the_hub() -> No
 async def test_the_hub_says_how_long_its_lease_is() -> None:
     watched = Watched("2.5")
     await asyncio.sleep(2.6)
-    assert watched.lost[0] == (2.5, "the hub was not heard for 2.5 s")
+    assert watched.lost[0] == (2.5, "the hub acknowledged nothing for 2.5 s")
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "-1", "0", "nan", "inf", "1e300"])
@@ -131,13 +132,41 @@ async def test_a_new_session_is_watched_once() -> None:
 
 
 @leased
-async def test_the_time_in_which_this_machine_slept_is_not_the_hubs_silence() -> None:
+async def test_after_this_machine_slept_the_agent_first_reads_what_the_hub_has_acknowledged() -> None:
     watched = Watched()
     assert isinstance(watched.loop, VirtualLoop)
     await asyncio.sleep(1.0)
     watched.loop.skip(500.0)
     await asyncio.sleep(0.1)
     assert not watched.lost, "what the hub has said meanwhile is still unread"
-    watched.heard()
+    watched.acknowledged()
     await asyncio.sleep(10.0)
     assert not watched.lost
+
+
+@leased
+async def test_a_hub_that_no_longer_hears_the_agent_is_lost_although_the_agent_still_hears_it() -> None:
+    """The direction to the hub fails 19 s before the other one."""
+    pair, loop = await Pair.joined(), asyncio.get_running_loop()
+    lost: list[float] = []
+    lease = HubLease(pair.caller, lambda: True, lambda why: lost.append(loop.time()))
+    lease.begin("20")
+    await asyncio.sleep(30.0)
+    assert not lost, "the agent asks for acknowledgements"
+    hub, agent = pair.listener.link, pair.caller.link
+    assert isinstance(pair.pipe, Pipe) and hub is not None and agent is not None
+    pair.pipe.dead = True  # what the agent sends from now on is lost,
+    wake, pair.pipe._wake = pair.pipe._wake, lambda: None  # type: ignore[method-assign]  # and what the hub sends is late
+    for _ in range(4):
+        pair.listener.note("still here")
+        await asyncio.sleep(1.0)
+    await asyncio.sleep(15.0)
+    pair.pipe._wake = wake  # type: ignore[method-assign]
+    wake()
+    await asyncio.sleep(0.0)
+    assert loop.time() == agent.heard_at >= hub.heard_at + 19.0
+    await asyncio.sleep(21.0)
+    assert lost and hub.heard_at + 10.0 < lost[0] <= hub.heard_at + 20.0, (
+        "the agent knows it before the hub grants its holds"
+    )
+    lease.stop()

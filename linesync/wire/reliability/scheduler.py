@@ -117,7 +117,7 @@ class Scheduler:
             bye, self.bye = self.bye, None
             return _outgoing(frames.BYE, bye, session.seed_out)
         if self._liveness.quiet:
-            return session.next_poll()
+            return session.next_poll(now)
         frame = session.next_control(inside, now, self._departs)
         if frame is None and not inside and now >= self._liveness.keepalive_at(line):
             self._liveness.spoke_at = now
