@@ -98,6 +98,11 @@ class Hub(User):
         """Accept lines; returns the endpoint with the values that the system chose."""
         listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
         self._listeners.append(listener)
+        if listener.replaced:
+            self._requests.grant_no_holds_for_a_lease()
+            self._report(
+                f"hosts may still hold locks of an earlier hub; this hub grants the first ones in {self._requests.lease:g} s"
+            )
         self.runner.extra.setdefault("LINESYNC_HUB", listener.endpoint)
         return listener.endpoint
 
@@ -118,12 +123,13 @@ class Hub(User):
 
     async def aclose(self, reason: str = "the hub was stopped") -> None:
         """Stop: notify all sessions and close all lines, then end the commands that run here for others."""
+        leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
         self._requests.stop()
         for keeping in self._keeping:
             keeping.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
         for listener in self._listeners:
-            await listener.aclose()
+            await listener.aclose(leave=leave)
         farewell |= {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in self._peers - farewell.keys()}
         await asyncio.sleep(0)  # the goodbyes are on their way
         await stop(self._tasks, _TO_END, reason)
@@ -175,6 +181,7 @@ class Hub(User):
         if session.host:
             session.give_up = asyncio.get_running_loop().call_later(_KEEP_AGENT, self._give_up, peer, why)
         else:
+            session.cut = peer.info is not None and peer.info.kind != "unix"
             self._give_up(peer, why)  # a script does not come back
 
     def _give_up(self, peer: Peer, why: str) -> None:

@@ -23,7 +23,7 @@ from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
-_STALL = 5.0  # if the hub itself is late by this many seconds, the silence of hosts does not count
+_STALL = 5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), what hosts sent may be unread
 _TICK = 1.0
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
 
@@ -53,7 +53,7 @@ class Requests:
         self.policy = policy or Policy()
         self._sessions = sessions
         self._services = SyncServices(lease=lease, first_token=first_token)
-        self._lease = lease
+        self.lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
         self.links = links
@@ -144,7 +144,7 @@ class Requests:
     @property
     def lease_option(self) -> str:
         """The lease in seconds, as an option of a reply; empty if it is the usual one."""
-        return "" if self._lease == limits.LEASE else f"{self._lease:g}"
+        return "" if self.lease == limits.LEASE else f"{self.lease:g}"
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -250,9 +250,11 @@ class Requests:
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
         """A session is over: end everything that its host and its scripts wait for."""
         now = self._loop.time()
+        self._hear_of(session)
         if session.host:
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
-        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
+        lease_end = now + self.lease if session.cut else now
+        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
         self._forget(lambda asker, _: asker is session)
         self._set_timer()
 
@@ -263,6 +265,16 @@ class Requests:
     def line_back(self, session: HubSession) -> None:
         if session.host:
             self.tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
+
+    def grant_no_holds_for_a_lease(self) -> None:
+        """Hosts may still hold what an earlier hub granted, and this hub does not know what."""
+        self._services.grant_no_holds_before(self._loop.time() + self.lease)
+        self._set_timer()
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held."""
+        return self._services.holds
 
     def hosts(self, now: float) -> list[dict[str, object]]:
         """The rows of ``hosts``."""
@@ -307,7 +319,7 @@ class Requests:
             self._timer.cancel()
             self._timer = None
         now = self._loop.time()
-        if now - self._ticked > _TICK + min(_STALL, self._lease / 2):
+        if now - self._ticked > self._tick + min(_STALL, self.lease / 4):
             self._services.extend_all(now)
         self._ticked = now
         self._hear(now)
@@ -319,7 +331,7 @@ class Requests:
         for session in self._sessions.all():
             self._hear_of(session)
             link = session.peer.link
-            if session.host and link is not None and now - link.heard_at > self._lease * _ASK_AT:
+            if session.host and link is not None and now - link.heard_at > self.lease * _ASK_AT:
                 session.peer.ask_alive()
 
     def _hear_of(self, session: HubSession) -> None:

@@ -31,6 +31,8 @@ class HubSession:
         """Whether a script does several things at the same time."""
         self.exchanges = 0
         """The number of exchanges in which a script waits."""
+        self.cut = False
+        """Whether the connection of a script was lost in a way in which the script may not have noticed it."""
         self.heard_at = float("-inf")
         """When the frame came that last renewed the host's lease, monotonic seconds."""
 

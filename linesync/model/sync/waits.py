@@ -13,7 +13,11 @@ deadlines, deaths, confirmations and limits.
 3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
    are made, while all parties are still in place and can be named. Then all of these waits leave their places. Then each
    place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
-4. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
+4. A host that stops, restarts or gets a new session may still run what it holds something for, until the lease ends that
+   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they are no longer
+   its own, and go back at the end of that lease. For the same reason, a hub that takes the place of a dead one grants nothing
+   that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
+5. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
 A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
 """
@@ -35,6 +39,7 @@ from .kept_results import Results
 __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 
 WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
+_ALWAYS = float("-inf")
 WAITS = 100_000  # live arrivals of all hosts
 
 
@@ -144,6 +149,7 @@ class Wait:
     :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
     :ivar held: who owns the grant after the confirmation; None before.
     :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
+    :ivar lapses: its host is lost, and the hold goes back when the lease of the host ends.
     """
 
     arrival: ArrivalId
@@ -155,6 +161,7 @@ class Wait:
     granted: Granted | None = None
     held: Hold | None = None
     within: str = ""
+    lapses: bool = False
 
 
 class Waits:
@@ -165,6 +172,9 @@ class Waits:
         self._hosts: dict[str, dict[Wait, None]] = {}
         self._clients: dict[Client, dict[Wait, None]] = {}
         self._deadlines: Timers[Wait] = Timers()
+        self._lapsing: Timers[Wait] = Timers()
+        self.holds_from = _ALWAYS
+        """Nothing that can be held is granted before this time, seconds."""
         self._results = Results()
         self.changes = 0
         """Grows with each wait that begins, ends, or gets another state or client, and with each answer of a service."""
@@ -173,7 +183,11 @@ class Waits:
 
     def sizes(self) -> dict[str, int]:
         """The sizes of the tables: ``waits`` live arrivals, ``deadlines`` set, ``results`` kept."""
-        return {"waits": len(self._live), "deadlines": len(self._deadlines), "results": len(self._results)}
+        return {
+            "waits": len(self._live) + len(self._lapsing),
+            "deadlines": len(self._deadlines),
+            "results": len(self._results),
+        }
 
     # -- for the services ------------------------------------------------------------------------------------
 
@@ -221,7 +235,7 @@ class Waits:
 
         :raises LinesyncFailed: there are too many waits.
         """
-        if len(self._live) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
+        if len(self._live) + len(self._lapsing) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
             mine = len(self._hosts.get(client.host, ()))
             raise LinesyncFailed(
                 f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {mine} of them from "
@@ -327,24 +341,51 @@ class Waits:
         result = self._results.get(client.host, arrival)
         return [replace(result, client=client)] if result else []
 
-    def client_gone(self, client: Client, now: float, cause: Cause, why: str = "") -> list[Outcome]:
-        """End everything that a dead client waits for, holds or has not confirmed."""
-        return self._end_for(list(self._clients.get(client, ())), cause, why, now)
+    def client_gone(
+        self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
+        """End everything that a dead client waits for, holds or has not confirmed. What it holds goes back at the end of its
+        lease, if that is later."""
+        return self._end_for(list(self._clients.get(client, ())), cause, why, now, lease_end)
 
-    def host_gone(self, host: str, now: float, cause: Cause, why: str = "") -> list[Outcome]:
+    def host_gone(
+        self, host: str, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
         """The same for every client of a host."""
-        return self._end_for(list(self._hosts.get(host, ())), cause, why, now)
+        return self._end_for(list(self._hosts.get(host, ())), cause, why, now, lease_end)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held, or may be held by clients of an earlier hub."""
+        if len(self._lapsing) or self.holds_from != _ALWAYS:
+            return True
+        return any(wait.held is not None for wait in self._live.values())
+
+    def grant_no_holds_before(self, when: float) -> None:
+        """Clients of an earlier hub may hold something until then."""
+        self.holds_from = when
 
     def next_timer(self) -> float | None:
         """When to call :meth:`handle_timer`, or None."""
-        times = (self._deadlines.next_timer(), self._results.next_timer())
+        opens = None if self.holds_from == _ALWAYS else self.holds_from
+        times = (self._deadlines.next_timer(), self._results.next_timer(), self._lapsing.next_timer(), opens)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Outcome]:
-        """Time out the waits whose deadline has passed; forget old results."""
+        """Take back the holds that have lapsed, and time out the waits whose deadline has passed; forget old results."""
         self._results.handle_timer(now)
+        outcomes = self._end_for(self._lapsing.pop_due(now), Cause.LINE_LOST, "", now)
+        if self.holds_from <= now:
+            outcomes += self._open_for_holds(now)
         due = self._deadlines.pop_due(now)
-        return self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)
+        return [*outcomes, *self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)]
+
+    def _open_for_holds(self, now: float) -> list[Outcome]:
+        if self.holds_from == _ALWAYS:
+            return []
+        self.holds_from = _ALWAYS
+        places = dict.fromkeys(wait.place for wait in self.all() if wait.granted is None and wait.place.owned())
+        return [outcome for place in places for outcome in place.settle(now)]
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -358,20 +399,33 @@ class Waits:
         if wait.granted is not None:
             wait.granted = replace(wait.granted, client=client)
 
-    def _end_for(self, waits: Iterable[Wait], cause: Cause, why: str, now: float) -> list[Outcome]:
-        return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now)
+    def _end_for(
+        self, waits: Iterable[Wait], cause: Cause, why: str, now: float, lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
+        return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now, lease_end)
 
-    def _end(self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float) -> list[Outcome]:
+    def _end(
+        self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float, lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
         outcomes: list[Outcome] = []
         places: dict[Place, None] = {}
         for wait, error in ending:
-            wait.place.leave(wait, cause)
+            if wait.lapses:  # its client has heard of the loss already
+                self._lapsing.cancel(wait)
+                wait.place.leave(wait, cause)
+                places[wait.place] = None
+                continue
+            wait.lapses = wait.held is not None and lease_end > now
+            if wait.lapses:
+                self._lapsing.set(wait, lease_end)
+            else:
+                wait.place.leave(wait, cause)
+                places[wait.place] = None
             self._forget(wait)
             if wait.held is None:
                 outcomes.append(self._keep(Failed(arrival=wait.arrival, client=wait.client, error=error), now))
             elif cause not in (Cause.GAVE_UP, Cause.CLIENT_GONE):
                 outcomes.append(Revoked(arrival=wait.arrival, client=wait.client, why=error.message))
-            places[wait.place] = None
         for place in places:
             outcomes += place.settle(now)
         return outcomes
