@@ -7,6 +7,7 @@ Every message is one sentence that says what happened, to whom, and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 __all__ = [
@@ -31,6 +32,15 @@ __all__ = [
 ]
 
 
+_NOT_UTF_8 = re.compile(r"\\udc([89a-f][0-9a-f])|[\udc80-\udcff]")
+"""A byte that is not UTF-8, as a surrogate escape or as the repr of one."""
+
+
+def _readable(message: str) -> str:
+    """Write each byte that is not UTF-8 as ``\\xff``."""
+    return _NOT_UTF_8.sub(lambda found: f"\\x{found[1] or format(ord(found[0]) - 0xDC00, '02x')}", message)
+
+
 class LinesyncError(Exception):
     """The base class of all errors that linesync raises.
 
@@ -44,8 +54,8 @@ class LinesyncError(Exception):
     code: str = "failed"
 
     def __init__(self, message: str, *, details: Mapping[str, object] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _readable(message)
+        super().__init__(self.message)
         self.details: dict[str, object] = dict(details or {})
 
     def __str__(self) -> str:

@@ -59,7 +59,7 @@ ACK_EVERY = 1 << 18  # received bytes that force an acknowledgement
 FIRST_RTT = 0.5  # the round trip that is assumed until it is measured
 PROBE_FLOOR = 0.02  # the least allowance for variation in the probe timeout
 POLL_MAX = 1.0  # the longest time between two polls of a peer that does not answer
-WINDOW_BYTES = 4 << 20  # bytes in flight in all lanes, on lines without a rate
+WINDOW_BYTES = 4 << 20  # bytes in flight in all lanes, on lines without a rate; a receiver keeps no more behind a gap
 
 # -- pacing (section 5.6) --------------------------------------------------------------------------------------------
 AHEAD = 0.008  # how far a sender may be ahead of a serial line
@@ -72,6 +72,11 @@ CREDIT_PIPE = 1_000_000  # the same on sockets and pipes
 CHANNELS = 4096  # the most open channels of a session
 MESSAGE_MAX = 1 << 20  # the longest message
 PIECES_MAX = 8 << 20  # all incomplete messages and openings of a session together
+OPENINGS_MAX = 8 << 20  # the openings of all open channels of a session together
+UNREAD_MAX = 48 << 20  # memory for all records of a session that their channels' users have not read
+RECORD_MEMORY = 200  # bytes of memory for such a record, beside its body
+REPLIES_MAX = 64 << 20  # replies and notes that wait for a peer which does not read them; then its session ends
+SCRIPT_REPLIES_MAX = 8 << 20  # the same in an agent, for one script
 OPEN_MAX = 1 << 18  # the longest opening of a channel (a command's arguments and environment)
 
 # -- compression (section 6.5) ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which tests are quick, and a guard that keeps them so.
+"""Which tests are quick, a guard that keeps them so, and a limit on the work after a failed search.
 
 A test is *live* if it starts processes, opens sockets or waits for real time. It lives in one of the folders ``LIVE`` or is
 marked ``live``. Every other test is *quick*: it is pure or on virtual time, ``make quick`` runs it, and it fails here if
@@ -7,6 +7,7 @@ it is not so.
 
 from __future__ import annotations
 
+import os
 import selectors
 import sys
 import time
@@ -18,9 +19,14 @@ import pytest
 
 LIVE = ("bench", "client", "e2e", "jobs", "transports")
 """Folders of this directory in which every test is live."""
+QUICK = ("hub", "model", "protocol", "runtime", "store", "system", "wire")
+"""Folders in which every test is quick."""
 
+_HERE = Path(__file__).parent
 _WAIT = 0.5
 """Seconds of real time that a quick test may wait, all waits together. It may compute for longer."""
+_SHRINKING = 20
+"""Seconds that a failed Hypothesis search spends on a shorter example, except in a soak."""
 _PROCESSES = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"})
 _SOCKETS = frozenset({"socket.bind", "socket.connect"})  # not socket.__new__: each asyncio loop has a pair of them
 
@@ -71,12 +77,26 @@ def _select(selector: Any, timeout: float | None = None) -> Any:
         _GUARD.waited += took if timeout is None else min(took, max(timeout, 0.0))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the tests of a folder if ``-m`` chooses none of them."""
+    chosen = config.getoption("markexpr")
+    without = LIVE if "not live" in chosen else QUICK if chosen == "live" else ()
+    return (collection_path.parent == _HERE and collection_path.name in without) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    folders = tuple(here / name for name in LIVE)
     for item in items:
-        if item.get_closest_marker("real") or any(item.path.is_relative_to(folder) for folder in folders):
+        folder = item.path.relative_to(_HERE).parts[0] if item.path.is_relative_to(_HERE) else ""
+        if item.get_closest_marker("real") or folder in LIVE:
             item.add_marker(pytest.mark.live)
+        if folder in QUICK and item.get_closest_marker("live"):
+            raise pytest.UsageError(f"{item.nodeid} is live, but {folder} is a folder of quick tests; move the test")
+
+
+def pytest_collection_finish() -> None:
+    engine = sys.modules.get("hypothesis.internal.conjecture.engine")
+    if engine is not None and not os.environ.get("LINESYNC_SOAK"):
+        engine.MAX_SHRINKING_SECONDS = _SHRINKING  # its documentation permits this
 
 
 @pytest.fixture(autouse=True)

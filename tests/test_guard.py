@@ -1,4 +1,4 @@
-"""The guard of quick tests (tests/conftest.py): what it refuses, and what it lets pass."""
+"""The guard of quick tests (tests/conftest.py): what it refuses, and what it lets pass. The limit after failed searches."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ pytestmark = pytest.mark.live
 _TESTS = """
 import asyncio, socket, subprocess, sys, time
 import pytest
+from hypothesis.internal.conjecture import engine
+from hypothesis.internal.conjecture.engine import MAX_SHRINKING_SECONDS as USUAL
+
+def test_good_a_failed_search_is_shortened_for_a_few_seconds():
+    assert engine.MAX_SHRINKING_SECONDS == 20 < USUAL
 
 def test_sleeps():
     time.sleep(0.6)
@@ -68,4 +73,4 @@ def test_a_test_that_is_neither_quick_nor_marked_fails_and_a_live_folder_is_left
     )
     failed = set(re.findall(r"^ERROR .*::test_(\w+)", done.stdout, re.MULTILINE))
     assert failed == {"sleeps", "sleeps_often", "waits_in_a_loop", "starts_a_process", "opens_a_socket"}, done.stdout
-    assert "18 passed" in done.stdout, done.stdout
+    assert "20 passed" in done.stdout, done.stdout

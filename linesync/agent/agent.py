@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from .. import protocol
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -15,7 +15,6 @@ from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, 
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
-from ..runtime.link_status import link_row
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -25,6 +24,10 @@ from ..wire.framing.frames import Hello
 from .exchange_relay import relay_exchange
 from .lease import HubLease
 from .relayed import Relayed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.owners import Owners
 
 __all__ = ["Agent"]
 
@@ -57,7 +60,8 @@ class Agent:
         self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
         self._report = report
         self._uplink = Peer(_Uplink(self), "c", boot)
-        self.relayed = Relayed(self._uplink, self._after, self._own_reply)
+        self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching)
+        self._owners: Owners | None = None
         self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
         self._scripts = _Scripts(self)
         self._endpoint = ""
@@ -111,6 +115,8 @@ class Agent:
         """
         reason = reason or f"the agent on {self.name} was stopped"
         self.lease.stop()
+        if self._owners is not None:
+            self._owners.close()
         if self._line is not None:
             self._line.cancel()  # otherwise it would open the line again
         farewell = [asyncio.ensure_future(self._uplink.aclose(reason))]
@@ -126,6 +132,7 @@ class Agent:
 
     def _accept(self) -> Peer:
         peer = Peer(self._scripts, "l", self._boot)
+        peer.replies_max = limits.SCRIPT_REPLIES_MAX
         peer.expect_session()
         self._peers.add(peer)
         return peer
@@ -233,8 +240,18 @@ class Agent:
             return protocol.encode_ok(json.dumps([self._own_row()]))
         return None
 
-    def _own_row(self) -> dict[str, object]:
-        return link_row(self._uplink, self._endpoint, self.name) | {"host": "hub"}
+    def _watching(self) -> Owners:
+        """What watches the owners of namespaces; it is made when it is needed first."""
+        if self._owners is None:
+            from ..jobs.owners import Owners
+
+            self._owners = Owners(self.name, self.relayed.owner_gone)
+        return self._owners
+
+    def _own_row(self) -> dict[str, Any]:
+        from ..runtime.link_status import link_state  # seldom needed
+
+        return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 
 
 class _Uplink(User):
@@ -264,6 +281,9 @@ class _Uplink(User):
 
     def trouble(self, peer: Conversation, sentence: str) -> None:
         self._agent.report(sentence)
+
+    def requests_sent(self, peer: Conversation) -> None:
+        self._agent.relayed.take_held_back()
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
@@ -305,6 +325,9 @@ class _Scripts(User):
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)
+
+    def holds_back(self, peer: Conversation) -> bool:
+        return self._agent.relayed.holds_back(peer)
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
         task = self._agent.spawn_for(stream, answered(stream, lambda stream: self._agent.from_script(peer, stream)))

@@ -97,9 +97,10 @@ class _Relay:
         if self._relayed.works:
             self._timer = self._loop.call_later(GRACE, self._deadline)  # the hub decides; its answer is on the way
         else:
+            # First, so that the relay does not report the reset to the script. The script knows whether it gave.
+            self._task.cancel(silence(round(self._loop.time() - self._start, 1)))
             # The hub may receive the arrival only now, after its timeout. The reset withdraws it without harm to others.
             self._onward.reset(protocol.GIVEN_UP)
-            self._task.cancel(silence(round(self._loop.time() - self._start, 1)))  # the script knows whether it gave
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -19,7 +19,9 @@ from ..protocol import (
     Confirm,
     Lock,
     Message,
+    NamespaceBegin,
     Note,
+    OwnerGone,
     Register,
     Revoked,
     Semaphore,
@@ -31,6 +33,10 @@ from ..protocol.operations import decode_request, grant_goes_back, never_sent, o
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.owners import Owners
+
 __all__ = ["GRACE", "Relayed", "Script", "silence"]
 
 GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer may still arrive
@@ -39,6 +45,7 @@ _GONE_BACK = "the session with the hub is over, and its uncommitted grants have 
 _NOT_A_HUB = (
     "an agent listens on this socket for its scripts, not for other agents; start this agent with the --port of a hub"
 )
+_QUEUE_MAX = 1 << 20  # bytes of requests that wait for a session, above which scripts are held back
 _REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
 
 
@@ -73,7 +80,7 @@ class Script:
         self.holds = False
         """Whether it was granted a hold: something that it keeps until it gives it back."""
         self.held = False
-        """Whether it had a hold in this session, which the hub may still keep although the agent has ended it."""
+        """Whether the hub may keep something of it that ends with it: a hold, also if the agent has ended it, or a namespace."""
         self.unsure: set[str] = set()
         """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -101,15 +108,26 @@ class Relayed:
     :param uplink: the session with the hub.
     :param after: may change a reply of the hub: (request, reply text) to reply text.
     :param own: returns the reply to a request that the agent answers itself, or None.
+    :param owners: returns what watches the processes of this machine that own a namespace.
     """
 
     def __init__(
-        self, uplink: Peer, after: Callable[[Message | None, str], str], own: Callable[[Message | None], str | None]
+        self,
+        uplink: Peer,
+        after: Callable[[Message | None, str], str],
+        own: Callable[[Message | None], str | None],
+        owners: Callable[[], Owners],
     ) -> None:
+        self._owners = owners
         self._uplink = uplink
         self._after = after
         self._own = own
         self._queue: list[_Request] = []
+        """Requests that wait for a session with the hub."""
+        self._queued = 0
+        """Their size in bytes."""
+        self._held_back: dict[Conversation, None] = {}
+        """The scripts whose requests wait until the hub has taken more of those that were sent before."""
         self._scripts: dict[Conversation, Script] = {}
         self._count = 0
         self.registered = False
@@ -135,7 +153,9 @@ class Relayed:
             return None
         for request in script.requests.values():
             self._settle(request)
-        self._queue = [request for request in self._queue if request.script is not script]
+        for request in [request for request in self._queue if request.script is script]:
+            self._unqueue(request)
+        self._held_back.pop(peer, None)
         leaves = script.requests or script.unsure or script.held
         if leaves and self._uplink.up:  # otherwise the hub keeps nothing for it and needs no note
             self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
@@ -171,6 +191,8 @@ class Relayed:
         if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
             peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))
             return
+        if isinstance(request.message, NamespaceBegin) and not self._name_owner(request, request.message):
+            return
         script.requests[number] = request
         patience = self._patience(request.message)
         if patience is not None:
@@ -179,8 +201,27 @@ class Relayed:
             self._send(request)
         else:
             self._queue.append(request)
+            self._queued += len(request.text)
         if not self.works:
             self.say_waiting(script)
+
+    def _unqueue(self, request: _Request) -> None:
+        self._queue.remove(request)
+        self._queued -= len(request.text)
+        self.take_held_back()
+
+    def holds_back(self, peer: Conversation) -> bool:
+        """Whether the requests of this script wait, because too much waits for the hub already."""
+        full = self._uplink.congested or self._queued > _QUEUE_MAX
+        if full:
+            self._held_back[peer] = None
+        return full
+
+    def take_held_back(self) -> None:
+        """Handle the requests that were held back."""
+        held_back, self._held_back = self._held_back, {}
+        for peer in held_back:
+            peer.take_requests()
 
     @property
     def works(self) -> bool:
@@ -197,6 +238,24 @@ class Relayed:
         request.text = protocol.encode(commit.but(request=number))
         request.script.unsure.discard(commit.request)
         return True
+
+    def _name_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
+        """Watch the owner of a new namespace. Return False after an answer that it cannot be watched."""
+        if not begin.pid:
+            request.script.held = True
+            return True
+        try:
+            self._owners().watch(begin.pid, begin.begin)
+        except LinesyncError as error:
+            request.script.peer.answer(request.own, protocol.encode_error(error))
+            return False
+        request.text = protocol.encode(begin.but(watched=True))
+        return True
+
+    def owner_gone(self, pid: int, begin: str) -> None:
+        """The owner of namespaces has ended. Without a session, the hub has already ended them."""
+        if self._uplink.up:
+            self._uplink.note(protocol.encode(OwnerGone(pid=pid, begin=begin)))
 
     @staticmethod
     def _patience(message: Message | None) -> float | None:
@@ -231,6 +290,9 @@ class Relayed:
                 request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)
+            began = request.message
+            if isinstance(began, NamespaceBegin) and began.pid and not self._owners().watches(began.pid, began.begin):
+                self.owner_gone(began.pid, began.begin)  # it had ended before there was a session
             granted = request.script.granted
             if isinstance(request.message, Commit):
                 granted.pop(request.message.request, None)
@@ -257,7 +319,7 @@ class Relayed:
             return  # the hub decides; its answer is on the way
         deadline = _timeout(request.message)
         if request in self._queue:
-            self._queue.remove(request)
+            self._unqueue(request)
             self._answer(request, never_sent(request.text, silence(waited), deadline=deadline))
             return
         if request.hub:
@@ -280,7 +342,7 @@ class Relayed:
         if not number and message.arrival:  # a hold is given back by its arrival alone
             number = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
-            self._queue.remove(request)
+            self._unqueue(request)
             self._answer(request, never_sent(request.text, "it was withdrawn before a hub had received it"))
         elif number:
             self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
@@ -297,9 +359,10 @@ class Relayed:
         """This host is registered with the hub: send the requests that have waited for that."""
         self.registered = True
         self.ready.set()
-        queue, self._queue = self._queue, []
+        queue, self._queue, self._queued = self._queue, [], 0
         for request in queue:
             self._send(request)
+        self.take_held_back()
 
     def down(self) -> None:
         """The session with the hub is over. Its unanswered requests have already been answered with an error. Its numbers

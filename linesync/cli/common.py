@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from ..client.places import find_hub, setting
+from ..client.places import find_hub, place_of_setting, setting
 from ..errors import UsageError
-from ..timestamps import utc, with_times
+from ..numbers import read_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TextIO, TypeVar
 
     from ..client.blocking import BlockingClient
     from ..client.sync import TopicMessage
 
+    T = TypeVar("T")
+
 __all__ = [
+    "argument_type",
     "bytes_as_json",
     "connection",
-    "integer",
     "namespace_option",
     "option",
     "option_values",
@@ -35,7 +35,18 @@ __all__ = [
     "timeout_option",
 ]
 
-_SECONDS_MAX = 10 * 365 * 86400  # the hub's own limit
+
+_SWITCH = {
+    "1": True,
+    "yes": True,
+    "true": True,
+    "on": True,
+    "0": False,
+    "no": False,
+    "false": False,
+    "off": False,
+    "": False,
+}
 
 
 def option(
@@ -50,8 +61,10 @@ def option(
     """
     default = setting(name, command)
     if flag:
-        on = default is True or str(default).lower() in ("1", "yes", "true", "on")
-        parser.add_argument(f"--{name}", action="store_true", default=on, **how)
+        on = default if isinstance(default, bool | None) else _SWITCH.get(default.lower())
+        if default is not None and on is None:
+            raise _wrong_setting(name, f"invalid value {default!r}: expected {', '.join(filter(None, _SWITCH))}")
+        parser.add_argument(f"--{name}", action="store_true", default=bool(on), **how)
         return
     if many:
         values = default.split() if isinstance(default, str) else list(default or [])
@@ -63,13 +76,15 @@ def option(
         try:
             default = kind(str(default))
         except (ValueError, argparse.ArgumentTypeError) as error:
-            raise UsageError(
-                f"the setting {name} is wrong: {error}; correct it in the environment or in linesync.toml"
-            ) from None
+            raise _wrong_setting(name, error) from None
     else:
         default = how.pop("fallback", None)
     how.pop("fallback", None)
     parser.add_argument(f"--{name}", default=default, **how)
+
+
+def _wrong_setting(name: str, why: object) -> UsageError:
+    return UsageError(f"the setting {name} is wrong: {why}; correct it in {place_of_setting(name)}")
 
 
 def option_values(args: argparse.Namespace, name: str) -> list[str]:
@@ -78,20 +93,20 @@ def option_values(args: argparse.Namespace, name: str) -> list[str]:
     return values
 
 
-def integer(text: str) -> int | None:
-    """An integer of up to 18 digits, or None if the text is not one. int() would also accept blanks and underscores."""
-    return int(text) if re.fullmatch("[+-]?[0-9]{1,18}", text, re.ASCII) else None
+def argument_type(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A ``type`` of argparse from a function that raises UsageError, so that the error names the option."""
+
+    def convert(text: str) -> T:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(error.message) from None
+
+    return convert
 
 
-def seconds(text: str) -> float:
-    """An argument in seconds, from 0 to ten years."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= _SECONDS_MAX:
-        raise argparse.ArgumentTypeError(f"invalid time {text!r}: expected 0 to {_SECONDS_MAX} seconds")
-    return value
+seconds = argument_type(read_seconds)
+"""The type of an argument in seconds."""
 
 
 def timeout_option(parser: argparse.ArgumentParser, command: str) -> None:
@@ -140,17 +155,44 @@ def connection(args: argparse.Namespace) -> BlockingClient:
     return client
 
 
-def print_json(value: object) -> None:
-    """Print a document on one line. Beside each age in it stands the point in time."""
-    import json
+def print_json(value: object, *, file: TextIO | None = None) -> None:
+    """Print a document on one line. Beside each age in it stands the point in time.
 
-    print(json.dumps(with_times(value, time.time()), default=str))
+    :param file: the stream; by default, stdout.
+    """
+    import json
+    import time
+
+    from ..timestamps import with_times
+
+    value = with_times(value, time.time())
+    text = json.dumps(value, default=str)
+    if "\\udc" in text:  # perhaps a byte that is not UTF-8
+        text = json.dumps(_without_surrogates(value), default=str)
+    print(text, file=file)
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The document with ``{"base64": ...}`` for each text that is not UTF-8."""
+    if isinstance(value, str):
+        try:
+            return bytes_as_json(value.encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:  # a surrogate that stands for no byte
+            return bytes_as_json(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, Mapping):
+        return {key: _without_surrogates(one) for key, one in value.items()}
+    return value
 
 
 def say(sentence: str, *, as_json: bool) -> None:
     """Print a notice on stderr."""
     if as_json:
         import json
+        import time
+
+        from ..timestamps import utc
 
         sentence = json.dumps({"notice": sentence, "time": utc(time.time())})
     print(sentence if as_json else f"linesync: {sentence}", file=sys.stderr, flush=True)

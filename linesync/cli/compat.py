@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import UsageError
+from ..jobs.leftovers import replace_file
 from .common import print_json
 
 HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker and restraint"
@@ -103,15 +104,10 @@ def _is_foreign(path: Path) -> bool:
 def _write(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is not a regular file; remove it first, or give another directory")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o755)
-        fresh.replace(path)
+        replace_file(str(path), text, 0o755)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; give another directory") from None
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _script(name: str) -> str:
@@ -125,7 +121,7 @@ exec {_quoted(program)} {" ".join(options)} {_quoted(code)} {called} "$@"
 
 
 def _program(name: str) -> list[str]:
-    """The argv of a command: this interpreter and this installation, whatever the caller's environment and directory.
+    """The argv of a command: this interpreter and this installation, independent of the caller's environment and directory.
 
     It runs without ``site``, which would take a third of the start-up time.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -12,14 +11,13 @@ from types import ModuleType
 from .. import __version__
 from ..errors import LinesyncError, UsageError
 from ..program import run_program
-from ..timestamps import with_times
 from .arguments import Formatter, Parser, parse, parse_verbatim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["COMMANDS", "build_parser", "main"]
+__all__ = ["COMMANDS", "build_parser", "command_parser", "is_verbatim", "main", "root_parser"]
 
 COMMANDS = {
     "hub": "run the hub, the controller's end of every line",
@@ -33,6 +31,7 @@ COMMANDS = {
     "wait-all": "wait for a message from every other host of the group",
     "event": "set, clear or wait for events",
     "reset": "remove what a crashed run left behind",
+    "namespace": "begin, end or list namespaces that end with their owner",
     "exchange": "give data and get the data of all members",
     "run": "run a command on one or more hosts",
     "cp": "copy a file to or from a host",
@@ -56,6 +55,7 @@ _FOLDERS = {
     "wait-all": "sync",
     "event": "sync",
     "reset": "sync",
+    "namespace": "sync",
     "exchange": "sync",
     "run": "hosts",
     "cp": "hosts",
@@ -64,6 +64,7 @@ _FOLDERS = {
     "links": "look",
     "console": "look",
     "trace": "look",
+    "completion": "shell",
 }
 """The folder of each command's module; modules that are not listed are in this folder."""
 
@@ -84,7 +85,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _root() -> Parser:
+def root_parser() -> Parser:
+    """The parser of what stands before the name of the command."""
     width = max(map(len, COMMANDS))
     listing = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
     parser = Parser(
@@ -98,6 +100,23 @@ def _root() -> Parser:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--version", action=_Version, help="print the version, and whether the core is compiled")
     return parser
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of what follows the name of a command. Imports the command's module.
+
+    :raises UsageError: a setting has an invalid value.
+    """
+    module = _module(name)
+    parser = Parser(prog=f"linesync {name}", formatter_class=Formatter)
+    _fill(parser, module)
+    parser.hint = getattr(module, "HINT", "")
+    return parser
+
+
+def is_verbatim(name: str) -> bool:
+    """Whether all that follows the first argument of this command belongs to another program."""
+    return getattr(_module(name), "VERBATIM", False)
 
 
 def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
@@ -115,8 +134,8 @@ def _module(name: str) -> ModuleType:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole program with all commands, for completion scripts and the reference pages."""
-    parser = _root()
+    """The parser of the whole program with all commands, for the reference pages."""
+    parser = root_parser()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
         _fill(commands.add_parser(name, help=text), _module(name))
@@ -124,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, ModuleType | None]:
-    root = _root()
+    root = root_parser()
     root.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     root.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     end = argv.index("--") if "--" in argv else len(argv)
@@ -141,12 +160,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, ModuleType | None]:
         near = get_close_matches(args.command, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see 'linesync --help'"
         raise UsageError(f"there is no command {args.command!r}; {hint}")
-    module = _module(args.command)
-    parser = Parser(prog=f"linesync {args.command}", formatter_class=Formatter)
-    _fill(parser, module)
-    parser.hint = getattr(module, "HINT", "")
+    parser, module = command_parser(args.command), _module(args.command)
     merged = argparse.Namespace(hub=args.hub, json=args.json)
-    if getattr(module, "VERBATIM", False):
+    if is_verbatim(args.command):
         return parse_verbatim(parser, [*args.rest, *argv[end : end + 1], *tail], merged), module
     return parse(parser, args.rest, None if end == len(argv) else tail, merged), module
 
@@ -172,11 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: LinesyncError, *, as_json: bool) -> None:
     if as_json:
-        import json
+        from .common import print_json
 
         report = {"error": error.code, "message": error.message, "exit_code": error.exit_code, **error.details}
-        report = with_times(report, time.time())
-        print(json.dumps(report, default=str), file=sys.stderr)
+        print_json(report, file=sys.stderr)
     else:
         print(f"linesync: {error.message}", file=sys.stderr)
 

@@ -82,6 +82,21 @@ class Client(FileOperations, ExchangeOperations):
             yield held
 
     @asynccontextmanager
+    async def namespace(self, name: str = "") -> AsyncIterator[str]:
+        """Use a namespace of our own during a block: ``async with client.namespace() as ns``, then ``namespace=ns`` in each
+        call.
+
+        At the end of the block, or of this connection, everything in it is deleted. Raises the errors of
+        :meth:`begin_namespace`.
+        """
+        name = await self.begin_namespace(name)
+        try:
+            yield name
+        finally:
+            with suppress(LinesyncError):  # it has ended already, or ends with the connection
+                await self.end_namespace(name)
+
+    @asynccontextmanager
     async def _until_given_back(self, held: Held) -> AsyncIterator[None]:
         try:
             yield

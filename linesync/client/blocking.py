@@ -94,6 +94,9 @@ class BlockingClient:
     receive = _blocking(Operations.receive)
     receive_all = _blocking(Operations.receive_all)
     reset = _blocking(Operations.reset)
+    begin_namespace = _blocking(Operations.begin_namespace)
+    end_namespace = _blocking(Operations.end_namespace)
+    namespaces = _blocking(Operations.namespaces)
     hosts = _blocking(Operations.hosts)
     status = _blocking(Operations.status)
     links = _blocking(Operations.links)
@@ -144,6 +147,20 @@ class BlockingClient:
         held = self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
         with self._until_given_back(held):
             yield held
+
+    @contextmanager
+    def namespace(self, name: str = "") -> Iterator[str]:
+        """Use a namespace of our own during a block: ``with client.namespace() as ns: client.barrier("up", 2, namespace=ns)``.
+
+        At the end of the block, or of this connection, everything in it is deleted. Raises the errors of
+        :meth:`begin_namespace`.
+        """
+        name = self.begin_namespace(name)
+        try:
+            yield name
+        finally:
+            with suppress(LinesyncError):  # it has ended already, or ends with the connection
+                self.end_namespace(name)
 
     @contextmanager
     def _until_given_back(self, held: Held) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 
 from .. import protocol
 from ..jobs.files import Progress, fetch, store
+from ..jobs.targets import Intermediate
 from .operations import Operations
 
 __all__ = ["FileOperations"]
@@ -32,7 +33,7 @@ class FileOperations(Operations):
             except on a block device that was being written.
         """
         stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
-        return (await fetch(stream, target, os.path.basename(path), progress, device=device))[0]
+        return (await fetch(stream, target, os.path.basename(path), progress, device=device))[0].size
 
     async def put_file(
         self, source: str, host: str, path: str, progress: Progress | None = None, *, device: bool = False
@@ -43,18 +44,21 @@ class FileOperations(Operations):
     async def pass_file(
         self,
         source: tuple[str, str],
-        by: str,
         target: tuple[str, str],
         progress: Progress | None = None,
         *,
         device: bool = False,
     ) -> int:
-        """Copy a file between two hosts in the same way as :meth:`get_file`.
+        """Copy a file between two hosts in the same way as :meth:`get_file`. On its way, it is in a temporary file.
 
         :param source: (host, path).
-        :param by: the path of a new local file, which holds the data on its way.
         :param target: (host, path).
         """
         stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
-        _, from_device = await fetch(stream, by, "", progress, device=device, onward=True)
-        return await store(self.peer, by, *target, progress, device=device, from_device=from_device)
+        name = os.path.basename(source[1])
+        held, head = await fetch(stream, None, name, progress, device=device)
+        assert isinstance(held, Intermediate)
+        try:
+            return await store(self.peer, held.path, *target, progress, device=device, named=name, like=head)
+        finally:
+            await self.peer.desk(held.path).close(held.close)

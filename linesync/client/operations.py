@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
+from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
 from .sync import SyncOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
 
-__all__ = ["CommandResult", "Operations", "Running"]
+    from ..model.state.hosts import HostState
+    from ..model.state.record import State
+    from ..model.state.status import Status
+    from ..runtime.link_state import LinkState
+
+    S = TypeVar("S", bound=State)
+
+__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+
+_COMMAND_CHARS = 100
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command on one line of at most 100 characters, for people."""
+    line = " ".join(" ".join(words).split())
+    shown = "".join(char if char.isprintable() else "?" for char in line[:_COMMAND_CHARS])
+    return f"{shown[:-1]}…" if len(line) > _COMMAND_CHARS else shown
 
 
 class CommandResult(Record):
@@ -86,25 +104,63 @@ class Operations(SyncOperations):
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    async def hosts(self) -> list[dict[str, Any]]:
-        """The hosts that the hub knows, one row each: name, state, line, since, heard, capabilities, published ..."""
-        rows = await self._json(protocol.Hosts())
-        return rows if isinstance(rows, list) else []
+    async def hosts(self) -> list[HostState]:
+        """The hosts that the hub knows, sorted by name."""
+        from ..model.state.hosts import HostState
 
-    async def status(self) -> dict[str, Any]:
+        return _each(HostState, await self._json(protocol.Hosts()))
+
+    async def status(self) -> Status:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
-        return await self._json(protocol.Status())  # type: ignore[no-any-return]
+        from ..model.state.status import Status
 
-    async def links(self) -> list[dict[str, Any]]:
-        """The lines of the hub and of the agent in between, one row each, with their counters."""
-        rows = await self._json(protocol.Links())
+        return _one(Status, await self._json(protocol.Status()))
+
+    async def namespaces(self) -> list[dict[str, Any]]:
+        """The namespaces that have an owner or are in use, one row each: name, since, owner, things."""
+        rows = await self._json(protocol.Namespaces())
         return rows if isinstance(rows, list) else []
 
-    async def _json(self, message: Message) -> Any:
+    async def links(self) -> list[LinkState]:
+        """The lines of the hub and of the agent in between, with their counters."""
+        from ..runtime.link_state import LinkState
+
+        return _each(LinkState, await self._json(protocol.Links()))
+
+    async def _json(self, message: Message) -> object:
         (text,) = await self._ask(message)
         import json
 
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(error) from None
+
+    # -- namespaces ---------------------------------------------------------------------------------------------------
+
+    async def begin_namespace(self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "") -> str:
+        """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there fail
+        with Aborted.
+
+        :param name: its name; empty for a new one, which is never used again.
+        :param pid: the owner, a process on this machine; 0 for this connection.
+        :param begin: the start time of that process, in clock ticks since the machine booted (proc(5), ``starttime``).
+        :param command: what the owner runs, for people; by default, this program and its arguments.
+        :returns: its name.
+        :raises NotAllowed: the name is in use.
+        """
+        name = name or f"@{token()}"
+        shown = command or command_line(sys.argv)
+        await self._ask(protocol.NamespaceBegin(name=name, pid=pid, begin=begin, command=shown))
+        return name
+
+    async def end_namespace(self, name: str) -> tuple[int, int]:
+        """End a namespace that has an owner. Returns the same as :meth:`reset`.
+
+        :raises LinesyncFailed: there is no such namespace.
+        """
+        forgotten, failed = await self._ask(protocol.NamespaceEnd(name=name))
+        return int(forgotten), int(failed)
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 
@@ -209,3 +265,27 @@ class Operations(SyncOperations):
     def trace(self, host: str) -> Stream:
         """Open a trace of the frames on a host's line. The trace arrives as text lines on stream 1."""
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))
+
+
+def _one(kind: type[S], value: object) -> S:
+    """Read a state from JSON.
+
+    :raises LinesyncFailed: it is not one.
+    """
+    try:
+        return kind.from_json(value)
+    except ValueError as error:
+        raise _unreadable(error) from None
+
+
+def _each(kind: type[S], values: object) -> list[S]:
+    """Read a list of states from JSON; raises as :func:`_one` does."""
+    if not isinstance(values, list):
+        raise _unreadable(ValueError("it is not a list"))
+    return [_one(kind, value) for value in values]
+
+
+def _unreadable(error: Exception) -> LinesyncFailed:
+    return LinesyncFailed(
+        f"the hub sent a state that cannot be read ({error}); update linesync on one of the two sides"
+    )

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from ..errors import UsageError
 from ..runtime.identity import runtime_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["default_socket", "find_hub", "setting", "settings_file"]
+__all__ = ["default_socket", "find_hub", "place_of_setting", "setting", "settings_file"]
 
 
 def settings_file() -> str:
@@ -34,22 +33,18 @@ def _settings() -> dict[str, Any]:
     path = settings_file()
     if not path:
         return {}
-    import tomllib  # imported only when there is a file to read
+    from .settings_file import read_settings  # imported only when there is a file to read
 
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; correct or remove it") from None
+    return read_settings(path)
 
 
 def setting(name: str, command: str = "") -> Any:
     """A setting's value: a text from the environment, any TOML value from the file, or None.
 
     :param command: the command whose table takes precedence; empty for none.
-    :raises UsageError: the file cannot be read or is not valid TOML.
+    :raises UsageError: the file cannot be read, is not valid TOML, or has an unknown key or a value of a wrong type.
     """
-    value = os.environ.get("LINESYNC_" + name.upper().replace("-", "_"))
+    value = os.environ.get(_variable(name))
     if value is not None:
         return value
     settings = _settings()
@@ -57,7 +52,22 @@ def setting(name: str, command: str = "") -> Any:
     if isinstance(table, dict) and name in table:
         return table[name]
     value = settings.get(name)
-    return None if isinstance(value, dict) else value
+    if value is None or isinstance(value, dict):
+        return None
+    from .settings_file import check_value
+
+    check_value(settings_file(), name, value, command)
+    return value
+
+
+def _variable(name: str) -> str:
+    return "LINESYNC_" + name.upper().replace("-", "_")
+
+
+def place_of_setting(name: str) -> str:
+    """Where the present value of a setting comes from, for errors: a variable or the file."""
+    variable = _variable(name)
+    return variable if variable in os.environ else settings_file()
 
 
 def default_socket(name: str = "") -> str:

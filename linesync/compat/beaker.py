@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import UsageError
+from ..numbers import read_seconds
 from .names import member_of
-from .program import connect, namespace, options, own_host, run, seconds
+from .program import connect, namespace, options, own_host, run
 
 __all__ = ["Scope", "main"]
 
@@ -77,7 +78,7 @@ def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machin
     if not machines:
         raise UsageError(f"there is no machine to wait for; usage: {_usage(program)}")
     limit = asked.get("--timeout")
-    timeout = None if limit is None else seconds(limit)
+    timeout = None if limit is None else read_seconds(limit, "timeout")
     deadline = None if timeout is None else time.monotonic() + timeout
     scope = Scope(asked, os.environ)
     wanted = {machine: {scope.event(machine, state): state for state in states} for machine in machines}

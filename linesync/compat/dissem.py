@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import BrokenError, LinesyncError, LinesyncFailed, UsageError
 from ..frozen_record import Record
+from ..numbers import read_whole
 from .program import connect, namespace, options, run
 
 __all__ = ["Request", "arguments", "main", "parse"]
@@ -105,7 +106,7 @@ def parse(argv: Sequence[str]) -> Request:
             case "-A" | "--address" | "--addr":
                 words["address"] = value
             case "-p" | "--port":
-                words["port"] = str(_number("port", value, range(1, 65536)))
+                words["port"] = str(_number("port", value, 1, 65535))
             case "--command" | "--object":
                 words["object"] = value
             case "--name" | "--count":
@@ -138,14 +139,8 @@ def _what(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str, int]
     return _OBJECTS[kind], name, _number("count", count)
 
 
-def _number(what: str, text: str, allowed: range | None = None) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise UsageError(f"invalid {what} {text!r}: expected an integer") from None
-    if allowed is not None and value not in allowed:
-        raise UsageError(f"invalid {what} {value}: expected {allowed[0]} to {allowed[-1]}")
-    return value
+def _number(what: str, text: str, least: int = -(10**18), most: int = 10**18) -> int:
+    return read_whole(text, what, least, most)
 
 
 def _endpoint(words: Mapping[str, str]) -> str:

@@ -18,17 +18,19 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..client.places import setting
 from ..errors import LinesyncError, TimedOut, UsageError
 from ..frozen_record import Record
-from .program import connect, namespace, options, own_host, run, seconds
+from ..numbers import read_seconds
+from .program import connect, namespace, options, own_host, run
 
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
     from ..client.sync import TopicMessage
+    from ..model.state.hosts import HostState
 
 __all__ = ["Group", "cache_lines", "group_of", "main", "write_cache"]
 
@@ -58,32 +60,32 @@ class Group(Record):
         return f"{self.name}/{message_id}" if self.name else message_id
 
 
-def group_of(rows: Iterable[Mapping[str, Any]], own: str) -> Group:
+def group_of(hosts: Iterable[HostState], own: str) -> Group:
     """The group of a host.
 
-    :param rows: the rows of ``hosts``.
+    :param hosts: the hosts that the hub knows.
     :raises UsageError: the hub knows no agent of that host, or the published size is not a number.
     """
-    rows = list(rows)
-    ours = next((row["published"] for row in rows if row["name"] == own), None)
+    hosts = list(hosts)
+    ours = next((host.published for host in hosts if host.name == own), None)
     if ours is None:
         raise UsageError(
             f"{own} is in no group: run this on a host whose agent publishes one (linesync agent --publish group=G"
             " --publish role=R --publish group_size=N)"
         )
     name = ours.get("group", "")
-    found = [row for row in rows if row["published"].get("group", "") == name]
-    sizes = [row["published"]["group_size"] for row in found if row["published"].get("group_size")]
-    size = ours.get("group_size") or next(iter(sizes), "0")
+    found = [host for host in hosts if host.published.get("group", "") == name]
+    sizes = [host.published["group_size"] for host in found if host.published.get("group_size")]
+    size = ours.get("group_size") or (sizes[0] if sizes else "0")
     if not size.isascii() or not size.isdigit():
         raise UsageError(
             f"the agents of the group {name!r} publish group_size={size}, which is not a number; start them with a"
             " number"
         )
     if int(size) and len(found) > int(size):  # some hosts are left from an earlier group of that name
-        found = [row for row in found if row["state"] != "lost"]
+        found = [host for host in found if host.state != "lost"]
     return Group(
-        name=name, own=own, roles={row["name"]: row["published"].get("role", "") for row in found}, size=int(size)
+        name=name, own=own, roles={host.name: host.published.get("role", "") for host in found}, size=int(size)
     )
 
 
@@ -115,10 +117,9 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
         if not lines:
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        fresh = f"{path}.{os.getpid()}"
-        with open(fresh, "x", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        os.replace(fresh, path)
+        from ..jobs.leftovers import replace_file
+
+        replace_file(path, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UsageError(
             f"cannot write the cache file {path}: {error.strerror}; set LAVA_MULTI_NODE_CACHE to another path"
@@ -265,14 +266,14 @@ def main(program: str, argv: Sequence[str]) -> int:
         nonlocal lenient
         asked, words = options(given, "h", ("timeout=", "lava-bug-compat", "help"), usage)
         limit = setting("timeout", "lava")
-        timeout = None if limit is None else seconds(str(limit))
+        timeout = None if limit is None else read_seconds(str(limit), "timeout")
         for option, value in asked:
             match option:
                 case "-h" | "--help":
                     print(f"usage: {usage}")
                     return 0
                 case "--timeout":
-                    timeout = seconds(value)
+                    timeout = read_seconds(value, "timeout")
                 case _:
                     lenient = True
         if what.startswith("M") and (not words or "=" in words[0]):

@@ -14,7 +14,7 @@ from ..program import run_program
 if TYPE_CHECKING:
     from ..client.blocking import BlockingClient
 
-__all__ = ["connect", "namespace", "options", "own_host", "run", "seconds"]
+__all__ = ["connect", "namespace", "options", "own_host", "run"]
 
 
 def connect(program: str, endpoint: str = "") -> BlockingClient:
@@ -46,20 +46,6 @@ def own_host(client: BlockingClient) -> str:
     name = os.environ.get("LINESYNC_HOST")
     # The answer to a barrier of one party names that party. It takes fewer bytes on the line than the list of hosts.
     return name or client.barrier("who am I", 1, namespace="linesync").parties[0]
-
-
-def seconds(text: str, what: str = "timeout") -> float:
-    """Read a number of seconds.
-
-    :raises UsageError: the text is not a number from 0 to 1e9.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1e9:
-        raise UsageError(f"invalid {what} {text!r}: expected 0 to 1000000000 seconds")
-    return value
 
 
 def options(

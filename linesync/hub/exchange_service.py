@@ -2,7 +2,7 @@
 
 A member's channel is one arrival with a client of its own, so the client ends with the channel. The hub stores the data once,
 in a blob, and reads it from there for each receiver at the receiver's own speed. So a slow receiver does not delay the
-others. The data is kept until all receivers have confirmed that they have all of it, but for at most ten minutes, so that
+others. The data is kept until all receivers have confirmed that they have all of it, for at most ten minutes, so that
 retries get it. A receiver that is still being served then gets the rest.
 """
 
@@ -209,6 +209,7 @@ class _Channel:
     def _open(self) -> None:
         """Arrive, and let the client give its data."""
         opening, members = self._opening, unfold(self._opening.members)
+        self._home.requests.services.check_namespace(opening.ns, self._arrival, self._client)
         earlier = self._home.enter(self)
         self._home.requests.perform(
             lambda services, now: services.exchanges.open(

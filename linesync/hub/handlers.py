@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import protocol
+from ..errors import LinesyncFailed
 from ..model.participants import Client
+from ..model.sync.namespaces import Owner
 from ..protocol import Message
 from ..protocol.ids import Id
 from .sessions import HubSession
@@ -88,6 +90,39 @@ def _reset(hub: Requests, asked: Asked) -> str:
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 
+def _begin_namespace(hub: Requests, asked: Asked) -> str:
+    message, session = asked.message, asked.session
+    if message.pid and not session.host:
+        if not session.local:
+            raise LinesyncFailed(
+                f"the hub cannot watch process {message.pid} over {session.line}: it may run on another machine; connect"
+                " over the hub's socket, or run an agent there and use the agent's socket"
+            )
+        hub.owners.watch(message.pid, message.begin)
+    elif message.pid and not message.watched:
+        raise LinesyncFailed(
+            f"the agent on {session.host} cannot watch process {message.pid}: its linesync is too old; update it"
+        )
+    owner = Owner(asked.client, message.pid, message.begin, message.command)
+    hub.services.begin_namespace(message.name, owner, asked.now)
+    return protocol.encode_ok()
+
+
+def _end_namespace(hub: Requests, asked: Asked) -> str:
+    forgotten, waits, outcomes = hub.services.end_namespace(asked.message.name, asked.client.host, asked.now)
+    hub.tell(outcomes)
+    return protocol.encode_ok(str(forgotten), str(len(waits)))
+
+
+def _owner_gone(hub: Requests, asked: Asked) -> None:
+    message = asked.message
+    hub.tell(hub.services.owner_gone(asked.session.host, message.pid, message.begin, asked.now))
+
+
+def _namespaces(hub: Requests, asked: Asked) -> str:
+    return protocol.encode_ok(json.dumps(hub.services.namespace_rows(asked.now)))
+
+
 def _concurrent(hub: Requests, asked: Asked) -> None:
     asked.session.concurrent = not asked.session.host
 
@@ -106,15 +141,15 @@ def _lease(hub: Requests, asked: Asked) -> str:
 
 
 def _hosts(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.hosts(asked.now)))
+    return protocol.encode_ok(json.dumps([host.as_json() for host in hub.hosts(asked.now)]))
 
 
 def _status(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.status(asked.now), default=str))
+    return protocol.encode_ok(json.dumps(hub.status(asked.now).as_json()))
 
 
 def _links(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.links()))
+    return protocol.encode_ok(json.dumps([link.as_json() for link in hub.links()]))
 
 
 HANDLERS: dict[type[Message], Handler] = {
@@ -124,6 +159,10 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.GiveBack: _give_back,
     protocol.Unlock: _unlock,
     protocol.Reset: _reset,
+    protocol.NamespaceBegin: _begin_namespace,
+    protocol.NamespaceEnd: _end_namespace,
+    protocol.Namespaces: _namespaces,
+    protocol.OwnerGone: _owner_gone,
     protocol.Concurrent: _concurrent,
     protocol.ClientGone: _client_gone,
     protocol.Register: _register,

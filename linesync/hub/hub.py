@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
+from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -15,10 +17,12 @@ from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
-from ..protocol import ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol import ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
-from ..runtime.link_status import link_row
+from ..runtime.link_state import LinkState
+from ..runtime.link_status import link_state
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -69,7 +73,7 @@ class Hub(User):
             lease,
             boot,
             int(time.time() * 1000) if first_token is None else first_token,
-            self._link_rows,
+            self._links,
             lambda: len(self._commands),
             self._host_changed,
             policy,
@@ -231,6 +235,18 @@ class Hub(User):
         if session is not None:
             self._requests.take(session, number, text)
 
+    def held_back(self, peer: Conversation, number: str, text: str) -> None:
+        """A script that is gone does not let the requests of other scripts behind its agent wait."""
+        assert isinstance(peer, Peer)
+        session = self._sessions.of(peer)
+        if number != NOTE or session is None or not session.host:
+            return
+        with suppress(LinesyncError):  # what is malformed is refused in its turn
+            note = operations.read(text, operations.HUB)
+            if isinstance(note, ClientGone):
+                gone = protocol.encode_error(LinesyncFailed("the script is gone"))
+                peer.refuse_requests(lambda number: Id.read(number).script == note.client, gone)
+
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
@@ -271,7 +287,7 @@ class Hub(User):
         session = self._sessions.host(host)
         absent = self._requests.absent(host)
         if session is None or absent is not None or not session.peer.up:
-            names = ", ".join(row["name"] for row in self._requests.hosts(0.0) if row["state"] != "lost")  # type: ignore[misc]
+            names = ", ".join(one.name for one in self._requests.hosts(0.0) if one.state != "lost")
             why = (
                 f"it is lost ({absent})"
                 if absent not in (None, Cause.NEVER_SEEN)
@@ -305,12 +321,10 @@ class Hub(User):
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 
-    def _link_rows(self) -> list[dict[str, object]]:
-        rows = []
+    def _links(self) -> list[LinkState]:
+        found = []
         for peer in self._peers:
             session = self._sessions.of(peer)
             label = session.line if session else self._ports.get(peer) or (peer.info.endpoint if peer.info else "")
-            row = link_row(peer, label, HUB)
-            row["host"] = session.host if session else ""
-            rows.append(row)
-        return sorted(rows, key=lambda row: (str(row["kind"]), str(row["line"])))
+            found.append(link_state(peer, label, HUB, session.host if session else ""))
+        return sorted(found, key=lambda link: (link.kind, link.line))

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
+from ..model.state.hosts import HostState
+from ..model.state.status import ClientState, Status
 from ..model.sync import deadlock
 from ..model.sync.services import SyncServices
 from ..protocol import (
@@ -17,6 +20,7 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE, Id
+from ..runtime.link_state import LinkState
 from .dispatch import ARRIVALS, granted
 from .handlers import HANDLERS, Asked
 from .sessions import HubSession, Sessions
@@ -33,7 +37,7 @@ class Requests:
 
     :param boot: the hub's boot id.
     :param first_token: the first fencing token.
-    :param links: returns the rows of ``links``.
+    :param links: returns the state of each line.
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
     :param policy: the rules of the hub; by default, everything is allowed.
@@ -45,7 +49,7 @@ class Requests:
         lease: float,
         boot: str,
         first_token: int,
-        links: Callable[[], list[dict[str, object]]],
+        links: Callable[[], list[LinkState]],
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         policy: Policy | None = None,
@@ -58,6 +62,7 @@ class Requests:
         self._boot = boot
         self.links = links
         self._commands = commands
+        self.owners = Owners(HUB, self._owner_gone)
         self._on_host = on_host
         self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
@@ -111,6 +116,7 @@ class Requests:
         self._hear_of(session)
         arrival = session.arrival(number, str(asked.message.arrival))
         client = asked.client
+        self._services.check_namespace(asked.message.ns, arrival, client)
         self._waiting.setdefault((client.host, arrival), []).append((session, number))
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
@@ -172,6 +178,10 @@ class Requests:
         """Run a call of the services now, and send its outcomes."""
         self.tell(work(self._services, self._loop.time()))
         self._set_timer()
+
+    def _owner_gone(self, pid: int, begin: str) -> None:
+        """A process on the hub's machine that may own namespaces has ended."""
+        self.perform(lambda services, now: services.owner_gone(HUB, pid, begin, now))
 
     def _revoke(self, event: Revoked) -> None:
         client = Id.read(event.client.number)
@@ -276,38 +286,36 @@ class Requests:
         """Whether anything is held."""
         return self._services.holds
 
-    def hosts(self, now: float) -> list[dict[str, object]]:
-        """The rows of ``hosts``."""
+    def hosts(self, now: float) -> tuple[HostState, ...]:
+        """The state of each host."""
         self._hear(now)
-        rows = self._services.status(now)["hosts"]
-        assert isinstance(rows, list)
-        return rows
+        return self._services.hosts(now)
 
-    def status(self, now: float) -> dict[str, object]:
-        """The reply to ``status``: the state of the services, and their clients."""
-        return self._services.status(now) | {"clients": self._clients()}
+    def status(self, now: float) -> Status:
+        """The state of the services, and their clients."""
+        return self._services.status(now, self._clients())
 
-    def _clients(self) -> list[dict[str, object]]:
-        """A row for each agent, and for each script that waits for something or holds something."""
+    def _clients(self) -> list[ClientState]:
+        """Each agent, and each script that waits for something or holds something."""
         waits = self._services.waits_by_client()
-        rows: list[dict[str, object]] = []
+        found = []
         for session in self._sessions.all():
             scripts = [Id.read(client.number) for client in waits if client.host == (session.host or HUB)]
             for script in ["", *(one.script for one in scripts if one.number == session.id and one.script)]:
                 client, principal = session.client(script), session.principal(script)
                 if not session.host and client not in waits:
                     continue
-                rows.append(
-                    {
-                        "client": client.number,
-                        "host": principal.host,
-                        "script": principal.script,
-                        "uid": principal.uid,
-                        "line": principal.line,
-                        "waits": waits.get(client, 0),
-                    }
+                found.append(
+                    ClientState(
+                        client=client.number,
+                        host=principal.host,
+                        script=principal.script,
+                        uid=principal.uid,
+                        line=principal.line,
+                        waits=waits.get(client, 0),
+                    )
                 )
-        return rows
+        return found
 
     def absent(self, host: str) -> Cause | None:
         """Why a host cannot be reached; None while it is alive."""
@@ -349,5 +357,6 @@ class Requests:
         self._timer, self._timer_at = self._loop.call_at(max(when, self._loop.time()), self.tick), when
 
     def stop(self) -> None:
+        self.owners.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -50,6 +50,12 @@ class HubSession:
             self._itself = Client(host, self.id)
         return self._itself
 
+    @property
+    def local(self) -> bool:
+        """Whether the peer runs on this machine."""
+        info = self.peer.info
+        return info is not None and info.uid is not None
+
     def sender(self, script: str) -> str:
         """The kind of sender of a message with this script number: a script or an agent."""
         return AGENT if self.host and not script else SCRIPT

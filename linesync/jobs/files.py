@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .. import limits, protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ..jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source, cannot
-from ..jobs.targets import Target, open_target
+from ..jobs.targets import Intermediate, Target, open_target
 from ..protocol import FileEnd, FileGot, FileHead
 from ..runtime.desk import Behind, Desk
 from ..runtime.streams import MESSAGE, Stream
@@ -29,9 +29,8 @@ __all__ = ["fetch", "serve_read", "serve_write", "store"]
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, total bytes)."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
-"""Bytes sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never ends within
-a chunk."""
-_READ = 4 * _CHUNK
+"""Bytes read and sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never
+ends within a chunk."""
 _TELL = 1.0  # seconds between two progress messages of about fifteen bytes each
 
 
@@ -70,14 +69,12 @@ class _Sending:
         """
         source, self._desk = self._source, desk
         assert source is not None
-        read = partial(source.read, _READ)
+        read = partial(source.read, _CHUNK)
         try:
             desk.start(read)
             while data := await desk.finish(meanwhile):
                 desk.start(read)
-                view = memoryview(data)
-                for begin in range(0, len(data), _CHUNK):
-                    await stream.send(0, bytes(view[begin : begin + _CHUNK]), meanwhile)
+                await stream.send(0, data, meanwhile)
         except OSError as error:
             raise cannot("read", self._shown, error) from None
         return source.sha256
@@ -94,10 +91,11 @@ class _Sending:
 class _Receiving:
     """A file that this process receives and writes."""
 
-    def __init__(self, stream: Stream, path: str, where: str) -> None:
-        self._desk = stream.desk(path)
+    def __init__(self, stream: Stream, path: str | None, where: str) -> None:
+        self._onward = path is None
+        self._path = "a temporary file" if path is None else path
+        self._desk = stream.desk(self._path)
         self._stream = stream
-        self._path = path
         self._where = where
         self._target: Target | None = None
 
@@ -114,7 +112,7 @@ class _Receiving:
 
         def work() -> Target:
             path = os.path.expanduser(self._path) if expand else self._path
-            self._target = open_target(path, name, mode, size, device, self._where)
+            self._target = Intermediate() if self._onward else open_target(path, name, mode, size, device, self._where)
             return self._target
 
         try:
@@ -205,19 +203,17 @@ async def serve_write(stream: Stream, request: protocol.FileWrite) -> None:
 
 async def fetch(
     stream: Stream,
-    target: str,
+    target: str | None,
     name: str,
     progress: Progress | None = None,
     *,
     device: bool = False,
-    onward: bool = False,
-) -> tuple[int, bool]:
+) -> tuple[Target, FileHead]:
     """Receive the file that a FileRead channel sends.
 
-    :param target: a local path; in a directory the file is called ``name``.
+    :param target: a local path; in a directory the file is called ``name``. None for an intermediate file.
     :param device: the source, the target or both are block devices.
-    :param onward: ``target`` is only an intermediate file, not a device.
-    :returns: the size in bytes, and whether the source is a block device.
+    :returns: what was written, and the properties of the source.
     :raises LinesyncFailed: the file cannot be read there or written here. Nothing was changed, except on a block device
         that was being written.
     """
@@ -225,17 +221,18 @@ async def fetch(
     try:
         head = _message(await stream.receive_message(), FileHead)
         assert isinstance(head, FileHead)
-        kind = (MAY_BE_DEVICE if head.device else MUST_BE_DEVICE) if device and not onward else 0
+        kind = (MAY_BE_DEVICE if head.device else MUST_BE_DEVICE) if device and target is not None else 0
         written = await receiving.take(name, head.mode, head.size, kind, progress)
     except (BrokenError, EndOfStream) as error:
-        raise LinesyncFailed(f"the copy was interrupted: {error.message}; {_left(target, device)}") from None
+        left = "nothing was changed" if target is None else _left(target, device)
+        raise LinesyncFailed(f"the copy was interrupted: {error.message}; {left}") from None
     except LinesyncError:
         stream.reset("the client cannot write the file")
         raise
     finally:
         await receiving.close()
     stream.end()
-    return written.size, head.device
+    return written, head
 
 
 def _left(shown: str, device: bool) -> str:
@@ -251,13 +248,15 @@ async def store(
     progress: Progress | None = None,
     *,
     device: bool = False,
-    from_device: bool = False,
+    named: str = "",
+    like: FileHead | None = None,
 ) -> int:
     """Send a file to a host.
 
     :param source: a local path.
     :param device: the source, the target or both are block devices.
-    :param from_device: ``source`` holds a copy of a block device.
+    :param named: the name of the file if ``path`` is a directory; by default, that of the source.
+    :param like: the properties of the file of which ``source`` holds a copy.
     :returns: the size in bytes.
     :raises LinesyncFailed: the file cannot be read here or written there. Nothing was changed, except on a block device
         that was being written.
@@ -265,13 +264,14 @@ async def store(
     sending = _Sending(peer.desk(source), source)
     try:
         file = await sending.open(source, device=device)
-        kind = (MAY_BE_DEVICE if file.device or from_device else MUST_BE_DEVICE) if device else 0
+        from_device = file.device if like is None else like.device
+        kind = (MAY_BE_DEVICE if from_device else MUST_BE_DEVICE) if device else 0
         request = protocol.FileWrite(
             to=host,
             path=path,
-            name=os.path.basename(source),
+            name=named or os.path.basename(source),
             size=file.size,
-            mode=file.mode,
+            mode=file.mode if like is None else like.mode,
             tell=progress is not None,
             Device=kind,
         )

@@ -25,6 +25,7 @@ import time
 from .handover import begin_of, mark_of
 from .supervisor import Spec, ignore_signals, supervise, wakeup
 from .tree import Ending, become_subreaper, below, marked, set_name
+from .user import fill_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def main(control: int, work: int, name: str) -> NoReturn:
     set_name(_NAME)
     ignore_signals()
     become_subreaper()
+    fill_environment()  # the commands inherit it
     gc.disable()
     gc.freeze()
     _ForkServer(socket.socket(fileno=control), socket.socket(fileno=work), name).run()

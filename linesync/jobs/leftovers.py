@@ -14,10 +14,11 @@ from contextlib import suppress
 
 from ..runtime.identity import runtime_folder, token
 
-__all__ = ["Note", "remove_leftovers", "temporary_name"]
+__all__ = ["Note", "remove_leftovers", "replace_file", "temporary_name"]
 
 _NOTE = "part-"
 _SUFFIX = ".linesync"
+_TRIES = 8  # attempts to lock a note while other processes look at it
 _looked = False  # whether this process has looked for the leftovers of others
 
 
@@ -35,15 +36,28 @@ class Note:
     def __init__(self, path: str) -> None:
         if not _looked:
             remove_leftovers()
-        self._path = os.path.join(runtime_folder(), f"{_NOTE}{token()}")
+        self._path = ""
         self._descriptor = -1
         with suppress(OSError):
-            if not _own_folder():
-                return
+            if _own_folder():
+                self._write(os.fsencode(os.path.abspath(path)))
+
+    def _write(self, path: bytes) -> None:
+        for _ in range(_TRIES):
+            self._path = os.path.join(runtime_folder(), f"{_NOTE}{token()}")
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._path, flags, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(self._descriptor, os.fsencode(os.path.abspath(path)))
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_nlink:
+                    os.write(descriptor, path)
+                    self._descriptor, descriptor = descriptor, -1
+                    return
+            except BlockingIOError:
+                pass  # another process found it before it was locked, and removes it
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
 
     def remove(self) -> None:
         """Remove the note, because the file has its final name or is gone."""
@@ -52,6 +66,27 @@ class Note:
                 os.unlink(self._path)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def replace_file(path: str, text: str, mode: int | None = None) -> None:
+    """Write a small file, whole or not at all. It replaces the file, or the link, that has the name now.
+
+    :param mode: its permission bits; None for those that the umask leaves.
+    :raises OSError: the system refuses.
+    """
+    folder, name = os.path.split(path)
+    fresh = os.path.join(folder, temporary_name(name))
+    note = Note(fresh)
+    try:
+        with open(fresh, "x", encoding="utf-8") as file:
+            file.write(text)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+        os.replace(fresh, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(fresh)
+        note.remove()
 
 
 def remove_leftovers() -> None:

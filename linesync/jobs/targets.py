@@ -20,7 +20,7 @@ from ..errors import LinesyncFailed
 from .leftovers import Note, temporary_name
 from .paths import MUST_BE_DEVICE, kind_of, sha256, status_of, target_path
 
-__all__ = ["InPlace", "NewFile", "Target", "check_file", "open_target"]
+__all__ = ["InPlace", "Intermediate", "NewFile", "Target", "check_file", "open_target"]
 
 _SYNC_EVERY = 32 << 20  # bytes between two syncs of a device, so that the progress shown is real
 _VERIFY = 4 << 20  # bytes read back at once
@@ -284,6 +284,41 @@ def _is_device_folder(descriptor: int) -> bool:
     """Whether the directory is on the file system of /dev, where a new file only uses up memory."""
     devices = os.stat("/dev").st_dev
     return devices != os.stat("/").st_dev and os.fstat(descriptor).st_dev == devices
+
+
+class Intermediate(_Hashed):
+    """Holds a file on its way between two hosts. It has no name, so it ends with this process.
+
+    :ivar path: a path under which this process can open it.
+    :raises OSError: there is no temporary directory that we may write to.
+    """
+
+    def __init__(self) -> None:
+        from tempfile import TemporaryFile  # slow to import, and only copies between hosts need it
+
+        super().__init__()
+        self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - close() closes it
+        self._whole = False
+        self.path = f"/proc/self/fd/{self._file.fileno()}"
+
+    def write(self, data: bytes) -> None:
+        self._put(self._file.fileno(), data)
+
+    def commit(self, sha256: str) -> bool:
+        if self.sha256 != sha256:
+            raise LinesyncFailed(
+                "the file arrived damaged (its SHA-256 differs from that of the source); copy it again"
+            )
+        self._whole = True
+        return False
+
+    def discard(self) -> None:
+        if not self._whole:
+            self.close()
+
+    def close(self) -> None:
+        """Remove the file after it was read."""
+        self._file.close()
 
 
 class InPlace(_Hashed):

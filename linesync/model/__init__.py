@@ -8,6 +8,7 @@ is returned as a small frozen event.
 ``decisions``          the events
 ``participants``       clients, causes of an absence, rules for names
 ``timers``             deadlines by key
+``state``              the state of each named thing as a small typed record
 ``hosts``              the hosts and whether they are alive; their members and published groups
 ``sync.services``      all services together, as one machine that a hub drives
 ``sync.waits``         the common part of all services: retries, deadlines, deaths, confirmations, limits

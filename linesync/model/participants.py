@@ -43,7 +43,7 @@ _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
 _NAMES_KEPT = 1024  # names that were recently checked and are valid; most requests repeat a name
 _good_names: set[tuple[str, str]] = set()
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
+_UNPRINTABLE = {"Cc", "Zl", "Zp"}  # controls, line and paragraph separators
 
 
 class Cause(StrEnum):
@@ -81,7 +81,10 @@ def check_name(what: str, name: str) -> None:
     if (what, name) in _good_names:
         return
     article = "an" if what[:1] in "aeiou" else "a"
-    if any(unicodedata.category(char) in _UNPRINTABLE for char in name[: NAME_BYTES + 1]):
+    kinds = {unicodedata.category(char) for char in name[: NAME_BYTES + 1]}
+    if "Cs" in kinds:  # a surrogate escape, which stands for a byte that is not UTF-8
+        raise UsageError(f"invalid {what} name: it is not UTF-8; use letters, digits and punctuation")
+    if kinds & _UNPRINTABLE:
         raise UsageError(
             f"{article} {what} name cannot contain control characters; use letters, digits and punctuation"
         )
@@ -131,9 +134,9 @@ def cause_in_words(cause: str, why: str) -> str:
 def names_in_words(names: Iterable[str], total: int) -> str:
     """``a, b (3 times), and 5 more``: up to twelve different names, and how many of ``total`` are not named."""
     counts = list(Counter(names).items())[:NAMES_SHOWN]
-    told = [f"{name} ({times} times)" if times > 1 else name for name, times in counts]
+    parts = [f"{name} ({times} times)" if times > 1 else name for name, times in counts]
     rest = total - sum(times for _, times in counts)
-    return ", ".join([*told, f"and {rest} more"] if rest else told) or "none"
+    return ", ".join([*parts, f"and {rest} more"] if rest else parts) or "none"
 
 
 def seconds_in_words(seconds: float) -> str:

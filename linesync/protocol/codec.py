@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 
@@ -51,18 +52,24 @@ def _write(value: Any) -> str:
 
 
 def _read(kind: str, text: str) -> Any:
+    """:raises ValueError: what is wrong with the text."""
     if kind == "int":
         if not _NUMBER.fullmatch(text):
-            raise ValueError(text)
+            raise ValueError("it is not a whole number of at most 19 digits")
         return int(text)
     if kind == "bool":
         if text not in ("0", "1"):
-            raise ValueError(text)
+            raise ValueError("it is not 0 or 1")
         return text == "1"
     if kind == "float | None":
-        value = float(text)
-        if not 0 <= value < 1e12 or "_" in text:
-            raise ValueError(text)
+        try:
+            value = math.nan if "_" in text else float(text)
+        except ValueError:
+            value = math.nan
+        if math.isnan(value):
+            raise ValueError("it is not a number")
+        if not 0 <= value < 1e12:
+            raise ValueError("it is out of range")
         return value
     if kind.startswith("tuple"):
         return tuple(text.split(_SEPARATOR)) if text else ()
@@ -119,17 +126,22 @@ _decode_again = lru_cache(maxsize=512)(_decode)  # scripts repeat their requests
 
 def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
     values: dict[str, Any] = {}
-    try:
-        for name, (kind, default) in cls.FIELDS.items():
-            if default is not MISSING:
-                if name in options:
-                    values[name] = _read(kind, options.pop(name))
-            elif kind.startswith("tuple"):
-                values[name], positional = tuple(positional), []
-            else:
-                values[name] = _read(kind, positional.pop(0))
-    except (ValueError, IndexError):
-        raise UsageError(f"malformed {cls.VERB} message: a field is missing or is not a number") from None
+    for name, (kind, default) in cls.FIELDS.items():
+        if default is MISSING and kind.startswith("tuple"):
+            values[name], positional = tuple(positional), []
+            continue
+        if default is MISSING:
+            if not positional:
+                raise UsageError(f"malformed {cls.VERB} message: the field {name} is missing")
+            text = positional.pop(0)
+        elif name in options:
+            text = options.pop(name)
+        else:
+            continue
+        try:
+            values[name] = _read(kind, text)
+        except ValueError as error:
+            raise UsageError(f"invalid {name} {text[:32]!r} in a {cls.VERB} message: {error}") from None
     needed = [key for key in options if key[:1].isupper()]
     if needed:
         raise LinesyncFailed(

@@ -16,6 +16,9 @@ __all__ = [
     "ExchangePart",
     "GiveBack",
     "Lock",
+    "NamespaceBegin",
+    "NamespaceEnd",
+    "OwnerGone",
     "Receive",
     "ReceiveAll",
     "Reset",
@@ -182,6 +185,38 @@ class Reset(Message):
     VERB = "reset"
     names: tuple[str, ...]
     ns: str = "default"
+
+
+class NamespaceBegin(Message):
+    """Client to hub: begin a namespace, which ends with its owner. Reply: empty. The owner is a process on the client's host,
+    or the client itself if there is no ``pid``."""
+
+    VERB = "namespace"
+    name: str
+    """A name that begins with ``@`` is a namespace only from this request to its end."""
+    pid: int = 0
+    """The process id of the owner."""
+    begin: str = ""
+    """When the owner started, in clock ticks since its host booted."""
+    command: str = ""
+    """What the owner runs, for people; at most 200 characters."""
+    watched: bool = False
+    """An agent adds this when it relays the request: it watches the owner, and sends ``ownergone``."""
+
+
+class NamespaceEnd(Message):
+    """Client to hub: end a namespace that has an owner. Reply: as to ``reset``."""
+
+    VERB = "endnamespace"
+    name: str
+
+
+class OwnerGone(Message):
+    """Note, agent to hub: a process that may own namespaces has ended."""
+
+    VERB = "ownergone"
+    pid: int
+    begin: str
 
 
 class Commit(Message):

@@ -19,6 +19,7 @@ __all__ = [
     "Kill",
     "Lease",
     "Links",
+    "Namespaces",
     "Note",
     "Register",
     "Run",
@@ -90,6 +91,12 @@ class Links(Message):
     """Client to hub or agent: its lines and their counters. Reply: JSON in one field."""
 
     VERB = "links"
+
+
+class Namespaces(Message):
+    """Client to hub: the namespaces. Reply: JSON in one field."""
+
+    VERB = "namespaces"
 
 
 # -- channel openings -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ implements three methods: ``kick`` (there is something to send), ``wait`` (until
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from ..errors import LinesyncError, LinesyncFailed, Unanswered
@@ -63,6 +64,9 @@ class User:
 
     ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
     and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
+    ``holds_back`` returns whether the peer's requests should wait; then the owner calls ``take_requests`` of the conversation
+    when that may have changed. ``held_back`` gets such a request when it arrives. ``requests_sent``: our own requests that
+    waited for the peer's credit were sent.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
@@ -72,6 +76,11 @@ class User:
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None: ...
     def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None: ...
     def request(self, peer: Conversation, number: str, text: str) -> None: ...
+    def held_back(self, peer: Conversation, number: str, text: str) -> None: ...
+    def requests_sent(self, peer: Conversation) -> None: ...
+    def holds_back(self, peer: Conversation) -> bool:
+        return False
+
     def channel(self, peer: Conversation, stream: Stream) -> None: ...
     def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None: ...
     def trouble(self, peer: Conversation, sentence: str) -> None: ...
@@ -81,11 +90,16 @@ class User:
 class Conversation:
     """One end of a session, above the link."""
 
+    listens = False
+    """Whether this end listens: it is a hub, or an agent towards its scripts."""
+
     def __init__(self, user: User) -> None:
         self.user = user
         self.link: Link | None = None
         self._streams: dict[int, Stream] = {}
         self._pending: dict[str, Pending] = {}
+        self._untaken: deque[tuple[str, str, bytes]] = deque()
+        """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
         self._next_request = 0
         self._other_stations: set[str] = set()  # their boot ids
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
@@ -170,6 +184,46 @@ class Conversation:
             mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
             self.kick()
 
+    @property
+    def congested(self) -> bool:
+        """Whether much waits for the peer on channel 0, because it does not read or because the line is slow."""
+        mux = self._current_mux()
+        return mux is not None and mux.full(0)
+
+    def _holds_back(self) -> bool:
+        """Whether the peer's requests wait. Only a listener lets them wait for the peer to read its replies: if both ends did
+        that, both could wait forever."""
+        return (self.listens and self.congested) or self.user.holds_back(self)
+
+    def take_requests(self) -> None:
+        """Handle the requests and notes that have waited, in their order, until the peer has to be held back again."""
+        mux = self._current_mux()
+        failure: Exception | None = None
+        while mux is not None and self._untaken and not self._holds_back():
+            number, text, data = self._untaken.popleft()
+            mux.consumed(0, data)
+            try:
+                self.user.request(self, number, text)
+            except Exception as error:
+                failure = failure or error
+        if mux is not None and mux.wants(Lane.PROMPT):
+            self.kick()
+        if failure is not None:
+            raise failure
+
+    def refuse_requests(self, which: Callable[[str], bool], reply: str) -> None:
+        """Answer requests that have waited, instead of handling them.
+
+        :param which: is called with the id of each.
+        """
+        mux, waiting, self._untaken = self._current_mux(), self._untaken, deque()
+        for number, text, data in waiting:
+            if number == NOTE or mux is None or not which(number):
+                self._untaken.append((number, text, data))
+            else:
+                mux.consumed(0, data)
+                self.answer(number, reply)
+
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def open(self, text: str, lane: Lane = Lane.BULK) -> Stream:
@@ -197,6 +251,11 @@ class Conversation:
             mux.consumed(stream.number, data)
             if mux.wants(Lane.PROMPT):  # there is credit to return
                 self.kick()
+
+    def forget(self, stream: Stream) -> None:
+        """Our end has reset a stream: nothing of it arrives here any more."""
+        if self._streams.get(stream.number) is stream:
+            del self._streams[stream.number]
 
     def _mux(self) -> Mux:
         mux = self._current_mux()
@@ -241,11 +300,16 @@ class Conversation:
 
     def _channel_message(self, event: ChannelMessage) -> None:
         if event.channel == 0:
+            number, _, text = event.data.decode("utf-8", "replace").partition(" ")
+            is_reply = text == "ok" or text.startswith(("ok ", "err "))
+            if not is_reply and (self._untaken or self._holds_back()):
+                self._untaken.append((number, text, event.data))
+                self.user.held_back(self, number, text)
+                return
             mux = self._current_mux()
             if mux is not None:
                 mux.consumed(0, event.data)  # after each batch of events, the driver returns the credit
-            number, _, text = event.data.decode("utf-8", "replace").partition(" ")
-            if text != "ok" and not text.startswith(("ok ", "err ")):
+            if not is_reply:
                 self.user.request(self, number, text)
             elif number in self._pending:
                 self._settle(self._pending.pop(number), text)
@@ -279,6 +343,10 @@ class Conversation:
             self.wake(stream)
 
     def _channel_writable(self, event: ChannelWritable) -> None:
+        if event.channel == 0:
+            self.take_requests()
+            self.user.requests_sent(self)
+            return
         stream = self._streams.get(event.channel)
         if stream is not None:
             stream.put_writable()
@@ -301,6 +369,7 @@ class Conversation:
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
         self._session_mux, self._over = None, f" ({reason})"
+        self._untaken.clear()
         pending, self._pending = self._pending, {}
         for request in pending.values():
             self._settle(request, Unanswered(reason))
@@ -312,8 +381,9 @@ class Conversation:
         self.wake(self)
 
     def abandon(self, reason: str) -> None:
-        """End the session at our end. Open requests and channels fail with this reason."""
+        """End the session at our end for good. Open requests and channels fail with this reason, and its data is freed."""
         self._session_over(reason)
+        self.link = None
 
     def _resume_asked(self, event: ResumeAsked) -> None:
         other = self.user.resume_asked(self, event.hello)

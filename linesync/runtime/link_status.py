@@ -1,47 +1,52 @@
-"""The row of ``links`` for a peer's line."""
+"""The state of a peer's line."""
 
 from __future__ import annotations
 
 from ..wire.framing.frames import Lane
+from ..wire.link import Link
+from .link_state import LinkState, SessionState, Traffic
 from .peer import Peer
 
-__all__ = ["link_row"]
+__all__ = ["link_state"]
 
 
-def link_row(peer: Peer, name: str, owner: str) -> dict[str, object]:
-    """The state and the counters of one line, with the keys of docs/json.md.
+def link_state(peer: Peer, name: str, owner: str, host: str) -> LinkState:
+    """The state and the counters of one line.
 
     :param name: the line's label.
     :param owner: the process at this end: ``hub`` or a host's name.
-    :return: a row that can be written as JSON.
+    :param host: the process at the other end: ``hub`` or a host's name; empty if it is neither.
     """
     link, info = peer.link, peer.info
-    row: dict[str, object] = {
-        "line": name,
-        "end": owner,
-        "kind": info.kind if info else "",
-        "baud": (link.baud if link is not None and peer.line is not None else None) or (info.baud if info else None),
-        "state": _state(peer),
-        "trouble": _trouble(peer),
-    }
-    if link is None:
-        return row
-    row |= link.counters.as_dict()
+    return LinkState(
+        line=name,
+        end=owner,
+        kind=info.kind if info else "",
+        baud=(link.baud if link is not None and peer.line is not None else None) or (info.baud if info else None),
+        state=_state(peer),
+        trouble=_trouble(peer),
+        traffic=Traffic(**link.counters.as_dict()) if link is not None else None,
+        session=_session(link) if link is not None else None,
+        host=host,
+    )
+
+
+def _session(link: Link) -> SessionState | None:
     session = link.session
-    if session is not None:
-        round_trip = session.round_trip.smoothed
-        row |= {
-            "peer_boot": session.peer.boot,
-            "frame": session.frame_sizer.agreed,
-            "frame_now": session.frame_sizer.length,
-            "form": session.form,
-            "mended": link.repaired,
-            "round_trip_ms": None if round_trip is None else round(round_trip * 1000, 2),
-            "repeated": sum(session.senders[lane].repeated for lane in Lane),
-            "duplicates": sum(session.receivers[lane].duplicates for lane in Lane),
-            "channels": session.mux.open_count,
-        }
-    return row
+    if session is None:
+        return None
+    round_trip = session.round_trip.smoothed
+    return SessionState(
+        peer_boot=session.peer.boot,
+        frame=session.frame_sizer.agreed,
+        frame_now=session.frame_sizer.length,
+        form=session.form,
+        mended=link.repaired,
+        round_trip_ms=None if round_trip is None else round(round_trip * 1000, 2),
+        repeated=sum(session.senders[lane].repeated for lane in Lane),
+        duplicates=sum(session.receivers[lane].duplicates for lane in Lane),
+        channels=session.mux.open_count,
+    )
 
 
 def _trouble(peer: Peer) -> str:

@@ -73,6 +73,9 @@ class Peer(Conversation):
     def __init__(self, user: User, role: str, boot: str = BOOT) -> None:
         super().__init__(user)
         self.role = role
+        self.listens = role == "l"
+        self.replies_max = limits.REPLIES_MAX
+        """The most bytes of replies that wait for the peer."""
         self._boot = boot
         self.line: Line | None = None
         self.info: LineInfo | None = None
@@ -80,6 +83,8 @@ class Peer(Conversation):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._line_timers: dict[str, asyncio.TimerHandle] = {}
+        """Timers that end with the line. A timer that remained would keep all data of a closed session in memory."""
         self._flush_soon = False
         self._kicked = False
         self._paused = False
@@ -103,6 +108,12 @@ class Peer(Conversation):
         if not self._flush_soon and self.line is not None:
             self._flush_soon = True
             self._loop.call_soon(self._flush)
+
+    def answer(self, number: str, text: str) -> None:
+        super().answer(number, text)
+        mux = self._current_mux()
+        if self.listens and mux is not None and mux.queued(0) > self.replies_max:
+            self._loop.call_soon(self.end_session, f"more than {self.replies_max >> 20} MiB of replies were not read")
 
     async def _until(self, key: Stream | Pending | Conversation) -> None:
         future = self._loop.create_future()
@@ -216,7 +227,7 @@ class Peer(Conversation):
             self.symptoms = Symptoms(
                 calls=self.role == "c", endpoint=line.info.endpoint, baud=line.info.baud, now=self.now()
             )
-            self._loop.call_later(_SYMPTOM_INTERVAL, self._check_symptoms, self.symptoms)
+            self._check_symptoms_later(self.symptoms)
         self.kick()
 
     def bytes_outside_frames(self, data: bytes) -> None:
@@ -243,7 +254,10 @@ class Peer(Conversation):
         sentence = symptoms.check(self.now(), heard_at=link.heard_at, echo=link.counters.echo)
         if sentence:
             self.user.trouble(self, sentence)
-        self._loop.call_later(_SYMPTOM_INTERVAL, self._check_symptoms, symptoms)
+        self._check_symptoms_later(symptoms)
+
+    def _check_symptoms_later(self, symptoms: Symptoms) -> None:
+        self._line_timers["symptoms"] = self._loop.call_later(_SYMPTOM_INTERVAL, self._check_symptoms, symptoms)
 
     def take_data(self, data: bytes | bytearray | memoryview) -> None:
         link = self.link
@@ -279,9 +293,15 @@ class Peer(Conversation):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stop_line_timers()
         if self.link is not None:
             self._take(self.link.line_down(self.now()))
         self.user.line_lost(self, error)
+
+    def _stop_line_timers(self) -> None:
+        for timer in self._line_timers.values():
+            timer.cancel()
+        self._line_timers.clear()
 
     def adopted_by(self, other: Conversation, hello: Hello) -> None:
         assert isinstance(other, Peer)
@@ -290,6 +310,7 @@ class Peer(Conversation):
             return
         self._end = self.line = self.link = None
         self._pipe = False
+        self._stop_line_timers()
         end.peer = other
         other.attach(end, line)
         other.take_data(self._unread)
@@ -302,7 +323,7 @@ class Peer(Conversation):
 
     def expect_session(self) -> None:
         """Close the line unless the caller begins a session within 30 seconds."""
-        self._loop.call_later(_GREETING, self._drop_unless_up)
+        self._line_timers["greeting"] = self._loop.call_later(_GREETING, self._drop_unless_up)
 
     def _drop_unless_up(self) -> None:
         if not self.up and self.line is not None:

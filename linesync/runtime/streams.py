@@ -47,6 +47,7 @@ class Owner(Protocol):
     def wait(self, key: Stream, /) -> Awaitable[None]: ...
     def mux_of(self, stream: Stream, /) -> Mux: ...
     def consumed(self, stream: Stream, data: bytes, /) -> None: ...
+    def forget(self, stream: Stream, /) -> None: ...
     def start_work(self, key: Stream, job: Callable[[], object], about: str, /, *, spool: bool) -> Work: ...
 
 
@@ -208,12 +209,14 @@ class Stream:
             self._owner.kick()
 
     def reset(self, reason: str) -> None:
-        """End both directions of the channel immediately."""
+        """End both directions of the channel immediately. Tasks that wait for it get a ClosedError."""
         if self._broken is None and not self._closed:
             self._closed = True
             self._items.clear()
             self._owner.mux_of(self).reset(self.number, reason)
+            self._owner.forget(self)
             self._owner.kick()
+            self.wake()
 
     def _check_open(self) -> None:
         if self._broken is not None:

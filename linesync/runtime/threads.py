@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from ..workers import FILES, PATIENCE, SPOOL, Call, Workers
 
 __all__ = ["Threaded", "start"]
+
+_MMAP_THRESHOLD = -3  # the parameter of mallopt(3)
+_PIECE = 1 << 17  # bytes: the C library's own value, until it increases it
 
 
 class Threaded:
@@ -54,8 +60,20 @@ class Threaded:
         self._future.cancel()
 
 
+@cache
+def _return_memory() -> None:
+    """Let the C library return large pieces to the system when they are freed.
+
+    By default it keeps them in the heaps of several threads for later use. A hundred transfers that end together would
+    leave their 100 MiB in a process that runs for months.
+    """
+    with suppress(OSError, AttributeError):  # a C library without mallopt has no such heaps
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _PIECE)
+
+
 def start(
     loop: asyncio.AbstractEventLoop, job: Callable[[], Any], about: str, done: Callable[[], None], *, spool: bool
 ) -> Threaded:
     """Start a call in a thread: one of ``SPOOL`` with ``spool``, otherwise one of ``FILES``."""
+    _return_memory()
     return Threaded(loop, SPOOL if spool else FILES, job, about, done)

@@ -3,7 +3,7 @@
 The program joins two ptys (:mod:`linesync.testing.pty_cable`) by a line with faults (:mod:`linesync.testing.cable`). Tests
 run it as a separate process, so that their interpreter's lock does not disturb its timing.
 
-The ptys are raw at the start, without echo. With a speed, the cable runs at this speed, whatever the ptys are set to.
+The ptys are raw at the start, without echo. With a speed, the cable runs at this speed, and ignores the settings of the ptys.
 Without one, it behaves like two UARTs: each end sends at the speed that its pty is set to, and the other end receives
 garbage if its pty has another speed.
 """
@@ -123,9 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baud",
         type=float,
-        help="the cable's speed in bits per second (ten for each byte), whatever the ptys are set to; without this option"
-        " each end has the speed that its pty is set to (115200 at the start), and bytes between different speeds arrive"
-        " as garbage",
+        help="the cable's speed in bits per second (ten for each byte), independent of the ptys' settings; without this"
+        " option, each end has the speed that its pty is set to (115200 at the start), and bytes between different"
+        " speeds arrive as garbage",
     )
     parser.add_argument("--max-baud", type=float, metavar="N", help="bytes at a higher speed arrive as garbage")
     parser.add_argument(
@@ -303,8 +303,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             rates = CableRates(cable, baud=baud, most=options.max_baud, noisy=noisy, seed=options.seed)
         ptys = PtyCable(cable, rates=rates, link_a=options.link_a, link_b=options.link_b)
     except LinesyncError as error:
-        told = {"error": error.code, "message": error.message}
-        print(json.dumps(told) if "--json" in arguments else f"{_PROGRAM}: {error}", file=sys.stderr)
+        report = {"error": error.code, "message": error.message}
+        print(json.dumps(report) if "--json" in arguments else f"{_PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
     try:
         return _Program(ptys, options).run()
@@ -412,10 +412,10 @@ class NullModem:
         if line:
             found: dict[str, dict[str, int]] = json.loads(line)
             return found
-        _, told = self._process.communicate()
+        _, output = self._process.communicate()
         if self._process.returncode == UsageError.exit_code:
-            raise UsageError(str(json.loads(told)["message"]))
-        raise BrokenError(f"the null modem's process has ended: {told.strip()[-500:]}")
+            raise UsageError(str(json.loads(output)["message"]))
+        raise BrokenError(f"the null modem's process has ended: {output.strip()[-500:]}")
 
 
 if __name__ == "__main__":

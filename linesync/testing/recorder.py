@@ -134,8 +134,8 @@ class Recorder:
             else:
                 shown.append([call, 1])
         words = [f"{call} x{count}" if count != 1 else str(call) for call, count in shown]
-        told = f", error {self.error!r}" if self.lost else ""
-        return f"{self.name}: {', '.join(words) or 'nothing'}; {len(self.data)} bytes{told}"
+        reason = f", error {self.error!r}" if self.lost else ""
+        return f"{self.name}: {', '.join(words) or 'nothing'}; {len(self.data)} bytes{reason}"
 
     # -- for the transport -----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from .endpoint import (
     StdioEndpoint,
     TcpEndpoint,
     UnixEndpoint,
+    absolute,
     is_loopback,
     parse_endpoint,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "StdioEndpoint",
     "TcpEndpoint",
     "UnixEndpoint",
+    "absolute",
     "connect",
     "is_loopback",
     "listen",

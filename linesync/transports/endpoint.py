@@ -6,6 +6,7 @@ Parsing imports no transport, so a command can check its user's endpoint before 
 
 from __future__ import annotations
 
+import os
 import re
 
 from ..errors import UsageError
@@ -19,10 +20,12 @@ __all__ = [
     "StdioEndpoint",
     "TcpEndpoint",
     "UnixEndpoint",
+    "absolute",
     "is_loopback",
     "parse_endpoint",
 ]
 
+_BAUD_DIGITS = 9
 DEFAULT_BAUD = 115200
 """Bits per second of a serial line whose endpoint names no rate."""
 
@@ -135,6 +138,21 @@ def parse_endpoint(text: str) -> Endpoint:
     raise UsageError(f"endpoint {text!r} has the unknown scheme {scheme!r}; write {_KNOWN}")
 
 
+def absolute(endpoint: str) -> str:
+    """The same endpoint for a process in any directory: a unix socket or a device has its absolute path.
+
+    The text of ``exec:`` stays, since only its command knows which arguments are paths.
+
+    :raises UsageError: the endpoint is invalid.
+    """
+    place = parse_endpoint(endpoint)
+    if isinstance(place, UnixEndpoint):
+        return f"unix:{os.path.abspath(place.path)}"
+    if isinstance(place, SerialEndpoint) and place.is_device:
+        return os.path.abspath(place.url) + endpoint.removeprefix(place.url)
+    return endpoint
+
+
 def is_loopback(endpoint: str | Endpoint) -> bool:
     """Whether only this machine can reach the endpoint: a unix socket, a loopback address, ``loop://``."""
     if isinstance(endpoint, str):
@@ -170,9 +188,13 @@ def _host_and_port(text: str, rest: str) -> tuple[str, int]:
         raise UsageError(f"endpoint {text!r} has an IPv6 address without brackets or too many colons; {form}")
     if not host:
         raise UsageError(f"endpoint {text!r} names no host; write 0.0.0.0 or [::] for all addresses of this machine")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise UsageError(f"endpoint {text!r} has the port {port!r}, which is not a number from 0 to 65535")
+    _check_port(text, port)
     return host, int(port)
+
+
+def _check_port(text: str, port: str) -> None:
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise UsageError(f"endpoint {text!r} has the port {port[:32]!r}, which is not a number from 0 to 65535")
 
 
 def _unix_path(text: str, rest: str) -> str:
@@ -208,8 +230,10 @@ def _serial_url(text: str, scheme: str) -> SerialEndpoint:
         url = ",".join(parts)
     if scheme in ("rfc2217", "socket"):
         place = url.removeprefix(f"{scheme}://").partition("?")[0].partition("/")[0]
-        if not re.fullmatch(r".+:\d+", place):
+        host, _, port = place.rpartition(":")
+        if not host or not re.fullmatch("[0-9]+", port):
             raise UsageError(f"endpoint {text!r} has no host and port; write {scheme}://host:port")
+        _check_port(text, port)
     return _serial(text, url, options)
 
 
@@ -263,8 +287,10 @@ def _option(text: str, word: str) -> dict[str, object]:
 
 
 def _baud(text: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value) > 0):
+    number = value.isascii() and value.isdigit()
+    if not number or len(value) > _BAUD_DIGITS or int(value) == 0:
+        problem = "out of range" if number else "not a number"
         raise UsageError(
-            f"endpoint {text!r} has the baud rate {value!r}, which is not a number; write one such as 115200, or auto"
+            f"endpoint {text!r} has the baud rate {value[:32]!r}, which is {problem}; write one such as 115200, or auto"
         )
     return int(value)

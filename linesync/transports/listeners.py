@@ -19,7 +19,7 @@ from contextlib import suppress
 from ..errors import BusyError, Hung, LinesyncError, LinesyncFailed
 from ..workers import run_blocking
 from .base_line import reason
-from .endpoint import TcpEndpoint, UnixEndpoint
+from .endpoint import TcpEndpoint, UnixEndpoint, absolute
 from .interface import ReceiverFactory
 from .sockets import SocketLine, address_text
 
@@ -124,7 +124,7 @@ async def listen_unix(
         )
     except (OSError, ValueError) as error:
         raise _no_socket(endpoint, error) from error
-    return SocketListener(endpoint.text, server, owned, replaced)
+    return SocketListener(absolute(endpoint.text), server, owned, replaced)
 
 
 def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int], bool]:
@@ -137,12 +137,16 @@ def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket
         try:
             replaced = _remove_stale(endpoint)
             sock.bind(endpoint.path)
-            found = os.stat(endpoint.path)
-            if group is not None:
-                mode = 0o660
-                os.chown(endpoint.path, -1, gid)
-            os.chmod(endpoint.path, mode)
-            sock.listen(_BACKLOG)
+            try:
+                found = os.stat(endpoint.path)
+                if group is not None:
+                    mode = 0o660
+                    os.chown(endpoint.path, -1, gid)
+                os.chmod(endpoint.path, mode)
+                sock.listen(_BACKLOG)
+            except BaseException:
+                os.unlink(endpoint.path)
+                raise
         finally:
             os.close(directory)
     except BaseException:
@@ -213,8 +217,12 @@ def _no_socket(endpoint: UnixEndpoint, error: Exception) -> LinesyncError:
     if "too long" in str(error):
         return LinesyncFailed(f"{start}a socket's path has at most 107 bytes; choose a shorter one")
     match error:
-        case FileNotFoundError() | NotADirectoryError():
+        case FileNotFoundError(filename=str()):  # the directory could not be opened
             return LinesyncFailed(f"{start}there is no directory {directory}; create it or choose another path")
+        case FileNotFoundError():
+            return LinesyncFailed(f"{start}a socket cannot be created in {directory}; choose another path")
+        case NotADirectoryError():
+            return LinesyncFailed(f"{start}{directory} is not a directory; choose another path")
         case PermissionError():
             return LinesyncFailed(f"{start}no permission for {endpoint.path} in {directory}; choose a path of your own")
         case OSError(errno=errno.EADDRINUSE):

@@ -2,8 +2,8 @@
 
 1. Text outside frames is reported as it comes.
 2. A damaged piece is *held*. When the good copy of its frame comes, the bytes of the piece that are not in the copy are
-   text that was printed into the frame, and the rest is dropped. If no good copy comes, the piece is noise, but for
-   whole lines that certainly were printed into it. A damaged control frame is never sent again, so it is noise
+   text that was printed into the frame, and the rest is dropped. If no good copy comes, the piece is noise, except
+   for whole lines that certainly were printed into it. A damaged control frame is never sent again, so it is noise
    immediately, unless a line of text is inside.
 3. A long run of frame characters outside a frame may be a frame whose start was damaged, so it is held too. It may also
    be a checksum that was printed, so in the end it is text.

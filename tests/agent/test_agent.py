@@ -63,8 +63,8 @@ def test_an_agent_registers_with_what_it_publishes_and_can_do(world: World) -> N
     beside = Beside(world, "p", capabilities=("power",), published=("rack=7", "slot="))
     beside.run()
     world.pass_time(1.0)
-    row = next(row for row in world.run(world.client().hosts()) if row["name"] == "p")
-    assert row["capabilities"] == ["power"] and row["published"] == {"rack": "7", "slot": ""}
+    row = next(row for row in world.run(world.client().hosts()) if row.name == "p")
+    assert row.capabilities == ("power",) and row.published == {"rack": "7", "slot": ""}
     assert beside.said == ["p is registered with the hub on unix:/hub"]
     beside.close()
 
@@ -189,14 +189,14 @@ def test_a_channel_to_its_own_host_needs_no_hub(world: World) -> None:
 
 def test_links_on_a_host_shows_both_ends_of_its_line(world: World) -> None:
     rows = world.run(world.client("a").links())
-    ends = {(row["end"], row["line"]) for row in rows if row["kind"] == "serial"}
+    ends = {(row.end, row.line) for row in rows if row.kind == "serial"}
     assert ends == {("hub", "/dev/a@hub"), ("a", "/dev/a")}
 
 
 def test_links_on_a_host_without_a_hub_shows_its_own_end(world: World) -> None:
     alone(world)
     rows = world.run(world.client("a").links())
-    assert [(row["end"], row["line"], row["state"]) for row in rows] == [("a", "/dev/a", "waiting")]
+    assert [(row.end, row.line, row.state) for row in rows] == [("a", "/dev/a", "waiting")]
 
 
 def test_a_script_that_is_killed_ends_what_it_has_open(world: World) -> None:

@@ -92,7 +92,8 @@ def test_an_exchange_on_a_line_that_falls_silent_fails_after_its_deadline_and_a_
     world.hosts["a"].wire.pull()
     took, error = ended(world, task)
     assert took == pytest.approx(20.0 + GRACE, abs=0.5)
-    assert isinstance(error, LinesyncFailed) and "may have got the data" in str(error)
+    assert isinstance(error, LinesyncFailed) and "no answer from the hub in 22 s" in str(error)
+    assert "may have got the data" in str(error)
 
 
 def test_an_answer_on_the_way_at_the_deadline_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,6 @@ def test_a_script_that_waits_in_an_exchange_is_not_one_that_may_act(world: World
     assert relayed.scripts() == ["1"]
 
 
-@pytest.mark.xfail(strict=True, reason="the relay of a channel that was reset here does not end: runtime/test_relay.py")
 def test_a_script_that_gives_up_an_exchange_may_act_again(world: World) -> None:
     relayed, task = exchanging(world)
     task.cancel()

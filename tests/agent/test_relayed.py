@@ -34,10 +34,26 @@ class FakePeer:
         self.answers.append((number, text))
 
 
+class FakeOwners:
+    """Watches processes; those with a pid below 100 do not run."""
+
+    def __init__(self) -> None:
+        self.watched: set[tuple[int, str]] = set()
+
+    def watch(self, pid: int, begin: str) -> None:
+        if pid < 100:
+            raise LinesyncFailed("it does not run")
+        self.watched.add((pid, begin))
+
+    def watches(self, pid: int, begin: str) -> bool:
+        return (pid, begin) in self.watched
+
+
 def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
     async def main() -> None:
         uplink, script = FakePeer(), FakePeer()
-        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None)  # type: ignore[arg-type]
+        owners = FakeOwners()
+        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None, lambda: owners)  # type: ignore[arg-type,return-value]
         relayed.registered = True
         relayed.join(script)  # type: ignore[arg-type]
         work(relayed, uplink, script)
@@ -116,5 +132,44 @@ def test_the_requests_of_a_script_that_leaves_are_withdrawn() -> None:
         relayed.leave(script)  # type: ignore[arg-type]
         uplink.asked[0][2]("ok 0")
         assert script.answers == [] and uplink.notes == ["gone 1"]
+
+    play(work)
+
+
+def test_a_namespace_is_relayed_when_its_owner_is_watched_and_refused_when_it_cannot_be() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "1", "namespace @x pid=7 begin=5")  # type: ignore[arg-type]
+        assert script.answers == [("1", "err failed it%20does%20not%20run")] and not uplink.asked
+        relayed.take(script, "2", "namespace @x pid=107 begin=5")  # type: ignore[arg-type]
+        assert uplink.asked[0][1] == "namespace @x pid=107 begin=5 watched=1"
+        uplink.asked[0][2]("ok")
+        assert uplink.notes == []
+        relayed.owner_gone(107, "5")
+        assert uplink.notes == ["ownergone 107 5"]
+
+    play(work)
+
+
+def test_an_owner_that_ended_before_the_request_was_sent_is_reported_after_its_reply() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.registered = uplink.up = False
+        relayed.take(script, "1", "namespace @x pid=107 begin=5")  # type: ignore[arg-type]
+        relayed._owners().watched.clear()  # type: ignore[attr-defined]
+        relayed.owner_gone(107, "5")
+        assert uplink.notes == []
+        uplink.up = True
+        relayed.up()
+        uplink.asked[0][2]("ok")
+        assert uplink.notes == ["ownergone 107 5"]
+
+    play(work)
+
+
+def test_the_end_of_a_script_that_may_own_a_namespace_is_reported() -> None:
+    def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
+        relayed.take(script, "1", "namespace @x")  # type: ignore[arg-type]
+        uplink.asked[0][2]("ok")
+        relayed.leave(script)  # type: ignore[arg-type]
+        assert uplink.notes == ["gone 1"]
 
     play(work)

@@ -43,7 +43,7 @@ def test_cp_takes_names_that_begin_with_a_hyphen_at_both_ends(hub: Site) -> None
     ("words", "part"),
     [
         (["cp", "-dash", "hub:x"], "required"),
-        (["barrier", "--", "x", "-two"], "'-two' is not a number"),
+        (["barrier", "--", "x", "-two"], "invalid count '-two': not a whole number"),
         (["event", "--", "-set", "x"], "invalid choice: '-set'"),
         (["lock", "l", "echo"], "unrecognized arguments: echo; write -- before the command"),
         (["sem", "s", "-1", "--hold", "echo", "--", "x"], "unrecognized arguments: echo; write -- before the command"),

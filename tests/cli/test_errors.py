@@ -39,7 +39,7 @@ USAGE = [
     (["barier", "x", "2"], "did you mean barrier?"),
     (["xyzzy"], "see 'linesync --help'"),
     (["barrier", "x"], "COUNT"),
-    (["barrier", "x", "two"], "'two' is not a number"),
+    (["barrier", "x", "two"], "invalid count 'two'"),
     (["barrier", "x", "2", "--no-such-option"], "--no-such-option"),
     (["barrier", "x", "2", "--timeout", "soon"], "invalid time 'soon'"),
     (["barrier", "x", "2", "--timeout", "-1"], "invalid time '-1'"),
@@ -56,7 +56,8 @@ USAGE = [
     (["agent", "--port", "/dev/ttyS0,fast"], "fast"),
     (["agent", "--port", "unix:/nowhere", "--publish", "novalue"], "invalid value --publish novalue: expected K=V"),
     (["--hub", "nonsense", "sem", "x", "0"], "nonsense"),
-    (["completion", "fish"], "fish"),
+    (["completion", "tcsh"], "name one shell, bash, zsh, fish"),
+    (["completion"], "name one shell"),
 ]
 
 
@@ -107,6 +108,28 @@ def test_listening_beyond_this_machine_is_refused_without_insecure(site: Site) -
     for endpoint in ("tcp://0.0.0.0:0", "tcp://[::]:0"):
         one_sentence(bare(site, "hub", "--listen", endpoint), 7, endpoint, "--insecure")
     site.hub("--listen", "tcp://0.0.0.0:0", "--insecure").says("listening on tcp://0.0.0.0:")
+
+
+@pytest.mark.parametrize(
+    ("words", "variable"),
+    [
+        (["hub", "--socket", "nosuch/x.sock"], {}),
+        (["agent", "--port", "unix:/nowhere", "--socket", "nosuch/deep/x.sock"], {}),
+        (["hub"], {"LINESYNC_SOCKET": "nosuch/x.sock"}),
+        (["hub", "--socket", "main.sock", "--listen", "unix:nosuch/x.sock"], {}),
+    ],
+)
+def test_the_directory_of_a_named_socket_is_not_created(site: Site, words: list[str], variable: dict[str, str]) -> None:
+    done = bare(site, *words, env=variable)
+    last = done.err.splitlines()[-1]
+    assert done.code == 125 and last.startswith("linesync: cannot listen on unix:nosuch/") and done.out == b""
+    assert "there is no directory nosuch" in last and "create it or choose another path" in last
+    assert not (site.folder / "nosuch").exists() and not (site.folder / "main.sock").exists()
+
+
+def test_the_directory_of_the_default_socket_is_created(site: Site) -> None:
+    site.env["XDG_RUNTIME_DIR"] = str(site.folder / "run" / "user")
+    site.daemon("hub", ["hub"], AS_USER).says(f"unix:{site.folder}/run/user/linesync.sock")
 
 
 def test_a_socket_in_use_is_not_touched_and_only_the_default_path_is_replaced(site: Site) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from linesync.cli.common import print_json
 from linesync.cli.look.trace import frame_of
+from linesync.cli.main import main
 from linesync.timestamps import utc, with_times
 from tests.e2e.kit import Site
 from tests.real import wait_for
@@ -33,6 +35,23 @@ def test_each_age_has_a_point_in_time_beside_it() -> None:
     assert found["heard_at"] == utc(98.5) and found["owner"]["since_at"] == utc(40)
     assert found["waiting"] == [{"waiting": 0.25, "waiting_at": utc(99.75)}]
     assert "waiting_at" not in found and "value_at" not in found
+
+
+def test_a_text_that_is_not_utf_8_is_base64(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"path": "f\udcff", "items": ["ü\U0001f400", "\udcff"], "odd": "\ud800"})
+    (found,) = documents(capsys.readouterr().out)
+    assert found == {
+        "path": {"base64": "Zv8="},
+        "items": ["ü\U0001f400", {"base64": "/w=="}],
+        "odd": {"base64": "7aCA"},
+    }
+
+
+def test_an_error_shows_a_byte_that_is_not_utf_8_as_an_escape(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nonsense\udcff"]) == 2
+    assert r"there is no command 'nonsense\xff'" in capsys.readouterr().err
+    assert main(["--json", "cp", "a\udc80", "b"]) == 2
+    assert r"both a\x80 and b" in documents(capsys.readouterr().err)[0]["message"]
 
 
 def test_operations_without_a_result_print_what_they_changed(hub: Site) -> None:

@@ -1,9 +1,8 @@
-"""Help, completion, and the sources of a command's options."""
+"""Help, and the sources of a command's options."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,14 +30,6 @@ def test_the_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert all(f"\n  {command} " in text for command in COMMANDS)
     assert main([]) == 2
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_scripts_name_every_command_and_are_valid(site: Site, shell: str) -> None:
-    done = bare(site, "completion", shell)
-    assert done.code == 0 and all(command in done.text for command in COMMANDS)
-    if shell == "bash":
-        assert subprocess.run(["bash", "-n"], input=done.out, check=False).returncode == 0
 
 
 def settings(site: Site, text: str) -> None:

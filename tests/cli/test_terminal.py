@@ -11,7 +11,7 @@ import subprocess
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -105,15 +105,32 @@ def temporary(site: Site) -> list[Path]:
     return list(site.folder.glob("linesync-*"))
 
 
-def test_a_signal_that_ends_cp_or_demo_leaves_no_temporary_file(site: Site) -> None:
+def unnamed(process: subprocess.Popen[bytes]) -> list[str]:
+    """The open files of a process that have no name."""
+    links = []
+    for entry in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed just now
+            links.append(os.readlink(entry))
+    return [link for link in links if link.endswith("(deleted)")]
+
+
+def test_a_signal_that_ends_demo_leaves_no_temporary_file(site: Site) -> None:
+    with terminal(site, "demo") as one:
+        wait_for(lambda: temporary(site), "the temporary directory")
+        assert one.end(signal.SIGTERM) == -signal.SIGTERM
+        assert not temporary(site)
+
+
+def test_a_copy_between_two_hosts_that_is_killed_leaves_nothing(site: Site) -> None:
     site.hub().says("scripts on this machine")
     with open(site.folder / "big", "wb") as file:
         file.truncate(1 << 32)
-    for words in (["cp", "hub:big", "hub:copy"], ["demo"]):
-        with terminal(site, *words) as one:
-            wait_for(lambda: temporary(site), "the temporary directory")
-            assert one.end(signal.SIGTERM) == -signal.SIGTERM
-            assert not temporary(site)
+    before = os.listdir(site.folder)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with terminal(site, "cp", "hub:big", "hub:copy") as one:
+            wait_for(lambda one=one: unnamed(one.process), "the intermediate file")  # type: ignore[misc]
+            assert one.end(number) == -number
+            assert os.listdir(site.folder) == before
 
 
 def test_progress_fits_in_40_columns_and_ends_its_line_at_ctrl_c(site: Site) -> None:

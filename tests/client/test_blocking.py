@@ -15,6 +15,7 @@ import pytest
 import linesync
 from linesync.client.blocking import BlockingClient
 from linesync.errors import LinesyncError, LinesyncFailed, TimedOut
+from linesync.model.state.status import Remembered
 from tests.e2e.kit import Site, commands_of
 from tests.real import wait_for
 
@@ -31,9 +32,9 @@ def test_the_operations_work_without_asyncio(client: BlockingClient, tmp_path: P
     with pytest.raises(TimedOut):
         client.barrier("b", 2, timeout=0.1)
     assert client.run("sut", ["cat"], stdin=b"x" * 300_000).stdout == b"x" * 300_000
-    assert [row["name"] for row in client.hosts()] == ["sut"]
-    assert {"hosts", "barriers", "semaphores", "held"} <= set(client.status())
-    assert any(row["host"] == "sut" for row in client.links())
+    assert [row.name for row in client.hosts()] == ["sut"]
+    assert [host.name for host in client.status().hosts] == ["sut"]
+    assert any(row.host == "sut" for row in client.links())
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(os.urandom(500_000))
     assert client.put_file(str(source), "sut", str(target)) == 500_000
@@ -65,8 +66,8 @@ def test_thousands_of_operations_leave_nothing_behind(pair: Site) -> None:
     with linesync.connect_blocking(f"unix:{pair.socket('hub')}") as client:
         for _ in range(20):
             assert client.run("sut", ["true"]).exit_code == 0
-        wait_for(lambda: client.status()["held"] == {"waits": 0, "deadlines": 0, "results": 0}, "an empty hub", 5)
-        assert all(row["channels"] <= 1 for row in client.links()), "channel 0 is always open"
+        wait_for(lambda: client.status().held == Remembered(waits=0, deadlines=0, results=0), "an empty hub", 5)
+        assert all(link.session and link.session.channels <= 1 for link in client.links()), "channel 0 is always open"
         assert len(client.links()) == 2
     wait_for(lambda: open_files() <= files, f"as many open files as before ({files}, now {open_files()})", 5)
     wait_for(lambda: not any(commands_of(daemon.pid) for daemon in pair.daemons), "the end of all commands")

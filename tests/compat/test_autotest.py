@@ -169,11 +169,11 @@ def _in_thread(hostid: str, tag: str, *hosts: str, port: int | None = None, abor
 def _await_arrivals(hub: kit.Site, tag: str, count: int, request: pytest.FixtureRequest) -> None:
     def arrived() -> int:
         with connect_blocking(f"unix:{hub.socket('hub')}") as client:
-            rows = client.status()["barriers"]
+            barriers = client.status().barriers
         return sum(
-            len(row["arrived"])
-            for row in rows
-            if row["name"].endswith(f":{tag}") and row["namespace"] == request.node.name
+            len(barrier.arrived)
+            for barrier in barriers
+            if barrier.name.endswith(f":{tag}") and barrier.namespace == request.node.name
         )
 
     wait_for(lambda: arrived() == count, f"{count} at {tag}")

@@ -1,17 +1,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from linesync.client.sync import TopicMessage
 from linesync.compat.lava import cache_lines, group_of, main, write_cache
 from linesync.errors import UsageError
+from linesync.model.state.hosts import HostState
 
 
-def row(name: str, state: str = "up", **published: str) -> dict[str, Any]:
-    return {"name": name, "state": state, "published": published}
+def row(name: str, state: str = "up", **published: str) -> HostState:
+    return HostState(
+        name=name,
+        state=state,
+        cause=None,
+        why="",
+        since=0.0,
+        heard=0.0,
+        session="",
+        boot="",
+        line="",
+        capabilities=(),
+        published=published,
+    )
 
 
 def message(number: int, sender: str, *items: str) -> TopicMessage:

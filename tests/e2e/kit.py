@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -204,10 +205,21 @@ class Site:
         command = self.start(side, *args, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
         return command.wait(seconds, stdin)
 
+    def script(self, side: str, text: str, *args: str) -> Command:
+        """Run a bash script on a side and do not wait for it. Its ``linesync`` is ours."""
+        text = f'linesync() {{ {shlex.quote(LINESYNC)} "$@"; }}\n{text}'
+        env = {**self.env, "LINESYNC_HUB": f"unix:{self.socket(side)}", "LINESYNC": LINESYNC}
+        command = Command(["bash", "-c", text, "script", *args], env, self.folder)
+        self._commands.append(command)
+        return command
+
     def json(self, side: str, what: str) -> Any:
-        """The data of ``hosts``, ``status`` or ``links`` on a side. This starts no process, so tests can call it often."""
+        """The data of ``hosts``, ``status`` or ``links`` on a side, as ``--json`` prints it. This starts no process, so tests
+        can call it often."""
         with connect_blocking(f"unix:{self.socket(side)}") as client:
-            return {"hosts": client.hosts, "status": client.status, "links": client.links}[what]()
+            if what == "status":
+                return client.status().as_json()
+            return [state.as_json() for state in {"hosts": client.hosts, "links": client.links}[what]()]
 
     def states(self) -> dict[str, str]:
         """The state of each host that the hub knows; empty while there is no hub."""

@@ -1,4 +1,4 @@
-"""When a client is gone, no process of its command is left, at whatever moment the client goes."""
+"""After the end of a client at any moment, no process of its command is left."""
 
 from __future__ import annotations
 

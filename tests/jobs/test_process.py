@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import sys
 import time
@@ -97,6 +98,23 @@ def test_a_program_is_searched_for_in_the_path_of_the_request(tmp_path: Path) ->
     async def work(runner: Runner) -> None:
         process = await runner.start(["mine"], env={"PATH": f"/no/such:{tmp_path}:/bin"})
         assert await _output(process) == b"mine\n"
+        await process.ended()
+        process.close()
+
+    _with_runner(work)
+
+
+def test_a_command_knows_its_user_although_the_agent_was_started_with_an_empty_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    user = pwd.getpwuid(os.geteuid())
+
+    async def work(runner: Runner) -> None:
+        words = "$HOME $USER $LOGNAME $SHELL"
+        process = await runner.start(["sh", "-c", f'echo "{words}"'], cwd="~", env={"USER": "other"})
+        assert await _output(process) == f"{user.pw_dir} other {user.pw_name} {user.pw_shell}\n".encode()
         await process.ended()
         process.close()
 

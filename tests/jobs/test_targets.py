@@ -16,7 +16,7 @@ import pytest
 from linesync.errors import LinesyncFailed
 from linesync.jobs import leftovers, targets
 from linesync.jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source
-from linesync.jobs.targets import InPlace, NewFile, open_target
+from linesync.jobs.targets import InPlace, Intermediate, NewFile, open_target
 from tests.real import loop_device
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
@@ -172,27 +172,38 @@ def test_damaged_data_is_not_written(place: Path) -> None:
     assert (place / "file").read_bytes() == b"old" and os.listdir(place) == ["file"]
 
 
-def test_the_next_start_removes_the_temporary_file_of_a_killed_process(place: Path) -> None:
-    name = leftovers.temporary_name("file")
-    (place / name).write_bytes(b"part")
-    (place / "innocent").write_bytes(b"data")
-    notes = [leftovers.Note(str(place / one)) for one in (name, "innocent")]
-    leftovers.remove_leftovers()
-    assert sorted(os.listdir(place)) == sorted([name, "innocent"]), "its process lives"
-    for note in notes:
-        os.close(note._descriptor)  # as when a process ends
-    leftovers.remove_leftovers()
-    assert os.listdir(place) == ["innocent"] and os.listdir(leftovers.runtime_folder()) == []
+def test_a_directory_at_the_path_is_refused_and_nothing_is_left(place: Path) -> None:
+    (place / "d" / "file").mkdir(parents=True)
+    with pytest.raises(LinesyncFailed, match=r"d/file: it is a directory, not a regular file"):
+        open_target(str(place / "d"), "file", 0o644, 0, 0, "sut:")
+    target = NewFile(str(place / "late"), 0o644, "late")
+    target.write(b"new")
+    old = target._old
+    target._old = lambda: old() and None  # type: ignore[method-assign]  # the directory appears after this check
+    (place / "late").mkdir()
+    (place / "late" / "in").touch()
+    with pytest.raises((LinesyncFailed, OSError)):
+        target.commit(digest(b"new"))
+    target.discard()
+    assert sorted(os.listdir(place)) == ["d", "late"] and os.listdir(place / "d") == ["file"]
+    assert os.listdir(leftovers.runtime_folder()) == []
 
 
-def test_notes_in_a_directory_that_others_can_write_to_are_ignored(place: Path) -> None:
-    name = leftovers.temporary_name("file")
-    (place / name).write_bytes(b"somebody's")
-    runtime = Path(leftovers.runtime_folder())
-    (runtime / "part-x").write_text(str(place / name))
-    runtime.chmod(0o777)
-    leftovers.remove_leftovers()
-    assert os.listdir(place) == [name]
+def test_an_intermediate_file_has_no_name_and_stays_until_it_is_closed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    held = Intermediate()
+    held.write(b"on its way")
+    assert held.commit(digest(b"on its way")) is False
+    held.discard()
+    assert Path(held.path).read_bytes() == b"on its way" and os.listdir(place) == []
+    held.close()
+    damaged = Intermediate()
+    with pytest.raises(LinesyncFailed, match="arrived damaged"):
+        damaged.commit(digest(b"else"))
+    damaged.discard()
+    assert not os.path.exists(damaged.path)
 
 
 # -- devices ----------------------------------------------------------------------------------------------------------

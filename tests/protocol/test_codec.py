@@ -74,6 +74,26 @@ def test_a_malformed_operation_is_a_usage_error_or_unknown(text: str) -> None:
         protocol.decode(text, protocol.Semaphore, protocol.Barrier)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("sem x", "malformed sem message: the field delta is missing"),
+        ("sem x many", "invalid delta 'many' in a sem message: it is not a whole number"),
+        ("barrier x 2 timeout=soon", "invalid timeout 'soon' in a barrier message: it is not a number"),
+        ("barrier x 2 timeout=nan", "it is not a number"),
+        ("barrier x 2 timeout=1_0", "it is not a number"),
+        ("barrier x 2 timeout=-1", "invalid timeout '-1' in a barrier message: it is out of range"),
+        ("barrier x 2 timeout=inf", "it is out of range"),
+        ("barrier x 2 timeout=1e12", "it is out of range"),
+        ("barrier x 2 who=maybe", "invalid who 'maybe' in a barrier message: it is not 0 or 1"),
+    ],
+)
+def test_the_error_says_what_is_wrong_with_which_field(text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        protocol.decode(text, protocol.Semaphore, protocol.Barrier)
+    assert why in caught.value.message
+
+
 def test_an_unknown_operation_names_the_version() -> None:
     with pytest.raises(LinesyncFailed, match="protocol version"):
         protocol.decode("teleport x", protocol.Semaphore)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from linesync.errors import LinesyncFailed
 from linesync.runtime.conversation import User
 from linesync.runtime.identity import token
-from linesync.runtime.link_status import link_row
+from linesync.runtime.link_state import LinkState
+from linesync.runtime.link_status import link_state
 from linesync.runtime.peer import Peer
 from linesync.testing.memory_lines import Pipe, SerialWire
 
@@ -27,14 +28,16 @@ class Wired:
 
 def test_a_line_that_never_was_open_is_down_and_has_no_figures() -> None:
     async def test() -> None:
-        row = link_row(Peer(User(), "c", token()), "/dev/a", "sut")
-        assert row == {
+        link = link_state(Peer(User(), "c", token()), "/dev/a", "sut", "")
+        assert link.traffic is None and link.session is None
+        assert link.as_json() == {
             "line": "/dev/a",
             "end": "sut",
             "kind": "",
             "baud": None,
             "state": "down",
             "trouble": "",
+            "host": "",
         }
 
     play(test)
@@ -44,10 +47,11 @@ def test_a_line_without_a_session_waits_and_says_what_is_wrong() -> None:
     async def test() -> None:
         wired = Wired()
         await pause(10.0)
-        row = link_row(wired.caller, "/dev/a", "sut")
-        assert (row["state"], row["kind"], row["baud"]) == ("waiting", "serial", 115200)
-        assert "/dev/a" in str(row["trouble"])
-        assert "peer_boot" not in row and int(str(row["bytes_out"])) > 0
+        row = link_state(wired.caller, "/dev/a", "sut", "")
+        assert (row.state, row.kind, row.baud) == ("waiting", "serial", 115200)
+        assert "/dev/a" in row.trouble
+        assert row.session is None and row.traffic is not None and row.traffic.bytes_out > 0
+        assert LinkState.from_json(row.as_json()) == row
 
     play(test)
 
@@ -59,10 +63,12 @@ def test_a_line_with_a_session_is_up_and_shows_its_figures() -> None:
         await pause(2.0)
         wired.caller.open("test")
         await pause(1.0)
-        row = link_row(wired.caller, "/dev/a", "sut")
-        assert (row["state"], row["trouble"], row["channels"]) == ("up", "", 1)
-        assert row["peer_boot"] == wired.listener_boot
-        assert 0 < float(str(row["round_trip_ms"])) < 1000 and row["repeated"] == 0
+        row = link_state(wired.caller, "/dev/a", "sut", "")
+        assert (row.state, row.trouble) == ("up", "") and row.session is not None
+        assert row.session.channels == 1 and row.session.peer_boot == wired.listener_boot
+        assert row.session.round_trip_ms is not None and 0 < row.session.round_trip_ms < 1000
+        assert row.session.repeated == 0
+        assert LinkState.from_json(row.as_json()) == row
 
     play(test)
 
@@ -75,11 +81,12 @@ def test_a_peer_that_is_silent_makes_the_line_quiet_until_it_is_heard() -> None:
         wired.wire.pull()
         wired.caller.open("test")
         await pause(30.0)
-        assert link_row(wired.caller, "/dev/a", "sut")["state"] == "quiet"
+        assert link_state(wired.caller, "/dev/a", "sut", "").state == "quiet"
         wired.wire.plug()
         await pause(10.0)
-        row = link_row(wired.caller, "/dev/a", "sut")
-        assert row["state"] == "up" and int(str(row["repeated"])) > 0, "what was lost was sent again"
+        row = link_state(wired.caller, "/dev/a", "sut", "")
+        assert row.session is not None
+        assert row.state == "up" and row.session.repeated > 0, "what was lost was sent again"
 
     play(test)
 
@@ -90,8 +97,8 @@ def test_a_line_that_is_lost_is_down_and_says_why() -> None:
         end = pair.caller._end
         assert end is not None
         pair.caller.detach(end, LinesyncFailed("the adapter was unplugged"))
-        row = link_row(pair.caller, "unix:/pipe", "hub")
-        assert (row["state"], row["trouble"], row["end"]) == ("down", "the adapter was unplugged", "hub")
+        row = link_state(pair.caller, "unix:/pipe", "hub", "")
+        assert (row.state, row.trouble, row.end) == ("down", "the adapter was unplugged", "hub")
 
     play(test)
 
@@ -102,7 +109,7 @@ def test_a_line_that_its_other_end_closed_is_down_without_trouble() -> None:
         assert isinstance(pair.listener.line, Pipe)
         pair.listener.line.die()
         await pause()
-        row = link_row(pair.caller, "unix:/pipe", "hub")
-        assert (row["state"], row["trouble"], row["kind"]) == ("down", "", "unix")
+        row = link_state(pair.caller, "unix:/pipe", "hub", "")
+        assert (row.state, row.trouble, row.kind) == ("down", "", "unix")
 
     play(test)

@@ -87,7 +87,6 @@ def test_a_reset_of_one_side_resets_the_other_with_its_reason(dies: str) -> None
     relayed(test)()
 
 
-@pytest.mark.xfail(strict=True, reason="Stream.reset does not wake who waits in receive() on that stream")
 @relayed
 async def test_a_relay_ends_when_one_side_has_reset_it(relay: Joined) -> None:
     relay.script.reset("the disk is full")

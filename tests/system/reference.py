@@ -140,7 +140,7 @@ class Reference:
     # -- questions to the reference -----------------------------------------------------------------------------------
 
     def forget(self, arrival: str) -> None:
-        """An arrival is unknown again: who asks under its id arrives anew."""
+        """An arrival is unknown again: a request with its id is a new arrival."""
 
     def returns(self, arrival: str) -> bool:
         """Whether the grant is returned if the client ends now."""
@@ -255,7 +255,7 @@ class State:
         for ask in asks:
             self.reference.leave(ask.name)
             self.reference.no(ask.name, why)
-            if ask.name in self.confirmed and not ask.ok:  # what was held has no result, and nobody was told of it
+            if ask.name in self.confirmed and not ask.ok:  # what was held has no result, and no script knows of it
                 self.confirmed.discard(ask.name)
                 self.returned.add(ask.name)
                 del self.owner[ask.name], self.reference.said[ask.name]

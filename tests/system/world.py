@@ -321,8 +321,8 @@ class World:
         return any(owner is not None and owner["lost"] for owner in owners)
 
     def status(self) -> dict[str, Any]:
-        """The data of ``status``."""
-        return self.hub._requests._services.status(self.now)
+        """The data of ``status``, as JSON."""
+        return self.hub._requests._services.status(self.now).as_json()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

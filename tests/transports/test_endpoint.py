@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from linesync.transports import (
     StdioEndpoint,
     TcpEndpoint,
     UnixEndpoint,
+    absolute,
     is_loopback,
     parse_endpoint,
 )
@@ -99,7 +101,10 @@ def test_an_endpoint_is_parsed(text: str, expected: Endpoint) -> None:
         ("/dev/ttyS0,", "has the unknown option ''"),
         ("/dev/ttyS0,9k6", "has the baud rate '9k6', which is not a number; write one such as 115200"),
         ("/dev/ttyS0,baud=x", "has the baud rate 'x', which is not a number"),
-        ("/dev/ttyS0,0", "has the baud rate '0', which is not a number"),
+        ("/dev/ttyS0,0", "has the baud rate '0', which is out of range"),
+        ("/dev/ttyS0," + "9" * 5000, "which is out of range"),
+        ("tcp://sut:" + "9" * 5000, "which is not a number from 0 to 65535"),
+        ("rfc2217://sut:65536", "has the port '65536', which is not a number from 0 to 65535"),
         ("/dev/ttyS0,9600,baud=300", "sets baud twice; leave one of them out"),
         ("/dev/ttyS0,8N1,parity=E", "sets parity twice"),
         ("rfc2217://sut", "has no host and port; write rfc2217://host:port"),
@@ -184,3 +189,26 @@ def test_auto_on_a_line_without_a_rate_is_refused(text: str) -> None:
 def test_auto_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="baud=auto twice"):
         parse_endpoint("/dev/ttyS0,auto,baud=auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("unix:sut.sock", "unix:{}/sut.sock"),
+        ("unix://run/../sut.sock", "unix:{}/sut.sock"),
+        ("unix:///run/x.sock", "unix:/run/x.sock"),
+        ("unix:/run/x.sock", "unix:/run/x.sock"),
+        ("./tty,115200,8N1", "{}/tty,115200,8N1"),
+        ("./in/../tty", "{}/tty"),
+        ("/dev/ttyS0,115200", "/dev/ttyS0,115200"),
+        ("tcp://sut:7788", "tcp://sut:7788"),
+        ("rfc2217://sut:7788,115200", "rfc2217://sut:7788,115200"),
+        ("exec:./agent sut", "exec:./agent sut"),
+        ("stdio:", "stdio:"),
+    ],
+)
+def test_an_absolute_endpoint_is_the_same_in_any_directory(
+    text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute(text) == expected.format(tmp_path)

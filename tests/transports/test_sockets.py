@@ -192,6 +192,20 @@ def test_closing_does_not_remove_a_path_that_another_process_took(tmp_path: Path
     asyncio.run(scenario())
 
 
+def test_a_listener_on_a_relative_path_reports_an_endpoint_for_any_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario() -> None:
+        listener = await listen("unix:s", lambda: Recorder("x"))
+        assert listener.endpoint == f"unix:{tmp_path}/s"
+        await listener.aclose()
+        assert not os.listdir(tmp_path)
+
+    asyncio.run(scenario())
+
+
 def test_a_listener_knows_its_port_and_a_line_knows_its_peer() -> None:
     async def scenario() -> None:
         accepted = Recorder("accepted")

@@ -19,7 +19,7 @@ CHANNELS = 10
 
 
 def a_line(faults: Faults | None = None) -> VirtualLine:
-    return ready(settle=3, byte_rate=float(RATE), faults=faults, local=AS_REAL)
+    return ready(settle=3, byte_rate=float(RATE), faults=faults, local=AS_REAL, grain=0.008)
 
 
 def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: float) -> list[float]:

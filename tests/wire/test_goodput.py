@@ -9,10 +9,12 @@ from linesync.wire.events import ChannelData
 
 from .kit.traffic import endless_bulk, ready, received
 
+GRAIN = 0.008  # seconds between two reads of an end, as at ports that collect bytes
+
 
 def _goodput(ber: float, *, both: bool, seconds: float = 15.0) -> list[float]:
     """The goodput of random bytes as a share of the line's rate: at b, and with ``both`` also at a."""
-    line = ready(5, faults=Faults(ber=ber))
+    line = ready(5, faults=Faults(ber=ber), grain=GRAIN)
     ends = line.ends if both else (line.a,)
     for end in ends:
         endless_bulk(line, end)
@@ -48,7 +50,7 @@ def test_goodput_is_at_least_half_at_one_error_in_ten_thousand_bits() -> None:
     ],
 )
 def test_random_bytes_reach_their_goodput_in_the_masked_form(faults: Faults, least: float) -> None:
-    line = ready(5, faults=faults, local={"flags": "nm"}, settle=5)
+    line = ready(5, faults=faults, local={"flags": "nm"}, settle=5, grain=GRAIN)
     for end in line.ends:
         endless_bulk(line, end)
     line.run(5)

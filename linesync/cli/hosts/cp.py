@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from contextlib import ExitStack
 
 from ...errors import UsageError
 from ..common import connection, print_json
 from ..progress import Progress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ...client.files import FileOperations
 
 HELP = "copy a file to or from a host; the file arrives whole and checked by SHA-256, or not at all"
 EXAMPLES = """\
@@ -50,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         elif not source[0]:
             size = client.run_coroutine(files.put_file(source[1], *target, progress, device=args.device))
         else:
-            size = client.run_coroutine(_between(source, target, files, progress, device=args.device))
+            size = client.run_coroutine(files.pass_file(source, target, progress, device=args.device))
     if args.json:
         print_json({"source": args.source, "target": args.target, "bytes": size})
     return 0
@@ -62,13 +57,3 @@ def _place(text: str) -> tuple[str, str]:
     if not colon or "/" in host or not host:
         return "", text
     return host, path or "."
-
-
-async def _between(
-    source: tuple[str, str], target: tuple[str, str], files: FileOperations, progress: Progress | None, *, device: bool
-) -> int:
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="linesync-") as folder:
-        path = os.path.join(folder, os.path.basename(source[1]) or "file")
-        return await files.pass_file(source, path, target, progress, device=device)

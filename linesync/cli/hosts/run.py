@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ...client.operations import Running
@@ -12,10 +13,10 @@ from ..common import bytes_as_json, connection, print_json, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from ...client.blocking import BlockingClient
+    from ...model.state.hosts import HostState
 
 HELP = "run a command on one or more hosts, print its output as it comes, and exit with its exit code"
 EXAMPLES = """\
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
-    env = dict(_pair(item) for item in args.env)
+    env = _inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
         if len(hosts) > 1:
             check_there(hosts, client.hosts())
@@ -86,13 +87,13 @@ def _hosts(text: str) -> list[str]:
     return hosts
 
 
-def check_there(hosts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def check_there(hosts: Sequence[str], known: Sequence[HostState]) -> None:
     """Raise LinesyncFailed if one of the hosts cannot run a command, so that it is started on all of them or on none.
 
-    :param rows: the rows of ``hosts``.
+    :param known: the hosts that the hub knows.
     """
-    lost = {row["name"]: f"is lost ({row['cause']})" for row in rows if row["state"] == "lost"}
-    there = [row["name"] for row in rows if row["state"] != "lost"]
+    lost = {host.name: f"is lost ({host.cause})" for host in known if host.state == "lost"}
+    there = [host.name for host in known if host.state != "lost"]
     absent = [
         f"host {host} {lost.get(host, 'has not registered')}" for host in hosts if host != "hub" and host not in there
     ]
@@ -102,6 +103,12 @@ def check_there(hosts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None
             f"the command was not started on any host: {', '.join(absent[:_NAMED])}{more}; "
             f"hosts now: {', '.join(there) or 'none'}"
         )
+
+
+def _inherited() -> dict[str, str]:
+    """The variables that the command inherits from us: it takes part in the same run."""
+    name = "LINESYNC_NAMESPACE"
+    return {name: os.environ[name]} if name in os.environ else {}
 
 
 def _pair(item: str) -> tuple[str, str]:

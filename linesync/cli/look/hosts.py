@@ -19,24 +19,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        rows = client.hosts()
+        hosts = client.hosts()
     if args.json:
-        print_json(rows)
+        print_json([host.as_json() for host in hosts])
         return 0
     table(
         ("HOST", "STATE", "HEARD", "BOOT", "LINE", "CAPABILITIES", "PUBLISHED", "WHY"),
         [
             (
-                row["name"],
-                row["state"],
-                f"{row['heard']:.1f}s ago",
-                row["boot"],
-                row["line"],
-                ",".join(row["capabilities"]) or "-",
-                " ".join(f"{key}={value}" for key, value in row["published"].items()) or "-",
-                row["why"],
+                host.name,
+                host.state,
+                f"{host.heard:.1f}s ago",
+                host.boot,
+                host.line,
+                ",".join(host.capabilities) or "-",
+                " ".join(f"{key}={value}" for key, value in host.published.items()) or "-",
+                host.why,
             )
-            for row in rows
+            for host in hosts
         ],
     )
     return 0

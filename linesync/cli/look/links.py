@@ -8,7 +8,7 @@ from ..common import connection, print_json, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ...runtime.link_state import LinkState
 
 HELP = "show each line: its state, its traffic, repeated frames, and bytes outside frames"
 EXAMPLES = """\
@@ -29,35 +29,36 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        rows = client.links()
+        links = client.links()
     if args.json:
-        print_json(rows)
+        print_json([link.as_json() for link in links])
         return 0
-    lines = [row for row in rows if row["kind"] != "unix" or row.get("host")]  # not the scripts' own connections
+    lines = [link for link in links if link.kind != "unix" or link.host]  # not the scripts' own connections
     table(
         ("LINE", "END", "PEER", "STATE", "BAUD", "FRAME", "RTT", "IN", "OUT", "RESENT", "TEXT", "NOISE", "ECHO"),
-        [_row(row) for row in lines],
+        [_row(link) for link in lines],
     )
-    for row in lines:
-        if row.get("trouble"):
-            print(f"\n{row['line']}: {row['trouble']}")
+    for link in lines:
+        if link.trouble:
+            print(f"\n{link.line}: {link.trouble}")
     return 0
 
 
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
-    trip = row.get("round_trip_ms")
+def _row(link: LinkState) -> tuple[object, ...]:
+    traffic, session = link.traffic, link.session
+    trip = session.round_trip_ms if session else None
     return (
-        row["line"],
-        row["end"],
-        row.get("host") or "-",
-        row["state"],
-        row["baud"] or "-",
-        row.get("frame_now", "-"),
+        link.line,
+        link.end,
+        link.host or "-",
+        link.state,
+        link.baud or "-",
+        session.frame_now if session else "-",
         "-" if trip is None else f"{trip:.1f}ms",
-        row.get("bytes_in", 0),
-        row.get("bytes_out", 0),
-        row.get("repeated", 0),
-        row.get("text", 0),
-        row.get("noise", 0),
-        row.get("echo", 0),
+        traffic.bytes_in if traffic else 0,
+        traffic.bytes_out if traffic else 0,
+        session.repeated if session else 0,
+        traffic.text if traffic else 0,
+        traffic.noise if traffic else 0,
+        traffic.echo if traffic else 0,
     )

@@ -9,7 +9,16 @@ from ..common import connection, print_json, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ...model.state.barrier import BarrierState
+    from ...model.state.event import EventState
+    from ...model.state.exchange import ExchangeState
+    from ...model.state.hosts import HostState
+    from ...model.state.lock import LockState
+    from ...model.state.record import Waiting
+    from ...model.state.semaphore import SemaphoreState
+    from ...model.state.topic import TopicState
+
+    Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState
 
 HELP = "show hosts and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
 EXAMPLES = """\
@@ -26,71 +35,68 @@ def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
         status = client.status()
     if args.json:
-        print_json(status)
+        print_json(status.as_json())
         return 0
-    up = sum(row["state"] == "up" for row in status["hosts"])
-    print(f"{up} of {len(status['hosts'])} hosts up: " + (_states(status["hosts"]) or "none has registered"))
-    for kind, (heads, line) in _TABLES.items():
-        rows = status.get(kind)
-        if rows:
-            print()
-            table(heads, [line(row) for row in rows])
+    up = sum(host.state == "up" for host in status.hosts)
+    print(f"{up} of {len(status.hosts)} hosts up: " + (_states(status.hosts) or "none has registered"))
+    _table(("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), map(_barrier, status.barriers))
+    _table(("SEMAPHORE", "VALUE", "HELD", "WAITING"), map(_semaphore, status.semaphores))
+    _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(_lock, status.locks))
+    _table(("EXCHANGE", "GAVE", "OF", "WHO", "ABSENT"), map(_exchange, status.exchanges))
+    _table(("EVENT", "STATE", "WAITING"), map(_event, status.events))
+    _table(("MESSAGES", "COUNT", "FROM", "WAITING"), map(_topic, status.topics))
     return 0
 
 
-def _states(rows: list[dict[str, Any]]) -> str:
-    return ", ".join(row["name"] if row["state"] == "up" else f"{row['name']} ({row['state']})" for row in rows)
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    found = list(rows)
+    if found:
+        print()
+        table(heads, found)
 
 
-def _name(row: dict[str, Any], key: str = "name") -> str:
-    return row[key] if row["namespace"] == "default" else f"{row['namespace']}/{row[key]}"
+def _states(hosts: Iterable[HostState]) -> str:
+    return ", ".join(host.name if host.state == "up" else f"{host.name} ({host.state})" for host in hosts)
 
 
-def _waiting(rows: Iterable[dict[str, Any]], what: str = "") -> str:
-    waiting = (f"{one['name']}{f' wants {one[what]}' if what else ''} ({one['waiting']:.0f}s)" for one in rows)
-    return ", ".join(waiting) or "-"
+def _name(thing: Named) -> str:
+    return thing.name if thing.namespace == "default" else f"{thing.namespace}/{thing.name}"
 
 
-def _barrier(row: dict[str, Any]) -> tuple[object, ...]:
-    absent = dict(row["gone"])
-    if row["members"] is not None:
-        absent = row["missing"]
-    if row["unheard"]:
-        absent = dict.fromkeys(row["unheard"], "silent; asked whether it is alive")
-    reasons = ", ".join(f"{name} ({why})" for name, why in absent.items())
-    return _name(row), len(row["arrived"]), row["count"], _waiting(row["arrived"]), reasons or "-"
+def _waiting(waiting: Iterable[Waiting]) -> str:
+    return ", ".join(f"{one.name} ({one.waiting:.0f}s)" for one in waiting) or "-"
 
 
-def _semaphore(row: dict[str, Any]) -> tuple[object, ...]:
-    held = ", ".join(f"{one['name']} holds {one['units']}" for one in row["holders"])
-    return _name(row), row["value"], held or "-", _waiting(row["queue"], "wants")
+def _absent(reasons: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({why})" for name, why in reasons.items()) or "-"
 
 
-def _lock(row: dict[str, Any]) -> tuple[object, ...]:
-    owner = row["owner"]
-    holder = f"{owner['name']} ({owner['since']:.0f}s)" if owner else "-"
-    return _name(row), row["token"], holder, _waiting(row["queue"])
+def _barrier(barrier: BarrierState) -> tuple[object, ...]:
+    absent = barrier.missing if isinstance(barrier.missing, dict) else barrier.gone
+    if barrier.unheard:
+        absent = dict.fromkeys(barrier.unheard, "silent; asked whether it is alive")
+    return _name(barrier), len(barrier.arrived), barrier.count, _waiting(barrier.arrived), _absent(absent)
 
 
-def _exchange(row: dict[str, Any]) -> tuple[object, ...]:
-    missing = row["missing"]
-    absent = ", ".join(f"{name} ({why})" for name, why in missing.items()) if isinstance(missing, dict) else missing
-    return _name(row), len(row["given"]), row["count"], ", ".join(row["given"]) or "-", absent or "-"
+def _semaphore(semaphore: SemaphoreState) -> tuple[object, ...]:
+    held = ", ".join(f"{one.name} holds {one.units}" for one in semaphore.holders)
+    queue = ", ".join(f"{one.name} wants {one.wants} ({one.waiting:.0f}s)" for one in semaphore.queue)
+    return _name(semaphore), semaphore.value, held or "-", queue or "-"
 
 
-def _event(row: dict[str, Any]) -> tuple[object, ...]:
-    return _name(row), "set" if row["set"] else "not set", _waiting(row["waiting"])
+def _lock(lock: LockState) -> tuple[object, ...]:
+    owner = f"{lock.owner.name} ({lock.owner.since:.0f}s)" if lock.owner else "-"
+    return _name(lock), lock.token, owner, _waiting(lock.queue)
 
 
-def _topic(row: dict[str, Any]) -> tuple[object, ...]:
-    return _name(row), row["messages"], ", ".join(row["senders"]) or "-", _waiting(row["waiting"])
+def _exchange(exchange: ExchangeState) -> tuple[object, ...]:
+    given = ", ".join(exchange.given) or "-"
+    return _name(exchange), len(exchange.given), exchange.count, given, _absent(exchange.missing)
 
 
-_TABLES = {
-    "barriers": (("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), _barrier),
-    "semaphores": (("SEMAPHORE", "VALUE", "HELD", "WAITING"), _semaphore),
-    "locks": (("LOCK", "TOKEN", "OWNER", "WAITING"), _lock),
-    "exchanges": (("EXCHANGE", "GAVE", "OF", "WHO", "ABSENT"), _exchange),
-    "events": (("EVENT", "STATE", "WAITING"), _event),
-    "topics": (("MESSAGES", "COUNT", "FROM", "WAITING"), _topic),
-}
+def _event(event: EventState) -> tuple[object, ...]:
+    return _name(event), "set" if event.set else "not set", _waiting(event.waiting)
+
+
+def _topic(topic: TopicState) -> tuple[object, ...]:
+    return _name(topic), topic.messages, ", ".join(topic.senders) or "-", _waiting(topic.waiting)

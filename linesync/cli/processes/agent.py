@@ -74,7 +74,7 @@ async def _call(agent: Agent, name: str, port: str) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import asyncio
+    from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...agent.agent import Agent
     from ...model.participants import check_host

@@ -8,16 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...client.places import default_socket
 from ...errors import BusyError, LinesyncFailed
-from ...timestamps import utc
-from ..asyncio_without_tls import asyncio
 from ..common import option
 
-__all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
+if TYPE_CHECKING:
+    import asyncio  # loaded only when a process runs
 
+__all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
 
 _as_json = False
 
@@ -27,6 +27,8 @@ def log(sentence: str) -> None:
     line = f"{time.strftime('%H:%M:%S')} {sentence}"
     if _as_json:
         import json
+
+        from ...timestamps import utc
 
         line = json.dumps({"time": utc(time.time()), "log": sentence})
     print(line, file=sys.stderr, flush=True)
@@ -46,36 +48,35 @@ def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
 async def open_socket(args: argparse.Namespace, name: str, listen: Callable[..., Awaitable[str]]) -> None:
     """Open the socket for scripts, at the path of ``--socket`` or else at the default path.
 
-    If another process uses the default path, the socket gets our name and the same directory.
+    Only the directory of the default path is created. If another process uses the default path, the socket gets our name
+    and the same directory.
 
     :raises BusyError: the path of ``--socket`` is in use.
-    :raises LinesyncFailed: the directory of the socket cannot be created.
+    :raises LinesyncFailed: the socket, or the directory of the default path, cannot be created.
     """
-    path = args.socket or default_socket()
+    if args.socket is not None:
+        endpoint = await listen(f"unix:{args.socket}", group=args.socket_group)
+        log(f"scripts on this machine reach {name} at {endpoint}")
+        return
+    await _make_folder(os.path.dirname(default_socket()))
     try:
-        endpoint = await _listen_at(path, args, listen)
+        endpoint = await listen(f"unix:{default_socket()}", group=args.socket_group)
     except BusyError:
-        if args.socket:
-            raise
-        path = default_socket(name)
-        endpoint = await _listen_at(path, args, listen)
+        endpoint = await listen(f"unix:{default_socket(name)}", group=args.socket_group)
         log(f"{default_socket()} is in use by another hub or agent; scripts reach {name} with --hub {endpoint}")
         return
     log(f"scripts on this machine reach {name} at {endpoint}")
 
 
-async def _listen_at(path: str, args: argparse.Namespace, listen: Callable[..., Awaitable[str]]) -> str:
+async def _make_folder(folder: str) -> None:
     from ...workers import run_blocking  # after the lean asyncio
 
-    folder = os.path.dirname(path)
     try:
-        if folder:
-            await run_blocking(lambda: os.makedirs(folder, _folder_mode(), exist_ok=True), path)
+        await run_blocking(lambda: os.makedirs(folder, _folder_mode(), exist_ok=True), folder)
     except OSError as error:
         raise LinesyncFailed(
             f"cannot create the directory {folder}: {error.strerror}; choose another path with --socket"
         ) from None
-    return await listen(f"unix:{path}", group=args.socket_group)
 
 
 def _folder_mode() -> int:
@@ -90,6 +91,8 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
         but an agent should not use so much memory.
     :return: exit code 0.
     """
+
+    from ..asyncio_without_tls import asyncio
 
     async def main() -> None:
         from ...workers import SPOOL  # after the lean asyncio

@@ -6,7 +6,8 @@ import argparse
 
 from ... import limits
 from ...errors import NotAllowed, UsageError
-from ..common import option, option_values, seconds
+from ...numbers import SECONDS_MAX, read_number
+from ..common import argument_type, option, option_values
 from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
 
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
@@ -20,6 +21,18 @@ EXAMPLES = """\
   linesync hub --listen tcp://127.0.0.1:7788
       agents and scripts over TCP
 """
+
+
+@argument_type
+def _lease(text: str) -> float:
+    """The lease in seconds."""
+    return read_number(text, "lease", 1, SECONDS_MAX, "seconds")
+
+
+@argument_type
+def _mebibytes(text: str) -> int:
+    """An argument in MiB, converted to bytes."""
+    return int(read_number(text, "size", 0.001, 1024, "MiB") * (1 << 20))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "hub",
         "lease",
-        type=seconds,
+        type=_lease,
         fallback=limits.LEASE,
         metavar="S",
         help="treat a host as lost when it is silent for S seconds (default: 20)",
@@ -61,19 +74,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     socket_options(parser, "hub")
 
 
-def _mebibytes(text: str) -> int:
-    """An argument in MiB, converted to bytes."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1024:
-        raise argparse.ArgumentTypeError(f"invalid size {text!r}: expected more than 0 and at most 1024 MiB")
-    return int(value * (1 << 20))
-
-
 def run(args: argparse.Namespace) -> int:
-    import asyncio
+    from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
@@ -94,8 +96,6 @@ def run(args: argparse.Namespace) -> int:
                 f"other machines can connect to {endpoint} without authentication; listen on tcp://127.0.0.1:PORT, or"
                 " add --insecure if everybody who can connect may run commands here"
             )
-    if args.lease < 1:
-        raise UsageError(f"invalid lease of {args.lease:g} s: expected 1 s or more")
 
     async def work(stop: asyncio.Event) -> None:
         hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ...errors import UsageError
-from ..common import connection, integer, namespace_option, option, print_json, timeout_option
+from ...numbers import read_whole
+from ..common import connection, namespace_option, option, print_json, timeout_option
 
 HELP = "wait at a barrier until COUNT parties, or all of --members, have arrived"
 EXAMPLES = """\
@@ -53,11 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if bool(args.count) == bool(args.members):
         raise UsageError("give either a COUNT of parties or --members A,B,...; see 'linesync barrier --help'")
-    count = integer(args.count or "0")
-    if count is None:
-        raise UsageError(f"the count {args.count[:32]!r} is not a number; give the number of parties to wait for")
-    if args.count and count < 1:
-        raise UsageError(f"invalid count {count}: a barrier is for 1 or more parties")
+    count = read_whole(args.count, "count", 1, 10_000, "parties") if args.count else 0
     if args.abort == "":
         raise UsageError("the reason after --abort is empty; give a reason, as in --abort 'flash failed'")
     members: tuple[str, ...] = ()

@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
                 got = client.exchange(args.name, args.hosts, data, **named)
             else:
                 got = client.exchange(args.name, args.hosts, data, sink=folder.file, **named)
+        if folder is not None:
+            folder.commit()
     except BaseException:
         if folder is not None:
             folder.discard()
@@ -71,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
     if folder is None:
         print_json({member: bytes_as_json(value) for member, value in got.items()})
         return 0
-    folder.commit()
     if args.json:
         print_json({"dir": args.dir, "bytes": got})
     return 0

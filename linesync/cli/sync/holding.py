@@ -28,6 +28,7 @@ from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import NO_LIMIT, fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
 from ...runtime.conversation import Pending
+from ...transports.endpoint import absolute
 from ..common import say
 
 __all__ = ["run_holding"]
@@ -59,6 +60,7 @@ def run_holding(
     """
     validity = _first_validity(client, held)
     env = {**os.environb, **{os.fsencode(key): os.fsencode(value) for key, value in extra.items()}}
+    env[b"LINESYNC_HUB"] = os.fsencode(absolute(client.peer.endpoint))  # the command may change its directory
     env[b"LINESYNC_WITHIN"] = os.fsencode(held.arrival)
     numbers: set[int] = {signal.SIGINT, signal.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

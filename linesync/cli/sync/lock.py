@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from ...errors import UsageError
+from ...numbers import read_whole
 from ...program import OutputFailed
-from ..common import connection, integer, namespace_option, print_json, timeout_option
+from ..common import connection, namespace_option, print_json, timeout_option
 
 HELP = "take a lock: while the command after -- runs, or for this host until it is released"
 EXAMPLES = """\
@@ -59,11 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _release(args: argparse.Namespace) -> int:
     if args.command:
         raise UsageError("--release takes no command; a lock that a command holds is released when the command ends")
-    token = integer(args.release)
-    if token is None or token < 0:
-        raise UsageError(
-            f"invalid fencing token {args.release[:32]!r}: expected the number that 'linesync lock' printed"
-        )
+    token = read_whole(args.release, "fencing token", 0, 10**18, expected="the number that 'linesync lock' printed")
     with connection(args) as client:
         client.unlock(args.name, token, namespace=args.namespace)
     if args.json:

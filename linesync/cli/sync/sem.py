@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ...errors import UsageError
-from ..common import connection, integer, namespace_option, option, print_json, timeout_option
+from ...numbers import read_whole
+from ..common import argument_type, connection, namespace_option, option, print_json, timeout_option
 
 HELP = "change a semaphore: -N takes N units or waits for them, +N gives N units, 0 prints the value"
 EXAMPLES = """\
@@ -23,6 +24,14 @@ EXAMPLES = """\
 HINT = "write -- before the command, as in: linesync sem NAME -N --hold -- COMMAND [ARG ...]"
 
 
+_UNITS_MAX = 2**53 - 1  # the hub's own limit
+
+
+@argument_type
+def _bound(text: str) -> int:
+    return read_whole(text, "bound", 1, _UNITS_MAX, "units")
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync sem NAME -N|+N|0 [--bound N] [--timeout S] [--namespace NS]
@@ -32,19 +41,17 @@ linesync sem NAME -N|+N|0 [--bound N] [--timeout S] [--namespace NS]
     parser.add_argument("delta", metavar="DELTA", help="-N, +N or 0")
     timeout_option(parser, "sem")
     parser.add_argument("--hold", action="store_true", help="hold the units while the command after -- runs")
-    option(parser, "sem", "bound", type=int, metavar="N", fallback=0, help="the most units that it may ever have")
+    option(parser, "sem", "bound", type=_bound, metavar="N", fallback=0, help="the most units that it may ever have")
     namespace_option(parser, "sem")
     parser.add_argument("command", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
 
 
 def run(args: argparse.Namespace) -> int:
-    delta = integer(args.delta)
-    if delta is None:
-        raise UsageError(f"invalid change {args.delta[:32]!r} of a semaphore: expected -N, +N or 0")
+    delta = read_whole(
+        args.delta, "change", -_UNITS_MAX, _UNITS_MAX, expected=f"-N, +N or 0, with N up to {_UNITS_MAX}"
+    )
     if args.hold != bool(args.command) or (args.hold and delta >= 0):
         raise UsageError("--hold, -N and a command go together: linesync sem NAME -N --hold -- COMMAND [ARG ...]")
-    if args.bound < 0:
-        raise UsageError(f"invalid bound of {args.bound} units: expected 1 or more")
     with connection(args) as client:
         how = {"timeout": args.timeout, "namespace": args.namespace, "bound": args.bound}
         if args.hold:

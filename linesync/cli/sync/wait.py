@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ...errors import UsageError
+from ...numbers import read_whole
 from ..common import connection, namespace_option, option, print_messages, timeout_option
 
 HELP = "wait until another member has sent a message under an ID, and print the messages of all others"
@@ -27,12 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if not args.after.isdecimal():
-        raise UsageError(f"invalid value --after {args.after}: expected a number of messages, 0 or more")
+    after = read_whole(args.after, "value of --after", 0, 9_999, "messages")
     with connection(args) as client:
         found = client.receive(
             args.topic,
-            int(args.after) + 1,
+            after + 1,
             others=True,
             most=1000,
             timeout=args.timeout,

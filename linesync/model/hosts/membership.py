@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from ...errors import LinesyncFailed, NotAllowed, UsageError
 from ..decisions import HostEvent, HostLost, HostUp
 from ..participants import HUB, Cause, check_host, check_name, seconds_in_words
+from ..state.hosts import HostState
 from ..timers import Timers
 
 __all__ = ["LEASE", "Membership"]
@@ -230,13 +231,9 @@ class Membership:
             events += self._lose(host, Cause.LINE_LOST, self._why_silent(host, now), now)
         return events
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each host, sorted by name.
-
-        ``state`` is up, quiet or lost. ``since`` is the seconds since the host came up or was lost, ``heard`` the seconds
-        since its last valid frame. ``cause`` is None unless it is lost; ``why`` says why it is lost or its line is down.
-        """
-        return [self._row(host, now) for _, host in sorted(self._hosts.items())]
+    def status(self, now: float) -> list[HostState]:
+        """The state of each host, sorted by name."""
+        return [self._state(host, now) for _, host in sorted(self._hosts.items())]
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -278,21 +275,21 @@ class Membership:
         self._leases.cancel(host.name)
         return [HostLost(host=host.name, session=host.session, cause=cause, why=why)]
 
-    def _row(self, host: _Host, now: float) -> dict[str, object]:
+    def _state(self, host: _Host, now: float) -> HostState:
         quiet = host.down is not None or now - host.heard > QUIET * self._lease
-        return {
-            "name": host.name,
-            "state": "lost" if host.lost else "quiet" if quiet else "up",
-            "cause": str(host.lost) if host.lost else None,
-            "why": host.why or (host.line_in_words() if host.down is not None else ""),
-            "since": now - host.since,
-            "heard": now - host.heard,
-            "session": host.session,
-            "boot": host.boot,
-            "line": host.line,
-            "capabilities": list(host.capabilities),
-            "published": dict(host.published),
-        }
+        return HostState(
+            name=host.name,
+            state="lost" if host.lost else "quiet" if quiet else "up",
+            cause=str(host.lost) if host.lost else None,
+            why=host.why or (host.line_in_words() if host.down is not None else ""),
+            since=now - host.since,
+            heard=now - host.heard,
+            session=host.session,
+            boot=host.boot,
+            line=host.line,
+            capabilities=host.capabilities,
+            published=dict(host.published),
+        )
 
 
 def _check_values(capabilities: tuple[str, ...], published: Mapping[str, str]) -> None:

@@ -45,6 +45,7 @@ from ..participants import (
     names_in_words,
     seconds_in_words,
 )
+from ..state.barrier import BarrierState
 from .barrier_history import Failure, Past
 from .barrier_terms import CYCLIC, Terms
 from .waits import Acting, Edge, Place, Wait, Waits
@@ -52,7 +53,7 @@ from .waits import Acting, Edge, Place, Wait, Waits
 __all__ = ["Barriers"]
 
 GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
-ARRIVED_LISTED = 100  # most names that one error lists, whatever the count
+ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
 PARTIES_SHOWN = (
     32  # a result lists more parties only on request: a thousand names for each of a thousand are a megabyte
 )
@@ -165,6 +166,10 @@ class Barriers:
             outcomes += barrier.settle(now)
         return outcomes
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return {*self._open, *self.past.names()}
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget the history of names of a namespace (None: all its names).
 
@@ -175,9 +180,9 @@ class Barriers:
         open_keys = [key for key in (keys or self._open) if key[0] == namespace and key in self._open]
         return forgotten + len(open_keys), [wait for key in open_keys for wait in self._open[key].everybody()]
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each open generation; ``waiting`` is in seconds."""
-        return [barrier.status(now) for barrier in self._open.values()]
+    def status(self, now: float) -> list[BarrierState]:
+        """The state of each open generation."""
+        return [barrier.state(now) for barrier in self._open.values()]
 
     def close(self, barrier: _Barrier) -> None:
         """Forget a generation that has ended."""
@@ -295,14 +300,14 @@ class _Barrier(Place):
         return {member for member in self._absent() if self._lost(member)}
 
     def _member_lost(self, lost: dict[str, str], *, restarted: bool = False) -> MemberLost:
-        told = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
-        told += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        parts = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
+        parts += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
         there = names_in_words(self._listed(), len(self._parties))
         advice = "bring the host back and arrive again"
         if restarted:
             advice = "arrive again on all hosts, or let members restart (--rejoin)"
         return MemberLost(
-            f"{self.title} cannot be complete: {told}; arrived: {there}; {advice}",
+            f"{self.title} cannot be complete: {parts}; arrived: {there}; {advice}",
             details={
                 "lost": dict(islice(lost.items(), ARRIVED_LISTED)),
                 "arrived": self._listed(),
@@ -331,8 +336,8 @@ class _Barrier(Place):
             absent = self._absent()
             listed = (member for member in absent if member != poller)
             reasons = {member: self._why_absent(member) for member in islice(listed, ARRIVED_LISTED)}
-            told = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_SHOWN)]
-            missing = "missing: " + names_in_words(told, len(absent) - (poller in absent))
+            parts = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_SHOWN)]
+            missing = "missing: " + names_in_words(parts, len(absent) - (poller in absent))
             details["missing"] = reasons
         return TimedOut(
             f"{headline}: {there} of {self.terms.count} arrived: {names_in_words(arrived, there)}; {missing}",
@@ -403,14 +408,14 @@ class _Barrier(Place):
             return []
         return self._fail(self._member_lost(lost, restarted=restarted), dead, cause, now) if dead else []
 
-    def _fail(self, error: LinesyncError, told: set[str], cause: Cause, now: float) -> list[Outcome]:
+    def _fail(self, error: LinesyncError, notified: set[str], cause: Cause, now: float) -> list[Outcome]:
         """Fail all waits here, and remember the error for parties that have not arrived.
 
-        :param told: members that do not get the error again when they arrive.
+        :param notified: members that do not get the error again when they arrive.
         """
         everybody = self.everybody()
-        absent = set(self._absent()) - told
-        came = len(everybody) + len(told - self._members)
+        absent = set(self._absent()) - notified
+        came = len(everybody) + len(notified - self._members)
         others = self.terms.count - came if self.terms.members is None else 0
         if absent or others > 0:
             self._home.past.failed(self.key, Failure(self.terms, error, absent, max(others, 0), now))
@@ -483,22 +488,19 @@ class _Barrier(Place):
             for host, member in reversed(first.items())
         ]
 
-    def status(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> BarrierState:
         namespace, name = self.key
-        return {
-            "namespace": namespace,
-            "name": name,
-            "count": self.terms.count,
-            "members": sorted(self.terms.members) if self.terms.members is not None else None,
-            "reuse": str(self.terms.reuse),
-            "generation": self._generation,
-            "missing": self._missing()
+        return BarrierState(
+            namespace=namespace,
+            name=name,
+            count=self.terms.count,
+            members=tuple(sorted(self.terms.members)) if self.terms.members is not None else None,
+            reuse=str(self.terms.reuse),
+            generation=self._generation,
+            missing=self._missing()
             if self.terms.members is None
             else {member: self._why_absent(member) for member in self._absent()},
-            "unheard": sorted(self.asked),
-            "arrived": [
-                {"name": wait.name, "client": wait.client.number, "waiting": now - wait.since}
-                for wait in self.everybody()
-            ],
-            "gone": {name: str(cause) for name, cause in self._gone.items()},
-        }
+            unheard=tuple(sorted(self.asked)),
+            arrived=tuple([wait.state(now) for wait in self.everybody()]),
+            gone={name: str(cause) for name, cause in self._gone.items()},
+        )

@@ -181,6 +181,10 @@ class Past:
             lost=last.lost,
         )
 
+    def names(self) -> list[tuple[str, str]]:
+        """The names that have a failure or a use to forget."""
+        return [key for key, last in self._last.items() if last.failure is not None or last.once]
+
     def forget(self, namespace: str, keys: list[tuple[str, str]] | None) -> int:
         """Forget releases and failures of names (None: all of the namespace), but not their numbers.
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import Mismatch, UsageError
+from ...numbers import read_seconds
 from ..hosts.members import fold
-from ..participants import check_timeout, names_in_words, seconds_in_words
+from ..participants import names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 
@@ -40,9 +41,8 @@ class Reuse:
             return cls(once=True)
         word, equals, number = text.partition("=")
         try:
-            linger = float(number)
-            check_timeout(linger)
-        except (ValueError, UsageError):
+            linger = read_seconds(number)
+        except UsageError:
             linger = 0.0
         if word != "linger" or not equals or not linger:
             raise UsageError(

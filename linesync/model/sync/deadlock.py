@@ -375,8 +375,8 @@ def _behind(circle: list[tuple[Wait, str]], view: _View) -> set[str]:
 
 
 def _error(circle: list[tuple[Wait, str]]) -> LinesyncError:
-    told = "; ".join(f"{wait.name} waits for {why}" for wait, why in circle)
+    parts = "; ".join(f"{wait.name} waits for {why}" for wait, why in circle)
     return DeadlockError(
-        f"deadlock: {told}; take them in the same order everywhere",
+        f"deadlock: {parts}; take them in the same order everywhere",
         details={"cycle": [{"name": wait.name, "host": wait.client.host, "waits_for": why} for wait, why in circle]},
     )

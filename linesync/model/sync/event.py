@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from ...errors import LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Names, Outcome
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
+from ..state.event import EventState, EventWaiting
 from .waits import Place, Wait, Waits
 
 __all__ = ["Events"]
@@ -126,6 +127,10 @@ class Events:
 
         return self.waits.admit(arrival, client, now, join)
 
+    def names(self) -> frozenset[_Key]:
+        """The namespaces and names that a reset would forget."""
+        return frozenset({*self.is_set, *self._at})
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Clear these events of a namespace (None: all of them).
 
@@ -139,15 +144,15 @@ class Events:
         forgotten = sum(self._unset(key) for key in dict.fromkeys(keys))
         return forgotten, [question.wait for question in self._at_any(keys)]
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each event that is set or has waits; ``waiting`` is in seconds."""
+    def status(self, now: float) -> list[EventState]:
+        """The state of each event that is set or has waits."""
         return [
-            {
-                "namespace": key[0],
-                "name": key[1],
-                "set": key in self.is_set,
-                "waiting": [question.row(now) for question in self._at.get(key, ())],
-            }
+            EventState(
+                namespace=key[0],
+                name=key[1],
+                set=key in self.is_set,
+                waiting=tuple([question.state(now) for question in self._at.get(key, ())]),
+            )
             for key in dict.fromkeys([*self.is_set, *self._at])
         ]
 
@@ -220,13 +225,13 @@ class _Question(Place):
         """The error for a timeout: the events that are set, and those that are missing."""
         there = self.present()
         missing = [key[1] for key in self.keys if key not in self._home.is_set]
-        told = [f"missing: {names_in_words(missing, len(missing))}"]
+        parts = [f"missing: {names_in_words(missing, len(missing))}"]
         if there:
-            told.insert(0, f"set: {names_in_words(there, len(there))}")
+            parts.insert(0, f"set: {names_in_words(there, len(there))}")
         if self._any and len(missing) > 1:
-            told.append("any of them would do")
+            parts.append("any of them would do")
         return TimedOut(
-            f"{headline}: {'; '.join(told)}", details={"set": list(there), "missing": missing, "any": self._any}
+            f"{headline}: {'; '.join(parts)}", details={"set": list(there), "missing": missing, "any": self._any}
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:
@@ -238,9 +243,9 @@ class _Question(Place):
     def settle(self, now: float) -> list[Outcome]:
         return []  # a wait that leaves did not block any other
 
-    def row(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> EventWaiting:
         wait = self.wait
-        return {"name": wait.name, "client": wait.client.number, "waiting": now - wait.since, "any": self._any}
+        return EventWaiting(name=wait.name, client=wait.client.number, waiting=now - wait.since, any=self._any)
 
 
 def _keys(namespace: str, names: tuple[str, ...]) -> list[_Key]:

@@ -37,6 +37,7 @@ from ..participants import (
     names_in_words,
     seconds_in_words,
 )
+from ..state.exchange import ExchangeState
 from ..timers import Timers
 from .barrier_history import Failure, Past
 from .barrier_terms import Terms
@@ -165,6 +166,10 @@ class Exchanges:
             outcomes += exchange.host_lost(host, cause, why, now)
         return outcomes
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return {*self._open, *self.past.names()}
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget the exchanges with these names in a namespace (None: all of them).
 
@@ -192,9 +197,9 @@ class Exchanges:
             exchange.forget_left()
             self.close(exchange)
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each open generation; ``waiting`` is in seconds."""
-        return [exchange.status(now) for exchange in self._open.values()]
+    def status(self, now: float) -> list[ExchangeState]:
+        """The state of each open generation."""
+        return [exchange.state(now) for exchange in self._open.values()]
 
     # -- for the places ------------------------------------------------------------------------------------------------
 
@@ -457,18 +462,20 @@ class _Exchange(Place):
             if member not in self._there and not acting.member(member, self)
         ]
 
-    def status(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> ExchangeState:
         namespace, name = self.key
-        return {
-            "namespace": namespace,
-            "name": name,
-            "members": fold(self.members),
-            "arrived": [
-                {"name": wait.name, "client": wait.client.number, "waiting": now - wait.since}
-                for wait in self.everybody()
-            ],
-            **self._details(),
-        }
+        missing = islice(self._missing(), NAMES_LISTED)
+        return ExchangeState(
+            namespace=namespace,
+            name=name,
+            members=fold(self.members),
+            arrived=tuple([wait.state(now) for wait in self.everybody()]),
+            generation=self._generation,
+            count=len(self.members),
+            given=tuple(self._some(self.data)),
+            missing={member: self._why_missing(member) for member in missing},
+            gone={name: str(cause) for name, cause in islice(self._gone.items(), NAMES_LISTED)},
+        )
 
 
 def _folded(members: frozenset[str]) -> str:

@@ -22,6 +22,7 @@ from typing import Protocol
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut
 from ..decisions import Message, Messages, Outcome
 from ..participants import NAMES_SHOWN, Cause, host_of, names_in_words, seconds_in_words
+from ..state.topic import GroupReader
 from .waits import Place, Wait, Waits
 
 __all__ = ["Gathering", "Group", "Groups", "Last"]
@@ -232,12 +233,12 @@ class Gathering(Place):
         gone = {host: why for host, why in lost.items() if host != host_of(reader)}
         if not gone:
             return None
-        told = "; ".join(
+        parts = "; ".join(
             f"{host} was lost before it had sent ({why})" for host, why in islice(gone.items(), NAMES_SHOWN)
         )
         sent = self._sent(reader)
         return MemberLost(
-            f"{self.title}: {told}; {self._sent_in_words(sent)}; bring the host back and wait again",
+            f"{self.title}: {parts}; {self._sent_in_words(sent)}; bring the host back and wait again",
             details={"lost": dict(islice(gone.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
         )
 
@@ -249,15 +250,15 @@ class Gathering(Place):
             for host in self._missing
             if host != host_of(reader)
         }
-        told = [self._sent_in_words(sent)]
+        parts = [self._sent_in_words(sent)]
         if absent:
-            told.append("missing: " + names_in_words([f"{host} ({why})" for host, why in absent.items()], len(absent)))
+            parts.append("missing: " + names_in_words([f"{host} ({why})" for host, why in absent.items()], len(absent)))
         if self._unseen():
-            told.append(f"{self._unseen()} of {self._group.size} hosts never seen")
+            parts.append(f"{self._unseen()} of {self._group.size} hosts never seen")
         if not (sent or absent or self._unseen()):
-            told.append("no other host is known")
+            parts.append("no other host is known")
         return TimedOut(
-            f"{headline} ({self._whom_in_words()}): {'; '.join(told)}",
+            f"{headline} ({self._whom_in_words()}): {'; '.join(parts)}",
             details={
                 "sent": sent[:LISTED],
                 "missing": dict(islice(absent.items(), LISTED)),
@@ -271,17 +272,17 @@ class Gathering(Place):
         after = seconds_in_words(wait.timeout or 0)
         return self.missing(f"timed out after {after} at {self.title}", wait.name)
 
-    def rows(self, now: float) -> list[dict[str, object]]:
-        """The rows of ``status`` for the waits here."""
+    def state(self, now: float) -> list[GroupReader]:
+        """The state of the waits here."""
         missing = list(islice(self._missing, LISTED))
         return [
-            {
-                "name": wait.name,
-                "client": wait.client.number,
-                "waiting": now - wait.since,
-                "group": self.whom[0],
-                "role": self.whom[1],
-                "missing": [host for host in missing if host != host_of(wait.name)],
-            }
+            GroupReader(
+                name=wait.name,
+                client=wait.client.number,
+                waiting=now - wait.since,
+                group=self.whom[0],
+                role=self.whom[1],
+                missing=tuple([host for host in missing if host != host_of(wait.name)]),
+            )
             for wait in self._here
         ]

@@ -19,6 +19,7 @@ from itertools import takewhile
 from ...errors import LinesyncFailed, NotAllowed, TimedOut
 from ..decisions import ArrivalId, Outcome, Token
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
+from ..state.lock import LockState, Owner
 from .waits import Acting, Edge, Hold, Place, Wait, Waits
 
 __all__ = ["Locks"]
@@ -107,6 +108,10 @@ class Locks:
         """Forget a lock without an owner and without waits."""
         self._named.pop(lock.key, None)
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return set(self._named)
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Free locks of a namespace (None: all of them).
 
@@ -116,9 +121,9 @@ class Locks:
         found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
         return len(found), [wait for lock in found for wait in lock.everybody()]
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each lock; ``waiting`` and ``since`` are in seconds."""
-        return [lock.status(now) for lock in self._named.values()]
+    def status(self, now: float) -> list[LockState]:
+        """The state of each lock."""
+        return [lock.state(now) for lock in self._named.values()]
 
 
 class _Lock(Place):
@@ -195,23 +200,21 @@ class _Lock(Place):
             return []
         return [Edge(tuple(acting.holder_waits(self.owner)), f"{self.title}, which {self.owner.name} has")]
 
-    def status(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> LockState:
         namespace, name = self.key
-        owner = self.owner
-        return {
-            "namespace": namespace,
-            "name": name,
-            "token": self.token,
-            "owner": None
-            if owner is None
-            else {
-                "name": owner.name,
-                "client": None if owner in self._kept else owner.client.number,
-                "confirmed": owner.held is not None,
-                "lost": owner.lapses,
-                "since": now - self._since,
-            },
-            "queue": [
-                {"name": wait.name, "client": wait.client.number, "waiting": now - wait.since} for wait in self._queue
-            ],
-        }
+        return LockState(
+            namespace=namespace,
+            name=name,
+            token=self.token,
+            owner=self._owner(self.owner, now) if self.owner is not None else None,
+            queue=tuple([wait.state(now) for wait in self._queue]),
+        )
+
+    def _owner(self, wait: Wait, now: float) -> Owner:
+        return Owner(
+            name=wait.name,
+            client=None if wait in self._kept else wait.client.number,
+            confirmed=wait.held is not None,
+            lost=wait.lapses,
+            since=now - self._since,
+        )

@@ -33,6 +33,7 @@ from ..participants import (
     names_in_words,
     seconds_in_words,
 )
+from ..state.topic import GroupReader, Reader, TopicState
 from .gathering import ANSWER_ROOM, LISTED, Gathering, Group, Groups, Last
 from .waits import Place, Wait, Waits
 
@@ -188,6 +189,10 @@ class Mailbox:
 
         return self.waits.admit(arrival, client, now, join)
 
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return set(self._topics)
+
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget topics of a namespace (None: all of them).
 
@@ -200,9 +205,9 @@ class Mailbox:
         self._taken -= sum(topic.room for topic in written)
         return len(written), [wait for topic in found for wait in topic.everybody()]
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each topic; ``waiting`` is in seconds."""
-        return [topic.status(now) for topic in self._topics.values()]
+    def status(self, now: float) -> list[TopicState]:
+        """The state of each topic."""
+        return [topic.state(now) for topic in self._topics.values()]
 
     # -- hosts -------------------------------------------------------------------------------------------------------------
 
@@ -409,27 +414,27 @@ class _Topic(Place):
     def timed_out(self, wait: Wait) -> TimedOut:
         return self.missing(self._readings[wait], wait.timeout or 0)
 
-    def status(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> TopicState:
         namespace, name = self.key
-        waiting: list[dict[str, object]] = [
-            {
-                "name": wait.name,
-                "client": wait.client.number,
-                "waiting": now - wait.since,
-                "first": reading.first,
-                "others": reading.apart is not None,
-            }
+        waiting: list[Reader | GroupReader] = [
+            Reader(
+                name=wait.name,
+                client=wait.client.number,
+                waiting=now - wait.since,
+                first=reading.first,
+                others=reading.apart is not None,
+            )
             for wait, reading in self._readings.items()
         ]
         for gathering in self._gatherings.values():
-            waiting += gathering.rows(now)
-        return {
-            "namespace": namespace,
-            "name": name,
-            "messages": len(self.messages),
-            "senders": list(islice(self._of, LISTED)),
-            "waiting": waiting,
-        }
+            waiting += gathering.state(now)
+        return TopicState(
+            namespace=namespace,
+            name=name,
+            messages=len(self.messages),
+            senders=tuple(islice(self._of, LISTED)),
+            waiting=tuple(waiting),
+        )
 
 
 def _room(items: tuple[str, ...]) -> int:

@@ -25,6 +25,7 @@ from itertools import islice, takewhile
 from ...errors import LinesyncFailed, Mismatch, TimedOut, UsageError
 from ..decisions import ArrivalId, Level, Outcome
 from ..participants import NAMES_SHOWN, Cause, Client, check_name, check_timeout, seconds_in_words
+from ..state.semaphore import Loan, SemaphoreState, Taker
 from .waits import Acting, Edge, Hold, Place, Wait, Waits
 
 __all__ = ["Semaphores"]
@@ -94,9 +95,13 @@ class Semaphores:
 
         return self._waits.admit(arrival, client, now, join)
 
-    def status(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each semaphore; ``waiting`` is in seconds."""
-        return [semaphore.status(now) for semaphore in self._named.values()]
+    def status(self, now: float) -> list[SemaphoreState]:
+        """The state of each semaphore."""
+        return [semaphore.state(now) for semaphore in self._named.values()]
+
+    def names(self) -> set[tuple[str, str]]:
+        """The namespaces and names that a reset would forget."""
+        return set(self._named)
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Empty semaphores of a namespace (None: all of them).
@@ -224,8 +229,8 @@ class _Semaphore(Place):
         """The error for a timeout: the value, and the takers before the wait ``before`` (None: all takers)."""
         first = islice(self._queue.items(), QUEUE_LISTED)
         ahead = list(takewhile(lambda entry: entry[0] is not before, first))
-        told = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_SHOWN]]
-        queue = ", ".join([*told, "and others"] if len(ahead) > NAMES_SHOWN else told)
+        parts = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_SHOWN]]
+        queue = ", ".join([*parts, "and others"] if len(ahead) > NAMES_SHOWN else parts)
         return TimedOut(
             f"{headline}: {wanted} wanted, its value is {self.value}" + (f"; served first: {queue}" if queue else ""),
             details={
@@ -303,20 +308,22 @@ class _Semaphore(Place):
             if lent in self._holders and not acting.holder(lent)
         ]
 
-    def status(self, now: float) -> dict[str, object]:
+    def state(self, now: float) -> SemaphoreState:
         namespace, name = self.key
-        return {
-            "namespace": namespace,
-            "name": name,
-            "value": self.value,
-            "queue": [
-                {"name": wait.name, "client": wait.client.number, "wants": units, "waiting": now - wait.since}
-                for wait, units in self._queue.items()
-            ],
-            "bound": self._bound or None,
-            "unconfirmed": [self._loan(wait) for wait in self._lent if wait.held is None],
-            "holders": [self._loan(wait) for wait in self._lent if wait.held is not None],
-        }
+        return SemaphoreState(
+            namespace=namespace,
+            name=name,
+            value=self.value,
+            queue=tuple(
+                [
+                    Taker(name=wait.name, client=wait.client.number, wants=units, waiting=now - wait.since)
+                    for wait, units in self._queue.items()
+                ]
+            ),
+            bound=self._bound or None,
+            unconfirmed=tuple([self._loan(wait) for wait in self._lent if wait.held is None]),
+            holders=tuple([self._loan(wait) for wait in self._lent if wait.held is not None]),
+        )
 
-    def _loan(self, wait: Wait) -> dict[str, object]:
-        return {"name": wait.name, "client": wait.client.number, "units": self._lent[wait], "lost": wait.lapses}
+    def _loan(self, wait: Wait) -> Loan:
+        return Loan(name=wait.name, client=wait.client.number, units=self._lent[wait], lost=wait.lapses)

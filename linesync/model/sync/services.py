@@ -10,24 +10,28 @@ says so. Only this module connects the services:
 3. No outcome is sent again without a request: a retry asks for it.
 
 Times are monotonic seconds and never run backwards. No call raises because of what a peer sent, except ``register``,
-``commit``, ``give_back``, ``reset`` and the ``give_back`` of the locks.
+``commit``, ``give_back``, ``reset``, the ``give_back`` of the locks, and those for namespaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed
 from ..decisions import ArrivalId, Event, HostEvent, HostLost, Outcome
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
-from ..participants import Cause, Client, check_name
+from ..participants import Cause, Client, cause_in_words, check_name
+from ..state.hosts import HostState
+from ..state.status import ClientState, Status
 from .barrier import Barriers
 from .deadlock import Activity, Deadlocks
 from .event import Events
 from .exchange import Exchanges
 from .lock import Locks
 from .mailbox import Mailbox
+from .namespaces import Namespaces, Owner
 from .semaphore import Semaphores
 from .waits import Wait, Waits
 
@@ -51,6 +55,8 @@ class SyncServices:
         self.exchanges = Exchanges(self._waits, self._hosts)
         self.events = Events(self._waits)
         self.mailbox = Mailbox(self._waits, PublishedGroups(self._hosts))
+        self._all = (self.barriers, self.semaphores, self.locks, self.exchanges, self.events, self.mailbox)
+        self.namespaces = Namespaces()
 
     # -- requests of all services ---------------------------------------------------------------------------------------
 
@@ -93,25 +99,77 @@ class SyncServices:
         check_name("namespace", namespace)
         for name in names:
             check_name("reset", name)
-        chosen = names or None
+        return self._forget(namespace, names or None, lambda wait: _reset(wait, by), now)
+
+    def _forget(
+        self, namespace: str, names: tuple[str, ...] | None, error: Callable[[Wait], LinesyncError], now: float
+    ) -> tuple[int, list[Wait], list[Outcome]]:
         forgotten, waits = 0, []
-        for service in (self.barriers, self.semaphores, self.locks, self.exchanges, self.events, self.mailbox):
-            found, its = service.reset(namespace, chosen, now)
+        for service in self._all:
+            found, its = service.reset(namespace, names, now)
             forgotten += found
             waits += its
         waiting = [wait for wait in waits if wait.held is None]
-        return forgotten, waiting, self._waits.fail([(wait, _reset(wait, by)) for wait in waits], Cause.RESET, now)
+        return forgotten, waiting, self._waits.fail([(wait, error(wait)) for wait in waits], Cause.RESET, now)
+
+    # -- namespaces with an owner ----------------------------------------------------------------------------------------
+
+    def begin_namespace(self, name: str, owner: Owner, now: float) -> None:
+        """Give a namespace that is not in use an owner; raises as :meth:`Namespaces.begin` does."""
+        self.namespaces.begin(name, owner, now, self._things()[name])
+
+    def end_namespace(self, name: str, by: str, now: float) -> tuple[int, list[Wait], list[Outcome]]:
+        """End a namespace with an owner, and forget everything in it; returns what :meth:`reset` does.
+
+        :param by: the host that ends it, for the errors of the others.
+        :raises LinesyncFailed: there is no such namespace.
+        """
+        self.namespaces.end(name)
+        return self._forget(name, None, lambda wait: _ended(wait, by, f"{by} ended it"), now)
+
+    def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
+        """A process that may own namespaces has ended."""
+        why = f"its owner, process {pid} on {host}, has ended"
+        return self._end_namespaces(self.namespaces.of_process(host, pid, begin), host, why, now)
+
+    def check_namespace(self, name: str, arrival: ArrivalId, client: Client) -> None:
+        """Refuse a new arrival in a namespace that has ended. A retry still gets its outcome.
+
+        :raises Aborted: it has ended.
+        """
+        if not self._waits.knows(client.host, arrival):
+            self.namespaces.check(name)
+
+    def namespace_rows(self, now: float) -> list[dict[str, object]]:
+        """One JSON-able row for each namespace that has an owner or is in use."""
+        return self.namespaces.rows(self._things(), now)
+
+    def _things(self) -> Counter[str]:
+        """How many barriers, semaphores ... each namespace has."""
+        return Counter(namespace for service in self._all for namespace, _ in service.names())
+
+    def _end_namespaces(self, names: list[str], by: str, why: str, now: float) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for name in names:
+            self.namespaces.end(name)
+            outcomes += self._forget(name, None, lambda wait: _ended(wait, by, why), now)[2]
+        return outcomes
 
     # -- lives of hosts and clients --------------------------------------------------------------------------------------
 
     def client_gone(
         self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "", *, lease_end: float = 0.0
     ) -> list[Outcome]:
-        """A client's connection ended: withdraw its waits, and take back what it holds or has not confirmed.
+        """A client's connection ended: withdraw its waits, take back what it holds or has not confirmed, and end its
+        namespaces.
 
         :param lease_end: what it holds goes back at this time, if that is later.
         """
-        return self._waits.client_gone(client, now, cause, why, lease_end)
+        outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
+        owned = self.namespaces.of_client(client)
+        return outcomes + self._end_namespaces(
+            owned, client.host, f"its owner, a script on {client.host}, has ended", now
+        )
 
     @property
     def holds(self) -> bool:
@@ -194,18 +252,23 @@ class SyncServices:
         """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
 
-    def status(self, now: float) -> dict[str, object]:
-        """Everything, JSON-able: the hosts, the state of each service, and the sizes of the tables."""
-        return {
-            "hosts": self._hosts.status(now),
-            "barriers": self.barriers.status(now),
-            "semaphores": self.semaphores.status(now),
-            "locks": self.locks.status(now),
-            "exchanges": self.exchanges.status(now),
-            "events": self.events.status(now),
-            "topics": self.mailbox.status(now),
-            "held": self._waits.sizes(),
-        }
+    def hosts(self, now: float) -> tuple[HostState, ...]:
+        """The state of each host, sorted by name."""
+        return tuple(self._hosts.status(now))
+
+    def status(self, now: float, clients: Iterable[ClientState] = ()) -> Status:
+        """The state of everything, with the clients as the caller knows them."""
+        return Status(
+            hosts=self.hosts(now),
+            barriers=tuple(self.barriers.status(now)),
+            semaphores=tuple(self.semaphores.status(now)),
+            locks=tuple(self.locks.status(now)),
+            exchanges=tuple(self.exchanges.status(now)),
+            events=tuple(self.events.status(now)),
+            topics=tuple(self.mailbox.status(now)),
+            held=self._waits.sizes(),
+            clients=tuple(clients),
+        )
 
     def _spread(self, events: list[HostEvent], now: float) -> list[Event]:
         spread: list[Event] = []
@@ -217,6 +280,8 @@ class SyncServices:
                 spread += self.mailbox.host_lost(event.host, now)
                 lease_end = self._hosts.lease_end(event.host)
                 spread += self._waits.host_gone(event.host, now, event.cause, event.why, lease_end)
+                why = f"its owner's host {event.host} is lost: {cause_in_words(event.cause, event.why)}"
+                spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
                 spread += self.barriers.recount(now)
         return spread
 
@@ -226,4 +291,11 @@ def _reset(wait: Wait, by: str) -> LinesyncError:
     return Aborted(
         f"{wait.place.title} was reset by {by}{advice}",
         details={"cause": str(Cause.RESET), "by": by},
+    )
+
+
+def _ended(wait: Wait, by: str, why: str) -> LinesyncError:
+    return Aborted(
+        f"{wait.place.title} was reset, because the namespace has ended: {why}",
+        details={"cause": str(Cause.RESET), "by": by, "namespace": wait.place.key[0]},
     )

@@ -33,6 +33,8 @@ from typing import ClassVar
 from ...errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Outcome, Revoked, Value
 from ..participants import Cause, Client, cause_in_words, check_arrival
+from ..state.record import Waiting
+from ..state.status import Remembered
 from ..timers import Timers
 from .kept_results import Results
 
@@ -163,6 +165,9 @@ class Wait:
     within: str = ""
     lapses: bool = False
 
+    def state(self, now: float) -> Waiting:
+        return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
+
 
 class Waits:
     """The table of live arrivals; one for all services of a hub. All times are monotonic seconds."""
@@ -181,13 +186,10 @@ class Waits:
         self.owned_opened_at: float | None = None
         """When the last wait that can be part of a deadlock was opened; for the search for deadlocks."""
 
-    def sizes(self) -> dict[str, int]:
-        """The sizes of the tables: ``waits`` live arrivals, ``deadlines`` set, ``results`` kept."""
-        return {
-            "waits": len(self._live) + len(self._lapsing),
-            "deadlines": len(self._deadlines),
-            "results": len(self._results),
-        }
+    def sizes(self) -> Remembered:
+        """The sizes of the tables."""
+        waits = len(self._live) + len(self._lapsing)
+        return Remembered(waits=waits, deadlines=len(self._deadlines), results=len(self._results))
 
     # -- for the services ------------------------------------------------------------------------------------
 
@@ -274,6 +276,10 @@ class Waits:
     def find(self, host: str, arrival: ArrivalId) -> Wait | None:
         """A live arrival of a host's clients."""
         return self._live.get((host, arrival))
+
+    def knows(self, host: str, arrival: ArrivalId) -> bool:
+        """Whether an arrival is live, or its outcome is kept."""
+        return (host, arrival) in self._live or self._results.get(host, arrival) is not None
 
     def of_host(self, host: str) -> list[Wait]:
         """The live arrivals of a host's clients, in order."""

@@ -69,6 +69,8 @@ class Channel:
         "said",
         "state",
         "texts",
+        "unread_records",
+        "words",
     )
 
     def __init__(self, number: int, lane: Lane, send_credit: int, receive_window: int) -> None:
@@ -91,6 +93,10 @@ class Channel:
         """The user was asked to wait."""
         self.incoming = bytearray()
         """The pieces of a message that is incomplete."""
+        self.unread_records = 0
+        """The records that the user has not consumed."""
+        self.words = 0
+        """The length of the peer's opening, bytes."""
         self.cut = False
         """A piece of the first record in the queue was sent already."""
         self.compressor: DataCompressor | None = None
@@ -111,6 +117,11 @@ class Channel:
             return False
         self.state = state
         return True
+
+    @property
+    def memory(self) -> int:
+        """The memory of what the user has not consumed, about, in bytes."""
+        return self.credit.unread + self.unread_records * limits.RECORD_MEMORY
 
     def put(self, kind: bytes, body: bytes | bytearray | memoryview) -> None:
         """Queue a record."""
@@ -141,7 +152,7 @@ class Channel:
                 return record
         kind, body = self.queue[0]
         if len(body) + _HEAD_MOST <= room:
-            most = len(body)  # it fits whatever the length of its head
+            most = len(body)  # it fits with a head of any length
         else:
             most = room - (1 + len(counted(self.number)) + len(counted(room)))
         if self.texts is not None and kind in PIECE_OF:

@@ -2,7 +2,7 @@
 
 Data is compressed apart from texts (messages and openings), because they differ in nature.
 
-1. All data of a channel in one direction is one deflate stream, whichever of the channel's streams it belongs to. Each
+1. All data of a channel in one direction is one deflate stream, with the data of all of the channel's streams. Each
    piece is flushed, so that no data waits. The sender pauses on data that does not shrink.
 2. The texts of a lane share one deflate stream with a small window, because a channel that is opened for one command has
    no history of its own. A lane delivers in order, so both ends have the same history.

@@ -40,6 +40,11 @@ class ReceiveCredit:
         self.left = window
         self._taken = 0
 
+    @property
+    def unread(self) -> int:
+        """The credit of all records that have arrived and that the user has not consumed."""
+        return self.window - self.left - self._taken
+
     def received(self, cost: int) -> bool:
         """Account for a record; False if the peer exceeded its credit."""
         self.left -= cost

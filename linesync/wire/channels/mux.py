@@ -91,6 +91,8 @@ class Mux:
         self._grants: dict[int, int] = {}
         self._opening: dict[int, bytearray] = {}
         self._pieces = 0  # bytes in all half-received messages and openings
+        self._words = 0  # bytes in the openings of the peer's open channels
+        self._arrived = 0  # the memory of all unread records, at most
         self.discarded = 0
         """Bytes of records for channels that are over."""
         self.events: list[Event] = []
@@ -160,6 +162,7 @@ class Mux:
         channel = self._channels.get(number)
         if channel is None:
             return
+        channel.unread_records -= 1
         amount = channel.credit.taken(len(data) + RECORD_COST)
         if amount:
             self._grants[number] = self._grants.get(number, 0) + amount
@@ -173,6 +176,11 @@ class Mux:
         """Bytes that wait to be sent on a channel; 0 if it is over."""
         channel = self._channels.get(number)
         return channel.queued if channel else 0
+
+    def full(self, number: int) -> bool:
+        """Whether the writer of a channel should wait for :class:`ChannelWritable`."""
+        channel = self._channels.get(number)
+        return channel is not None and channel.full
 
     @property
     def open_count(self) -> int:
@@ -276,6 +284,7 @@ class Mux:
     def _forget(self, channel: Channel) -> None:
         if self._channels.pop(channel.number, None) is not None:
             self._pieces -= len(channel.incoming)
+            self._words -= channel.words
         self._grants.pop(channel.number, None)
         if channel.ready and not channel.queue:
             channel.ready = False
@@ -373,8 +382,12 @@ class Mux:
             self._pieces -= len(words)
             channel = self._channel(number, lane)
             self._channels[number] = channel
+            channel.words = len(words)
+            self._words += len(words)
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
+            elif self._words > limits.OPENINGS_MAX:
+                self.reset(number, f"the open channels have openings of more than {limits.OPENINGS_MAX >> 20} MiB")
             else:
                 self.events.append(ChannelOpened(number, lane, bytes(words)))
         return len(self._opening) <= limits.CHANNELS and self._pieces <= limits.PIECES_MAX
@@ -407,7 +420,7 @@ class Mux:
     def _content(self, channel: Channel, kind: bytes, body: bytes) -> bool:
         if kind in COMPRESSED_DATA and self._expand:
             return self._compressed_data(channel, COMPRESSED_DATA.index(kind), body)
-        if not channel.credit.received(len(body) + RECORD_COST):
+        if not self._received(channel, len(body)):
             return False
         if kind in DATA:
             self.events.append(ChannelData(channel.number, kind[0] - DATA[0], body))
@@ -436,10 +449,34 @@ class Mux:
 
             channel.decompressor = ZstdDataDecompressor() if self._zstd else DataDecompressor()
         data = channel.decompressor.take(piece, channel.credit.left - RECORD_COST)
-        if data is None or not channel.credit.received(len(data) + RECORD_COST):
+        if data is None or not self._received(channel, len(data)):
             return False
         if data:
             self.events.append(ChannelData(channel.number, stream, data))
         else:
             self.consumed(channel.number, data)  # its data comes with the next piece
         return True
+
+    def _received(self, channel: Channel, size: int) -> bool:
+        """Account for the body of a record; False if the peer exceeded its credit."""
+        if not channel.credit.received(size + RECORD_COST):
+            return False
+        channel.unread_records += 1
+        self._arrived += size + RECORD_COST + limits.RECORD_MEMORY
+        if self._arrived > limits.UNREAD_MAX:
+            self._limit_unread()
+        return True
+
+    def _limit_unread(self) -> None:
+        """Reset the channel with the most unread data if all channels together have too much."""
+        keeping = [channel for channel in self._channels.values() if channel.state != CLOSED]
+        self._arrived = sum(channel.memory for channel in keeping)
+        if self._arrived <= limits.UNREAD_MAX:
+            return
+        most = max(keeping, key=lambda channel: channel.memory if channel.number else 0)
+        reason = (
+            f"{limits.UNREAD_MAX >> 20} MiB have not been read in this session, and this channel has the most of it"
+        )
+        self._arrived -= most.memory
+        self.reset(most.number, reason)
+        self.events.append(ChannelClosed(most.number, reason))

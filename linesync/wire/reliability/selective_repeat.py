@@ -199,6 +199,7 @@ class SelectiveRepeatReceiver:
         """The number of the next payload to deliver."""
         self.duplicates = 0
         self._early: dict[int, bytes] = {}
+        self._early_bytes = 0
 
     @property
     def has_gap(self) -> bool:
@@ -209,19 +210,24 @@ class SelectiveRepeatReceiver:
         """Take a payload.
 
         :param wire_seq: its sequence number, modulo 4096.
-        :returns: the payloads that can be delivered now, in order; None if this one was a duplicate or outside the window.
+        :returns: the payloads that can be delivered now, in order; None if this one is dropped: a duplicate, or one outside
+            the window, in numbers or in bytes.
         """
         seq = nearest(wire_seq, self.expected)
         if seq < self.expected or seq in self._early or seq >= self.expected + limits.WINDOW_FRAMES:
             self.duplicates += 1
             return None
         if seq != self.expected:
+            if self._early_bytes + len(payload) > limits.WINDOW_BYTES:
+                return None
             self._early[seq] = payload
+            self._early_bytes += len(payload)
             return []
         out = [payload]
         self.expected += 1
         while self.expected in self._early:
             out.append(self._early.pop(self.expected))
+            self._early_bytes -= len(out[-1])
             self.expected += 1
         return out
 

@@ -109,6 +109,7 @@ def in_form(text: str) -> str:
     for line in text.splitlines():
         if line.startswith(("./", "unix:")):  # a row of links
             line = re.sub(r"(?<= )(\d+|-|<ms>)(?= |$)", "<n>", re.sub(r"#\d+", "#…", line))
+        line = re.sub(r"^@\S{8} +\S+ +(\S+) +\d+ ", r"<namespace> <age> \1 <pid> ", line)
         lines.append(re.sub(r" {2,}", " ", line).rstrip())
     return "\n".join(lines)
 

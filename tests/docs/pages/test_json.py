@@ -11,12 +11,16 @@ import pytest
 from linesync import errors
 from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, TopicMessage
+from linesync.model.participants import Client
+from linesync.model.state.record import State
+from linesync.model.sync.namespaces import Namespaces, Owner
 from tests.docs.pages.examples import ROOT
 from tests.docs.sync.figures import Play
 from tests.system.world import World
+from tools.json_tables import RECORDS, differences, fields
 
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
-LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "clients")
 
 
 def section(title: str) -> str:
@@ -37,7 +41,7 @@ def inner(title: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def shown() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """``status`` and ``links`` of a hub at which everything is in use."""
+    """``status`` and ``links`` of a hub at which everything is in use, as ``--json`` prints them."""
     with World(seed=1, compress=False) as world:
         play = Play(world, a=["group=job"], b=["group=job"])
         one, two, hub = play.script("a"), play.script("b"), play.script()
@@ -51,7 +55,8 @@ def shown() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         play.start(one.wait_events("passed"))
         play.start(one.receive("ready", others=True))
         play.start(one.receive_all("ready"))
-        return play.result(play.start(hub.status())), play.result(play.start(two.links()))
+        links = [link.as_json() for link in play.result(play.start(two.links()))]
+        return play.result(play.start(hub.status())).as_json(), links
 
 
 def nested(row: Mapping[str, Any]) -> set[str]:
@@ -60,6 +65,23 @@ def nested(row: Mapping[str, Any]) -> set[str]:
     if isinstance(row.get("owner"), dict):
         objects.append(row["owner"])
     return {field for one in objects for field in one}
+
+
+def test_the_tables_of_fields_are_those_of_the_records() -> None:
+    found = differences(PAGE)
+    assert not found, "\n".join(["run python -m tools.json_tables --write", *found])
+
+
+def test_every_record_has_its_table_once() -> None:
+    assert sorted(re.findall(r"<!-- made: (\w+) -->", PAGE)) == sorted(RECORDS)
+
+
+OWN = [record for record in State.BY_NAME.values() if record.__module__.startswith("linesync.")]
+
+
+@pytest.mark.parametrize("record", OWN)
+def test_every_field_of_a_record_has_a_docstring(record: type[State]) -> None:
+    assert set(fields(record)) <= set(record.FIELDS)
 
 
 def test_status_has_the_documented_lists(shown: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
@@ -91,6 +113,14 @@ def test_a_row_of_links_has_the_documented_fields(shown: tuple[dict[str, Any], l
 @pytest.mark.parametrize(("title", "record"), [("barrier", BarrierResult), ("wait, wait-all", TopicMessage)])
 def test_a_result_has_the_documented_fields(title: str, record: Any) -> None:
     assert documented(title) == set(record.FIELDS)
+
+
+def test_a_row_of_namespace_list_has_the_documented_fields() -> None:
+    namespaces = Namespaces()
+    namespaces.begin("run17", Owner(Client("hub", "1"), 100, "1", "bash"), 0.0, 0)
+    owned, other = namespaces.rows({"default": 1}, 0.0)
+    assert set(owned) == set(other) == documented("namespace") - {"namespace", "pid"}
+    assert set(owned["owner"]) <= inner("namespace")  # type: ignore[call-overload]
 
 
 def test_run_names_both_streams() -> None:

@@ -114,7 +114,7 @@ def test_its_answer_to_activity_lets_the_hub_find_a_deadlock(tmp_path: Path) -> 
 
 def _rows(path: Path, kind: str) -> list[dict[str, object]]:
     with connect_blocking(f"unix:{path}") as client:
-        rows: list[dict[str, object]] = client.status()[kind]
+        rows: list[dict[str, object]] = client.status().as_json()[kind]
         return rows
 
 

@@ -216,10 +216,29 @@ def _at_barrier(play: Play) -> Any:
 
 DEADLOCK: dict[str, Fails] = {"two locks": _circle, "a lock and a barrier": _at_barrier}
 
+
+def _owner_ends(play: Play) -> Any:
+    owner = play.script("b")
+    play.result(play.start(owner.begin_namespace("run17")))
+    task = play.start(play.script("a").barrier("up", 2, namespace="run17"))
+    play.world.kill(owner)
+    return play.result(task)
+
+
+def _named_twice(play: Play) -> Any:
+    play.result(play.start(play.script("b").begin_namespace("run17")))
+    return play.result(play.start(play.script("a").begin_namespace("run17")))
+
+
 RESET: dict[str, Fails] = {
     "a reset while a script waits": _while_waiting(
         _waiting("a", members=HOSTS), lambda play: play.start(play.script("b").reset("up"))
-    )
+    ),
+    "the owner of the namespace ends while a script waits": _owner_ends,
+    "an arrival in a namespace that has ended": lambda play: play.result(
+        play.start(play.script("a").barrier("up", 2, namespace="@Ab3dE6gH"))
+    ),
+    "a name that is in use": _named_twice,
 }
 
 

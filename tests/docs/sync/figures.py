@@ -158,13 +158,13 @@ def _numbered(said: Sequence[Said]) -> list[Said]:
     def name(match: re.Match[str]) -> str:
         return match[1] + names.setdefault(match[2], f"x{len(names) + 1}")
 
-    told = []
+    shown = []
     for one in said:
         text = re.sub(r"((?:arrival=|within=|giveback |revoked \S+ ))([\w-]{8})(?= |$)", name, one.text)
         text = re.sub(r"( err \w+) .*", r"\1 <sentence> <details>", text)
         text = re.sub(r"(revoked \S+ \S+) .*", r"\1 <sentence>", text)
-        told.append(replace(one, text=re.sub(r"(done \w{8})\w+", r"\1...", text)))
-    return told
+        shown.append(replace(one, text=re.sub(r"(done \w{8})\w+", r"\1...", text)))
+    return shown
 
 
 def _drawn(said: Sequence[Said]) -> str:

@@ -33,7 +33,7 @@ def _table(*lines: tuple[str, ...]) -> str:
 
 def states(table: Table) -> str:
     """Each row of a table of states."""
-    lines = [(row.state, row.event, row.after, row.told) for row in rows(table)]
+    lines = [(row.state, row.event, row.after, row.notified) for row in rows(table)]
     return _table(("state", "event", "next state", "who is notified"), *lines)
 
 

@@ -44,8 +44,8 @@ class Stage(Hall):
         super().__init__("a", "b", "c")
 
     def row(self, kind: str) -> Mapping[str, Any] | None:
-        """The row of ``status`` for the only thing of this kind."""
-        found: Any = self.services.status(self.now)[kind]
+        """The row of ``status`` for the only thing of this kind, as JSON."""
+        found: Any = self.services.status(self.now).as_json()[kind]
         return found[0] if found else None
 
     # -- events that several tables have -----------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Row:
     state: str
     event: str
     after: str
-    told: str
+    notified: str
 
 
 def rows(table: Table) -> Iterator[Row]:
@@ -133,12 +133,12 @@ def rows(table: Table) -> Iterator[Row]:
         for event in table.events:
             found = {_tried(table, state, path, do) for do in _ways(table, event)} - {None}
             assert len(found) <= 1, f"{state!r}, {event!r} has several outcomes: {found}"
-            for after, told in found:
+            for after, notified in found:
                 assert after in table.paths, (
                     f"{state!r}, {event!r} leads to {after!r}, which is not a state of the table"
                 )
-                if after != state or told:
-                    yield Row(state, event, after, told)
+                if after != state or notified:
+                    yield Row(state, event, after, notified)
 
 
 def _ways(table: Table, event: str) -> tuple[Do, ...]:
@@ -153,10 +153,10 @@ def _tried(table: Table, state: str, path: Sequence[str], do: Do) -> tuple[str, 
         _ways(table, step)[0](stage)
     assert table.state(stage) == state, f"{path} leads to {table.state(stage)!r}, not to {state!r}"
     try:
-        told = in_words(do(stage))
+        notified = in_words(do(stage))
     except NotHere:
         return None
-    return table.state(stage), told
+    return table.state(stage), notified
 
 
 _WORDS: dict[type, str] = {
@@ -170,7 +170,7 @@ _WORDS: dict[type, str] = {
 
 def in_words(events: Sequence[Event]) -> str:
     """The notified clients and the outcomes, in the table's words; the part of an arrival's id after a ``~`` is not shown."""
-    told: dict[str, list[str]] = {}
+    notified: dict[str, list[str]] = {}
     for event in events:
         if isinstance(event, Granted):
             what = _WORDS.get(type(event.value), "granted")
@@ -181,10 +181,10 @@ def in_words(events: Sequence[Event]) -> str:
         else:
             continue
         who = event.arrival.partition("~")[0]
-        names = told.setdefault(what, [])
+        names = notified.setdefault(what, [])
         if who not in names:
             names.append(who)
-    return "; ".join(f"{', '.join(names)}: {what}" for what, names in told.items())
+    return "; ".join(f"{', '.join(names)}: {what}" for what, names in notified.items())
 
 
 def failing(do: Do, arrival: str) -> Do:

@@ -75,10 +75,10 @@ def _semaphore(stage: Stage) -> str:
     row = stage.row("semaphores")
     if row is None:
         return "empty"
-    told = [f"{one['name']} holds 1" for one in row["holders"]]
-    told += [f"{one['name']} has 1, not committed" for one in row["unconfirmed"]]
-    told += [f"{one['name']} waits" for one in row["queue"]]
-    return ", ".join([*(["1 unit"] if row["value"] else []), *told])
+    parts = [f"{one['name']} holds 1" for one in row["holders"]]
+    parts += [f"{one['name']} has 1, not committed" for one in row["unconfirmed"]]
+    parts += [f"{one['name']} waits" for one in row["queue"]]
+    return ", ".join([*(["1 unit"] if row["value"] else []), *parts])
 
 
 def _with_unit(do: Do) -> Do:
@@ -127,8 +127,8 @@ def _lock(stage: Stage) -> str:
         return "free"
     owner = row["owner"]
     how = "not committed" if not owner["confirmed"] else "kept" if owner["client"] is None else ""
-    told = [f"{owner['name']} has it" + (f", {how}" if how else "")]
-    return ", ".join([*told, *(f"{one['name']} waits" for one in row["queue"])])
+    parts = [f"{owner['name']} has it" + (f", {how}" if how else "")]
+    return ", ".join([*parts, *(f"{one['name']} waits" for one in row["queue"])])
 
 
 def _owned(do: Do) -> Do:
@@ -186,8 +186,8 @@ def _close_circle(stage: Stage) -> Sequence[Event]:
 
 def _answer(a: Activity) -> Do:
     def answer(stage: Stage) -> Sequence[Event]:
-        told = [*stage.services.answered("a", a, stage.now)]
-        return stage.note([*told, *stage.services.answered("b", Activity(clients=frozenset("1")), stage.now)])
+        parts = [*stage.services.answered("a", a, stage.now)]
+        return stage.note([*parts, *stage.services.answered("b", Activity(clients=frozenset("1")), stage.now)])
 
     return when(lambda s: _circle(s) == "asked", answer)
 

@@ -141,13 +141,13 @@ def _exchange(stage: Stage) -> str:
         failed = last is not None and last.failure is not None and stage.now < last.failure.since + MINUTES_10
         return "failed, b not notified" if failed else "empty"
     there = {one["name"] for one in row["arrived"]}
-    told = []
+    parts = []
     for member in ("a", "b"):
         if member in row["given"]:
-            told.append(f"{member} gave" + ("" if member in there else " and is gone"))
+            parts.append(f"{member} gave" + ("" if member in there else " and is gone"))
         elif member in there:
-            told.append(f"{member} gives")
-    return ", ".join(told)
+            parts.append(f"{member} gives")
+    return ", ".join(parts)
 
 
 def _in(*states: str) -> Any:

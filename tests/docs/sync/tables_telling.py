@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from linesync.model.decisions import Event
 from tests.docs.sync.states import (
@@ -109,8 +108,8 @@ TOPIC = Table(
 def _gather_state(stage: Stage) -> str:
     row = stage.row("topics")
     senders = row["senders"] if row is not None else []
-    told = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "no host has sent"]
-    return ", ".join([*told, *(f"{one['name']} waits" for one in (row["waiting"] if row is not None else ()))])
+    parts = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "no host has sent"]
+    return ", ".join([*parts, *(f"{one['name']} waits" for one in (row["waiting"] if row is not None else ()))])
 
 
 def _of(sender: str) -> Do:
@@ -149,8 +148,8 @@ GATHER = Table(
 
 
 def _host(stage: Stage) -> str:
-    row: Any = next((row for row in stage.services.status(stage.now)["hosts"] if row["name"] == "n"), None)  # type: ignore[attr-defined]
-    return "unknown" if row is None else row["state"] if row["cause"] is None else f"lost ({row['cause']})"
+    host = next((host for host in stage.services.hosts(stage.now) if host.name == "n"), None)
+    return "unknown" if host is None else host.state if host.cause is None else f"lost ({host.cause})"
 
 
 def _wait_of(stage: Stage) -> Sequence[Event]:

@@ -51,7 +51,7 @@ def answered(place: Site, seconds: float) -> None:
                 began = time.monotonic()
                 assert client.run(host, ["true"]).status == 0
                 assert time.monotonic() - began < 0.5, host
-            assert client.hosts()[0]["state"] == "up"
+            assert client.hosts()[0].state == "up"
             time.sleep(0.05)
 
 

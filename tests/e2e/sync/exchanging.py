@@ -67,9 +67,7 @@ class Trio:
 
     def await_given_by(self, client: Any, *members: str) -> None:
         """The same, with a client that has more to send meanwhile."""
-        wait_for(
-            lambda: [row["given"] for row in client.status()["exchanges"]] == [list(members)], f"data of {members}"
-        )
+        wait_for(lambda: [exchange.given for exchange in client.status().exchanges] == [members], f"data of {members}")
 
     def await_arrived(self, *members: str) -> None:
         wait_for(lambda: {one["name"] for one in self.row()["arrived"]} == set(members), f"arrivals of {members}")

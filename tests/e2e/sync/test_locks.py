@@ -97,6 +97,11 @@ def test_the_command_has_our_stdin_and_stdout(duo: SerialSite) -> None:
     assert (done.code, done.out) == (0, b"TYPED\n")
 
 
+def test_the_command_reaches_the_same_hub_from_any_directory(duo: SerialSite) -> None:
+    done = duo.type("c1", "lock", "there", "--hub", "unix:c2.sock", "--", "sh", "-c", "echo $LINESYNC_HUB")
+    assert done.text == f"unix:{duo.socket('c2')}\n", done
+
+
 def test_ctrl_c_ends_a_waiting_lock_but_a_running_command_decides_itself(duo: SerialSite) -> None:
     written = duo.folder / "running"
     holder = duo.start(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.e2e.kit import Done, SerialSite, serial_site
+from linesync import connect_blocking
+from tests.e2e.kit import Done, SerialSite, sees, serial_site
+from tests.real import require
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +209,53 @@ def test_the_error_of_a_timeout_names_what_is_missing(late: dict[str, list[Done]
     assert done.code == error["exit_code"] == 124 and done.out == b"" and error["error"] == "timeout", done
     assert error["message"].startswith("timed out after 2 s ") == (seconds != "0"), error
     assert LATE[number][1] in error["message"] and "late" in error["message"], error
+
+
+# -- runs that do not meet --------------------------------------------------------------------------------------------
+
+RUN = """
+eval "$(linesync namespace new || echo false)" || exit
+linesync run c2 -- "$LINESYNC" send ready run=$1
+(linesync event wait never; echo $? > code.$1) &
+linesync wait ready --timeout 20
+echo $LINESYNC_NAMESPACE
+(eval "$(linesync namespace new)" && linesync namespace list --json)
+until [ -e go ]; do sleep 0.05; done
+kill -KILL $$
+"""
+
+
+@pytest.mark.real
+def test_runs_of_one_script_meet_only_themselves_and_leave_nothing_behind(trio: SerialSite) -> None:
+    require("bash")
+    runs = [trio.script(side, RUN, number) for side, number in (("hub", "1"), ("c1", "2"))]
+
+    def owned() -> list[Any]:
+        with connect_blocking(f"unix:{trio.socket('c3')}") as client:
+            return [row for row in client.namespaces() if row["owner"] is not None]
+
+    trio.until(
+        lambda: len(owned()) == 2 and all(row["things"] == 2 for row in owned()), "the topic and the event of each"
+    )
+    assert sorted(row["owner"]["pid"] for row in owned()) == sorted(run.process.pid for run in runs)
+    (trio.folder / "go").touch()
+    names = []
+    for number, run in enumerate(runs, 1):
+        done = run.wait()
+        message, name, listed = done.text.splitlines()
+        assert (done.code, message) == (-9, f"c2:run={number}"), done
+        assert json.loads(listed)[-1]["owner"]["pid"] != run.process.pid, "a subshell owns its own"
+        assert sees(trio.folder / f"code.{number}").strip() == "3", "it waited in the namespace, and outlived its owner"
+        names.append(name)
+    assert len(set(names)) == 2 and owned() == []
+    assert trio.type("c3", "event", "set", "never", "--namespace", names[0]).code == 3
+
+
+def test_a_script_goes_no_further_if_its_namespace_cannot_begin(trio: SerialSite) -> None:
+    require("bash")
+    run = trio.script("nobody", 'eval "$(linesync namespace new)"; echo $?; linesync namespace end; echo $?')
+    done = run.wait()
+    assert done.text.split() == ["125", "2"] and "LINESYNC_NAMESPACE" in done.err, done
+    mine = trio.script("c1", "linesync namespace new mine && sleep 300")
+    trio.until(lambda: trio.type("hub", "namespace", "end", "mine").code == 0, "its begin")
+    mine.kill()

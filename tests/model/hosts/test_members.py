@@ -111,16 +111,16 @@ def test_a_list_has_at_most_ten_thousand_members() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[" + ",".join(["1-9999"] * 100_000) + "]",
-        ",".join(["a[1-9999]"] * 80_000),
-        "[1]" * 300_000,
-        "a[1-10]" * 100_000,
-        "x[1-9999]" + "[1]" * 300_000,
-        "[" * 900_000,
-        "," * 900_000,
-        "a" * 900_000,
-        "[" + "1," * 400_000 + "1]",
-        "a1" * 400_000,
+        "[" + ",".join(["1-9999"] * 30_000) + "]",
+        ",".join(["a[1-9999]"] * 25_000),
+        "[1]" * 100_000,
+        "a[1-10]" * 35_000,
+        "x[1-9999]" + "[1]" * 100_000,
+        "[" * 300_000,
+        "," * 300_000,
+        "a" * 300_000,
+        "[" + "1," * 150_000 + "1]",
+        "a1" * 150_000,
     ],
     ids=["ranges", "repeats", "joined", "products", "long names", "open", "commas", "letters", "numbers", "digits"],
 )
@@ -128,12 +128,12 @@ def test_hostile_text_takes_little_time_and_memory(text: str) -> None:
     begun = time.process_time()
     with pytest.raises(UsageError):
         unfold(text)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 1.0
     tracemalloc.start()
     try:
         with pytest.raises(UsageError):
             unfold(text)
-        assert tracemalloc.get_traced_memory()[1] < 80e6
+        assert tracemalloc.get_traced_memory()[1] < 27e6
     finally:
         tracemalloc.stop()
 

@@ -67,7 +67,7 @@ def test_a_host_whose_line_is_back_within_the_lease_is_not_lost(hosts: Membershi
     hosts.line_lost("sut1", "s1")
     assert hosts.line_back("sut1", "s1", "ttyUSB1", 10.0) == []
     assert hosts.handle_timer(20.0) == []
-    assert hosts.status(20.0)[0]["line"] == "ttyUSB1"
+    assert hosts.status(20.0)[0].line == "ttyUSB1"
 
 
 def test_a_session_may_resume_after_it_was_lost_and_be_lost_again(hosts: Membership) -> None:
@@ -121,7 +121,7 @@ def test_calls_for_an_old_session_are_ignored(hosts: Membership) -> None:
     assert hosts.heard("sut1", "s1", 15.0) == []
     assert hosts.ended("sut1", "s1", Cause.STOPPED, "", 15.0) == []
     assert hosts.line_back("sut1", "s1", "ttyS9", 15.0) == []
-    assert hosts.status(2.0)[0]["line"] == "ttyS0"
+    assert hosts.status(2.0)[0].line == "ttyS0"
     assert causes(hosts.handle_timer(21.0)) == [("s2", Cause.LINE_LOST)]
 
 
@@ -144,7 +144,7 @@ def test_registering_again_in_the_same_session_renews_the_values(hosts: Membersh
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0, capabilities=["run"], published={"ip": "1"})
     assert hosts.register("sut1", "s1", "boot1", "ttyS0", 5.0, published={"ip": "2"}) == []
     (row,) = hosts.status(5.0)
-    assert row["published"] == {"ip": "2"} and row["capabilities"] == [] and row["since"] == 5.0
+    assert row.published == {"ip": "2"} and row.capabilities == () and row.since == 5.0
 
 
 def test_status_distinguishes_up_quiet_and_lost(hosts: Membership) -> None:
@@ -155,12 +155,12 @@ def test_status_distinguishes_up_quiet_and_lost(hosts: Membership) -> None:
     hosts.heard("a", "s3", 12.0)
     hosts.line_lost("a", "s3", "unplugged")
     hosts.handle_timer(20.0)
-    rows = {row["name"]: row for row in hosts.status(15.0)}
+    rows = {row.name: row for row in hosts.status(15.0)}
     assert list(rows) == ["a", "b", "c"]
-    assert [row["state"] for row in rows.values()] == ["quiet", "up", "lost"]
-    assert rows["a"]["why"] == "its line ttyS2 is down (unplugged)"
-    assert rows["c"]["cause"] == "line lost"
-    assert hosts.status(21.0)[1]["state"] == "quiet"
+    assert [row.state for row in rows.values()] == ["quiet", "up", "lost"]
+    assert rows["a"].why == "its line ttyS2 is down (unplugged)"
+    assert rows["c"].cause == "line lost"
+    assert hosts.status(21.0)[1].state == "quiet"
 
 
 def test_the_hubs_own_name_is_refused(hosts: Membership) -> None:

@@ -435,7 +435,7 @@ def test_a_host_behind_the_circle_need_not_answer_if_it_could_not_break_the_circ
     hall.barrier("y", "a", "a,b,d")
     hall.lock("z", "b")
     hall.lock("w", "d")
-    assert deadlocked(hall.pass_time(4)) == ["y", "z"], "b does not arrive, whatever d does"
+    assert deadlocked(hall.pass_time(4)) == ["y", "z"], "b does not arrive, and d cannot change that"
 
 
 def test_hosts_that_were_active_are_asked_less_and_less_often(hall: Hall) -> None:

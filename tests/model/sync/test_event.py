@@ -214,7 +214,7 @@ def test_the_reset_of_a_namespace_does_not_change_other_namespaces(room: Room) -
     room.wait("x", "q", "a")
     forgotten, errors = room.reset()
     assert (forgotten, list(errors)) == (2, ["x"])
-    assert [row["namespace"] for row in room.events.status(0.0)] == ["night", "night"]
+    assert [row.namespace for row in room.events.status(0.0)] == ["night", "night"]
 
 
 @pytest.mark.parametrize("names", [(), ("",), ("a\nb",), ("x" * 201,), tuple(f"n{n}" for n in range(101))])
@@ -223,7 +223,7 @@ def test_invalid_names_are_refused_and_change_nothing(room: Room, names: tuple[s
     assert isinstance(only_error(room.set(*good)), UsageError)
     assert isinstance(only_error(room.clear(*good)), UsageError)
     assert isinstance(only_error(room.wait("x", *good)), UsageError)
-    assert len(room.events) == 0 and room.waits.sizes()["waits"] == 0
+    assert len(room.events) == 0 and room.waits.sizes().waits == 0
 
 
 def test_an_invalid_namespace_or_timeout_is_refused(room: Room) -> None:
@@ -256,7 +256,7 @@ def test_too_many_waits_leave_nothing_behind(room: Room, monkeypatch: pytest.Mon
     monkeypatch.setattr(waits_module, "WAITS_PER_HOST", 1)
     room.wait("x", "a")
     assert isinstance(only_error(room.wait("y", "b")), LinesyncFailed)
-    assert [row["name"] for row in room.events.status(0.0)] == ["a"]
+    assert [row.name for row in room.events.status(0.0)] == ["a"]
 
 
 def test_status_shows_set_events_and_waits(room: Room) -> None:
@@ -265,7 +265,7 @@ def test_status_shows_set_events_and_waits(room: Room) -> None:
     room.wait("y", "b", "c", any_=True, host="b", now=2.0)
     x = {"name": "a", "client": "1", "waiting": 3.0, "any": False}
     y = {"name": "b", "client": "1", "waiting": 2.0, "any": True}
-    assert room.events.status(4.0) == [
+    assert [event.as_json() for event in room.events.status(4.0)] == [
         {"namespace": "default", "name": "up", "set": True, "waiting": [x]},
         {"namespace": "default", "name": "b", "set": False, "waiting": [x, y]},
         {"namespace": "default", "name": "c", "set": False, "waiting": [y]},

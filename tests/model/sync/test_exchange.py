@@ -71,7 +71,7 @@ class Room:
         return self.waits.client_gone(client(host), now, cause)
 
     def missing(self) -> object:
-        return self.exchanges.status(0.0)[0]["missing"]
+        return self.exchanges.status(0.0)[0].missing
 
 
 def everybody_has(events: list[Outcome], keys: tuple[int, ...], generation: int = 1) -> None:
@@ -123,7 +123,7 @@ def test_different_names_and_namespaces_are_different_exchanges() -> None:
         room.open(host, name="other")
         outcomes = room.given(host, 9, name="other")
     assert len(granted(outcomes)) == 3
-    assert len(room.exchanges) == 1 and room.exchanges.status(0.0)[0]["given"] == ["a"]
+    assert len(room.exchanges) == 1 and room.exchanges.status(0.0)[0].given == ("a",)
     assert room.exchanges.open("x", "elsewhere", "keys", ("a", "z"), "", 1, client("a"), 0.0) == []
 
 
@@ -495,7 +495,7 @@ def test_the_loss_of_a_host_fails_its_exchange() -> None:
     events: list[Event] = services.handle_timer(20.0)
     errors = failed(events)
     assert isinstance(errors["x"], MemberLost) and "line lost: nothing heard on line-b" in errors["x"].message
-    assert services.status(20.0)["exchanges"] == []
+    assert services.status(20.0).exchanges == ()
 
 
 def test_an_exchange_survives_the_loss_of_a_host_that_gave() -> None:

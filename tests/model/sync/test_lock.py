@@ -6,6 +6,7 @@ import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, NotAllowed, TimedOut, UsageError
 from linesync.model.decisions import Event, Failed, Granted, Revoked, Token
+from linesync.model.state.lock import Owner
 from linesync.model.sync import lock as lock_module
 from linesync.model.sync.services import SyncServices
 
@@ -86,7 +87,7 @@ def test_a_kept_lock_survives_its_client_and_not_its_host(hall: Hall) -> None:
     hall.lock("y", "b")
     assert hall.end("a/1") == []
     (row,) = hall.services.locks.status(hall.now)
-    assert row["owner"] == {"name": "a", "client": None, "confirmed": True, "lost": False, "since": 0.0}
+    assert row.owner == Owner(name="a", client=None, confirmed=True, since=0.0)
     assert token(hall.lose("a"), "y") == 2
 
 
@@ -106,7 +107,7 @@ def test_a_host_that_stops_or_restarts_may_write_until_its_lease_ends(hall: Hall
     events = hall.stop("a") if stops else hall.restart("a")
     assert [type(event) for event in events if getattr(event, "arrival", "") == "x"] == [Revoked]
     (row,) = hall.services.locks.status(hall.now)
-    assert row["owner"] == {"name": "a", "client": None if keep else "1", "confirmed": True, "lost": True, "since": 5.0}
+    assert row.owner == Owner(name="a", client=None if keep else "1", confirmed=True, since=5.0, lost=True)
     assert "a is lost, and may have it (token 1) until its lease ends" in str(
         error(hall.lock("z", "c", timeout=0.0), "z")
     )
@@ -124,9 +125,9 @@ def test_who_knows_the_token_can_give_back_the_lock_of_a_lost_host_and_so_does_a
     hall.restart("a")
     assert token(unlock(hall, "a", "one", 1), "yone") == 3
     hall.services.reset("default", ("two",), "hub", hall.now)
-    assert [row["name"] for row in hall.services.locks.status(hall.now)] == ["one"]
+    assert [row.name for row in hall.services.locks.status(hall.now)] == ["one"]
     assert hall.pass_time(30.0) == []
-    assert hall.services.status(hall.now)["held"] == {"waits": 1, "deadlines": 0, "results": 1}
+    assert [row.owner.lost for row in hall.services.locks.status(hall.now) if row.owner is not None] == [False]
 
 
 def test_a_hub_that_takes_the_place_of_a_dead_one_grants_no_lock_before_a_lease_has_passed(hall: Hall) -> None:
@@ -253,10 +254,10 @@ def test_status_shows_the_owner_and_the_queue(hall: Hall) -> None:
     hall.now += 1
     hall.lock("y", "b")
     (row,) = hall.services.locks.status(hall.now + 2)
-    assert row == {
+    assert row.as_json() == {
         "namespace": "default",
         "name": "flash",
         "token": 1,
-        "owner": {"name": "a", "client": "7", "confirmed": False, "lost": False, "since": 3.0},
+        "owner": {"name": "a", "client": "7", "confirmed": False, "since": 3.0, "lost": False},
         "queue": [{"name": "b", "client": "1", "waiting": 2.0}],
     }

@@ -159,7 +159,7 @@ def test_a_reset_forgets_topics_and_fails_their_waits(room: Room) -> None:
     room.receive("z", "b", 2, topic="done")
     forgotten, errors = room.reset("boot", "nobody's")
     assert forgotten == 1 and list(errors) == ["x", "y"]
-    assert [row["name"] for row in room.mailbox.status(0.0)] == ["done"] and not room.mailbox.gatherings
+    assert [row.name for row in room.mailbox.status(0.0)] == ["done"] and not room.mailbox.gatherings
     assert granted(room.send("a", arrival="s")) == {"s": Posted(number=1)}
     forgotten, errors = room.reset()
     assert forgotten == 2 and list(errors) == ["z"] and len(room.mailbox) == 0
@@ -169,7 +169,7 @@ def test_the_reset_of_a_namespace_does_not_change_other_namespaces(room: Room) -
     room.send("a")
     room.mailbox.send("n", "night", "boot", (), "a", client("a"), 0.0)
     assert room.reset()[0] == 1
-    assert [row["namespace"] for row in room.mailbox.status(0.0)] == ["night"]
+    assert [row.namespace for row in room.mailbox.status(0.0)] == ["night"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_invalid_names_are_refused_and_change_nothing(room: Room, name: str) -> 
     assert isinstance(only_error(room.receive("r3", timeout=-1)), UsageError)
     if name:
         assert isinstance(only_error(room.gather("g4", role=name)), UsageError)
-    assert len(room.mailbox) == 0 and room.waits.sizes()["waits"] == 0
+    assert len(room.mailbox) == 0 and room.waits.sizes().waits == 0
 
 
 def test_the_error_of_a_full_topic_says_to_reset_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_too_many_waits_leave_nothing_behind(room: Room, monkeypatch: pytest.Mon
     room.receive("x", topic="one")
     assert isinstance(only_error(room.receive("y")), LinesyncFailed)
     assert isinstance(only_error(room.gather("z")), LinesyncFailed)
-    assert [row["name"] for row in room.mailbox.status(0.0)] == ["one"] and not room.mailbox.gatherings
+    assert [row.name for row in room.mailbox.status(0.0)] == ["one"] and not room.mailbox.gatherings
 
 
 def test_status_shows_messages_and_waits(room: Room) -> None:
@@ -252,7 +252,7 @@ def test_status_shows_messages_and_waits(room: Room) -> None:
     room.send("b#1")
     room.receive("x", "a", 3, others=True, now=1.0)
     room.gather("y", "b", "server", now=2.0)
-    assert room.mailbox.status(4.0) == [
+    assert [topic.as_json() for topic in room.mailbox.status(4.0)] == [
         {
             "namespace": "default",
             "name": "boot",

@@ -36,9 +36,7 @@ class Room:
         return self.semaphores.change(arrival, "default", name, delta, who, now, timeout)
 
     def value(self, name: str = "slots") -> int:
-        rows = [row["value"] for row in self.semaphores.status(0.0) if row["name"] == name]
-        assert all(isinstance(value, int) for value in rows)
-        return int(str(rows[0])) if rows else 0
+        return next((one.value for one in self.semaphores.status(0.0) if one.name == name), 0)
 
 
 @pytest.fixture
@@ -182,7 +180,7 @@ def test_too_many_semaphores_are_refused_and_leave_nothing(room: Room, monkeypat
     room.change("g", "hub", 1, name="one")
     assert isinstance(only_error(room.change("g2", "hub", 1, name="two")), LinesyncFailed)
     assert isinstance(only_error(room.change("t", "hub", -1, name="two")), LinesyncFailed)
-    assert room.waits.sizes()["waits"] == 0 and len(room.semaphores) == 1
+    assert room.waits.sizes().waits == 0 and len(room.semaphores) == 1
 
 
 def test_too_many_waits_of_one_host_are_refused_and_others_are_not(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +196,7 @@ def test_status_shows_the_value_the_queue_and_unconfirmed_units(room: Room) -> N
     room.change("t", "a", -1, now=1.0)
     room.change("u", "b", -5, now=2.0)
     (row,) = room.semaphores.status(4.0)
-    assert row == {
+    assert row.as_json() == {
         "namespace": "default",
         "name": "slots",
         "value": 1,

@@ -6,6 +6,7 @@ import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, Mismatch, UsageError
 from linesync.model.decisions import Failed, Level, Revoked
+from linesync.model.state.semaphore import Loan, SemaphoreState
 
 from ..hall import Hall, error, got
 from ..helpers import failed
@@ -16,12 +17,12 @@ def hall() -> Hall:
     return Hall("a", "b", "c")
 
 
-def rows(hall: Hall) -> list[dict[str, object]]:
+def rows(hall: Hall) -> list[SemaphoreState]:
     return hall.services.semaphores.status(hall.now)
 
 
 def value(hall: Hall) -> int:
-    return next((int(str(row["value"])) for row in rows(hall)), 0)
+    return next((row.value for row in rows(hall)), 0)
 
 
 def test_held_units_go_back_when_their_client_gives_them_back(hall: Hall) -> None:
@@ -91,9 +92,9 @@ def test_status_shows_the_holders(hall: Hall) -> None:
     hall.sem("t", "a/7", -2, hold=True)
     hall.sem("u", "b", -1, confirm=False)
     (row,) = rows(hall)
-    assert row["holders"] == [{"name": "a", "client": "7", "units": 2, "lost": False}]
-    assert row["unconfirmed"] == [{"name": "b", "client": "1", "units": 1, "lost": False}]
-    assert row["value"] == 2 and row["bound"] == 5
+    assert row.holders == (Loan(name="a", client="7", units=2),)
+    assert row.unconfirmed == (Loan(name="b", client="1", units=1),)
+    assert row.value == 2 and row.bound == 5
 
 
 def test_a_semaphore_with_lent_units_is_not_forgotten(hall: Hall) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from linesync.model.decisions import Failed, Granted, HostLost, HostUp, Revoked
 from linesync.model.participants import Cause
+from linesync.model.state.status import Remembered, Status
 from linesync.model.sync.barrier_terms import Terms
 from linesync.model.sync.services import SyncServices
 
@@ -30,7 +31,7 @@ def test_a_lost_host_fails_its_own_waits_immediately_and_no_others(hub: SyncServ
     assert [type(event) for event in events] == [HostLost, Failed]
     error = failed(events)["x"]
     assert "line lost: nothing heard on /dev/ttyS0 for 20 s" in str(error) and error.exit_code == 125
-    assert hub.status(20.0)["barriers"][0]["gone"] == {"sut1": "line lost"}
+    assert hub.status(20.0).barriers[0].gone == {"sut1": "line lost"}
 
 
 def test_a_failed_wait_does_not_revive_when_the_session_resumes(hub: SyncServices) -> None:
@@ -38,7 +39,7 @@ def test_a_failed_wait_does_not_revive_when_the_session_resumes(hub: SyncService
     hub.handle_timer(20.0)
     assert hub.heard("sut1", "s0", 25.0) == [HostUp(host="sut1", session="s0", resumed=True)]
     assert list(failed(hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 25.0))) == ["x"]
-    assert hub.status(25.0)["barriers"] == []
+    assert hub.status(25.0).barriers == ()
 
 
 def test_a_restarted_host_frees_its_units_and_its_places(hub: SyncServices) -> None:
@@ -120,7 +121,7 @@ def test_the_end_of_a_client_ends_only_its_own_waits(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=3), client("sut1", "1"), 0.0)
     hub.barriers.arrive("y", "default", "boot", Terms(count=3), client("sut1", "2"), 0.0)
     assert list(failed(hub.client_gone(client("sut1", "1"), 1.0))) == ["x"]
-    assert hub.status(1.0)["held"] == {"waits": 1, "deadlines": 0, "results": 1}
+    assert hub.status(1.0).held == Remembered(waits=1, deadlines=0, results=1)
 
 
 def test_clients_can_give_up_and_confirm_through_the_services(hub: SyncServices) -> None:
@@ -138,11 +139,12 @@ def test_a_line_that_drops_and_comes_back_fails_nothing(hub: SyncServices) -> No
     assert hub.handle_timer(20.0) == []
 
 
-def test_status_is_json(hub: SyncServices) -> None:
+def test_status_can_be_read_back_from_its_json(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
     hub.semaphores.change("t", "default", "slots", -2, client("sut1"), 0.0)
-    text = json.dumps(hub.status(1.0))
-    assert json.loads(text)["semaphores"][0]["queue"][0]["name"] == "sut1"
+    status = hub.status(1.0)
+    assert status.semaphores[0].queue[0].name == "sut1"
+    assert Status.from_json(json.loads(json.dumps(status.as_json()))) == status
 
 
 def test_an_aborted_client_gets_the_reason_as_aborted(hub: SyncServices) -> None:

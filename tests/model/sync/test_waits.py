@@ -10,6 +10,7 @@ from linesync.errors import UsageError
 from linesync.model.decisions import Granted, Level
 from linesync.model.hosts.membership import Membership
 from linesync.model.participants import Cause, names_in_words, seconds_in_words
+from linesync.model.state.status import Remembered
 from linesync.model.sync import kept_results as results_module
 from linesync.model.sync.barrier import Barriers
 from linesync.model.sync.barrier_terms import Terms
@@ -51,14 +52,14 @@ def test_a_confirmed_result_is_forgotten() -> None:
     assert waits.confirm("x", client("b")) is False
     assert waits.confirm("x", client("a")) is True
     assert waits.confirm("x", client("a")) is False
-    assert waits.sizes() == {"waits": 0, "deadlines": 0, "results": 0}
+    assert waits.sizes() == Remembered(waits=0, deadlines=0, results=0)
 
 
 def test_confirming_a_failure_forgets_it_and_returns_false() -> None:
     waits = Waits()
     Barriers(waits, Membership()).arrive("x", "default", "boot", Terms(count=2), client("a"), 0.0)
     waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE)
-    assert waits.confirm("x", client("a")) is False and waits.sizes()["results"] == 0
+    assert waits.confirm("x", client("a")) is False and waits.sizes().results == 0
 
 
 @pytest.mark.parametrize("arrival", ["", "x" * 65, "é", "a\n"])
@@ -67,7 +68,7 @@ def test_an_invalid_arrival_id_fails_and_is_not_kept(arrival: str) -> None:
     error = only_error(
         Barriers(waits, Membership()).arrive(arrival, "default", "boot", Terms(count=1), client("a"), 0.0)
     )
-    assert isinstance(error, UsageError) and waits.sizes()["results"] == 0
+    assert isinstance(error, UsageError) and waits.sizes().results == 0
 
 
 @profile()

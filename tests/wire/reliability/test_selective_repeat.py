@@ -133,3 +133,10 @@ def test_frames_beyond_the_window_are_not_kept() -> None:
     receiver = SelectiveRepeatReceiver()
     assert receiver.receive(limits.WINDOW_FRAMES, b"") is None
     assert receiver.receive(limits.WINDOW_FRAMES - 1, b"") == []
+
+
+def test_frames_behind_a_gap_are_kept_up_to_the_window_in_bytes() -> None:
+    receiver, payload = SelectiveRepeatReceiver(), bytes(limits.WINDOW_BYTES // 4)
+    assert [receiver.receive(seq, payload) for seq in range(1, 8)] == [[]] * 4 + [None] * 3
+    assert receiver.receive(0, payload) == [payload] * 5, "the payload that fills the gap is always taken"
+    assert receiver.receive(6, payload) == []

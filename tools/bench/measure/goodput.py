@@ -111,8 +111,8 @@ def _note(report: Report, table: Table, work: Workload, name: str, found: Sequen
     runs = table.extra.setdefault("runs", {})
     runs.setdefault(work.name, {})[name] = [round(each.rate, 5) for each in found if not each.why]
     shown = table.rows[work.name][name]
-    told = f"{shown:.3f}" if isinstance(shown, float) else str(shown)
-    progress(f"{work.name}: {name} {told} {found[0].detail}")
+    result = f"{shown:.3f}" if isinstance(shown, float) else str(shown)
+    progress(f"{work.name}: {name} {result} {found[0].detail}")
     resumed = [each.resumed for each in found if each.resumed is not None]
     if work.resumes is not None and name in _OURS and resumed:
         table.add(work.name, resumes_after_s=max(resumed))
@@ -191,7 +191,7 @@ def _ours(copy: Copy, file: Path, work: Workload, baud: int, seed: int, patience
                 copy(system, file, arrived, patience)
                 seconds = time.monotonic() - began
             sent = system.passed()["ab"]["bytes_in"] - before
-            again = max((int(row.get("repeated", 0)) for row in system.links()), default=0)
+            again = max((link.session.repeated for link in system.links() if link.session), default=0)
             if _digest(arrived) != _digest(file):
                 return _Found(0.0, "the received file differs from the sent one")
     except (BenchError, LinesyncError, OSError, subprocess.SubprocessError) as error:

@@ -242,8 +242,8 @@ def _through_ssh(report: Report, size: int) -> None:
                     try:
                         took = timed(argv(), 120)
                     except subprocess.CalledProcessError as error:
-                        told = error.stderr.decode(errors="replace").strip()
-                        raise BenchError(f"{name} through ssh, {way}: {told}") from None
+                        output = error.stderr.decode(errors="replace").strip()
+                        raise BenchError(f"{name} through ssh, {way}: {output}") from None
                     if hashlib.sha256(target.read_bytes()).digest() != digest:
                         raise BenchError(f"{name} through ssh, {way}: the received file differs from the sent one")
                     rates[name].append(size / took / 1e6)

@@ -75,7 +75,7 @@ class _Lines(Processes):
         while time.monotonic() < deadline:
             try:
                 with connect_blocking(self.hub) as client:
-                    if sum(row["state"] == "up" for row in client.hosts()) == lines:
+                    if sum(host.state == "up" for host in client.hosts()) == lines:
                         return
             except (LinesyncError, OSError):
                 pass

@@ -52,7 +52,7 @@ def draw(folder: Path = PAGE.parent) -> None:
 def stale(folder: Path = PAGE.parent) -> list[str]:
     """Lines of a diff where the page or a figure differs from the results; empty if all agree."""
     found = kept(folder / KEPT.name)
-    told: list[str] = []
+    lines: list[str] = []
     page = (folder / PAGE.name).read_text(encoding="utf-8")
     files = {PAGE.name: (page, filled(page, found))}
     for name, figure in FIGURES.items():
@@ -60,8 +60,8 @@ def stale(folder: Path = PAGE.parent) -> list[str]:
         files[name] = (path.read_text(encoding="utf-8") if path.exists() else "", figure(found))
     for name, (is_now, should) in files.items():
         pair = is_now.splitlines(), should.splitlines()
-        told += difflib.unified_diff(*pair, name, "the results", lineterm="", n=0)
-    return told
+        lines += difflib.unified_diff(*pair, name, "the results", lineterm="", n=0)
+    return lines
 
 
 def _part(name: str, found: Kept) -> str:
@@ -186,8 +186,8 @@ def _noise(found: Kept) -> str:
 
 
 def _remarks(found: Kept) -> str:
-    told = [one for _, part in sorted(found.items()) for one in (*part["failures"], *part["remarks"])]
-    return "".join(f"- {one}\n" for one in told) or "Nothing failed.\n"
+    lines = [one for _, part in sorted(found.items()) for one in (*part["failures"], *part["remarks"])]
+    return "".join(f"- {one}\n" for one in lines) or "Nothing failed.\n"
 
 
 _PARTS: dict[str, Callable[[Kept], str]] = {

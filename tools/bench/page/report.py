@@ -138,8 +138,13 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as a JSON-able dictionary."""
+        system = os.uname()  # platform.platform() may start a process
         return {
-            "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
+            "machine": {
+                "system": f"{system.sysname}-{system.release}-{system.machine}",
+                "python": platform.python_version(),
+                "cpus": os.cpu_count(),
+            },
             "began": round(self._began),
             "seconds": round(time.time() - self._began),
             "load": [round(load, 2) for load in (self._load, os.getloadavg()[0])],

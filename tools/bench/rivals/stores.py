@@ -68,7 +68,7 @@ class Store(Protocol):
 
     async def client(self) -> Taker: ...
     async def fill(self, units: int) -> None:
-        """Set the number of units, whatever it was."""
+        """Set the number of units."""
 
 
 def why_no_store(name: str) -> str:

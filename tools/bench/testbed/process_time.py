@@ -48,7 +48,7 @@ def timed(argv: Sequence[str], seconds: float) -> float:
             process.kill()
             raise
         assert process.stderr is not None
-        told = process.stderr.read(2000)
+        output = process.stderr.read(2000)
     if status:
-        raise subprocess.CalledProcessError(status, list(argv), stderr=told)
+        raise subprocess.CalledProcessError(status, list(argv), stderr=output)
     return took

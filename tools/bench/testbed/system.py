@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from linesync import limits
 from linesync.client.blocking import connect_blocking
 from linesync.errors import LinesyncError
+from linesync.runtime.link_state import LinkState
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 
@@ -162,7 +163,7 @@ class System(Processes):
     def _registered(self) -> bool:
         try:
             with connect_blocking(self.hub) as client:
-                return any(row["name"] == HOST and row["state"] == "up" for row in client.hosts())
+                return any(host.name == HOST and host.state == "up" for host in client.hosts())
         except (LinesyncError, OSError):
             return False
 
@@ -200,15 +201,15 @@ class LineSystem(System):
 
     def frames(self) -> list[int]:
         """The agreed frame length at each end."""
-        return [int(row.get("frame", 0)) for row in self.links()]
+        return [link.session.frame if link.session else 0 for link in self.links()]
 
-    def links(self) -> list[dict[str, Any]]:
-        """The rows of ``links`` for the two ends of the line, the hub's end first."""
-        found: list[dict[str, Any]] = []
+    def links(self) -> list[LinkState]:
+        """The two ends of the line, the hub's end first."""
+        found: list[LinkState] = []
         with connect_blocking(self.hub) as client:
-            found += [row for row in client.links() if row["kind"] == "serial"]
+            found += [link for link in client.links() if link.kind == "serial"]
         with connect_blocking(self.agent) as client:
-            found += [row for row in client.links() if row["kind"] == "serial" and row["end"] == HOST]
+            found += [link for link in client.links() if link.kind == "serial" and link.end == HOST]
         return found
 
     def passed(self) -> dict[str, dict[str, int]]:

@@ -200,13 +200,13 @@ def test_a_member_that_died_and_came_back_replaces_its_old_arrival(room: Room) -
 def test_the_same_name_in_two_namespaces_means_two_things(room: Room) -> None:
     room.arrive("x", "a", namespace="run1")
     assert room.arrive("y", "b", namespace="run2") == []
-    assert [row["namespace"] for row in room.barriers.status(0.0)] == ["run1", "run2"]
+    assert [row.namespace for row in room.barriers.status(0.0)] == ["run1", "run2"]
 
 
 def test_status_shows_arrivals_and_the_number_missing(room: Room) -> None:
     room.arrive("x", client("a", "7"), 3, now=1.0)
     (row,) = room.barriers.status(4.0)
-    assert row == {
+    assert row.as_json() == {
         "namespace": "default",
         "name": "boot",
         "count": 3,

@@ -30,7 +30,7 @@ def test_a_complete_barrier_asks_the_silent_host_and_goes_on_when_it_is_heard(ha
     hall.hear("b")
     assert hall.barrier("y", "b", party) == []
     assert hall.asked == [(hall.now, "a")]
-    assert hall.services.barriers.status(hall.now)[0]["unheard"] == ["a"]
+    assert hall.services.barriers.status(hall.now)[0].unheard == ("a",)
     assert released(hall.hear("a")) == ["x", "y"]
 
 
@@ -122,7 +122,7 @@ def test_enough_arrivals_during_the_check_complete_the_next_generation(hall: Hal
     assert released(events) == ["x", "y", "z", "w"]
     assert [value.generation for value in got(events).values() if isinstance(value, Released)] == [1, 1, 2, 2]
     row = hall.services.barriers.status(hall.now)[0]
-    assert row["generation"] == 3 and [who["name"] for who in row["arrived"]] == ["hub"]  # type: ignore[attr-defined]
+    assert row.generation == 3 and [who.name for who in row.arrived] == ["hub"]
 
 
 def test_an_arrival_during_the_check_takes_the_place_of_a_dead_party(hall: Hall) -> None:
@@ -142,7 +142,7 @@ def test_a_party_that_leaves_during_the_check_makes_the_barrier_incomplete_again
     hall.barrier("y", "b", 2)
     assert list(failed(hall.give_back("y", "b"))) == ["y"]
     assert hall.hear("a") == []
-    assert hall.services.barriers.status(hall.now)[0]["unheard"] == []
+    assert hall.services.barriers.status(hall.now)[0].unheard == ()
     hall.now += 4
     hall.hear("c")
     hall.barrier("z", "c", 2)
@@ -223,7 +223,7 @@ def test_thousands_of_arrivals_during_the_check_make_correct_generations(hall: H
     assert [value.generation for value in values] == [number // 2 + 1 for number in range(5000)]
     assert {value.count for value in values} == {2}
     (row,) = hall.services.barriers.status(hall.now)
-    assert row["generation"] == 2501 and row["missing"] == 1
+    assert row.generation == 2501 and row.missing == 1
 
 
 def test_a_named_member_that_comes_during_the_check_waits_for_the_next_generation(hall: Hall) -> None:

@@ -81,13 +81,13 @@ class Reference:
         if terms != stands or stranger or (double and not abort):
             return [(party.arrival, "mismatch")]
         self.terms = terms
-        told = self.tell(party, terms)
-        if abort and (everybody or told != "aborted"):
+        notified = self.tell(party, terms)
+        if abort and (everybody or notified != "aborted"):
             if self.used:
                 return [(party.arrival, "mismatch")]
             return [*self.fail("aborted", {party.name}), (party.arrival, "aborted")]
-        if told:
-            return [(party.arrival, told)]
+        if notified:
+            return [(party.arrival, notified)]
         if self.used:
             return [(party.arrival, "mismatch")]
         if self.lingering and self.now < self.lingering[1]:
@@ -122,11 +122,11 @@ class Reference:
         self.lingering = (lingers, until, came + 1, lost)
         return (party.arrival, self.generation, came + 1, came + 1, lost)
 
-    def fail(self, word: str, told: set[str]) -> list[tuple[object, ...]]:
+    def fail(self, word: str, notified: set[str]) -> list[tuple[object, ...]]:
         everybody, terms = self.there + self.later, self.terms
         assert terms is not None
-        absent = set(self.absent(terms)) - told
-        new = len(told - {party.member for party in everybody})
+        absent = set(self.absent(terms)) - notified
+        new = len(notified - {party.member for party in everybody})
         others = max(0, terms.count - len(everybody) - new) if terms.members is None else 0
         if absent or others:
             self.failure = (terms, word, absent, others, self.now)
@@ -224,7 +224,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         life = f"{host}{self.lives[host]}"
         return self.services.register(host, life, life, f"line of {host}", self.now)
 
-    def told(self, event: Event) -> tuple[object, ...] | None:
+    def notified(self, event: Event) -> tuple[object, ...] | None:
         if isinstance(event, HostLost | HostUp):
             return None
         if isinstance(event, Failed):
@@ -234,9 +234,9 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         return (event.arrival, value.generation, value.position, value.count, value.lost)
 
     def note(self, events: list[Event], expected: list[tuple[object, ...]]) -> None:
-        told = [one for one in map(self.told, events) if one is not None]
-        assert told == expected
-        for one in told:
+        notified = [one for one in map(self.notified, events) if one is not None]
+        assert notified == expected
+        for one in notified:
             assert str(one[0]) not in self.outcomes
             self.outcomes[str(one[0])] = one
         new = self.reference.asked - self.asked
@@ -302,8 +302,8 @@ class BarrierMembersSearch(RuleBasedStateMachine):
     @rule(draw=DRAW)
     def retry(self, draw: DRAW) -> None:
         arrival = draw.choice(sorted(self.made))
-        told = [self.told(event) for event in self.call(arrival)]
-        assert told == ([self.outcomes[arrival]] if arrival in self.outcomes else [])
+        notified = [self.notified(event) for event in self.call(arrival)]
+        assert notified == ([self.outcomes[arrival]] if arrival in self.outcomes else [])
 
     @precondition(lambda self: self.reference.there or self.reference.later)
     @rule(draw=DRAW, how=st.sampled_from(["give up", "die"]))
@@ -372,10 +372,9 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         everybody = reference.there + reference.later
         assert len(rows) == bool(everybody)
         for row in rows:
-            assert isinstance(row["arrived"], list)
-            assert [who["name"] for who in row["arrived"]] == [party.name for party in everybody]
-            assert row["generation"] == reference.generation + 1
-            assert row["unheard"] == sorted(reference.asked)
+            assert [who.name for who in row.arrived] == [party.name for party in everybody]
+            assert row.generation == reference.generation + 1
+            assert row.unheard == tuple(sorted(reference.asked))
 
     @invariant()
     def the_timer_is_never_late(self) -> None:

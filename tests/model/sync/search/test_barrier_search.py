@@ -146,10 +146,7 @@ class BarrierSearch(RuleBasedStateMachine):
 
     @invariant()
     def status_is_the_reference(self) -> None:
-        shown = {
-            row["name"]: (row["count"], [who["name"] for who in row["arrived"]])
-            for row in self.barriers.status(self.now)
-        }
+        shown = {row.name: (row.count, [who.name for who in row.arrived]) for row in self.barriers.status(self.now)}
         assert shown == {
             name: (count, [party.member or party.client.host for party in parties])
             for name, (count, parties) in self.there.items()

@@ -124,7 +124,7 @@ class LegalHistory:
         hall.answering.clear()
         self.scripts: list[Script] = []
         self.answers: list[tuple[float, float, str, Activity | None]] = []
-        self.told = 0
+        self.notified = 0
         for host in hosts:
             self._populate(host)
         names = ["lock 1", "lock 2", "lock 3", "pool 1", "pool 2", *(f"barrier {number}" for number in range(4))]
@@ -168,10 +168,10 @@ class LegalHistory:
         while self.hall.now < until:
             self.note(self.hall.pass_time(min(0.25, until - self.hall.now)))
             now, draw = self.hall.now, self.draw
-            for _, host in self.hall.asked[self.told :]:
+            for _, host in self.hall.asked[self.notified :]:
                 looks = now + draw.choice([0.0, 0.3, 1.0])
                 self.answers.append((looks, looks + draw.choice([0.0, 0.3, 2.0]), host, None))
-            self.told = len(self.hall.asked)
+            self.notified = len(self.hall.asked)
             for answer in list(self.answers):
                 looks, comes, host, activity = answer
                 if now >= looks and activity is None:
@@ -334,28 +334,27 @@ class Future:
 
     def arrive(self) -> None:
         for row in self.services.barriers.status(self.hall.now):
-            missing, members = row["missing"], row["members"]
-            assert isinstance(missing, dict) and isinstance(members, list)
+            missing, members = row.missing, row.members
+            assert isinstance(missing, dict) and members is not None
             for member in missing:
                 host = member.partition("#")[0]
-                if self.host_may_act(host) or self.all_at(host, str(row["name"])):
+                if self.host_may_act(host) or self.all_at(host, row.name):
                     self.made += 1
                     terms = Terms(count=len(members), members=frozenset(members))
-                    new = (f"new{self.made}", "default", str(row["name"]), terms, Client(host, f"new{self.made}"))
+                    new = (f"new{self.made}", "default", row.name, terms, Client(host, f"new{self.made}"))
                     self.hall.note([*self.services.barriers.arrive(*new, self.hall.now, None, member)])
 
     def give(self) -> None:
         """Another client gives the units that a taker lacks and that are not only held by others, and later units too."""
         for row in self.services.semaphores.status(self.hall.now):
-            queue, holders = row["queue"], row["holders"]
-            assert isinstance(queue, list) and isinstance(holders, list)
-            there = int(str(row["value"])) + sum(who["units"] for who in holders)
-            name = str(row["name"])
-            if queue and (queue[0]["wants"] > there or name in self.gifts):
+            queue, holders = row.queue, row.holders
+            there = row.value + sum(who.units for who in holders)
+            name = row.name
+            if queue and (queue[0].wants > there or name in self.gifts):
                 self.gifts.add(name)
                 self.made += 1
-                bound = row["bound"]
-                units = int(str(bound)) - there if bound else sum(who["wants"] for who in queue)
+                bound = row.bound
+                units = bound - there if bound else sum(who.wants for who in queue)
                 self.hall.sem(f"new{self.made}", "hub/stranger", units, name=name)
                 self.hall.clients["hub"].discard("stranger")
 

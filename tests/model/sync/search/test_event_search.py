@@ -154,12 +154,12 @@ class EventsSearch(RuleBasedStateMachine):
     @invariant()
     def status_is_the_reference(self) -> None:
         rows = self.events.status(self.now)
-        assert {row["name"] for row in rows if row["set"]} == self.is_set
+        assert {row.name for row in rows if row.set} == self.is_set
         waiting: dict[str, list[tuple[str, bool]]] = {name: [] for name in self.is_set}
         for arrival, names, any_, _ in self.queue:
             for name in dict.fromkeys(names):
                 waiting.setdefault(name, []).append((self.asked[arrival][0].number, any_))
-        assert {row["name"]: [(who["client"], who["any"]) for who in row["waiting"]] for row in rows} == waiting
+        assert {row.name: [(who.client, who.any) for who in row.waiting] for row in rows} == waiting
         assert len(rows) == len(self.events)
 
     @invariant()

@@ -283,14 +283,14 @@ class ExchangeSearch(RuleBasedStateMachine):
 
     @invariant()
     def status_is_the_reference(self) -> None:
-        shown = {row["name"]: row for row in self.exchanges.status(self.now)}
+        shown = {row.name: row for row in self.exchanges.status(self.now)}
         for name, place in self.names.items():
             if not place.there and not place.data:
                 assert name not in shown
                 continue
-            assert [one["name"] for one in shown[name]["arrived"]] == list(place.there)  # type: ignore[attr-defined]
-            assert shown[name]["given"] == sorted(place.data)
-            assert list(shown[name]["missing"]) == sorted(set(HOSTS) - set(place.data))  # type: ignore[call-overload]
+            assert [one.name for one in shown[name].arrived] == list(place.there)
+            assert shown[name].given == tuple(sorted(place.data))
+            assert list(shown[name].missing) == sorted(set(HOSTS) - set(place.data))
 
     @invariant()
     def every_key_is_in_one_place(self) -> None:

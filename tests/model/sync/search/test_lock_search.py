@@ -158,20 +158,20 @@ class LockSearch(RuleBasedStateMachine):
         self.end(self.waits.fail([*ending], Cause.RESET, self.now), gone, notified=gone)
 
     def locks_by_age(self) -> list[str]:
-        return [str(row["name"]) for row in self.locks.status(self.now)]
+        return [row.name for row in self.locks.status(self.now)]
 
     @invariant()
     def status_is_the_reference(self) -> None:
-        rows = {str(row["name"]): row for row in self.locks.status(self.now)}
+        rows = {row.name: row for row in self.locks.status(self.now)}
         assert sorted(rows) == sorted(name for name, queue in self.queues.items() if queue)
         for name, row in rows.items():
-            owner, waiting = row["owner"], row["queue"]
+            owner, waiting = row.owner, row.queue
             first, *others = self.queues[name]
             client, _, _, keep = self.asked[first]
-            assert isinstance(owner, dict) and isinstance(waiting, list)
-            assert (owner["name"], row["token"]) == (client.host, self.tokens[first])
-            assert owner["confirmed"] == self.is_held(first) and owner["client"] == (None if keep else client.number)
-            assert [who["client"] for who in waiting] == [self.asked[other][0].number for other in others]
+            assert owner is not None
+            assert (owner.name, row.token) == (client.host, self.tokens[first])
+            assert owner.confirmed == self.is_held(first) and owner.client == (None if keep else client.number)
+            assert [who.client for who in waiting] == [self.asked[other][0].number for other in others]
 
     @invariant()
     def the_timer_is_never_late(self) -> None:

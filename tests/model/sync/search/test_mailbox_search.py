@@ -232,21 +232,23 @@ class MailboxSearch(RuleBasedStateMachine):
             self.topics[topic].clear()
         gone = {arrival for arrival in self.queue if self.asked[arrival][2] in chosen}
         outcomes = self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now)
-        told = tuple(outcome.arrival for outcome in outcomes)
-        assert set(told) == gone
-        self.settle(outcomes, told)
+        notified = tuple(outcome.arrival for outcome in outcomes)
+        assert set(notified) == gone
+        self.settle(outcomes, notified)
 
     # -- invariants ------------------------------------------------------------------------------------------------------
 
     @invariant()
     def status_is_the_reference(self) -> None:
-        rows = {str(row["name"]): row for row in self.mailbox.status(self.now)}
+        rows = {row.name: row for row in self.mailbox.status(self.now)}
         waiting = [self.asked[arrival] for arrival in self.queue]
         assert set(rows) == {topic for topic, said in self.topics.items() if said} | {entry[2] for entry in waiting}
         for topic, row in rows.items():
-            assert row["messages"] == len(self.topics[topic])
-            assert row["senders"] == list(dict.fromkeys(sender for sender, _ in self.topics[topic]))
-            shown = [(who["name"], who["client"], who.get("first"), who.get("role")) for who in row["waiting"]]
+            assert row.messages == len(self.topics[topic])
+            assert row.senders == tuple(dict.fromkeys(sender for sender, _ in self.topics[topic]))
+            shown = [
+                (who.name, who.client, getattr(who, "first", None), getattr(who, "role", None)) for who in row.waiting
+            ]
             wanted = [
                 (reader, client.number, *((terms[0], None) if what == "read" else (None, terms[0])))
                 for client, what, where, reader, terms in waiting

@@ -152,10 +152,10 @@ class SemaphoreSearch(RuleBasedStateMachine):
     @rule(draw=DRAW)
     def give_up(self, draw: DRAW) -> None:
         arrival = draw.choice(self.live())
-        told = [] if arrival in self.held else [arrival]
+        notified = [] if arrival in self.held else [arrival]
         self.end([arrival])
         outcomes = self.waits.withdraw(arrival, self.asked[arrival][0], self.now, Cause.GAVE_UP)
-        self.note(outcomes, told, self.serve())
+        self.note(outcomes, notified, self.serve())
 
     @rule(client=CLIENTS, whole_host=st.booleans())
     def die(self, client: Client, whole_host: bool) -> None:
@@ -164,13 +164,13 @@ class SemaphoreSearch(RuleBasedStateMachine):
             owner = self.asked[arrival][0]
             if owner == client or (whole_host and owner.host == client.host):
                 gone.append(arrival)
-        told = [arrival for arrival in gone if whole_host or arrival not in self.held]
+        notified = [arrival for arrival in gone if whole_host or arrival not in self.held]
         self.end(gone)
         if whole_host:
             outcomes = self.waits.host_gone(client.host, self.now, Cause.LINE_LOST)
         else:
             outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
-        self.note(outcomes, told, self.serve())
+        self.note(outcomes, notified, self.serve())
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def time_passes(self, seconds: float) -> None:
@@ -206,13 +206,13 @@ class SemaphoreSearch(RuleBasedStateMachine):
             assert rows == [] and len(self.semaphores) == 0
             return
         (row,) = rows
-        assert row["value"] == self.value
-        assert [who["wants"] for who in row["queue"]] == [units for _, units, _ in self.queue]
-        assert row["bound"] == (self.bound or None)
+        assert row.value == self.value
+        assert [who.wants for who in row.queue] == [units for _, units, _ in self.queue]
+        assert row.bound == (self.bound or None)
         in_order = [arrival for arrival in self.lent_in_order() if arrival in self.unconfirmed]
-        assert [who["units"] for who in row["unconfirmed"]] == [self.unconfirmed[arrival] for arrival in in_order]
+        assert [who.units for who in row.unconfirmed] == [self.unconfirmed[arrival] for arrival in in_order]
         in_order = [arrival for arrival in self.lent_in_order() if arrival in self.held]
-        assert [who["units"] for who in row["holders"]] == [self.held[arrival] for arrival in in_order]
+        assert [who.units for who in row.holders] == [self.held[arrival] for arrival in in_order]
 
     @invariant()
     def the_timer_is_never_late(self) -> None:

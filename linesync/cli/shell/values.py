@@ -1,0 +1,246 @@
+"""Which values complete an option or an argument, by its metavar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ...client.places import find_hub, setting
+from ...errors import LinesyncError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from ...client.blocking import BlockingClient
+
+    T = TypeVar("T")
+
+__all__ = ["NOT_COMPLETED", "VALUES", "Asked", "Found", "Known", "kind"]
+
+_PATIENCE = 1.0  # seconds for which the shell waits for the hub
+CONTROLLER = "hub"
+
+
+class Found:
+    """Candidates.
+
+    :ivar words: the candidates and their descriptions.
+    :ivar also: what the shell adds: ``nothing``, ``files``, ``directories`` or ``commands``.
+    :ivar prefix: the beginning of the text that is not part of the file's name, as in ``--file=``.
+    """
+
+    def __init__(self, words: Iterable[tuple[str, str]] = (), *, also: str = "nothing", prefix: str = "") -> None:
+        self.words = list(words)
+        self.also = also
+        self.prefix = prefix
+
+    def behind(self, prefix: str) -> Found:
+        """The same for a text that begins with this prefix."""
+        return Found(
+            [(prefix + word, about) for word, about in self.words], also=self.also, prefix=prefix + self.prefix
+        )
+
+    def matching(self, text: str) -> Found:
+        """Only the candidates that begin with this text."""
+        return Found([row for row in self.words if row[0].startswith(text)], also=self.also, prefix=self.prefix)
+
+
+class Known:
+    """What the hub knows. All is empty if it does not answer in time.
+
+    :param endpoint: the endpoint of the hub or agent; empty for the default.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    def hosts(self) -> list[tuple[str, str, str]]:
+        """The name, the state and the published role of the controller and of each host."""
+        rows = self._ask(lambda client: client.hosts())
+        if rows is None:
+            return []
+        hosts = [(host.name, host.state, host.published.get("role", "")) for host in rows]
+        return [(CONTROLLER, "the controller", ""), *hosts]
+
+    def names(self) -> list[tuple[str, str, str]]:
+        """The kind, the namespace and the name of each thing in use. The kinds are those of ``status``."""
+        status = self._ask(lambda client: client.status())
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        return [(kind, one.namespace, one.name) for kind in kinds for one in getattr(status, kind, ())]
+
+    def namespaces(self) -> list[tuple[str, str]]:
+        """The name of each namespace that is in use, and its owner's host; the host is empty without an owner."""
+        rows = self._ask(lambda client: client.namespaces()) or []
+        return [(row["name"], row["owner"]["host"] if row["owner"] else "") for row in rows]
+
+    def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
+        """Ask in a thread, because the look-up of a host's address cannot be interrupted."""
+        from threading import Thread
+
+        found: list[T] = []
+
+        def work() -> None:
+            try:
+                endpoint = self._endpoint or find_hub()
+                if not endpoint.startswith(("unix:", "tcp:")):  # a device or a program must not be opened for this
+                    return
+                from ...client.blocking import connect_blocking
+
+                with connect_blocking(endpoint) as client:
+                    found.append(question(client))
+            except (LinesyncError, OSError):
+                pass  # no names are completed
+
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(_PATIENCE)
+        return found[0] if found else None
+
+
+class Asked:
+    """What is to be completed: the text so far, the namespace, the command, the arguments before it."""
+
+    def __init__(self, text: str, namespace: str, command: str, arguments: Sequence[str], known: Known) -> None:
+        self.text = text
+        self.command = command
+        self.arguments = arguments
+        self.known = known
+        self._namespace = namespace
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace or str(setting("namespace", self.command) or "default")
+
+
+Kind = Callable[[Asked], Found]
+
+
+def _nothing(asked: Asked) -> Found:
+    return Found()
+
+
+def _files(asked: Asked) -> Found:
+    return Found(also="files")
+
+
+def _directories(asked: Asked) -> Found:
+    return Found(also="directories")
+
+
+def _words(*words: str) -> Kind:
+    return lambda asked: Found([(word, "") for word in words])
+
+
+def _named(kind: str) -> Kind:
+    """The names of this kind in the namespace; for an empty kind, the names of all kinds."""
+
+    def find(asked: Asked) -> Found:
+        namespace = asked.namespace
+        found = {name for sort, space, name in asked.known.names() if space == namespace and kind in ("", sort)}
+        return Found((name, "") for name in sorted(found - {*asked.arguments}))
+
+    return find
+
+
+def _hosts(asked: Asked) -> Found:
+    return Found((name, state) for name, state, _ in asked.known.hosts())
+
+
+def _lines(asked: Asked) -> Found:
+    """Hosts with a line, or the ports of the hub, which are often files."""
+    return Found([row for row in _hosts(asked).words if row[0] != CONTROLLER], also="files")
+
+
+def _host_list(asked: Asked) -> Found:
+    """Hosts with commas between them. Those that the list already has are left out."""
+    head, comma, asked.text = asked.text.rpartition(",")
+    listed = head.split(",")
+    return Found((head + comma + name, state) for name, state in _hosts(asked).words if name not in listed)
+
+
+def _place(asked: Asked) -> Found:
+    """A local path, or ``HOST:PATH``. Paths of other hosts are not looked up."""
+    host, colon, _ = asked.text.partition(":")
+    if "/" in host:
+        return Found(also="files")
+    if colon:
+        return Found()
+    return Found([(f"{name}:", state) for name, state in _hosts(asked).words], also="files")
+
+
+def _endpoint(asked: Asked) -> Found:
+    if asked.text.startswith("unix:"):
+        return Found(also="files", prefix="unix:")
+    words = [("unix:", "the path of a socket"), ("tcp://", "host:port")]
+    if asked.command == "agent":
+        words.append(("auto", "search for the line"))
+    return Found(words, also="files")
+
+
+def _namespaces(asked: Asked) -> Found:
+    return Found(sorted(asked.known.namespaces()))
+
+
+def _namespaces_to_end(asked: Asked) -> Found:
+    """The namespaces with an owner, for ``namespace end``."""
+    return Found([row for row in _namespaces(asked).words if row[1] and asked.arguments == ["end"]])
+
+
+def _roles(asked: Asked) -> Found:
+    return Found((role, "") for role in sorted({role for _, _, role in asked.known.hosts() if role}))
+
+
+def _unix_groups(asked: Asked) -> Found:
+    from grp import getgrall
+
+    return Found((group.gr_name, "") for group in getgrall())
+
+
+def _drop_in(asked: Asked) -> Found:
+    from ..compat import MODULES
+
+    return Found([("install", "install all of them"), *((name, "") for name in MODULES)])
+
+
+def _drop_in_arguments(asked: Asked) -> Found:
+    if asked.arguments[:1] != ["install"]:
+        return Found(also="files")
+    return Found([("--force", "replace other files")], also="directories")
+
+
+VALUES: dict[str | tuple[str, str], Kind] = {
+    "A,B#1,...": _host_list,
+    "A,B,...": _host_list,
+    "D": _directories,
+    "DST": _place,
+    "ENDPOINT": _endpoint,
+    "F": _files,
+    "G": _unix_groups,
+    "HOST": _lines,
+    "HOST[,HOST...]": _host_list,
+    "HOW": _words("cyclic", "once", "linger="),
+    "ID": _named("topics"),
+    "MEMBER": _hosts,
+    "NS": _namespaces,
+    "PATH": _files,
+    "ROLE": _roles,
+    "SRC": _place,
+    "...": _drop_in_arguments,
+    "bash|zsh|fish": _words("bash", "zsh", "fish"),
+    "install|NAME": _drop_in,
+    ("barrier", "NAME"): _named("barriers"),
+    ("event", "NAME"): _named("events"),
+    ("exchange", "NAME"): _named("exchanges"),
+    ("lock", "NAME"): _named("locks"),
+    ("namespace", "NAME"): _namespaces_to_end,
+    ("reset", "NAME"): _named(""),
+    ("sem", "NAME"): _named("semaphores"),
+}
+"""How a value is completed, by its metavar or by the command and its metavar."""
+NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
+"""The other metavars: numbers, free text, and what only another host knows."""
+
+
+def kind(command: str, metavar: str) -> Kind:
+    """How the value with this metavar is completed."""
+    return VALUES.get((command, metavar)) or VALUES.get(metavar) or _nothing

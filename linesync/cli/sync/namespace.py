@@ -1,0 +1,144 @@
+"""``linesync namespace``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+
+from ...client.places import setting
+from ...errors import LinesyncError, UsageError
+from ...jobs.handover import begin_of, stat_of
+from ..common import connection, integer, print_json, say, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HELP = "begin a namespace for this run, end it, or list the namespaces"
+EXAMPLES = """\
+  eval "$(linesync namespace new)" || exit
+      from now on, all names of this script are its own; they are forgotten when
+      its shell ends
+  linesync namespace end            end it now
+  linesync namespace end run17      end another one
+  linesync namespace list           who owns which namespace, and what is in it
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", metavar="new|end|list", choices=("new", "end", "list"), help="what to do")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="its name (default: for new, a new name; for end, LINESYNC_NAMESPACE)"
+    )
+    parser.add_argument(
+        "--owner", metavar="PID", help="for new: the process that owns it (default: the shell that runs this command)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.owner is not None and args.action != "new":
+        raise UsageError(f"--owner is for 'namespace new' only, not for 'namespace {args.action}'")
+    try:
+        return {"new": _new, "end": _end, "list": _list}[args.action](args)
+    except LinesyncError as error:
+        if args.action == "new" and not args.json and _in_pipe():
+            print(f"(exit {error.exit_code})")  # otherwise the shell would evaluate nothing, and go on
+        raise
+
+
+def _in_pipe() -> bool:
+    """Whether our stdout is a pipe, as in a command substitution."""
+    mode = os.fstat(1).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _new(args: argparse.Namespace) -> int:
+    if args.name == "":
+        raise UsageError("the name of the namespace is empty; leave it out to get a new one")
+    owner = _shell() if args.owner is None else integer(args.owner)
+    if owner is None or owner < 1 or not (begin := begin_of(owner)):
+        raise UsageError(f"invalid owner {args.owner!r}: expected the pid of a running process")
+    from ...client.operations import command_line
+
+    with connection(args) as client:
+        name = client.begin_namespace(args.name or "", pid=owner, begin=begin, command=command_line(_words(owner)))
+    if args.json:
+        print_json({"namespace": name, "pid": owner})
+        return 0
+    import shlex
+
+    print(f"export LINESYNC_NAMESPACE={shlex.quote(name)}")
+    if os.isatty(1):
+        say('to use it in this shell, type: eval "$(linesync namespace new)"', as_json=False)
+    return 0
+
+
+def _end(args: argparse.Namespace) -> int:
+    name = args.name if args.name is not None else setting("namespace", "namespace")
+    if not name:
+        raise UsageError("no namespace is set in LINESYNC_NAMESPACE; name the one to end")
+    with connection(args) as client:
+        forgotten, failed = client.end_namespace(str(name))
+    if args.json:
+        print_json({"namespace": name, "forgotten": forgotten, "failed": failed})
+    else:
+        print(f"forgot {forgotten}, failed {failed} {'wait' if failed == 1 else 'waits'}")
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    if args.name is not None:
+        raise UsageError("'namespace list' takes no name; it lists all namespaces")
+    with connection(args) as client:
+        rows = client.namespaces()
+    if args.json:
+        print_json(rows)
+        return 0
+    table(("NAMESPACE", "AGE", "HOST", "PID", "THINGS", "COMMAND"), [_row(row) for row in rows])
+    return 0
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    owner = row["owner"]
+    if owner is None:
+        return row["name"], "-", "-", "-", row["things"], "-"
+    return row["name"], f"{row['since']:.1f}s", owner["host"], owner["pid"] or "-", row["things"], owner["command"]
+
+
+# -- the shell that runs us -------------------------------------------------------------------------------------------
+
+
+def _shell() -> int:
+    """The pid of the shell that will evaluate our output.
+
+    In ``eval "$(linesync namespace new)"`` our stdout is a pipe to that shell. Our parent may be a subshell, which has the
+    same pipe as its stdout and ends with us. So it is our first ancestor with another stdout.
+    """
+    output = os.fstat(1)
+    pid = found = os.getppid()
+    if not _in_pipe():
+        return pid
+    while found > 1:
+        try:
+            if not os.path.samestat(output, os.stat(f"/proc/{found}/fd/1")):
+                return found
+            found = int(stat_of(found)[1][1])
+        except OSError:
+            break  # another user's process, or one without a stdout
+    return found if found > 1 else pid
+
+
+def _words(pid: int) -> list[str]:
+    """The command of a process and its arguments; only its name if they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(4096).rstrip(b"\0").split(b"\0")
+    except OSError:
+        words = []
+    if any(words):
+        return [word.decode("utf-8", "replace") for word in words]
+    try:
+        return [stat_of(pid)[0]]
+    except OSError:
+        return []

@@ -1,0 +1,90 @@
+"""Watches processes of this machine that own something at the hub, such as the shell that began a namespace.
+
+A pidfd stands for one process, also when its pid is used again. The start time makes sure that it is opened for the process
+that the client meant: a client in another pid namespace, such as a container, counts processes differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+
+from ..errors import LinesyncFailed, UsageError
+from .handover import begin_of
+
+__all__ = ["Owners"]
+
+_LIMIT = 1000  # most processes that are watched
+
+
+class Owners:
+    """The processes that an agent or a hub watches.
+
+    :param host: our host, for errors.
+    :param gone: called with the pid and the start time of a process that has ended.
+    """
+
+    def __init__(self, host: str, gone: Callable[[int, str], None]) -> None:
+        self._host = host
+        self._gone = gone
+        self._watched: dict[tuple[int, str], int] = {}
+        """The process's pid and start time to its pidfd."""
+        self._loop = asyncio.get_running_loop()
+
+    def watch(self, pid: int, begin: str) -> None:
+        """Watch a process until it ends; again is the same as once.
+
+        :raises UsageError: there is no such process.
+        :raises LinesyncFailed: there are too many, or this kernel cannot do it.
+        """
+        if self.watches(pid, begin):
+            return
+        if len(self._watched) >= _LIMIT:
+            raise LinesyncFailed(
+                f"{self._host} already watches {_LIMIT} processes, which is the limit; end some of them"
+            )
+        descriptor = self._open(pid)
+        if descriptor < 0 or begin_of(pid) != begin:  # in this order, so that the pid cannot be used again in between
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise UsageError(
+                f"process {pid} does not run on {self._host}, or runs in a container that {self._host} does not see into;"
+                " give the pid of a running process with --owner"
+            )
+        self._watched[pid, begin] = descriptor
+        self._loop.add_reader(descriptor, self._ended, pid, begin)
+
+    def watches(self, pid: int, begin: str) -> bool:
+        """Whether a process is watched, so that its end will be reported."""
+        return (pid, begin) in self._watched
+
+    def close(self) -> None:
+        """Stop watching."""
+        for pid, begin in list(self._watched):
+            self._drop(pid, begin)
+
+    def _open(self, pid: int) -> int:
+        """A pidfd, or -1 if there is no such process."""
+        if not 0 < pid < 1 << 31:
+            return -1
+        try:
+            return os.pidfd_open(pid)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+                return -1  # there is none, or it is only a thread
+            why = error.strerror if isinstance(error, OSError) else "its Python has no pidfd_open"
+            raise LinesyncFailed(
+                f"{self._host} cannot watch process {pid}: {why} (Linux 5.3 or newer is needed); use a namespace without an"
+                " owner, and 'linesync reset --namespace NAME' at the end"
+            ) from None
+
+    def _ended(self, pid: int, begin: str) -> None:
+        self._drop(pid, begin)
+        self._gone(pid, begin)
+
+    def _drop(self, pid: int, begin: str) -> None:
+        descriptor = self._watched.pop((pid, begin))
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)

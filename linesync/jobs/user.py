@@ -1,0 +1,49 @@
+"""The variables that describe a user, for commands of a hub or agent that was started without them, as systemd does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, MutableMapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pwd
+
+__all__ = ["fill_environment"]
+
+_FALLBACK = {
+    "HOME": "/",
+    "SHELL": "/bin/sh",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+_NAMES = {"LOGNAME", "USER", *_FALLBACK}
+
+
+def fill_environment(
+    environ: MutableMapping[str, str] = os.environ, find: Callable[[int], pwd.struct_passwd] | None = None
+) -> None:
+    """Set HOME, USER, LOGNAME, SHELL and PATH where they are unset or empty.
+
+    A user without an entry in the user database gets the home directory ``/``, and no name. The look-up may wait for a
+    server, so only the fork server calls this.
+
+    :param find: finds a user by its number; by default, in the user database.
+    """
+    missing = [name for name in _NAMES if not environ.get(name)]
+    if not missing:
+        return
+    if find is None:
+        from pwd import getpwuid  # imported only where something is unset
+
+        find = getpwuid
+    found = dict(_FALLBACK)
+    try:
+        user = find(os.geteuid())
+    except (KeyError, OSError):
+        pass
+    else:
+        of_user = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell}
+        found |= {name: value for name, value in of_user.items() if value}
+    for name in missing:
+        if name in found:
+            environ[name] = found[name]

@@ -1,0 +1,17 @@
+"""The state of each named thing as one small typed record. Commands show it, and ``--json`` prints it field by field.
+
+======================= ==================================================================
+``record``              the base of all records, and their JSON form
+``status``              everything together, and the clients
+``hosts``               a host
+``barrier``             an open generation of a barrier
+``semaphore``           a semaphore
+``lock``                a lock
+``exchange``            an open generation of an exchange
+``event``               an event that is set or waited for
+``topic``               an ID of messages
+======================= ==================================================================
+
+The services of ``linesync.model`` make these records, and clients read them from JSON. So this package does not import
+``dataclasses``, which would take longer than a small command.
+"""

@@ -1,0 +1,66 @@
+"""The state of everything that a hub knows."""
+
+from __future__ import annotations
+
+from .barrier import BarrierState
+from .event import EventState
+from .exchange import ExchangeState
+from .hosts import HostState
+from .lock import LockState
+from .record import State
+from .semaphore import SemaphoreState
+from .topic import TopicState
+
+__all__ = ["ClientState", "Remembered", "Status"]
+
+
+class Remembered(State):
+    """How much the hub remembers of arrivals."""
+
+    waits: int
+    """open arrivals"""
+    deadlines: int
+    """open arrivals with a timeout"""
+    results: int
+    """results that are kept until they are confirmed"""
+
+
+class ClientState(State):
+    """An agent, or a script that waits for something or holds something."""
+
+    client: str
+    """the number of its connection on its host"""
+    host: str
+    """the host it runs on; ``hub`` for the controller"""
+    script: str
+    """the number of the script on its host; empty for the agent"""
+    uid: int | None
+    """its user id, where a unix socket of the hub's machine tells it; else ``null``"""
+    line: str
+    """the line to it, as the hub names it"""
+    waits: int
+    """how many arrivals it has"""
+
+
+class Status(State):
+    """Everything that a hub knows."""
+
+    hosts: tuple[HostState, ...]
+    """the rows of [hosts](#hosts)"""
+    barriers: tuple[BarrierState, ...]
+    """the [barriers](#barriers) that are not complete"""
+    semaphores: tuple[SemaphoreState, ...]
+    """the [semaphores](#semaphores) in use"""
+    locks: tuple[LockState, ...]
+    """the [locks](#locks) that have an owner"""
+    exchanges: tuple[ExchangeState, ...]
+    """the [exchanges](#exchanges) that are not complete"""
+    events: tuple[EventState, ...]
+    """the [events](#events) that are set or waited for"""
+    topics: tuple[TopicState, ...]
+    """the IDs of messages ([topics](#topics)) that have messages or waits"""
+    held: Remembered
+    """how much the hub remembers: an object with ``waits`` (open arrivals), ``deadlines`` (of these, those with a
+    timeout), ``results`` (kept until they are confirmed)"""
+    clients: tuple[ClientState, ...]
+    """the [agents and scripts](#clients)"""

@@ -1,0 +1,107 @@
+"""The tables of docs/json.md that show the fields of the typed records, written from their docstrings.
+
+    python -m tools.json_tables            shows where the page and the records differ
+    python -m tools.json_tables --write    writes what the records say into the page
+
+A table that is made here stands between ``<!-- made: NAME ... -->`` and ``<!-- end -->``, where NAME is a record.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from linesync.model.state.barrier import BarrierState
+from linesync.model.state.event import EventState
+from linesync.model.state.exchange import ExchangeState
+from linesync.model.state.hosts import HostState
+from linesync.model.state.lock import LockState
+from linesync.model.state.record import State
+from linesync.model.state.semaphore import SemaphoreState
+from linesync.model.state.status import ClientState, Status
+from linesync.model.state.topic import TopicState
+from linesync.runtime.link_state import LinkState, SessionState, Traffic
+
+__all__ = ["PAGE", "RECORDS", "differences", "fields", "filled", "named"]
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "json.md"
+RECORDS: dict[str, type[State]] = {
+    record.__name__: record
+    for record in (
+        Status,
+        HostState,
+        BarrierState,
+        SemaphoreState,
+        LockState,
+        ExchangeState,
+        EventState,
+        TopicState,
+        ClientState,
+        LinkState,
+        Traffic,
+        SessionState,
+    )
+}
+"""The records that have a table."""
+
+_MARK = re.compile(r"(<!-- made: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def fields(record: type[State]) -> dict[str, str]:
+    """Each own field of a record with its docstring on one line.
+
+    :raises ValueError: a field has no docstring.
+    """
+    (found,) = ast.parse(inspect.getsource(record)).body
+    assert isinstance(found, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for one, after in zip(found.body, [*found.body[1:], None], strict=True):
+        if not (isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)):
+            continue
+        text = after.value if isinstance(after, ast.Expr) else None
+        if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
+            raise ValueError(f"{record.__name__}.{one.target.id} needs a docstring")
+        texts[one.target.id] = " ".join(text.value.split())
+    return texts
+
+
+def named(record: type[State]) -> dict[str, str]:
+    """The fields that the record has in its own JSON object: without those that stand beside the others there."""
+    inline = {"traffic", "session"} if record is LinkState else set()
+    return {name: text for name, text in fields(record).items() if name not in inline}
+
+
+def _table(record: type[State]) -> str:
+    rows = [f"| `{name}` | {text.replace('``', '`')} |\n" for name, text in named(record).items()]
+    return "".join(["| field | contents |\n", "| --- | --- |\n", *rows])
+
+
+def filled(page: str) -> str:
+    """The page with all its made tables written again.
+
+    :raises KeyError: it asks for a record that has no table.
+    """
+    return _MARK.sub(lambda match: f"{match[1]}{_table(RECORDS[match[2]])}{match[4]}", page)
+
+
+def differences(page: str) -> list[str]:
+    """Lines of a diff from the page to what it should be; empty if the page is right."""
+    return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "records", lineterm="", n=1))
+
+
+def main() -> int:
+    page = PAGE.read_text(encoding="utf-8")
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(filled(page), encoding="utf-8")
+        return 0
+    found = differences(page)
+    print("\n".join(found) or "docs/json.md agrees with the records")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
