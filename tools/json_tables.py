@@ -3,7 +3,8 @@
     python -m tools.json_tables            shows where the page and the records differ
     python -m tools.json_tables --write    writes what the records say into the page
 
-A table that is made here stands between ``<!-- made: NAME ... -->`` and ``<!-- end -->``, where NAME is a record.
+A table that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``. NAME is a record, or ``kinds`` for the
+kinds of changes.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import sys
 from pathlib import Path
 
 from linesync.model.state.barrier import BarrierState
+from linesync.model.state.change import KINDS, Change
 from linesync.model.state.event import EventState
 from linesync.model.state.exchange import ExchangeState
 from linesync.model.state.hosts import HostState
 from linesync.model.state.lock import LockState
+from linesync.model.state.principal import Principal
 from linesync.model.state.record import State
 from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
@@ -44,9 +47,12 @@ RECORDS: dict[str, type[State]] = {
         LinkState,
         Traffic,
         SessionState,
+        Change,
+        Principal,
     )
 }
 """The records that have a table."""
+_KINDS = "kinds"
 
 _MARK = re.compile(r"(<!-- made: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -80,12 +86,19 @@ def _table(record: type[State]) -> str:
     return "".join(["| field | contents |\n", "| --- | --- |\n", *rows])
 
 
+def _made(name: str) -> str:
+    if name != _KINDS:
+        return _table(RECORDS[name])
+    rows = [f"| {', '.join(f'`{kind}`' for kind in kinds)} | {text} |\n" for kinds, text in KINDS.items()]
+    return "".join(["| `kind` | meaning |\n", "| --- | --- |\n", *rows])
+
+
 def filled(page: str) -> str:
     """The page with all its made tables written again.
 
     :raises KeyError: it asks for a record that has no table.
     """
-    return _MARK.sub(lambda match: f"{match[1]}{_table(RECORDS[match[2]])}{match[4]}", page)
+    return _MARK.sub(lambda match: f"{match[1]}{_made(match[2])}{match[4]}", page)
 
 
 def differences(page: str) -> list[str]:

@@ -461,6 +461,7 @@ def message_examples() -> str:
         protocol.FileWrite(to="sut", path="/dev/mmcblk0", name="card.img", size=3, Device=1),
         protocol.ConsoleOpen(host="sut", follow=True),
         protocol.TraceOpen(host="/dev/ttyS0"),
+        protocol.ChangesOpen(),
         protocol.Started(pid=812),
         protocol.Exited(status=-9),
         protocol.Kill(signal=15),

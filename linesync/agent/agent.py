@@ -218,7 +218,7 @@ class Agent:
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed(f"the agent on {self.name} has no connection to a hub; check the cable and the hub")
         onward = self._uplink.open(stream.words, stream.lane)
-        return self.lease.bound(lambda: splice(stream, onward)) if host else splice(stream, onward)
+        return self.lease.bound(lambda: splice(stream, onward))
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """The hub opens a channel to this host."""

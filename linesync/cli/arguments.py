@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
+from itertools import groupby
 
 from ..errors import UsageError
 
@@ -16,6 +18,11 @@ __all__ = ["Formatter", "Parser", "parse", "parse_verbatim", "see_help"]
 
 _SHIELD = "\0"
 """Stands before a word that argparse must not take for an option. An argument of a process cannot contain it."""
+
+
+_COMMAND_INDENT = 2  # of the commands in examples
+_COLUMNS = re.compile(r"(\S+(?: \S+)*)(?:( {2,})(\S.*))?$")
+_NARROWEST = 20  # columns of a help; in a narrower terminal, lines are broken by the terminal
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,15 +38,83 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line."""
+    """Fits help into the terminal, also a narrow one, and keeps the lines of examples where they fit.
+
+    It is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line.
+    """
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
+        self._limit = max(_columns() - 2, _NARROWEST)
+        super().__init__(prog, width=self._limit)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Wrap a paragraph, but keep the lines of a text that has several, such as the examples."""
-        kind = argparse.RawDescriptionHelpFormatter if "\n" in text else argparse.HelpFormatter
-        return kind._fill_text(self, text, width, indent)
+        return "\n".join(
+            line
+            for _, lines in groupby(enumerate(text.splitlines()), _paragraph)
+            for line in _fitted([indent + line for _, line in lines], width)
+        )
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrapped(" ".join(text.split()), width)
+
+    def _format_usage(self, *args: Any) -> str:
+        """Break a usage that a command has written itself only between its options."""
+        lines = super()._format_usage(*args).splitlines()
+        return "\n".join(part for line in lines for part in _wrapped(line, self._limit, 12, whole=True)) + "\n\n"
+
+
+def _paragraph(numbered: tuple[int, str]) -> tuple[str, int]:
+    """The same for lines that may be joined: for prose with the same indent."""
+    number, line = numbered
+    text = line.lstrip()
+    indent = len(line) - len(text)
+    alone = not text or indent == _COMMAND_INDENT or "  " in text
+    return ("line", number) if alone else ("prose", indent)
+
+
+def _fitted(lines: list[str], width: int) -> list[str]:
+    """Prose, or a line with a command, in lines of at most ``width`` columns. A command is not broken, so that it can be
+    copied.
+
+    Columns have two blanks or more between them. What stands in the second column is broken within it, or moves below.
+    """
+    if max(map(len, lines)) <= width:
+        return lines
+    line = lines[0]
+    indent = len(line) - len(line.lstrip())
+    first, gap, second = _COLUMNS.match(line.lstrip()).groups()  # type: ignore[union-attr]  # matches any text
+    if not gap and indent == _COMMAND_INDENT:
+        return lines
+    if not gap:
+        return _wrapped(" ".join(one.strip() for one in lines), width, indent, begin=" " * indent)
+    at = indent + len(first + gap)
+    if at <= width // 2:
+        return _wrapped(second, width, at, begin=line[:at])
+    below = " " * (indent + 4)
+    return [line[: indent + len(first)], *_wrapped(second, width, len(below), begin=below)]
+
+
+def _wrapped(text: str, width: int, hang: int = 0, *, begin: str = "", whole: bool = False) -> list[str]:
+    """Break a text at blanks.
+
+    :param hang: the columns that further lines are indented by.
+    :param whole: do not break within brackets.
+    """
+    from textwrap import wrap
+
+    depth, marked = 0, []
+    for char in text:
+        depth += (char == "[") - (char == "]")
+        marked.append("\0" if whole and depth and char == " " else char)
+    lines = wrap(
+        "".join(marked),
+        width,
+        initial_indent=begin,
+        subsequent_indent=" " * hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines] or [text]
 
 
 def _columns() -> int:

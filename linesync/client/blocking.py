@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+    from ..model.state.change import Change
+    from .changes import Following
     from .exchange_operations import Data, ExchangeProgress, Sink
     from .files import FileOperations
 
@@ -184,6 +186,22 @@ class BlockingClient:
         from .files import FileOperations
 
         return FileOperations(self.peer)
+
+    def changes(self) -> Iterator[Change]:
+        """Follow the changes of the state: ``for change in client.changes()``. All that happen after this call are in it. See
+        :meth:`linesync.client.operations.Operations.changes`.
+
+        The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to it is
+        lost. To end it, leave the loop and :meth:`close` the iterator or the client.
+        """
+        return self._each(self.run_coroutine(self.operations.changes()))
+
+    def _each(self, following: Following) -> Iterator[Change]:
+        try:
+            while (change := self.run_coroutine(following.next())) is not None:
+                yield change
+        finally:
+            following.close()
 
     def open_console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
         return self.operations.console(host, follow=follow, type_into=type_into)

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from ..model.state.record import State
     from ..model.state.status import Status
     from ..runtime.link_state import LinkState
+    from .changes import Following
 
     S = TypeVar("S", bound=State)
 
-__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+__all__ = ["CommandResult", "Operations", "Running", "command_line", "read_json", "read_state"]
 
 _COMMAND_CHARS = 100
 
@@ -108,13 +109,13 @@ class Operations(SyncOperations):
         """The hosts that the hub knows, sorted by name."""
         from ..model.state.hosts import HostState
 
-        return _each(HostState, await self._json(protocol.Hosts()))
+        return _read_each(HostState, await self._json(protocol.Hosts()))
 
     async def status(self) -> Status:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
         from ..model.state.status import Status
 
-        return _one(Status, await self._json(protocol.Status()))
+        return read_state(Status, await self._json(protocol.Status()))
 
     async def namespaces(self) -> list[dict[str, Any]]:
         """The namespaces that have an owner or are in use, one row each: name, since, owner, things."""
@@ -125,16 +126,20 @@ class Operations(SyncOperations):
         """The lines of the hub and of the agent in between, with their counters."""
         from ..runtime.link_state import LinkState
 
-        return _each(LinkState, await self._json(protocol.Links()))
+        return _read_each(LinkState, await self._json(protocol.Links()))
+
+    async def changes(self) -> Following:
+        """Follow the changes of the state: hosts that come and go, arrivals, releases, locks, messages and so on.
+
+        :returns: an asynchronous iterator of changes; all that happen after this call are in it.
+        """
+        from .changes import Following
+
+        return await Following.begin(self.peer.open(protocol.encode(protocol.ChangesOpen())))
 
     async def _json(self, message: Message) -> object:
         (text,) = await self._ask(message)
-        import json
-
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(error) from None
+        return read_json(text)
 
     # -- namespaces ---------------------------------------------------------------------------------------------------
 
@@ -267,7 +272,20 @@ class Operations(SyncOperations):
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))
 
 
-def _one(kind: type[S], value: object) -> S:
+def read_json(text: str | bytes) -> object:
+    """Read JSON from the hub.
+
+    :raises LinesyncFailed: it is not JSON.
+    """
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(error) from None
+
+
+def read_state(kind: type[S], value: object) -> S:
     """Read a state from JSON.
 
     :raises LinesyncFailed: it is not one.
@@ -278,11 +296,11 @@ def _one(kind: type[S], value: object) -> S:
         raise _unreadable(error) from None
 
 
-def _each(kind: type[S], values: object) -> list[S]:
-    """Read a list of states from JSON; raises as :func:`_one` does."""
+def _read_each(kind: type[S], values: object) -> list[S]:
+    """Read a list of states from JSON; raises as :func:`read_state` does."""
     if not isinstance(values, list):
         raise _unreadable(ValueError("it is not a list"))
-    return [_one(kind, value) for value in values]
+    return [read_state(kind, value) for value in values]
 
 
 def _unreadable(error: Exception) -> LinesyncFailed:

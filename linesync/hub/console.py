@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import deque
+
+from .follower import Follower
 
 __all__ = ["ConsoleLog", "escaped"]
 
@@ -19,36 +19,6 @@ def escaped(data: bytes) -> bytes:
     """Noise in the form in which it is shown: printable ASCII, tabs and line ends unchanged, and each other byte as
     ``\\xNN``. A kernel message that begins like a frame counts as noise, and must stay readable."""
     return _NOT_SHOWN.sub(lambda found: b"\\x%02x" % found[0][0], data)
-
-
-class Follower:
-    """One reader of a log, with the text that it has not taken yet."""
-
-    def __init__(self, backlog: bytes) -> None:
-        self._pieces: deque[bytes] = deque([backlog] if backlog else [])
-        self._size = len(backlog)
-        self._more = asyncio.Event()
-        if backlog:
-            self._more.set()
-
-    def put(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._size += len(data)
-        while self._size > _FOLLOWER_MAX and len(self._pieces) > 1:
-            self._size -= len(self._pieces.popleft())
-        self._more.set()
-
-    def take(self) -> bytes:
-        """All text that is there."""
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        self._more.clear()
-        return data
-
-    async def more(self) -> None:
-        """Wait until there is something to take."""
-        await self._more.wait()
 
 
 class ConsoleLog:
@@ -71,7 +41,9 @@ class ConsoleLog:
         return bytes(self._kept[-_KEPT:])
 
     def follow(self, *, backlog: bool = True) -> Follower:
-        follower = Follower(self.text if backlog else b"")
+        follower = Follower(_FOLLOWER_MAX)
+        if backlog and self._kept:
+            follower.put(self.text)
         self._followers.add(follower)
         return follower
 

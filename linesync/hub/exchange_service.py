@@ -66,7 +66,7 @@ class Exchanging:
         opening = protocol.decode(stream.words, ExchangeOpen)
         assert isinstance(opening, ExchangeOpen)
         number = next(self._numbers)
-        client = Client(session.host or HUB, f"{session.serial}.x{number}")
+        client = Client(session.host or HUB, f"{session.serial}.x{number}", session.principal(""))
         channel = _Channel(self, session, stream, opening, client, opening.arrival or f"{session.serial}/x{number}")
         await channel.work()
 
@@ -317,7 +317,7 @@ class _Channel:
         if isinstance(outcome, Failed):
             if self._given and outcome.error.details.get("cause") in _DEATHS:
                 self._home.report(
-                    f"{self._member} gave its data to exchange '{self._opening.name}' and is gone"
+                    f"{self._member} ({self._client.principal}) gave its data to exchange '{self._opening.name}' and is gone"
                     f" ({outcome.error.details['cause']}); the exchange continues with its data"
                 )
             self.end(outcome.error)

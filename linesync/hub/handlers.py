@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import LinesyncFailed
-from ..model.participants import Client
+from ..model.participants import Client, names_in_words
 from ..model.sync.namespaces import Owner
 from ..protocol import Message
 from ..protocol.ids import Id
@@ -87,6 +87,8 @@ def _reset(hub: Requests, asked: Asked) -> str:
     message = asked.message
     forgotten, waits, outcomes = hub.services.reset(message.ns, message.names, asked.client.host, asked.now)
     hub.tell(outcomes)
+    what = names_in_words(message.names, len(message.names)) if message.names else "all names"
+    hub.report(f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {len(waits)} waits failed")
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 

@@ -17,7 +17,7 @@ from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
-from ..protocol import ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
@@ -33,7 +33,7 @@ from .console import ConsoleLog, escaped
 from .exchange_service import Exchanging
 from .requests import Requests
 from .sessions import HubSession, Sessions
-from .watch import serve_console, serve_trace
+from .watch import serve_changes, serve_console, serve_trace
 
 __all__ = ["Hub"]
 
@@ -76,6 +76,7 @@ class Hub(User):
             self._links,
             lambda: len(self._commands),
             self._host_changed,
+            report,
             policy,
         )
         self._exchanging = Exchanging(self._requests, exchange_limit, report)
@@ -273,6 +274,8 @@ class Hub(User):
         if isinstance(opening, ConsoleOpen):
             label, peer = self._line_of(opening.host)
             return serve_console(stream, opening, self._log_of(label), peer)
+        if isinstance(opening, ChangesOpen):
+            return serve_changes(stream, self._requests.changes)
         assert isinstance(opening, TraceOpen)
         return serve_trace(stream, self._line_of(opening.host)[1])
 

@@ -21,6 +21,7 @@ from ..protocol import (
 )
 from ..protocol.ids import NOTE, Id
 from ..runtime.link_state import LinkState
+from .changes import Changes
 from .dispatch import ARRIVALS, granted
 from .handlers import HANDLERS, Asked
 from .sessions import HubSession, Sessions
@@ -40,6 +41,7 @@ class Requests:
     :param links: returns the state of each line.
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
+    :param report: is called with each sentence for the log.
     :param policy: the rules of the hub; by default, everything is allowed.
     """
 
@@ -52,9 +54,11 @@ class Requests:
         links: Callable[[], list[LinkState]],
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
+        report: Callable[[str], None],
         policy: Policy | None = None,
     ) -> None:
         self.policy = policy or Policy()
+        self.report = report
         self._sessions = sessions
         self._services = SyncServices(lease=lease, first_token=first_token)
         self.lease = lease
@@ -68,6 +72,9 @@ class Requests:
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
+        self.changes = Changes()
+        self._asked: Asked | None = None
+        """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -79,7 +86,7 @@ class Requests:
         """Handle a request or a note that came."""
         try:
             message = operations.read(text, operations.HUB)
-            asked = Asked(session, number, Id.read(number), message, self._loop.time())
+            asked = self._asked = Asked(session, number, Id.read(number), message, self._loop.time())
             self.check(asked.session, asked.id.script, message)
             reply = self._do(asked)
         except LinesyncError as error:
@@ -88,10 +95,11 @@ class Requests:
             fault = LinesyncFailed(f"internal error of the hub ({error!r}); see its log, and report the error")
             reply = protocol.encode_error(fault)
             self._forget(lambda asker, asked: asker is session and asked == number)
-            self._loop.call_exception_handler({"message": f"the request {text!r} failed", "exception": error})
+            who = session.principal(number.partition(".")[2])
+            self._loop.call_exception_handler({"message": f"the request {text!r} of {who} failed", "exception": error})
         if reply is not None and number != NOTE:
             session.peer.answer(number, reply)
-        self._set_timer()
+        self._finish()
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
         """Refuse a message that its sender may not send or has no permission for.
@@ -99,13 +107,17 @@ class Requests:
         :param script: the number of the script behind an agent; empty for the peer itself.
         :raises NotAllowed: with the reason.
         """
-        if script and not session.host:
-            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
         registers = isinstance(message, protocol.Register) and not script  # this makes it an agent's session
-        operations.check_sender(message, operations.AGENT if registers else session.sender(script))
-        if self.policy:
-            permission = operations.operation(message).permission
-            self.policy.check(session.principal(script), permission, message.VERB)
+        try:
+            if script and not session.host:
+                raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
+            operations.check_sender(message, operations.AGENT if registers else session.sender(script))
+            if self.policy:
+                permission = operations.operation(message).permission
+                self.policy.check(session.principal(script), permission, message.VERB)
+        except NotAllowed as error:
+            self.report(f"refused '{message.VERB}' from {session.principal(script)}: {error.message}")
+            raise
 
     def _do(self, asked: Asked) -> str | None:
         """Handle a message; returns the reply, or None if it comes later or never."""
@@ -177,7 +189,7 @@ class Requests:
     def perform(self, work: Callable[[SyncServices, float], Iterable[Event]]) -> None:
         """Run a call of the services now, and send its outcomes."""
         self.tell(work(self._services, self._loop.time()))
-        self._set_timer()
+        self._finish()
 
     def _owner_gone(self, pid: int, begin: str) -> None:
         """A process on the hub's machine that may own namespaces has ended."""
@@ -253,7 +265,7 @@ class Requests:
 
     def _answered(self, host: str, activity: deadlock.Activity) -> None:
         self.tell(self._services.answered(host, activity, self._loop.time()))
-        self._set_timer()
+        self._finish()
 
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
@@ -266,7 +278,7 @@ class Requests:
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
         self._forget(lambda asker, _: asker is session)
-        self._set_timer()
+        self._finish()
 
     def line_lost(self, session: HubSession, why: str) -> None:
         if session.host:
@@ -275,6 +287,7 @@ class Requests:
     def line_back(self, session: HubSession) -> None:
         if session.host:
             self.tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
+            self._finish()
 
     def grant_no_holds_for_a_lease(self) -> None:
         """Hosts may still hold what an earlier hub granted, and this hub does not know what."""
@@ -332,7 +345,7 @@ class Requests:
         self._ticked = now
         self._hear(now)
         self.tell(self._services.handle_timer(now))
-        self._set_timer()
+        self._finish()
 
     def _hear(self, now: float) -> None:
         """Renew the lease of each host that was heard since the last check."""
@@ -347,6 +360,12 @@ class Requests:
         if session.host and link is not None and link.heard_at > session.heard_at:
             session.heard_at = link.heard_at
             self.tell(self._services.heard(session.host, session.id, link.heard_at))
+
+    def _finish(self) -> None:
+        """After each call of the services: pass on the changes, and set the timer."""
+        self.changes.add(self._services.take_noted(), self._asked.client if self._asked is not None else None)
+        self._asked = None
+        self._set_timer()
 
     def _set_timer(self) -> None:
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)

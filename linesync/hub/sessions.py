@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ..model.participants import HUB, Client
-from ..model.policy import Principal
+from ..model.state.principal import Principal
 from ..protocol.ids import Id
 from ..protocol.operations import AGENT, SCRIPT
 from ..runtime.peer import Peer
@@ -19,11 +19,11 @@ class HubSession:
     def __init__(self, peer: Peer, serial: int, line: str) -> None:
         self.peer = peer
         self.serial = serial
-        self._itself = Client(HUB, str(serial))
         self.line = line
         """The line's label, one for each byte pipe."""
         self.host = ""
         """The host of the session after it has registered; empty before."""
+        self._itself = Client(HUB, str(serial), self.principal(""))
         self.tasks: set[asyncio.Task[None]] = set()
         """The tasks that relay or serve its channels."""
         self.give_up: asyncio.TimerHandle | None = None
@@ -45,9 +45,9 @@ class HubSession:
         twice for one host, because it contains the number of the session."""
         host = self.host or HUB
         if script:
-            return Client(host, str(Id(self.id, script)))
+            return Client(host, str(Id(self.id, script)), self.principal(script))
         if self._itself.host != host:
-            self._itself = Client(host, self.id)
+            self._itself = Client(host, self.id, self.principal(""))
         return self._itself
 
     @property

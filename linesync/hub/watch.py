@@ -1,13 +1,14 @@
-"""Watching a line: its console log, typing into it, and its frames while they pass."""
+"""Watching a line and the state: console logs, typing into a line, frames while they pass, and changes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
+from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed
 from ..jobs.serve import refuse
 from ..protocol import ConsoleOpen
@@ -16,12 +17,15 @@ from ..runtime.streams import MESSAGE, Stream
 from ..timestamps import utc
 from ..wire.framing.frames import describe
 from ..wire.link import Link, Trace
+from .changes import Changes
+from .changes import lost as lost_changes
 from .console import ConsoleLog
+from .follower import Follower
 
-__all__ = ["serve_console", "serve_trace"]
+__all__ = ["serve_changes", "serve_console", "serve_trace"]
 
-_T = TypeVar("_T")
-_TRACE_LINES = 1000  # lines that a slow reader may be behind
+_TRACE_BEHIND = 1 << 17  # bytes that a slow reader may be behind before it loses lines
+_SLICE = 1 << 14  # bytes that are sent together; a slow reader loses only what has not been sent yet
 
 
 async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, peer: Peer) -> None:
@@ -29,21 +33,10 @@ async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, p
     follower = log.follow()
     try:
         if not opening.follow and not opening.type:
-            await stream.send(1, follower.take())
+            await stream.send(1, b"".join(follower.take()[1]))
             stream.end()
             return
-        typing = asyncio.create_task(_type(stream, opening, peer))
-        try:
-            while not typing.done():
-                await _before(typing, follower.more())
-                data = follower.take()
-                if data:
-                    await stream.send(1, data)
-        finally:
-            typing.cancel()
-            with suppress(asyncio.CancelledError, LinesyncError):
-                await typing
-        stream.end()
+        await _pass_on(stream, follower, _type(stream, opening, peer))
     except LinesyncError:
         pass
     finally:
@@ -74,42 +67,70 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
     link = peer.link
     if link is None:
         raise LinesyncFailed("cannot trace the line: it has not been open yet; try again when it is open")
-    lines: asyncio.Queue[str] = asyncio.Queue(_TRACE_LINES)
-    lost = 0
+    follower = Follower(_TRACE_BEHIND)
 
     def trace(direction: str, kind: bytes, body: bytes, length: int) -> None:
-        nonlocal lost
-        try:
-            lines.put_nowait(
-                f"{utc(time.time())} {'<' if direction == 'in' else '>'} {length:5} {describe(kind, body)}\n"
-            )
-        except asyncio.QueueFull:
-            lost += 1
+        line = f"{utc(time.time())} {'<' if direction == 'in' else '>'} {length:5} {describe(kind, body)}\n"
+        follower.put(line.encode())
 
     _watch(link, trace)
-    leaving = asyncio.create_task(_until_end(stream))
     try:
-        while not leaving.done():
-            line = await _before(leaving, lines.get())
-            if line.done():
-                gap, lost = (f"... {lost} frames not shown\n" if lost else ""), 0
-                await stream.send(1, (gap + line.result()).encode())
-        stream.end()
+        await _pass_on(stream, follower, _until_end(stream), lambda lost, _: b"... %d frames not shown\n" % lost)
     except LinesyncError:
         pass
     finally:
         _unwatch(link, trace)
+
+
+async def serve_changes(stream: Stream, changes: Changes) -> None:
+    """Send a line of JSON for each change, until the reader leaves. A slow reader loses the oldest changes, and a change of
+    its own says how many."""
+    follower, first = changes.follow(), changes.number
+    try:
+        stream.send_message(protocol.encode_ok(str(first)))
+        await _pass_on(stream, follower, _until_end(stream), lambda lost, last: lost_changes(lost, first + last))
+    except LinesyncError:
+        pass
+    finally:
+        changes.unfollow(follower)
+
+
+async def _pass_on(
+    stream: Stream,
+    follower: Follower,
+    reading: Coroutine[Any, Any, None],
+    gap: Callable[[int, int], bytes] = lambda lost, last: b"",
+) -> None:
+    """Send what comes to a follower until the reader leaves; raises what :meth:`Stream.send` raises.
+
+    :param reading: handles what the reader sends, and ends when the reader leaves.
+    :param gap: what to send in place of lost pieces, from how many they are and the number of the last one, from 1.
+    """
+    leaving = asyncio.create_task(reading)
+    passed = 0
+    try:
+        while not leaving.done():
+            await _before(leaving, follower.more())
+            lost, pieces = follower.take(_SLICE)
+            passed += lost
+            data = (gap(lost, passed) if lost else b"") + b"".join(pieces)
+            passed += len(pieces)
+            if data:
+                await stream.send(1, data)
+    finally:
         leaving.cancel()
+        with suppress(asyncio.CancelledError, LinesyncError):
+            await leaving
+    stream.end()
 
 
-async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-    """Work until it is done or the reader ends. Returns the work, which is done, or is being cancelled."""
+async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+    """Work until it is done or the reader ends."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         task.cancel()
-    return task
 
 
 class _Fan:

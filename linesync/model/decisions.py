@@ -29,6 +29,7 @@ __all__ = [
     "Message",
     "Messages",
     "Names",
+    "Noted",
     "Outcome",
     "Posted",
     "Released",
@@ -218,6 +219,26 @@ class HostLost:
     session: str
     cause: Cause
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A change of the state, for those who follow the changes. No client waits for it.
+
+    :ivar kind: one of the kinds of :mod:`linesync.model.state.change`.
+    :ivar key: the namespace and the name of what has changed; the namespace of a host is empty.
+    :ivar who: the member or the host that changed it; empty if that is not one.
+    :ivar value: the number that belongs to the kind, or None.
+    :ivar why: the cause or the error; else empty.
+    :ivar client: the client that changed it; None for the sender of the present request.
+    """
+
+    kind: str
+    key: tuple[str, str]
+    who: str = ""
+    value: int | None = None
+    why: str = ""
+    client: Client | None = None
 
 
 HostEvent: TypeAlias = HostUp | HostLost

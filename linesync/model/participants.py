@@ -11,10 +11,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..errors import UsageError
+from .state.principal import Principal
 
 __all__ = [
     "HUB",
@@ -67,10 +68,12 @@ class Client:
 
     :ivar host: the host that the script runs on; ``hub`` for the controller's own scripts.
     :ivar number: its number; the hub never uses a number twice for one host, even after the host restarts.
+    :ivar principal: who it is, for those who look; no decision depends on it. None if it is not known.
     """
 
     host: str
     number: str
+    principal: Principal | None = field(default=None, compare=False, repr=False)
 
 
 def check_name(what: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Who may do what: principals, permissions, and rules that deny."""
+"""Who may do what: permissions, and rules that deny."""
 
 from __future__ import annotations
 
@@ -7,29 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ..errors import NotAllowed
+from .state.principal import Principal
 
-__all__ = ["Policy", "Principal", "Rule"]
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The sender of a request.
-
-    :ivar line: the label of the line on which the request came.
-    :ivar host: the host; ``hub`` for the controller's own scripts.
-    :ivar script: the number of the script on the host; empty for the host's agent itself.
-    :ivar uid: the user id at the other end of a unix socket of this machine; None if it is not known.
-    """
-
-    line: str
-    host: str
-    script: str = ""
-    uid: int | None = None
-
-    def __str__(self) -> str:
-        who = f"script {self.script} on {self.host}" if self.script else f"the agent of {self.host}"
-        user = f" (uid {self.uid})" if self.uid is not None else ""
-        return f"{who}{user}, line {self.line}"
+__all__ = ["Policy", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)

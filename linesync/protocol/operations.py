@@ -164,6 +164,7 @@ OPERATIONS = (
     _opening(work.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
     _opening(work.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(work.TraceOpen, "text; or err", CONSOLE, HUB),
+    _opening(work.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
     _inside(work.Started, (HOST,), (SCRIPT,), work.Run),
     _inside(work.Exited, (HOST,), (SCRIPT,), work.Run),
     _inside(work.Kill, (SCRIPT,), (HOST,), work.Run),

@@ -6,6 +6,7 @@ from .codec import Message
 
 __all__ = [
     "Activity",
+    "ChangesOpen",
     "ClientGone",
     "Concurrent",
     "ConsoleOpen",
@@ -160,6 +161,12 @@ class TraceOpen(Message):
 
     VERB = "trace"
     host: str
+
+
+class ChangesOpen(Message):
+    """Client to hub: each change of the state from now on, one line of JSON for each, on stream 1."""
+
+    VERB = "changes"
 
 
 # -- messages inside a channel ----------------------------------------------------------------------------------------

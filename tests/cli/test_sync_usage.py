@@ -126,7 +126,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["new", ""], "the name of the namespace is empty"),
         (["new", LONG], "invalid namespace name: expected 1 to 200 bytes"),
         (["new", "a\nb"], "a namespace name cannot contain control characters"),
-        (["new", "--owner", "1x"], "invalid owner '1x': expected the pid of a running process"),
+        (["new", "--owner", "1x"], "invalid owner '1x': not a whole number; expected the pid of a running process"),
         (["new", "--owner", "0"], "invalid owner '0'"),
         (["end", "a", "b"], "unrecognized arguments: b"),
         (["end", "--owner", "1"], "--owner is for 'namespace new' only"),

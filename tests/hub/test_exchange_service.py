@@ -125,8 +125,8 @@ def test_the_exchange_goes_on_with_the_data_of_a_member_that_dies_after_it_has_g
     world.pass_time(30.0)
     assert world.run(world.client("b").exchange("keys", BOTH, b"of b")) == {"a": b"of a", "b": b"of b"}
     assert (
-        "a gave its data to exchange 'keys' and is gone (line lost); the exchange continues with its data"
-        in world.transcript(4000)
+        "a (the agent of a, line /dev/a@hub) gave its data to exchange 'keys' and is gone (line lost); the exchange continues"
+        " with its data" in world.transcript(4000)
     )
 
 

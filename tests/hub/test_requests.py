@@ -39,7 +39,7 @@ def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, li
             return []
 
         sessions = Sessions()
-        hub = Requests(sessions, 20.0, "boot", 1, links, lambda: 0, lambda event: None)
+        hub = Requests(sessions, 20.0, "boot", 1, links, lambda: 0, lambda event: None, lambda sentence: None)
         session: HubSession = sessions.begin(peer, "line")  # type: ignore[arg-type]
         for number, text in requests:
             hub.take(session, number, text)

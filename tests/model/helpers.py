@@ -34,7 +34,8 @@ def only_error(events: Iterable[Event]) -> LinesyncError:
 
 
 def assert_empty(waits: Waits) -> None:
-    """Check that no table of the waits and the results has an entry left."""
+    """Check that no table of the waits and the results has an entry left after the hub has taken the changes."""
+    waits.take_noted()
     for room in (waits, waits._results):
         assert {name: len(table) for name, table in vars(room).items() if isinstance(table, Sized) and len(table)} == {}
     assert waits.next_timer() is None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...model.state.lock import LockState
     from ...model.state.record import Waiting
     from ...model.state.semaphore import SemaphoreState
+    from ...model.state.status import Status
     from ...model.state.topic import TopicState
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState
@@ -24,28 +25,40 @@ HELP = "show hosts and who waits for what: barriers, semaphores, locks, exchange
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers
+  linesync status --watch                draw it again whenever it changes, until Ctrl-C
+  linesync status --watch | grep lock    one line for each change
+  linesync status --watch --json
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    parser.add_argument("-w", "--watch", action="store_true", help="follow the changes until Ctrl-C")
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
+        if args.watch:
+            from .changes import watch
+
+            return watch(client, _show, as_json=args.json)
         status = client.status()
     if args.json:
         print_json(status.as_json())
-        return 0
+    else:
+        _show(status)
+    return 0
+
+
+def _show(status: Status) -> None:
+    told = _Told(status)
     up = sum(host.state == "up" for host in status.hosts)
     print(f"{up} of {len(status.hosts)} hosts up: " + (_states(status.hosts) or "none has registered"))
-    _table(("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), map(_barrier, status.barriers))
-    _table(("SEMAPHORE", "VALUE", "HELD", "WAITING"), map(_semaphore, status.semaphores))
-    _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(_lock, status.locks))
+    _table(("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), map(told.barrier, status.barriers))
+    _table(("SEMAPHORE", "VALUE", "HELD", "WAITING"), map(told.semaphore, status.semaphores))
+    _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(told.lock, status.locks))
     _table(("EXCHANGE", "GAVE", "OF", "WHO", "ABSENT"), map(_exchange, status.exchanges))
-    _table(("EVENT", "STATE", "WAITING"), map(_event, status.events))
-    _table(("MESSAGES", "COUNT", "FROM", "WAITING"), map(_topic, status.topics))
-    return 0
+    _table(("EVENT", "STATE", "WAITING"), map(told.event, status.events))
+    _table(("MESSAGES", "COUNT", "FROM", "WAITING"), map(told.topic, status.topics))
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
@@ -63,40 +76,51 @@ def _name(thing: Named) -> str:
     return thing.name if thing.namespace == "default" else f"{thing.namespace}/{thing.name}"
 
 
-def _waiting(waiting: Iterable[Waiting]) -> str:
-    return ", ".join(f"{one.name} ({one.waiting:.0f}s)" for one in waiting) or "-"
-
-
 def _absent(reasons: dict[str, str]) -> str:
     return ", ".join(f"{name} ({why})" for name, why in reasons.items()) or "-"
 
 
-def _barrier(barrier: BarrierState) -> tuple[object, ...]:
-    absent = barrier.missing if isinstance(barrier.missing, dict) else barrier.gone
-    if barrier.unheard:
-        absent = dict.fromkeys(barrier.unheard, "silent; asked whether it is alive")
-    return _name(barrier), len(barrier.arrived), barrier.count, _waiting(barrier.arrived), _absent(absent)
+class _Told:
+    """Rows that name the scripts that wait and hold, and their users."""
 
+    def __init__(self, status: Status) -> None:
+        self._clients = {client.client: client for client in status.clients}
 
-def _semaphore(semaphore: SemaphoreState) -> tuple[object, ...]:
-    held = ", ".join(f"{one.name} holds {one.units}" for one in semaphore.holders)
-    queue = ", ".join(f"{one.name} wants {one.wants} ({one.waiting:.0f}s)" for one in semaphore.queue)
-    return _name(semaphore), semaphore.value, held or "-", queue or "-"
+    def _who(self, name: str, client: str | None) -> str:
+        """``hub script 7 uid 1000``; only the name for an agent, and for what belongs to its host."""
+        found = self._clients.get(client or "")
+        if found is None or not found.script:
+            return name
+        return f"{name} script {found.script}" + (f" uid {found.uid}" if found.uid is not None else "")
 
+    def _waiting(self, waiting: Iterable[Waiting]) -> str:
+        return ", ".join(f"{self._who(one.name, one.client)} ({one.waiting:.0f}s)" for one in waiting) or "-"
 
-def _lock(lock: LockState) -> tuple[object, ...]:
-    owner = f"{lock.owner.name} ({lock.owner.since:.0f}s)" if lock.owner else "-"
-    return _name(lock), lock.token, owner, _waiting(lock.queue)
+    def barrier(self, barrier: BarrierState) -> tuple[object, ...]:
+        absent = barrier.missing if isinstance(barrier.missing, dict) else barrier.gone
+        if barrier.unheard:
+            absent = dict.fromkeys(barrier.unheard, "silent; asked whether it is alive")
+        arrived = self._waiting(barrier.arrived)
+        return _name(barrier), len(barrier.arrived), barrier.count, arrived, _absent(absent)
+
+    def semaphore(self, semaphore: SemaphoreState) -> tuple[object, ...]:
+        held = ", ".join(f"{self._who(one.name, one.client)} holds {one.units}" for one in semaphore.holders)
+        queue = ", ".join(
+            f"{self._who(one.name, one.client)} wants {one.wants} ({one.waiting:.0f}s)" for one in semaphore.queue
+        )
+        return _name(semaphore), semaphore.value, held or "-", queue or "-"
+
+    def lock(self, lock: LockState) -> tuple[object, ...]:
+        owner = f"{self._who(lock.owner.name, lock.owner.client)} ({lock.owner.since:.0f}s)" if lock.owner else "-"
+        return _name(lock), lock.token, owner, self._waiting(lock.queue)
+
+    def event(self, event: EventState) -> tuple[object, ...]:
+        return _name(event), "set" if event.set else "not set", self._waiting(event.waiting)
+
+    def topic(self, topic: TopicState) -> tuple[object, ...]:
+        return _name(topic), topic.messages, ", ".join(topic.senders) or "-", self._waiting(topic.waiting)
 
 
 def _exchange(exchange: ExchangeState) -> tuple[object, ...]:
     given = ", ".join(exchange.given) or "-"
     return _name(exchange), len(exchange.given), exchange.count, given, _absent(exchange.missing)
-
-
-def _event(event: EventState) -> tuple[object, ...]:
-    return _name(event), "set" if event.set else "not set", _waiting(event.waiting)
-
-
-def _topic(topic: TopicState) -> tuple[object, ...]:
-    return _name(topic), topic.messages, ", ".join(topic.senders) or "-", _waiting(topic.waiting)

@@ -9,7 +9,8 @@ import stat
 from ...client.places import setting
 from ...errors import LinesyncError, UsageError
 from ...jobs.handover import begin_of, stat_of
-from ..common import connection, integer, print_json, say, table
+from ...numbers import read_whole
+from ..common import connection, print_json, say, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ def _in_pipe() -> bool:
 def _new(args: argparse.Namespace) -> int:
     if args.name == "":
         raise UsageError("the name of the namespace is empty; leave it out to get a new one")
-    owner = _shell() if args.owner is None else integer(args.owner)
-    if owner is None or owner < 1 or not (begin := begin_of(owner)):
-        raise UsageError(f"invalid owner {args.owner!r}: expected the pid of a running process")
+    running = "the pid of a running process"
+    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, 2**31 - 1, expected=running)
+    begin = begin_of(owner)
+    if not begin:
+        raise UsageError(f"invalid owner {owner}: expected {running}")
     from ...client.operations import command_line
 
     with connection(args) as client:

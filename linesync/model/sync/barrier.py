@@ -54,9 +54,7 @@ __all__ = ["Barriers"]
 
 GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
 ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
-PARTIES_SHOWN = (
-    32  # a result lists more parties only on request: a thousand names for each of a thousand are a megabyte
-)
+PARTIES_SHOWN = 32  # a result lists more parties only on request: a thousand times a thousand names are a megabyte
 REASON_BYTES = 1024  # most bytes of UTF-8 in the reason of an abort
 CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for the answers of silent hosts
 _FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for this cause cannot arrive; one that restarted can
@@ -390,6 +388,7 @@ class _Barrier(Place):
             f"{self.title} was aborted by {shown}: {reason}",
             details={"by": shown, "reason": reason, "arrived": self._listed(), "generation": self._generation},
         )
+        self._home.waits.note("barrier aborted", self.key, shown, why=reason)
         return error, self._fail(error, {shown}, Cause.ABORTED, now)
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
@@ -457,6 +456,7 @@ class _Barrier(Place):
             for position, wait in enumerate(self._parties, start=1)
         }
         home.past.released(self.key, self.terms, self._generation, parties, lost, now)
+        home.waits.note("barrier released", self.key, value=self._generation)
         self._parties.clear()
         self._members = {member for member in self._later.values() if member is not None}
         self._absent_sorted = None

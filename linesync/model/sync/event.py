@@ -67,6 +67,7 @@ class Events:
                 )
             for key in new:
                 self.is_set[key] = None
+                self.waits.note("event set", key, client.host)
             done = self.waits.answer(arrival, client, Names(names=()), now)
             return [done, *self._serve(new, now)]
 
@@ -82,7 +83,8 @@ class Events:
 
         def join() -> list[Outcome]:
             for key in _keys(namespace, names):
-                self._unset(key)
+                if self._unset(key):
+                    self.waits.note("event cleared", key, client.host)
             return [self.waits.answer(arrival, client, Names(names=()), now)]
 
         return self.waits.admit(arrival, client, now, join)

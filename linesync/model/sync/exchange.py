@@ -444,6 +444,7 @@ class _Exchange(Place):
             generation=self._generation, members=members, keys=tuple(self.data[member] for member in members)
         )
         self._over = True
+        self._home.waits.note("exchange complete", self.key, value=self._generation)
         waits = self.everybody()
         self._there.clear()
         self._home.close(self)

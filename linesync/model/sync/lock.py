@@ -175,6 +175,7 @@ class _Lock(Place):
         self._kept.discard(wait)
         if wait is self.owner:
             self.owner = None
+            self._home.waits.note("lock given back", self.key, wait.name, self.token, str(cause), wait.client)
         else:
             del self._queue[wait]
 
@@ -190,6 +191,7 @@ class _Lock(Place):
         self.owner, _ = self._queue.popitem(last=False)
         self.token = self._home.next_token()
         self._since = now
+        self._home.waits.note("lock taken", self.key, self.owner.name, self.token, client=self.owner.client)
         return [self._home.waits.grant(self.owner, Token(token=self.token), now, provisional=True)]
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:

@@ -98,6 +98,7 @@ class Mailbox:
             self._written += not found.messages
             self._taken += room
             number = found.add(sender, items, room)
+            self.waits.note("message sent", found.key, sender, number)
             done = self.waits.answer(arrival, client, Posted(number=number), now)
             return [done, *found.serve(sender, now)]
 

@@ -90,6 +90,7 @@ class Semaphores:
             if delta < 0:
                 return semaphore.take(arrival, -delta, client, now, timeout, hold, bound, within)
             semaphore.give(delta, bound)
+            self._waits.note("semaphore changed", semaphore.key, client.host, semaphore.value)
             woken = semaphore.settle(now)
             return [self._waits.answer(arrival, client, Level(value=semaphore.value), now), *woken]
 
@@ -249,6 +250,7 @@ class _Semaphore(Place):
             del self._queue[wait]
         else:
             self.value += self._end_loan(wait)
+            self._waits.note("semaphore changed", self.key, wait.name, self.value, str(cause), wait.client)
         self._holders.discard(wait)
 
     def confirmed(self, wait: Wait) -> Hold:
@@ -268,6 +270,7 @@ class _Semaphore(Place):
             self._lent[wait] = units
             self._out += units
             self.value -= units
+            self._waits.note("semaphore changed", self.key, wait.name, self.value, client=wait.client)
             outcomes.append(self._waits.grant(wait, Level(value=self.value), now, provisional=True))
         self._vanish_if_empty()
         return outcomes

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed
-from ..decisions import ArrivalId, Event, HostEvent, HostLost, Outcome
+from ..decisions import ArrivalId, Event, HostEvent, HostLost, Noted, Outcome
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..participants import Cause, Client, cause_in_words, check_name
@@ -99,6 +99,8 @@ class SyncServices:
         check_name("namespace", namespace)
         for name in names:
             check_name("reset", name)
+        for name in names or [""]:
+            self._waits.note("reset", (namespace, name), by)
         return self._forget(namespace, names or None, lambda wait: _reset(wait, by), now)
 
     def _forget(
@@ -197,7 +199,7 @@ class SyncServices:
 
     def heard(self, name: str, session: str, now: float) -> list[Event]:
         """A valid frame came from a host; cheap enough to be called for each frame."""
-        return [*self._hosts.heard(name, session, now), *self.barriers.heard(name, now)]
+        return [*self._spread(self._hosts.heard(name, session, now), now), *self.barriers.heard(name, now)]
 
     def answered(self, name: str, activity: Activity, now: float) -> list[Event]:
         """A host has answered the question which clients are active there."""
@@ -223,6 +225,10 @@ class SyncServices:
     def absent(self, host: str) -> Cause | None:
         """Why a host is absent; None while it is alive."""
         return self._hosts.absent(host)
+
+    def take_noted(self) -> list[Noted]:
+        """The changes of the state since the last call, in order, for those who follow them."""
+        return self._waits.take_noted()
 
     def take_asked(self) -> list[str]:
         """The hosts that the hub must ask which clients are active there; each answer goes to :meth:`answered`."""
@@ -274,6 +280,7 @@ class SyncServices:
         spread: list[Event] = []
         for event in events:
             spread.append(event)
+            self._waits.note(*_host_change(event))
             if isinstance(event, HostLost):
                 spread += self.barriers.host_lost(event.host, event.cause, event.why, now)
                 spread += self.exchanges.host_lost(event.host, event.cause, event.why, now)
@@ -284,6 +291,14 @@ class SyncServices:
                 spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
                 spread += self.barriers.recount(now)
         return spread
+
+
+def _host_change(event: HostEvent) -> tuple[str, tuple[str, str], str, int | None, str]:
+    """The change that a loss or a return of a host is."""
+    if isinstance(event, HostLost):
+        kind = {Cause.STOPPED: "host stopped", Cause.RESTARTED: "host restarted"}.get(event.cause, "host lost")
+        return kind, ("", event.host), event.host, None, event.why
+    return "host up", ("", event.host), event.host, None, ""
 
 
 def _reset(wait: Wait, by: str) -> LinesyncError:

@@ -31,7 +31,7 @@ from enum import Enum
 from typing import ClassVar
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
-from ..decisions import ArrivalId, Failed, Granted, Outcome, Revoked, Value
+from ..decisions import ArrivalId, Failed, Granted, Noted, Outcome, Revoked, Value
 from ..participants import Cause, Client, cause_in_words, check_arrival
 from ..state.record import Waiting
 from ..state.status import Remembered
@@ -43,6 +43,8 @@ __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
 _ALWAYS = float("-inf")
 WAITS = 100_000  # live arrivals of all hosts
+_KINDS = {"events": "event", "topic": "message"}  # the words of titles for which the kinds of changes have others
+_ARRIVING = ("barrier", "exchange")  # where a wait is an arrival, which is a change even if it does not wait
 
 
 class Hold(Enum):
@@ -95,7 +97,7 @@ class Edge:
 class Place(ABC):
     """One named thing at which arrivals wait; each service derives its own class from it.
 
-    ``title`` is its name in messages: ``barrier 'boot'``.
+    ``title`` is its name in messages: ``barrier 'boot'``. ``kind`` is the word for it in the kinds of changes.
     """
 
     OWNED: ClassVar[bool] = False
@@ -103,6 +105,7 @@ class Place(ABC):
 
     def __init__(self, kind: str, namespace: str, name: str) -> None:
         self.key = (namespace, name)
+        self.kind = _KINDS.get(kind, kind)
         self.title = f"{kind} '{name}'" + (f" of namespace '{namespace}'" if namespace != "default" else "")
 
     def owned(self) -> bool:
@@ -181,6 +184,7 @@ class Waits:
         self.holds_from = _ALWAYS
         """Nothing that can be held is granted before this time, seconds."""
         self._results = Results()
+        self._noted: list[Noted] = []
         self.changes = 0
         """Grows with each wait that begins, ends, or gets another state or client, and with each answer of a service."""
         self.owned_opened_at: float | None = None
@@ -210,7 +214,11 @@ class Waits:
         if result is not None:
             return [replace(result, client=client)]
         try:
-            return join()
+            outcomes = join()
+            wait = self._live.get((client.host, arrival))
+            if wait is not None and wait.granted is None and wait.place.kind not in _ARRIVING:
+                self.note(f"{wait.place.kind} waiting", wait.place.key, wait.name, client=client)
+            return outcomes
         except LinesyncError as error:
             return [self._keep(Failed(arrival=arrival, client=client, error=error), now)]
 
@@ -252,6 +260,8 @@ class Waits:
             self._deadlines.set(wait, now + timeout)
         if place.owned():
             self.owned_opened_at = now
+        if place.kind in _ARRIVING:
+            self.note(f"{place.kind} arrival", place.key, name, client=client)
         return wait
 
     def grant(self, wait: Wait, value: Value, now: float, *, provisional: bool = False) -> Outcome:
@@ -267,11 +277,23 @@ class Waits:
 
     def fail(self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float) -> list[Outcome]:
         """End these waits with these errors in one step; then serve the waits that remain."""
-        return self._end(ending, cause, now)
+        return self._end(ending, cause, now, together=True)
 
     def give_back(self, wait: Wait, now: float) -> list[Outcome]:
         """Give back a hold; return the outcomes of the waits that this serves."""
         return self._end([(wait, _withdrawn(wait, Cause.GAVE_UP, ""))], Cause.GAVE_UP, now)
+
+    def note(
+        self,
+        kind: str,
+        key: tuple[str, str],
+        who: str = "",
+        value: int | None = None,
+        why: str = "",
+        client: Client | None = None,
+    ) -> None:
+        """Note a change for those who follow the changes. The parameters are those of :class:`Noted`."""
+        self._noted.append(Noted(kind, key, who, value, why, client))
 
     def find(self, host: str, arrival: ArrivalId) -> Wait | None:
         """A live arrival of a host's clients."""
@@ -298,6 +320,11 @@ class Waits:
         return list(self._live.values())
 
     # -- for the hub -----------------------------------------------------------------------------------------
+
+    def take_noted(self) -> list[Noted]:
+        """The changes since the last call, in order."""
+        noted, self._noted = self._noted, []
+        return noted
 
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
         """Record that the client has its outcome: a grant becomes final, and the result is forgotten.
@@ -411,22 +438,37 @@ class Waits:
         return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now, lease_end)
 
     def _end(
-        self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float, lease_end: float = _ALWAYS
+        self,
+        ending: list[tuple[Wait, LinesyncError]],
+        cause: Cause,
+        now: float,
+        lease_end: float = _ALWAYS,
+        *,
+        together: bool = False,
     ) -> list[Outcome]:
+        """End waits; those that end together at one place are one change. Holds lapse if the lease of their owner ends
+        later."""
         outcomes: list[Outcome] = []
         places: dict[Place, None] = {}
+        failed: set[Place] = set()
         for wait, error in ending:
+            place = wait.place
             if wait.lapses:  # its client has heard of the loss already
                 self._lapsing.cancel(wait)
-                wait.place.leave(wait, cause)
-                places[wait.place] = None
+                place.leave(wait, cause)
+                places[place] = None
                 continue
+            if wait.granted is None and not together:
+                self.note(f"{place.kind} left", place.key, wait.name, why=str(cause), client=wait.client)
+            elif wait.granted is None and place not in failed:
+                self.note(f"{place.kind} failed", place.key, why=error.message)
+                failed.add(place)
             wait.lapses = wait.held is not None and lease_end > now
             if wait.lapses:
                 self._lapsing.set(wait, lease_end)
             else:
-                wait.place.leave(wait, cause)
-                places[wait.place] = None
+                place.leave(wait, cause)
+                places[place] = None
             self._forget(wait)
             if wait.held is None:
                 outcomes.append(self._keep(Failed(arrival=wait.arrival, client=wait.client, error=error), now))

@@ -105,6 +105,7 @@ def in_form(text: str) -> str:
     text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} ", "<age> <boot> ", text)
     text = re.sub(r"\b\d+(\.\d+)?ms\b", "<ms>", text)
     text = re.sub(r"\(\d+s\)", "(<s>)", text)
+    text = re.sub(r" script \d+( uid \d+)? ", " script <n> ", text)
     lines = []
     for line in text.splitlines():
         if line.startswith(("./", "unix:")):  # a row of links

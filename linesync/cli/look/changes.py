@@ -1,0 +1,114 @@
+"""``linesync status --watch``: the state as it changes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+import stat
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ...errors import BrokenError, EndOfStream
+from ...program import OutputFailed
+from ..common import print_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...client.blocking import BlockingClient
+    from ...model.state.change import Change
+    from ...model.state.status import Status
+
+__all__ = ["in_words", "watch"]
+
+_NUMBERS = {
+    "barrier": "generation",
+    "exchange": "generation",
+    "lock": "token",
+    "message": "number",
+    "semaphore": "value",
+}
+"""What the value of a change is, by the first word of its kind."""
+_SOONEST = 0.5  # seconds between two drawings of the table while there are changes
+_LATEST = 5.0  # seconds after which it is drawn again without one, because it shows ages
+_RECENT = 5  # changes that are shown below the table
+
+
+def watch(client: BlockingClient, show: Callable[[Status], None], *, as_json: bool) -> int:
+    """Print each change as a line, or on a terminal the state again after changes, until the hub ends the channel.
+
+    :param show: prints the state.
+    """
+    if not as_json and sys.stdout.isatty():
+        return _redraw(client, show)
+    if stat.S_ISFIFO(os.fstat(1).st_mode):
+        client.peer.watch(1, _reader_left)  # otherwise, only the next change would show that the reader has left
+    for change in client.changes():
+        if as_json:
+            print_json(change.as_json())
+        else:
+            print(in_words(change))
+        sys.stdout.flush()
+    return 0
+
+
+def _reader_left() -> None:
+    raise OutputFailed(1, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+
+def in_words(change: Change) -> str:
+    """``2026-11-29T09:30:00.123Z lock taken: flash, sut, token 17; by script 3 on sut, line /dev/ttyS0``."""
+    name = change.name if change.namespace in ("", "default") else f"{change.namespace}/{change.name}"
+    parts = [name, change.who if change.who != change.name else ""]
+    if change.value is not None:
+        number = _NUMBERS.get(change.kind.partition(" ")[0], "")
+        parts.append(f"{number} {change.value}".strip())
+    told = ", ".join(part for part in parts if part)
+    why = f"; {change.why}" if change.why else ""
+    by = f"; by {change.by}" if change.by is not None else ""
+    return f"{change.time} {change.kind}: {told}{why}{by}"
+
+
+def _redraw(client: BlockingClient, show: Callable[[Status], None]) -> int:
+    following = client.run_coroutine(client.operations.changes())
+    recent: deque[str] = deque(maxlen=_RECENT)
+    drawn, changed = float("-inf"), True
+    try:
+        while True:
+            while (change := following.next_nowait()) is not None:
+                recent.append(in_words(change))
+                changed = True
+            since = time.monotonic() - drawn
+            if since >= (_SOONEST if changed else _LATEST):
+                text = io.StringIO()
+                with contextlib.redirect_stdout(text):
+                    show(client.status())
+                _draw([*text.getvalue().splitlines(), "", *recent])
+                drawn, changed = time.monotonic(), False
+                continue
+            client.peer.turn((_SOONEST if changed else _LATEST) - since)
+    except EndOfStream:
+        return 0
+    except BrokenError:
+        following.next_nowait()  # raises the error that says what this means for the changes
+        raise
+    finally:
+        following.close()
+
+
+def _draw(lines: list[str]) -> None:
+    """Replace what is on the terminal. Lines that do not fit are cut, so that the table stays in its place."""
+    size = shutil.get_terminal_size()
+    if len(lines) >= size.lines:
+        kept = max(size.lines - 2, 0)
+        lines = [
+            *lines[:kept],
+            f"... {len(lines) - kept} more lines; make the terminal higher, or use 'linesync status'",
+        ]
+    shown = "".join(f"{line[: max(size.columns - 1, 1)]}\x1b[K\n" for line in lines)
+    sys.stdout.write(f"\x1b[H{shown}\x1b[J")
+    sys.stdout.flush()

@@ -1,0 +1,113 @@
+"""Following the changes at a hub."""
+
+from __future__ import annotations
+
+from .. import protocol
+from ..errors import BrokenError, EndOfStream
+from ..model.state.change import Change
+from ..runtime.streams import MESSAGE, Item, Stream
+from .operations import read_json, read_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Following"]
+
+
+class Following:
+    """The changes at a hub, from a moment on: ``async for change in following``.
+
+    With ``async with``, following ends at the end of the block. The hub keeps 256 KiB for a follower that does not read. Such a
+    follower loses the oldest changes, and a change of the kind ``changes lost`` says how many.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._rest = b""
+        self._lines: list[bytes] = []
+        """The changes that have come, the last one first."""
+
+    @classmethod
+    async def begin(cls, stream: Stream) -> Self:
+        """Wait until the hub has answered the opening.
+
+        :raises LinesyncError: the hub refused it, or was lost.
+        """
+        try:
+            protocol.read_reply(await stream.receive_message())
+        except (BrokenError, EndOfStream) as error:
+            raise _lost(error) from None
+        except BaseException:
+            stream.reset(protocol.GIVEN_UP)
+            raise
+        return cls(stream)
+
+    async def next(self) -> Change | None:
+        """Wait for the next change; None if the hub has ended the channel.
+
+        :raises BrokenError: the hub, or the line to it, was lost.
+        """
+        try:
+            while (change := self._next()) is None:
+                self._take(await self._stream.receive())
+        except EndOfStream:
+            return None
+        except BrokenError as error:
+            raise _lost(error) from None
+        return change
+
+    def next_nowait(self) -> Change | None:
+        """The next change, or None if none has come yet.
+
+        :raises BrokenError: the hub, or the line to it, was lost.
+        :raises EndOfStream: the hub has ended the channel.
+        """
+        try:
+            return self._next()
+        except BrokenError as error:
+            raise _lost(error) from None
+
+    def _next(self) -> Change | None:
+        while not self._lines and (item := self._stream.receive_nowait()) is not None:
+            self._take(item)
+        if not self._lines:
+            return None
+        return read_state(Change, read_json(self._lines.pop()))
+
+    def close(self) -> None:
+        """Stop following."""
+        self._stream.reset(protocol.GIVEN_UP)
+
+    def _take(self, item: Item) -> None:
+        if item.stream == MESSAGE:
+            error = protocol.read_error(item.data.decode("utf-8", "replace"))
+            if error is not None:
+                raise error
+            return
+        *lines, self._rest = (self._rest + item.data).split(b"\n")
+        self._lines = [*reversed(lines), *self._lines]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        change = await self.next()
+        if change is None:
+            raise StopAsyncIteration
+        return change
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _lost(error: BrokenError | EndOfStream) -> BrokenError:
+    return BrokenError(
+        f"the changes cannot be followed any more: {error.message}; check that the hub and the line work, and follow them again"
+    )

@@ -1,0 +1,87 @@
+"""The changes at the hub, for those who follow them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from ..model.decisions import Noted
+from ..model.participants import Client
+from ..model.state.change import LOST, Change
+from ..timestamps import utc
+from .follower import Follower
+
+__all__ = ["Changes", "lost"]
+
+_BEHIND = 1 << 18  # bytes that a follower may be behind before it loses the oldest changes
+_WHY = 500  # most characters of a reason
+
+
+class Changes:
+    """Numbers the changes of one hub, and passes each to all followers as a line of JSON."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        """The number of the last change."""
+        self._followers: set[Follower] = set()
+
+    def add(self, noted: Sequence[Noted], asker: Client | None) -> None:
+        """Changes that happened now.
+
+        :param asker: whose request caused those that do not name a client; None if it was not a request.
+        """
+        if not self._followers:
+            self.number += len(noted)
+            return
+        now = utc(time.time())
+        for one in noted:
+            self.number += 1
+            client = one.client or asker
+            namespace, name = one.key
+            line = _line(
+                Change(
+                    number=self.number,
+                    time=now,
+                    kind=one.kind,
+                    namespace=namespace,
+                    name=name,
+                    who=one.who,
+                    value=one.value,
+                    why=one.why[:_WHY],
+                    by=client.principal if client is not None else None,
+                )
+            )
+            for follower in self._followers:
+                follower.put(line)
+
+    def follow(self) -> Follower:
+        follower = Follower(_BEHIND)
+        self._followers.add(follower)
+        return follower
+
+    def unfollow(self, follower: Follower) -> None:
+        self._followers.discard(follower)
+
+
+def lost(count: int, number: int) -> bytes:
+    """The line for a follower that has lost changes.
+
+    :param number: the number of the last one.
+    """
+    change = Change(
+        number=number,
+        time=utc(time.time()),
+        kind=LOST,
+        namespace="",
+        name="",
+        who="",
+        value=count,
+        why="this follower did not read them in time",
+        by=None,
+    )
+    return _line(change)
+
+
+def _line(change: Change) -> bytes:
+    return json.dumps(change.as_json(), separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,57 @@
+"""A change of the state."""
+
+from __future__ import annotations
+
+from .principal import Principal
+from .record import State
+
+__all__ = ["KINDS", "LOST", "Change"]
+
+LOST = "changes lost"
+_THINGS = ("barrier", "exchange", "lock", "semaphore", "event", "message")
+KINDS: dict[tuple[str, ...], str] = {
+    ("host up",): "a host registered, or was heard again after it was lost",
+    ("host lost",): "the lease of a host ran out",
+    ("host stopped", "host restarted"): "the session with a host's agent ended",
+    ("barrier arrival", "exchange arrival"): "`who` arrived",
+    ("barrier released",): "all parties have arrived; `value` is the generation",
+    ("barrier aborted",): "`who` aborted the barrier; `why` is its reason",
+    ("exchange complete",): "all members have given their data; `value` is the generation",
+    ("lock taken",): "`who` has the lock; `value` is the fencing token",
+    ("lock given back",): "`who` does not have the lock any more; `value` is the fencing token that it had",
+    ("semaphore changed",): "`who` gave or took units, or they went back from it; `value` is how many units are left",
+    ("event set", "event cleared"): "`who` changed the event; setting an event that is set is not a change",
+    ("message sent",): "`who` sent a message; `value` is its number",
+    tuple([f"{thing} waiting" for thing in _THINGS[2:]]): "`who` waits",
+    tuple([f"{thing} left" for thing in _THINGS]): "the wait of `who` ended without success; `why` is the cause",
+    tuple(
+        [f"{thing} failed" for thing in _THINGS]
+    ): "one or more waits failed together; `why` is the error of the first",
+    ("reset",): "`who` reset the name, or all names of the namespace if `name` is empty",
+    (LOST,): "this follower did not read in time: it lost `value` changes, the last one with this `number`",
+}
+"""The kinds of changes, and what each means; for documentation and tests."""
+
+
+class Change(State):
+    """A change of the state of a hub."""
+
+    number: int
+    """which change of this hub it is, from 1"""
+    time: str
+    """when it happened, in UTC: ``2026-11-29T09:30:00.123Z``"""
+    kind: str
+    """what happened: one of the [kinds](#kinds-of-changes)"""
+    namespace: str
+    """the namespace; empty for a host"""
+    name: str
+    """the host, barrier, semaphore, lock, exchange or event, or the ID of messages"""
+    who: str
+    """the member or the host that changed it; empty if there is not one"""
+    value: int | None
+    """the number that belongs to this kind, or ``null``"""
+    why: str
+    """the cause or the error; else empty"""
+    by: Principal | None
+    """whose request changed it, or who waited or held: an object with ``line``, ``host``, ``script`` and ``uid``; ``null`` if
+    there was no request, as when a lease runs out"""
