@@ -24,6 +24,8 @@ NONCE_SIZE = 8  # base64url digits: 48 random bits
 FOREIGN_IN_FRAME = 2048  # the most foreign text inside one frame that is separated from it
 FOREIGN_TRIES = 1000  # the most checks that are computed for two foreign texts in one frame
 FOREIGN_LINES = 16  # the most foreign line ends inside one frame that are tried
+REPAIR_SHARE = 100  # bytes of damaged frames that are checked for each received byte ...
+REPAIR_MOST = 3 << 20  # ... and the most that are checked in one go
 FRAME_PATIENCE = 0.3  # an incomplete frame that gets no byte for this long is given up
 PIPE_PATIENCE = 5.0  # the same on sockets and pipes, which lose nothing but may stop for a while
 HELD_COUNT = 16  # the most damaged pieces that wait for their good copy
@@ -43,6 +45,16 @@ POLL_IDLE = 7.5  # a caller that hears nothing for this long polls
 QUIET_AFTER = 1.0  # after an unanswered poll the line is quiet
 QUIET_AFTER_PIPE = 5.0  # the same on sockets and pipes, where a busy peer is more likely than a lost line
 QUIET_LISTENER = 8.0  # for a listener, the line is quiet after this time without a valid frame
+
+# -- bounds of a hub or an agent (section 4.10) ----------------------------------------------------------------------
+SESSIONS = 16384  # the most lines that are accepted and open; fewer if the process may open fewer files
+AGENTS_ONLY = 0.125  # the share of them that is reserved for agents
+HANDSHAKE = 10.0  # seconds until a session must have begun on an accepted line
+SCRIPT_SILENCE = 600.0  # a script that holds nothing and waits for nothing is closed after so many silent seconds
+SCRIPT_RECLAIM = 30.0  # the same while a newcomer finds no free place
+LOG_BURST = 5  # similar lines of the log about one peer that are written ...
+LOG_PERIOD = 60.0  # ... in so many seconds; the others are counted
+LOG_KINDS = 1000  # the most kinds of lines that are counted at the same time
 
 # -- sequence, acknowledgement, recovery (section 5) -----------------------------------------------------------------
 SEQ_BITS = 12

@@ -22,6 +22,7 @@ from linesync.model.state.event import EventState
 from linesync.model.state.exchange import ExchangeState
 from linesync.model.state.hosts import HostState
 from linesync.model.state.lock import LockState
+from linesync.model.state.namespace import NamespaceState
 from linesync.model.state.principal import Principal
 from linesync.model.state.record import State
 from linesync.model.state.semaphore import SemaphoreState
@@ -44,11 +45,13 @@ RECORDS: dict[str, type[State]] = {
         EventState,
         TopicState,
         ClientState,
+        NamespaceState,
         LinkState,
         Traffic,
         SessionState,
         Change,
         Principal,
+        NamespaceState,
     )
 }
 """The records that have a table."""

@@ -14,10 +14,12 @@ from ..jobs.serve import addressee, answered, is_command, serve, stop
 from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
+from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
+from ..runtime.reports import Reports
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
@@ -58,18 +60,19 @@ class Agent:
         self.name = name
         self._boot = boot
         self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
-        self._report = report
+        self._report = Reports(report)
         self._uplink = Peer(_Uplink(self), "c", boot)
-        self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching)
+        self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching, self._report)
         self._owners: Owners | None = None
         self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
         self._scripts = _Scripts(self)
         self._endpoint = ""
         self._line: asyncio.Future[None] | None = None
         """Keeps the line to the hub connected."""
-        self.runner = Runner(name, report)
+        self.runner = Runner(name, self._report)
         self._listener: Listener | None = None
-        self._peers: set[Peer] = set()
+        self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
+        """The connections of scripts."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: set[asyncio.Task[None]] = set()
         """The tasks of the commands that run here for others."""
@@ -84,7 +87,9 @@ class Agent:
         :param group: the Unix group of the socket, or None for the process's.
         :returns: the endpoint with its full path or its actual port.
         """
-        self._listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
+        self._listener = await listen(
+            endpoint, lambda: self._accept().receiver(), mode=mode, group=group, door=self.entrance
+        )
         self.runner.extra["LINESYNC_HUB"] = self._listener.endpoint
         return self._listener.endpoint
 
@@ -115,6 +120,7 @@ class Agent:
         """
         reason = reason or f"the agent on {self.name} was stopped"
         self.lease.stop()
+        self.entrance.close()
         if self._owners is not None:
             self._owners.close()
         if self._line is not None:
@@ -122,23 +128,25 @@ class Agent:
         farewell = [asyncio.ensure_future(self._uplink.aclose(reason))]
         if self._listener is not None:
             await self._listener.aclose()
-        farewell += [asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)]
+        farewell += [asyncio.ensure_future(peer.aclose(reason)) for peer in list(self.entrance.peers)]
         await asyncio.sleep(0)  # the goodbyes are on their way
         await stop(self._tasks, _TO_END, reason)
         await self.runner.aclose()
         await asyncio.gather(*farewell, return_exceptions=True)
         if not self._finished.done():
             self._finished.cancel()
+        self._report.close()
 
     def _accept(self) -> Peer:
         peer = Peer(self._scripts, "l", self._boot)
         peer.replies_max = limits.SCRIPT_REPLIES_MAX
-        peer.expect_session()
-        self._peers.add(peer)
+        self.entrance.enter(peer)
         return peer
 
-    def forget(self, peer: Peer) -> None:
-        self._peers.discard(peer)
+    def _end(self, peer: Peer, reason: str) -> None:
+        """End the session of a script, and close its connection."""
+        self.entrance.leave(peer)
+        peer.dismiss(reason)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -166,8 +174,12 @@ class Agent:
         """The reply to the hub's request for activity on this host: the number of commands, and the scripts."""
         return protocol.encode_ok(str(len(self._commands)), *self.relayed.scripts())
 
-    def report(self, sentence: str) -> None:
-        self._report(sentence)
+    def report(self, sentence: str, *, peer: str = "") -> None:
+        """Write to the log.
+
+        :param peer: the endpoint of the peer that decides how often this is reported.
+        """
+        self._report(sentence, peer=peer)
 
     # -- registering --------------------------------------------------------------------------------------------------
 
@@ -268,19 +280,21 @@ class _Uplink(User):
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         self._agent.lease.stop()
         self._agent.relayed.down()
-        self._agent.report(f"the session with the hub is over: {reason}")
+        self._agent.report(f"the session with the hub is over: {reason}", peer="the hub")
 
     def line_quiet(self, peer: Conversation, silent_for: float) -> None:
-        self._agent.report("the hub is silent; trying to reach it")
+        assert isinstance(peer, Peer)
+        if peer.line is not None:  # the loss of the line is reported by itself
+            self._agent.report("the hub is silent; trying to reach it")
 
     def line_back(self, peer: Conversation) -> None:
         self._agent.report("the hub is back")
 
     def rate(self, peer: Conversation, baud: int) -> None:
-        self._agent.report(f"the line is at {baud} baud now")
+        self._agent.report(f"the line is at {baud} baud now", peer="the hub")
 
     def trouble(self, peer: Conversation, sentence: str) -> None:
-        self._agent.report(sentence)
+        self._agent.report(sentence, peer="the hub")
 
     def requests_sent(self, peer: Conversation) -> None:
         self._agent.relayed.take_held_back()
@@ -290,7 +304,7 @@ class _Uplink(User):
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         try:
-            message = operations.read(text, operations.AGENT)
+            message = operations.read(text, operations.AGENT, note=number == NOTE)
         except LinesyncError as error:
             if number != NOTE:
                 peer.answer(number, protocol.encode_error(error))
@@ -311,17 +325,26 @@ class _Scripts(User):
         self._agent = agent
 
     def session_up(self, peer: Conversation, hello: Hello) -> None:
+        assert isinstance(peer, Peer)
+        self._agent.entrance.greeted(peer)
         self._agent.relayed.join(peer)
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+        assert isinstance(peer, Peer)
+        self._agent.entrance.session_over(peer)
         script = self._agent.relayed.leave(peer)
         for task in list(script.tasks) if script is not None else ():
             task.cancel()
 
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
         assert isinstance(peer, Peer)
-        self._agent.forget(peer)
+        self._agent.entrance.leave(peer)
         peer.abandon("the script is gone")
+
+    def trouble(self, peer: Conversation, sentence: str) -> None:
+        assert isinstance(peer, Peer)
+        where = peer.info.endpoint if peer.info is not None else "a connection"
+        self._agent.report(f"{where}: {sentence}", peer=where)
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)

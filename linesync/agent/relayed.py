@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from .. import protocol
-from ..errors import LinesyncError, LinesyncFailed, Unanswered
+from ..errors import LinesyncError, LinesyncFailed, NotAllowed, Unanswered
 from ..protocol import (
     Commit,
     Concurrent,
@@ -32,6 +32,7 @@ from ..protocol.ids import NOTE, Id
 from ..protocol.operations import decode_request, grant_goes_back, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
+from ..runtime.reports import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer 
 _PATIENCE = 10.0  # seconds for requests that do not wait for other hosts
 _GONE_BACK = "the session with the hub is over, and its uncommitted grants have gone back; nothing was taken, ask again"
 _NOT_A_HUB = (
-    "an agent listens on this socket for its scripts, not for other agents; start this agent with the --port of a hub"
+    "'register' is not allowed here: an agent listens on this socket for its scripts, not for other agents; start this agent"
+    " with the --port of a hub"
 )
 _QUEUE_MAX = 1 << 20  # bytes of requests that wait for a session, above which scripts are held back
 _REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
@@ -109,6 +111,7 @@ class Relayed:
     :param after: may change a reply of the hub: (request, reply text) to reply text.
     :param own: returns the reply to a request that the agent answers itself, or None.
     :param owners: returns what watches the processes of this machine that own a namespace.
+    :param report: writes to the log.
     """
 
     def __init__(
@@ -117,9 +120,11 @@ class Relayed:
         after: Callable[[Message | None, str], str],
         own: Callable[[Message | None], str | None],
         owners: Callable[[], Owners],
+        report: Report,
     ) -> None:
         self._owners = owners
         self._uplink = uplink
+        self._report = report
         self._after = after
         self._own = own
         self._queue: list[_Request] = []
@@ -161,6 +166,11 @@ class Relayed:
             self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
+    def idle(self, peer: Conversation) -> bool:
+        """Whether a script neither waits for something nor holds something."""
+        script = self._scripts.get(peer)
+        return script is not None and not (script.requests or script.unsure or script.held or script.tasks)
+
     def scripts(self) -> list[str]:
         """The numbers of the scripts that may act, with a ``*`` for those that can do several operations at the same time.
         A script that waits in an exchange is left out, because the exchange has its own number."""
@@ -186,7 +196,8 @@ class Relayed:
             peer.answer(number, reply)
             return
         if isinstance(request.message, Register):
-            peer.answer(number, protocol.encode_error(LinesyncFailed(_NOT_A_HUB)))
+            self._report(f"refused 'register' of script {script.number}: {_NOT_A_HUB}", peer="the scripts")
+            peer.answer(number, protocol.encode_error(NotAllowed(_NOT_A_HUB)))
             return
         if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
             peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))
@@ -329,7 +340,7 @@ class Relayed:
     def _note(self, script: Script, text: str) -> None:
         """Handle a note. A confirmation or a withdrawal names a request by the script's own number."""
         try:
-            message = operations.read(text, operations.HUB)
+            message = operations.read(text, operations.HUB, note=True)
         except LinesyncError:
             return
         if isinstance(message, Concurrent):

@@ -149,7 +149,7 @@ def connection(args: argparse.Namespace) -> BlockingClient:
                 clear_line()
             say(text, as_json=args.json)
 
-    client = connect_blocking(args.hub or find_hub(), notice)
+    client = connect_blocking(find_hub() if args.hub is None else args.hub, notice)
     # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client

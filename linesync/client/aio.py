@@ -134,6 +134,8 @@ async def connect(endpoint: str) -> Client:
         await asyncio.wait({ready, lost}, timeout=_GREETING, return_when=asyncio.FIRST_COMPLETED)
         if not peer.up:
             line.abort()
+            if peer.refused:
+                raise LinesyncFailed(f"cannot connect to {endpoint}: {peer.refused}")
             raise LinesyncFailed(
                 f"no linesync hub or agent answered at {endpoint}; check that this is the endpoint of a hub or an agent"
             )

@@ -73,13 +73,19 @@ class BlockingClient:
         self.peer = BlockingPeer(notices, endpoint)
         self.operations = notices.operations = Operations(self.peer)
         try:
-            self.run_coroutine(self.peer.ready())
+            self.peer.run(self.peer.ready())
         except BaseException:
             self.peer.close()
             raise
 
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of :class:`Operations`, or one built from them."""
+        if not self.operations.holds:
+            try:
+                self.peer.begin_again()
+            except BaseException:
+                work.close()
+                raise
         return self.peer.run(work)
 
     barrier = _blocking(Operations.barrier)

@@ -16,9 +16,10 @@ from .sync import SyncOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from ..model.state.hosts import HostState
+    from ..model.state.namespace import NamespaceState
     from ..model.state.record import State
     from ..model.state.status import Status
     from ..runtime.link_state import LinkState
@@ -117,10 +118,11 @@ class Operations(SyncOperations):
 
         return read_state(Status, await self._json(protocol.Status()))
 
-    async def namespaces(self) -> list[dict[str, Any]]:
-        """The namespaces that have an owner or are in use, one row each: name, since, owner, things."""
-        rows = await self._json(protocol.Namespaces())
-        return rows if isinstance(rows, list) else []
+    async def namespaces(self) -> list[NamespaceState]:
+        """The namespaces that have an owner, in the order in which they began, and then the others that are in use."""
+        from ..model.state.namespace import NamespaceState
+
+        return _read_each(NamespaceState, await self._json(protocol.Namespaces()))
 
     async def links(self) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""

@@ -80,6 +80,11 @@ class SyncOperations:
         """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
         self._holding: set[str] = set()
 
+    @property
+    def holds(self) -> bool:
+        """Whether this client holds something that it must give back."""
+        return bool(self._holding)
+
     def heard_revoked(self, text: str) -> bool:
         """Handle a note of the hub that a hold has gone back. Return False if it is another note."""
         try:

@@ -88,7 +88,10 @@ def _reset(hub: Requests, asked: Asked) -> str:
     forgotten, waits, outcomes = hub.services.reset(message.ns, message.names, asked.client.host, asked.now)
     hub.tell(outcomes)
     what = names_in_words(message.names, len(message.names)) if message.names else "all names"
-    hub.report(f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {len(waits)} waits failed")
+    hub.report(
+        f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {len(waits)} waits failed",
+        peer=asked.session.endpoint,
+    )
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 
@@ -122,7 +125,7 @@ def _owner_gone(hub: Requests, asked: Asked) -> None:
 
 
 def _namespaces(hub: Requests, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps(hub.services.namespace_rows(asked.now)))
+    return protocol.encode_ok(json.dumps([one.as_json() for one in hub.services.namespace_states(asked.now)]))
 
 
 def _concurrent(hub: Requests, asked: Asked) -> None:

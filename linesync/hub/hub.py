@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from .. import protocol
+from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import addressee, answered, is_command, serve, stop
@@ -20,12 +19,14 @@ from ..model.sync.exchange import EXCHANGE_BYTES
 from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
+from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
 from ..runtime.link_state import LinkState
 from ..runtime.link_status import link_state
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
+from ..runtime.reports import Reports
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
@@ -33,6 +34,7 @@ from .console import ConsoleLog, escaped
 from .exchange_service import Exchanging
 from .requests import Requests
 from .sessions import HubSession, Sessions
+from .tokens import Tokens
 from .watch import serve_changes, serve_console, serve_trace
 
 __all__ = ["Hub"]
@@ -46,8 +48,7 @@ class Hub(User):
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
-    :param first_token: the first fencing token; by default the clock's milliseconds, so that a hub that starts again gives
-        larger tokens than before.
+    :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
     :param exchange_limit: the most bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, everything is allowed.
     :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
@@ -59,11 +60,11 @@ class Hub(User):
         lease: float,
         report: Callable[[str], None],
         boot: str = BOOT,
-        first_token: int | None = None,
+        tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
     ) -> None:
-        self._report = report
+        self._report = Reports(report)
         self._boot = boot
         self._sessions = Sessions()
         self._commands: set[asyncio.Task[None]] = set()
@@ -72,23 +73,25 @@ class Hub(User):
             self._sessions,
             lease,
             boot,
-            int(time.time() * 1000) if first_token is None else first_token,
+            tokens.first if tokens is not None else 1,
             self._links,
             lambda: len(self._commands),
             self._host_changed,
-            report,
+            self._report,
             policy,
         )
-        self._exchanging = Exchanging(self._requests, exchange_limit, report)
+        self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}
         self._ports: dict[Peer, str] = {}
         self._keeping: list[asyncio.Task[None]] = []
-        """The tasks that keep the ports open."""
+        """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted = itertools.count(1)
-        self._peers: set[Peer] = set()
-        self.runner = Runner(HUB, report)
+        self._entrance = Entrance("the hub", self._report, self._idle, self._end)
+        self.runner = Runner(HUB, self._report)
+        if tokens is not None:
+            self._keeping.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
 
     # -- lines --------------------------------------------------------------------------------------------------------
 
@@ -96,12 +99,13 @@ class Hub(User):
         """Open a line and keep it open."""
         peer = Peer(self, "l", self._boot)
         self._ports[peer] = endpoint
-        self._peers.add(peer)
         self._keeping.append(self._spawn(keep_connected(peer, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Accept lines; returns the endpoint with the values that the system chose."""
-        listener = await listen(endpoint, lambda: self._accept().receiver(), mode=mode, group=group)
+        listener = await listen(
+            endpoint, lambda: self._accept().receiver(), mode=mode, group=group, door=self._entrance
+        )
         self._listeners.append(listener)
         if listener.replaced:
             self._requests.grant_no_holds_for_a_lease()
@@ -113,9 +117,13 @@ class Hub(User):
 
     def _accept(self) -> Peer:
         peer = Peer(self, "l", self._boot)
-        peer.expect_session()
-        self._peers.add(peer)
+        self._entrance.enter(peer)
         return peer
+
+    @property
+    def _peers(self) -> set[Peer]:
+        """The peers of all lines."""
+        return self._entrance.peers | self._ports.keys()
 
     def _label(self, peer: Peer) -> str:
         """The label of a line: its endpoint, with a number if the endpoint accepts several lines."""
@@ -130,6 +138,7 @@ class Hub(User):
         """Stop: notify all sessions and close all lines, then end the commands that run here for others."""
         leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
         self._requests.stop()
+        self._entrance.close()
         for keeping in self._keeping:
             keeping.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
@@ -141,6 +150,7 @@ class Hub(User):
         await self.runner.aclose()
         self._exchanging.close()
         await asyncio.gather(*farewell.values(), return_exceptions=True)
+        self._report.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -160,14 +170,52 @@ class Hub(User):
 
     def session_up(self, peer: Conversation, hello: Hello) -> None:
         assert isinstance(peer, Peer)
-        self._sessions.begin(peer, self._label(peer))
+        session = self._sessions.begin(peer, self._label(peer))
         self._sessions.remember(peer)
+        if peer not in self._ports:
+            self._entrance.greeted(peer)
+            self._admit(session)
+
+    def _admit(self, session: HubSession) -> None:
+        """Serve a new session on an accepted line, or only let it register a host if the other places are taken."""
+        places, entered = self._entrance.places, self._entrance.peers
+        most = places - int(places * limits.AGENTS_ONLY)
+        if len(entered) <= most or len(entered) - self._sessions.agents_among(entered) <= most:
+            return
+        if self._entrance.make_room():
+            return
+        session.refusal = (
+            f"the hub has no place for another script ({most} of {most} are taken, and {places - most} are reserved for"
+            " agents); end some scripts, or try again later"
+        )
+        self._report(session.refusal, peer=session.endpoint, burst=1)
+        session.give_up = asyncio.get_running_loop().call_later(limits.HANDSHAKE, self._turn_away, session)
+
+    def _turn_away(self, session: HubSession) -> None:
+        if not session.host:
+            self._end(session.peer, "the hub has no place for another script")
+
+    def _end(self, peer: Peer, reason: str) -> None:
+        """End the session of an accepted line, and close the line."""
+        self._entrance.leave(peer)
+        peer.dismiss(reason)
+
+    def _idle(self, peer: Peer) -> bool:
+        """Whether an accepted peer does not need its place: a script that neither waits nor holds anything, or an agent
+        that is lost and has no line."""
+        session = self._sessions.of(peer)
+        if session is None:
+            return False
+        if session.host:
+            return peer.line is None and self._requests.absent(session.host) is not None
+        return not session.tasks and not self._requests.services.keeps_for(session.client(""))
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
         assert isinstance(peer, Peer)
         session = self._sessions.end(peer)
         if session is None:
             return
+        self._entrance.session_over(peer)
         for task in list(session.tasks):
             task.cancel(f"{session.host or 'the script'} is gone: {reason}")
         self._requests.session_over(session, Cause.RESTARTED if restarted else Cause.STOPPED, reason)
@@ -176,8 +224,7 @@ class Hub(User):
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
         if session is None:
-            if peer not in self._ports:
-                self._peers.discard(peer)
+            self._entrance.leave(peer)
             return
         why = error.message if error is not None else "closed at the other end"
         self._requests.line_lost(session, why)
@@ -191,7 +238,7 @@ class Hub(User):
 
     def _give_up(self, peer: Peer, why: str) -> None:
         """End a session that has waited for a line for too long."""
-        self._peers.discard(peer)
+        self._entrance.leave(peer)
         peer.abandon(why)
 
     def line_back(self, peer: Conversation) -> None:
@@ -207,13 +254,13 @@ class Hub(User):
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
         if session is not None and session.host and peer.line is not None:
-            self._report(f"{session.host} is silent on {session.line}; waiting for it")
+            self._report(f"{session.host} is silent on {session.line}; waiting for it", peer=session.host)
 
     def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None:
         known = self._sessions.known(hello.peer, hello.nonce)
         if known is not None and known is not peer:
             assert isinstance(peer, Peer)
-            self._peers.discard(peer)
+            self._entrance.leave(peer)
         return known
 
     def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None:
@@ -225,7 +272,7 @@ class Hub(User):
     def trouble(self, peer: Conversation, sentence: str) -> None:
         assert isinstance(peer, Peer)
         where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
-        self._report(f"{where}: {sentence}")
+        self._report(f"{where}: {sentence}", peer=where)
 
     def rate(self, peer: Conversation, baud: int) -> None:
         self.trouble(peer, f"the line is at {baud} baud now")
@@ -243,7 +290,7 @@ class Hub(User):
         if number != NOTE or session is None or not session.host:
             return
         with suppress(LinesyncError):  # what is malformed is refused in its turn
-            note = operations.read(text, operations.HUB)
+            note = operations.read(text, operations.HUB, note=True)
             if isinstance(note, ClientGone):
                 gone = protocol.encode_error(LinesyncFailed("the script is gone"))
                 peer.refuse_requests(lambda number: Id.read(number).script == note.client, gone)
@@ -316,9 +363,9 @@ class Hub(User):
         if isinstance(event, HostUp):
             session = self._sessions.host(event.host)
             where = f" on {session.line}" if session is not None else ""
-            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}")
+            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}", peer=event.host)
             return
-        self._report(f"host {event.host} is lost: {event.cause} ({event.why})")
+        self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
         session = self._sessions.numbered(event.session)  # the host may have another session by now
         if session is not None:
             for task in list(session.tasks):

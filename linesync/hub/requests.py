@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
@@ -21,6 +22,7 @@ from ..protocol import (
 )
 from ..protocol.ids import NOTE, Id
 from ..runtime.link_state import LinkState
+from ..runtime.reports import Report
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
 from .handlers import HANDLERS, Asked
@@ -54,7 +56,7 @@ class Requests:
         links: Callable[[], list[LinkState]],
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
-        report: Callable[[str], None],
+        report: Report,
         policy: Policy | None = None,
     ) -> None:
         self.policy = policy or Policy()
@@ -85,7 +87,7 @@ class Requests:
     def take(self, session: HubSession, number: str, text: str) -> None:
         """Handle a request or a note that came."""
         try:
-            message = operations.read(text, operations.HUB)
+            message = operations.read(text, operations.HUB, note=number == NOTE)
             asked = self._asked = Asked(session, number, Id.read(number), message, self._loop.time())
             self.check(asked.session, asked.id.script, message)
             reply = self._do(asked)
@@ -102,22 +104,52 @@ class Requests:
         self._finish()
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
-        """Refuse a message that its sender may not send or has no permission for.
+        """Refuse a message that its sender may not send or has no permission for, and report that.
 
         :param script: the number of the script behind an agent; empty for the peer itself.
         :raises NotAllowed: with the reason.
+        :raises LinesyncFailed: the hub has no place for another script.
+        :raises UsageError: it names something of another client.
         """
-        registers = isinstance(message, protocol.Register) and not script  # this makes it an agent's session
         try:
-            if script and not session.host:
-                raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
-            operations.check_sender(message, operations.AGENT if registers else session.sender(script))
-            if self.policy:
-                permission = operations.operation(message).permission
-                self.policy.check(session.principal(script), permission, message.VERB)
-        except NotAllowed as error:
-            self.report(f"refused '{message.VERB}' from {session.principal(script)}: {error.message}")
+            if isinstance(message, protocol.Register) and not script:
+                self._check_register(session, message)
+            else:
+                self._check(session, script, message)
+        except LinesyncError as error:
+            self._refused(session, script, message, error)
             raise
+
+    def _check(self, session: HubSession, script: str, message: Message) -> None:
+        if script and not session.host:
+            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
+        if session.refusal and not session.host:
+            raise LinesyncFailed(session.refusal)
+        operations.check_sender(message, session.sender(script))
+        _check_named(script, message)
+        if self.policy:
+            permission = operations.operation(message).permission
+            self.policy.check(session.principal(script), permission, message.VERB)
+        session.acted = True
+
+    def _check_register(self, session: HubSession, message: protocol.Register) -> None:
+        """A session registers one name, before anything else and only once."""
+        if session.host:
+            raise NotAllowed(
+                f"this session has registered the host {session.host} already; it cannot register {message.name} too, so"
+                " start another agent for that host"
+            )
+        if session.acted:
+            raise NotAllowed(
+                f"this session has made requests as a script, so it cannot register the host {message.name}; start an agent"
+                " for that host"
+            )
+
+    def _refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
+        """Report a message that was refused, with its sender."""
+        if not session.refusal:  # that was reported once for the session
+            sender = session.principal(script)
+            self.report(f"refused '{message.VERB}' from {sender}: {error.message}", peer=session.endpoint)
 
     def _do(self, asked: Asked) -> str | None:
         """Handle a message; returns the reply, or None if it comes later or never."""
@@ -146,15 +178,19 @@ class Requests:
             if not equals:
                 raise UsageError(f"invalid published value {item!r}: expected K=V")
             published[key] = value
-        events = self._services.register(
-            message.name,
-            session.id,
-            message.boot,
-            session.line,
-            now,
-            capabilities=message.capabilities,
-            published=published,
-        )
+        try:
+            events = self._services.register(
+                message.name,
+                session.id,
+                message.boot,
+                session.line,
+                now,
+                capabilities=message.capabilities,
+                published=published,
+            )
+        except LinesyncError as error:
+            self._refused(session, "", message, error)
+            raise
         self._sessions.name(session, message.name)
         self.tell(events)
         return protocol.encode_ok(self._boot, lease=self.lease_option)
@@ -272,8 +308,9 @@ class Requests:
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
         """A session is over: end everything that its host and its scripts wait for."""
         now = self._loop.time()
-        self._hear_of(session)
         if session.host:
+            if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
+                self._hear_of(session)  # its holds go back a lease after this
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
@@ -379,3 +416,22 @@ class Requests:
         self.owners.close()
         if self._timer is not None:
             self._timer.cancel()
+
+
+_OF_THE_HUB = re.compile(r"[0-9]+/.*")
+"""The ids of arrivals that the hub names itself: the session, and the request."""
+
+
+def _check_named(script: str, message: Message) -> None:
+    """Refuse a message that names a request or an arrival of another client.
+
+    :param script: the number of the script behind an agent that sent it. An agent speaks for all of its scripts.
+    """
+    named = getattr(message, "arrival", "")
+    if named and _OF_THE_HUB.fullmatch(named):
+        raise UsageError(
+            f"invalid arrival id '{named}': ids of digits and a slash belong to the hub; choose another one"
+        )
+    request = getattr(message, "request", "")
+    if script and request and Id.read(request).script != script:
+        raise NotAllowed(f"request {request} belongs to another client; name a request of your own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from ..model.participants import HUB, Client
 from ..model.state.principal import Principal
@@ -23,10 +24,15 @@ class HubSession:
         """The line's label, one for each byte pipe."""
         self.host = ""
         """The host of the session after it has registered; empty before."""
-        self._itself = Client(HUB, str(serial), self.principal(""))
+        self._last: tuple[str, str, Client] | None = None
+        """The host, the script and the client of the last request, because a script often sends several."""
         self.tasks: set[asyncio.Task[None]] = set()
         """The tasks that relay or serve its channels."""
         self.give_up: asyncio.TimerHandle | None = None
+        self.acted = False
+        """Whether it has made a request as a script, so that it cannot become the session of a host."""
+        self.refusal = ""
+        """Why its requests are refused unless it registers a host; empty if they are not."""
         self.concurrent = False
         """Whether a script does several things at the same time."""
         self.exchanges = 0
@@ -40,15 +46,18 @@ class HubSession:
     def id(self) -> str:
         return str(self.serial)
 
+    @property
+    def endpoint(self) -> str:
+        """The endpoint of its line; the same for all lines that were accepted there."""
+        return self.peer.info.endpoint if self.peer.info is not None else self.line
+
     def client(self, script: str) -> Client:
         """The client for this script behind the agent, or for the peer itself if the number is empty. A number is never used
         twice for one host, because it contains the number of the session."""
         host = self.host or HUB
-        if script:
-            return Client(host, str(Id(self.id, script)), self.principal(script))
-        if self._itself.host != host:
-            self._itself = Client(host, self.id, self.principal(""))
-        return self._itself
+        if self._last is None or self._last[:2] != (host, script):
+            self._last = host, script, Client(host, str(Id(self.id, script)), self.principal(script))
+        return self._last[2]
 
     @property
     def local(self) -> bool:
@@ -89,6 +98,10 @@ class Sessions:
 
     def all(self) -> list[HubSession]:
         return list(self._by_peer.values())
+
+    def agents_among(self, peers: Collection[Peer]) -> int:
+        """How many of some peers are agents of hosts."""
+        return sum(1 for peer in peers if peer in self._by_peer and self._by_peer[peer].host)
 
     def begin(self, peer: Peer, line: str) -> HubSession:
         self._serial += 1

@@ -40,13 +40,19 @@ _AGAIN = 0.5  # seconds until the next attempt when there was no memory for anot
 _TOO_LONG = 30.0  # seconds after which a search for marks stops
 
 
-def main(control: int, work: int, name: str) -> NoReturn:
+def main(control: int, work: int, name: str, open_files: str) -> NoReturn:
     """Serve until the owner and all children are gone.
 
     :param control: the descriptor of the control socket.
     :param work: the descriptor of the work socket.
     :param name: the owner's host.
+    :param open_files: the soft and the hard limit of open files for all commands; empty if we have inherited them.
     """
+    if open_files:
+        import resource
+
+        soft, hard = map(int, open_files.split(" "))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     set_name(_NAME)
     ignore_signals()
     become_subreaper()

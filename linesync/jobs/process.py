@@ -14,6 +14,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+from .. import open_files
 from ..errors import CannotExecute, CommandNotFound, LinesyncFailed
 from .handover import MARK, PACKET, PATIENCE, SIGNALS, mark_of, pack_command
 
@@ -24,7 +25,7 @@ __all__ = ["Input", "Output", "Process", "Runner"]
 
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[3]);"
-    " from linesync.jobs.forkserver import main; main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[4])"
+    " from linesync.jobs.forkserver import main; main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[4:])"
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CHUNK = 1 << 15
@@ -68,7 +69,8 @@ class Runner:
         control, its_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         work, its_work = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         numbers = its_control.fileno(), its_work.fileno()
-        argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, *map(str, numbers), _ROOT, self.name]
+        limit = " ".join(map(str, open_files.for_children() or ()))
+        argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, *map(str, numbers), _ROOT, self.name, limit]
         try:
             self._server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, pass_fds=numbers)
         except OSError as error:

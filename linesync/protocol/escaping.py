@@ -8,13 +8,15 @@ that are not UTF-8 (in a path or an argument) are preserved by surrogate escapes
 
 from __future__ import annotations
 
+import re
+from binascii import a2b_qp
 from collections.abc import Iterable, Mapping
 
 __all__ = ["is_simple", "join", "quote", "split", "unquote"]
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%"), ord("=")}
 _ESCAPE = [chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(256)]
-_UNESCAPE = {f"{byte:02X}": byte for byte in range(256)}
+_INVALID_ESCAPE = re.compile("%(?![0-9A-F]{2})")
 _EMPTY = "%."
 
 
@@ -40,15 +42,10 @@ def unquote(word: str) -> str:
         return ""
     if not _is_plain(word):
         raise ValueError(f"not a word: {word[:40]!r}")
-    head, *parts = word.split("%")
-    out = bytearray(head.encode("ascii"))
-    for part in parts:
-        byte = _UNESCAPE.get(part[:2])
-        if byte is None:
-            raise ValueError(f"invalid escape in word: {word[:40]!r}")
-        out.append(byte)
-        out += part[2:].encode("ascii")
-    return out.decode("utf-8", "surrogateescape")
+    if _INVALID_ESCAPE.search(word):
+        raise ValueError(f"invalid escape in word: {word[:40]!r}")
+    # With = for %, a word is quoted-printable text without line breaks, which a library in C reads.
+    return a2b_qp(word.replace("%", "=").encode("ascii")).decode("utf-8", "surrogateescape")
 
 
 def _is_plain(text: str) -> bool:

@@ -182,7 +182,8 @@ def _messages(kinds: tuple[str, ...], receiver: str) -> tuple[type[Message], ...
     return tuple([one.message for one in OPERATIONS if one.kind in kinds and receiver in one.receivers])
 
 
-_ON_CHANNEL_0 = {receiver: _messages((REQUEST, NOTE), receiver) for receiver in (HUB, AGENT, SCRIPT)}
+_REQUESTS = {receiver: _messages((REQUEST,), receiver) for receiver in (HUB, AGENT, SCRIPT)}
+_NOTES = {receiver: _messages((NOTE,), receiver) for receiver in (HUB, AGENT, SCRIPT)}
 _OPENINGS = tuple([one.message for one in OPERATIONS if one.kind == OPENING])
 
 
@@ -191,9 +192,9 @@ def operation(message: Message) -> Operation:
     return _OF[type(message)]
 
 
-def read(text: str, receiver: str) -> Message:
+def read(text: str, receiver: str, *, note: bool) -> Message:
     """Read a request or a note that has come to ``receiver``; raises as :func:`decode` does."""
-    return decode(text, *_ON_CHANNEL_0[receiver])
+    return decode(text, *(_NOTES if note else _REQUESTS)[receiver])
 
 
 def read_opening(text: str) -> Message:
@@ -222,9 +223,9 @@ def check_sender(message: Message, sender: str) -> None:
 
 
 def decode_request(text: str) -> Message | None:
-    """Read a script's request or note; None if it is malformed or unknown, which the hub refuses with an error."""
+    """Read a script's request; None if it is malformed or unknown, which the hub refuses with an error."""
     try:
-        return read(text, HUB)
+        return read(text, HUB, note=False)
     except LinesyncError:
         return None
 

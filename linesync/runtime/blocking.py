@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["BlockingPeer"]
 
 _READ_SIZE = 1 << 17
+_PIECE = 256  # records, frames and start characters that are handled in one turn
 _GREETING = 10.0  # seconds until the other end must have answered our hello
 _GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
 _CLOSING = 2.0  # most seconds for sending the queued data before the connection is closed
@@ -56,12 +57,17 @@ class BlockingPeer(Conversation):
 
     def __init__(self, user: User, endpoint: str) -> None:
         super().__init__(user)
-        self._line: FdPair | None = open_fd_pair(endpoint)
         self.endpoint = endpoint
-        self._unsent = b""
-        self._other_bytes = False  # whether bytes outside frames have arrived
         self._watched: dict[int, Callable[[], None]] = {}
         self._after_turns: list[Callable[[], bool]] = []
+        self._dismissed = False  # the other end has ended the idle session
+        self._open()
+
+    def _open(self) -> None:
+        """Connect, and call the other end."""
+        self._line: FdPair | None = open_fd_pair(self.endpoint)
+        self._unsent = b""
+        self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True), token)
         self.link.line_up(self.now())
 
@@ -119,6 +125,22 @@ class BlockingPeer(Conversation):
                 with suppress(BrokenError):  # the next call raises it
                     self._send(self._line, self.link)
 
+    def begin_again(self) -> None:
+        """Begin another session if the other end has said goodbye since the last call. It does so if a script is silent for
+        long (docs/protocol.md, 4.10), and a script sends nothing between two calls.
+
+        :raises LinesyncError: as the constructor and :meth:`ready`.
+        """
+        line, link = self._line, self.link
+        if line is not None and link is not None and self.up and not self._streams:
+            self._read_rest(line, link)
+            self._dismissed = not self.up
+        if self._dismissed:
+            self._shut()
+            self._open()
+            self._dismissed = False
+            self.run(self.ready())
+
     async def ready(self) -> None:
         """Wait until a session is established.
 
@@ -165,13 +187,19 @@ class BlockingPeer(Conversation):
         waits = [max(time - now, 0.0) for time in (timer,) if time is not None]
         waits += [] if timeout is None else [timeout]
         poll = select.poll()
-        poll.register(line.reader, select.POLLIN)
+        behind = link.backlog  # received bytes are handled before others are read
+        if behind:
+            self.handle(link.receive_data(b"", now, _PIECE))
+            waits.append(0.0)
+        else:
+            poll.register(line.reader, select.POLLIN)
         if self._unsent:
-            poll.register(line.writer, select.POLLOUT | (select.POLLIN if line.writer == line.reader else 0))
+            both = line.writer == line.reader and not behind
+            poll.register(line.writer, select.POLLOUT | (select.POLLIN if both else 0))
         for descriptor in self._watched:
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(min(waits) * 1000 + 0.5 if waits else None):
-            if descriptor == line.reader:
+            if descriptor == line.reader and not behind:
                 self._receive(line, link)
             elif descriptor in self._watched:
                 self._watched[descriptor]()
@@ -192,6 +220,7 @@ class BlockingPeer(Conversation):
             except BlockingIOError:
                 return
             except OSError as error:
+                self._read_rest(line, link)
                 self._lost(error.strerror or str(error))
             self._unsent = self._unsent[sent:]
 
@@ -204,10 +233,20 @@ class BlockingPeer(Conversation):
             self._lost(error.strerror or str(error))
         if not data:
             self._lost("it was closed at the other end")
-        self.handle(link.receive_data(data, self.now()))
+        self.handle(link.receive_data(data, self.now(), _PIECE))
+
+    def _read_rest(self, line: FdPair, link: Link) -> None:
+        """Read what the other end has sent before now, such as its reason to close the connection."""
+        with suppress(OSError):
+            if data := os.read(line.reader, _READ_SIZE):
+                self.handle(link.receive_data(data, self.now()))
 
     def _lost(self, why: str) -> NoReturn:
         self._shut()
+        if self.link is not None:
+            self.handle(self.link.line_down(self.now()))
+        if not self.up and self.refused:
+            raise LinesyncFailed(f"cannot connect to {self.endpoint}: {self.refused}")
         reason = f"the connection to {self.endpoint} was lost ({why})"
         self.abandon(reason)
         raise BrokenError(reason)

@@ -35,6 +35,7 @@ from ..wire.events import (
 )
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
+from .refusal import REFUSAL_MOST, read_refusal
 from .streams import MESSAGE, Item, Stream
 
 TYPE_CHECKING = False
@@ -104,6 +105,7 @@ class Conversation:
         self._other_stations: set[str] = set()  # their boot ids
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
         self._over = ""  # why the last session ended
+        self._outside = b""  # text that arrived on this line before a session began
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
 
@@ -399,7 +401,14 @@ class Conversation:
     def _line_back(self, event: LineBack) -> None:
         self.user.line_back(self)
 
+    @property
+    def refused(self) -> str:
+        """The sentence with which the other end refused us a session; empty if it did not."""
+        return read_refusal(self._outside)
+
     def _foreign_text(self, event: ForeignText) -> None:
+        if not self.up and len(self._outside) < REFUSAL_MOST:
+            self._outside += event.data[:REFUSAL_MOST]
         self.bytes_outside_frames(event.data)
         self.user.console_text(self, event.data, False)
 

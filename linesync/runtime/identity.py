@@ -12,7 +12,7 @@ from .. import limits
 from ..wire.framing import hello_flags
 from ..wire.reliability.handshake import LocalParameters
 
-__all__ = ["BOOT", "local_end", "runtime_folder", "token"]
+__all__ = ["BOOT", "local_end", "runtime_folder", "state_folder", "token"]
 
 _URL = bytes.maketrans(b"+/", b"-_")
 _BOTH = hello_flags.COMPRESSION + hello_flags.SHORT_ACKS
@@ -34,6 +34,13 @@ def runtime_folder() -> str:
     if os.geteuid() == 0:
         return "/run/linesync"
     return os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/linesync-{os.geteuid()}"
+
+
+def state_folder() -> str:
+    """The directory for what must outlive this user's processes; it may not exist."""
+    if os.geteuid() == 0:
+        return "/var/lib/linesync"
+    return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "linesync")
 
 
 BOOT = token()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .. import limits
-from ..errors import LinesyncError
+from ..errors import LinesyncError, LinesyncFailed
 from ..transports.interface import Line, LineInfo
 from ..wire.events import Event
 from ..wire.framing.frames import Hello
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["LineEnd", "Peer"]
 
 _SYMPTOM_INTERVAL = 1.0  # seconds between checks of a shared line for symptoms
-_GREETING = 30.0  # seconds until a caller on a listening socket must have begun a session
-_FAREWELL = 1.0  # most seconds until a busy line must have accepted our goodbye
+_FAREWELL = 1.0  # most seconds for received bytes before our goodbye, and until a busy line must have accepted it
 _PAUSED_TICK = 0.05  # shortest timer in seconds while the transport accepts no bytes
+_SLICE = 0.005  # seconds for which received bytes are handled until others are scheduled
+_PIECE = 32  # records, frames and start characters that are handled between two looks at the clock
 _PIPE_TICK = limits.ACK_DELAY  # seconds between timer calls on a busy pipe, where no deadline of the link is earlier
 
 
@@ -92,6 +93,8 @@ class Peer(Conversation):
         self._pipe = False  # there is a line, and it has no baud rate
         self._end: LineEnd | None = None
         self._unread = b""
+        self._behind = False  # received bytes wait for their slice, and reading pauses
+        self._ended: tuple[LineEnd, LinesyncError | None] | None = None  # the end of the line that follows these bytes
         self._lost = asyncio.Event()
         self.symptoms: Symptoms | None = None
         """The symptoms of the current line, if other stations may send on it."""
@@ -212,7 +215,11 @@ class Peer(Conversation):
         self.line, self.info = line, line.info
         self._pipe = line.info.byte_rate is None
         self._paused = False
+        self._outside = b""
+        self._ended = None
         self._lost.clear()
+        if self._behind:
+            line.pause_reading()
         if self.link is None:
             self.link = Link(local_end(self.role, clean=line.info.eight_bit, boot=self._boot), token)
         self.link.line_up(
@@ -263,20 +270,59 @@ class Peer(Conversation):
         link = self.link
         assert link is not None
         # If another peer adopts this line for a session that it knows, it must also read these bytes.
-        self._unread = bytes(data) if link.session is None and self.role == "l" else b""
-        now = self._loop.time()
+        adoptable = link.session is None and self.role == "l"
+        self._unread = (self._unread if self._behind else b"") + bytes(data) if adoptable else b""
+        if self._behind:
+            self._take(link.receive_data(data, self._loop.time(), 0))
+        else:
+            self._handle_slice(link, data)
+
+    def _handle_slice(self, link: Link, data: bytes | bytearray | memoryview = b"") -> None:
+        """Handle received bytes until the end of a slice. The rest waits until this peer is scheduled again."""
+        now = began = self._loop.time()
         asked, self._flush_soon = self._flush_soon, True  # all answers are sent in one write below
         self._kicked = False
         try:
-            self._take(link.receive_data(data, now))
+            self._take(link.receive_data(data, now, _PIECE))
+            while link.backlog and self.link is link and now < began + _SLICE:
+                now = self._loop.time()
+                self._take(link.receive_data(b"", now, _PIECE))
         finally:
             self._flush_soon = asked
-        if self.link is not link or asked:
-            return  # another peer adopted the line, or a flush is scheduled
+        if self.link is not link:
+            return  # another peer adopted the line
+        if link.backlog and not self._behind and self.line is not None:
+            from .turns import turns_of  # most agents never need it
+
+            self._behind = True
+            self.line.pause_reading()
+            turns_of(self._loop).add(self._catch_up)
+        if asked:
+            return  # a flush is scheduled
         if self._kicked or link.has_work(now):
             self._flush()
         else:
             self._set_timer(now)
+
+    def _catch_up(self) -> bool:
+        """Handle a slice of the bytes that wait; returns whether more of them wait."""
+        link, line = self.link, self.line
+        if link is not None and line is not None:
+            try:
+                self._handle_slice(link)
+            except Exception:
+                line.abort()  # as for an error while the line delivers bytes
+                self._behind = False
+                raise
+            if self.link is link and link.backlog and self.line is not None:
+                return True
+        self._behind = False
+        if self.line is not None:
+            self.line.resume_reading()
+        if self._ended is not None:
+            self.detach(*self._ended)
+        self.wake(self)
+        return False
 
     def set_paused(self, paused: bool) -> None:
         self._paused = paused
@@ -286,17 +332,21 @@ class Peer(Conversation):
     def detach(self, end: LineEnd, error: LinesyncError | None) -> None:
         if end is not self._end:
             return
-        self._end = self.line = None
+        if self._behind and not self._closing:
+            self._ended = end, error  # what came before the end is handled first
+            return
+        self._end = self.line = self._ended = None
         self._pipe = False
-        self.lost_why = error
-        self._lost.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._stop_line_timers()
         if self.link is not None:
             self._take(self.link.line_down(self.now()))
-        self.user.line_lost(self, error)
+        refused = "" if self.up else self.refused
+        self.lost_why = LinesyncFailed(refused) if refused else error
+        self._lost.set()
+        self.user.line_lost(self, self.lost_why)
 
     def _stop_line_timers(self) -> None:
         for timer in self._line_timers.values():
@@ -311,6 +361,7 @@ class Peer(Conversation):
         self._end = self.line = self.link = None
         self._pipe = False
         self._stop_line_timers()
+        line.resume_reading()
         end.peer = other
         other.attach(end, line)
         other.take_data(self._unread)
@@ -320,14 +371,6 @@ class Peer(Conversation):
     def receiver(self) -> LineEnd:
         """A receiver for a line that this peer's session will use."""
         return LineEnd(self)
-
-    def expect_session(self) -> None:
-        """Close the line unless the caller begins a session within 30 seconds."""
-        self._line_timers["greeting"] = self._loop.call_later(_GREETING, self._drop_unless_up)
-
-    def _drop_unless_up(self) -> None:
-        if not self.up and self.line is not None:
-            self.line.abort()
 
     async def lost(self) -> None:
         """Wait until the line is lost. Then ``lost_why`` says why."""
@@ -350,6 +393,17 @@ class Peer(Conversation):
             self._take(self.link.handle_timer(self.now()))
             self.kick()
 
+    def dismiss(self, reason: str) -> None:
+        """Say goodbye if there is a session, and close the line. Do not wait for a peer that may not read."""
+        line, link = self.line, self.link
+        if line is not None and link is not None and link.session is not None:
+            link.close(reason)
+            self._flush()
+            line.close()
+        elif line is not None:
+            line.abort()
+        self.abandon(reason)
+
     async def ready(self) -> None:
         """Wait until a session is established."""
         while not self.up:
@@ -357,6 +411,9 @@ class Peer(Conversation):
 
     async def aclose(self, reason: str) -> None:
         """Say goodbye and close the line. The goodbye goes before everything that a busy line has not accepted yet."""
+        if self._behind:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._handled(), _FAREWELL)
         if self.link is not None and self.line is not None:
             self._flush()  # before the goodbye, which would overtake queued data
             self.link.close(reason)
@@ -372,6 +429,11 @@ class Peer(Conversation):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _handled(self) -> None:
+        """Wait until the received bytes are handled."""
+        while self._behind:
+            await self._until(self)
 
     async def _departed(self) -> None:
         """Wait until the line has accepted our goodbye, or is lost."""

@@ -230,6 +230,24 @@ async def _flood(case: _Case, first: Recorder) -> bytes:
     return bytes(written)
 
 
+async def _a_pause_to_read_holds_bytes_back_and_loses_nothing(case: _Case) -> None:
+    piece = case.noise(case.bulk, 11)
+    async with case.ends(Recorder("first", on_data=lambda end: end.line.pause_reading())) as (first, second, _pair):
+        second.write(piece)
+        await first.until(lambda: first.data, "the first bytes should be delivered")
+        await asyncio.sleep(2 * _SETTLE_SECONDS)
+        assert len(first.data) < len(piece), "all bytes were delivered although reading paused"
+        while len(first.data) < len(piece):
+            await _resumed(first)
+        assert first.data == piece, "a pause to read changed the bytes"
+
+
+async def _resumed(end: Recorder) -> None:
+    had = len(end.data)
+    end.line.resume_reading()
+    await end.until(lambda: len(end.data) > had, "resume_reading should deliver more bytes")
+
+
 # -- endings -------------------------------------------------------------------------------------------------
 
 
@@ -335,6 +353,7 @@ _CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
     _kept_buffers_do_no_harm,
     _a_stalled_peer_pauses_us_and_loses_nothing,
     _closing_on_a_stalled_peer_ends,
+    _a_pause_to_read_holds_bytes_back_and_loses_nothing,
     _close_sends_what_was_written_and_no_more,
     _the_peers_clean_end_is_no_error,
     _abort_drops_and_ends_at_once,

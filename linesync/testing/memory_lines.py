@@ -12,9 +12,10 @@ import asyncio
 
 from ..errors import BusyError, LinesyncFailed
 from ..transports.base_line import BaseLine
-from ..transports.interface import Line, LineInfo, LineReceiver, ReceiverFactory
+from ..transports.interface import Door, Line, LineInfo, LineReceiver, ReceiverFactory
 from .cable import Cable, End
 from .faults import Faults
+from .recorder import Recorder
 
 __all__ = ["MemoryLine", "Pipe", "SerialWire", "Switchboard"]
 
@@ -66,13 +67,18 @@ class Pipe(MemoryLine):
             self._woken = True
             self._loop.call_soon(self._take)
 
+    def _resume_reads(self) -> None:
+        self._wake()
+
     def _take(self) -> None:
         self._woken = False
+        if self._reads_paused:
+            return
         if self._inbox:
             data = bytes(self._inbox)
             self._inbox.clear()
             self._deliver(data)
-        if self.other is None:
+        if self.other is None and not self._reads_paused:
             self._eof()
 
     def _count_unsent(self) -> int:
@@ -217,9 +223,10 @@ class _SerialEnd(MemoryLine):
 
 
 class _Listening:
-    def __init__(self, board: Switchboard, endpoint: str, factory: ReceiverFactory) -> None:
+    def __init__(self, board: Switchboard, endpoint: str, factory: ReceiverFactory, door: Door | None) -> None:
         self.endpoint = endpoint
         self.factory = factory
+        self.door = door
         self.accepted: list[Pipe] = []
         self._board = board
 
@@ -248,17 +255,29 @@ class Switchboard:
         listening = self._listening.get(endpoint)
         if listening is None:
             raise LinesyncFailed(f"no process listens on {endpoint}; start a hub or an agent there")
+        refusal = listening.door.refusal() if listening.door is not None else b""
+        if refusal:
+            ours, theirs = Pipe.pair(endpoint, factory, lambda: Recorder("refused"))
+            theirs.write(refusal)
+            theirs.close()
+            return ours
         ours, theirs = Pipe.pair(endpoint, factory, listening.factory)
         listening.accepted = [*(pipe for pipe in listening.accepted if pipe.other is not None), theirs]
         return ours
 
     async def listen(
-        self, endpoint: str, factory: ReceiverFactory, *, mode: int = 0o600, group: str | None = None
+        self,
+        endpoint: str,
+        factory: ReceiverFactory,
+        *,
+        mode: int = 0o600,
+        group: str | None = None,
+        door: Door | None = None,
     ) -> _Listening:
         """As :func:`linesync.transports.listen`."""
         if endpoint in self._listening:
             raise BusyError(f"another process already listens on {endpoint}; choose another socket")
-        self._listening[endpoint] = _Listening(self, endpoint, factory)
+        self._listening[endpoint] = _Listening(self, endpoint, factory, door)
         return self._listening[endpoint]
 
     def hang_up(self, endpoint: str) -> list[Pipe]:

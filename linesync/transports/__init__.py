@@ -19,9 +19,10 @@ from .endpoint import (
     is_loopback,
     parse_endpoint,
 )
-from .interface import Line, LineInfo, LineReceiver, Listener, ReceiverFactory
+from .interface import Door, Line, LineInfo, LineReceiver, Listener, ReceiverFactory
 
 __all__ = [
+    "Door",
     "Endpoint",
     "ExecEndpoint",
     "Line",
@@ -81,11 +82,13 @@ async def listen(
     *,
     mode: int = 0o600,
     group: str | None = None,
+    door: Door | None = None,
 ) -> Listener:
     """Accept lines on a ``tcp://`` or ``unix:`` endpoint; ``factory`` makes one receiver for each.
 
     :param mode: the permissions of a unix socket.
     :param group: a group that may also use the unix socket; the mode is then 0660.
+    :param door: decides who may come in; by default, everybody.
     :raises UsageError: the endpoint is not valid, or its kind cannot accept lines.
     :raises BusyError: another process listens there.
     :raises LinesyncFailed: it cannot be opened; the message says why and what to do.
@@ -95,11 +98,11 @@ async def listen(
         case TcpEndpoint():
             from .listeners import listen_tcp
 
-            return await listen_tcp(place, factory)
+            return await listen_tcp(place, factory, door)
         case UnixEndpoint():
             from .listeners import listen_unix
 
-            return await listen_unix(place, factory, mode=mode, group=group)
+            return await listen_unix(place, factory, mode=mode, group=group, door=door)
     raise UsageError(
         f"cannot listen on {place}: its kind accepts no connections; listen on tcp://host:port or unix:/path"
     )

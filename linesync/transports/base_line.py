@@ -36,8 +36,9 @@ READ_SIZE = 128 * 1024
 
 
 class BaseLine:
-    """A line without its byte pipe. A subclass defines ``_send``, ``_count_unsent``, ``_finish`` and ``_drop``, and calls
-    ``_made``, ``_deliver``, ``_eof``, ``_pause``, ``_resume``, ``_break`` and ``_lost``."""
+    """A line without its byte pipe. A subclass defines ``_send``, ``_count_unsent``, ``_finish`` and ``_drop``, and also
+    ``_pause_reads`` and ``_resume_reads`` if it can stop its source. It calls ``_made``, ``_deliver``, ``_eof``, ``_pause``,
+    ``_resume``, ``_break`` and ``_lost``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver) -> None:
         self._loop = loop
@@ -45,6 +46,7 @@ class BaseLine:
         self._receiver = receiver
         self._error: LinesyncError | None = None
         self._paused = False
+        self._reads_paused = False
         self._closing = False
         self._dropped = False
         self._lost_reported = False
@@ -69,8 +71,20 @@ class BaseLine:
     def set_baud(self, baud: int, done: Callable[[int], None]) -> None:
         self._loop.call_soon(done, self._info.baud or 0)
 
+    def pause_reading(self) -> None:
+        if not self._reads_paused and not self._closing:
+            self._reads_paused = True
+            self._pause_reads()
+
+    def resume_reading(self) -> None:
+        if self._reads_paused:
+            self._reads_paused = False
+            if not self._dropped and not self._lost_reported:
+                self._resume_reads()
+
     def close(self) -> None:
         if not self._closing:
+            self.resume_reading()  # to see the end of the other side
             self._closing = True
             self._deadline = self._loop.call_later(CLOSE_SECONDS, self.abort)
             self._finish()
@@ -95,6 +109,12 @@ class BaseLine:
     def _drop(self) -> None:
         """Release everything immediately, then call ``_lost``. Called at most once."""
         raise NotImplementedError
+
+    def _pause_reads(self) -> None:
+        """Stop reading from the source. A line with a rate that nothing can stop keeps this."""
+
+    def _resume_reads(self) -> None:
+        """Read from the source again."""
 
     # -- called by a subclass --------------------------------------------------------------------------------
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shlex
 import signal
+from contextlib import suppress
 
+from .. import open_files
 from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from .base_line import CLOSE_SECONDS, reason
 from .endpoint import ExecEndpoint
@@ -36,6 +39,7 @@ async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> Exec
         process = await asyncio.create_subprocess_exec(
             *endpoint.argv, stdin=their_input, stdout=their_output, start_new_session=True
         )
+        _restore_limit(process.pid)
     except BaseException as error:
         os.close(our_output)
         os.close(our_input)
@@ -52,6 +56,14 @@ async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> Exec
     line = ExecLine(asyncio.get_running_loop(), info, factory(), FdEnd(our_input), FdEnd(our_output), process)
     line.start()
     return line
+
+
+def _restore_limit(pid: int) -> None:
+    """Give a new command the limit of open files that this process had at its start."""
+    limit = open_files.for_children()
+    if limit is not None:
+        with suppress(OSError):  # it has ended already
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
 
 
 class ExecLine(FdLine):

@@ -112,7 +112,7 @@ class FdLine(BaseLine):
     def start(self) -> None:
         """Call ``line_made``, then start to read."""
         self._made()
-        if not self._dropped:
+        if not self._dropped and not self._reads_paused:
             self._watch_source()
 
     def _watch_source(self) -> None:
@@ -123,7 +123,7 @@ class FdLine(BaseLine):
 
     def _poll(self) -> None:
         self._readable()
-        if self._source.descriptor >= 0:
+        if self._source.descriptor >= 0 and not self._reads_paused:
             self._polling = self._loop.call_soon(self._poll)
 
     def _readable(self) -> None:
@@ -197,6 +197,16 @@ class FdLine(BaseLine):
         self._buffer.clear()
         self._close_ends()
         self._lost()
+
+    def _pause_reads(self) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
+        if self._source.descriptor >= 0:
+            self._loop.remove_reader(self._source.descriptor)
+
+    def _resume_reads(self) -> None:
+        if self._source.descriptor >= 0:
+            self._watch_source()
 
     def _close_ends(self) -> None:
         self._close_source()

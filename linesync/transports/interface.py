@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Line", "LineInfo", "LineReceiver", "Listener", "ReceiverFactory"]
+__all__ = ["Door", "Line", "LineInfo", "LineReceiver", "Listener", "ReceiverFactory"]
 
 
 class LineInfo(Record):
@@ -64,6 +64,13 @@ class Line(Protocol):
         the line has: the old one if the port does not accept the new one. Write nothing until then. ``done`` is not called
         if the line is lost first."""
 
+    def pause_reading(self) -> None:
+        """Read no more bytes until :meth:`resume_reading`. Bytes that were already read may still be delivered. A line with
+        a rate may ignore this."""
+
+    def resume_reading(self) -> None:
+        """Deliver bytes again, in a later iteration of the event loop. Does nothing if reading does not pause."""
+
     def close(self) -> None:
         """Send what was written, for at most a second, then close; ``line_lost(None)`` follows exactly once."""
 
@@ -97,6 +104,16 @@ class ReceiverFactory(Protocol):
     """Makes the receiver of a new line."""
 
     def __call__(self) -> LineReceiver: ...
+
+
+class Door(Protocol):
+    """Decides which newcomers get a line. A newcomer that gets none receives some bytes, and its connection is closed."""
+
+    def refusal(self) -> bytes:
+        """The bytes for the next newcomer instead of a line; empty if it may come in."""
+
+    def exhausted(self, error: OSError) -> bytes:
+        """No connection could be accepted because of this error. Returns the bytes for those who are refused now."""
 
 
 class Listener(Protocol):

@@ -15,12 +15,14 @@ import socket
 import stat
 import time
 from contextlib import suppress
+from typing import Any
 
 from ..errors import BusyError, Hung, LinesyncError, LinesyncFailed
 from ..workers import run_blocking
+from .accepting import Acceptor
 from .base_line import reason
 from .endpoint import TcpEndpoint, UnixEndpoint, absolute
-from .interface import ReceiverFactory
+from .interface import Door, ReceiverFactory
 from .sockets import SocketLine, address_text
 
 __all__ = ["SocketListener", "listen_tcp", "listen_unix"]
@@ -40,10 +42,10 @@ class SocketListener:
     """
 
     def __init__(
-        self, endpoint: str, server: asyncio.Server, owned: tuple[str, int, int] | None = None, replaced: bool = False
+        self, endpoint: str, acceptor: Acceptor, owned: tuple[str, int, int] | None = None, replaced: bool = False
     ) -> None:
         self._endpoint = endpoint
-        self._server = server
+        self._acceptor = acceptor
         self._owned = owned
         self._replaced = replaced
 
@@ -61,7 +63,7 @@ class SocketListener:
             with suppress(TimeoutError, Hung):
                 async with asyncio.timeout(_LOCK_SECONDS):
                     await run_blocking(lambda: _remove(*owned), owned[0])
-        self._server.close()
+        await self._acceptor.aclose()
 
 
 def _remove(path: str, device: int, inode: int) -> None:
@@ -72,25 +74,44 @@ def _remove(path: str, device: int, inode: int) -> None:
             os.unlink(path)
 
 
-async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketListener:
+async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory, door: Door | None = None) -> SocketListener:
     """Listen on all addresses of the endpoint's host. With port 0, listen only on the first address, on a free port.
 
     :raises BusyError: the port is in use.
     :raises LinesyncFailed: the host is unknown or not this machine, or the port is not permitted.
     """
     loop = asyncio.get_running_loop()
-    hosts: str | list[str] = endpoint.host
+    sockets: list[socket.socket] = []
     try:
-        if endpoint.port == 0:
-            found = await loop.getaddrinfo(endpoint.host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            hosts = [str(found[0][4][0])]
-        server = await loop.create_server(
-            lambda: SocketLine(loop, endpoint.text, "tcp", factory()), hosts, endpoint.port, backlog=_BACKLOG
+        found = await loop.getaddrinfo(
+            endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
+        addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        for family, address in addresses if endpoint.port else addresses[:1]:
+            sockets.append(_bound_tcp(family, address))
     except (OSError, UnicodeError) as error:
+        for sock in sockets:
+            sock.close()
         raise _not_listening(endpoint, error) from error
-    port = server.sockets[0].getsockname()[1]
-    return SocketListener(f"tcp://{address_text((endpoint.host, port))}", server)
+    port = sockets[0].getsockname()[1]
+    acceptor = Acceptor(sockets, lambda: SocketLine(loop, endpoint.text, "tcp", factory()), door)
+    return SocketListener(f"tcp://{address_text((endpoint.host, port))}", acceptor)
+
+
+def _bound_tcp(family: int, address: tuple[Any, ...]) -> socket.socket:
+    """A listening socket at an address."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # the IPv4 address of the same name has its own socket
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _not_listening(endpoint: TcpEndpoint, error: Exception) -> LinesyncError:
@@ -108,7 +129,12 @@ def _not_listening(endpoint: TcpEndpoint, error: Exception) -> LinesyncError:
 
 
 async def listen_unix(
-    endpoint: UnixEndpoint, factory: ReceiverFactory, *, mode: int = 0o600, group: str | None = None
+    endpoint: UnixEndpoint,
+    factory: ReceiverFactory,
+    *,
+    mode: int = 0o600,
+    group: str | None = None,
+    door: Door | None = None,
 ) -> SocketListener:
     """Listen on a unix socket with the given permissions (with a group: 0660); replace a stale socket.
 
@@ -119,12 +145,10 @@ async def listen_unix(
     loop = asyncio.get_running_loop()
     try:
         sock, owned, replaced = await run_blocking(lambda: _bound(endpoint, mode, group), endpoint.path, _unbind)
-        server = await loop.create_unix_server(
-            lambda: SocketLine(loop, endpoint.text, "unix", factory()), sock=sock, backlog=_BACKLOG
-        )
     except (OSError, ValueError) as error:
         raise _no_socket(endpoint, error) from error
-    return SocketListener(absolute(endpoint.text), server, owned, replaced)
+    acceptor = Acceptor([sock], lambda: SocketLine(loop, endpoint.text, "unix", factory()), door)
+    return SocketListener(absolute(endpoint.text), acceptor, owned, replaced)
 
 
 def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int], bool]:

@@ -85,6 +85,25 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         assert self._transport is not None
         self._transport.abort()
 
+    def _read_rest(self) -> None:
+        """A write failed, because the peer has closed the socket. Deliver what it sent before, such as the reason."""
+        assert self._transport is not None
+        sock = self._transport.get_extra_info("socket")
+        try:
+            data = os.read(sock.fileno(), READ_SIZE)
+        except (OSError, ValueError):
+            return
+        if data:
+            self._deliver(data)
+
+    def _pause_reads(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume_reads(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     # -- asyncio's side --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,6 +133,8 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, BrokenPipeError | ConnectionResetError):
+            self._read_rest()
         self._lost(_broken(self._info, exc) if exc else None)
 
 

@@ -79,8 +79,8 @@ def _divert() -> None:
 
 def _make_raw(line: StdioLine, descriptor: int) -> None:
     before = termios.tcgetattr(descriptor)
+    line.restore = weakref.finalize(line, _restore, descriptor, before)  # a signal may come right after the next line
     tty.setraw(descriptor, termios.TCSANOW)
-    line.restore = weakref.finalize(line, _restore, descriptor, before)
 
 
 def _restore(descriptor: int, attributes: list[object]) -> None:

@@ -77,6 +77,11 @@ class Console:
         return bool(self._held)
 
     @property
+    def compared(self) -> int:
+        """The number of pieces with which the next good copy is compared."""
+        return self._open
+
+    @property
     def pending(self) -> int:
         """Bytes that are not reported yet."""
         return self._bytes + len(self._run)

@@ -10,10 +10,11 @@ the two ends have recognised each other on the new line.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from .. import limits
-from .channels.mux import Mux
+from .channels.mux import ALL, Mux
 from .events import (
     Damaged,
     Echo,
@@ -73,6 +74,7 @@ class Link:
             self._scheduler.next_control, self._scheduler.next_bulk, self._scheduler.transmitted
         )
         self._events: list[Event] = []
+        self._found: deque[Event] = deque()  # what the decoder found and :meth:`receive_data` has not handled yet
 
     @property
     def trace(self) -> Trace | None:
@@ -172,15 +174,16 @@ class Link:
         self._set_seeds()
 
     def line_down(self, now: float) -> list[Event]:
-        """The line was lost. The session stays."""
+        """The line was lost. The session stays. Bytes of the :attr:`backlog` that were not read yet are lost with it."""
         self._leave_line(now)
         return self._take_events(now)
 
     def _leave_line(self, now: float) -> None:
         """Drop everything that is half received, half sent or in flight on the line."""
         if self._line is not None:
-            for event in self._line.decoder.receive_eof():
-                self._dispatch(event, now)
+            self._found.extend(self._line.decoder.receive_eof())
+            while self._found:
+                self._dispatch(self._found.popleft(), now)
             self._events += self._line.console.flush()
             self._line = None
             self._transmit_queue.drop()
@@ -203,16 +206,41 @@ class Link:
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
-        """Take received bytes."""
+    @property
+    def backlog(self) -> bool:
+        """Received bytes wait to be handled: call :meth:`receive_data` with no bytes to continue."""
+        if self._found or (self.session is not None and self.session.undelivered):
+            return True
+        return self._line is not None and self._line.decoder.stopped
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
+        """Take received bytes.
+
+        :param most: the work after which to stop: a frame, a start character, a record and the comparison with a damaged
+            piece are one each. What was not handled is kept as the :attr:`backlog`.
+        """
         line = self._line
         if line is not None:
             self.counters.bytes_in += len(data)
-            for event in line.decoder.receive(data, now):
-                self._dispatch(event, now)
-            if line.autobaud is not None and line is self._line:
-                line.bytes_received(bytes(data), no_frame=self._liveness.valid_at != now, now=now)
-                self._apply_autobaud(line, now)
+            self._found.extend(line.decoder.receive(data, now, 0 if self.backlog else most))
+        while most > 0:
+            session = self.session
+            if session is not None and session.undelivered:
+                events, most = session.deliver(most)
+                self._events += events
+            elif self._found:
+                most -= 1 if line is None else 1 + line.console.compared
+                self._dispatch(self._found.popleft(), now)
+            elif line is not None and line.decoder.stopped:
+                before = line.decoder.steps
+                self._found.extend(line.decoder.receive(b"", now, most))
+                most -= line.decoder.steps - before
+            else:
+                break
+        if line is not None and line.autobaud is not None and data:
+            no_frame = self._liveness.valid_at != now and not self.backlog
+            line.bytes_received(bytes(data), no_frame=no_frame, now=now)
+            self._apply_autobaud(line, now)
         return self._take_events(now)
 
     def _take_events(self, now: float) -> list[Event]:
@@ -266,7 +294,7 @@ class Link:
             self._line.frame_received(frame, self.session.round_trip.smoothed, self.local.frame, now)
             self._apply_autobaud(self._line, now)
         self.session.line_alters = self._line.decoder.altered
-        self._events += self.session.receive(found, self._line.pacer, now)
+        self.session.receive(found, self._line.pacer, now)
         if self.session.wants_eight_bits is not None:
             self._line.decoder.read_eight_bits(self.session.wants_eight_bits)
         if frame.kind in frames.DATA_KINDS and self._line.console.holds:

@@ -129,7 +129,7 @@ def test_a_hub_that_stops_is_reported_and_called_again(world: World) -> None:
     said: list[str] = []
     agent = world.hosts["a"].agent
     assert agent is not None
-    with patch.object(agent, "_report", said.append):
+    with patch.object(agent._report, "_write", said.append):
         world.run(world.hub.aclose("the hub was stopped"))
         world.pass_time(1.0)
         assert said[:1] == ["the session with the hub is over: the hub was stopped"]
@@ -208,7 +208,7 @@ def test_a_script_that_is_killed_ends_what_it_has_open(world: World) -> None:
     assert len(agent._tasks) == 1 and stream.broken is None
     world.kill(script)
     world.deliver()
-    assert not agent._tasks and not agent._peers
+    assert not agent._tasks and not agent.entrance.peers
     assert world.hub_peer(world.hosts["a"]).link.mux.open_count == 0
 
 

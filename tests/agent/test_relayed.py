@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from linesync import protocol
 from linesync.agent.relayed import Relayed
 from linesync.errors import LinesyncError, LinesyncFailed
+from linesync.runtime.reports import Reports
 
 
 class FakePeer:
@@ -53,7 +54,7 @@ def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
     async def main() -> None:
         uplink, script = FakePeer(), FakePeer()
         owners = FakeOwners()
-        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None, lambda: owners)  # type: ignore[arg-type,return-value]
+        relayed = Relayed(uplink, lambda _, reply: reply, lambda _: None, lambda: owners, Reports(lambda _: None))  # type: ignore[arg-type,return-value]
         relayed.registered = True
         relayed.join(script)  # type: ignore[arg-type]
         work(relayed, uplink, script)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import kit
+from tests.e2e.kit import Site
 
 
 @pytest.fixture(scope="module")
@@ -15,4 +16,10 @@ def pair() -> Iterator[kit.Site]:
     with kit.site() as place:
         place.hub("--listen", f"unix:{place.folder}/lines").says("listening on")
         place.agent("--port", f"unix:{place.folder}/lines").says("is registered")
+        yield place
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with kit.site() as place:
         yield place

@@ -137,3 +137,19 @@ def test_a_waiting_client_gets_an_error_when_the_hub_is_lost(tmp_path: Path) -> 
         client.close()
     with pytest.raises(LinesyncFailed):
         linesync.connect_blocking(f"unix:{tmp_path}/none")
+
+
+def test_a_client_that_the_hub_has_dismissed_begins_another_session(site: Site) -> None:
+    hub = site.hub()
+    hub.says("scripts on this machine reach hub")
+    endpoint = f"unix:{site.socket('hub')}"
+    with linesync.connect_blocking(endpoint) as idle, linesync.connect_blocking(endpoint) as holder:
+        assert idle.hosts() == []
+        holder.lock("flash")
+        hub.stop()  # it says goodbye, as it does to a script that is silent for long
+        with pytest.raises(LinesyncFailed, match="there is no socket"):
+            idle.hosts()
+        site.hub().says("scripts on this machine reach hub")
+        assert idle.semaphore("units", 1) == 1
+        with pytest.raises(LinesyncFailed, match="'hosts' was not answered: the hub was stopped"):
+            holder.hosts()

@@ -165,7 +165,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
-        self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "TMPDIR", "HOME"), str(folder))
+        self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "HOME"), str(folder))
         self.daemons: list[Daemon] = []
         self._commands: list[Command] = []
 

@@ -11,6 +11,7 @@ from linesync import protocol
 from linesync.errors import LinesyncFailed
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
+from linesync.runtime.reports import Reports
 
 
 class FakePeer:
@@ -39,7 +40,7 @@ def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, li
             return []
 
         sessions = Sessions()
-        hub = Requests(sessions, 20.0, "boot", 1, links, lambda: 0, lambda event: None, lambda sentence: None)
+        hub = Requests(sessions, 20.0, "boot", 1, links, lambda: 0, lambda event: None, Reports(lambda _: None))
         session: HubSession = sessions.begin(peer, "line")  # type: ignore[arg-type]
         for number, text in requests:
             hub.take(session, number, text)

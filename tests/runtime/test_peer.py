@@ -1,41 +1,45 @@
-"""A peer on an asyncio loop: a line without a session."""
+"""A peer on an asyncio loop that is refused a session."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from linesync.errors import LinesyncFailed
 from linesync.runtime.conversation import User
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
+from linesync.runtime.refusal import refusal
 from linesync.testing.memory_lines import Pipe
 from linesync.testing.recorder import Recorder
 
 from .peers import pause, play
 
 
-def listening() -> Peer:
-    peer = Peer(User(), "l", token())
-    peer.expect_session()
-    return peer
-
-
-def test_the_line_of_a_caller_that_sends_nothing_is_closed() -> None:
+def test_a_line_that_is_closed_with_a_refusal_is_lost_for_that_reason() -> None:
     async def test() -> None:
-        caller: Any = Recorder("caller")
-        Pipe.pair("unix:/s", lambda: caller, listening().receiver)
-        await pause(29.0)
-        assert not caller.lost
-        await pause(2.0)
-        assert caller.lost
+        caller = Peer(User(), "c", token())
+        _, far = Pipe.pair("unix:/s", caller.receiver, lambda: Recorder("listener"))
+        far.write(refusal("the hub has no place"))
+        far.close()
+        await pause()
+        assert isinstance(caller.lost_why, LinesyncFailed) and str(caller.lost_why) == "the hub has no place"
 
     play(test)
 
 
-def test_a_caller_that_has_begun_a_session_may_be_silent() -> None:
+def test_a_dismissed_caller_gets_the_reason() -> None:
     async def test() -> None:
-        caller, listener = Peer(User(), "c", token()), listening()
+        class Ends(User):
+            reason = ""
+
+            def session_down(self, peer: object, reason: str, restarted: bool) -> None:
+                self.reason = reason
+
+        user = Ends()
+        caller, listener = Peer(user, "c", token()), Peer(User(), "l", token())
         Pipe.pair("unix:/s", caller.receiver, listener.receiver)
-        await pause(300.0)
-        assert caller.up and listener.up
+        await pause()
+        assert caller.up
+        listener.dismiss("it was silent")
+        await pause()
+        assert user.reason == "it was silent" and not caller.up and caller.line is None
 
     play(test)

@@ -69,7 +69,7 @@ def begin(world: World, client: Client, name: str = "@run") -> None:
 
 
 def names(world: World) -> list[str]:
-    return [str(row["name"]) for row in world.hub._requests.services.namespace_rows(world.now)]
+    return [one.name for one in world.hub._requests.services.namespace_states(world.now)]
 
 
 def test_the_end_of_a_process_resets_its_namespace_on_all_hosts(world: World) -> None:

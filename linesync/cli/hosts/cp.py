@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _place(text: str) -> tuple[str, str]:
     """(host, path); the host is empty for a local path. A path with a slash before its colon is local, as in scp."""
+    if not text:
+        raise UsageError("the source or the target is empty; write a local path, or HOST:PATH")
     host, colon, path = text.partition(":")
     if not colon or "/" in host or not host:
         return "", text

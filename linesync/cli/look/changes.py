@@ -62,7 +62,7 @@ def _reader_left() -> None:
 
 def in_words(change: Change) -> str:
     """``2026-11-29T09:30:00.123Z lock taken: flash, sut, token 17; by script 3 on sut, line /dev/ttyS0``."""
-    name = change.name if change.namespace in ("", "default") else f"{change.namespace}/{change.name}"
+    name = change.name if change.namespace in ("", "default") else f"{change.namespace}/{change.name}".rstrip("/")
     parts = [name, change.who if change.who != change.name else ""]
     if change.value is not None:
         number = _NUMBERS.get(change.kind.partition(" ")[0], "")

@@ -6,7 +6,6 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from ...client.places import setting
 from ...errors import UsageError
 from ..common import option, option_values
 from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
@@ -93,8 +92,7 @@ def run(args: argparse.Namespace) -> int:
     for item in option_values(args, "publish"):
         if "=" not in item:
             raise UsageError(f"invalid value --publish {item}: expected K=V")
-    name = args.name or setting("name", "agent") or os.uname().nodename.partition(".")[0]
-
+    name = os.uname().nodename.partition(".")[0] if args.name is None else args.name
     check_host(name)
 
     async def work(stop: asyncio.Event) -> None:

@@ -22,8 +22,8 @@ __all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_option
 _as_json = False
 
 
-def log(sentence: str) -> None:
-    """Write a line to the log, which is stderr."""
+def log(sentence: str, *, peer: str = "", burst: int = 0) -> None:
+    """Write a line to the log, which is stderr. The other parameters are those of a ``Report``, which has a bound."""
     line = f"{time.strftime('%H:%M:%S')} {sentence}"
     if _as_json:
         import json
@@ -95,15 +95,25 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     from ..asyncio_without_tls import asyncio
 
     async def main() -> None:
+        import logging
+
+        from ...open_files import raise_limit
+        from ...runtime.reports import RepeatFilter, Reports
         from ...workers import SPOOL  # after the lean asyncio
 
+        raise_limit()
+        failures = Reports(log)
+        logging.getLogger("asyncio").addFilter(RepeatFilter(failures))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.set)
         SPOOL.clean(_remove_leftovers, "")
-        await work(stop)
+        try:
+            await work(stop)
+        finally:
+            failures.close()
 
     with asyncio.Runner(loop_factory=_uvloop_factory() if fast else None) as runner:
         runner.run(main())

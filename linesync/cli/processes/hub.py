@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from ... import limits
 from ...errors import NotAllowed, UsageError
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...hub.hub import Hub
+    from ...hub.tokens import Tokens
+    from ...runtime.identity import state_folder
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
     if args.json:
@@ -98,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
             )
 
     async def work(stop: asyncio.Event) -> None:
-        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit)
+        tokens = Tokens(f"{args.socket}.tokens" if args.socket else os.path.join(state_folder(), "tokens"))
+        await tokens.begin(log)
+        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit, tokens=tokens)
         try:
             hub.runner.open()
             await open_socket(args, "hub", hub.add_listener)

@@ -70,8 +70,8 @@ class Known:
 
     def namespaces(self) -> list[tuple[str, str]]:
         """The name of each namespace that is in use, and its owner's host; the host is empty without an owner."""
-        rows = self._ask(lambda client: client.namespaces()) or []
-        return [(row["name"], row["owner"]["host"] if row["owner"] else "") for row in rows]
+        found = self._ask(lambda client: client.namespaces()) or []
+        return [(one.name, one.owner.host if one.owner is not None else "") for one in found]
 
     def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
         """Ask in a thread, because the look-up of a host's address cannot be interrupted."""

@@ -47,6 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.data is not None and args.file is not None:
         raise UsageError("there is more than one thing to give; give DATA or --file")
+    if args.file == "":
+        raise UsageError("the name after --file is empty; name a file")
     folder = _Folder(args.dir, args.hosts) if args.dir is not None else None
     data: Data
     if args.data is not None:

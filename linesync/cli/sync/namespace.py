@@ -14,7 +14,7 @@ from ..common import connection, print_json, say, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ...model.state.namespace import NamespaceState
 
 HELP = "begin a namespace for this run, end it, or list the namespaces"
 EXAMPLES = """\
@@ -25,6 +25,7 @@ EXAMPLES = """\
   linesync namespace end run17      end another one
   linesync namespace list           who owns which namespace, and what is in it
 """
+_PID_MAX = 2**22  # of Linux
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,11 +58,10 @@ def _in_pipe() -> bool:
 def _new(args: argparse.Namespace) -> int:
     if args.name == "":
         raise UsageError("the name of the namespace is empty; leave it out to get a new one")
-    running = "the pid of a running process"
-    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, 2**31 - 1, expected=running)
-    begin = begin_of(owner)
-    if not begin:
-        raise UsageError(f"invalid owner {owner}: expected {running}")
+    expected = "the pid of a running process"
+    owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, _PID_MAX, expected=expected)
+    if not (begin := begin_of(owner)):
+        raise UsageError(f"invalid owner {str(owner)!r}: it is not running; expected {expected}")
     from ...client.operations import command_line
 
     with connection(args) as client:
@@ -94,19 +94,18 @@ def _list(args: argparse.Namespace) -> int:
     if args.name is not None:
         raise UsageError("'namespace list' takes no name; it lists all namespaces")
     with connection(args) as client:
-        rows = client.namespaces()
+        found = client.namespaces()
     if args.json:
-        print_json(rows)
+        print_json([one.as_json() for one in found])
         return 0
-    table(("NAMESPACE", "AGE", "HOST", "PID", "THINGS", "COMMAND"), [_row(row) for row in rows])
+    table(("NAMESPACE", "AGE", "HOST", "PID", "THINGS", "COMMAND"), [_row(one) for one in found])
     return 0
 
 
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
-    owner = row["owner"]
-    if owner is None:
-        return row["name"], "-", "-", "-", row["things"], "-"
-    return row["name"], f"{row['since']:.1f}s", owner["host"], owner["pid"] or "-", row["things"], owner["command"]
+def _row(one: NamespaceState) -> tuple[object, ...]:
+    if one.owner is None or one.since is None:
+        return one.name, "-", "-", "-", one.things, "-"
+    return one.name, f"{one.since:.1f}s", one.owner.host, one.owner.pid or "-", one.things, one.owner.command
 
 
 # -- the shell that runs us -------------------------------------------------------------------------------------------

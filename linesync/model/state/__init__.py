@@ -10,6 +10,9 @@
 ``exchange``            an open generation of an exchange
 ``event``               an event that is set or waited for
 ``topic``               an ID of messages
+``namespace``           a namespace that has an owner or is in use
+``change``              a change of the state
+``principal``           the sender of a request
 ======================= ==================================================================
 
 The services of ``linesync.model`` make these records, and clients read them from JSON. So this package does not import

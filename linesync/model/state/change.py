@@ -27,6 +27,10 @@ KINDS: dict[tuple[str, ...], str] = {
     tuple(
         [f"{thing} failed" for thing in _THINGS]
     ): "one or more waits failed together; `why` is the error of the first",
+    (
+        "namespace begun",
+        "namespace ended",
+    ): "`who` began or ended the namespace, or its owner there has ended; `name` is empty",
     ("reset",): "`who` reset the name, or all names of the namespace if `name` is empty",
     (LOST,): "this follower did not read in time: it lost `value` changes, the last one with this `number`",
 }

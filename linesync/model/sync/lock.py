@@ -6,7 +6,8 @@
    lost. The next arrival in the queue then gets it, with a larger token. A resource that remembers the largest token it
    has seen can refuse a client that still believes it owns the lock (Kleppmann, "How to do distributed locking").
 3. The tokens of all locks of a hub come from one counter. The hub chooses the first token, larger than any that an earlier
-   life of the hub gave out.
+   life of the hub gave out. If it reserves blocks of tokens, no lock is taken while the block is nearly used up. A lock that
+   has an owner or a queue may still use what is left.
 4. A lock without an owner and without waits is forgotten.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import takewhile
+from math import inf
 
 from ...errors import LinesyncFailed, NotAllowed, TimedOut
 from ..decisions import ArrivalId, Outcome, Token
@@ -25,6 +27,7 @@ from .waits import Acting, Edge, Hold, Place, Wait, Waits
 __all__ = ["Locks"]
 
 NAMES_MAX = 10_000  # most locks that have an owner
+TOKENS_SPARE = 1 << 18  # reserved tokens below which no lock is taken; more than all arrivals that may wait for locks
 QUEUE_LISTED = 100  # most waiting names in the details of one error
 
 
@@ -32,10 +35,12 @@ class Locks:
     """All locks of a hub, by namespace and name.
 
     :param first_token: the first fencing token.
+    :ivar last_token: the end of the tokens that are reserved; None if there is no end.
     """
 
     def __init__(self, waits: Waits, *, first_token: int = 1) -> None:
         self.waits = waits
+        self.last_token: int | None = None
         self._named: dict[tuple[str, str], _Lock] = {}
         self._next = first_token
 
@@ -68,6 +73,11 @@ class Locks:
             check_name("lock", name)
             check_timeout(timeout)
             lock = self._named.get((namespace, name))
+            if self.tokens_left < TOKENS_SPARE:
+                raise LinesyncFailed(
+                    f"lock '{name}' cannot be taken: the hub has no fencing token left that it has saved; see its log for the"
+                    " reason"
+                )
             if lock is None:
                 if len(self._named) >= NAMES_MAX:
                     raise LinesyncFailed(
@@ -99,6 +109,15 @@ class Locks:
                 details={"owner": None if owner is None else owner.name, "token": lock.token if lock else None},
             )
         return self.waits.give_back(owner, now)
+
+    @property
+    def tokens_left(self) -> float:
+        """The number of tokens that are reserved and were not given."""
+        return inf if self.last_token is None else self.last_token - self._next
+
+    def reserved(self, first: int, last: int) -> None:
+        """Tokens from ``first`` to ``last`` (not included) are reserved for this hub."""
+        self._next, self.last_token = max(self._next, first), last
 
     def next_token(self) -> int:
         token, self._next = self._next, self._next + 1

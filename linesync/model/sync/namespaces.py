@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
 from ..participants import Cause, Client, check_name
+from ..state.namespace import NamespaceState, OwnerState
 
 __all__ = ["Namespace", "Namespaces", "Owner"]
 
@@ -25,6 +26,7 @@ OWNED_MARK = "@"
 DEFAULT = "default"
 PER_HOST = 100  # most namespaces with an owner on one host
 TOTAL = 10_000  # most namespaces with an owner
+BEGIN_CHARS = 20  # most digits of the start time of a process
 COMMAND_CHARS = 200  # most characters of a command that is shown
 
 
@@ -70,23 +72,19 @@ class Namespace:
     owner: Owner
     since: float
 
-    def row(self, things: int, now: float) -> dict[str, object]:
-        """One JSON-able row; ``since`` is in seconds.
+    def state(self, things: int, now: float) -> NamespaceState:
+        """Its state for people and programs.
 
         :param things: how many barriers, semaphores ... it has.
         """
         owner = self.owner
-        return {
-            "name": self.name,
-            "since": now - self.since,
-            "owner": {
-                "host": owner.host,
-                "pid": owner.pid or None,
-                "client": None if owner.pid else owner.client.number,
-                "command": owner.command,
-            },
-            "things": things,
-        }
+        shown = OwnerState(
+            host=owner.host,
+            pid=owner.pid or None,
+            client=None if owner.pid else owner.client.number,
+            command=owner.command,
+        )
+        return NamespaceState(name=self.name, since=now - self.since, owner=shown, things=things)
 
 
 class Namespaces:
@@ -108,10 +106,11 @@ class Namespaces:
         :raises LinesyncFailed: there are too many.
         """
         check_name("namespace", name)
-        if not 0 <= owner.pid < 1 << 31 or len(owner.command) > COMMAND_CHARS:
+        shown = len(owner.command) <= COMMAND_CHARS and owner.command.isprintable()
+        if not (0 <= owner.pid < 1 << 31 and len(owner.begin) <= BEGIN_CHARS and shown):
             raise UsageError(
-                f"invalid owner of namespace '{name}': expected a process id, and at most {COMMAND_CHARS} characters of its"
-                " command"
+                f"invalid owner of namespace '{name}': expected a process id, its start time, and at most {COMMAND_CHARS}"
+                " printable characters of its command"
             )
         found = self._named.get(name)
         if found is not None or things or name == DEFAULT:
@@ -171,12 +170,12 @@ class Namespaces:
                 details={"cause": str(Cause.RESET), "by": "", "namespace": name},
             )
 
-    def rows(self, things: Mapping[str, int], now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each namespace, in order of their begin, and then one for each other that is in use.
+    def states(self, things: Mapping[str, int], now: float) -> list[NamespaceState]:
+        """The namespaces in order of their begin, and then the others that are in use, sorted by name.
 
         :param things: how many barriers, semaphores ... each namespace has.
         """
         others = sorted(things.keys() - self._named.keys())
-        return [one.row(things.get(name, 0), now) for name, one in self._named.items()] + [
-            {"name": name, "since": None, "owner": None, "things": things[name]} for name in others
+        return [one.state(things.get(name, 0), now) for name, one in self._named.items()] + [
+            NamespaceState(name=name, since=None, owner=None, things=things[name]) for name in others
         ]

@@ -24,6 +24,7 @@ from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..participants import Cause, Client, cause_in_words, check_name
 from ..state.hosts import HostState
+from ..state.namespace import NamespaceState
 from ..state.status import ClientState, Status
 from .barrier import Barriers
 from .deadlock import Activity, Deadlocks
@@ -119,6 +120,7 @@ class SyncServices:
     def begin_namespace(self, name: str, owner: Owner, now: float) -> None:
         """Give a namespace that is not in use an owner; raises as :meth:`Namespaces.begin` does."""
         self.namespaces.begin(name, owner, now, self._things()[name])
+        self._waits.note("namespace begun", (name, ""), owner.host)
 
     def end_namespace(self, name: str, by: str, now: float) -> tuple[int, list[Wait], list[Outcome]]:
         """End a namespace with an owner, and forget everything in it; returns what :meth:`reset` does.
@@ -127,6 +129,7 @@ class SyncServices:
         :raises LinesyncFailed: there is no such namespace.
         """
         self.namespaces.end(name)
+        self._waits.note("namespace ended", (name, ""), by)
         return self._forget(name, None, lambda wait: _ended(wait, by, f"{by} ended it"), now)
 
     def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
@@ -142,9 +145,9 @@ class SyncServices:
         if not self._waits.knows(client.host, arrival):
             self.namespaces.check(name)
 
-    def namespace_rows(self, now: float) -> list[dict[str, object]]:
-        """One JSON-able row for each namespace that has an owner or is in use."""
-        return self.namespaces.rows(self._things(), now)
+    def namespace_states(self, now: float) -> list[NamespaceState]:
+        """The namespaces that have an owner, in order of their begin, and then the others that are in use."""
+        return self.namespaces.states(self._things(), now)
 
     def _things(self) -> Counter[str]:
         """How many barriers, semaphores ... each namespace has."""
@@ -154,6 +157,7 @@ class SyncServices:
         outcomes: list[Outcome] = []
         for name in names:
             self.namespaces.end(name)
+            self._waits.note("namespace ended", (name, ""), by, why=why)
             outcomes += self._forget(name, None, lambda wait: _ended(wait, by, why), now)[2]
         return outcomes
 
@@ -257,6 +261,10 @@ class SyncServices:
     def waits_by_client(self) -> dict[Client, int]:
         """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
+
+    def keeps_for(self, client: Client) -> bool:
+        """Whether a client waits for something, holds something, has not confirmed something, or owns a namespace."""
+        return bool(self._waits.of_client(client) or self.namespaces.of_client(client))
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
         """The state of each host, sorted by name."""

@@ -134,6 +134,14 @@ class DeviceLine(BaseLine, asyncio.Protocol):
                 pass
         self._transport.abort()
 
+    def _pause_reads(self) -> None:
+        assert self._transport is not None
+        self._transport.pause_reading()
+
+    def _resume_reads(self) -> None:
+        assert self._transport is not None
+        self._transport.resume_reading()
+
     # -- pyserial-asyncio's side -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

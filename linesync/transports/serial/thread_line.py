@@ -59,6 +59,7 @@ class ThreadLine(BaseLine):
         self._stop = threading.Event()
         self._write_size = min(_CHUNK, max(64, int((info.byte_rate or _CHUNK) * _WRITE_SECONDS)))
         self._credit = threading.Semaphore(_UNDELIVERED)
+        self._delivered = 0  # chunks that were delivered while reading pauses
         name = f"linesync {info.endpoint}"
         self._reader = threading.Thread(target=self._read_loop, name=f"{name} reader", daemon=True)
         self._writer = threading.Thread(target=self._write_loop, name=f"{name} writer", daemon=True)
@@ -107,8 +108,16 @@ class ThreadLine(BaseLine):
             self._resume()
 
     def _hand_up(self, data: bytes) -> None:
-        self._credit.release()
+        if self._reads_paused:
+            self._delivered += 1  # without its credit, the reader thread soon stops
+        else:
+            self._credit.release()
         self._deliver(data)
+
+    def _resume_reads(self) -> None:
+        for _ in range(self._delivered):
+            self._credit.release()
+        self._delivered = 0
 
     def _failed(self, error: Exception) -> None:
         self._break(

@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 
     from .compression import TextCompressor, TextDecompressor
 
-__all__ = ["Mux"]
+__all__ = ["ALL", "Mux"]
 
+ALL = 1 << 60
+"""More work than a payload is."""
+_PIECE_BITS = 14  # 16 KiB of text count as much as a record
 _LEAST_RECORD = 8  # bytes of room below which no record is begun
 _CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
 _NUMBER_DIGITS = 6  # of a channel's number: a session may last for months, and no number is used twice
@@ -95,6 +98,8 @@ class Mux:
         self._arrived = 0  # the memory of all unread records, at most
         self.discarded = 0
         """Bytes of records for channels that are over."""
+        self.work = 0
+        """The work of receiving so far: one for each record, and one for each 16 KiB of its text."""
         self.events: list[Event] = []
         self.watch: Callable[[str, int, bytes], None] | None = None
         """Called with (``in`` or ``out``, channel, text) for each text in a compressed record; for traces."""
@@ -294,19 +299,29 @@ class Mux:
 
     def receive(self, lane: Lane, payload: bytes) -> bool:
         """Take one payload, in the order of its lane; False if the peer violates the protocol."""
-        at = 0
-        while at < len(payload):
+        return self.receive_some(lane, payload, 0, ALL) >= 0
+
+    def receive_some(self, lane: Lane, payload: bytes, at: int, most: int) -> int:
+        """Take records of a payload, and stop after a certain amount of work.
+
+        :param at: the offset of the first record.
+        :param most: the work after which to stop.
+        :returns: the offset of the next record; -1 if the peer violates the protocol.
+        """
+        last = self.work + most
+        while at < len(payload) and self.work < last:
+            self.work += 1
             kind = payload[at : at + 1]
             if self._expand and (kind >= RECALLED or kind in (RECALLED_TEXT, RECALLED_OPEN)):
                 at = self._recall(lane, kind, payload, at)
                 if at < 0:
-                    return False
+                    return -1
                 continue
             begun = at
             number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
-                return False
+                return -1
             if isinstance(payload, Encoded) and kind in DATA and begun == 0 and at + length == len(payload):
                 body: bytes = payload.behind(at)  # it is the whole payload: it may be forwarded as it came
             else:
@@ -315,11 +330,12 @@ class Mux:
             if self._expand and kind in COMPRESSED_TEXTS:
                 text = self._text(lane, kind, number, body)
                 if text is None:
-                    return False
+                    return -1
                 kind, body = kind.lower(), text
+            self.work += len(body) >> _PIECE_BITS
             if not self._take_record(lane, kind, number, body):
-                return False
-        return True
+                return -1
+        return at
 
     def _take_record(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bool:
         if kind in (OPEN, OPEN_PIECE):
@@ -451,6 +467,7 @@ class Mux:
         data = channel.decompressor.take(piece, channel.credit.left - RECORD_COST)
         if data is None or not self._received(channel, len(data)):
             return False
+        self.work += len(data) >> _PIECE_BITS
         if data:
             self.events.append(ChannelData(channel.number, stream, data))
         else:

@@ -12,14 +12,17 @@ second check may be repaired, and only if that check agrees.
 
 from __future__ import annotations
 
+from functools import cache
 from zlib import crc32
 
 from . import digits
 from .check import check_text
 
-__all__ = ["repair_bit"]
+__all__ = ["REPAIR_COST", "repair_bit"]
 
-_POLYNOMIAL = 0xEDB88320  # the polynomial of the frame check, its highest power in the lowest bit
+REPAIR_COST = 25
+"""The cost of a repair for each byte of the frame, in the bytes that a check reads in the same time."""
+_ALL = 0xFFFFFFFF
 
 
 def repair_bit(covered: bytes, check: bytes, seed: int) -> bytes | None:
@@ -34,18 +37,26 @@ def repair_bit(covered: bytes, check: bytes, seed: int) -> bytes | None:
     claimed = _number(check)
     if claimed is None:
         return None
-    # Run the shift register backwards from the difference. When only the bit that would be shifted in next is set, that
-    # bit is the wrong one.
+    # Run the shift register backwards from the difference, a byte at a time. When it holds what one wrong bit leaves
+    # behind its byte, that bit is the wrong one.
+    back, left_by = _tables()
     difference = crc32(covered, seed) ^ claimed
-    for back in range(1, 8 * len(covered) + 1):
-        if difference & 0x80000000:
-            difference = (difference ^ _POLYNOMIAL) << 1 | 1
-            if difference == 1:
-                at, bit = divmod(8 * len(covered) - back, 8)
-                return covered[:at] + bytes((covered[at] ^ 1 << bit,)) + covered[at + 1 :]
-        else:
-            difference <<= 1
+    for at in range(len(covered) - 1, -1, -1):
+        if difference in left_by:
+            return covered[:at] + bytes((covered[at] ^ left_by[difference],)) + covered[at + 1 :]
+        difference = (difference << 8 & _ALL) ^ back[difference >> 24]
     return None
+
+
+@cache
+def _tables() -> tuple[list[int], dict[int, int]]:
+    """(what to add to the register when it runs a byte backwards, by its highest byte; the wrong bit of a byte by the
+    register behind it)."""
+    forward = [crc32(bytes((byte,)), _ALL) ^ _ALL for byte in range(256)]
+    back = [0] * 256
+    for byte, register in enumerate(forward):
+        back[register >> 24] = (register << 8 & _ALL) | byte
+    return back, {forward[1 << bit]: 1 << bit for bit in range(8)}
 
 
 def _number(check: bytes) -> int | None:

@@ -12,6 +12,9 @@ how the stream is divided into calls of :meth:`Decoder.receive`. It reads a stre
 4. A candidate whose check is wrong may contain foreign lines: see :mod:`linesync.wire.framing.foreign_text`.
 5. A candidate that stays incomplete for a while is given up.
 
+The work is bounded. A *step* reads one frame or examines one start character, and :meth:`Decoder.receive` stops after the
+steps that its caller allows. The repair of damaged frames has a budget (:mod:`linesync.wire.framing.repair_budget`).
+
 A shared line may set the eighth bit and insert NUL, XON, XOFF and DEL. So it is read through a seven-bit mask and without
 these four, until both ends know that it does neither. Foreign text is reported as it came, but without these four.
 """
@@ -23,14 +26,18 @@ import re
 from ... import limits
 from ..events import Damaged, Echo, Event, ForeignText, FrameFound
 from . import digits
-from .bit_repair import repair_bit
+from .bit_repair import REPAIR_COST, repair_bit
 from .frames import BULK_KINDS, HELLO, LONG, PROBE, REPAIRABLE, START, Frame, checks_out, read_data
+from .repair_budget import RepairBudget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .foreign_text import Splicer
 
-__all__ = ["Decoder"]
+__all__ = ["ALL", "Decoder"]
+
+ALL = 1 << 60
+"""More steps than a stream has."""
 
 _MASK = bytes(byte & 0x7F for byte in range(256))
 _INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
@@ -76,11 +83,19 @@ class Decoder:
         self._view = bytearray()  # the bytes in which frames are searched
         self._raw = self._view if eight else bytearray()  # the same bytes as they came
         self._scan = 1  # where the search for the next start character in the candidate goes on
+        self._head: tuple[int, int] | None = None  # the header of the candidate, once it is complete
+        self._following: tuple[int, int] | None = None  # the header of the inner candidate that ends the outer one
         self._splicer: Splicer | None = None  # for a candidate that is complete by its length and has a wrong check
         self._newline_at: int | None = None  # a frame was accepted here and its newline is not complete yet
         self._skipped_cr = False
         self._last_byte = 0.0
         self._events: list[Event] = []
+        self._budget = RepairBudget()
+        self._last_step = 0  # the number of the step after which this call stops
+        self.steps = 0
+        """Steps so far."""
+        self.stopped = False
+        """The last call had no steps left for the rest of the bytes: call :meth:`receive` again."""
 
     def read_eight_bits(self, eight: bool) -> None:
         """Read all eight bits of each byte from now on, or seven."""
@@ -92,12 +107,19 @@ class Decoder:
             self._newline_at = None if self._view else self._newline_at
             self._next_candidate()
 
-    def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
+    def receive(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
         """Take bytes from the line.
 
+        :param most: the number of steps after which to stop; the bytes behind them are kept for the next call.
         :returns: what is known about them and those before.
         """
+        self._budget.earn(len(data))
+        self._last_step = self.steps + most
         if self.eight:
+            if self.stopped and self._scan == 1 and self._splicer is None and self._newline_at is None:
+                data = b"".join((self._view, data))
+                self._view.clear()
+                self._head = None
             self._view += data if self._view or self._newline_at is not None else self._whole_frames(bytes(data))
         else:
             kept = bytes(data).translate(None, _INSERTED)
@@ -105,9 +127,23 @@ class Decoder:
             self._raw += kept
             self._view += kept.translate(_MASK)
         self._last_byte = now
+        self.stopped = False
         if self._view:
             self._run()
         return self._take_events()
+
+    @property
+    def repair_work(self) -> int:
+        """Bytes that repairs have checked so far."""
+        return self._budget.spent
+
+    def _step(self) -> bool:
+        """Begin a step; False if this call has no steps left."""
+        if self.steps >= self._last_step:
+            self.stopped = True
+            return False
+        self.steps += 1
+        return True
 
     def _whole_frames(self, text: bytes) -> bytes:
         """Read the whole frames at the start of some bytes without the buffer. Nearly everything on a clean pipe is whole
@@ -116,7 +152,7 @@ class Decoder:
         :returns: the rest, for the buffer.
         """
         at, end = 0, len(text)
-        while at < end and text[at : at + 1] == START:
+        while at < end and text[at : at + 1] == START and self.steps < self._last_step:
             length, body = digits.read_counted(text, at + 2)
             stop = body + length + limits.CHECK_SIZE
             if length < 0 or stop >= end or text[stop] != _LF or stop - at > self.longest:
@@ -127,13 +163,14 @@ class Decoder:
             if frame is None:
                 break
             self._events.append(frame)
+            self.steps += 1
             at = stop + 1
         self.framed += at
         return text[at:] if at else text
 
     def next_timer(self) -> float | None:
         """The next deadline, or None."""
-        return self._last_byte + self._patience if self._view else None
+        return self._last_byte + self._patience if self._view and not self.stopped else None
 
     def handle_timer(self, now: float) -> list[Event]:
         """Give up a candidate that stayed incomplete for too long, so that text behind it is not held back."""
@@ -144,7 +181,8 @@ class Decoder:
         return self._take_events()
 
     def receive_eof(self) -> list[Event]:
-        """The line ended: incomplete frames stay incomplete."""
+        """The line ended: incomplete frames stay incomplete, and what is behind the last step stays unread."""
+        self.stopped = False
         if self._view:
             self._give_up(len(self._view))
         self._newline_at = None
@@ -173,12 +211,18 @@ class Decoder:
         if length:
             self._events.append(ForeignText(self._cut(0, length)))
 
-    def _give_up(self, length: int) -> None:
+    def _give_up(self, length: int, head: tuple[int, int] | None = None) -> None:
+        """The candidate is not a frame.
+
+        :param head: the header of the next candidate, which follows, if it was read already.
+        """
         self._events.append(Damaged(self._cut(0, length)))
         self._next_candidate()
+        self._head = head
 
     def _next_candidate(self) -> None:
         self._scan = 1
+        self._head = None
         self._splicer = None
 
     def _skip_newline(self) -> None:
@@ -195,7 +239,10 @@ class Decoder:
                 self._skipped_cr = True
                 continue
             elif byte in b" \t" and not self.eight and not self._skipped_cr:
-                self.framed += len(self._cut(at, at + 1))
+                end = at + 1
+                while end < len(view) and view[end] in b" \t":
+                    end += 1
+                self.framed += len(self._cut(at, end))
                 continue
             self._newline_at = None
             return
@@ -213,15 +260,18 @@ class Decoder:
             self._skip_newline()
         at = 0
         while self._view:
-            start = self._find_start(at, len(self._view))
-            if start < 0:
-                self._text(len(self._view))
+            if not self._step():
+                self._text(at)
                 return
-            if self._header(start)[0] == _NONE:
-                at = start + 1
-                continue
-            at = 0
-            if start:
+            if self._head is None:
+                start = self._find_start(at, len(self._view))
+                if start < 0:
+                    self._text(len(self._view))
+                    return
+                if self._header(start)[0] == _NONE:
+                    at = start + 1
+                    continue
+                at = 0
                 self._text(start)
             if not self._candidate():
                 return
@@ -254,13 +304,15 @@ class Decoder:
         return (total if total <= self.longest else _NONE), body
 
     def _candidate(self) -> bool:
-        """Decide about the candidate at the start of the buffer; False if more bytes are needed."""
+        """Decide about the candidate at the start of the buffer; False if more bytes or steps are needed."""
         while True:
-            total, body = self._header(0)
+            total, body = head = self._head or self._header(0)
             if total == _NONE:
                 self._next_candidate()
                 self._text(1)
                 return True
+            if total != _MORE:
+                self._head = head
             inner = self._find_inner(self._scan, len(self._view) if total == _MORE else total)
             if inner < 0:
                 break
@@ -268,8 +320,10 @@ class Decoder:
             if what is None:
                 return False
             if what:
-                self._give_up(inner)
+                self._give_up(inner, self._following)
                 return True
+            if not self._step():
+                return False
         if total == _MORE or len(self._view) < total:
             return False
         if self._splicer is None:
@@ -278,12 +332,12 @@ class Decoder:
                 return True
             from .foreign_text import Splicer  # imported only when a line damages a frame
 
-            self._splicer = Splicer(total, two_texts=self._view[1:2] == REPAIRABLE)
+            self._splicer = Splicer(total, two_texts=self._view[1:2] == REPAIRABLE, budget=self._budget)
         return self._wrong_candidate(self._splicer, total, body)
 
     def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
         """The candidate is complete by its length, and its check is wrong. Try to repair it with the bytes before each
-        further start character; False if more bytes are needed."""
+        further start character; False if more bytes or steps are needed."""
         while True:
             following = self._find_inner(max(self._scan, total), len(self._view))
             if self._repair(splicer, body, following if following >= 0 else len(self._view)):
@@ -294,8 +348,10 @@ class Decoder:
             if what is None:
                 return False
             if what:
-                self._give_up(following)
+                self._give_up(following, self._following)
                 return True
+            if not self._step():
+                return False
 
     def _inner(self, at: int) -> bool | None:
         """Examine a start character inside the candidate.
@@ -309,6 +365,7 @@ class Decoder:
             self._scan = at + 1
             return False
         if bytes(self._view[at + 1 : at + 2]) in BULK_KINDS and not self._quoted(at):
+            self._following = total, body - at
             return True
         again = self._view.find(START, at + 1, at + total)
         if total > limits.CONTROL_FRAME or again >= 0:
@@ -350,6 +407,8 @@ class Decoder:
             return False
         text = bytes(self._view[1:total])
         for seed in self.seeds:
+            if not self._budget.spend(REPAIR_COST * total):
+                return False
             covered = repair_bit(text[: -limits.CHECK_SIZE], text[-limits.CHECK_SIZE :], seed)
             if covered is not None and covered[: body - 1] == text[: body - 1]:
                 frame = Frame(kind, covered[body - 1 :], seed)
@@ -424,7 +483,7 @@ class Decoder:
 
             from .foreign_text import Splicer
 
-            verdict = Splicer(total).look(self._view[at:end], end - at, is_good)
+            verdict = Splicer(total, budget=self._budget).look(self._view[at:end], end - at, is_good)
             if verdict.frame is not None:
                 text = self._raw[start:at] + self._raw[at + verdict.text_start : at + verdict.text_end]
                 self._events.append(ForeignText(bytes(text + self._raw[at + verdict.end : end])))

@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 from ... import limits
 from .digits import ALPHABET, read_counted
+from .repair_budget import RepairBudget
 
 __all__ = ["Splicer", "Verdict", "difference", "lines_beside", "whole_lines"]
 
@@ -38,6 +39,8 @@ _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 _LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
 _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
+_TRY = 256  # the cost of a check beside that of its bytes, in the bytes that a check reads in the same time
+_SEARCH = 16  # the cost of the search for line ends, for each byte
 _DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
 
 
@@ -70,15 +73,17 @@ class Verdict:
 class Splicer:
     """Searches the start of a piece for a frame of ``total`` bytes, without its newline, with foreign lines inside.
 
-    The piece may grow between calls of :meth:`look`; each byte is examined once.
+    The piece may grow between calls of :meth:`look`.
 
     :param two_texts: allow two foreign texts, because the frame has a second check.
+    :param budget: pays for the search; by default, a new one.
     """
 
-    __slots__ = ("_at", "_ends", "_seen", "_total", "_tries")
+    __slots__ = ("_at", "_budget", "_ends", "_seen", "_total", "_tries")
 
-    def __init__(self, total: int, *, two_texts: bool = False) -> None:
+    def __init__(self, total: int, *, two_texts: bool = False, budget: RepairBudget | None = None) -> None:
         self._total = total
+        self._budget = budget or RepairBudget()
         self._tries = limits.FOREIGN_TRIES if two_texts else 0  # checks left for two texts
         self._ends: list[tuple[int, int]] = []  # the line ends so far: (offset, offset after it)
         self._at = 0  # where the next line end may begin
@@ -89,6 +94,10 @@ class Splicer:
 
         :param is_good: says whether the check of a candidate is right.
         """
+        if not self._budget.spend(
+            _SEARCH * max(end - self._at, 0)
+        ):  # a run of blanks is searched in each call until it ends
+            return Verdict(end=end, hopeless=True)
         while (match := _LINE_END.search(piece, self._at, end)) is not None:
             here, self._at = match.span()
             verdict = self._try(piece, here, self._at, is_good)
@@ -117,6 +126,8 @@ class Splicer:
             begin = after - extra
             if begin < 2:
                 continue
+            if not self._budget.spend(self._total + _TRY):
+                return Verdict(end=behind, hopeless=True)
             candidate = bytes(piece[:begin] + piece[after:here])
             if is_good(candidate):
                 return Verdict(frame=candidate, span=(begin, after), end=behind)
@@ -141,6 +152,8 @@ class Splicer:
                     return None
                 front, middle, back = bytes(piece[:first]), bytes(piece[first:second]), bytes(piece[second:here])
                 for length in range(max(1, extra - len(middle)), min(extra, first - 1)):
+                    if not self._budget.spend(self._total + _TRY):
+                        return Verdict(end=behind, hopeless=True)
                     candidate = front[: first - length] + middle[: len(middle) - (extra - length)] + back
                     if is_good(candidate):
                         spans = (first - length, first), (second - (extra - length), second)

@@ -6,6 +6,8 @@ decides whether the session still stands.
 
 from __future__ import annotations
 
+from collections import deque
+
 from ... import limits
 from ..channels.mux import Mux
 from ..events import Event, FrameFound
@@ -74,6 +76,9 @@ class Session:
         self.round_trip = RoundTrip()
         self.broken = ""
         """A protocol violation by the peer, as a sentence; empty if there was none."""
+        self.undelivered: deque[tuple[Lane, bytes]] = deque()
+        """Payloads in order, whose records are for :meth:`deliver`."""
+        self._delivered = 0  # the offset in the first of them
         self.unanswered_since: float | None = None
         """When the first unanswered poll was sent, seconds; None if there is none."""
         self.acknowledged_at = _NEVER
@@ -109,8 +114,8 @@ class Session:
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
-    def receive(self, found: FrameFound, pacer: Pacer, now: float) -> list[Event]:
-        """Take a frame whose check was right under this session's seed."""
+    def receive(self, found: FrameFound, pacer: Pacer, now: float) -> None:
+        """Take a frame whose check was right under this session's seed. Then call :meth:`deliver`."""
         kind, body = found.frame.kind, found.frame.body
         self.unanswered_since = None
         self._control_time = limits.CONTROL_FRAME / pacer.rate if pacer.rate else 0.0
@@ -135,8 +140,28 @@ class Session:
             self._receive_try(frames.read_group(body))
         elif kind == frames.TRIED:
             self._receive_tried(frames.read_group(body))
-        events, self.mux.events = self.mux.events, []
-        return events
+
+    def deliver(self, most: int) -> tuple[list[Event], int]:
+        """Take records of the payloads that wait, and stop after a certain amount of work.
+
+        :param most: the work after which to stop, as in :meth:`Mux.receive_some`.
+        :returns: (the events of the records, the work that is left).
+        """
+        mux = self.mux
+        last = mux.work + most
+        while self.undelivered and mux.work < last:
+            lane, payload = self.undelivered[0]
+            at = mux.receive_some(lane, payload, self._delivered, last - mux.work)
+            if at < 0:
+                self.broken = "the peer violated the rules of a channel (its credit, its number or its records)"
+                self.undelivered.clear()
+            elif at == len(payload):
+                self.undelivered.popleft()
+                self._delivered = 0
+            else:
+                self._delivered = at
+        events, mux.events = mux.events, []
+        return events, last - mux.work
 
     def _receive_data(self, kind: bytes, body: bytes, length: int, pacer: Pacer, now: float) -> None:
         data = frames.read_data(kind, body)
@@ -150,9 +175,7 @@ class Session:
         payloads = receiver.receive(data.seq, data.payload)
         self._owe_ack(lane, length, pacer, now, urgent=payloads is None or receiver.has_gap or had_gap)
         for payload in payloads or ():
-            if not self.mux.receive(lane, payload):
-                self.broken = "the peer violated the rules of a channel (its credit, its number or its records)"
-                return
+            self.undelivered.append((lane, payload))
         self._settle(self.senders[lane].acknowledged(data.ack, ()), (lane,), pacer, now, age=None)
 
     def _receive_try(self, group: int) -> None:

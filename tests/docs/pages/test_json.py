@@ -11,9 +11,7 @@ import pytest
 from linesync import errors
 from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, TopicMessage
-from linesync.model.participants import Client
 from linesync.model.state.record import State
-from linesync.model.sync.namespaces import Namespaces, Owner
 from tests.docs.pages.examples import ROOT
 from tests.docs.sync.figures import Play
 from tests.system.world import World
@@ -113,14 +111,6 @@ def test_a_row_of_links_has_the_documented_fields(shown: tuple[dict[str, Any], l
 @pytest.mark.parametrize(("title", "record"), [("barrier", BarrierResult), ("wait, wait-all", TopicMessage)])
 def test_a_result_has_the_documented_fields(title: str, record: Any) -> None:
     assert documented(title) == set(record.FIELDS)
-
-
-def test_a_row_of_namespace_list_has_the_documented_fields() -> None:
-    namespaces = Namespaces()
-    namespaces.begin("run17", Owner(Client("hub", "1"), 100, "1", "bash"), 0.0, 0)
-    owned, other = namespaces.rows({"default": 1}, 0.0)
-    assert set(owned) == set(other) == documented("namespace") - {"namespace", "pid"}
-    assert set(owned["owner"]) <= inner("namespace")  # type: ignore[call-overload]
 
 
 def test_run_names_both_streams() -> None:

@@ -10,6 +10,7 @@ import pytest
 from linesync.errors import Aborted, LinesyncFailed, NotAllowed, UsageError
 from linesync.model.decisions import Revoked
 from linesync.model.participants import Cause, Client
+from linesync.model.state.namespace import NamespaceState
 from linesync.model.sync import namespaces
 from linesync.model.sync.barrier_terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
@@ -41,9 +42,10 @@ def fill(hub: SyncServices, namespace: str) -> list[str]:
 
 
 def rows(hub: SyncServices, now: float = 1.0) -> dict[str, Any]:
-    found = hub.namespace_rows(now)
-    assert json.loads(json.dumps(found)) == found
-    return {str(row["name"]): row for row in found}
+    """The states by name, as JSON."""
+    found = hub.namespace_states(now)
+    assert [NamespaceState.from_json(json.loads(json.dumps(one.as_json()))) for one in found] == found
+    return {one.name: one.as_json() for one in found}
 
 
 def test_the_end_of_the_owner_resets_everything_in_its_namespaces_and_nothing_else(hub: SyncServices) -> None:
@@ -134,7 +136,14 @@ def test_a_name_in_use_is_refused(hub: SyncServices) -> None:
 
 @pytest.mark.parametrize(
     ("name", "owner"),
-    [("", SHELL), ("a\nb", SHELL), ("@x", Owner(client("hub"), -1)), ("@x", Owner(client("hub"), command="x" * 201))],
+    [
+        ("", SHELL),
+        ("a\nb", SHELL),
+        ("@x", Owner(client("hub"), -1)),
+        ("@x", Owner(client("hub"), 1, "1" * 21)),
+        ("@x", Owner(client("hub"), command="x" * 201)),
+        ("@x", Owner(client("hub"), command="\x1b[2J")),
+    ],
 )
 def test_an_invalid_name_or_owner_is_refused(hub: SyncServices, name: str, owner: Owner) -> None:
     with pytest.raises(UsageError):

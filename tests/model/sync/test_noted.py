@@ -6,6 +6,7 @@ from typing import Any
 
 from linesync.model.participants import Client
 from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
 
 A, B = Client("a", "1"), Client("b", "2")
@@ -80,3 +81,16 @@ def test_a_host_that_is_lost_restarts_and_stops_is_a_change_each_time() -> None:
     services.heard("a", "1", 22.0)
     services.heard("a", "1", 23.0)
     assert noted(services) == [(kind, "a", "a", None) for kind in ("host up", "host lost", "host up")]
+
+
+def test_a_namespace_begins_and_ends_and_what_waits_in_it_fails() -> None:
+    services = SyncServices()
+    services.begin_namespace("run", Owner(A), 0.0)
+    services.locks.take("1", "run", "flash", B, 0.0)
+    services.client_gone(A, 1.0)
+    assert [(one.kind, *one.key, one.who) for one in services.take_noted()] == [
+        ("namespace begun", "run", "", "a"),
+        ("lock taken", "run", "flash", "b"),
+        ("namespace ended", "run", "", "a"),
+        ("lock given back", "run", "flash", "b"),
+    ]

@@ -111,6 +111,24 @@ def _read(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
     return events + decoder.receive_eof()
 
 
+def _read_in_steps(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
+    """The same, when each call may make one step only."""
+    decoder, events = _decoder(eight=eight), []
+    for at in range(0, len(stream), chunk):
+        before = decoder.steps
+        events += decoder.receive(stream[at : at + chunk], 0.0, 1)
+        while decoder.stopped:
+            assert decoder.steps <= before + 1, "a call made more steps than it may"
+            assert decoder.next_timer() is None, "a candidate whose bytes are unread would be given up"
+            before = decoder.steps
+            events += decoder.receive(b"", 0.0, 1)
+    now = 0.0
+    while decoder.next_timer() is not None:
+        now += limits.FRAME_PATIENCE
+        events += decoder.handle_timer(now)
+    return events + decoder.receive_eof()
+
+
 def _frames(events: list[Event]) -> list[tuple[bytes, bytes]]:
     return [(event.frame.kind, event.frame.body) for event in events if isinstance(event, FrameFound)]
 
@@ -139,6 +157,17 @@ def test_a_stream_gives_the_same_events_whole_and_in_pieces(stream: bytes, eight
     whole = _joined(_read(stream, max(len(stream), 1), eight=eight))
     for chunk in (1, 2, 5, 64):
         assert _joined(_read(stream, chunk, eight=eight)) == whole, f"in pieces of {chunk}"
+
+
+@examples(300)
+@given(_STREAMS, st.booleans())
+@example(_OUTER[0] * 3, True)
+@example(b"^doP" + _OUTER[0] + b"^doP" + _OUTER[0] + _OUTER[1], True)
+@example(_OUTER[0][:60] + _PRINTK + _OUTER[0][60:90] + _INNER[2] + _OUTER[0][90:], False)
+def test_a_stream_gives_the_same_events_in_single_steps(stream: bytes, eight: bool) -> None:
+    whole = _joined(_read(stream, max(len(stream), 1), eight=eight))
+    for chunk in (7, max(len(stream), 1)):
+        assert _joined(_read_in_steps(stream, chunk, eight=eight)) == whole, f"in pieces of {chunk}"
 
 
 @examples(300)

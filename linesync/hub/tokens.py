@@ -1,0 +1,62 @@
+"""The fencing tokens of a hub: reserved on the disk before they are given (:mod:`linesync.store.tokens`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ..errors import Hung, LinesyncError
+from ..model.sync.lock import Locks
+from ..runtime.reports import Report
+from ..store.tokens import BLOCK, CannotSave, reserve
+from ..workers import run_blocking
+
+__all__ = ["Tokens"]
+
+_LOOK = 2.0  # seconds between checks of the tokens that are left
+
+
+class Tokens:
+    """Reserves tokens in a file.
+
+    :ivar first: the first token that the hub may give.
+    :ivar last: the end of the reserved tokens; None if the file cannot be written, so that only the clock keeps the tokens
+        of the next hub larger.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.first = 0
+        self.last: int | None = None
+
+    async def begin(self, report: Report) -> None:
+        """Reserve the first tokens, which are at least the clock's milliseconds. If the file cannot be written, report it.
+
+        :raises LinesyncFailed: the file cannot be read, or is not valid.
+        """
+        try:
+            await self._reserve(int(time.time() * 1000))
+        except CannotSave as error:
+            self.first = error.least
+            report(
+                f"{error}; if the clock is set back, a hub that starts again may give lower tokens, so correct this or choose"
+                " another path with --socket"
+            )
+
+    async def _reserve(self, floor: int) -> None:
+        self.first = await run_blocking(lambda: reserve(self._path, floor), self._path)
+        self.last = self.first + BLOCK
+
+    async def keep(self, locks: Locks, report: Report) -> None:
+        """Reserve more tokens whenever half of them are used, until cancelled."""
+        locks.last_token = self.last
+        while self.last is not None:
+            await asyncio.sleep(_LOOK)
+            if locks.tokens_left > BLOCK // 2:
+                continue
+            try:
+                await self._reserve(self.last)
+            except (LinesyncError, Hung) as error:
+                report(f"{error}; when the reserved tokens are used up, no lock can be taken", peer=self._path, burst=1)
+            else:
+                locks.reserved(self.first, self.last)

@@ -1,0 +1,163 @@
+"""The accepted lines of a hub or an agent, and the bounds on them (docs/protocol.md, 4.10).
+
+1. There is a fixed number of places, of which the process can open all. A newcomer that finds none free gets the reason as
+   a line of text, and its connection is closed. So does a newcomer while the process has no descriptor left.
+2. A session must begin soon after the line was accepted. Otherwise the line is closed.
+3. A script that the owner calls idle (it holds nothing and waits for nothing) and that was silent for ten minutes is closed.
+   If a newcomer finds no free place, half a minute is enough, and the script that was silent longest makes room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .. import limits, open_files
+from .refusal import refusal
+from .reports import Report
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+__all__ = ["Entrance", "places"]
+
+_KEPT_FREE = 32  # descriptors that are kept free for lines to hosts, commands and files ...
+_KEPT_FREE_SHARE = 8  # ... or this part of all, if that is more
+_SEARCH = 1.0  # seconds between searches of all peers for silent ones
+_FILES = (errno.EMFILE, errno.ENFILE)
+_LOOKS = 10  # searches for silent scripts in the time after which one is closed
+
+
+def places() -> int:
+    """The number of lines that this process can accept and still do its work."""
+    most = open_files.most()
+    return max(min(limits.SESSIONS, most - max(_KEPT_FREE, most // _KEPT_FREE_SHARE)), 1)
+
+
+class Entrance:
+    """A :class:`linesync.transports.Door`.
+
+    :param who: ``this hub``, or the agent and its host.
+    :param idle: whether a peer may be closed because it is silent.
+    :param close: closes a peer, for this reason.
+    :param most: the number of places.
+    """
+
+    def __init__(
+        self,
+        who: str,
+        report: Report,
+        idle: Callable[[Peer], bool],
+        close: Callable[[Peer, str], None],
+        most: int | None = None,
+    ) -> None:
+        self.peers: set[Peer] = set()
+        """The peers of the accepted lines."""
+        self.places = places() if most is None else most
+        self._who = who
+        self._report = report
+        self._idle = idle
+        self._close = close
+        self._greeting: dict[Peer, float] = {}
+        """The peers whose session has not begun, in the order of their deadlines."""
+        self._loop = asyncio.get_running_loop()
+        self._silent: list[Peer] = []
+        """The idle scripts that were silent for long when they were last searched, the longest silent last."""
+        self._searched_at = float("-inf")
+        self._look_at: asyncio.TimerHandle | None = None
+        self._greet_at: asyncio.TimerHandle | None = None
+
+    # -- newcomers ----------------------------------------------------------------------------------------------------
+
+    def refusal(self) -> bytes:
+        if len(self.peers) < self.places or self.make_room():
+            return b""
+        sentence = (
+            f"{self._who} has no place for another connection ({len(self.peers)} of {self.places} are taken); end some"
+            " scripts, or try again later"
+        )
+        self._report(sentence, peer=self._who, burst=1)
+        return refusal(sentence)
+
+    def exhausted(self, error: OSError) -> bytes:
+        why = (error.strerror or str(error)).lower()
+        advice = (
+            f", or start it with a higher limit than {open_files.most()} (ulimit -n)" if error.errno in _FILES else ""
+        )
+        sentence = f"{self._who} cannot accept another connection: {why}; end some scripts{advice}"
+        self._report(sentence, peer=self._who, burst=1)
+        self.make_room()
+        return refusal(sentence)
+
+    def enter(self, peer: Peer) -> None:
+        """A line was accepted for this peer."""
+        self.peers.add(peer)
+        self._greeting[peer] = self._loop.time() + limits.HANDSHAKE
+        self._set_timers()
+
+    def greeted(self, peer: Peer) -> None:
+        """The session of a peer has begun."""
+        self._greeting.pop(peer, None)
+
+    def session_over(self, peer: Peer) -> None:
+        """The session of a peer has ended. Another one may begin on its line."""
+        if peer in self.peers:
+            self.enter(peer)
+
+    def leave(self, peer: Peer) -> None:
+        """A peer is gone."""
+        self.peers.discard(peer)
+        self._greeting.pop(peer, None)
+
+    # -- those who say nothing ----------------------------------------------------------------------------------------
+
+    def make_room(self) -> bool:
+        """Close the idle script that was silent longest, if that was long enough. Returns whether there was one."""
+        now = self._loop.time()
+        if not self._silent and now - self._searched_at >= _SEARCH:
+            self._searched_at = now
+            self._silent = [peer for peer in self.peers if self._silence(peer) >= limits.SCRIPT_RECLAIM]
+            self._silent.sort(key=self._silence)
+        while self._silent:
+            longest = self._silent.pop()
+            silence = self._silence(longest) if longest in self.peers else 0.0
+            if silence >= limits.SCRIPT_RECLAIM:
+                self._close(longest, f"it was silent for {silence:.0f} s, and its place is needed")
+                return True
+        return False
+
+    def _silence(self, peer: Peer) -> float:
+        """The seconds for which a peer that is idle was not heard; 0 for others."""
+        if peer.link is None or peer in self._greeting or not self._idle(peer):
+            return 0.0
+        return self._loop.time() - peer.link.heard_at
+
+    def _set_timers(self) -> None:
+        if self._greet_at is None and self._greeting:
+            self._greet_at = self._loop.call_at(next(iter(self._greeting.values())), self._end_greetings)
+        if self._look_at is None and self.peers:
+            self._look_at = self._loop.call_later(limits.SCRIPT_SILENCE / _LOOKS, self._look)
+
+    def _end_greetings(self) -> None:
+        """Close the lines on which no session has begun in time."""
+        self._greet_at = None
+        now = self._loop.time()
+        for peer in [peer for peer, until in self._greeting.items() if until <= now]:
+            self._greeting.pop(peer, None)
+            self._close(peer, "no session began")
+        self._set_timers()
+
+    def _look(self) -> None:
+        """Close the scripts that were silent for too long."""
+        self._look_at = None
+        for peer in [peer for peer in self.peers if self._silence(peer) >= limits.SCRIPT_SILENCE]:
+            self._close(peer, f"it was silent for {limits.SCRIPT_SILENCE:.0f} s")
+        self._set_timers()
+
+    def close(self) -> None:
+        """Stop the timers."""
+        for timer in (self._look_at, self._greet_at):
+            if timer is not None:
+                timer.cancel()

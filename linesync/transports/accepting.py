@@ -1,0 +1,131 @@
+"""Accepting connections, also when the process has no descriptor or memory left.
+
+asyncio's own accepting loop logs up to a thousand errors for each attempt when ``accept`` fails, and keeps the newcomers
+waiting. This one pauses for a moment after a failure. It also keeps a spare descriptor: when all others are in use, it
+closes the spare one, accepts a newcomer with it, sends the reason for the refusal, and closes the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from .interface import Door
+
+__all__ = ["Acceptor"]
+
+_BATCH = 64  # newcomers that are accepted before the event loop does something else
+_PAUSE = 0.1  # seconds without accepting after a failure
+_UNREAD = 1 << 16  # bytes of a refused newcomer that are read, so that closing does not reset the connection
+_NOBODY = frozenset((errno.EAGAIN, errno.EINTR, errno.ECONNABORTED))
+
+
+class Acceptor:
+    """Accepts connections on listening sockets, which it owns.
+
+    :param made: makes the protocol of a new connection; called before the next connection is accepted.
+    :param door: decides who may come in.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        made: Callable[[], asyncio.BaseProtocol],
+        door: Door | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sockets = list(sockets)
+        self._made = made
+        self._door = door
+        self._paused: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._spare: int | None = None
+        self._take_spare()
+        self._resume()
+
+    def _take_spare(self) -> None:
+        """Open the spare descriptor, unless it is open."""
+        if self._spare is None:
+            with suppress(OSError):
+                self._spare = os.dup(self._sockets[0].fileno())
+
+    def _give_spare(self) -> bool:
+        """Close the spare descriptor, so that one can be opened. Returns whether there was a spare one."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            os.close(spare)
+        return spare is not None
+
+    def _resume(self) -> None:
+        self._paused = None
+        self._take_spare()
+        for sock in self._sockets:
+            self._loop.add_reader(sock, self._accept, sock)
+
+    def _pause(self) -> None:
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+        if self._paused is None:
+            self._paused = self._loop.call_later(_PAUSE, self._resume)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_BATCH):
+            try:
+                connection, _ = listening.accept()
+            except OSError as error:
+                if error.errno not in _NOBODY:
+                    self._failed(listening, error)
+                return
+            refusal = self._door.refusal() if self._door is not None else b""
+            if refusal:
+                _turn_away(connection, refusal)
+                continue
+            connection.setblocking(False)
+            task = self._loop.create_task(self._begin(self._made(), connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _begin(self, protocol: asyncio.BaseProtocol, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, connection)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):
+                raise
+            if self._door is not None:
+                self._door.exhausted(error)
+
+    def _failed(self, listening: socket.socket, error: OSError) -> None:
+        """``accept`` failed: refuse the newcomers as far as that is possible, and pause."""
+        refusal = self._door.exhausted(error) if self._door is not None else b""
+        if error.errno in (errno.EMFILE, errno.ENFILE) and self._give_spare():
+            with suppress(OSError):
+                for _ in range(_BATCH):
+                    _turn_away(listening.accept()[0], refusal)
+        self._pause()
+
+    async def aclose(self) -> None:
+        """Stop accepting. Connections that were accepted stay open."""
+        if self._paused is not None:
+            self._paused.cancel()
+        self._give_spare()
+        sockets, self._sockets = self._sockets, []
+        for sock in sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+
+def _turn_away(connection: socket.socket, refusal: bytes) -> None:
+    """Send a newcomer the reason, and close its connection."""
+    with connection, suppress(OSError):
+        connection.setblocking(False)
+        if refusal:
+            connection.send(refusal, socket.MSG_NOSIGNAL)
+            connection.shutdown(socket.SHUT_WR)
+        connection.recv(_UNREAD)
