@@ -49,9 +49,9 @@ def _make_command_pages(app: Any) -> None:
 
 
 def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what says nothing of its own: a method that only passes its arguments on has no real signature."""
-    annotations = getattr(member, "__annotations__", {})
-    return True if "P.args" in map(str, annotations.values()) else None
+    """Leave out the methods of the blocking client that are made from those of the asyncio client."""
+    original = getattr(member, "__wrapped__", member)
+    return True if getattr(original, "__module__", "") != getattr(member, "__module__", "") else None
 
 
 def _hide_constructor(

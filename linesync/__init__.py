@@ -25,23 +25,25 @@ __all__ = ["__version__", "connect", "connect_blocking"]
 __version__ = "0.1.0"
 
 
-async def connect(endpoint: str = "") -> Client:
+async def connect(endpoint: str = "", *, timeout: float | None = None) -> Client:
     """Connect to a hub or to this host's agent with asyncio.
 
     :param endpoint: the endpoint of the hub or agent. If it is empty, the places where the commands look are used:
         ``LINESYNC_HUB``, linesync.toml, this machine's socket.
+    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
     :return: a client; use it with ``async with``.
+    :raises linesync.errors.TimedOut: no hub or agent answers within ``timeout``.
     :raises linesync.errors.LinesyncFailed: no hub or agent answers there.
     """
     from .client.aio import connect
     from .client.places import find_hub
 
-    return await connect(endpoint or find_hub())
+    return await connect(find_hub() if endpoint == "" else endpoint, timeout=timeout)
 
 
-def connect_blocking(endpoint: str = "") -> BlockingClient:
+def connect_blocking(endpoint: str = "", *, timeout: float | None = None) -> BlockingClient:
     """Connect to a hub or to this host's agent without asyncio. Parameters and errors are those of :func:`connect`."""
     from .client.blocking import connect_blocking
     from .client.places import find_hub
 
-    return connect_blocking(endpoint or find_hub())
+    return connect_blocking(find_hub() if endpoint == "" else endpoint, timeout=timeout)

@@ -48,10 +48,14 @@ class LinesyncError(Exception):
     :ivar code: a short word for programs; it is sent over the line and is the value of ``error`` in ``--json``.
     :ivar message: one sentence for people.
     :ivar details: further facts for programs (who arrived, who is missing ...); it can be written as JSON.
+    :ivar stdout: the bytes that a remote command wrote to stdout before this error ended the wait for it; empty for other
+        operations, and if a callback got them. The same holds for ``stderr``.
     """
 
     exit_code: int = 125
     code: str = "failed"
+    stdout: bytes = b""
+    stderr: bytes = b""
 
     def __init__(self, message: str, *, details: Mapping[str, object] | None = None) -> None:
         self.message = _readable(message)
@@ -92,7 +96,7 @@ class BusyError(LinesyncError):
 # -- operations: by their outcome (docs/exit-codes.md) ---------------------------------------------------
 
 
-class UsageError(LinesyncError):
+class UsageError(LinesyncError, ValueError):
     """The request itself is wrong; nothing was changed."""
 
     exit_code = 2

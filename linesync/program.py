@@ -127,6 +127,8 @@ class _Input(io.FileIO):
         except OSError as error:
             raise _input_failed(error) from None
 
+    read = io.RawIOBase.read  # type: ignore[assignment]  # that of FileIO does not use readinto
+
 
 def _input_failed(error: OSError) -> LinesyncFailed:
     return LinesyncFailed(f"cannot read stdin: {_reason(error)}; redirect stdin from a file or a pipe that can be read")

@@ -14,15 +14,15 @@ __all__ = ["SOAK", "lives"]
 SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
 """0 outside a soak."""
 _EFFORT = float(os.environ.get("LINESYNC_EFFORT") or 1)
-_LEAST = 10
 
 
-def lives(full: int, soak: int) -> int:
+def lives(full: int, soak: int, least: int = 10) -> int:
     """The number of lives or examples of a search.
 
-    :param full: in a full run; at least ten of them are in any run.
+    :param full: in a full run.
     :param soak: with LINESYNC_SOAK=1.
+    :param least: in any run.
     """
     if SOAK:
         return soak if SOAK == 1 else SOAK
-    return min(full, max(_LEAST, round(full * _EFFORT)))
+    return min(full, max(least, round(full * _EFFORT)))

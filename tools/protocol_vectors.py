@@ -494,6 +494,7 @@ _MESSAGES = (
     "put sut /tmp a%20file 3 mode=493",
     "console sut follow=1 type=1",
     "trace /dev/ttyS0",
+    "changes",
     "run sut sleep 60 tell=1",
     "started 812",
     "exit -9",

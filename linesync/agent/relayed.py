@@ -17,19 +17,17 @@ from ..protocol import (
     Commit,
     Concurrent,
     Confirm,
-    Lock,
     Message,
     NamespaceBegin,
     Note,
     OwnerGone,
     Register,
     Revoked,
-    Semaphore,
     Withdraw,
     operations,
 )
 from ..protocol.ids import NOTE, Id
-from ..protocol.operations import decode_request, grant_goes_back, never_sent, operation, unanswered
+from ..protocol.operations import decode_request, grant_goes_back, is_hold, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
 from ..runtime.peer import Peer
 from ..runtime.reports import Report
@@ -98,10 +96,6 @@ def silence(waited: float) -> str:
     :param waited: seconds.
     """
     return f"no answer from the hub in {waited:g} s, so the line is down or there is no hub at its other end"
-
-
-def _is_hold(message: Message | None) -> bool:
-    return isinstance(message, Lock) or (isinstance(message, Semaphore) and message.Hold)
 
 
 class Relayed:
@@ -297,7 +291,7 @@ class Relayed:
         self._settle(request)
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
-            if _is_hold(request.message):
+            if is_hold(request.message):
                 request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
                 request.script.unsure.add(request.own)

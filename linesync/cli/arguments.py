@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Fits help into the terminal, also a narrow one, and keeps the lines of examples where they fit.
 
-    It is given its width. To find it, argparse would import ``shutil`` with all archive formats for each usage line.
+    The width is an argument. To find it, argparse would import ``shutil`` with all archive formats for each usage line.
     """
 
     def __init__(self, prog: str) -> None:

@@ -109,15 +109,18 @@ seconds = argument_type(read_seconds)
 """The type of an argument in seconds."""
 
 
-def timeout_option(parser: argparse.ArgumentParser, command: str) -> None:
-    option(
-        parser,
-        command,
-        "timeout",
-        type=seconds,
-        metavar="S",
-        help="give up after S seconds; 0 does not wait (default: wait without limit)",
-    )
+_TIMEOUT_HELP = "give up after S seconds; 0 does not wait (default: wait without limit)"
+
+
+def timeout_option(parser: argparse.ArgumentParser, command: str = "") -> None:
+    """Add the option ``--timeout``, which :func:`connection` also uses.
+
+    :param command: the command whose setting is the default; empty for a command that does not synchronise.
+    """
+    if command:
+        option(parser, command, "timeout", type=seconds, metavar="S", help=_TIMEOUT_HELP)
+    else:
+        parser.add_argument("--timeout", type=seconds, metavar="S", help=_TIMEOUT_HELP.replace("; 0 does not wait", ""))
 
 
 def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
@@ -134,9 +137,13 @@ def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
 def connection(args: argparse.Namespace) -> BlockingClient:
     """Connect to the hub or agent that the command line or the settings name.
 
+    The command's timeout begins now, and connecting takes its part of it: ``args.deadline`` knows what is left.
+
+    :raises TimedOut: no hub or agent answers within the command's timeout.
     :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
+    from ..client.deadlines import Deadline
 
     printed: list[str] = []
 
@@ -149,7 +156,8 @@ def connection(args: argparse.Namespace) -> BlockingClient:
                 clear_line()
             say(text, as_json=args.json)
 
-    client = connect_blocking(find_hub() if args.hub is None else args.hub, notice)
+    args.deadline = deadline = Deadline(getattr(args, "timeout", None))
+    client = connect_blocking(find_hub() if args.hub is None else args.hub, notice, timeout=deadline.to_connect)
     # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client

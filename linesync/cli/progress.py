@@ -41,7 +41,7 @@ def clear_line() -> None:
 
 
 class Progress:
-    """A line on the terminal with the progress of a transfer. Its owner calls :meth:`done`, however the transfer ends.
+    """A line on the terminal with the progress of a transfer. Its owner calls :meth:`done` at the end, even after an error.
 
     :param delay: seconds before it is shown for the first time.
     """

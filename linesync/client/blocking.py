@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from functools import wraps
 from types import TracebackType
 
 from .. import protocol
@@ -11,9 +12,9 @@ from ..errors import LinesyncError
 from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
 from ..runtime.conversation import Conversation, User
-from ..runtime.streams import Stream
+from .arguments import an_instance, checked
+from .deadlines import Deadline
 from .operations import Operations
-from .sync import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
 
     from ..model.state.change import Change
     from .changes import Following
-    from .exchange_operations import Data, ExchangeProgress, Sink
-    from .files import FileOperations
 
     T = TypeVar("T")
     P = ParamSpec("P")
+    C = TypeVar("C", bound=Callable[..., object])
 
 __all__ = ["BlockingClient", "connect_blocking"]
 
@@ -36,10 +36,48 @@ def _blocking(
     """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` to its end."""
 
     def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
-        return self.run_coroutine(method(self.operations, *args, **named))
+        return self._run(method(self.operations, *args, **named), named.get("timeout"))
 
-    run.__name__, run.__qualname__, run.__doc__ = method.__name__, method.__qualname__, method.__doc__
-    return run
+    return _twin(run, method)
+
+
+def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concatenate[BlockingClient, P], T]:
+    """Make a method of :class:`BlockingClient` that calls a method of :class:`Operations` that does not wait."""
+
+    def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
+        self._begin_again()
+        return method(self.operations, *args, **named)
+
+    return _twin(call, method)
+
+
+def _block(
+    method: Callable[Concatenate[Operations, P], AbstractAsyncContextManager[T]],
+) -> Callable[Concatenate[BlockingClient, P], AbstractContextManager[T]]:
+    """Make a method of :class:`BlockingClient` for a method of :class:`Operations` that is used with ``async with``."""
+
+    @contextmanager
+    def run(self: BlockingClient, block: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        value = self.run_coroutine(block.__aenter__())
+        try:
+            yield value
+        except BaseException as error:
+            if not self.run_coroutine(block.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self.run_coroutine(block.__aexit__(None, None, None))
+
+    def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> AbstractContextManager[T]:
+        return run(self, method(self.operations, *args, **named))
+
+    return _twin(call, method)
+
+
+def _twin(twin: C, method: Callable[..., object]) -> C:
+    """Give a method the signature and the docstring of another one."""
+    wraps(method)(twin)
+    twin.__module__, twin.__qualname__ = __name__, f"BlockingClient.{method.__name__}"
+    return twin
 
 
 class _Notices(User):
@@ -66,11 +104,16 @@ class BlockingClient:
 
     :param endpoint: the endpoint of the hub or agent.
     :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
+        answer.
     """
 
-    def __init__(self, endpoint: str, on_notice: Callable[[str], None] | None = None) -> None:
+    @checked()
+    def __init__(
+        self, endpoint: str, on_notice: Callable[[str], None] | None = None, *, timeout: float | None = None
+    ) -> None:
         notices = _Notices(on_notice)
-        self.peer = BlockingPeer(notices, endpoint)
+        self.peer = BlockingPeer(notices, endpoint, timeout)
         self.operations = notices.operations = Operations(self.peer)
         try:
             self.peer.run(self.peer.ready())
@@ -78,15 +121,23 @@ class BlockingClient:
             self.peer.close()
             raise
 
+    @checked(work=an_instance(Coroutine, "a coroutine of the operations"))
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of :class:`Operations`, or one built from them."""
-        if not self.operations.holds:
-            try:
-                self.peer.begin_again()
-            except BaseException:
-                work.close()
-                raise
+        return self._run(work)
+
+    def _run(self, work: Coroutine[Any, Any, T], timeout: Any = None) -> T:
+        try:
+            self._begin_again(timeout)
+        except BaseException:
+            work.close()
+            raise
         return self.peer.run(work)
+
+    def _begin_again(self, timeout: float | None = None) -> None:
+        """Connect again if the hub has ended the session because we were silent for long."""
+        if not self.operations.holds:
+            self.peer.begin_again(Deadline(timeout).to_connect)
 
     barrier = _blocking(Operations.barrier)
     semaphore = _blocking(Operations.semaphore)
@@ -109,98 +160,27 @@ class BlockingClient:
     status = _blocking(Operations.status)
     links = _blocking(Operations.links)
     run = _blocking(Operations.run)
+    finish = _blocking(Operations.finish)
+    exchange = _blocking(Operations.exchange)
+    get_file = _blocking(Operations.get_file)
+    put_file = _blocking(Operations.put_file)
+    pass_file = _blocking(Operations.pass_file)
+    start = _direct(Operations.start)
+    console = _direct(Operations.console)
+    trace = _direct(Operations.trace)
+    locked = _block(Operations.locked)
+    holding = _block(Operations.holding)
+    namespace = _block(Operations.namespace)
 
-    def exchange(
-        self,
-        name: str,
-        members: Iterable[str] | str,
-        data: Data,
-        *,
-        member: str = "",
-        timeout: float | None = None,
-        namespace: str = "default",
-        arrival: str = "",
-        within: str = "",
-        sink: Sink | None = None,
-        progress: ExchangeProgress | None = None,
-    ) -> dict[str, Any]:
-        """Give data and get the data of all members; see
-        :meth:`linesync.client.exchange_operations.ExchangeOperations.exchange`."""
-        from .exchange_operations import ExchangeOperations
-
-        operations = ExchangeOperations(self.peer)
-        operations.within = self.operations.within
-        more: dict[str, Any] = {"within": within, "sink": sink, "progress": progress}
-        return self.run_coroutine(
-            operations.exchange(
-                name, members, data, member=member, timeout=timeout, namespace=namespace, arrival=arrival, **more
-            )
-        )
-
-    @contextmanager
-    def locked(self, name: str, *, timeout: float | None = None, namespace: str = "default") -> Iterator[Held]:
-        """Hold a lock during a block: ``with client.locked("flash") as lock``; ``lock.value`` is the fencing token.
-
-        Raises the errors of :meth:`lock`, and those of :meth:`give_back` if the lock was lost before the end of the block.
-        """
-        held = self.lock(name, timeout=timeout, namespace=namespace)
-        with self._until_given_back(held):
-            yield held
-
-    @contextmanager
-    def holding(
-        self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = "default", bound: int = 0
-    ) -> Iterator[Held]:
-        """Hold units of a semaphore during a block. Raises the errors of :meth:`hold` and :meth:`give_back`."""
-        held = self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
-        with self._until_given_back(held):
-            yield held
-
-    @contextmanager
-    def namespace(self, name: str = "") -> Iterator[str]:
-        """Use a namespace of our own during a block: ``with client.namespace() as ns: client.barrier("up", 2, namespace=ns)``.
-
-        At the end of the block, or of this connection, everything in it is deleted. Raises the errors of
-        :meth:`begin_namespace`.
-        """
-        name = self.begin_namespace(name)
-        try:
-            yield name
-        finally:
-            with suppress(LinesyncError):  # it has ended already, or ends with the connection
-                self.end_namespace(name)
-
-    @contextmanager
-    def _until_given_back(self, held: Held) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            with suppress(LinesyncError):  # the error of the block is more important
-                self.give_back(held)
-            raise
-        self.give_back(held)
-
-    def get_file(self, host: str, path: str, target: str, *, device: bool = False) -> int:
-        """Copy a file from a host to this machine; see :meth:`linesync.client.files.FileOperations.get_file`."""
-        return self.run_coroutine(self._files().get_file(host, path, target, device=device))
-
-    def put_file(self, source: str, host: str, path: str, *, device: bool = False) -> int:
-        """Copy a file from this machine to a host; see :meth:`linesync.client.files.FileOperations.put_file`."""
-        return self.run_coroutine(self._files().put_file(source, host, path, device=device))
-
-    def _files(self) -> FileOperations:
-        from .files import FileOperations
-
-        return FileOperations(self.peer)
-
-    def changes(self) -> Iterator[Change]:
+    @checked()
+    def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
         """Follow the changes of the state: ``for change in client.changes()``. All that happen after this call are in it. See
         :meth:`linesync.client.operations.Operations.changes`.
 
         The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to it is
         lost. To end it, leave the loop and :meth:`close` the iterator or the client.
         """
-        return self._each(self.run_coroutine(self.operations.changes()))
+        return self._each(self.run_coroutine(self.operations.changes(timeout=timeout)))
 
     def _each(self, following: Following) -> Iterator[Change]:
         try:
@@ -208,9 +188,6 @@ class BlockingClient:
                 yield change
         finally:
             following.close()
-
-    def open_console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
-        return self.operations.console(host, follow=follow, type_into=type_into)
 
     def close(self) -> None:
         """End the session and close the connection."""
@@ -225,11 +202,15 @@ class BlockingClient:
         self.close()
 
 
-def connect_blocking(endpoint: str, on_notice: Callable[[str], None] | None = None) -> BlockingClient:
+def connect_blocking(
+    endpoint: str, on_notice: Callable[[str], None] | None = None, *, timeout: float | None = None
+) -> BlockingClient:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
     :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
+    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
     :raises UsageError: the endpoint is invalid.
+    :raises TimedOut: no hub or agent answered within ``timeout``.
     :raises LinesyncFailed: nothing listens there, or no linesync hub or agent answered.
     """
-    return BlockingClient(endpoint, on_notice)
+    return BlockingClient(endpoint, on_notice, timeout=timeout)

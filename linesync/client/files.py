@@ -5,18 +5,32 @@ from __future__ import annotations
 import os
 
 from .. import protocol
-from ..jobs.files import Progress, fetch, store
-from ..jobs.targets import Intermediate
-from .operations import Operations
+from ..errors import LinesyncError
+from ..protocol.operations import given_up
+from .arguments import checked, host_and_path, path
+from .deadlines import limit
+from .sync import SyncOperations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..jobs.files import Progress
 
 __all__ = ["FileOperations"]
 
 
-class FileOperations(Operations):
+class FileOperations(SyncOperations):
     """Operations that copy files."""
 
+    @checked(target=path)
     async def get_file(
-        self, host: str, path: str, target: str, progress: Progress | None = None, *, device: bool = False
+        self,
+        host: str,
+        path: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        device: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Copy a file from a host to this machine. It arrives whole or not at all, and its SHA-256 is checked.
 
@@ -28,19 +42,43 @@ class FileOperations(Operations):
         :param progress: called with (bytes so far, total bytes).
         :param device: the source, the target or both are block devices. A target device is overwritten in place, and read
             back for comparison.
+        :param timeout: seconds for the whole copy.
         :returns: the size in bytes.
+        :raises TimedOut: the copy was not complete in time; nothing was changed.
         :raises LinesyncFailed: the file cannot be read there or written here, or the host is gone. Nothing was changed,
-            except on a block device that was being written.
+            except on a block device that was being written. After a timeout, the message may also say that the target may
+            have been replaced.
         """
-        stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
-        return (await fetch(stream, target, os.path.basename(path), progress, device=device))[0].size
+        from ..jobs.files import fetch  # only copies need this
 
+        path, target = os.fspath(path), os.fspath(target)
+        copy = _Copy(target, timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=path, Device=device)))
+            name = os.path.basename(path)
+            written, _ = await fetch(stream, target, name, progress, device=device, touch=copy.touch)
+            return written.size
+
+    @checked(source=path)
     async def put_file(
-        self, source: str, host: str, path: str, progress: Progress | None = None, *, device: bool = False
+        self,
+        source: str | os.PathLike[str],
+        host: str,
+        path: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        device: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Copy a local file to a host, in the same way as :meth:`get_file`."""
-        return await store(self.peer, source, host, path, progress, device=device)
+        from ..jobs.files import store
 
+        path, source = os.fspath(path), os.fspath(source)
+        copy = _Copy(f"{host}:{path}", timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            return await store(self.peer, source, host, path, progress, device=device, touch=copy.touch)
+
+    @checked(source=host_and_path, target=host_and_path)
     async def pass_file(
         self,
         source: tuple[str, str],
@@ -48,17 +86,48 @@ class FileOperations(Operations):
         progress: Progress | None = None,
         *,
         device: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Copy a file between two hosts in the same way as :meth:`get_file`. On its way, it is in a temporary file.
 
         :param source: (host, path).
         :param target: (host, path).
         """
-        stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
-        name = os.path.basename(source[1])
-        held, head = await fetch(stream, None, name, progress, device=device)
-        assert isinstance(held, Intermediate)
-        try:
-            return await store(self.peer, held.path, *target, progress, device=device, named=name, like=head)
-        finally:
-            await self.peer.desk(held.path).close(held.close)
+        from ..jobs.files import fetch, store
+        from ..jobs.targets import Intermediate
+
+        copy = _Copy(":".join(target), timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            stream = self.peer.open(protocol.encode(protocol.FileRead(to=source[0], path=source[1], Device=device)))
+            name = os.path.basename(source[1])
+            held, head = await fetch(stream, None, name, progress, device=device)
+            assert isinstance(held, Intermediate)
+            try:
+                return await store(
+                    self.peer, held.path, *target, progress, device=device, named=name, like=head, touch=copy.touch
+                )
+            finally:
+                await self.peer.desk(held.path).close(held.close)
+
+
+class _Copy:
+    """What a copy that is too late may have changed.
+
+    :param target: its target, for messages.
+    """
+
+    def __init__(self, target: str, timeout: float | None) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._touched = False
+
+    def touch(self) -> None:
+        self._touched = True
+
+    def late(self, after: float) -> LinesyncError:
+        return given_up(
+            f"the copy to {self._target} was given up after {after:.3g} s",
+            "the target may have been changed" if self._touched else "",
+            deadline=self._timeout,
+            check="compare it",
+        )

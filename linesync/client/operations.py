@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from .. import protocol
-from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
+from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
+from ..protocol.operations import given_up
 from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
-from .sync import SyncOperations
+from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
+from .deadlines import limit, silence
+from .exchange_operations import ExchangeOperations
+from .files import FileOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +39,8 @@ _COMMAND_CHARS = 100
 
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
+_TO_END = 5.0
+"""Seconds after the timeout of a command in which the host may end it and report that: it kills the command after 3 s."""
 
 
 def command_line(words: Sequence[str]) -> str:
@@ -65,6 +73,9 @@ class Running:
     :ivar host: the host on which it runs.
     :ivar stream: its channel.
     :ivar pid: its process id there; 0 if the host has not reported it.
+    :ivar timeout: the seconds after which the host ends it, or None.
+    :ivar give_up_at: the time, on the clock of the stream, at which the client gives up because the host does not report
+        that; None for never.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -73,6 +84,8 @@ class Running:
         self.host = request.to
         self.stream = stream
         self.pid = 0
+        self.timeout = request.timeout
+        self.give_up_at = None if request.timeout is None else stream.now() + request.timeout + _TO_END
 
     def heard(self, text: str) -> CommandResult | None:
         """Handle a message from the host. Return how the command ended (its channel then ends too), or None.
@@ -92,60 +105,75 @@ class Running:
             return CommandResult(status=None, signal=-message.status)
         return CommandResult(status=message.status, signal=None)
 
-    def lost(self, error: LinesyncError) -> LinesyncFailed:
-        """The error for a broken channel, when the client cannot know whether the command still runs."""
-        where = f"{self.host} (pid {self.pid})" if self.pid else self.host
+    def late(self) -> LinesyncFailed:
+        """Give the command up, and return the error for that."""
+        self.stream.reset("the client gave up")
+        return self.lost(silence((self.timeout or 0.0) + _TO_END))
+
+    def lost(self, why: str) -> LinesyncFailed:
+        """The error for a command of which the client cannot know whether it still runs."""
+        state = f"may still be running on {self.host}"
+        state = f"{state} (pid {self.pid})" if self.pid else f"may have been started and {state}"
         return LinesyncFailed(
-            f"the command on {self.host} was lost: {error.message}; it may still be running on {where}, so look there"
-            " before you run it again"
+            f"the command on {self.host} was lost: {why}; it {state}, so look there before you run it again"
         )
 
 
-class Operations(SyncOperations):
-    """All operations on one session that need no files."""
+class Operations(ExchangeOperations, FileOperations):
+    """All operations on one session."""
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    async def hosts(self) -> list[HostState]:
+    @checked()
+    async def hosts(self, *, timeout: float | None = None) -> list[HostState]:
         """The hosts that the hub knows, sorted by name."""
         from ..model.state.hosts import HostState
 
-        return _read_each(HostState, await self._json(protocol.Hosts()))
+        return _read_each(HostState, await self._json(protocol.Hosts(), timeout))
 
-    async def status(self) -> Status:
+    @checked()
+    async def status(self, *, timeout: float | None = None) -> Status:
         """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
         from ..model.state.status import Status
 
-        return read_state(Status, await self._json(protocol.Status()))
+        return read_state(Status, await self._json(protocol.Status(), timeout))
 
-    async def namespaces(self) -> list[NamespaceState]:
+    @checked()
+    async def namespaces(self, *, timeout: float | None = None) -> list[NamespaceState]:
         """The namespaces that have an owner, in the order in which they began, and then the others that are in use."""
         from ..model.state.namespace import NamespaceState
 
-        return _read_each(NamespaceState, await self._json(protocol.Namespaces()))
+        return _read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
 
-    async def links(self) -> list[LinkState]:
+    @checked()
+    async def links(self, *, timeout: float | None = None) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""
         from ..runtime.link_state import LinkState
 
-        return _read_each(LinkState, await self._json(protocol.Links()))
+        return _read_each(LinkState, await self._json(protocol.Links(), timeout))
 
-    async def changes(self) -> Following:
+    @checked()
+    async def changes(self, *, timeout: float | None = None) -> Following:
         """Follow the changes of the state: hosts that come and go, arrivals, releases, locks, messages and so on.
 
+        :param timeout: seconds until the hub must have answered; the changes may then come at any time.
         :returns: an asynchronous iterator of changes; all that happen after this call are in it.
         """
         from .changes import Following
 
-        return await Following.begin(self.peer.open(protocol.encode(protocol.ChangesOpen())))
+        async with limit(self.peer, timeout, lambda after: _not_followed(after, timeout)):
+            return await Following.begin(self.peer.open(protocol.encode(protocol.ChangesOpen())))
 
-    async def _json(self, message: Message) -> object:
-        (text,) = await self._ask(message)
+    async def _json(self, message: Message, timeout: float | None) -> object:
+        (text,) = await self._ask(message, timeout)
         return read_json(text)
 
     # -- namespaces ---------------------------------------------------------------------------------------------------
 
-    async def begin_namespace(self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "") -> str:
+    @checked(name=name_of("namespace", optional=True))
+    async def begin_namespace(
+        self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "", timeout: float | None = None
+    ) -> str:
         """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there fail
         with Aborted.
 
@@ -158,25 +186,47 @@ class Operations(SyncOperations):
         """
         name = name or f"@{token()}"
         shown = command or command_line(sys.argv)
-        await self._ask(protocol.NamespaceBegin(name=name, pid=pid, begin=begin, command=shown))
+        await self._ask(protocol.NamespaceBegin(name=name, pid=pid, begin=begin, command=shown), timeout)
         return name
 
-    async def end_namespace(self, name: str) -> tuple[int, int]:
+    @checked(name=name_of("namespace"))
+    async def end_namespace(self, name: str, *, timeout: float | None = None) -> tuple[int, int]:
         """End a namespace that has an owner. Returns the same as :meth:`reset`.
 
         :raises LinesyncFailed: there is no such namespace.
         """
-        forgotten, failed = await self._ask(protocol.NamespaceEnd(name=name))
+        forgotten, failed = await self._ask(protocol.NamespaceEnd(name=name), timeout)
         return int(forgotten), int(failed)
+
+    @checked(name=name_of("namespace", optional=True))
+    @asynccontextmanager
+    async def namespace(self, name: str = "", *, timeout: float | None = None) -> AsyncIterator[str]:
+        """Use a namespace of our own during a block, which gets its name. At the end of the block, or of this connection,
+        everything in it is deleted. ``timeout`` limits the beginning, and then the end. Raises the errors of
+        :meth:`begin_namespace`.
+
+        ::
+
+            async with client.namespace() as own:
+                result = await client.barrier("up", 1, namespace=own)
+                print(result.parties)  # ('hub',)
+        """
+        name = await self.begin_namespace(name, timeout=timeout)
+        try:
+            yield name
+        finally:
+            with suppress(LinesyncError):  # it has ended already, or ends with the connection
+                await self.end_namespace(name, timeout=timeout)
 
     # -- doing things on a host ---------------------------------------------------------------------------------------
 
+    @checked(stdin=flag)
     def start(
         self,
         host: str,
-        argv: Sequence[str],
+        argv: list[str] | tuple[str, ...],
         *,
-        cwd: str = "",
+        cwd: str | os.PathLike[str] = "",
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
         timeout: float | None = None,
@@ -184,6 +234,14 @@ class Operations(SyncOperations):
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, 1 and 2
         are its stdout and stderr.
+
+        ::
+
+            stream = client.start("sut", ["cat"], stdin=True)
+            stream.send_nowait(0, b"text")
+            stream.end()
+            result = await client.finish(stream)
+            print(result.stdout)  # b'text'
 
         :param cwd: the working directory there; empty for that of the agent.
         :param env: environment variables in addition to those of the agent.
@@ -196,7 +254,7 @@ class Operations(SyncOperations):
         request = protocol.Run(
             to=host,
             argv=tuple(argv),
-            cwd=cwd,
+            cwd=os.fspath(cwd),
             env=json.dumps(dict(env)) if env else "",
             stdin=stdin,
             timeout=timeout,
@@ -204,61 +262,93 @@ class Operations(SyncOperations):
         )
         return self.peer.open(protocol.encode(request))
 
+    @checked(stream=an_instance(Stream, "what start() returned"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
         """Read a started command's output until it ends.
 
         :param on_output: called with the output as it arrives; without it, the output is in the result.
         :raises CommandNotFound, CannotExecute, TimedOut: the host could not run it, or ended it at its deadline.
-        :raises LinesyncFailed: the host, its line or its agent is gone. The message says whether the command may still run.
+        :raises LinesyncFailed: the host, its line or its agent is gone, or did not answer within 5 s after the deadline. The
+            message says whether the command may still run.
+
+        All these errors have the output that arrived before them as ``stdout`` and ``stderr``, if ``on_output`` did not get
+        it.
         """
         running = Running(stream)
         output = {1: bytearray(), 2: bytearray()}
         try:
-            while True:
-                item = await stream.receive()
-                if item.stream == MESSAGE:
-                    result = running.heard(item.data.decode("utf-8", "replace"))
-                    if result is not None:
-                        return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
-                elif on_output is not None:
-                    on_output(item.stream, item.data)
-                elif item.stream in output:
-                    output[item.stream] += item.data
+            async with limit(self.peer, running.timeout, lambda _: running.late(), _TO_END):
+                result = await self._until_ended(running, output, on_output)
         except (BrokenError, EndOfStream) as error:
-            raise running.lost(error) from None
+            raise _with_output(running.lost(error.message), output) from None
+        except LinesyncError as error:
+            raise _with_output(error, output)  # noqa: B904 - the same error
         except BaseException:
             stream.reset("the client gave up")
             raise
+        return result.but(stdout=bytes(output[1]), stderr=bytes(output[2]))
 
+    async def _until_ended(
+        self, running: Running, output: dict[int, bytearray], on_output: OutputCallback | None
+    ) -> CommandResult:
+        while True:
+            item = await running.stream.receive()
+            if item.stream == MESSAGE:
+                result = running.heard(item.data.decode("utf-8", "replace"))
+                if result is not None:
+                    return result
+            elif on_output is not None:
+                on_output(item.stream, item.data)
+            elif item.stream in output:
+                output[item.stream] += item.data
+
+    @checked(stdin=optional_bytes)
     async def run(
         self,
         host: str,
-        argv: Sequence[str],
+        argv: list[str] | tuple[str, ...],
         *,
         stdin: bytes | None = None,
-        cwd: str = "",
+        cwd: str | os.PathLike[str] = "",
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        check: bool = False,
         on_output: OutputCallback | None = None,
     ) -> CommandResult:
-        """Run a command on a host and wait for its end. A nonzero exit status is not an error. Raises the errors of
-        :meth:`finish`.
+        """Run a command on a host and wait for its end. A nonzero exit status is not an error unless ``check`` is true.
+        Raises the errors of :meth:`finish`.
 
+        ::
+
+            result = await client.run("sut", ["echo", "two words"], check=True, timeout=10)
+            print(result.stdout)  # b'two words\\n'
+            try:
+                await client.run("sut", ["sh", "-c", "echo some; exec sleep 99"], timeout=0.5)
+            except linesync.errors.TimedOut as error:
+                print(error.stdout)  # b'some\\n'
+
+        :param argv: the command and its arguments. No shell reads them; for a shell, run ``["sh", "-c", text]``.
         :param stdin: the bytes that it reads, or None for no stdin.
         :param cwd: the working directory there; empty for that of the agent.
         :param env: environment variables in addition to those of the agent.
         :param timeout: seconds after which the host ends the command, or None.
+        :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
+        :raises CommandFailed: with ``check``; it has the exit status and the output.
         """
         stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
         if stdin is not None:
             if stdin:
                 stream.send_nowait(0, stdin)
             stream.end()
-        return await self.finish(stream, on_output)
+        result = await self.finish(stream, on_output)
+        if check and result.exit_code:
+            raise _command_failed(host, argv[0], result)
+        return result
 
     # -- the bytes of a line ------------------------------------------------------------------------------------------
 
+    @checked(host=text)
     def console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
         """Open a host's console log. The text arrives on stream 1.
 
@@ -269,9 +359,30 @@ class Operations(SyncOperations):
             protocol.encode(protocol.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT
         )
 
+    @checked(host=text)
     def trace(self, host: str) -> Stream:
         """Open a trace of the frames on a host's line. The trace arrives as text lines on stream 1."""
         return self.peer.open(protocol.encode(protocol.TraceOpen(host=host)))
+
+
+def _with_output(error: LinesyncError, output: dict[int, bytearray]) -> LinesyncError:
+    error.stdout, error.stderr = bytes(output[1]), bytes(output[2])
+    return error
+
+
+def _command_failed(host: str, program: str, result: CommandResult) -> CommandFailed:
+    how = f"exit status {result.status}" if result.signal is None else f"signal {result.signal}"
+    return CommandFailed(
+        f"the command {program} on {host} ended with {how}; look at its output",
+        status=result.status,
+        signal=result.signal,
+        stdout=result.stdout,
+        stderr=result.stderr,
+    )
+
+
+def _not_followed(after: float, timeout: float | None) -> LinesyncError:
+    return given_up(f"the changes cannot be followed: {silence(after)}", "", deadline=timeout)
 
 
 def read_json(text: str | bytes) -> object:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from .. import protocol
-from ..errors import LinesyncError, LinesyncFailed, Unanswered
+from ..errors import LinesyncError, LinesyncFailed
 from ..frozen_record import Record
 from ..protocol import Message
-from ..protocol.operations import decode_request, unanswered
-from ..runtime.conversation import Conversation, Pending
 from ..runtime.identity import token
+from .arguments import an_instance, checked, name_of
+from .requests import Requests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .validity import Validity
+    pass
 
 __all__ = ["BarrierResult", "Held", "SyncOperations", "TopicMessage"]
 
@@ -55,53 +56,29 @@ class TopicMessage(Record):
     items: tuple[str, ...]
     """Its texts, ``key=value`` by convention."""
 
+    @property
+    def values(self) -> dict[str, str]:
+        """The texts as a mapping. A text without ``=`` has an empty value, and the last of several equal keys counts."""
+        return {key: value for key, _, value in [item.partition("=") for item in self.items]}
 
-class SyncOperations:
+
+class SyncOperations(Requests):
     """The synchronisation operations on one session.
 
-    Every name belongs to a ``namespace``. A ``timeout`` is in seconds; 0 does not wait, None waits without limit. An
-    ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is the id
-    of a hold that we have meanwhile (:attr:`Held.arrival`); the hub then finds a deadlock through it.
+    Every name belongs to a ``namespace``. A ``timeout`` is in seconds; 0 does not wait, None waits without limit. The
+    hub ends a wait at its timeout. If it does not answer within 3 s after that, the client gives up: with TimedOut if the
+    operation certainly had no effect, else with LinesyncFailed, which says what may have happened.
+
+    An ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is the
+    id of a hold that we have meanwhile (:attr:`Held.arrival`); the hub then finds a deadlock through it.
 
     All operations that wait raise TimedOut, DeadlockError, Aborted (the name was reset), LinesyncFailed (the hub or the
     line is gone), and UsageError (an invalid name or number).
-
-    :param peer: the conversation with the hub or agent.
     """
-
-    within = ""
-    """The default for ``within``."""
-
-    def __init__(self, peer: Conversation) -> None:
-        self.peer = peer
-        self.revoked: dict[str, str] = {}
-        """The holds that the hub revoked: the arrival's id to the reason."""
-        self.validities: dict[str, Validity] = {}
-        """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
-        self._holding: set[str] = set()
-
-    @property
-    def holds(self) -> bool:
-        """Whether this client holds something that it must give back."""
-        return bool(self._holding)
-
-    def heard_revoked(self, text: str) -> bool:
-        """Handle a note of the hub that a hold has gone back. Return False if it is another note."""
-        try:
-            note = protocol.decode(text, protocol.Revoked)
-        except LinesyncError:
-            return False
-        assert isinstance(note, protocol.Revoked)
-        for arrival in (
-            [note.arrival] if note.arrival else list(self._holding)
-        ):  # a request that still waits holds nothing
-            if arrival in self._holding:
-                self._holding.discard(arrival)
-                self.revoked[arrival] = note.why
-        return True
 
     # -- barriers -----------------------------------------------------------------------------------------------------
 
+    @checked(name=name_of("barrier"))
     async def barrier(
         self,
         name: str,
@@ -151,6 +128,7 @@ class SyncOperations:
                 Abort=abort,
             ),
             arrival,
+            timeout,
         )
         generation, position, *parties = reply
         return BarrierResult(
@@ -163,6 +141,7 @@ class SyncOperations:
 
     # -- semaphores and locks -----------------------------------------------------------------------------------------
 
+    @checked(name=name_of("semaphore"))
     async def semaphore(
         self,
         name: str,
@@ -184,9 +163,10 @@ class SyncOperations:
         """
         within = within or self.within
         request = protocol.text_of(protocol.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
-        (value,) = await self._wait_for(request, arrival, takes=delta < 0)
+        (value,) = await self._wait_for(request, arrival, timeout, takes=delta < 0)
         return int(value)
 
+    @checked(name=name_of("semaphore"))
     async def hold(
         self,
         name: str,
@@ -210,8 +190,9 @@ class SyncOperations:
             Hold=True,
             Bound=bound,
         )
-        return await self._take(request, request.arrival)
+        return await self._take(request, request.arrival, timeout)
 
+    @checked(name=name_of("lock"))
     async def lock(
         self,
         name: str,
@@ -236,17 +217,19 @@ class SyncOperations:
             within=within or self.within,
             Keep=keep,
         )
-        return await self._take(request, request.arrival)
+        return await self._take(request, request.arrival, timeout)
 
-    async def unlock(self, name: str, token: int, *, namespace: str = DEFAULT) -> None:
+    @checked(name=name_of("lock"))
+    async def unlock(self, name: str, token: int, *, timeout: float | None = None, namespace: str = DEFAULT) -> None:
         """Give back a lock that this host owns.
 
         :param token: the fencing token of the lock.
         :raises NotAllowed: this host does not own the lock, or owns it under another token.
         """
-        await self._ask(protocol.Unlock(name=name, token=token, ns=namespace))
+        await self._ask(protocol.Unlock(name=name, token=token, ns=namespace), timeout)
 
-    async def give_back(self, held: Held) -> None:
+    @checked(held=an_instance(Held, "what hold() or lock() returned"))
+    async def give_back(self, held: Held, *, timeout: float | None = None) -> None:
         """Give back what :meth:`hold` or :meth:`lock` took.
 
         :raises LinesyncFailed: the hub revoked the hold earlier; another holder may have had it meanwhile.
@@ -260,7 +243,7 @@ class SyncOperations:
                 f"the hold was lost before it was given back: {why}; check the work that relied on it, and repeat it"
             )
         self._holding.discard(held.arrival)
-        await self._ask(protocol.GiveBack(arrival=held.arrival))
+        await self._ask(protocol.GiveBack(arrival=held.arrival), timeout)
 
     async def check(self, held: Held) -> float:
         """Return until when a hold is certainly ours, whatever is lost or stopped: no other client has it before that.
@@ -281,9 +264,49 @@ class SyncOperations:
             why = validity.why_over if validity is not None else "it was given back, or another client took it"
         raise LinesyncFailed(f"the hold is lost: {why}; stop the work that relies on it")
 
-    async def _take(self, request: Message, arrival: str) -> Held:
+    @checked(name=name_of("lock"))
+    @asynccontextmanager
+    async def locked(self, name: str, *, timeout: float | None = None, namespace: str = DEFAULT) -> AsyncIterator[Held]:
+        """Hold a lock during a block (``async with``, or ``with`` for the blocking client). The block gets the result of
+        :meth:`lock`, whose ``value`` is the fencing token.
+
+        ::
+
+            async with client.locked("flash", timeout=60):
+                await client.run("sut", ["true"], check=True)
+
+        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`, and
+        those of :meth:`give_back` if the lock was lost before the end of the block.
+        """
+        held = await self.lock(name, timeout=timeout, namespace=namespace)
+        async with self._until_given_back(held, timeout):
+            yield held
+
+    @checked(name=name_of("semaphore"))
+    @asynccontextmanager
+    async def holding(
+        self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = DEFAULT, bound: int = 0
+    ) -> AsyncIterator[Held]:
+        """Hold units of a semaphore during a block, as :meth:`locked` holds a lock. ``timeout`` limits the wait for the units,
+        and then the time to give them back. Raises the errors of :meth:`hold` and :meth:`give_back`.
+        """
+        held = await self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
+        async with self._until_given_back(held, timeout):
+            yield held
+
+    @asynccontextmanager
+    async def _until_given_back(self, held: Held, timeout: float | None) -> AsyncIterator[None]:
         try:
-            (value,) = await self._wait(request, arrival, takes=True, holds=True)
+            yield
+        except BaseException:
+            with suppress(LinesyncError):  # the error of the block is more important
+                await self.give_back(held, timeout=timeout)
+            raise
+        await self.give_back(held, timeout=timeout)
+
+    async def _take(self, request: Message, arrival: str, timeout: float | None) -> Held:
+        try:
+            (value,) = await self._wait(request, arrival, timeout, takes=True, holds=True)
         except BaseException:
             self._holding.discard(arrival)
             self.revoked.pop(arrival, None)
@@ -293,14 +316,21 @@ class SyncOperations:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    async def set_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
+    @checked(names=name_of("event"))
+    async def set_events(
+        self, *names: str, timeout: float | None = None, namespace: str = DEFAULT, arrival: str = ""
+    ) -> None:
         """Set events. They stay set until they are cleared."""
-        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival)
+        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival, timeout)
 
-    async def clear_events(self, *names: str, namespace: str = DEFAULT, arrival: str = "") -> None:
+    @checked(names=name_of("event"))
+    async def clear_events(
+        self, *names: str, timeout: float | None = None, namespace: str = DEFAULT, arrival: str = ""
+    ) -> None:
         """Clear events."""
-        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival, Clear=True), arrival)
+        await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival, Clear=True), arrival, timeout)
 
+    @checked(names=name_of("event"))
     async def wait_events(
         self,
         *names: str,
@@ -318,21 +348,39 @@ class SyncOperations:
         request = protocol.EventWait(
             names=names, ns=namespace, timeout=timeout, arrival=arrival, within=within or self.within, Any=any
         )
-        return tuple(await self._wait(request, arrival))
+        return tuple(await self._wait(request, arrival, timeout))
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
-    async def send(self, topic: str, *items: str, namespace: str = DEFAULT, member: str = "", arrival: str = "") -> int:
+    @checked()
+    async def send(
+        self,
+        topic: str,
+        *items: str | Mapping[str, str],
+        timeout: float | None = None,
+        namespace: str = DEFAULT,
+        member: str = "",
+        arrival: str = "",
+    ) -> int:
         """Add a message to a topic, which keeps it for all later readers.
 
-        :param items: the texts of the message, ``key=value`` by convention.
+        ::
+
+            await client.send("address", {"ip": "10.0.0.1", "port": "80"})
+            (message,) = await client.receive("address")
+            print(message.values["ip"])  # 10.0.0.1
+
+        :param items: the texts of the message, ``key=value`` by convention. A mapping stands for one such text for each of
+            its keys.
         :param member: the sender; empty for this host.
         :returns: its number in the topic, from 1.
         """
-        request = protocol.Send(topic=topic, items=items, ns=namespace, member=member, arrival=arrival)
-        (number,) = await self._wait(request, arrival)
+        texts = tuple([text for item in items for text in _texts(item)])
+        request = protocol.Send(topic=topic, items=texts, ns=namespace, member=member, arrival=arrival)
+        (number,) = await self._wait(request, arrival, timeout)
         return int(number)
 
+    @checked()
     async def receive(
         self,
         topic: str,
@@ -363,8 +411,9 @@ class SyncOperations:
             most=most,
             Others=others,
         )
-        return _messages(await self._wait(request, arrival))
+        return _messages(await self._wait(request, arrival, timeout))
 
+    @checked()
     async def receive_all(
         self,
         topic: str,
@@ -394,89 +443,22 @@ class SyncOperations:
             within=within or self.within,
             Role=role,
         )
-        return _messages(await self._wait(request, arrival))
+        return _messages(await self._wait(request, arrival, timeout))
 
     # -- clearing up --------------------------------------------------------------------------------------------------
 
-    async def reset(self, *names: str, namespace: str = DEFAULT) -> tuple[int, int]:
+    @checked(names=name_of("reset"))
+    async def reset(self, *names: str, timeout: float | None = None, namespace: str = DEFAULT) -> tuple[int, int]:
         """Delete the state under these names of a namespace. Requests that still wait for them fail with Aborted.
 
         :param names: the names; without any, all names of the namespace.
         :returns: the number of deleted objects, and the number of waits that failed.
         """
-        forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace))
+        forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace), timeout)
         return int(forgotten), int(failed)
 
-    # -- asking -------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, message: Message) -> protocol.Reply:
-        request = protocol.encode(message)
-        _, pending = self.peer.ask(request)
-        return await self._reply(request, pending)
-
-    async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
-        """Wait for the reply to a request. If the session ends first, the error says what is undecided."""
-        try:
-            return protocol.read_reply(await self.peer.reply_to(pending))
-        except Unanswered as error:
-            raise unanswered(request, error.why) from None
-
-    async def _wait(
-        self, message: Message, arrival: str, *, takes: bool = False, holds: bool = False
-    ) -> protocol.Reply:
-        """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, the request is withdrawn.
-
-        :param takes: the grant goes back unless it is committed, so commit it before returning.
-        :param holds: the arrival holds what it took from the moment of the reply, because a revocation may follow directly.
-        """
-        return await self._wait_for(protocol.encode(message), arrival, takes=takes, holds=holds)
-
-    async def _wait_for(self, request: str, arrival: str, *, takes: bool, holds: bool = False) -> protocol.Reply:
-        """The same as :meth:`_wait` for the text of a request."""
-        number, pending = self.peer.ask(request, (lambda _reply: self._holding.add(arrival)) if holds else None)
-        try:
-            reply = await self._reply(request, pending)
-        except LinesyncError:
-            raise
-        except BaseException:  # cancelled, interrupted: the hub must not wait for us
-            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
-            raise
-        if holds:
-            from .validity import Validity  # most small commands hold nothing
-
-            self.validities[arrival] = Validity()  # it counts from here, before the commit
-        if takes:
-            await self._commit(request, number, arrival)
-        if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back
-            self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
-        return reply
-
-    async def _commit(self, request: str, number: str, arrival: str) -> None:
-        """Make a grant final. It is ours when the hub has confirmed that."""
-        commit = protocol.encode(protocol.Commit(request=number, arrival=arrival))
-        _, pending = self.peer.ask(commit)
-        try:
-            await self._reply(commit, pending)
-        except LinesyncError:
-            raise
-        except BaseException:  # cancelled: give back what may be ours by now
-            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
-            taken = decode_request(request)
-            if isinstance(taken, protocol.Semaphore) and not taken.Hold and pending.reply is None:
-                pending.done = lambda reply: self._return_units(taken, reply)
-            raise
-
-    def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
-        """Give back the units of a cancelled take whose commit succeeded, because a withdrawal cannot return them."""
-        if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.up:
-            self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))
-
-
-def _folded(members: Iterable[str] | str) -> str:
-    if isinstance(members, str) and members:
-        from ..model.hosts.members import unfold
-
-        members = unfold(members)
+def _folded(members: Iterable[str]) -> str:
     names = tuple(members)
     if not names:
         return ""
@@ -489,6 +471,10 @@ def _folded(members: Iterable[str] | str) -> str:
 
 
 _last_fold: tuple[tuple[str, ...], str] = ((), "")
+
+
+def _texts(item: str | Mapping[str, str]) -> list[str]:
+    return [item] if isinstance(item, str) else [f"{key}={value}" for key, value in item.items()]
 
 
 def _messages(reply: list[str]) -> list[TopicMessage]:

@@ -15,12 +15,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 from collections.abc import Iterable
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
+from ..client.deadlines import Deadline
 from ..errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
 from .names import member_of
 from .program import connect, namespace
@@ -144,13 +144,14 @@ class barrier:
             )
         name = _name(f"autotest:{kind}{self._port}:", f"{member_of(first)}:{self._tag}")
         try:
-            with connect("linesync") as client:
+            deadline = Deadline(self._timeout_secs)
+            with connect("linesync", timeout=deadline.to_connect) as client:
                 client.barrier(
                     name,
                     members=[member_of(host) for host in hosts],
                     member=member_of(self._hostid),
                     rejoin=True,  # autotest waits for a client that lost its connection
-                    timeout=self._timeout_secs,
+                    timeout=deadline.left,
                     namespace=namespace("autotest"),
                     abort=f"{self._hostid} requested abort" if abort else "",
                 )
@@ -228,10 +229,10 @@ class SyncData:
         :raises DataSyncError: the timeout passed, a host was lost before it had given its value, the lists of hosts
             differ, or the value cannot be sent.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         if self.listen_server is not None and self.listen_server.closed:
             raise DataSyncError(f"no data sync at {self.masterid}: its listen server is closed; make a new one")
-        if deadline is not None and deadline <= time.monotonic():
+        if timeout is not None and timeout <= 0:
             raise DataSyncError(
                 f"Timeout during data sync with data {data!r:.200}: the timeout leaves no time to wait; raise it"
             )
@@ -242,13 +243,13 @@ class SyncData:
         session = str(self.session_id if session_id is None else session_id)
         by_member = {member_of(host): host for host in self.hosts}
         try:
-            with connect("linesync") as client:
+            with connect("linesync", timeout=deadline.to_connect) as client:
                 got = client.exchange(
                     _name(f"autotest:{self.port}:", f"{member_of(self.masterid)}:{session}"),
                     list(by_member),
                     given,
                     member=member_of(self.hostid),
-                    timeout=None if deadline is None else max(deadline - time.monotonic(), 0.0),
+                    timeout=deadline.left,
                     namespace=namespace("autotest"),
                 )
             self.sync_data = {by_member[member]: loads(value) for member, value in got.items()}

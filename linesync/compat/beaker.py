@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..client.deadlines import Deadline
 from ..errors import UsageError
 from ..numbers import read_seconds
 from .names import member_of
@@ -78,8 +78,7 @@ def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machin
     if not machines:
         raise UsageError(f"there is no machine to wait for; usage: {_usage(program)}")
     limit = asked.get("--timeout")
-    timeout = None if limit is None else read_seconds(limit, "timeout")
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = Deadline(None if limit is None else read_seconds(limit, "timeout"))
     scope = Scope(asked, os.environ)
     wanted = {machine: {scope.event(machine, state): state for state in states} for machine in machines}
     if "--any" in asked:
@@ -92,10 +91,9 @@ def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machin
         flush=True,
     )
     found = []
-    with connect(program) as client:
+    with connect(program, timeout=deadline.to_connect) as client:
         for events in waits:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            there = client.wait_events(*events, any=True, timeout=left, namespace=namespace("beaker"))
+            there = client.wait_events(*events, any=True, timeout=deadline.left, namespace=namespace("beaker"))
             found.append(next(state for event, state in events.items() if event in there))
     print(":".join(found))
     return 0

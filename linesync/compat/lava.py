@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ..client.deadlines import Deadline
 from ..client.places import setting
 from ..errors import LinesyncError, TimedOut, UsageError
 from ..frozen_record import Record
@@ -129,16 +130,11 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
 class _Call:
     """The context of one command: the connection, the host that it runs on, and the deadline."""
 
-    def __init__(self, client: BlockingClient, timeout: float | None) -> None:
+    def __init__(self, client: BlockingClient, deadline: Deadline) -> None:
         self.client = client
-        self.own = own_host(client)
+        self.deadline = deadline
+        self.own = own_host(client, deadline.left)
         self.space = namespace("lava")
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._timeout = timeout
-
-    def left(self) -> float | None:
-        """The seconds until the deadline, or None without one."""
-        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
     def group(self, *, complete: bool = True) -> Group:
         """The group of this host.
@@ -148,18 +144,17 @@ class _Call:
         """
         reported = False
         while True:
-            group = group_of(self.client.hosts(), self.own)
+            group = group_of(self.client.hosts(timeout=self.deadline.left), self.own)
             if group.complete or not complete:
                 return group
             known = ", ".join(group.roles)
             who = f"{len(group.roles)} of {group.size} hosts of the group {group.name!r} are known: {known}"
-            left = self.left()
-            if left == 0:
-                raise TimedOut(f"timed out after {self._timeout:g} s: {who}; start the agents of the others")
+            if self.deadline.over:
+                raise TimedOut(f"timed out after {self.deadline.timeout:g} s: {who}; start the agents of the others")
             if not reported:
                 print(f"waiting for the group: {who}", file=sys.stderr, flush=True)
                 reported = True
-            time.sleep(_POLL_INTERVAL if left is None else min(_POLL_INTERVAL, left))
+            time.sleep(min(_POLL_INTERVAL, self.deadline.left or _POLL_INTERVAL))
 
     def save(self, messages: Sequence[TopicMessage]) -> None:
         write_cache(os.environ.get("LAVA_MULTI_NODE_CACHE") or CACHE, cache_lines(messages))
@@ -213,13 +208,15 @@ def _send(call: _Call, words: list[str]) -> int:
             raise UsageError(f"{item!r} does not fit on one line of the cache file; send printable text")
         if item not in pairs:
             print(f"lava-send: {item!r} is not KEY=VALUE and is not sent", file=sys.stderr)
-    call.client.send(call.group(complete=False).topic(message_id), *pairs, namespace=call.space)
+    call.client.send(
+        call.group(complete=False).topic(message_id), *pairs, timeout=call.deadline.left, namespace=call.space
+    )
     return 0
 
 
 def _wait(call: _Call, words: list[str]) -> int:
     topic = call.group(complete=False).topic(words[0])
-    call.client.receive(topic, 1, most=1, others=True, timeout=call.left(), namespace=call.space)
+    call.client.receive(topic, 1, most=1, others=True, timeout=call.deadline.left, namespace=call.space)
     call.save(call.all_so_far(topic))
     return 0
 
@@ -227,7 +224,7 @@ def _wait(call: _Call, words: list[str]) -> int:
 def _wait_all(call: _Call, words: list[str]) -> int:
     topic = call.group(complete=False).topic(words[0])
     role = words[1] if len(words) > 1 else ""
-    call.client.receive_all(topic, role=role, timeout=call.left(), namespace=call.space)
+    call.client.receive_all(topic, role=role, timeout=call.deadline.left, namespace=call.space)
     call.save(call.all_so_far(topic))
     return 0
 
@@ -237,7 +234,7 @@ def _sync(call: _Call, words: list[str]) -> int:
     call.client.barrier(
         f"lava-sync:{group.topic(words[0])}",
         members=group.roles,
-        timeout=call.left(),
+        timeout=call.deadline.left,
         namespace=call.space,
         rejoin=True,  # a LAVA device may reboot during a test
     )
@@ -283,8 +280,9 @@ def main(program: str, argv: Sequence[str]) -> int:
         if work is _self and (name := os.environ.get("LINESYNC_HOST")):
             print(name)  # no connection is needed
             return 0
-        with connect(program) as client:
-            return work(_Call(client, timeout), words)
+        deadline = Deadline(timeout)
+        with connect(program, timeout=deadline.to_connect) as client:
+            return work(_Call(client, deadline), words)
 
     def like_lava(given: list[str]) -> int:
         try:

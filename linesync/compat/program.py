@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["connect", "namespace", "options", "own_host", "run"]
 
 
-def connect(program: str, endpoint: str = "") -> BlockingClient:
+def connect(program: str, endpoint: str = "", timeout: float | None = None) -> BlockingClient:
     """Connect to a hub or an agent. Its notices are printed on stderr, each of them once.
 
     :param program: the name that begins each notice.
     :param endpoint: the endpoint of the hub or agent; if it is empty, the places where all commands look are used.
+    :param timeout: seconds within which it must answer, or None.
+    :raises TimedOut: it did not answer in that time.
     :raises LinesyncFailed: no hub or agent answers there.
     """
     from ..client.blocking import connect_blocking
@@ -33,7 +35,7 @@ def connect(program: str, endpoint: str = "") -> BlockingClient:
             printed.add(text)
             print(f"{program}: {text}", file=sys.stderr, flush=True)
 
-    return connect_blocking(endpoint or find_hub(), notice)
+    return connect_blocking(endpoint or find_hub(), notice, timeout=timeout)
 
 
 def namespace(command: str) -> str:
@@ -41,11 +43,11 @@ def namespace(command: str) -> str:
     return str(setting("namespace", command) or "default")
 
 
-def own_host(client: BlockingClient) -> str:
+def own_host(client: BlockingClient, timeout: float | None = None) -> str:
     """The name of the host that this process runs on; ``hub`` on the controller."""
     name = os.environ.get("LINESYNC_HOST")
     # The answer to a barrier of one party names that party. It takes fewer bytes on the line than the list of hosts.
-    return name or client.barrier("who am I", 1, namespace="linesync").parties[0]
+    return name or client.barrier("who am I", 1, timeout=timeout, namespace="linesync").parties[0]
 
 
 def options(

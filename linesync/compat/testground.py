@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from ..client.deadlines import Deadline
 from ..errors import LinesyncFailed, UsageError
 from .program import connect, namespace
 from .values import dumps, loads
@@ -51,9 +52,9 @@ class Sync:
 
     # -- states -------------------------------------------------------------------------------------------------------
 
-    def signal_entry(self, state: str) -> int:
+    def signal_entry(self, state: str, timeout: float | None = None) -> int:
         """Enter a state. Returns how many times it has been entered, this time included."""
-        return self._client.send(f"state:{state}", namespace=self._namespace)
+        return self._client.send(f"state:{state}", timeout=timeout, namespace=self._namespace)
 
     def barrier(self, state: str, target: int, timeout: float | None = None) -> None:
         """Wait until a state was entered ``target`` times. A target of 0 does not wait."""
@@ -64,18 +65,20 @@ class Sync:
 
     def signal_and_wait(self, state: str, target: int, timeout: float | None = None) -> int:
         """Enter a state and wait until it was entered ``target`` times. Returns our place in the order, from 1."""
-        sequence = self.signal_entry(state)
-        self.barrier(state, target, timeout)
+        deadline = Deadline(timeout)
+        sequence = self.signal_entry(state, deadline.left)
+        self.barrier(state, target, deadline.left)
         return sequence
 
     # -- topics -------------------------------------------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: Any) -> int:
+    def publish(self, topic: str, payload: Any, timeout: float | None = None) -> int:
         """Add a payload to a topic. Returns its number in the topic, from 1.
 
         :raises TypeError: the payload cannot be written as JSON.
         """
-        return self._client.send(f"topic:{topic}", dumps(payload).decode("ascii"), namespace=self._namespace)
+        text = dumps(payload).decode("ascii")
+        return self._client.send(f"topic:{topic}", text, timeout=timeout, namespace=self._namespace)
 
     def subscribe(self, topic: str, timeout: float | None = None) -> Iterator[Any]:
         """The payloads of a topic, from the first one on. The iterator waits for the next payload and never ends.
@@ -100,13 +103,14 @@ class Sync:
 
     def publish_and_wait(self, topic: str, payload: Any, state: str, target: int, timeout: float | None = None) -> int:
         """Publish, then wait until a state was entered ``target`` times. Returns the payload's number."""
-        number = self.publish(topic, payload)
-        self.barrier(state, target, timeout)
+        deadline = Deadline(timeout)
+        number = self.publish(topic, payload, deadline.left)
+        self.barrier(state, target, deadline.left)
         return number
 
     def publish_subscribe(self, topic: str, payload: Any, timeout: float | None = None) -> tuple[int, Iterator[Any]]:
         """Publish, then subscribe to the same topic. Returns the payload's number, and the iterator of all payloads."""
-        return self.publish(topic, payload), self.subscribe(topic, timeout)
+        return self.publish(topic, payload, timeout), self.subscribe(topic, timeout)
 
     # -- closing ------------------------------------------------------------------------------------------------------
 

@@ -202,6 +202,7 @@ class _Channel:
         finally:
             self._session.exchanges -= waits
             reader.cancel()
+            await asyncio.wait({reader})
             self._close()
 
     # -- the arrival ---------------------------------------------------------------------------------------------------
@@ -317,8 +318,8 @@ class _Channel:
         if isinstance(outcome, Failed):
             if self._given and outcome.error.details.get("cause") in _DEATHS:
                 self._home.report(
-                    f"{self._member} ({self._client.principal}) gave its data to exchange '{self._opening.name}' and is gone"
-                    f" ({outcome.error.details['cause']}); the exchange continues with its data"
+                    f"{self._member} gave its data to exchange '{self._opening.name}' and is gone"
+                    f" ({outcome.error.details['cause']}); the exchange continues with the data from {self._client.principal}"
                 )
             self.end(outcome.error)
         elif isinstance(outcome, Granted) and isinstance(outcome.value, Exchanged):

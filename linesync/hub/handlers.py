@@ -114,8 +114,10 @@ def _begin_namespace(hub: Requests, asked: Asked) -> str:
 
 
 def _end_namespace(hub: Requests, asked: Asked) -> str:
-    forgotten, waits, outcomes = hub.services.end_namespace(asked.message.name, asked.client.host, asked.now)
+    name = asked.message.name
+    forgotten, waits, outcomes = hub.services.end_namespace(name, asked.client.host, asked.now)
     hub.tell(outcomes)
+    hub.report(f"{asked.client.principal} ended namespace '{name}'; {len(waits)} waits failed")
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 

@@ -277,7 +277,7 @@ class Requests:
                 frozenset(session.id for session in scripts if session.concurrent or not session.exchanges),
                 frozenset(session.id for session in scripts if session.concurrent),
             )
-            # Not in the middle of what asks.
+            # Later, because the code that asks has not finished.
             self._loop.call_soon(self._answered, host, activity)
             return
         session = self._sessions.host(host)

@@ -130,7 +130,9 @@ async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> N
     try:
         await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        task.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 class _Fan:

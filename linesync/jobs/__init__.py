@@ -1,1 +1,1 @@
-"""Jobs over a channel: commands and files. Has the host's side, and the client's side where it needs no event loop."""
+"""Jobs over a channel: commands and files. The host's side, and the part of the client's side without a loop."""

@@ -24,10 +24,12 @@ from ..wire.channels.credit import RECORD_COST
 if TYPE_CHECKING:
     from ..runtime.conversation import Conversation
 
-__all__ = ["fetch", "serve_read", "serve_write", "store"]
+__all__ = ["Progress", "Touch", "fetch", "serve_read", "serve_write", "store"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, total bytes)."""
+Touch = Callable[[], None]
+"""Called before the first step after which the target may have changed."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
 """Bytes read and sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never
 ends within a chunk."""
@@ -91,10 +93,11 @@ class _Sending:
 class _Receiving:
     """A file that this process receives and writes."""
 
-    def __init__(self, stream: Stream, path: str | None, where: str) -> None:
+    def __init__(self, stream: Stream, path: str | None, where: str, touch: Touch | None = None) -> None:
         self._onward = path is None
         self._path = "a temporary file" if path is None else path
         self._desk = stream.desk(self._path)
+        self._touch = touch
         self._stream = stream
         self._where = where
         self._target: Target | None = None
@@ -116,13 +119,20 @@ class _Receiving:
             return self._target
 
         try:
+            if device:
+                self._touched()
             target: Target = await self._desk.do(work)
             end = await self._receive(target, size, progress)
+            self._touched()
             while await self._desk.do(partial(target.commit, end.sha256)):
                 pass
         except OSError as error:
             raise cannot("write", self._where + self._path, error) from None
         return target
+
+    def _touched(self) -> None:
+        if self._touch is not None:
+            self._touch()
 
     async def _receive(self, target: Target, size: int, progress: Progress | None) -> FileEnd:
         behind, got = Behind(self._desk, target.write), 0
@@ -208,6 +218,7 @@ async def fetch(
     progress: Progress | None = None,
     *,
     device: bool = False,
+    touch: Touch | None = None,
 ) -> tuple[Target, FileHead]:
     """Receive the file that a FileRead channel sends.
 
@@ -217,7 +228,7 @@ async def fetch(
     :raises LinesyncFailed: the file cannot be read there or written here. Nothing was changed, except on a block device
         that was being written.
     """
-    receiving = _Receiving(stream, target, "")
+    receiving = _Receiving(stream, target, "", touch)
     try:
         head = _message(await stream.receive_message(), FileHead)
         assert isinstance(head, FileHead)
@@ -226,8 +237,8 @@ async def fetch(
     except (BrokenError, EndOfStream) as error:
         left = "nothing was changed" if target is None else _left(target, device)
         raise LinesyncFailed(f"the copy was interrupted: {error.message}; {left}") from None
-    except LinesyncError:
-        stream.reset("the client cannot write the file")
+    except BaseException:
+        stream.reset("the client cannot write the file")  # the rest need not be sent
         raise
     finally:
         await receiving.close()
@@ -250,6 +261,7 @@ async def store(
     device: bool = False,
     named: str = "",
     like: FileHead | None = None,
+    touch: Touch | None = None,
 ) -> int:
     """Send a file to a host.
 
@@ -275,9 +287,11 @@ async def store(
             tell=progress is not None,
             Device=kind,
         )
+        if kind and touch is not None:
+            touch()
         stream = peer.open(protocol.encode(request))
         try:
-            await _send_all(stream, sending, file, f"{host}:{path}", progress)
+            await _send_all(stream, sending, file, f"{host}:{path}", progress, touch)
         except (BrokenError, EndOfStream) as error:
             raise await _their_error(stream) or LinesyncFailed(
                 f"the copy was interrupted: {error.message}; {_left(f'{host}:{path}', device)}"
@@ -291,7 +305,9 @@ async def store(
     return file.sent
 
 
-async def _send_all(stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None) -> None:
+async def _send_all(
+    stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, touch: Touch | None
+) -> None:
     """Send a file's bytes, and wait until the host has written it."""
 
     def heard(text: str) -> protocol.Message:
@@ -305,6 +321,8 @@ async def _send_all(stream: Stream, sending: _Sending, file: Source, shown: str,
             heard(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
 
     digest = await sending.send(stream.desk(file.path), stream, meanwhile)
+    if touch is not None:
+        touch()
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
     written = heard(await stream.receive_message())
     while isinstance(written, FileGot):

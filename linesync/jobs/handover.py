@@ -31,7 +31,7 @@ def pack_command(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes) -> byte
 
 
 def mark_of(pid: int, name: str) -> str:
-    """The prefix of the marks of an owner's commands. It contains the pid namespace, for a pid is valid only there."""
+    """The prefix of the marks of an owner's commands. It contains the pid namespace, because a pid is valid only there."""
     return f"{os.stat('/proc/self/ns/pid').st_ino}.{pid}.{begin_of(pid)}.{name}."
 
 

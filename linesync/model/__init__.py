@@ -1,6 +1,6 @@
 """The decisions, as pure state machines: who gets what, and when.
 
-The model has no asyncio, sockets, files, threads, clock, randomness or logging, and it knows nothing of the wire. ``now``
+The model has no asyncio, sockets, files, threads, clock, randomness or logging, and it does not know the wire. ``now``
 (monotonic seconds) is an argument of each call, ``next_timer()`` says when to call ``handle_timer(now)``, and each decision
 is returned as a small frozen event.
 

@@ -18,10 +18,12 @@ the operation. It also refuses an unknown verb.
 
 from __future__ import annotations
 
-from . import sync, work
+from . import hosts, jobs, look, sync
 from .codec import Message, Reply, decode, encode, encode_error, encode_ok, read_error, read_reply, text_of
+from .hosts import *  # noqa: F403
+from .jobs import *  # noqa: F403
+from .look import *  # noqa: F403
 from .sync import *  # noqa: F403
-from .work import *  # noqa: F403
 
 __all__ = [
     "Message",
@@ -34,5 +36,7 @@ __all__ = [
     "read_reply",
     "text_of",
 ]
+__all__ += hosts.__all__
+__all__ += jobs.__all__
+__all__ += look.__all__
 __all__ += sync.__all__
-__all__ += work.__all__

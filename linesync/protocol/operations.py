@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut
 from ..frozen_record import Record
-from . import sync, work
+from . import hosts, jobs, look, sync
 from .codec import Message, decode
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "check_sender",
     "decode_request",
     "effect",
+    "given_up",
     "grant_goes_back",
+    "is_hold",
     "known_opening",
     "never_sent",
     "operation",
@@ -67,7 +69,7 @@ class Operation(Record):
     holds: bool = False
     """Whether its grant may be held until it is given back."""
     effect: str = ""
-    """The possible effect of a request that was sent and got no reply, as a clause; empty if it changes nothing."""
+    """The possible effect of a request or a channel that got no final answer, as a clause; empty if it changes nothing."""
 
 
 def _request(
@@ -97,7 +99,9 @@ def _note(message: type[Message], senders: tuple[str, ...], receivers: tuple[str
     return Operation(message=message, kind=NOTE, senders=senders, receivers=receivers, answer=answer)
 
 
-def _opening(message: type[Message], answer: str, permission: str, receiver: str, lane: str = BULK) -> Operation:
+def _opening(
+    message: type[Message], answer: str, permission: str, receiver: str, lane: str = BULK, effect: str = ""
+) -> Operation:
     return Operation(
         message=message,
         kind=OPENING,
@@ -106,6 +110,7 @@ def _opening(message: type[Message], answer: str, permission: str, receiver: str
         answer=answer,
         permission=permission,
         lane=lane,
+        effect=effect,
     )
 
 
@@ -117,7 +122,7 @@ def _inside(
 
 OPERATIONS = (
     Operation(
-        message=work.Register,
+        message=hosts.Register,
         kind=REQUEST,
         senders=(AGENT,),
         receivers=(HUB,),
@@ -142,35 +147,41 @@ OPERATIONS = (
     _request(sync.Reset, "ok: forgotten failed", SYNC, "the names may have been reset"),
     _request(sync.NamespaceBegin, "ok", SYNC, "the namespace may have begun"),
     _request(sync.NamespaceEnd, "ok: forgotten failed", SYNC, "the namespace may have ended"),
-    _opening(sync.ExchangeOpen, "`ok give` or `ok had`; then `part`, data, `done`; or err", SYNC, HUB),
+    _opening(
+        sync.ExchangeOpen,
+        "`ok give` or `ok had`; then `part`, data, `done`; or err",
+        SYNC,
+        HUB,
+        effect="the other members may have got the data",
+    ),
     _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
     _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
     _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply"),
     _note(sync.Revoked, (HUB, AGENT), (SCRIPT, AGENT)),
     _note(sync.OwnerGone, (AGENT,), (HUB,)),
-    _note(work.Concurrent, (SCRIPT,), (HUB, AGENT)),
-    _note(work.ClientGone, (AGENT,), (HUB,)),
-    _note(work.Note, (AGENT,), (SCRIPT,)),
+    _note(hosts.Concurrent, (SCRIPT,), (HUB, AGENT)),
+    _note(hosts.ClientGone, (AGENT,), (HUB,)),
+    _note(hosts.Note, (AGENT,), (SCRIPT,)),
     Operation(
-        message=work.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
+        message=hosts.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
     ),
-    Operation(message=work.Lease, kind=REQUEST, senders=(SCRIPT,), receivers=(HUB, AGENT), answer="ok: age lease=20"),
-    _request(work.Hosts, "ok: JSON, an array", LOOK),
-    _request(work.Status, "ok: JSON, an object", LOOK),
-    _request(work.Namespaces, "ok: JSON, an array", LOOK),
-    _request(work.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
-    _opening(work.Run, "`started` at times, `exit`; or err", RUN, HOST),
-    _opening(work.FileRead, "`file`, data, `done`; or err", FILES, HOST),
-    _opening(work.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
-    _opening(work.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
-    _opening(work.TraceOpen, "text; or err", CONSOLE, HUB),
-    _opening(work.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
-    _inside(work.Started, (HOST,), (SCRIPT,), work.Run),
-    _inside(work.Exited, (HOST,), (SCRIPT,), work.Run),
-    _inside(work.Kill, (SCRIPT,), (HOST,), work.Run),
-    _inside(work.FileHead, (HOST,), (SCRIPT,), work.FileRead),
-    _inside(work.FileGot, (HOST,), (SCRIPT,), work.FileWrite),
-    _inside(work.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), work.FileRead, work.FileWrite, sync.ExchangeOpen),
+    Operation(message=look.Lease, kind=REQUEST, senders=(SCRIPT,), receivers=(HUB, AGENT), answer="ok: age lease=20"),
+    _request(look.Hosts, "ok: JSON, an array", LOOK),
+    _request(look.Status, "ok: JSON, an object", LOOK),
+    _request(look.Namespaces, "ok: JSON, an array", LOOK),
+    _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
+    _opening(jobs.Run, "`started` at times, `exit`; or err", RUN, HOST),
+    _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST),
+    _opening(jobs.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
+    _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
+    _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
+    _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
+    _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
+    _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
+    _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),
+    _inside(jobs.FileGot, (HOST,), (SCRIPT,), jobs.FileWrite),
+    _inside(jobs.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), jobs.FileRead, jobs.FileWrite, sync.ExchangeOpen),
     _inside(sync.ExchangePart, (HUB,), (SCRIPT,), sync.ExchangeOpen),
 )
 """All operations, in the order of section 8.2."""
@@ -235,6 +246,11 @@ def grant_goes_back(message: Message | None) -> bool:
     return isinstance(message, sync.Lock) or (isinstance(message, sync.Semaphore) and message.delta < 0)
 
 
+def is_hold(message: Message | None) -> bool:
+    """Whether this request, if it succeeds, gives its client a hold."""
+    return message is not None and operation(message).holds and getattr(message, "Hold", True)
+
+
 def effect(message: Message | None) -> str:
     """The possible effect if this request was sent and no reply came, as a clause; empty if there is no lasting effect."""
     if message is None:
@@ -252,13 +268,23 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
     :param deadline: the timeout of the request in seconds if it has passed, else None.
     :returns: TimedOut if the timeout has passed and the request certainly changed nothing, else LinesyncFailed.
     """
-    message = decode_request(text)
-    changed = effect(message)
+    return given_up(f"{_shown(text)} was not answered: {why}", effect(decode_request(text)), deadline=deadline)
+
+
+def given_up(
+    what: str, changed: str, *, deadline: float | None = None, check: str = "check with 'linesync status'"
+) -> LinesyncError:
+    """The error of an operation whose outcome will not be known here.
+
+    :param what: what happened, as a clause.
+    :param changed: its possible effect (:func:`effect`), as a clause; empty if it certainly changed nothing.
+    :param deadline: the timeout of the operation in seconds if it has passed, else None.
+    :param check: how to find out what was changed.
+    :returns: TimedOut if the timeout has passed and nothing was changed, else LinesyncFailed.
+    """
     if changed:
-        return LinesyncFailed(
-            f"{_shown(text)} was not answered: {why}; {changed}, so check with 'linesync status' before you repeat it"
-        )
-    return _nothing_changed(f"{_shown(text)} was not answered: {why}", deadline)
+        return LinesyncFailed(f"{what}; {changed}, so {check} before you repeat it")
+    return _nothing_changed(what, deadline)
 
 
 def never_sent(text: str, why: str, *, deadline: float | None = None) -> LinesyncError:

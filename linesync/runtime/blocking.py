@@ -14,18 +14,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 
 from ..errors import BrokenError, LinesyncFailed
-from ..transports.fd_pair import FdPair, open_fd_pair
+from ..transports.fd_pair import FdPair, not_answered, open_fd_pair
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
-from .conversation import Conversation, Pending, User
+from .conversation import Conversation, Pending, Timeout, User
 from .identity import local_end, token
 from .streams import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn, TypeVar
+    from types import TracebackType
+    from typing import Any, NoReturn, Self, TypeVar
 
     from .desk import Work
+    from .threads import Waited
 
     T = TypeVar("T")
 
@@ -36,6 +38,7 @@ _PIECE = 256  # records, frames and start characters that are handled in one tur
 _GREETING = 10.0  # seconds until the other end must have answered our hello
 _GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
 _CLOSING = 2.0  # most seconds for sending the queued data before the connection is closed
+_WORK_INTERVAL = 0.02  # seconds between checks whether a call in a thread is over
 
 
 class _Turn:
@@ -48,24 +51,62 @@ class _Turn:
 _turn = _Turn()
 
 
+class _Expired(BaseException):
+    """Thrown into a coroutine whose time is over, as asyncio throws CancelledError."""
+
+
+class _Timeout(Timeout):
+    """Limits the time of a block; see :meth:`BlockingPeer.timeout`."""
+
+    def __init__(self, peer: BlockingPeer, when: float | None) -> None:
+        self.when = when
+        self.error: _Expired | None = None
+        self._peer = peer
+
+    def reschedule(self, when: float | None) -> None:
+        self.when = when
+
+    def expired(self) -> bool:
+        return self.error is not None
+
+    async def __aenter__(self) -> Self:
+        self._peer.timeouts.append(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._peer.timeouts.remove(self)
+        if error is not None and error is self.error:
+            raise TimeoutError from None
+        return None
+
+
 class BlockingPeer(Conversation):
     """The calling end of a session.
 
+    :param seconds: the longest time for connecting and for the first answer; None for 10 s each.
     :raises UsageError: the endpoint is invalid.
     :raises LinesyncFailed: the endpoint cannot be opened (:func:`~linesync.transports.fd_pair.open_fd_pair`).
+    :raises TimedOut: the time was over before the connection was made.
     """
 
-    def __init__(self, user: User, endpoint: str) -> None:
+    def __init__(self, user: User, endpoint: str, seconds: float | None = None) -> None:
         super().__init__(user)
+        self.timeouts: list[_Timeout] = []
+        """Of the blocks that run now."""
+        self._work: Waited | None = None
         self.endpoint = endpoint
         self._watched: dict[int, Callable[[], None]] = {}
         self._after_turns: list[Callable[[], bool]] = []
         self._dismissed = False  # the other end has ended the idle session
-        self._open()
+        self._open(seconds)
 
-    def _open(self) -> None:
+    def _open(self, seconds: float | None) -> None:
         """Connect, and call the other end."""
-        self._line: FdPair | None = open_fd_pair(self.endpoint)
+        self._seconds = seconds
+        self._ready_by = None if seconds is None else self.now() + seconds
+        self._line: FdPair | None = open_fd_pair(self.endpoint, seconds)
         self._unsent = b""
         self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True), token)
@@ -88,10 +129,18 @@ class BlockingPeer(Conversation):
     def start_work(
         self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
     ) -> Work:
-        """Run the job now: there is no event loop that it could block."""
+        """Run the job now, because there is no event loop that it could block; in a thread if its time is limited."""
+        if self.timeouts:
+            from .threads import Waited  # few callers limit the time of work on files
+
+            self._work = Waited(job, about)
+            return self._work
         from .desk import Done
 
         return Done(job)
+
+    def timeout(self, seconds: float | None) -> _Timeout:
+        return _Timeout(self, None if seconds is None else self.now() + seconds)
 
     def bytes_outside_frames(self, data: bytes) -> None:
         self._other_bytes = True
@@ -110,8 +159,12 @@ class BlockingPeer(Conversation):
         try:
             while True:
                 work.send(None)
+                late = next((one for one in self.timeouts if one.when is not None and one.when <= self.now()), None)
+                if late is not None:
+                    late.when, late.error = None, _Expired()
+                    work.throw(late.error)
                 try:
-                    self.turn(None)
+                    self.turn(self._longest_turn())
                 except BrokenError:
                     work.send(None)  # the coroutine sees that its wait ended, and raises the error that fits
                     raise
@@ -125,10 +178,19 @@ class BlockingPeer(Conversation):
                 with suppress(BrokenError):  # the next call raises it
                     self._send(self._line, self.link)
 
-    def begin_again(self) -> None:
+    def _longest_turn(self) -> float | None:
+        """Seconds until the coroutine that runs must get control, or None."""
+        now = self.now()
+        waits = [max(one.when - now, 0.0) for one in self.timeouts if one.when is not None]
+        if self._work is not None and not self._work.done():
+            waits.append(_WORK_INTERVAL)
+        return min(waits, default=None)
+
+    def begin_again(self, seconds: float | None = None) -> None:
         """Begin another session if the other end has said goodbye since the last call. It does so if a script is silent for
         long (docs/protocol.md, 4.10), and a script sends nothing between two calls.
 
+        :param seconds: as for the constructor.
         :raises LinesyncError: as the constructor and :meth:`ready`.
         """
         line, link = self._line, self.link
@@ -137,15 +199,25 @@ class BlockingPeer(Conversation):
             self._dismissed = not self.up
         if self._dismissed:
             self._shut()
-            self._open()
-            self._dismissed = False
+            self._open(seconds)
             self.run(self.ready())
+            self._dismissed = False
 
     async def ready(self) -> None:
         """Wait until a session is established.
 
         :raises LinesyncFailed: no linesync hub or agent answers at the endpoint.
+        :raises TimedOut: none answers within the time for connecting.
         """
+        scope = self.timeout(None)
+        scope.reschedule(self._ready_by)
+        try:
+            async with scope:
+                await self._answered()
+        except TimeoutError:
+            raise not_answered(self.endpoint, self._seconds or 0.0) from None
+
+    async def _answered(self) -> None:
         start = self.now()
         while not self.up:
             if self.now() > start + (_GREETING_AFTER_OTHER_BYTES if self._other_bytes else _GREETING):

@@ -40,13 +40,32 @@ from .streams import MESSAGE, Item, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from types import TracebackType
+    from typing import Protocol, Self
 
     from .desk import Desk, Work
+else:
+    Protocol = object
 
-__all__ = ["Conversation", "Pending", "User"]
+__all__ = ["Conversation", "Pending", "Timeout", "User"]
 
 Done = Callable[[str | LinesyncError], None]
+
+
+class Timeout(Protocol):
+    """Limits the time of a block, as :func:`asyncio.timeout` does: when the time is over, the block is cancelled, and then
+    TimeoutError is raised."""
+
+    def reschedule(self, when: float | None) -> None:
+        """Set another time, in seconds of :meth:`Conversation.now`; None for no limit."""
+
+    def expired(self) -> bool:
+        """Whether the time was over before the block had ended."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
 
 
 class Pending:
@@ -123,6 +142,10 @@ class Conversation:
 
     def now(self) -> float:
         """The time in monotonic seconds."""
+        raise NotImplementedError
+
+    def timeout(self, seconds: float | None) -> Timeout:
+        """Limit the time of a block of a coroutine that this driver runs; None for no limit."""
         raise NotImplementedError
 
     def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
@@ -276,7 +299,7 @@ class Conversation:
         return session.mux if session is not None and session.mux is self._session_mux else None
 
     def desk(self, about: str) -> Desk:
-        """Where somebody without a channel does what may block."""
+        """A desk for calls that may block, for an owner without a channel."""
         from .desk import Desk
 
         return Desk(self, self, about)

@@ -145,6 +145,9 @@ class Peer(Conversation):
                 if not future.done():
                     future.set_result(None)
 
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
+
     def start_work(
         self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
     ) -> Work:

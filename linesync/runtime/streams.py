@@ -104,7 +104,7 @@ class Stream:
     # -- for the user -------------------------------------------------------------------------------------------------
 
     def desk(self, about: str, *, spool: bool = False) -> Desk:
-        """Where what the channel is for does what may block; its calls are given up with the channel."""
+        """A desk for the calls of this channel that may block. They are abandoned when the channel ends."""
         from .desk import Desk  # only for channels that carry files
 
         return Desk(self._owner, self, about, spool=spool)

@@ -1,4 +1,4 @@
-"""Starts calls that may block from an asyncio loop."""
+"""Starts calls that may block in threads, for both drivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 from ..workers import FILES, PATIENCE, SPOOL, Call, Workers
 
-__all__ = ["Threaded", "start"]
+__all__ = ["Threaded", "Waited", "start"]
+
+_MOSTLY = 0.05  # seconds within which a call on a file is mostly over
 
 _MMAP_THRESHOLD = -3  # the parameter of mallopt(3)
 _PIECE = 1 << 17  # bytes: the C library's own value, until it increases it
@@ -77,3 +79,26 @@ def start(
     """Start a call in a thread: one of ``SPOOL`` with ``spool``, otherwise one of ``FILES``."""
     _return_memory()
     return Threaded(loop, SPOOL if spool else FILES, job, about, done)
+
+
+class Waited:
+    """A call that runs in a thread of ``FILES`` while a driver without an event loop checks whether it is over.
+
+    :param about: the path that it works on.
+    """
+
+    def __init__(self, job: Callable[[], Any], about: str) -> None:
+        self._call = Call(job, about)
+        self._future = FILES.submit(self._call)
+        with suppress(TimeoutError):
+            self._future.exception(_MOSTLY)
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def result(self) -> Any:
+        return self._future.result()
+
+    def leave(self, after: Callable[[], object]) -> None:
+        if not self._call.leave(after):
+            FILES.clean(after, self._call.about)

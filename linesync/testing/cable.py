@@ -11,7 +11,7 @@ The path of a byte, in order:
 4. the ttys: the eighth bit cleared, XON/XOFF removed, line ends rewritten, blanks removed or added, long lines cut;
 5. the delay, and then :meth:`FaultyLine.take`.
 
-The same seed and the same calls of ``feed`` give the same bytes at the same times, however often ``take`` is called.
+The same seed and the same calls of ``feed`` give the same bytes at the same times, for any number of calls of ``take``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The transports: byte pipes that know nothing of frames.
+"""The transports: byte pipes that do not know frames.
 
 :func:`connect` opens the line that an endpoint names, and :func:`listen` accepts lines on an endpoint. Each kind of
 endpoint has its own module, which is imported when the first endpoint of this kind is opened. So a command that only uses

@@ -7,14 +7,18 @@ transports, whose module is imported only when there is an error.
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import time
 
-from ..errors import LinesyncFailed, UsageError
+from ..errors import LinesyncError, LinesyncFailed, TimedOut, UsageError
 from .endpoint import ExecEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
 
-__all__ = ["FdPair", "open_fd_pair"]
+__all__ = ["FdPair", "not_answered", "open_fd_pair"]
 
 _CONNECT_SECONDS = 10.0
+_TO_END = 2.0  # seconds that a command has to end by itself after its input has ended
+_CHECK_INTERVAL = 0.01  # seconds between checks whether it has ended
 
 
 class FdPair:
@@ -34,7 +38,7 @@ class FdPair:
         self._child = child
 
     def close(self) -> None:
-        """Close the descriptors. A command then reads the end of its input; wait for it to end."""
+        """Close the descriptors. A command then reads the end of its input; wait for it to end, and kill it after 2 s."""
         if self._keeper is not None:
             self._keeper.close()
             return
@@ -42,15 +46,35 @@ class FdPair:
         os.close(self.reader)
         if self._child:
             try:
-                os.waitpid(self._child, 0)
+                _await_end(self._child)
             except ChildProcessError:
                 pass
 
 
-def open_fd_pair(text: str) -> FdPair:
+def _await_end(child: int) -> None:
+    deadline = time.monotonic() + _TO_END
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return
+        time.sleep(_CHECK_INTERVAL)
+
+
+def not_answered(endpoint: str, seconds: float) -> TimedOut:
+    """The error if nothing answered at an endpoint within this time."""
+    return TimedOut(
+        f"timed out after {seconds:g} s: no linesync hub or agent answered at {endpoint}; nothing was changed, so check that"
+        " it runs"
+    )
+
+
+def open_fd_pair(text: str, seconds: float | None = None) -> FdPair:
     """Connect to an endpoint.
 
+    :param seconds: the longest time that this may take, or None for 10 s.
     :raises UsageError: the endpoint is not valid, or only a hub or an agent can open its kind.
+    :raises TimedOut: nothing accepted the connection within ``seconds``.
     :raises LinesyncFailed: it cannot be reached; the message says why and what to do.
     """
     endpoint = parse_endpoint(text)
@@ -60,19 +84,37 @@ def open_fd_pair(text: str) -> FdPair:
         raise UsageError(
             f"a script cannot reach a hub through {text}; name the hub's socket (unix:/path) or address (tcp://host:port)"
         )
+    longest = _CONNECT_SECONDS if seconds is None else seconds
     try:
         if isinstance(endpoint, UnixEndpoint):
             sock = socket.socket(socket.AF_UNIX)
+            # With settimeout(), connect() would fail at once while the queue of a busy hub is full.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(longest))
             sock.connect(endpoint.path)
         else:
-            sock = socket.create_connection((endpoint.host, endpoint.port), _CONNECT_SECONDS)
+            sock = socket.create_connection((endpoint.host, endpoint.port), longest)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except (BlockingIOError, TimeoutError) as error:
+        if seconds is not None:
+            raise not_answered(text, seconds) from None
+        raise _not_connected(endpoint, error) from None
     except (OSError, ValueError) as error:
-        from .sockets import not_connected
-
-        raise not_connected(endpoint, error) from None
+        raise _not_connected(endpoint, error) from None
     sock.setblocking(False)
     return FdPair(text, sock.fileno(), sock.fileno(), sock)
+
+
+def _not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> LinesyncError:
+    from .sockets import not_connected
+
+    return not_connected(endpoint, error)
+
+
+def _timeval(seconds: float) -> bytes:
+    """A struct timeval."""
+    from struct import pack
+
+    return pack("@ll", int(seconds), max(int(seconds % 1 * 1e6), 1))
 
 
 def _open_exec(endpoint: ExecEndpoint) -> FdPair:

@@ -1,4 +1,4 @@
-"""The interface of a transport: a named, bidirectional byte pipe that knows nothing of frames.
+"""The interface of a transport: a named, bidirectional byte pipe that does not know frames.
 
 A transport turns an endpoint into a :class:`Line` and calls a :class:`LineReceiver` with what arrives. Only the transport
 knows how bytes reach the other side; the layers above use these two interfaces.

@@ -213,7 +213,7 @@ async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> Sock
 
 
 def _connected(endpoint: UnixEndpoint) -> socket.socket:
-    """A socket that is connected; its path is looked up here, and what is there when nobody answers."""
+    """A connected socket. Errors name what is at the path."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(endpoint.path)

@@ -57,9 +57,14 @@ async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> St
     shared = os.isatty(source.descriptor)
     info = LineInfo(endpoint=endpoint.text, kind="stdio", peer="stdin and stdout", shared=shared, eight_bit=not shared)
     line = StdioLine(asyncio.get_running_loop(), info, factory(), source, sink)
-    if shared:
-        _make_raw(line, source.descriptor)
-    line.start()
+    try:
+        if shared:
+            _make_raw(line, source.descriptor)
+        line.start()
+    except BaseException:  # a signal may end this process now, and nobody else knows the line yet
+        if line.restore is not None:
+            line.restore()
+        raise
     return line
 
 

@@ -35,7 +35,7 @@ _REST_OF_A_FRAME = re.compile(
 _HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and those whose text is known
 # A longer probe begins like a shorter one.
 _PROBES = [probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)]
-_KNOWN_AGAIN = 24  # bytes by which a probe is recognised
+_KNOWN_AGAIN = 24  # bytes that identify a probe
 _SAME_FRAME = 0.6  # the share of a good copy that a piece must contain to be a damaged copy of it
 
 
@@ -65,11 +65,11 @@ class Console:
         self._held: deque[_Held] = deque()
         self._open = 0  # the number of open pieces among them
         self._bytes = 0
-        self._begins = True  # nothing but frame characters came yet
+        self._begins = True  # only frame characters have arrived yet
         self._run = b""  # frame characters at the end of the text so far: more may follow
         self._run_until = 0.0
         self.explained = 0
-        """Bytes of damaged pieces that their good copies explain."""
+        """Bytes of damaged pieces that were found in their good copies."""
 
     @property
     def holds(self) -> bool:
@@ -114,7 +114,7 @@ class Console:
         return out
 
     def good_copy(self, text: bytes) -> list[Event]:
-        """A valid data frame came: find the damaged pieces that were copies of it.
+        """A valid data frame arrived: find the damaged pieces that were copies of it.
 
         :param text: the frame from its kind on, without its check.
         """
@@ -164,7 +164,7 @@ class Console:
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Report everything whose time is over."""
+        """Report all pieces that were held for long enough."""
         if self._run and self._run_until <= now:
             self._end_run(now)
         out = self._drain()
@@ -174,7 +174,7 @@ class Console:
         return out
 
     def flush(self) -> list[Event]:
-        """The line ended: no good copies will come."""
+        """The line ended, so no good copies will arrive."""
         self._end_run(0.0)
         return self.handle_timer(inf)
 
@@ -203,7 +203,7 @@ class Console:
             self._open += is_open
 
     def _give_up(self, held: _Held) -> None:
-        """No good copy came in time."""
+        """No good copy arrived in time."""
         if held.data.startswith(START) and not held.is_text:
             from .framing.foreign_text import lines_beside
 

@@ -73,7 +73,7 @@ class Damaged(Event):
 
 
 class Noise(Event):
-    """The remains of damaged frames, after their good copies came or failed to come; to be displayed escaped."""
+    """The remains of damaged frames, after their good copies arrived or did not arrive; to be shown with escapes."""
 
     data: bytes
 
@@ -82,7 +82,7 @@ class Noise(Event):
 
 
 class SessionUp(Event):
-    """A session begins. Nothing of an earlier session is left."""
+    """A session begins. Nothing remains of an earlier session."""
 
     peer: Hello
     """The hello of the peer."""
@@ -159,7 +159,7 @@ class ChannelOpened(Event):
     channel: int
     lane: Lane
     words: bytes
-    """The opening message: what the channel is for."""
+    """The opening message, which says the purpose of the channel."""
 
 
 class ChannelData(Event):

@@ -114,8 +114,8 @@ class LineState:
         self.decoder = decoder
         self.console = Console()
         self.autobaud: AutobaudController | None = None
-        """None on a line whose rate never changes."""
-        self._bytes_per_bit = 0.0  # bytes that pass in the time of one bit
+        """None if the rate of the line never changes."""
+        self._bytes_per_bit = 0.0  # bytes that the line carries in the time of one bit
         self._counted_before = (0, 0)  # (frames, damaged pieces) that the autobaud controller has counted
         self._reported_rate = baud  # the rate in the last RateChanged
         if rates and byte_rate:
@@ -131,7 +131,7 @@ class LineState:
         return max(least, 2 * limits.CONTROL_FRAME / self.pacer.rate if self.pacer.rate else 0.0)
 
     def classify_outside(self, event: ForeignText | Damaged, now: float) -> list[Event]:
-        """Bytes came that do not belong to a valid frame: report them as text or as noise."""
+        """Bytes arrived that do not belong to a valid frame: report them as text or as noise."""
         autobaud, counters = self.autobaud, self._counters
         if autobaud is not None and autobaud.on_trial:
             counters.noise += len(event.data)  # the two ends may have different rates at this moment
@@ -147,7 +147,7 @@ class LineState:
 
     @property
     def silent(self) -> bool:
-        """Nothing may be sent but rate frames."""
+        """Only rate frames may be sent."""
         return self.autobaud is not None and self.autobaud.silent
 
     def lost(self, now: float) -> None:
@@ -163,9 +163,9 @@ class LineState:
         return len(text.translate(None, _PLAIN)) > _STRANGE_SHARE * len(text)
 
     def frame_received(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
-        """A frame of the session came.
+        """A frame of the session arrived.
 
-        :param round_trip: seconds, None before it is measured.
+        :param round_trip: seconds, None until it is measured.
         :param longest: the length of the longest frame that may be on the line, bytes.
         """
         autobaud = self.autobaud
@@ -181,7 +181,7 @@ class LineState:
     def bytes_received(self, data: bytes, *, no_frame: bool, now: float) -> None:
         """Let the autobaud controller check whether received bytes make sense at the present rate.
 
-        :param no_frame: no frame ended in these bytes.
+        :param no_frame: these bytes completed no frame.
         """
         autobaud, counters = self.autobaud, self._counters
         if autobaud is None:

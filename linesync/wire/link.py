@@ -1,4 +1,4 @@
-"""The link: reliable, ordered channels on a line that may do anything to bytes.
+"""The link: reliable, ordered channels on a line that may lose, change or add any bytes.
 
 This is the whole core behind one object, which does no I/O. :meth:`Link.receive_data` takes received bytes,
 :meth:`Link.data_to_send` gives bytes to send, and :meth:`Link.next_timer` says when to call :meth:`Link.handle_timer`.
@@ -155,7 +155,7 @@ class Link:
         :param baud: the present rate, bits a second, if the port can be set to other ``rates``
             (:mod:`linesync.wire.autobaud.controller`).
         """
-        self._leave_line(now)  # the loss of the line before may not have been reported
+        self._leave_line(now)  # the loss of the previous line may not have been reported
         self._line = LineState(
             shared=shared,
             byte_rate=byte_rate,
@@ -179,7 +179,7 @@ class Link:
         return self._take_events(now)
 
     def _leave_line(self, now: float) -> None:
-        """Drop everything that is half received, half sent or in flight on the line."""
+        """Drop everything that was received or sent only in part, or is in flight on the line."""
         if self._line is not None:
             self._found.extend(self._line.decoder.receive_eof())
             while self._found:
@@ -344,7 +344,7 @@ class Link:
             if self.session is not None:
                 self.session.peer_asks()
                 self.session.round_trip.backoff = 0
-                self.session.ask()  # the peer had lost us, so frames in flight may be lost too
+                self.session.ask()  # the peer did not hear us, so frames in flight may be lost too
 
     def _set_seeds(self) -> None:
         if self._line is not None:
@@ -385,7 +385,7 @@ class Link:
             self._hello_timer.start(now + limits.CALL_SLOW)
 
     def _drop_unsent(self) -> None:
-        """The session changed: frames that wait or are half sent belong to the one before."""
+        """The session changed: frames that wait, or were sent only in part, belong to the earlier session."""
         self._scheduler.bye, self._scheduler.departing = None, False
         self._transmit_queue.drop()
         self._hello_timer.hellos.clear()
@@ -487,7 +487,7 @@ class Link:
         return self._take_events(now)
 
     def _frame_broke_off(self, now: float) -> None:
-        """The peer stopped in the middle of a frame. Perhaps the line failed: poll, for a listener may be silent soon."""
+        """The peer stopped in the middle of a frame. The line may have failed: poll before a listener must be silent."""
         if self.session is not None and self.local.role == "c" and not self._liveness.quiet:
             self.session.ask()
             self.session.unanswered_since = self.session.unanswered_since or now
@@ -505,7 +505,7 @@ class Link:
 
     @property
     def baud(self) -> int | None:
-        """The present rate, bits a second; None on a line whose rate never changes."""
+        """The present rate, bits a second; None if the rate of the line never changes."""
         autobaud = self._line.autobaud if self._line is not None else None
         return autobaud.standing if autobaud is not None else None
 
@@ -526,7 +526,7 @@ class Link:
             self._line.autobaud.session_up(leads=leads, able=hello_flags.AUTOBAUD in peer.flags, now=now)
 
     def _apply_autobaud(self, line: LineState, now: float) -> None:
-        """Do what the autobaud controller demands."""
+        """Do what the autobaud controller requests."""
         session, autobaud = self.session, line.autobaud
         if autobaud is None:
             return

@@ -32,7 +32,7 @@ def world() -> Iterator[World]:
 
 
 class Beside:
-    """An agent that is not the world's: it reaches the hub over a pipe."""
+    """An agent outside the world, which reaches the hub over a pipe."""
 
     def __init__(self, world: World, name: str, **options: Any) -> None:
         self.said: list[str] = []
@@ -51,7 +51,7 @@ class Beside:
 
 
 def silenced(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-    """A task whose failure is not the world's, if nobody asks for it."""
+    """A task that may fail without a failure of the world."""
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
     return task
 
@@ -69,7 +69,7 @@ def test_an_agent_registers_with_what_it_publishes_and_can_do(world: World) -> N
     beside.close()
 
 
-def test_a_twin_is_refused_for_25_seconds_and_then_gives_up(world: World) -> None:
+def test_a_second_agent_with_the_name_is_refused_and_gives_up_after_25_seconds(world: World) -> None:
     beside = Beside(world, "a")
     running = beside.run()
     world.pass_time(24.0)
@@ -79,7 +79,7 @@ def test_a_twin_is_refused_for_25_seconds_and_then_gives_up(world: World) -> Non
     beside.close()
 
 
-def test_a_twin_takes_the_name_when_the_lease_of_the_dead_runs_out(world: World) -> None:
+def test_a_second_agent_gets_the_name_when_the_lease_of_a_dead_one_ends(world: World) -> None:
     world.kill_agent("a")
     beside = Beside(world, "a")
     running = beside.run()
@@ -89,7 +89,7 @@ def test_a_twin_takes_the_name_when_the_lease_of_the_dead_runs_out(world: World)
     beside.close()
 
 
-def test_what_the_hub_cannot_read_ends_the_agent(world: World) -> None:
+def test_an_agent_ends_if_the_hub_cannot_read_its_registration(world: World) -> None:
     beside = Beside(world, "p", published=("without",))
     running = beside.run()
     world.pass_time(1.0)
@@ -136,6 +136,18 @@ def test_a_hub_that_stops_is_reported_and_called_again(world: World) -> None:
     assert not agent.relayed.registered
 
 
+def test_an_agent_that_stops_does_not_report_a_silent_hub() -> None:
+    with World(seed=1) as world:
+        host = world.agent("a")
+        world.deliver()
+        world.note("it stops")
+        assert host.agent is not None
+        world.run(host.agent.aclose())
+        world.pass_time(1.0)
+        said = [what for _, what in world._log if isinstance(what, str) and what.startswith("a: ")]
+        assert said and not any("silent" in sentence for sentence in said), said
+
+
 def test_an_agent_at_the_other_end_of_the_line_is_reported(world: World) -> None:
     beside = Beside(world, "p")
     beside.run("unix:/a")
@@ -144,7 +156,7 @@ def test_an_agent_at_the_other_end_of_the_line_is_reported(world: World) -> None
     beside.close()
 
 
-def test_once_ends_with_the_line(world: World) -> None:
+def test_with_once_an_agent_ends_with_its_line(world: World) -> None:
     beside = Beside(world, "p")
     running = beside.run(once=True)
     world.pass_time(1.0)
@@ -167,7 +179,7 @@ def test_a_request_of_the_hub_that_an_agent_does_not_know_is_refused(world: Worl
 
 
 def alone(world: World) -> Host:
-    """The host, when its hub has gone."""
+    """The host, after its hub has ended."""
     world.run(world.hub.aclose())
     world.pass_time(1.0)
     return world.hosts["a"]
@@ -199,7 +211,7 @@ def test_links_on_a_host_without_a_hub_shows_its_own_end(world: World) -> None:
     assert [(row.end, row.line, row.state) for row in rows] == [("a", "/dev/a", "waiting")]
 
 
-def test_a_script_that_is_killed_ends_what_it_has_open(world: World) -> None:
+def test_the_channels_of_a_killed_script_end(world: World) -> None:
     agent = world.hosts["a"].agent
     assert agent is not None
     script = world.client("a")
@@ -225,12 +237,12 @@ def stop(world: World) -> None:
     world.pass_time(1.0)
 
 
-def test_the_hub_hears_at_once_that_an_agent_was_stopped(world: World) -> None:
+def test_the_hub_is_notified_immediately_when_an_agent_is_stopped(world: World) -> None:
     stop(world)
     assert world.take_events() == [("lost", "a", "stopped")]
 
 
-def test_the_hub_hears_at_once_that_a_busy_agent_was_stopped(world: World) -> None:
+def test_the_hub_is_notified_immediately_when_a_busy_agent_is_stopped(world: World) -> None:
     silenced(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(20_000))))
     world.pass_time(0.5)
     stop(world)
@@ -275,7 +287,7 @@ def test_a_job_of_an_agent_that_stops_reports_the_name_of_the_host() -> None:
     play(test)
 
 
-def test_an_agent_that_stops_tells_its_scripts(world: World) -> None:
+def test_an_agent_that_stops_notifies_its_scripts(world: World) -> None:
     script = world.client("a")
     waiting = world.start(script.barrier("go", 2))
     stream = script.console("a", follow=True)

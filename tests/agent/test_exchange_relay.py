@@ -17,7 +17,7 @@ BOTH = ["a", "b"]
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """A hub with two hosts; nothing has passed on the line of host a yet."""
+    """A hub with two hosts. The line of host a has carried nothing yet."""
     with World(seed=1) as world:
         world.agent("b")
         world.deliver()
@@ -25,7 +25,7 @@ def world() -> Iterator[World]:
 
 
 def cut_off(world: World) -> None:
-    """Host a starts, and its cable is not plugged in."""
+    """Start host a while its cable is unplugged."""
     world.hosts["a"] = world.run(world._wire("a"))
     world.hosts["a"].wire.pull()
     world.agent("a")
@@ -38,7 +38,7 @@ def give(world: World, host: str, **options: Any) -> asyncio.Task[Any]:
 
 
 def ended(world: World, task: asyncio.Task[Any]) -> tuple[float, LinesyncError]:
-    """When an exchange failed, seconds from now, and how."""
+    """The seconds from now until an exchange fails, and its error."""
     began = world.now
     world.settle(task.done, 120.0)
     error = task.exception()
@@ -58,13 +58,13 @@ def test_an_exchange_waits_for_a_hub_without_limit_when_it_has_no_timeout(world:
     assert task.result() == {"a": b"of a", "b": b"of b"}
 
 
-def test_an_exchange_that_polls_fails_at_once_without_a_hub(world: World) -> None:
+def test_an_exchange_that_polls_fails_immediately_without_a_hub(world: World) -> None:
     cut_off(world)
     took, error = ended(world, give(world, "a", timeout=0.0))
     assert took < 0.1 and "the agent has no connection to a hub" in str(error)
 
 
-def test_an_exchange_that_no_hub_has_heard_of_times_out_and_says_that_nothing_was_given(world: World) -> None:
+def test_an_exchange_that_reached_no_hub_times_out_and_reports_that_nothing_was_given(world: World) -> None:
     cut_off(world)
     took, error = ended(world, give(world, "a", timeout=5.0))
     assert took == pytest.approx(5.0, abs=0.1)
@@ -74,7 +74,7 @@ def test_an_exchange_that_no_hub_has_heard_of_times_out_and_says_that_nothing_wa
     assert world.status()["exchanges"] == []
 
 
-def test_the_time_that_was_waited_for_a_hub_counts(world: World) -> None:
+def test_the_timeout_includes_the_wait_for_a_hub(world: World) -> None:
     cut_off(world)
     task = give(world, "a", timeout=20.0)
     world.pass_time(12.0)
@@ -96,7 +96,9 @@ def test_an_exchange_on_a_line_that_falls_silent_fails_after_its_deadline_and_a_
     assert "may have got the data" in str(error)
 
 
-def test_an_answer_on_the_way_at_the_deadline_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_agent_waits_for_an_answer_that_is_on_its_way_at_the_deadline(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("linesync.agent.exchange_relay.GRACE", 0.005)  # the hub's answer takes longer
     world.agent("a")
     world.deliver()
@@ -105,7 +107,7 @@ def test_an_answer_on_the_way_at_the_deadline_is_waited_for(world: World, monkey
     assert "b" in str(error), "the hub names who is missing"
 
 
-def test_data_that_comes_after_the_outcome_is_not_cut_off_by_the_deadline(world: World) -> None:
+def test_the_deadline_does_not_cut_off_data_after_the_outcome(world: World) -> None:
     world.agent("a")
     world.deliver()
     task = give(world, "a", timeout=8.0)
@@ -121,7 +123,7 @@ def test_data_that_comes_after_the_outcome_is_not_cut_off_by_the_deadline(world:
 
 
 def exchanging(world: World) -> tuple[Any, asyncio.Task[Any]]:
-    """What the agent of host a knows of its scripts, and the exchange in which the only one waits.
+    """The agent's data about the scripts of host a, and the exchange in which the only script waits.
 
     The script does one thing at a time, as a blocking script does.
     """
@@ -137,7 +139,7 @@ def exchanging(world: World) -> tuple[Any, asyncio.Task[Any]]:
     return relayed, task
 
 
-def test_a_script_that_waits_in_an_exchange_is_not_one_that_may_act(world: World) -> None:
+def test_a_script_that_waits_in_an_exchange_does_not_count_as_active(world: World) -> None:
     relayed, task = exchanging(world)
     assert relayed.scripts() == []
     give(world, "b")
@@ -146,7 +148,7 @@ def test_a_script_that_waits_in_an_exchange_is_not_one_that_may_act(world: World
     assert relayed.scripts() == ["1"]
 
 
-def test_a_script_that_gives_up_an_exchange_may_act_again(world: World) -> None:
+def test_a_script_that_gives_up_an_exchange_is_active_again(world: World) -> None:
     relayed, task = exchanging(world)
     task.cancel()
     world.deliver()

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.live
         (["--", "reset", "-none"], "forgot 0, failed 0 waits\n"),
     ],
 )
-def test_words_after_two_hyphens_are_no_options(hub: Site, words: list[str], printed: str) -> None:
+def test_words_after_two_hyphens_are_not_options(hub: Site, words: list[str], printed: str) -> None:
     done = hub.type("hub", *words)
     assert (done.code, done.text, done.err) == (0, printed, "")
 

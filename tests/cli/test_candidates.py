@@ -81,7 +81,7 @@ def words(*line: str) -> list[str]:
         (["cp", "Image", "h"], ["hub:"]),
         (["cp", "sut1:/e"], []),
         (["cp", "./s"], []),
-        (["hosts", ""], ["--help", "--json"]),
+        (["hosts", ""], ["--help", "--timeout", "--json"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["compat", "lava-wait"], ["lava-wait", "lava-wait-all"]),
         (["compat", "lava-send", "--j"], []),

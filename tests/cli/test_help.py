@@ -68,11 +68,12 @@ def test_a_usage_is_broken_between_its_options(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     assert main(["lock", "--help"]) == 0
-    assert capsys.readouterr().out.splitlines()[:6] == [
+    assert capsys.readouterr().out.splitlines()[:7] == [
         "usage: linesync lock NAME",
         "            [--timeout S]",
         "            [--namespace NS]",
         "            [-- CMD [ARG ...]]",
         "       linesync lock NAME --release",
-        "            TOKEN [--namespace NS]",
+        "            TOKEN [--timeout S]",
+        "            [--namespace NS]",
     ]

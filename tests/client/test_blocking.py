@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import linesync
+from linesync.client import deadlines
 from linesync.client.blocking import BlockingClient
 from linesync.errors import LinesyncError, LinesyncFailed, TimedOut
 from linesync.model.state.status import Remembered
@@ -139,7 +141,10 @@ def test_a_waiting_client_gets_an_error_when_the_hub_is_lost(tmp_path: Path) -> 
         linesync.connect_blocking(f"unix:{tmp_path}/none")
 
 
-def test_a_client_that_the_hub_has_dismissed_begins_another_session(site: Site) -> None:
+def test_a_client_that_the_hub_has_dismissed_begins_another_session(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "_CONNECT_LEAST", 0.1)
     hub = site.hub()
     hub.says("scripts on this machine reach hub")
     endpoint = f"unix:{site.socket('hub')}"
@@ -149,7 +154,14 @@ def test_a_client_that_the_hub_has_dismissed_begins_another_session(site: Site) 
         hub.stop()  # it says goodbye, as it does to a script that is silent for long
         with pytest.raises(LinesyncFailed, match="there is no socket"):
             idle.hosts()
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(site.socket("hub")))
+            silent.listen()
+            with pytest.raises(TimedOut, match="no linesync hub or agent answered"):
+                idle.hosts(timeout=0.1)
+        site.socket("hub").unlink()
         site.hub().says("scripts on this machine reach hub")
+        assert idle.finish(idle.start("hub", ["true"])).status == 0
         assert idle.semaphore("units", 1) == 1
         with pytest.raises(LinesyncFailed, match="'hosts' was not answered: the hub was stopped"):
             holder.hosts()

@@ -92,7 +92,7 @@ def test_arguments_pass_through_unchanged(shims: Path) -> None:
     assert repr("a b '\"$HOME") in done.stderr
 
 
-def test_a_command_whose_linesync_was_removed_says_so(shims: Path, tmp_path: Path) -> None:
+def test_an_installed_command_reports_that_linesync_was_removed(shims: Path, tmp_path: Path) -> None:
     text = (shims / "lava-self").read_text()
     program = text.split("'")[3]
     orphan = tmp_path / "lava-self"

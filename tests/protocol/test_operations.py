@@ -1,4 +1,4 @@
-"""What the table of operations says of requests that are not answered, and of senders."""
+"""The table of operations: the effect of unanswered requests, and the allowed senders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STANDS = {
     "reset": "the names may have been reset",
     "of-a-newer-client 1": "it may have taken effect",
 }
-"""Requests whose effect may stand when no reply comes."""
+"""Requests that may have taken effect if no reply comes."""
 NOTHING = (
     "sem s -1",
     "sem s 0",
@@ -31,7 +31,7 @@ NOTHING = (
     "gather r",
     "status",
 )
-"""Requests that certainly changed nothing: they only read or wait, or what they were granted goes back."""
+"""Requests that certainly changed nothing: they only read or wait, or their grant goes back."""
 
 
 @pytest.mark.parametrize("text", STANDS)
@@ -66,7 +66,7 @@ def test_only_grants_that_go_back_are_committed() -> None:
 
 
 @pytest.mark.parametrize("message", [protocol.Register(name="a", boot="b"), protocol.ClientGone(client="1")])
-def test_what_belongs_to_an_agent_is_refused_from_a_script(message: protocol.Message) -> None:
+def test_an_operation_of_an_agent_is_refused_from_a_script(message: protocol.Message) -> None:
     operations.check_sender(message, operations.AGENT)
     with pytest.raises(NotAllowed, match="it comes from the agent only"):
         operations.check_sender(message, operations.SCRIPT)

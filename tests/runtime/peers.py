@@ -16,7 +16,7 @@ from linesync.testing.virtual_loop import VirtualLoop
 
 
 class Opened(User):
-    """Keeps the channels that the other end opens."""
+    """Collects the channels that the other end opens."""
 
     def __init__(self) -> None:
         self.streams: list[Stream] = []
@@ -52,12 +52,12 @@ class Pair:
 
 
 async def pause(seconds: float = 0.1) -> None:
-    """Let time pass, in which everything that was sent arrives."""
+    """Let time pass until everything that was sent has arrived."""
     await asyncio.sleep(seconds)
 
 
 async def stubborn(seconds: float) -> None:
-    """A job that goes on for some seconds although it is cancelled."""
+    """A job that continues for some seconds after it was cancelled."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while loop.time() < until:

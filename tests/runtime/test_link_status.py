@@ -1,4 +1,4 @@
-"""The row of ``links`` for a line: its state, its trouble and its figures, through the life of a session."""
+"""The row of ``links`` for a line during the life of a session: state, trouble and counters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Wired:
         self.wire.open("b", "/dev/b", self.listener.receiver)
 
 
-def test_a_line_that_never_was_open_is_down_and_has_no_figures() -> None:
+def test_a_line_that_was_never_open_is_down_and_has_no_counters() -> None:
     async def test() -> None:
         link = link_state(Peer(User(), "c", token()), "/dev/a", "sut", "")
         assert link.traffic is None and link.session is None
@@ -43,7 +43,7 @@ def test_a_line_that_never_was_open_is_down_and_has_no_figures() -> None:
     play(test)
 
 
-def test_a_line_without_a_session_waits_and_says_what_is_wrong() -> None:
+def test_a_line_without_a_session_waits_and_names_the_fault() -> None:
     async def test() -> None:
         wired = Wired()
         await pause(10.0)
@@ -56,7 +56,7 @@ def test_a_line_without_a_session_waits_and_says_what_is_wrong() -> None:
     play(test)
 
 
-def test_a_line_with_a_session_is_up_and_shows_its_figures() -> None:
+def test_a_line_with_a_session_is_up_and_shows_its_counters() -> None:
     async def test() -> None:
         wired = Wired()
         wired.answer()
@@ -73,7 +73,7 @@ def test_a_line_with_a_session_is_up_and_shows_its_figures() -> None:
     play(test)
 
 
-def test_a_peer_that_is_silent_makes_the_line_quiet_until_it_is_heard() -> None:
+def test_a_line_is_quiet_while_its_peer_is_silent() -> None:
     async def test() -> None:
         wired = Wired()
         wired.answer()
@@ -86,12 +86,12 @@ def test_a_peer_that_is_silent_makes_the_line_quiet_until_it_is_heard() -> None:
         await pause(10.0)
         row = link_state(wired.caller, "/dev/a", "sut", "")
         assert row.session is not None
-        assert row.state == "up" and row.session.repeated > 0, "what was lost was sent again"
+        assert row.state == "up" and row.session.repeated > 0, "the lost frames were sent again"
 
     play(test)
 
 
-def test_a_line_that_is_lost_is_down_and_says_why() -> None:
+def test_a_lost_line_is_down_and_shows_the_reason() -> None:
     async def test() -> None:
         pair = await Pair.joined()
         end = pair.caller._end
@@ -103,7 +103,7 @@ def test_a_line_that_is_lost_is_down_and_says_why() -> None:
     play(test)
 
 
-def test_a_line_that_its_other_end_closed_is_down_without_trouble() -> None:
+def test_a_line_that_the_other_end_closed_is_down_without_trouble() -> None:
     async def test() -> None:
         pair = await Pair.joined()
         assert isinstance(pair.listener.line, Pipe)

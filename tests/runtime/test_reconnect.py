@@ -1,4 +1,4 @@
-"""How a peer is kept on its line: when it is opened again, and what people read about it."""
+"""Keeping a peer connected: when its line is opened again, and what the log says about it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .peers import play
 
 
 class FakePeer:
-    """Knows when its line is lost."""
+    """Notes the loss of its line."""
 
     def __init__(self) -> None:
         self.lost_why: LinesyncError | None = None
@@ -68,7 +68,7 @@ Test = Callable[[Line], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def on_line(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
-    """Play a test on virtual time with a line."""
+    """Run a test on virtual time with a line."""
 
     def run(test: Test) -> None:
         async def work() -> None:
@@ -79,7 +79,7 @@ def on_line(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
     return run
 
 
-def test_the_tries_become_rarer_up_to_one_in_two_seconds(on_line: Callable[[Test], None]) -> None:
+def test_the_tries_become_rarer_down_to_one_in_two_seconds(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         line.keep()
@@ -90,7 +90,7 @@ def test_the_tries_become_rarer_up_to_one_in_two_seconds(on_line: Callable[[Test
     on_line(test)
 
 
-def test_a_reason_is_reported_once_and_another_reason_again(on_line: Callable[[Test], None]) -> None:
+def test_each_new_reason_is_reported_once(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         line.keep()
@@ -102,7 +102,7 @@ def test_a_reason_is_reported_once_and_another_reason_again(on_line: Callable[[T
     on_line(test)
 
 
-def test_a_line_that_opens_after_all_is_reported(on_line: Callable[[Test], None]) -> None:
+def test_a_line_that_can_be_opened_later_is_reported(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         line.keep()
@@ -112,12 +112,12 @@ def test_a_line_that_opens_after_all_is_reported(on_line: Callable[[Test], None]
         assert line.said[1:] == ["/dev/x is open again"]
         tries = len(line.tries)
         await asyncio.sleep(100.0)
-        assert len(line.tries) == tries, "a line that lives is left alone"
+        assert len(line.tries) == tries, "a working line is not opened again"
 
     on_line(test)
 
 
-def test_a_line_that_is_lost_is_opened_again_and_its_loss_has_a_reason(on_line: Callable[[Test], None]) -> None:
+def test_a_lost_line_is_opened_again_and_the_log_has_the_reason(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.keep()
         await asyncio.sleep(60.0)
@@ -135,12 +135,14 @@ def test_a_line_that_is_lost_again_and_again_is_reported_once(on_line: Callable[
         line.keep()
         await asyncio.sleep(60.0)
         assert len(line.said) == 1 and "the other end closed it" in line.said[0]
-        assert 15 < len(line.tries) < 30, "it is not opened in a hurry"
+        assert 15 < len(line.tries) < 30, "it is opened only after a pause"
 
     on_line(test)
 
 
-def test_a_line_that_has_lived_is_opened_again_soon_and_its_loss_is_news(on_line: Callable[[Test], None]) -> None:
+def test_a_line_that_worked_for_long_is_opened_again_soon_and_its_loss_is_reported(
+    on_line: Callable[[Test], None],
+) -> None:
     async def test(line: Line) -> None:
         line.lives = 10.0
         line.keep()
@@ -161,7 +163,7 @@ def test_a_wrong_endpoint_is_not_tried_again(on_line: Callable[[Test], None]) ->
     on_line(test)
 
 
-def test_once_ends_with_the_first_line(on_line: Callable[[Test], None]) -> None:
+def test_with_once_it_ends_with_the_first_line(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.lives = 7.0
         await line.keep(once=True)
@@ -170,7 +172,7 @@ def test_once_ends_with_the_first_line(on_line: Callable[[Test], None]) -> None:
     on_line(test)
 
 
-def test_once_fails_where_the_line_cannot_be_opened(on_line: Callable[[Test], None]) -> None:
+def test_with_once_it_fails_if_the_line_cannot_be_opened(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         with pytest.raises(LinesyncFailed, match="does not exist"):

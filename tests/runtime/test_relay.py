@@ -1,4 +1,4 @@
-"""Two channels that are joined: what passes, what waits, and how each end learns of the other's end."""
+"""Two joined channels: what passes, what waits, and how each end is notified of the end of the other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Joined:
 
 
 def relayed(test: Callable[[Joined], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Play a test on virtual time, with a relay that it gets."""
+    """Run a test on virtual time, with a relay as its argument."""
 
     async def work() -> None:
         script_pair, host_pair = await Pair.joined(), await Pair.joined()
@@ -107,10 +107,10 @@ async def test_a_sender_waits_for_a_reader_that_does_not_read_and_loses_nothing(
     while relay.script.send_nowait(0, bytes([sent % 251]) * SIZE):
         sent += 1
         await pause(0.01)
-        assert sent * SIZE < 3 * CREDIT_PIPE, "two channels have credit for less"
+        assert sent * SIZE < 3 * CREDIT_PIPE, "the credit of the two channels is smaller"
     sent += 1
     await pause(5.0)
-    assert relay.script.full, "the relay has taken more than the reader has room for"
+    assert relay.script.full, "the relay has accepted more than the reader can hold"
     got = bytearray()
     while len(got) < sent * SIZE:
         got += (await relay.host.receive()).data
@@ -125,7 +125,7 @@ async def test_a_relay_that_waits_for_room_hears_that_the_sender_is_gone(relay: 
     assert relay.right.full
     relay.script_pair.listener.abandon("the script was killed")
     await pause()
-    assert relay.host.broken == "the script was killed", "although nothing was read there"
+    assert relay.host.broken == "the script was killed", "although the reader has read nothing"
 
 
 @relayed

@@ -1,4 +1,4 @@
-"""The symptoms of a line without linesync at its other end, and the sentences that report them."""
+"""The symptoms of a line without linesync at its other end, and their reports."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ class Take(NamedTuple):
 
 
 class Unlock(NamedTuple):
-    """A request that releases a lock with the token of ``taker``."""
+    """A request that releases a lock with this token."""
 
     name: str
-    taker: str
+    token: int
 
 
 class Locks(Reference):
@@ -45,8 +45,8 @@ class Locks(Reference):
         if isinstance(what, Take):
             queue.append(arrival)
             self.keep |= {arrival} if what.keep else set()
-        elif what.taker in queue[:1] and self.host[what.taker] == host:
-            self.leave(what.taker)
+        elif queue and (self.token[queue[0]], self.host[queue[0]]) == (what.token, host):
+            self.leave(queue[0])
             self.yes(arrival, None)
         else:
             self.no(arrival, "NotAllowed")
@@ -94,12 +94,16 @@ class LockSearch(Search):
     )
 
     def unlock(self, choice: int, host: str, number: int) -> None:
-        """A script releases a lock with its token. The script may be on a host that does not own the lock."""
+        """A script releases a lock with a token that a script got. The script may be on a host that does not own the lock.
+
+        A hub that starts again begins with token 1 here, so an old token may be that of the present owner.
+        """
         self.listen()
         taken = [ask for ask in self.asks.values() if ask.held is not None]
         if taken:
             ask = taken[choice % len(taken)]
-            self.ask(host or ask.host, number, Unlock(ask.what.name, ask.name), None)
+            assert ask.held is not None
+            self.ask(host or ask.host, number, Unlock(ask.what.name, ask.held.value), None)
 
     @rule(kill=KILLS, moment=MOMENTS, keep=st.booleans())
     def something_dies_as_a_lock_is_handed_on(self, kill: tuple[Any, ...], moment: float, keep: bool) -> None:
@@ -114,9 +118,7 @@ class LockSearch(Search):
     async def request(self, client: Client, ask: Ask) -> Any:
         if isinstance(ask.what, Take):
             return await client.lock(ask.what.name, timeout=ask.timeout, keep=ask.what.keep, arrival=ask.name)
-        held = self.asks[ask.what.taker].held
-        assert held is not None
-        return await client.unlock(ask.what.name, held.value)
+        return await client.unlock(ask.what.name, ask.what.token)
 
     def can_retry(self, ask: Ask) -> bool:
         return isinstance(ask.what, Take) and super().can_retry(ask)

@@ -65,7 +65,7 @@ def chop(data: bytes, seed: int) -> Sequence[bytes]:
 # -- pace ----------------------------------------------------------------------------------------------------
 
 
-def test_a_perfect_line_without_a_rate_hands_everything_over_at_once() -> None:
+def test_a_perfect_line_without_a_rate_delivers_everything_immediately() -> None:
     line = FaultyLine()
     line.feed(b"hello", 3.0)
     assert line.next_time() == 3.0

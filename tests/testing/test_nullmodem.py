@@ -62,29 +62,6 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
 
 
-def saturate(cable: NullModem, seconds: float) -> dict[str, float]:
-    """The bytes per second in each direction while both ends write as much as they can."""
-    with opened(cable.a, cable.b) as ends:
-        block = bytes(4096)
-        first: dict[int, float] = {}
-        last = dict.fromkeys(ends, 0.0)
-        counts = dict.fromkeys(ends, 0)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            readable, writable, _ = select.select(ends, ends, [], 1)
-            for end in writable:
-                os.write(end, block)
-            for end in readable:
-                got, now = len(os.read(end, 65536)), time.monotonic()
-                if end in first:
-                    counts[end] += got
-                first.setdefault(end, now)
-                last[end] = now
-            time.sleep(0.002)
-        names = dict(zip(ends, ("ba", "ab"), strict=True))
-        return {names[end]: counts[end] / (last[end] - first[end]) for end in ends}
-
-
 # -- the cable -----------------------------------------------------------------------------------------------
 
 
@@ -101,26 +78,6 @@ def test_bytes_pass_unchanged_in_both_directions_through_raw_ptys() -> None:
         counters = cable.counters()
         assert counters["ab"]["bytes_in"] == counters["ab"]["bytes_out"] == 256
         assert counters["ba"]["overrun"] == counters["ba"]["waiting"] == 0
-
-
-@pytest.mark.parametrize(("baud", "tolerance"), [(115200, 0.01), (921600, 0.02)])
-def test_both_directions_run_at_the_line_rate_at_the_same_time(baud: int, tolerance: float) -> None:
-    with NullModem(baud=baud) as cable:
-        for rate in saturate(cable, 2.0).values():
-            assert rate == pytest.approx(baud / 10, rel=tolerance)
-
-
-def test_a_single_byte_takes_its_line_time_and_about_a_millisecond() -> None:
-    with NullModem(baud=9600) as cable, opened(cable.a, cable.b) as (a, b):
-        times = []
-        for _ in range(30):
-            time.sleep(0.005)
-            began = time.monotonic()
-            os.write(a, b"x")
-            assert read_for(b, 1, 1) == b"x"
-            times.append(time.monotonic() - began)
-        assert min(times) >= 10 / 9600
-        assert sorted(times)[15] < 10 / 9600 + 0.0015
 
 
 def test_a_writer_is_stopped_when_the_kernel_buffer_is_full() -> None:

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 
 from ...errors import UsageError
-from ..common import connection, print_json
+from ..common import connection, print_json, timeout_option
 from ..progress import Progress
 
 HELP = "copy a file to or from a host; the file arrives whole and checked by SHA-256, or not at all"
@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", action="store_true", help="SRC or DST is a block device: read it, or overwrite it in place"
     )
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,18 +35,16 @@ def run(args: argparse.Namespace) -> int:
             f"both {args.source} and {args.target} are local paths; write HOST:PATH for at least one, or use cp"
         )
     with connection(args) as client, ExitStack() as stack:
-        from ...client.files import FileOperations
-
-        files = FileOperations(client.peer)
         progress = Progress() if sys.stderr.isatty() and not args.json else None
         if progress is not None:
             stack.callback(progress.done)
+        how = {"device": args.device, "timeout": args.deadline.left}
         if not target[0]:
-            size = client.run_coroutine(files.get_file(*source, target[1], progress, device=args.device))
+            size = client.get_file(*source, target[1], progress, **how)
         elif not source[0]:
-            size = client.run_coroutine(files.put_file(source[1], *target, progress, device=args.device))
+            size = client.put_file(source[1], *target, progress, **how)
         else:
-            size = client.run_coroutine(files.pass_file(source, target, progress, device=args.device))
+            size = client.pass_file(source, target, progress, **how)
     if args.json:
         print_json({"source": args.source, "target": args.target, "bytes": size})
     return 0

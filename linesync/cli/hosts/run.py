@@ -60,13 +60,13 @@ def run(args: argparse.Namespace) -> int:
     env = _inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
         if len(hosts) > 1:
-            check_there(hosts, client.hosts())
+            check_there(hosts, client.hosts(timeout=args.deadline.left))
         jobs = [_Job(client, host, argv, args, env, several=len(hosts) > 1) for host in hosts]
         if args.stdin:
             _Feeder(client, jobs)
         running = jobs
         while running := [job for job in running if not job.advance()]:
-            client.peer.turn(None)
+            client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
     for job in jobs:
         job.report(as_json=args.json)
     return next((job.exit_code for job in jobs if job.exit_code), 0)
@@ -79,7 +79,7 @@ def _hosts(text: str) -> list[str]:
     if not set(text) & set(",["):
         return [text]
     from ...model.hosts.members import unfold
-    from ...model.participants import check_host
+    from ...model.names import check_host
 
     hosts = list(unfold(text))
     for host in hosts:
@@ -141,7 +141,7 @@ class _Job:
         self._captured = {1: bytearray(), 2: bytearray()}
         self._over = False
         self.stream = client.operations.start(
-            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.timeout, tell=True
+            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.deadline.left, tell=True
         )
         self._running = Running(self.stream)
 
@@ -156,8 +156,16 @@ class _Job:
                 else:
                     self._output(item.stream, item.data)
         except (BrokenError, EndOfStream) as error:
-            self._fail(self._running.lost(error))
+            self._fail(self._running.lost(error.message))
+        if not self._over and self.left == 0:
+            self._fail(self._running.late())
         return self._over
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until we give the command up because its host is silent; None for never."""
+        until = self._running.give_up_at
+        return None if until is None else max(until - self.stream.now(), 0.0)
 
     def _handle_message(self, text: str) -> None:
         try:

@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ...errors import BrokenError, EndOfStream
 from ...program import OutputFailed
@@ -20,6 +20,8 @@ from ..common import print_json
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
+    from ...client.changes import Following
+    from ...client.deadlines import Deadline
     from ...model.state.change import Change
     from ...model.state.status import Status
 
@@ -38,22 +40,42 @@ _LATEST = 5.0  # seconds after which it is drawn again without one, because it s
 _RECENT = 5  # changes that are shown below the table
 
 
-def watch(client: BlockingClient, show: Callable[[Status], None], *, as_json: bool) -> int:
+def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, *, as_json: bool) -> int:
     """Print each change as a line, or on a terminal the state again after changes, until the hub ends the channel.
 
     :param show: prints the state.
+    :raises TimedOut: the time is over.
     """
     if not as_json and sys.stdout.isatty():
-        return _redraw(client, show)
+        return _redraw(client, show, deadline)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         client.peer.watch(1, _reader_left)  # otherwise, only the next change would show that the reader has left
-    for change in client.changes():
-        if as_json:
-            print_json(change.as_json())
-        else:
-            print(in_words(change))
-        sys.stdout.flush()
+    with _following(client, deadline) as following:
+        while True:
+            while (change := following.next_nowait()) is not None:
+                if as_json:
+                    print_json(change.as_json())
+                else:
+                    print(in_words(change))
+                sys.stdout.flush()
+            deadline.check("the changes of the state")
+            client.peer.turn(deadline.left)
     return 0
+
+
+@contextlib.contextmanager
+def _following(client: BlockingClient, deadline: Deadline) -> Iterator[Following]:
+    """Follow the changes during a block, which also ends when the hub ends the channel."""
+    following: Following = client.run_coroutine(client.operations.changes(timeout=deadline.left))
+    try:
+        yield following
+    except EndOfStream:
+        pass
+    except BrokenError:
+        following.next_nowait()  # raises the error that says what this means for the changes
+        raise
+    finally:
+        following.close()
 
 
 def _reader_left() -> None:
@@ -73,11 +95,10 @@ def in_words(change: Change) -> str:
     return f"{change.time} {change.kind}: {told}{why}{by}"
 
 
-def _redraw(client: BlockingClient, show: Callable[[Status], None]) -> int:
-    following = client.run_coroutine(client.operations.changes())
+def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline) -> int:
     recent: deque[str] = deque(maxlen=_RECENT)
     drawn, changed = float("-inf"), True
-    try:
+    with _following(client, deadline) as following:
         while True:
             while (change := following.next_nowait()) is not None:
                 recent.append(in_words(change))
@@ -86,18 +107,14 @@ def _redraw(client: BlockingClient, show: Callable[[Status], None]) -> int:
             if since >= (_SOONEST if changed else _LATEST):
                 text = io.StringIO()
                 with contextlib.redirect_stdout(text):
-                    show(client.status())
+                    show(client.status(timeout=deadline.left))
                 _draw([*text.getvalue().splitlines(), "", *recent])
                 drawn, changed = time.monotonic(), False
                 continue
-            client.peer.turn((_SOONEST if changed else _LATEST) - since)
-    except EndOfStream:
-        return 0
-    except BrokenError:
-        following.next_nowait()  # raises the error that says what this means for the changes
-        raise
-    finally:
-        following.close()
+            deadline.check("the state")
+            wait = (_SOONEST if changed else _LATEST) - since
+            client.peer.turn(wait if deadline.left is None else min(wait, deadline.left))
+    return 0
 
 
 def _draw(lines: list[str]) -> None:

@@ -13,11 +13,12 @@ from functools import partial
 from ...errors import EndOfStream, UsageError
 from ...program import read_stdin, write_output
 from ...timestamps import utc
-from ..common import bytes_as_json, connection, print_json
+from ..common import bytes_as_json, connection, print_json, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
+    from ...client.deadlines import Deadline
     from ...runtime.streams import Stream
 
 HELP = "show the console log of a host's line: kernel messages, prompts and boot loaders"
@@ -32,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="a host, or a port of the hub")
     parser.add_argument("-f", "--follow", action="store_true", help="also print new text as it arrives")
     parser.add_argument("-i", dest="type_into", action="store_true", help="also type into the line; ~. leaves")
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,11 +42,13 @@ def run(args: argparse.Namespace) -> int:
     if args.type_into and not os.isatty(0):
         raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
     with connection(args) as client:
-        stream = client.open_console(args.host, follow=args.follow, type_into=args.type_into)
+        stream = client.console(args.host, follow=args.follow, type_into=args.type_into)
         if args.type_into:
-            return _interactive(client, stream)
+            return _interactive(client, stream, args)
         stream.end() if not args.follow else None
-        return copy_out(client, stream, _Pieces(args.host) if args.json else None)
+        return copy_out(
+            client, stream, f"the console log of {args.host}", args.deadline, _Pieces(args.host) if args.json else None
+        )
 
 
 class _Pieces:
@@ -70,10 +74,14 @@ class _Pieces:
         sys.stdout.flush()
 
 
-def copy_out(client: BlockingClient, stream: Stream, show: Callable[[bytes], None] | None = None) -> int:
+def copy_out(
+    client: BlockingClient, stream: Stream, what: str, deadline: Deadline, show: Callable[[bytes], None] | None = None
+) -> int:
     """Print a channel's text until it ends.
 
+    :param what: the text, for the error.
     :param show: prints a piece of it; called with no bytes at the end. By default, it is printed as it is.
+    :raises TimedOut: it did not end before the deadline.
     """
     from ... import protocol
     from ...runtime.streams import MESSAGE
@@ -88,13 +96,16 @@ def copy_out(client: BlockingClient, stream: Stream, show: Callable[[bytes], Non
                         raise error
                 else:
                     show(item.data)
-            client.peer.turn(None)
+            if deadline.over:
+                show(b"")
+                deadline.check(what)
+            client.peer.turn(deadline.left)
     except EndOfStream:
         show(b"")
         return 0
 
 
-def _interactive(client: BlockingClient, stream: Stream) -> int:
+def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespace) -> int:
     escape = _Escape(stream)
 
     def typed() -> None:
@@ -107,7 +118,7 @@ def _interactive(client: BlockingClient, stream: Stream) -> int:
 
     client.peer.watch(0, typed)
     with _raw_terminal():
-        return copy_out(client, stream)
+        return copy_out(client, stream, f"the console of {args.host}", args.deadline)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import connection, print_json, table
+from ..common import connection, print_json, table, timeout_option
 
 HELP = "list the hosts that the hub knows, and why hosts were lost"
 EXAMPLES = """\
@@ -14,12 +14,12 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        hosts = client.hosts()
+        hosts = client.hosts(timeout=args.deadline.left)
     if args.json:
         print_json([host.as_json() for host in hosts])
         return 0

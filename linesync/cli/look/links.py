@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import connection, print_json, table
+from ..common import connection, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ came back.
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        links = client.links()
+        links = client.links(timeout=args.deadline.left)
     if args.json:
         print_json([link.as_json() for link in links])
         return 0

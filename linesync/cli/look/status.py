@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from ..common import connection, print_json, table
+from ..common import connection, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    timeout_option(parser)
     parser.add_argument("-w", "--watch", action="store_true", help="follow the changes until Ctrl-C")
 
 
@@ -40,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
         if args.watch:
             from .changes import watch
 
-            return watch(client, _show, as_json=args.json)
-        status = client.status()
+            return watch(client, _show, args.deadline, as_json=args.json)
+        status = client.status(timeout=args.deadline.left)
     if args.json:
         print_json(status.as_json())
     else:

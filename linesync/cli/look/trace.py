@@ -8,7 +8,7 @@ import sys
 import time
 
 from ...timestamps import utc
-from ..common import connection, print_json
+from ..common import connection, print_json, timeout_option
 from .console import copy_out
 
 HELP = "show the frames on a host's line as they pass, decoded, until Ctrl-C"
@@ -22,12 +22,13 @@ _FRAME = re.compile(r"(\S+Z) ([<>]) +(\d+) (.*)", re.DOTALL)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="a host, or a port of the hub")
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        stream = client.operations.trace(args.host)
-        return copy_out(client, stream, _Lines() if args.json else None)
+        stream = client.trace(args.host)
+        return copy_out(client, stream, f"the trace of {args.host}", args.deadline, _Lines() if args.json else None)
 
 
 class _Lines:

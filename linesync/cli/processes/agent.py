@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...agent.agent import Agent
-    from ...model.participants import check_host
+    from ...model.names import check_host
     from ...transports import parse_endpoint
 
     if args.json:
@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             stopping = asyncio.ensure_future(stop.wait())
             done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
             if running in done:
                 running.result()
             else:

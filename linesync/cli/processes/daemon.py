@@ -17,7 +17,7 @@ from ..common import option
 if TYPE_CHECKING:
     import asyncio  # loaded only when a process runs
 
-__all__ = ["log", "log_json", "open_socket", "run_until_stopped", "socket_options"]
+__all__ = ["log", "log_json", "open_socket", "require_folder", "run_until_stopped", "socket_options"]
 
 _as_json = False
 
@@ -66,6 +66,20 @@ async def open_socket(args: argparse.Namespace, name: str, listen: Callable[...,
         log(f"{default_socket()} is in use by another hub or agent; scripts reach {name} with --hub {endpoint}")
         return
     log(f"scripts on this machine reach {name} at {endpoint}")
+
+
+async def require_folder(args: argparse.Namespace) -> None:
+    """Check the directory of ``--socket`` before a file is created beside the socket.
+
+    :raises LinesyncFailed: there is no such directory.
+    """
+    from ...workers import run_blocking  # after the lean asyncio
+
+    folder = os.path.dirname(args.socket or "")
+    if folder and not await run_blocking(lambda: os.path.isdir(folder), folder):
+        raise LinesyncFailed(
+            f"cannot listen on unix:{args.socket}: there is no directory {folder}; create it or choose another path"
+        )
 
 
 async def _make_folder(folder: str) -> None:

@@ -9,7 +9,7 @@ from ... import limits
 from ...errors import NotAllowed, UsageError
 from ...numbers import SECONDS_MAX, read_number
 from ..common import argument_type, option, option_values
-from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
+from .daemon import log, log_json, open_socket, require_folder, run_until_stopped, socket_options
 
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
             )
 
     async def work(stop: asyncio.Event) -> None:
+        await require_folder(args)
         tokens = Tokens(f"{args.socket}.tokens" if args.socket else os.path.join(state_folder(), "tokens"))
         await tokens.begin(log)
         hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit, tokens=tokens)

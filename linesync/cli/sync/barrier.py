@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             args.name,
             count,
             members=members,
-            timeout=args.timeout,
+            timeout=args.deadline.left,
             namespace=args.namespace,
             member=args.member,
             reuse=args.reuse,

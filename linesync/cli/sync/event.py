@@ -29,13 +29,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--any is for 'event wait' only; 'event {args.action}' changes all the events that it names")
     with connection(args) as client:
         if args.action == "set":
-            client.set_events(*args.names, namespace=args.namespace)
+            client.set_events(*args.names, timeout=args.deadline.left, namespace=args.namespace)
             found = tuple(args.names)
         elif args.action == "clear":
-            client.clear_events(*args.names, namespace=args.namespace)
+            client.clear_events(*args.names, timeout=args.deadline.left, namespace=args.namespace)
             found = tuple(args.names)
         else:
-            found = client.wait_events(*args.names, any=args.any, timeout=args.timeout, namespace=args.namespace)
+            found = client.wait_events(*args.names, any=args.any, timeout=args.deadline.left, namespace=args.namespace)
     if args.json:
         print_json({"cleared" if args.action == "clear" else "set": list(found)})
     elif args.any:

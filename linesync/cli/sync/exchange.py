@@ -11,9 +11,9 @@ from ...errors import LinesyncFailed, UsageError
 from ..common import bytes_as_json, connection, namespace_option, option, print_json, timeout_option
 
 if TYPE_CHECKING:
-    from typing import IO
+    from typing import IO, Any
 
-    from ...client.exchange_operations import Data
+    from ...client.exchanging import Data
     from ...jobs.targets import NewFile
     from ..progress import Progress
 
@@ -54,15 +54,20 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None:
         data = os.fsencode(args.data)
     else:
-        data = args.file if args.file is not None else sys.stdin.buffer
+        data = _source(args.file)
     progress = _progress(quiet=args.json)
-    named = {"member": args.member, "timeout": args.timeout, "namespace": args.namespace, "progress": progress}
     try:
         with connection(args) as client:
-            if folder is None:
-                got = client.exchange(args.name, args.hosts, data, **named)
-            else:
-                got = client.exchange(args.name, args.hosts, data, sink=folder.file, **named)
+            got: dict[str, Any] = client.exchange(
+                args.name,
+                args.hosts,
+                data,
+                member=args.member,
+                timeout=args.deadline.left,
+                namespace=args.namespace,
+                sink=folder.file if folder is not None else None,
+                progress=progress,
+            )
         if folder is not None:
             folder.commit()
     except BaseException:
@@ -78,6 +83,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"dir": args.dir, "bytes": got})
     return 0
+
+
+def _source(path: str | None) -> Data:
+    """The file, or stdin without one."""
+    if path is not None:
+        from pathlib import Path
+
+        return Path(path)
+    # Without its buffer, because Python cannot end while a thread waits for bytes in there.
+    return cast("Data", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
 class _Phases:
@@ -106,7 +121,7 @@ def _progress(*, quiet: bool) -> _Phases | None:
 
 
 class _Whole:
-    """A file of :class:`_Folder` as the exchange writes it; it closes it when all is in it."""
+    """A file of :class:`_Folder`. The exchange writes it, and closes it when it is complete."""
 
     def __init__(self, file: NewFile) -> None:
         self._file = file
@@ -138,7 +153,7 @@ class _Folder:
 
         self._path = path
         self._files: dict[str, NewFile] = {}
-        """By its path: what is being written."""
+        """The files that are being written, by path."""
         if not path:
             raise UsageError("the name after --dir is empty; name a directory")
         try:

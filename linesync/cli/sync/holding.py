@@ -41,7 +41,13 @@ _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ende
 
 
 def run_holding(
-    client: BlockingClient, held: Held, argv: Sequence[str], extra: Mapping[str, str], *, as_json: bool = False
+    client: BlockingClient,
+    held: Held,
+    argv: Sequence[str],
+    extra: Mapping[str, str],
+    *,
+    timeout: float | None,
+    as_json: bool = False,
 ) -> int:
     """Run a command, and give back the hold when the command and all processes that it started have ended.
 
@@ -52,6 +58,7 @@ def run_holding(
     if it still runs 3 s later. A Ctrl-C on the terminal reaches the command directly, and the command decides what to do.
 
     :param extra: further environment variables for the command.
+    :param timeout: seconds within which the hub must confirm that the hold is back, or None.
     :param as_json: whether the notice of a lost hold is JSON.
     :return: the command's exit code, as a shell reports it.
     :raises CommandNotFound: there is no such command.
@@ -74,7 +81,7 @@ def run_holding(
             say(f"the hold was lost; ending the command {argv[0]}", as_json=as_json)
             command.end_now()
             raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
-        client.give_back(held)
+        client.give_back(held, timeout=timeout)
         return command.exit_code()
     finally:
         command.end_now()

@@ -28,7 +28,7 @@ HINT = "write -- before the command, as in: linesync lock NAME -- COMMAND [ARG .
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync lock NAME [--timeout S] [--namespace NS] [-- CMD [ARG ...]]
-       linesync lock NAME --release TOKEN [--namespace NS]"""
+       linesync lock NAME --release TOKEN [--timeout S] [--namespace NS]"""
     parser.add_argument("name", metavar="NAME", help="the lock's name; the first use creates it")
     timeout_option(parser, "lock")
     parser.add_argument(
@@ -42,17 +42,17 @@ def run(args: argparse.Namespace) -> int:
     if args.release is not None:
         return _release(args)
     with connection(args) as client:
-        held = client.lock(args.name, timeout=args.timeout, namespace=args.namespace, keep=not args.command)
+        held = client.lock(args.name, timeout=args.deadline.left, namespace=args.namespace, keep=not args.command)
         if args.command:
             from .holding import run_holding
 
             extra = {"LINESYNC_FENCING_TOKEN": str(held.value)}
-            return run_holding(client, held, args.command, extra, as_json=args.json)
+            return run_holding(client, held, args.command, extra, timeout=args.timeout, as_json=args.json)
         try:
             print_json({"name": args.name, "token": held.value}) if args.json else print(held.value)
             sys.stdout.flush()
         except OutputFailed:  # without its token, nobody could release the lock
-            client.unlock(args.name, held.value, namespace=args.namespace)
+            client.unlock(args.name, held.value, timeout=args.timeout, namespace=args.namespace)
             raise
     return 0
 
@@ -62,7 +62,7 @@ def _release(args: argparse.Namespace) -> int:
         raise UsageError("--release takes no command; a lock that a command holds is released when the command ends")
     token = read_whole(args.release, "fencing token", 0, 10**18, expected="the number that 'linesync lock' printed")
     with connection(args) as client:
-        client.unlock(args.name, token, namespace=args.namespace)
+        client.unlock(args.name, token, timeout=args.deadline.left, namespace=args.namespace)
     if args.json:
         print_json({"name": args.name, "token": token})
     return 0

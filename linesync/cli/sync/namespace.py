@@ -10,7 +10,7 @@ from ...client.places import setting
 from ...errors import LinesyncError, UsageError
 from ...jobs.handover import begin_of, stat_of
 from ...numbers import read_whole
-from ..common import connection, print_json, say, table
+from ..common import connection, print_json, say, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--owner", metavar="PID", help="for new: the process that owns it (default: the shell that runs this command)"
     )
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +66,13 @@ def _new(args: argparse.Namespace) -> int:
     from ...client.operations import command_line
 
     with connection(args) as client:
-        name = client.begin_namespace(args.name or "", pid=owner, begin=begin, command=command_line(_words(owner)))
+        name = client.begin_namespace(
+            args.name or "",
+            pid=owner,
+            begin=begin,
+            command=command_line(_words(owner)),
+            timeout=args.deadline.left,
+        )
     if args.json:
         print_json({"namespace": name, "pid": owner})
         return 0
@@ -82,7 +89,7 @@ def _end(args: argparse.Namespace) -> int:
     if not name:
         raise UsageError("no namespace is set in LINESYNC_NAMESPACE; name the one to end")
     with connection(args) as client:
-        forgotten, failed = client.end_namespace(str(name))
+        forgotten, failed = client.end_namespace(str(name), timeout=args.deadline.left)
     if args.json:
         print_json({"namespace": name, "forgotten": forgotten, "failed": failed})
     else:
@@ -94,7 +101,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.name is not None:
         raise UsageError("'namespace list' takes no name; it lists all namespaces")
     with connection(args) as client:
-        found = client.namespaces()
+        found = client.namespaces(timeout=args.deadline.left)
     if args.json:
         print_json([one.as_json() for one in found])
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import connection, namespace_option, print_json
+from ..common import connection, namespace_option, print_json, timeout_option
 
 HELP = "remove everything that a crashed run left in a namespace; requests that still wait there fail"
 EXAMPLES = """\
@@ -16,12 +16,13 @@ EXAMPLES = """\
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="remove only these names, of every kind")
+    timeout_option(parser, "reset")
     namespace_option(parser, "reset")
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        forgotten, failed = client.reset(*args.names, namespace=args.namespace)
+        forgotten, failed = client.reset(*args.names, timeout=args.deadline.left, namespace=args.namespace)
     if args.json:
         print_json({"forgotten": forgotten, "failed": failed})
     else:

@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     if args.hold != bool(args.command) or (args.hold and delta >= 0):
         raise UsageError("--hold, -N and a command go together: linesync sem NAME -N --hold -- COMMAND [ARG ...]")
     with connection(args) as client:
-        how = {"timeout": args.timeout, "namespace": args.namespace, "bound": args.bound}
+        how = {"timeout": args.deadline.left, "namespace": args.namespace, "bound": args.bound}
         if args.hold:
             from .holding import run_holding
 
             held = client.hold(args.name, -delta, **how)
-            return run_holding(client, held, args.command, {}, as_json=args.json)
+            return run_holding(client, held, args.command, {}, timeout=args.timeout, as_json=args.json)
         value = client.semaphore(args.name, delta, **how)
     if args.json:
         print_json({"name": args.name, "value": value})

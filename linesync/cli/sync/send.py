@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import connection, namespace_option, option, print_json
+from ..common import connection, namespace_option, option, print_json, timeout_option
 
 HELP = "send a message under an ID; it is kept for all who wait for it, now or later"
 EXAMPLES = """\
@@ -16,13 +16,16 @@ EXAMPLES = """\
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="ID", help="the message's topic")
     parser.add_argument("items", metavar="K=V", nargs="*", default=[], help="the contents of the message")
+    timeout_option(parser, "send")
     option(parser, "send", "as", metavar="MEMBER", dest="member", fallback="", help="send as this member")
     namespace_option(parser, "send")
 
 
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
-        number = client.send(args.topic, *args.items, namespace=args.namespace, member=args.member)
+        number = client.send(
+            args.topic, *args.items, timeout=args.deadline.left, namespace=args.namespace, member=args.member
+        )
     if args.json:
         print_json({"id": args.topic, "number": number})
     return 0

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
             after + 1,
             others=True,
             most=1000,
-            timeout=args.timeout,
+            timeout=args.deadline.left,
             namespace=args.namespace,
             member=args.member,
         )

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with connection(args) as client:
         found = client.receive_all(
-            args.topic, role=args.role, timeout=args.timeout, namespace=args.namespace, member=args.member
+            args.topic, role=args.role, timeout=args.deadline.left, namespace=args.namespace, member=args.member
         )
     print_messages(found, as_json=args.json)
     return 0

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import product
 
 from ...errors import UsageError
-from ..participants import WORD_CHARS, check_member
+from ..names import WORD_CHARS, check_member
 
 __all__ = ["MEMBERS_MAX", "fold", "unfold"]
 

@@ -34,6 +34,7 @@ from ...errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut, Us
 from ..decisions import ArrivalId, Outcome, Released
 from ..hosts.membership import Membership
 from ..participants import (
+    LOST,
     NAMES_SHOWN,
     Cause,
     Client,
@@ -57,7 +58,6 @@ ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
 PARTIES_SHOWN = 32  # a result lists more parties only on request: a thousand times a thousand names are a megabyte
 REASON_BYTES = 1024  # most bytes of UTF-8 in the reason of an abort
 CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for the answers of silent hosts
-_FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for this cause cannot arrive; one that restarted can
 
 
 class Barriers:
@@ -239,7 +239,7 @@ class _Barrier(Place):
         if member in self._restarted:
             return self._restarted[member]
         lost = self._home.hosts.lost(host_of(member))
-        return None if lost is None or lost[0] not in _FATAL else cause_in_words(*lost)
+        return None if lost is None or lost[0] not in LOST else cause_in_words(*lost)
 
     def _missing(self) -> int:
         """How many arrivals are still missing."""
@@ -393,7 +393,7 @@ class _Barrier(Place):
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
         """Fail the generation for all parties if it needs the host."""
-        restarted = cause not in _FATAL
+        restarted = cause not in LOST
         if self.terms.members is None or (restarted and self.terms.rejoin):
             return []
         dead = {wait.name for wait in self._parties if wait.client.host == host}

@@ -27,6 +27,7 @@ from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, Timed
 from ..decisions import ArrivalId, Exchanged, Failed, Outcome
 from ..hosts.members import MEMBERS_MAX, fold
 from ..participants import (
+    LOST,
     Cause,
     Client,
     cause_in_words,
@@ -47,10 +48,9 @@ from .waits import Acting, Edge, Place, Wait, Waits
 __all__ = ["EXCHANGE_BYTES", "Exchanges", "Hosts"]
 
 EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can set another limit
-NAMES_LISTED = 100  # the most names in one error or status row, however many members there are
+NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
 FOLDED_SHOWN = 400  # characters of a list of members in one error
-_FATAL = (Cause.LINE_LOST, Cause.STOPPED)  # a host lost for these causes cannot arrive; a restarted host can
-_DEATHS = (*_FATAL, Cause.RESTARTED, Cause.CLIENT_GONE)  # the client died; with all other causes it ended by itself
+_DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)  # the client died; with all other causes it ended by itself
 
 
 class Hosts(Protocol):
@@ -314,7 +314,7 @@ class _Exchange(Place):
     def _lost(self, member: str) -> str:
         """Why a member's host is lost, empty while it is not."""
         lost = self._home.hosts.lost(host_of(member))
-        return "" if lost is None or lost[0] not in _FATAL else cause_in_words(*lost)
+        return "" if lost is None or lost[0] not in LOST else cause_in_words(*lost)
 
     def _why_missing(self, member: str) -> str:
         if member in self._there:
@@ -389,7 +389,7 @@ class _Exchange(Place):
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
         """Fail the exchange for all if the data of a lost host's member is missing."""
         dead = [name for name, wait in self._there.items() if wait.client.host == host and name not in self.data]
-        if cause in _FATAL:
+        if cause in LOST:
             dead += [name for name in self._missing() if name not in self._there and host_of(name) == host]
         self._dead |= dict.fromkeys(sorted(dead), cause_in_words(cause, why))
         return self._fail(self._member_lost(self._dead), now) if dead else []

@@ -11,7 +11,7 @@
 
 A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, that is
 the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
-for each wait that it ends and for each such wait of its sender, however many others wait.
+for each wait that it ends and for each such wait of its sender, for any number of other waits.
 """
 
 from __future__ import annotations

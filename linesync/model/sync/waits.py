@@ -41,6 +41,7 @@ from .kept_results import Results
 __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 
 WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
+WAITS_PER_CLIENT = 5000  # the same of one client, so that one script leaves room for the others of its host
 _ALWAYS = float("-inf")
 WAITS = 100_000  # live arrivals of all hosts
 _KINDS = {"events": "event", "topic": "message"}  # the words of titles for which the kinds of changes have others
@@ -245,6 +246,10 @@ class Waits:
 
         :raises LinesyncFailed: there are too many waits.
         """
+        if len(self._clients.get(client, ())) >= WAITS_PER_CLIENT:
+            raise LinesyncFailed(
+                f"{place.title}: too many arrivals of this script wait or are held ({WAITS_PER_CLIENT}); end some of them first"
+            )
         if len(self._live) + len(self._lapsing) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
             mine = len(self._hosts.get(client.host, ()))
             raise LinesyncFailed(

@@ -1,4 +1,4 @@
-"""What to tell the user when a serial port cannot be opened."""
+"""The errors of a serial port that cannot be opened."""
 
 from __future__ import annotations
 

@@ -11,28 +11,28 @@ class CandidateRates:
     """The rates of one line, bits a second. Times are monotonic seconds.
 
     :param base: the first rate of the line.
-    :param rates: the rates that our port takes.
+    :param rates: the rates that our port supports.
     """
 
     __slots__ = ("_base", "_blame", "_fails", "_peer", "rates")
 
     def __init__(self, base: int, rates: tuple[int, ...]) -> None:
         self.rates = frozenset((base, *rates))
-        """The rates that our port takes."""
+        """The rates that our port supports."""
         self._base = base
-        self._peer: frozenset[int] | None = None  # the rates that its port takes, None until it names them
+        self._peer: frozenset[int] | None = None  # the rates that its port supports, None until it names them
         self._fails: dict[int, tuple[int, float]] = {}  # rate: (failures, time before which it is not tried)
         self._blame: tuple[int, float] | None = None  # the rate at which the peer was lost, and the time
 
     def begin(self) -> None:
-        """A session begins: nothing is known about its peer."""
+        """A session begins. Nothing is known about its peer yet."""
         self._peer = None
         self._fails.clear()
 
     # -- common rates -------------------------------------------------------------------------------------------------
 
     def peer_takes(self, rates: frozenset[int]) -> None:
-        """The peer named the rates that its port takes."""
+        """The peer named the rates that its port supports."""
         self._peer = rates | {self._base}
 
     def remove(self, rate: int) -> None:
@@ -63,12 +63,12 @@ class CandidateRates:
         self._fails[rate] = times, now + wait
 
     def refused(self, rate: int, now: float) -> None:
-        """The peer said no. That is a failure only if its port takes this rate."""
+        """The peer said no. That is a failure only if its port supports this rate."""
         if self._peer is not None and rate in self._peer:
             self.failed(rate, now)
 
     def forgive(self, rate: int) -> None:
-        """The rate stood so long that its earlier failures do not count."""
+        """The rate was kept for so long that its earlier failures no longer count."""
         self._fails.pop(rate, None)
 
     def blame(self, rate: int, now: float) -> None:

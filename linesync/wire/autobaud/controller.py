@@ -1,6 +1,6 @@
 """How two ends agree on a faster rate for their line, try it, and never lose each other because of it.
 
-The leader (the caller) asks, at the present rate, for the next faster rate that both ports take. The other end says yes;
+The leader (the caller) asks, at the present rate, for the next faster rate that both ports support. The other end says yes;
 that is the last frame it sends at this rate. Both set their ports and look for each other at the new rate. Then each
 sends a volley of test frames and counts those of the other. If enough frames came both ways, they keep the rate;
 otherwise both go back.
@@ -35,13 +35,13 @@ class AutobaudController:
     """The state of one end, for one line. Times are monotonic seconds.
 
     :param base: the first rate of the line, bits a second.
-    :param rates: the rates that the port takes.
+    :param rates: the rates that the port supports.
     """
 
     def __init__(self, *, base: int, rates: tuple[int, ...]) -> None:
         self.base = base
         self.baud = base
-        """What the port is set to, bits a second."""
+        """The rate of the port in bits per second."""
         self.standing = base
         """The rate to which a failed trial returns, bits a second."""
         self.state = states.IDLE
@@ -76,7 +76,7 @@ class AutobaudController:
 
     @property
     def on_trial(self) -> bool:
-        """The peer is not heard at this rate, not yet or no longer: received bytes may be garbage."""
+        """The peer is not heard at this rate (not yet, or no longer), so received bytes may be garbage."""
         return self.state in (states.SYNCHRONISING, states.RETURNING) or (
             self.state == states.FALLING_BACK and self.baud != self.base
         )
@@ -130,7 +130,7 @@ class AutobaudController:
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     def heard(self, now: float) -> None:
-        """An ordinary frame of the session came: any but a rate frame."""
+        """An ordinary frame of the session arrived (any frame except a rate frame)."""
         self._monitor.sure()
         if self._away:
             self._heard_again(now)
@@ -142,7 +142,7 @@ class AutobaudController:
         self._plan(now, limits.CLIMB_START)
 
     def bytes_outside_frames(self, strange: int, now: float) -> None:
-        """Bytes came in which no frame ended.
+        """Bytes arrived that completed no frame.
 
         :param strange: the number of bytes among them that are not text.
         """
@@ -151,14 +151,14 @@ class AutobaudController:
         self._monitor.bytes_outside_frames(strange, now)
 
     def count_damage(self, frames: int, damaged: int, now: float) -> None:
-        """Count the frames and the damaged frames that came since the last call."""
+        """Count the frames and the damaged frames that arrived since the last call."""
         if self.baud == self.base or self.state != states.IDLE:
             return
         if self._monitor.count_damage(frames, damaged, now):
             self._too_much_damage(now)
 
     def _too_much_damage(self, now: float) -> None:
-        """Go to a slower rate, or have the leader do so."""
+        """Change to a slower rate, or ask the leader to do so."""
         if not self._leads:
             self._trial.queue_worse(self.baud)
             return
@@ -168,7 +168,7 @@ class AutobaudController:
         self._step(states.TIME_TO_ASK, now)
 
     def receive(self, body: bytes, now: float) -> None:
-        """Take a rate frame's body."""
+        """Handle the body of a rate frame."""
         frame = RateFrame.read(body)
         self._monitor.sure()
         if frame is None:
@@ -188,7 +188,7 @@ class AutobaudController:
             self._step(states.ASKED if takes else states.ASKED_TOO_MUCH, now)
 
     def _answered(self, frame: RateFrame, now: float) -> None:
-        """Take a frame of the present trial."""
+        """Handle a frame of the present trial."""
         step = frame.step
         if step in ("y", "n"):
             self._candidates.peer_takes(read_rate_set(frame.value))
@@ -245,7 +245,7 @@ class AutobaudController:
     def changed(self, baud: int, now: float) -> None:
         """The port is set.
 
-        :param baud: the rate that it has now, which is not the wanted one if the port refused that.
+        :param baud: the rate that it has now, which differs from the wanted rate if the port refused it.
         """
         requested, self.requested, self.baud = self.requested, None, baud
         wanted = self.wanted
@@ -322,7 +322,7 @@ class AutobaudController:
             if self._asks >= limits.CLIMB_ASKS:
                 self._asks = 0
                 self._candidates.blame(self._trial.rate, now)
-            self._due, self._away, self.poll = None, True, True  # find out whether the peer is there at all
+            self._due, self._away, self.poll = None, True, True  # find out whether there is a peer at all
 
     def _say_here(self, now: float) -> None:
         self._trial.begin_tests()

@@ -22,8 +22,8 @@ class RateFrame(Record):
     rate: int
     """Bits a second, a multiple of 100."""
     value: int = 0
-    """``a``, ``y``, ``n``: the set of rates that the speaker's port takes; ``t``: the number of tests that follow;
-    ``r``: the number of tests that came."""
+    """``a``, ``y``, ``n``: the set of rates that the sender's port supports; ``t``: the number of test frames that follow;
+    ``r``: the number of test frames that arrived."""
 
     def body(self) -> bytes:
         text = self.step.encode("ascii") + digits.counted(self.number)
@@ -35,7 +35,7 @@ class RateFrame(Record):
 
     @classmethod
     def read(cls, body: bytes) -> RateFrame | None:
-        """Read a body; None if it is malformed. What a newer peer adds at its end is ignored."""
+        """Read a body; None if it is malformed. Fields that a newer peer adds at its end are ignored."""
         number, at = digits.read_counted(body, 1, 1)
         rate, at = digits.read_counted(body, at)
         value, at = digits.read_counted(body, at)

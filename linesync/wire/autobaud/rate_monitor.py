@@ -30,11 +30,11 @@ class RateMonitor:
         self._frames = self._damaged = self._bad = 0
 
     def sure(self) -> None:
-        """A frame came: both ends have the same rate."""
+        """A frame arrived: both ends have the same rate."""
         self._strange, self._doubt, self._asked = 0, None, False
 
     def bytes_outside_frames(self, strange: int, now: float) -> None:
-        """Bytes came in which no frame ended.
+        """Bytes arrived that completed no frame.
 
         :param strange: the number of bytes among them that are not text.
         """
@@ -48,7 +48,7 @@ class RateMonitor:
         return ask if not self._asked else give_up
 
     def _times(self, round_trip: float) -> tuple[float | None, float | None]:
-        """When to poll because of a doubt, and when to give the rate up."""
+        """When to poll because of a doubt about the rate, and when to give up the rate."""
         if self._doubt is None:
             return None, None
         return self._doubt + limits.RATE_DOUBT_ASK, self._doubt + limits.RATE_DOUBT + round_trip

@@ -15,8 +15,8 @@ CHANGING = "changing"  # the port is about to be set to the new rate
 SYNCHRONISING = "synchronising"  # at the new rate, until the peer is heard there
 TESTING = "testing"  # both ends send test frames and count those of the other
 EVALUATING = "evaluating"  # the verdict is outstanding
-CONFIRMING = "confirming"  # the leader keeps the rate and waits until the peer says so too
-VERIFYING = "verifying"  # the rate is kept, but no ordinary frame has come at it yet
+CONFIRMING = "confirming"  # the leader keeps the rate and waits until the peer confirms it
+VERIFYING = "verifying"  # the rate is kept, but no ordinary frame has arrived at it yet
 RETURNING = "returning"  # the port is about to be set back to the rate before
 FALLING_BACK = "falling back"  # the port is about to be set to the first rate
 

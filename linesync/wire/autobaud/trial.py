@@ -26,7 +26,7 @@ class RateTrial:
         self.rate = base
         """The rate on trial, bits a second."""
         self.received = 0
-        """The test frames that came from the peer."""
+        """The test frames that arrived from the peer."""
         self.reported: int | None = None
         """The test frames of this end that reached the peer, None until it reports them."""
         self.pending: list[RateFrame] = []
@@ -41,9 +41,9 @@ class RateTrial:
         self.number, self.rate = frame.number, frame.rate
 
     def passed(self, *, faster: bool) -> bool:
-        """Enough test frames came both ways.
+        """Whether enough test frames arrived in both directions.
 
-        :param faster: the rate is faster than the present one; for a slower rate, one frame each way is enough.
+        :param faster: the rate is faster than the present one; for a slower rate, one frame in each direction is enough.
         """
         least = limits.CLIMB_TESTS - limits.CLIMB_LOST if faster else 1
         return min(self.received, self.reported or 0) >= least
@@ -61,13 +61,13 @@ class RateTrial:
     def ask(self, takes: int) -> None:
         """Begin a trial of this rate.
 
-        :param takes: the set of rates that our port takes (:func:`~linesync.wire.autobaud.rate_frames.rate_set`).
+        :param takes: the set of rates that our port supports (:func:`~linesync.wire.autobaud.rate_frames.rate_set`).
         """
         self.number = self.number % _NUMBERS + 1
         self.queue("a", takes)
 
     def begin_tests(self) -> None:
-        """The port was set to the rate: nothing has come at it yet."""
+        """The port was set to the rate. Nothing has arrived at it yet."""
         self.received, self.reported = 0, None
 
     def queue_tests(self) -> float:
@@ -79,7 +79,7 @@ class RateTrial:
         return limits.CLIMB_TESTS * limits.CONTROL_FRAME * 10 / self.rate
 
     def queue_report(self) -> None:
-        """Queue the report of the tests that came."""
+        """Queue the report of the test frames that arrived."""
         self.pending += [self._frame("r", self.received)] * _REPORTS
 
     def queue_back(self) -> None:

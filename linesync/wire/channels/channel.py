@@ -43,7 +43,7 @@ LIFE: dict[tuple[str, str], str] = {
 
 _HEAD_MOST = 11  # the most bytes of a record's kind, channel number and length
 _LEAST_PIECE = 16  # bytes: a body is not divided into smaller pieces
-_LONG = 8192  # bytes of data from which on a frame holds nothing else
+_LONG = 8192  # data of this many bytes gets a frame of its own
 _TRIES = 3  # attempts to find how much of a long text fits into a frame once compressed
 
 
@@ -84,11 +84,11 @@ class Channel:
         self.queued = 0
         """Bytes of the bodies in the queue."""
         self.opened = True
-        """The opening was sent, at least a piece of it."""
+        """The opening was sent, or at least a piece of it."""
         self.ending = False
         """Our end record is in the queue or sent: the user sends no more."""
         self.ready = False
-        """It is in its lane's round: it has something to send."""
+        """It is in the queue of its lane, because it has something to send."""
         self.full = False
         """The user was asked to wait."""
         self.incoming = bytearray()
@@ -179,7 +179,7 @@ class Channel:
         return self._record(kind, piece)
 
     def _take(self, size: int) -> None:
-        """Remove so many bytes of the first record from the queue: they are sent now."""
+        """Remove this many bytes of the first record from the queue, because they are sent now."""
         kind, body = self.queue[0]
         self.queued -= size
         self.opened = True
@@ -225,7 +225,7 @@ class Channel:
         return self._record(_COMPRESSED_KIND[self.compressed_stream], compressor.take(most))
 
     def _data(self, stream: bytes) -> bytes:
-        """Data of one stream at the head of the queue, as much as is compressed in one go and as the credit allows."""
+        """Data of one stream at the head of the queue, as much as is compressed together and as the credit allows."""
         waiting = len(self.compressor.out) if self.compressor is not None else 0
         # Each record has a cost of its own and may be as small as a piece can be. Data that does not shrink grows.
         room = (self.granted.left - (waiting + _GROWTH) * RECORD_COST // _LEAST_PIECE - 2 * RECORD_COST) * 3 // 4

@@ -1,4 +1,4 @@
-"""Compression of records: neither end repeats what both have seen (section 6.5 of docs/protocol.md).
+"""Compression of records: neither end repeats data that both have seen (section 6.5 of docs/protocol.md).
 
 Data is compressed apart from texts (messages and openings), because they differ in nature.
 
@@ -36,7 +36,7 @@ __all__ = [
 
 _TAIL = b"\x00\x00\xff\xff"  # ends every flush of a text; it is not sent
 _ZSTD_LEVEL = 9
-_ZSTD_SLICE = 16  # bytes that are decompressed in one go
+_ZSTD_SLICE = 16  # bytes that are decompressed together
 _SHAPES = 128
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # a number that is written in exactly one way
 _NIBBLE_FULL = 12  # a smaller difference is one nibble; greater nibbles give the length of a full number
@@ -102,7 +102,7 @@ class DataCompressor:
         self._taken = self._made = 0
 
     def passed(self, size: int) -> None:
-        """So many bytes were sent uncompressed."""
+        """This many bytes were sent uncompressed."""
         self._skip = max(self._skip - size, 0)
 
     def take(self, most: int) -> bytes:

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "Mux"]
 
 ALL = 1 << 60
-"""More work than a payload is."""
+"""More steps than any payload needs."""
 _PIECE_BITS = 14  # 16 KiB of text count as much as a record
-_LEAST_RECORD = 8  # bytes of room below which no record is begun
+_LEAST_RECORD = 8  # bytes of room below which no record is started
 _CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
 _NUMBER_DIGITS = 6  # of a channel's number: a session may last for months, and no number is used twice
 
@@ -143,7 +143,7 @@ class Mux:
         return self._user_put(number, MESSAGE, data)
 
     def end(self, number: int) -> None:
-        """Send no more on this channel, and tell the peer so."""
+        """Send no more on this channel, and notify the peer."""
         channel = self._channels.get(number)
         if channel is not None and number and not channel.ending and channel.state != CLOSED:
             channel.ending = True
@@ -189,7 +189,7 @@ class Mux:
 
     @property
     def open_count(self) -> int:
-        """The number of open channels without channel 0."""
+        """The number of open channels, not counting channel 0."""
         return len(self._channels) - 1
 
     def close_all(self, reason: str) -> list[Event]:
@@ -207,7 +207,7 @@ class Mux:
     def next_payload(self, lane: Lane, room: int) -> bytes:
         """Fill the payload of one frame with records; empty if there is nothing to send."""
         out: list[bytes] = []
-        recalled = False  # the last record is a recalled text
+        recalled = False  # whether the last record is a recalled text
         served: Channel | None = None
         whole = self._whole and lane is Lane.BULK
         if lane is Lane.PROMPT and self._grants:
@@ -471,7 +471,7 @@ class Mux:
         if data:
             self.events.append(ChannelData(channel.number, stream, data))
         else:
-            self.consumed(channel.number, data)  # its data comes with the next piece
+            self.consumed(channel.number, data)  # its data arrives with the next piece
         return True
 
     def _received(self, channel: Channel, size: int) -> bool:

@@ -21,12 +21,12 @@ __all__ = [
 ]
 
 # section 6.1
-OPEN = b"o"  # opens a channel; the body says what for
+OPEN = b"o"  # opens a channel; the body says its purpose
 OPEN_PIECE = b"p"  # a piece of an opening that is not its last
 DATA = b"0123"  # bytes of one of a channel's four streams
 MESSAGE = b"m"
 MESSAGE_PIECE = b"f"  # a piece of a message that is not its last
-END = b"e"  # the speaker sends no more on this channel
+END = b"e"  # the sender sends no more on this channel
 RESET = b"x"  # the channel is over for both sides; the body is the reason
 CREDIT = b"w"  # grants credit
 

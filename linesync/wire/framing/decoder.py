@@ -4,19 +4,19 @@ No input raises an exception, and the decoder holds a bounded number of bytes. T
 how the stream is divided into calls of :meth:`Decoder.receive`. It reads a stream as follows:
 
 1. Outside a frame, everything up to the next start character is foreign text.
-2. A start character, a letter and a length begin a *candidate*. When as many bytes have come as the length says, and no
+2. A start character, a letter and a length begin a *candidate*. When as many bytes have arrived as the length says, and no
    start character is among them, the check decides.
 3. A start character inside a candidate begins an inner one. An inner control frame whose check is right is taken out,
-   and the outer candidate continues as if it had come in one piece. A bulk frame never stands inside another frame, so
+   and the outer candidate continues as if it had arrived in one piece. A bulk frame never stands inside another frame, so
    the start of an inner one ends the outer candidate as damaged. Anything else is part of foreign text.
 4. A candidate whose check is wrong may contain foreign lines: see :mod:`linesync.wire.framing.foreign_text`.
-5. A candidate that stays incomplete for a while is given up.
+5. A candidate that stays incomplete for too long is given up.
 
 The work is bounded. A *step* reads one frame or examines one start character, and :meth:`Decoder.receive` stops after the
 steps that its caller allows. The repair of damaged frames has a budget (:mod:`linesync.wire.framing.repair_budget`).
 
 A shared line may set the eighth bit and insert NUL, XON, XOFF and DEL. So it is read through a seven-bit mask and without
-these four, until both ends know that it does neither. Foreign text is reported as it came, but without these four.
+these four, until both ends know that it does neither. Foreign text is reported as it arrived, but without these four.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Decoder:
         self.altered = False
         """The line has set the eighth bit in valid frames."""
         self._view = bytearray()  # the bytes in which frames are searched
-        self._raw = self._view if eight else bytearray()  # the same bytes as they came
-        self._scan = 1  # where the search for the next start character in the candidate goes on
+        self._raw = self._view if eight else bytearray()  # the same bytes as they arrived
+        self._scan = 1  # where the search for the next start character in the candidate continues
         self._head: tuple[int, int] | None = None  # the header of the candidate, once it is complete
         self._following: tuple[int, int] | None = None  # the header of the inner candidate that ends the outer one
         self._splicer: Splicer | None = None  # for a candidate that is complete by its length and has a wrong check
@@ -110,8 +110,8 @@ class Decoder:
     def receive(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
         """Take bytes from the line.
 
-        :param most: the number of steps after which to stop; the bytes behind them are kept for the next call.
-        :returns: what is known about them and those before.
+        :param most: the number of steps after which to stop; the bytes after them are kept for the next call.
+        :returns: the frames and texts that are complete now.
         """
         self._budget.earn(len(data))
         self._last_step = self.steps + most
@@ -181,7 +181,7 @@ class Decoder:
         return self._take_events()
 
     def receive_eof(self) -> list[Event]:
-        """The line ended: incomplete frames stay incomplete, and what is behind the last step stays unread."""
+        """The line ended: incomplete frames will not be completed, and the bytes after the last step stay unread."""
         self.stopped = False
         if self._view:
             self._give_up(len(self._view))
@@ -197,7 +197,7 @@ class Decoder:
     def _cut(self, start: int, end: int) -> bytes:
         """Remove a span from the buffer.
 
-        :returns: its bytes as they came.
+        :returns: its bytes as they arrived.
         """
         if self._newline_at is not None and self._newline_at >= end:
             self._newline_at -= end - start
@@ -226,7 +226,7 @@ class Decoder:
         self._splicer = None
 
     def _skip_newline(self) -> None:
-        """Remove the newline of an accepted frame, in any form that lines give it, as far as it has come."""
+        """Remove the newline of an accepted frame, in any form that lines give it, as far as it has arrived."""
         at = self._newline_at
         assert at is not None
         view = self._view
@@ -248,7 +248,7 @@ class Decoder:
             return
 
     def _accepted(self, at: int) -> None:
-        """A frame was removed at this offset: its newline comes next."""
+        """A frame was removed at this offset, and its newline follows."""
         self._newline_at = at
         self._skipped_cr = False
         self._skip_newline()
@@ -356,7 +356,7 @@ class Decoder:
     def _inner(self, at: int) -> bool | None:
         """Examine a start character inside the candidate.
 
-        :returns: None if more bytes are needed, True if the outer candidate is lost, False to go on behind it.
+        :returns: None if more bytes are needed, True if the outer candidate is lost, False to continue after it.
         """
         total, body = self._header(at)
         if total == _MORE:

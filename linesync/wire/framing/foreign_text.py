@@ -12,7 +12,7 @@ of the foreign text follows from the position of the frame's end:
 For all other damaged pieces, the good copy that comes later does the same:
 
 5. If nothing else damaged the piece, each of its lines is a part of the frame, perhaps empty, and then foreign text up to
-   the line end. :func:`whole_lines` finds such a division, however many texts there are and however close they are.
+   the line end. :func:`whole_lines` finds such a division, for any number of texts at any distance.
 6. Otherwise :func:`difference` compares both as well as it can.
 
 A control frame is never sent again, and a host that panics sends nothing again. :func:`lines_beside` finds the foreign lines

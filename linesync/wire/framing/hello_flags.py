@@ -1,4 +1,4 @@
-"""The flags of a hello: what an end is capable of (section 4.1 of docs/protocol.md).
+"""The flags of a hello: the abilities of an end (section 4.1 of docs/protocol.md).
 
 A receiver ignores a small letter that it does not know, and refuses a hello with a capital letter that it does not know.
 """
@@ -16,11 +16,11 @@ __all__ = [
     "ZSTANDARD",
 ]
 
-NESTING = "n"  # section 3.3: takes frames inside frames
-EIGHT_FORM = "q"  # section 2.3: takes payloads in the eight form
-CLEAN_PIPE = "p"  # section 1: knows that its line carries every byte unharmed
-MASKED_FORM = "m"  # sections 2.3 and 7.1: takes payloads in the masked form on a line that carries it
+NESTING = "n"  # section 3.3: accepts frames inside frames
+EIGHT_FORM = "q"  # section 2.3: accepts payloads in the eight form
+CLEAN_PIPE = "p"  # section 1: knows that its line carries every byte unchanged
+MASKED_FORM = "m"  # sections 2.3 and 7.1: accepts payloads in the masked form on a line that carries it
 AUTOBAUD = "r"  # section 7.2: can change the rate of this line
-COMPRESSION = "z"  # section 6.5: takes compressed records
-ZSTANDARD = "s"  # section 6.5: takes data streams in Zstandard
-SHORT_ACKS = "a"  # section 5.3: takes short acknowledgements
+COMPRESSION = "z"  # section 6.5: accepts compressed records
+ZSTANDARD = "s"  # section 6.5: accepts data streams in Zstandard
+SHORT_ACKS = "a"  # section 5.3: accepts short acknowledgements

@@ -49,7 +49,7 @@ class TransparencyProbe:
         self.begin()
 
     def begin(self) -> None:
-        """There is a new line, or the peer has one: nothing is known about it."""
+        """This end or the peer has a new line, about which nothing is known yet."""
         self.escapes: MaskedForm | None = None
         """How to write the masked form; None while payloads are in base64."""
         self.retry_at: float | None = None
@@ -57,7 +57,7 @@ class TransparencyProbe:
         groups = [READ_EIGHT_BITS, *range(1, len(GROUPS) + 1)]
         self._tries = dict.fromkeys(groups, 0) if self._wanted else {}
         """The groups without a result yet, and how often each was tried."""
-        self._next = [READ_EIGHT_BITS] if self._wanted else []  # groups to try now
+        self._next = [READ_EIGHT_BITS] if self._wanted else []  # groups that can be tried now
         self._harmed: list[int] = []
 
     @property
@@ -81,7 +81,7 @@ class TransparencyProbe:
         return group, GROUPS[group - 1] if group else b""
 
     def answered(self, group: int) -> None:
-        """The peer received this group unharmed. An answer without a question is ignored."""
+        """The peer received this group unchanged. An answer without a question is ignored."""
         if group not in self._tries or not self._tries[group]:
             return
         del self._tries[group]

@@ -2,7 +2,7 @@
 
 1. A session starts with 127 bytes. The sender then sends probe frames of increasing length. A length whose probe is
    answered is agreed; a length that fails three times is not tried again in this session.
-2. Let a frame have n bytes, h of them overhead, and let p be the probability that an error hits a byte. Goodput is
+2. Let a frame have n bytes of which h are overhead, and let p be the probability that an error hits a byte. Goodput is
    greatest if n is about the square root of h/p. p is measured as frames lost per byte sent; old values fade.
 3. If the receiver repairs one wrong bit in a frame, two errors are needed to lose it. That has a probability of c times
    n squared, and the best n is the cube root of h/2c. c is measured as frames lost per sum of the squared lengths.

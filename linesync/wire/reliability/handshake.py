@@ -1,7 +1,7 @@
 """How two ends agree on a session, and notice when they no longer do (section 4.4 of docs/protocol.md).
 
 A session is the pair of the two ends' nonces. A hello names the speaker's nonce and, if the speaker knows it, the
-listener's. An end that sees its own nonce in a hello knows that the other end is alive now, and is not a recording.
+listener's. An end that sees its own nonce in a hello knows that the other end is alive now, and not an old copy.
 
 A hello alone never replaces a session, because it may be a stale copy. The answer to it is an *offer*, with a nonce drawn
 for this purpose. The old session ends when something arrives that only a live peer can send: a hello that names the
@@ -124,7 +124,7 @@ class Handshake:
         self._displaced = ("", 0.0)  # (boot id of the peer that lost this line to the present one, when)
 
     def announce(self, flag: str, on: bool) -> None:
-        """Include a flag in our hellos from now on, or leave it out."""
+        """Include a flag in our hellos from now on, or omit it."""
         local = self.local
         flags = local.flags.replace(flag, "") + (flag if on else "")
         if flags != local.flags:
@@ -176,7 +176,7 @@ class Handshake:
         """Take a hello.
 
         :param alive: the standing session was heard a short time ago.
-        :param adopt: treat a stale hello as that of an unknown session, because no link has its session.
+        :param adopt: treat a stale hello as that of an unknown session, because none of the links has its session.
         :returns: the action, which the caller completes; empty for none.
         """
         event = self._classify(hello, now, alive=alive)
@@ -187,7 +187,7 @@ class Handshake:
         return self._step(event, hello, hello.peer, now)
 
     def frame_keyed(self, seed: int, now: float) -> bool:
-        """A frame came whose check is right under ``seed``; True if that establishes the offered session."""
+        """A frame arrived whose check is right under ``seed``; True if that establishes the offered session."""
         if self._offer is None or seed != session_seed(self._offer[0].nonce, self._offer[1]):
             return False
         if self.peer is not None and seed == self.inbound_seeds()[0]:
@@ -195,7 +195,7 @@ class Handshake:
         return self._step(OFFER_FRAME, *self._offer, now) == ESTABLISH
 
     def end(self) -> None:
-        """The standing session ended; the next one has another nonce."""
+        """The standing session ended. The next one will have another nonce."""
         if self.peer is not None:
             self._step(ENDED, self.peer, self.nonce, 0.0)
 

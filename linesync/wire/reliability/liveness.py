@@ -1,6 +1,6 @@
 """Liveness: when each end was heard last, and what follows from it (sections 4.3, 4.6 and 4.7 of docs/protocol.md).
 
-Both ends of a session send a frame now and then and notice the silence of the other. On a shared line the caller does
+Both ends of a session send a frame from time to time, and notice the silence of the other end. On a shared line the caller does
 most of this work, because a listener may speak there only for a short time after a valid frame: a listener receives
 keepalives more often than it sends them, and only a caller that hears nothing polls.
 """

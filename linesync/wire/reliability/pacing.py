@@ -1,4 +1,4 @@
-"""Pacing: how many bytes may be handed to the line now, so that control frames never wait behind bytes that left already.
+"""Pacing: how many bytes may be handed to the line now, so that control frames never wait behind earlier bytes.
 
 1. The line is busy until all bytes that were handed over have left at its byte rate. Hand over only so many that this
    moment stays within ``AHEAD`` of now.
@@ -21,7 +21,7 @@ from ... import limits
 
 __all__ = ["SLICE", "Pacer"]
 
-SLICE = 1 << 17  # bytes handed to a line without a rate in one go
+SLICE = 1 << 17  # bytes handed to a line without a rate together
 _SLACK = 1e-6  # of a byte: a rounding error must not cost a whole byte
 _BASE_LIFE = 10.0  # seconds after which the least delay is measured again
 _SPAN = 0.4  # seconds over which the lag is measured
@@ -82,7 +82,7 @@ class Pacer:
         return max(int((now + limits.AHEAD - self.busy_until) * self.rate + _SLACK), 0)
 
     def sent(self, size: int, now: float) -> None:
-        """So many bytes were handed over."""
+        """This many bytes were handed over."""
         if self.rate is None:
             self.busy_until = now
         else:

@@ -1,10 +1,10 @@
 """The scheduler: which frame is sent next. It feeds the transmit queue in this order:
 
 1. The goodbye of a session that is over, because its peer does not know that yet.
-2. Rate frames. While a rate is on trial, nothing else.
+2. Rate frames. While a rate is on trial, only these.
 3. Hellos, then our goodbye.
-4. While the line is quiet, a poll at most; otherwise what the session has to send.
-5. A keepalive, if nothing was sent for long.
+4. While the line is quiet, at most a poll; otherwise the frames of the session.
+5. A keepalive, if nothing was sent for a long time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Scheduler:
     def next_control(self, inside: bool) -> OutgoingFrame | None:
         """The next frame that does not wait for bulk frames.
 
-        :param inside: it is to stand inside a bulk frame.
+        :param inside: whether it will be inside a bulk frame.
         """
         line, session, now = self._line, self._session, self._now
         if line is None:
@@ -125,7 +125,7 @@ class Scheduler:
         return frame
 
     def next_bulk(self, inside: bool) -> OutgoingFrame | None:
-        """The next frame that may wait. It never stands inside another frame."""
+        """The next frame that may wait. It is never inside another frame."""
         line, session = self._line, self._session
         if line is None or session is None or self._liveness.quiet or line.silent:
             return None

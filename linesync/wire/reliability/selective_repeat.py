@@ -112,7 +112,7 @@ class SelectiveRepeatSender:
         heappush(self._lost, sent.seq)
 
     def lose_all(self) -> None:
-        """Everything that is not acknowledged is lost, even if half sent: the line is gone."""
+        """The line is gone, so everything that is not acknowledged is lost, even if it was sent only in part."""
         self._fresh.clear()
         self._lost = []
         for seq, sent in self._out.items():
@@ -168,7 +168,7 @@ class SelectiveRepeatSender:
             new.append(sent)
 
     def lose_before(self, count: int) -> list[SentPayload]:
-        """Every unacknowledged payload whose last transmission came before ``count`` is lost.
+        """Every unacknowledged payload whose last transmission was before ``count`` is lost.
 
         :returns: the newly lost payloads.
         """
@@ -203,7 +203,7 @@ class SelectiveRepeatReceiver:
 
     @property
     def has_gap(self) -> bool:
-        """A payload is missing before one that came."""
+        """A payload is missing before one that arrived."""
         return bool(self._early)
 
     def receive(self, wire_seq: int, payload: bytes) -> list[bytes] | None:

@@ -1,7 +1,7 @@
 """One session: its two lanes, the replies that it owes the peer, and the replies that it expects.
 
 The session makes frames and reads frames. The transmit queue and the pacer decide when bytes are sent, and the handshake
-decides whether the session still stands.
+decides whether the session continues.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Session:
         self._answer_now = False
         self.poll_wanted = False
         """A poll is sent as soon as the line accepts it."""
-        self._polling = False  # a poll is half sent
+        self._polling = False  # a poll was sent only in part
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
@@ -276,7 +276,7 @@ class Session:
     def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
         """The next control frame: prompt data, in turn with replies, acknowledgements and polls.
 
-        :param inside: it is to stand inside a bulk frame.
+        :param inside: whether it will be inside a bulk frame.
         :param departs: when a frame that is handed over now begins to leave, seconds.
         """
         frame = None
@@ -298,7 +298,7 @@ class Session:
         return frame
 
     def prompt_alone(self, now: float) -> bool:
-        """This is a clean pipe, and nothing but prompt data can be due."""
+        """This is a clean pipe, and only prompt data can be due."""
         if not self.clean or self._replies or self._answer_now or self.poll_wanted:  # a clean pipe needs no probes
             return False
         prompt, bulk = self._ack_at[Lane.PROMPT], self._ack_at[Lane.BULK]
@@ -522,7 +522,7 @@ class Session:
         return min(times, default=None)
 
     def line_changed(self) -> None:
-        """There is a new line: what is known about the old one does not hold for it."""
+        """There is a new line, so forget what is known about the old one."""
         self.transparency.begin()
         self.frame_sizer.repaired = False
         if self.wants_eight_bits:

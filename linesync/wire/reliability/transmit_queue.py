@@ -1,6 +1,6 @@
-"""The transmit queue: the order of bytes on the line. A control frame may stand inside a bulk frame (section 3.3).
+"""The transmit queue: the order of bytes on the line. A control frame may be inside a bulk frame (section 3.3).
 
-Two frames can be half sent: a bulk frame, and a control frame that interrupts it. A control frame is never interrupted.
+Two frames can be incomplete at the same time: a bulk frame, and a control frame inside it. A control frame is never interrupted.
 Control frames come first, but a flood of them cannot stop bulk frames: after eight control frames' worth of consecutive
 control bytes, bulk gets as many bytes as one control frame may have. So bulk gets at least one ninth of the line, and a
 control frame waits no longer than it may have to wait for another control frame.
@@ -63,7 +63,7 @@ Source = Callable[[bool], OutgoingFrame | None]
 class TransmitQueue:
     """Gives bytes to the line, a limited number at a time.
 
-    :param control: returns the next control frame. Its argument is true if a bulk frame is half sent: the frame must then
+    :param control: returns the next control frame. Its argument is true if a bulk frame is partly sent: the frame must then
         be one that may stand inside another.
     :param bulk: returns the next bulk frame.
     :param done: called after the last byte of a frame, with the number of bytes that this :meth:`take` has given so far.
@@ -81,12 +81,12 @@ class TransmitQueue:
         """The peer accepts frames inside frames."""
 
     def drop(self) -> None:
-        """Forget half-sent frames: the line or the session is gone."""
+        """Forget frames that were sent only in part, because the line or the session is gone."""
         self._control = self._bulk = None
 
     @property
     def half_sent(self) -> bool:
-        """A frame is half sent."""
+        """A frame was sent only in part."""
         return self._control is not None or self._bulk is not None
 
     def take(self, budget: int) -> bytes:

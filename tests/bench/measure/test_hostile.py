@@ -15,4 +15,4 @@ def test_another_client_is_answered_after_a_small_part_of_the_hubs_work(attack: 
     (row,) = report.tables["hostile"].rows.values()
     # The hub's processor time does not depend on what else the machine does.
     share = float(row["cpu_in_stall_ms"] or 0) / 1000 / max(float(row["cpu_s"] or 0), 0.2)
-    assert share < 0.4, f"one answer took {share:.0%} of the hub's work for the attack: {report.text()}"
+    assert share < 0.12, f"one answer took {share:.0%} of the hub's work for the attack: {report.text()}"

@@ -331,8 +331,14 @@ def test_a_wait_times_out_while_the_cable_is_out_and_is_withdrawn_later(site: Si
     waiting = site.start("sut", "sem", "units", "-1", "--timeout", "3")
     site.await_waiting("semaphores", "units", 1)
     cable.pull()
+    running = site.start("hub", "run", "sut", "--timeout", "1", "--", "true")
+    copying = site.start("hub", "cp", "--timeout", "1", "sut:/etc/passwd", "passwd")
     done = waiting.wait()
     assert done.code == 124 and "no answer from the hub" in done.err, done
+    done = running.wait(15)
+    assert done.code == 125 and "may still be running on sut" in done.err, done
+    done = copying.wait(1)
+    assert done.code == 124 and "nothing was changed" in done.err, done
     cable.plug()
     site.await_waiting("semaphores", "units", 0)
     assert site.type("hub", "sem", "units", "+1").code == 0

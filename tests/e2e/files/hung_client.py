@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import IO
 
 import linesync
@@ -30,7 +31,7 @@ async def work(endpoint: str, what: str, path: str, reached: str) -> None:
         works = {
             "get": lambda: client.get_file("sut", f"{path}.source", path),
             "put": lambda: client.put_file(path, "sut", f"{path}.target"),
-            "exchange": lambda: client.exchange("x", "hub", path),
+            "exchange": lambda: client.exchange("x", "hub", Path(path)),
             "sink": lambda: client.exchange("x", "hub", b"data", sink=sink),
         }
         hung = asyncio.ensure_future(works[what]())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import IO
 
 import linesync
@@ -35,7 +36,7 @@ async def tour(endpoint: str, folder: str) -> None:
                     except LinesyncFailed:
                         continue
                     raise AssertionError(f"{name} on {host}")
-        for data in (path("source"), b"x" * 1_000_000):
+        for data in (Path(path("source")), b"x" * 1_000_000):
             both = await asyncio.gather(
                 client.exchange("data", "hub#1,hub#2", data, member="hub#1", sink=sink),
                 client.exchange("data", "hub#1,hub#2", b"small", member="hub#2"),

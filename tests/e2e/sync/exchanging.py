@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from linesync import connect_blocking
 from tests.e2e.kit import Command, Daemon, Done, Site
 from tests.real import wait_for
 
-__all__ = ["MIB", "NAMED", "SLOW", "Trio", "answer", "make_trio", "together"]
+__all__ = ["MIB", "NAMED", "SLOW", "Trio", "answer", "cleaned", "make_trio", "together"]
 
 MIB = 1 << 20
 SLOW = """
@@ -82,6 +86,19 @@ def make_trio(site: Site) -> Trio:
     for name in agents:
         site.await_host(name)
     return Trio(site, hub, agents)
+
+
+@contextmanager
+def cleaned(trio: Trio) -> Iterator[Trio]:
+    """Lend the hosts to a test that does not end their processes. At the end of the block, the names and files that it made
+    are removed."""
+    folder = trio.site.folder
+    before = set(folder.iterdir())
+    yield trio
+    with connect_blocking(f"unix:{trio.site.socket('hub')}") as client:
+        client.reset()
+    for path in set(folder.iterdir()) - before:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def answer(done: Done) -> Any:

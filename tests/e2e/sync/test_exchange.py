@@ -15,13 +15,28 @@ import pytest
 
 from linesync import connect, connect_blocking
 from linesync.testing.nullmodem import NullModem
+from tests.e2e import kit
 from tests.e2e.kit import Site
-from tests.e2e.sync.exchanging import MIB, NAMED, SLOW, Trio, answer, make_trio, together
+from tests.e2e.sync.exchanging import MIB, NAMED, SLOW, Trio, answer, cleaned, make_trio, together
 from tests.real import wait_for
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Trio]:
+    with kit.site() as place:
+        yield make_trio(place)
+
+
 @pytest.fixture
-def trio(site: Site) -> Trio:
+def trio(shared: Trio) -> Iterator[Trio]:
+    """The hosts of all tests that do not end their processes."""
+    with cleaned(shared):
+        yield shared
+
+
+@pytest.fixture
+def fragile(site: Site) -> Trio:
+    """New hosts, for one test."""
     return make_trio(site)
 
 
@@ -141,14 +156,16 @@ def test_a_client_killed_after_giving_does_not_fail_the_exchange_and_is_logged(t
     assert together(trio, *others) == [{"a": "last words", "b": "two", "c": "three"}] * 2
 
 
-def test_a_host_killed_after_giving_does_not_fail_the_exchange_and_is_logged(trio: Trio) -> None:
-    trio.start("a", "last words")
-    waiting = trio.start("b", "two")
-    trio.await_given("a", "b")
-    trio.agents["a"].kill()
-    trio.hub.says("host a is lost")
-    trio.hub.says("a gave its data to exchange 'keys' and is gone (line lost)")
-    assert together(trio, waiting, trio.start("c", "three")) == [{"a": "last words", "b": "two", "c": "three"}] * 2
+def test_a_host_killed_after_giving_does_not_fail_the_exchange_and_is_logged(fragile: Trio) -> None:
+    fragile.start("a", "last words")
+    waiting = fragile.start("b", "two")
+    fragile.await_given("a", "b")
+    fragile.agents["a"].kill()
+    fragile.hub.says("host a is lost")
+    fragile.hub.says("a gave its data to exchange 'keys' and is gone (line lost)")
+    assert (
+        together(fragile, waiting, fragile.start("c", "three")) == [{"a": "last words", "b": "two", "c": "three"}] * 2
+    )
 
 
 def test_a_client_killed_while_giving_fails_the_exchange_immediately(trio: Trio) -> None:
@@ -165,33 +182,36 @@ def test_a_client_killed_while_giving_fails_the_exchange_immediately(trio: Trio)
 
 
 @pytest.mark.parametrize("gives", [False, True])
-def test_a_host_killed_before_its_data_has_arrived_fails_the_exchange_immediately(trio: Trio, gives: bool) -> None:
-    waiting = [trio.start("a", "one", "--timeout", "60"), trio.start("hub", "four", hosts="a,b,c,hub", name="other")]
-    trio.await_given("a")
+def test_a_host_killed_before_its_data_has_arrived_fails_the_exchange_immediately(fragile: Trio, gives: bool) -> None:
+    waiting = [
+        fragile.start("a", "one", "--timeout", "60"),
+        fragile.start("hub", "four", hosts="a,b,c,hub", name="other"),
+    ]
+    fragile.await_given("a")
     if gives:
-        trio.script("b", SLOW)
-        trio.await_arrived("a", "b")
-    trio.agents["b"].kill()
+        fragile.script("b", SLOW)
+        fragile.await_arrived("a", "b")
+    fragile.agents["b"].kill()
     for command in waiting:
         done = command.wait(10)
         assert done.code == 4 and "b was lost before it gave its data (line lost" in done.err, done
 
 
-def test_the_error_says_that_an_agent_was_stopped(trio: Trio) -> None:
-    waiting = trio.start("a", "one", "--timeout", "60")
-    trio.await_given("a")
-    trio.agents["b"].stop()
+def test_the_error_says_that_an_agent_was_stopped(fragile: Trio) -> None:
+    waiting = fragile.start("a", "one", "--timeout", "60")
+    fragile.await_given("a")
+    fragile.agents["b"].stop()
     done = waiting.wait(10)
     assert done.code == 4 and "stopped" in done.err, done
 
 
-def test_a_host_that_restarts_before_it_gives_can_still_take_part(trio: Trio) -> None:
-    waiting = [trio.start("a", "one"), trio.start("b", "two")]
-    trio.await_given("a", "b")
-    trio.agents["c"].kill()
-    trio.site.agent("--port", f"unix:{trio.site.folder}/lines", name="c", socket="again").says("is registered")
-    command = trio.site.start("again", "exchange", "keys", "--hosts", "a,b,c", "three")
-    assert together(trio, *waiting, command) == [{"a": "one", "b": "two", "c": "three"}] * 3
+def test_a_host_that_restarts_before_it_gives_can_still_take_part(fragile: Trio) -> None:
+    waiting = [fragile.start("a", "one"), fragile.start("b", "two")]
+    fragile.await_given("a", "b")
+    fragile.agents["c"].kill()
+    fragile.site.agent("--port", f"unix:{fragile.site.folder}/lines", name="c", socket="again").says("is registered")
+    command = fragile.site.start("again", "exchange", "keys", "--hosts", "a,b,c", "three")
+    assert together(fragile, *waiting, command) == [{"a": "one", "b": "two", "c": "three"}] * 3
 
 
 def test_the_data_of_an_interrupted_member_is_withdrawn(trio: Trio) -> None:
@@ -250,25 +270,27 @@ def test_a_reset_fails_the_waiting_members(trio: Trio) -> None:
 # -- repeated arrivals -------------------------------------------------------------------------------------------------
 
 
-def test_a_retried_arrival_joins_once(trio: Trio) -> None:
-    first = trio.script("a", NAMED)
-    trio.await_given("a")
-    second = trio.script("a", NAMED)
+def test_a_retried_arrival_joins_once(fragile: Trio) -> None:
+    first = fragile.script("a", NAMED)
+    fragile.await_given("a")
+    second = fragile.script("a", NAMED)
     done = first.wait()
     assert done.code == 1 and "sent this arrival again" in done.err
-    trio.await_given("a")
-    assert together(trio, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "named", "b": "2", "c": "3"}] * 2
+    fragile.await_given("a")
+    assert (
+        together(fragile, fragile.start("b", "2"), fragile.start("c", "3")) == [{"a": "named", "b": "2", "c": "3"}] * 2
+    )
     assert second.wait().code == 0
 
 
-def test_a_repeated_arrival_gets_a_lost_reply_again(trio: Trio) -> None:
-    lost = trio.script("a", NAMED)
-    trio.await_given("a")
+def test_a_repeated_arrival_gets_a_lost_reply_again(fragile: Trio) -> None:
+    lost = fragile.script("a", NAMED)
+    fragile.await_given("a")
     lost.process.send_signal(signal.SIGSTOP)
     expected = {"a": "named", "b": "2", "c": "3"}
-    assert together(trio, trio.start("b", "2"), trio.start("c", "3")) == [expected] * 2
+    assert together(fragile, fragile.start("b", "2"), fragile.start("c", "3")) == [expected] * 2
     lost.kill()
-    with connect_blocking(f"unix:{trio.site.socket('a')}") as client:
+    with connect_blocking(f"unix:{fragile.site.socket('a')}") as client:
         again = client.exchange("keys", "a,b,c", b"whatever", arrival="mine", timeout=5)
         assert again == {name: value.encode() for name, value in expected.items()}
-        wait_for(lambda: trio.site.json("hub", "status")["held"]["results"] == 0, "the confirmation")
+        wait_for(lambda: fragile.site.json("hub", "status")["held"]["results"] == 0, "the confirmation")

@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import resource
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from linesync.errors import LinesyncFailed, MemberLost, UsageError
 from linesync.testing.nullmodem import NullModem
 from tests.e2e import kit
 from tests.e2e.kit import Site
-from tests.e2e.sync.exchanging import MIB, Trio, answer, make_trio, together
+from tests.e2e.sync.exchanging import MIB, Trio, answer, cleaned, make_trio, together
 from tests.real import wait_for
 
 
@@ -33,14 +32,9 @@ def shared() -> Iterator[Trio]:
 
 @pytest.fixture
 def trio(shared: Trio) -> Iterator[Trio]:
-    """The hosts that tests share. A test must not end their processes; its names and files are removed."""
-    folder = shared.site.folder
-    before = set(folder.iterdir())
-    yield shared
-    with connect_blocking(f"unix:{shared.site.socket('hub')}") as client:
-        client.reset()
-    for path in set(folder.iterdir()) - before:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    """The hosts of all tests that do not end their processes."""
+    with cleaned(shared):
+        yield shared
 
 
 @pytest.fixture

@@ -191,6 +191,18 @@ def test_too_many_waits_of_one_host_are_refused_and_others_are_not(room: Room, m
     assert room.change("v", "b", -1) == []
 
 
+def test_too_many_waits_of_one_client_are_refused_and_others_are_not(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits_module, "WAITS_PER_CLIENT", 1)
+    room.change("t", "a", -1)
+    error = only_error(room.change("u", "a", -1, name="other"))
+    assert str(error) == (
+        "semaphore 'other': too many arrivals of this script wait or are held (1); end some of them first"
+    )
+    assert len(room.semaphores) == 1 and room.change("v", "b", -1) == []
+
+
 def test_status_shows_the_value_the_queue_and_unconfirmed_units(room: Room) -> None:
     room.change("g", "hub", 2, now=0.0)
     room.change("t", "a", -1, now=1.0)

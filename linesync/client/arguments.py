@@ -1,0 +1,352 @@
+"""Checks the arguments of the public methods of both clients, at the call.
+
+A parameter means the same in every method, so each parameter has one rule, by its name. An argument of the wrong type raises
+TypeError, and an impossible value raises :class:`UsageError`, which is a ValueError. Both name the parameter and say what is
+expected. What only the hub can know (the members of others, its limits) is checked there.
+
+A rule returns the value that the method gets, for example a tuple for any list, because an iterator can be read only once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+
+from ..errors import UsageError
+from ..model.names import check_arrival, check_host, check_member, check_name, check_timeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias, TypeVar
+
+    C = TypeVar("C", bound=Callable[..., object])
+    T = TypeVar("T")
+    Rule: TypeAlias = Callable[[str, Any], Any]
+    """Called with (parameter, argument); returns the value that the method gets."""
+
+__all__ = ["RULES", "an_instance", "checked", "flag", "host_and_path", "name_of", "optional_bytes", "path", "text"]
+
+_SHOWN = 64  # characters of an argument in an error
+_INTEGER_MAX = 10**18 - 1  # the most digits that the protocol accepts
+_VARIADIC = 0x04  # inspect.CO_VARARGS, without importing inspect
+
+
+def checked(**special: Rule) -> Callable[[C], C]:
+    """A decorator that applies the rules to the arguments of a method or function.
+
+    :param special: rules for parameters that have another meaning in this method.
+    """
+
+    def decorate(method: C) -> C:
+        inner: Any = method
+        while hasattr(inner, "__wrapped__"):
+            inner = inner.__wrapped__
+        code = inner.__code__
+        count = code.co_argcount + code.co_kwonlyargcount
+        rules = {name: special.get(name) or RULES[name] for name in code.co_varnames[:count]}
+        by_position = [(name, rules[name]) for name in code.co_varnames[: code.co_argcount]]
+        rest = code.co_varnames[count] if code.co_flags & _VARIADIC else ""
+        for_rest = special.get(rest) or RULES[rest] if rest else None
+
+        @wraps(method)
+        def call(*args: Any, **named: Any) -> Any:
+            given = [rule(name, value) for (name, rule), value in zip(by_position, args, strict=False)]
+            more = args[len(by_position) :]
+            given += [for_rest(f"{rest}[{n}]", value) for n, value in enumerate(more)] if for_rest else more
+            for name, value in named.items():
+                if name in rules:
+                    named[name] = rules[name](name, value)
+            return method(*given, **named)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+def _wrong_type(parameter: str, value: object, expected: str) -> TypeError:
+    return TypeError(f"invalid {parameter} {_shown(value)}: expected {expected}, not {type(value).__name__}")
+
+
+def _invalid(parameter: str, value: object, expected: str) -> UsageError:
+    return UsageError(f"invalid {parameter} {_shown(value)}: expected {expected}")
+
+
+def _shown(value: object) -> str:
+    shown = ascii(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+
+
+# -- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _anything(parameter: str, value: Any) -> Any:
+    return value
+
+
+def text(parameter: str, value: Any) -> str:
+    """The rule for a text."""
+    if not isinstance(value, str):
+        raise _wrong_type(parameter, value, "a str")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _invalid(parameter, value, "text that can be written as UTF-8") from None
+    return value
+
+
+def _keeping(check: Callable[[str], None], *, optional: bool = False) -> Rule:
+    """The rule for a text that a rule of the hub accepts.
+
+    :param optional: it may also be empty.
+    """
+
+    def rule(parameter: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise _wrong_type(parameter, value, "a str")
+        if value or not optional:
+            _ask(check, parameter, value)
+        return str(value)
+
+    return rule
+
+
+def _ask(check: Callable[[str], T], parameter: str, value: str) -> T:
+    """Apply a rule of the hub, and name the parameter in its error."""
+    try:
+        return check(value)
+    except UsageError as error:
+        if parameter.partition("[")[0] in error.message:
+            raise
+        raise UsageError(f"{parameter}: {error.message}") from None
+
+
+def name_of(what: str, *, optional: bool = False) -> Rule:
+    """The rule for a name of a barrier, a lock ..."""
+    return _keeping(lambda value: check_name(what, value), optional=optional)
+
+
+_member = _keeping(check_member)
+_arrival = _keeping(check_arrival, optional=True)
+_host = _keeping(check_host)
+
+
+def _check_reuse(mode: str) -> None:
+    if mode not in ("cyclic", "once"):
+        from ..model.sync.barrier_terms import Reuse
+
+        Reuse.read(mode)
+
+
+def flag(parameter: str, value: Any) -> bool:
+    """The rule for what is True or False."""
+    if not isinstance(value, bool):
+        raise _wrong_type(parameter, value, "True or False")
+    return value
+
+
+def _integer(least: int, most: int = _INTEGER_MAX) -> Rule:
+    def rule(parameter: str, value: Any) -> int:
+        expected = f"an integer of at least {least}" if least > -_INTEGER_MAX else "an integer of at most 18 digits"
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            number: int = value.__index__()
+        except (AttributeError, TypeError):
+            raise _wrong_type(parameter, value, expected) from None
+        if not least <= number <= most:
+            raise _invalid(parameter, value, expected)
+        return number
+
+    return rule
+
+
+def _timeout(parameter: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    expected = "0 to 315360000 seconds, or None"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _wrong_type(parameter, value, expected)
+    try:
+        check_timeout(value)
+    except (UsageError, OverflowError):
+        raise _invalid(parameter, value, expected) from None
+    return value
+
+
+def _function(parameter: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise _wrong_type(parameter, value, "a function or None")
+    return value
+
+
+def an_instance(kind: type, expected: str) -> Rule:
+    """The rule for an object of a class."""
+
+    def rule(parameter: str, value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise _wrong_type(parameter, value, expected)
+        return value
+
+    return rule
+
+
+def _members(parameter: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        from ..model.hosts.members import unfold  # it takes more time than all of this module
+
+        value = _ask(unfold, parameter, text(parameter, value))
+    if isinstance(value, bytes | bytearray) or not isinstance(value, Iterable):
+        raise _wrong_type(parameter, value, "a list of str, or a folded list such as 'sut[1-8],hub'")
+    return tuple([_member(f"{parameter}[{n}]", item) for n, item in enumerate(value)])
+
+
+def _item(parameter: str, value: Any) -> str | dict[str, str]:
+    if not isinstance(value, Mapping):
+        if not isinstance(value, str):
+            raise _wrong_type(parameter, value, "a str such as 'key=value', or a mapping of str to str")
+        return text(parameter, value)
+    for key, part in value.items():
+        if not text(f"key of {parameter}", key) or "=" in key:
+            raise _invalid(f"key of {parameter}", key, "a str that is not empty and has no '='")
+        text(f"{parameter}[{key!r}]", part)
+    return dict(value)
+
+
+# -- rules for what is done on a host ---------------------------------------------------------------------------------
+
+
+def _argument(parameter: str, value: Any) -> str:
+    """The rule for a text that an operating system gets."""
+    if "\0" in text(parameter, value):
+        raise _invalid(parameter, value, "a str without NUL characters")
+    return value  # type: ignore[no-any-return]
+
+
+def _argv(parameter: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(
+            f"invalid {parameter} {_shown(value)}: expected a list of str, not one str; write ['uname', '-r'], or"
+            " ['sh', '-c', text] for a shell"
+        )
+    if isinstance(value, bytes | bytearray | memoryview) or not isinstance(value, Sequence):
+        raise _wrong_type(parameter, value, "a list of str")
+    argv = tuple([_argument(f"{parameter}[{n}]", word) for n, word in enumerate(value)])
+    if not argv or not argv[0]:
+        raise _invalid(parameter, value, "the name of a command, and its arguments")
+    return argv
+
+
+def _env(parameter: str, value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise _wrong_type(parameter, value, "a mapping of str to str, or None")
+    for key, part in value.items():
+        if not _argument(f"key of {parameter}", key) or "=" in key:
+            raise _invalid(f"key of {parameter}", key, "a str that is not empty and has no '='")
+        _argument(f"{parameter}[{key!r}]", part)
+    return dict(value)
+
+
+def path(parameter: str, value: Any) -> str:
+    """The rule for the path of a file."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise _wrong_type(parameter, value, "a path, as a str or a pathlib.Path")
+    if not value or "\0" in value:
+        raise _invalid(parameter, value, "a path that is not empty and has no NUL characters")
+    return value
+
+
+def _remote_path(parameter: str, value: Any) -> str:
+    return text(parameter, path(parameter, value))
+
+
+def _folder(parameter: str, value: Any) -> str:
+    return "" if value == "" else _remote_path(parameter, value)
+
+
+def host_and_path(parameter: str, value: Any) -> tuple[str, str]:
+    """The rule for a file on a host."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise _wrong_type(parameter, value, "a tuple (host, path)")
+    return _host(f"{parameter}[0]", value[0]), _remote_path(f"{parameter}[1]", value[1])
+
+
+def optional_bytes(parameter: str, value: Any) -> bytes | None:
+    """The rule for bytes or None."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if not isinstance(value, bytearray | memoryview):
+        raise _wrong_type(parameter, value, "bytes or None; encode a text with text.encode()")
+    return bytes(value)
+
+
+def _data(parameter: str, value: Any) -> Any:
+    if isinstance(value, str):
+        raise TypeError(
+            f"invalid {parameter} {_shown(value)}: expected bytes, a pathlib.Path or a binary file, not str; write"
+            " text.encode() to give a text, or Path(text) to give a file"
+        )
+    if isinstance(value, os.PathLike):
+        return path(parameter, value) and value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return value
+    if not hasattr(value, "read") or hasattr(value, "encoding"):
+        raise _wrong_type(parameter, value, "bytes, a pathlib.Path or a binary file, which open(path, 'rb') opens")
+    return value
+
+
+RULES: dict[str, Rule] = {
+    "self": _anything,
+    "topic": name_of("topic"),
+    "namespace": name_of("namespace"),
+    "host": _host,
+    "member": _keeping(check_member, optional=True),
+    "members": _members,
+    "arrival": _arrival,
+    "within": _arrival,
+    "reuse": _keeping(_check_reuse, optional=True),
+    "role": name_of("role", optional=True),
+    "abort": text,
+    "begin": text,
+    "command": text,
+    "endpoint": text,
+    "items": _item,
+    "timeout": _timeout,
+    "count": _integer(0),
+    "pid": _integer(0),
+    "delta": _integer(-_INTEGER_MAX),
+    "units": _integer(1),
+    "bound": _integer(0),
+    "token": _integer(0),
+    "first": _integer(1),
+    "most": _integer(1),
+    "any": flag,
+    "others": flag,
+    "keep": flag,
+    "tolerate_loss": flag,
+    "rejoin": flag,
+    "all_parties": flag,
+    "check": flag,
+    "device": flag,
+    "follow": flag,
+    "tell": flag,
+    "type_into": flag,
+    "on_notice": _function,
+    "on_output": _function,
+    "progress": _function,
+    "sink": _function,
+    "argv": _argv,
+    "cwd": _folder,
+    "env": _env,
+    "path": _remote_path,
+    "data": _data,
+}
+"""The rule of each parameter."""

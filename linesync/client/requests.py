@@ -1,0 +1,131 @@
+"""Requests of a script to the hub, and the holds that it has, for the operations of both drivers."""
+
+from __future__ import annotations
+
+from .. import protocol
+from ..errors import LinesyncError, Unanswered
+from ..protocol import Message
+from ..protocol.operations import decode_request, unanswered
+from ..runtime.conversation import Conversation, Pending
+from .deadlines import limit, silence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .validity import Validity
+
+__all__ = ["Requests"]
+
+
+class Requests:
+    """Asks the hub.
+
+    :param peer: the conversation with the hub or agent.
+    """
+
+    within = ""
+    """The default for ``within``."""
+
+    def __init__(self, peer: Conversation) -> None:
+        self.peer = peer
+        self.revoked: dict[str, str] = {}
+        """The holds that the hub revoked: the arrival's id to the reason."""
+        self.validities: dict[str, Validity] = {}
+        """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
+        self._holding: set[str] = set()
+
+    @property
+    def holds(self) -> bool:
+        """Whether this client holds something that it must give back."""
+        return bool(self._holding)
+
+    def heard_revoked(self, text: str) -> bool:
+        """Handle a note of the hub that a hold has gone back. Return False if it is another note."""
+        try:
+            note = protocol.decode(text, protocol.Revoked)
+        except LinesyncError:
+            return False
+        assert isinstance(note, protocol.Revoked)
+        # A request that still waits holds nothing.
+        for arrival in [note.arrival] if note.arrival else list(self._holding):
+            if arrival in self._holding:
+                self._holding.discard(arrival)
+                self.revoked[arrival] = note.why
+        return True
+
+    async def _ask(self, message: Message, timeout: float | None = None) -> protocol.Reply:
+        """Send a request that the hub answers immediately, and wait for its reply."""
+        request = protocol.encode(message)
+        async with limit(self.peer, timeout, lambda after: unanswered(request, silence(after), deadline=timeout)):
+            _, pending = self.peer.ask(request)
+            return await self._reply(request, pending)
+
+    async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
+        """Wait for the reply to a request. If the session ends first, the error says what is undecided."""
+        try:
+            return protocol.read_reply(await self.peer.reply_to(pending))
+        except Unanswered as error:
+            raise unanswered(request, error.why) from None
+
+    async def _wait(
+        self,
+        message: Message,
+        arrival: str,
+        timeout: float | None = None,
+        *,
+        takes: bool = False,
+        holds: bool = False,
+    ) -> protocol.Reply:
+        """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, or the hub does not answer
+        after the timeout, the request is withdrawn.
+
+        :param takes: the grant goes back unless it is committed, so commit it before returning.
+        :param holds: the arrival holds what it took from the moment of the reply, because a revocation may follow directly.
+        """
+        return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes, holds=holds)
+
+    async def _wait_for(
+        self, request: str, arrival: str, timeout: float | None, *, takes: bool, holds: bool = False
+    ) -> protocol.Reply:
+        """The same as :meth:`_wait` for the text of a request."""
+        asked = request
+        async with limit(self.peer, timeout, lambda after: unanswered(asked, silence(after), deadline=timeout)):
+            number, pending = self.peer.ask(request, (lambda _reply: self._holding.add(arrival)) if holds else None)
+            try:
+                reply = await self._reply(request, pending)
+            except LinesyncError:
+                raise
+            except BaseException:  # cancelled, interrupted, too late: the hub must not wait for us
+                self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
+                raise
+            if holds:
+                from .validity import Validity  # most small commands hold nothing
+
+                self.validities[arrival] = Validity()  # it counts from here, before the commit
+            if takes:
+                asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
+                await self._commit(asked, request, number, arrival)
+        if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back
+            self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
+        return reply
+
+    async def _commit(self, commit: str, request: str, number: str, arrival: str) -> None:
+        """Make a grant final. It is ours when the hub has confirmed that."""
+        _, pending = self.peer.ask(commit)
+        try:
+            await self._reply(commit, pending)
+        except LinesyncError:
+            raise
+        except BaseException:  # cancelled, interrupted, too late: give back what may be ours by now
+            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
+            taken = decode_request(request)
+            if isinstance(taken, protocol.Semaphore) and not taken.Hold:
+                if pending.reply is None:
+                    pending.done = lambda reply: self._return_units(taken, reply)
+                else:  # it arrived together with the cancellation
+                    self._return_units(taken, pending.reply)
+            raise
+
+    def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
+        """Give back the units of a cancelled take whose commit succeeded, because a withdrawal cannot return them."""
+        if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.up:
+            self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))

@@ -1,0 +1,80 @@
+"""The rules for names, arrivals, members and times, for the hub and for the clients.
+
+Each function returns nothing or raises :class:`UsageError`, and changes nothing. So no invalid name or time reaches the tables
+of a service. This module imports little, because every small command uses it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ..errors import UsageError
+
+__all__ = ["check_arrival", "check_host", "check_member", "check_name", "check_timeout"]
+
+NAME_BYTES = 200  # of UTF-8: names of barriers, semaphores ... and of namespaces
+ARRIVAL_CHARS = 64  # of an arrival id
+WORD_CHARS = 64  # of a host name or a member's tag
+TIMEOUT_MAX = 10 * 365 * 86400.0  # seconds; more is a mistake, and no arithmetic on it can overflow
+
+_WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
+_WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
+_NAMES_KEPT = 1024  # names that were recently checked and are valid; most requests repeat a name
+_good_names: set[tuple[str, str]] = set()
+_UNPRINTABLE = {"Cc", "Zl", "Zp"}  # controls, line and paragraph separators
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that is not 1 to 200 bytes of UTF-8 without control characters.
+
+    :param what: the kind of name, for the message: "barrier", "semaphore", "namespace" ...
+    """
+    if (what, name) in _good_names:
+        return
+    article = "an" if what[:1] in "aeiou" else "a"
+    kinds = set() if name.isascii() and name.isprintable() else _kinds(name[: NAME_BYTES + 1])
+    if "Cs" in kinds:  # a surrogate escape, which stands for a byte that is not UTF-8
+        raise UsageError(f"invalid {what} name: it is not UTF-8; use letters, digits and punctuation")
+    if kinds & _UNPRINTABLE:
+        raise UsageError(
+            f"{article} {what} name cannot contain control characters; use letters, digits and punctuation"
+        )
+    if not 1 <= len(name) <= NAME_BYTES or len(name.encode()) > NAME_BYTES:
+        raise UsageError(f"invalid {what} name: expected 1 to {NAME_BYTES} bytes")
+    if len(_good_names) >= _NAMES_KEPT:
+        _good_names.clear()
+    _good_names.add((what, name))
+
+
+def _kinds(text: str) -> set[str]:
+    """The categories of the characters of a text."""
+    import unicodedata  # few names need it
+
+    return {unicodedata.category(char) for char in text}
+
+
+def check_arrival(arrival: str) -> None:
+    """Refuse an arrival id that is not 1 to 64 printable ASCII characters."""
+    if not (1 <= len(arrival) <= ARRIVAL_CHARS and arrival.isascii() and arrival.isprintable()):
+        raise UsageError(f"invalid arrival id: expected 1 to {ARRIVAL_CHARS} printable ASCII characters")
+
+
+def check_host(name: str) -> None:
+    """Refuse a host name that is not 1 to 64 letters, digits, dots, underscores and hyphens."""
+    if not _WORD.fullmatch(name):
+        raise UsageError(f"invalid host name {name[:WORD_CHARS]!a}: expected {_WORD_RULE}")
+
+
+def check_member(name: str) -> None:
+    """Refuse a member that is neither ``host`` nor ``host#tag``; a tag follows the rules of a host name."""
+    host, mark, tag = name.partition("#")
+    check_host(host)
+    if mark and not _WORD.fullmatch(tag):
+        raise UsageError(f"invalid member tag {tag[:WORD_CHARS]!a}: expected {_WORD_RULE}")
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is not None (no limit), 0 (poll) or a number of seconds up to ten years."""
+    if timeout is not None and not (math.isfinite(timeout) and 0 <= timeout <= TIMEOUT_MAX):
+        raise UsageError(f"invalid timeout {timeout}: expected 0 to {TIMEOUT_MAX:.0f} seconds")

@@ -1,0 +1,109 @@
+"""The operations that do something on a host: commands and files."""
+
+from __future__ import annotations
+
+from .codec import Message
+
+__all__ = [
+    "Exited",
+    "FileEnd",
+    "FileGot",
+    "FileHead",
+    "FileRead",
+    "FileWrite",
+    "Kill",
+    "Run",
+    "Started",
+]
+
+
+class Run(Message):
+    """Client to a host: run a command. Streams: 0 stdin; 1 stdout, 2 stderr. Ends with Exited, or an error."""
+
+    VERB = "run"
+    to: str
+    argv: tuple[str, ...]
+    cwd: str = ""
+    env: str = ""
+    """A JSON object of variables to set."""
+    stdin: bool = False
+    """Stream 0 is the command's standard input; otherwise it is empty."""
+    timeout: float | None = None
+    """Seconds after which the host ends the command."""
+    tell: bool = False
+    """Report the process id (Started)."""
+
+
+class Started(Message):
+    """Host to client, inside a run: the command runs and did not end immediately."""
+
+    VERB = "started"
+    pid: int
+    """Its process id on the host."""
+
+
+class Exited(Message):
+    """Host to client: the command has ended."""
+
+    VERB = "exit"
+    status: int
+    """Its exit status, or -N for signal N."""
+
+
+class Kill(Message):
+    """Client to host, inside a run: send the command a signal."""
+
+    VERB = "kill"
+    signal: int
+
+
+class FileRead(Message):
+    """Client to a host: read a file. The host sends FileHead, the bytes on stream 0, and FileEnd."""
+
+    VERB = "get"
+    to: str
+    path: str
+    Device: bool = False
+    """It may be a block device."""
+
+
+class FileWrite(Message):
+    """Client to a host: write a file. The client sends the bytes on stream 0 and FileEnd, and the host answers FileEnd."""
+
+    VERB = "put"
+    to: str
+    path: str
+    name: str
+    """The name of the file if ``path`` is a directory."""
+    size: int
+    mode: int = 0o644
+    tell: bool = False
+    """Report from time to time how much has arrived (FileGot)."""
+    Device: int = 0
+    """1: ``path`` must be a block device, which is overwritten; 2: it may be one."""
+
+
+class FileHead(Message):
+    """The properties of the file that follows."""
+
+    VERB = "file"
+    size: int
+    mode: int
+    device: bool = False
+    """It is the contents of a block device."""
+
+
+class FileGot(Message):
+    """The number of bytes of a file that have arrived."""
+
+    VERB = "got"
+    size: int
+    """Bytes."""
+
+
+class FileEnd(Message):
+    """From the sender of a file: all of it was sent. From the receiver: it is in its place."""
+
+    VERB = "done"
+    sha256: str
+    """64 hex digits."""

@@ -1,0 +1,70 @@
+"""The operations that show a state: hosts, waits, lines and console logs."""
+
+from __future__ import annotations
+
+from .codec import Message
+
+__all__ = [
+    "ChangesOpen",
+    "ConsoleOpen",
+    "Hosts",
+    "Lease",
+    "Links",
+    "Namespaces",
+    "Status",
+    "TraceOpen",
+]
+
+
+class Hosts(Message):
+    """Client to hub: the hosts. Reply: JSON in one field."""
+
+    VERB = "hosts"
+
+
+class Status(Message):
+    """Client to hub: hosts, barriers, semaphores ... Reply: JSON in one field."""
+
+    VERB = "status"
+
+
+class Lease(Message):
+    """Client to hub or agent: how long the client's host is still alive for the hub. Reply: the seconds since a time at which
+    the hub has heard the host, or later; option ``lease``: the lease in seconds, if it is not 20."""
+
+    VERB = "lease"
+
+
+class Links(Message):
+    """Client to hub or agent: its lines and their counters. Reply: JSON in one field."""
+
+    VERB = "links"
+
+
+class Namespaces(Message):
+    """Client to hub: the namespaces. Reply: JSON in one field."""
+
+    VERB = "namespaces"
+
+
+class ConsoleOpen(Message):
+    """Client to hub: the console log of a host's line, on stream 1; with ``follow`` also later text. The hub writes bytes on
+    stream 0 to the line, and the message ``break`` sends a BREAK."""
+
+    VERB = "console"
+    host: str
+    follow: bool = False
+    type: bool = False
+
+
+class TraceOpen(Message):
+    """Client to hub: the frames on a host's line while they pass, one text line for each, on stream 1."""
+
+    VERB = "trace"
+    host: str
+
+
+class ChangesOpen(Message):
+    """Client to hub: each change of the state from now on, one line of JSON for each, on stream 1."""
+
+    VERB = "changes"

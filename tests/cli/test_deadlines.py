@@ -1,0 +1,59 @@
+"""``--timeout`` of every command, although what listens on the hub's socket does not answer."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+
+import pytest
+
+from linesync.cli.main import build_parser
+from tests.e2e.kit import Site
+
+pytestmark = pytest.mark.live
+
+COMMANDS = {
+    "barrier": ["x", "2"],
+    "sem": ["x", "-1"],
+    "lock": ["x"],
+    "send": ["x"],
+    "wait": ["x"],
+    "wait-all": ["x"],
+    "event": ["set", "x"],
+    "reset": [],
+    "namespace": ["list"],
+    "exchange": ["x", "--hosts", "a,b", "data"],
+    "run": ["sut", "--", "true"],
+    "cp": ["sut:/x", "x"],
+    "hosts": [],
+    "status": [],
+    "links": [],
+    "console": ["sut"],
+    "trace": ["sut"],
+}
+
+
+def test_the_table_has_every_command_with_a_timeout() -> None:
+    (commands,) = [one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction)]
+    assert set(COMMANDS) == {
+        name for name, parser in commands.choices.items() if "--timeout" in parser._option_string_actions
+    }
+
+
+def test_each_command_ends_at_its_timeout_although_nothing_answers(site: Site) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(site.socket("hub")))
+        silent.listen(100)
+        started = {name: site.start("hub", name, "--timeout", "0.1", *words) for name, words in COMMANDS.items()}
+        patient = site.start("hub", "status")
+        for name, command in started.items():
+            done = command.wait()
+            assert done.code == 124 and "no linesync hub or agent answered" in done.err, (name, done)
+        assert patient.running, "without a timeout, a hub has 10 s to answer"
+
+
+def test_an_exchange_ends_at_its_timeout_although_its_stdin_does_not_end(hub: Site) -> None:
+    waiting = hub.start("hub", "exchange", "x", "--hosts", "hub,sut", "--timeout", "0.1", stdin=-1)
+    waiting.process.wait(20)
+    done = waiting.wait()
+    assert done.code == 124 and "nothing was changed" in done.err, done

@@ -1,0 +1,75 @@
+"""A call of each operation that has a timeout, for both clients, and how it ends if nothing answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from linesync.client.operations import Operations
+from linesync.client.sync import Held
+
+__all__ = ["CALLS", "MAY_HAVE", "with_timeout"]
+
+
+def _entered(block: Any) -> Any:
+    return block.__aenter__() if hasattr(block, "__aenter__") else block.__enter__()
+
+
+CALLS: dict[str, Callable[[Any, float], Any]] = {
+    "barrier": lambda client, timeout: client.barrier("x", 2, timeout=timeout),
+    "semaphore": lambda client, timeout: client.semaphore("x", -1, timeout=timeout),
+    "hold": lambda client, timeout: client.hold("x", timeout=timeout),
+    "lock": lambda client, timeout: client.lock("x", timeout=timeout),
+    "locked": lambda client, timeout: _entered(client.locked("x", timeout=timeout)),
+    "holding": lambda client, timeout: _entered(client.holding("x", timeout=timeout)),
+    "unlock": lambda client, timeout: client.unlock("x", 1, timeout=timeout),
+    "give_back": lambda client, timeout: client.give_back(Held(arrival="x", value=1), timeout=timeout),
+    "set_events": lambda client, timeout: client.set_events("x", timeout=timeout),
+    "clear_events": lambda client, timeout: client.clear_events("x", timeout=timeout),
+    "wait_events": lambda client, timeout: client.wait_events("x", timeout=timeout),
+    "send": lambda client, timeout: client.send("x", timeout=timeout),
+    "receive": lambda client, timeout: client.receive("x", timeout=timeout),
+    "receive_all": lambda client, timeout: client.receive_all("x", timeout=timeout),
+    "namespaces": lambda client, timeout: client.namespaces(timeout=timeout),
+    "begin_namespace": lambda client, timeout: client.begin_namespace("x", timeout=timeout),
+    "end_namespace": lambda client, timeout: client.end_namespace("x", timeout=timeout),
+    "namespace": lambda client, timeout: _entered(client.namespace("x", timeout=timeout)),
+    "reset": lambda client, timeout: client.reset("x", timeout=timeout),
+    "exchange": lambda client, timeout: client.exchange("x", ["a", "b"], b"data", timeout=timeout),
+    "hosts": lambda client, timeout: client.hosts(timeout=timeout),
+    "status": lambda client, timeout: client.status(timeout=timeout),
+    "changes": lambda client, timeout: client.changes(timeout=timeout),
+    "links": lambda client, timeout: client.links(timeout=timeout),
+    "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
+    "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
+    "put_file": lambda client, timeout: client.put_file(__file__, "b", "/x", timeout=timeout),
+    "pass_file": lambda client, timeout: client.pass_file(("b", "/x"), ("a", "/x"), timeout=timeout),
+}
+MAY_HAVE = frozenset(
+    {
+        "barrier",
+        "begin_namespace",
+        "clear_events",
+        "end_namespace",
+        "give_back",
+        "namespace",
+        "put_file",  # the whole file was sent
+        "reset",
+        "run",
+        "send",
+        "set_events",
+        "unlock",
+    }
+)
+"""The operations that may have had an effect. All others certainly had none."""
+
+
+def with_timeout() -> set[str]:
+    """The public operations that have a timeout. ``start`` does not wait, and ``finish`` is a part of ``run``."""
+    methods = inspect.getmembers(Operations, inspect.isfunction)
+    return {
+        name
+        for name, method in methods
+        if not name.startswith("_") and "timeout" in inspect.signature(method).parameters and name != "start"
+    }
