@@ -6,21 +6,43 @@ Requests that end in an outcome of the model are in :mod:`linesync.hub.dispatch`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from .. import protocol
 from ..errors import LinesyncFailed
+from ..jobs.owners import Owners
+from ..model.decisions import Event, Outcome
 from ..model.participants import Client, names_in_words
+from ..model.state.hosts import HostState
+from ..model.state.status import Status
 from ..model.sync.namespaces import Owner
+from ..model.sync.services import SyncServices
 from ..protocol import Message
 from ..protocol.ids import Id
+from ..runtime.link_state import LinkState
+from ..runtime.reports import Report
 from .sessions import HubSession
 
-if TYPE_CHECKING:
-    from .requests import Requests
-
 __all__ = ["HANDLERS", "Asked"]
+
+
+class Hub(Protocol):
+    """The part of the hub that handlers use."""
+
+    report: Report
+    owners: Owners
+    links: Callable[[], list[LinkState]]
+    """Returns the rows of ``links``."""
+
+    @property
+    def services(self) -> SyncServices: ...
+    @property
+    def lease_option(self) -> str: ...
+    def tell(self, events: Iterable[Event | Outcome]) -> None: ...
+    def register(self, session: HubSession, message: protocol.Register, now: float) -> str: ...
+    def hosts(self, now: float) -> tuple[HostState, ...]: ...
+    def status(self, now: float) -> Status: ...
 
 
 class Asked:
@@ -51,11 +73,11 @@ class Asked:
         return arrival, self.session.client(Id.read(request).script)
 
 
-Handler = Callable[["Requests", Asked], str | None]
+Handler = Callable[[Hub, Asked], str | None]
 """Handles one message; returns the reply, or None for a note."""
 
 
-def _commit(hub: Requests, asked: Asked) -> str:
+def _commit(hub: Hub, asked: Asked) -> str:
     arrival, client = asked.named()
     hub.services.commit(arrival, client, asked.now)
     if not asked.message.arrival:  # a retry is not possible, so the result need not be kept
@@ -63,27 +85,27 @@ def _commit(hub: Requests, asked: Asked) -> str:
     return protocol.encode_ok()
 
 
-def _confirm(hub: Requests, asked: Asked) -> None:
+def _confirm(hub: Hub, asked: Asked) -> None:
     hub.services.confirm(*asked.named())
 
 
-def _withdraw(hub: Requests, asked: Asked) -> None:
+def _withdraw(hub: Hub, asked: Asked) -> None:
     arrival, client = asked.named()
     hub.tell(hub.services.withdraw(arrival, client, asked.now))
 
 
-def _give_back(hub: Requests, asked: Asked) -> str:
+def _give_back(hub: Hub, asked: Asked) -> str:
     hub.tell(hub.services.give_back(asked.message.arrival, asked.client, asked.now))
     return protocol.encode_ok()
 
 
-def _unlock(hub: Requests, asked: Asked) -> str:
+def _unlock(hub: Hub, asked: Asked) -> str:
     lock = asked.message
     hub.tell(hub.services.locks.give_back(lock.ns, lock.name, lock.token, asked.client.host, asked.now))
     return protocol.encode_ok()
 
 
-def _reset(hub: Requests, asked: Asked) -> str:
+def _reset(hub: Hub, asked: Asked) -> str:
     message = asked.message
     forgotten, waits, outcomes = hub.services.reset(message.ns, message.names, asked.client.host, asked.now)
     hub.tell(outcomes)
@@ -95,7 +117,7 @@ def _reset(hub: Requests, asked: Asked) -> str:
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 
-def _begin_namespace(hub: Requests, asked: Asked) -> str:
+def _begin_namespace(hub: Hub, asked: Asked) -> str:
     message, session = asked.message, asked.session
     if message.pid and not session.host:
         if not session.local:
@@ -113,7 +135,7 @@ def _begin_namespace(hub: Requests, asked: Asked) -> str:
     return protocol.encode_ok()
 
 
-def _end_namespace(hub: Requests, asked: Asked) -> str:
+def _end_namespace(hub: Hub, asked: Asked) -> str:
     name = asked.message.name
     forgotten, waits, outcomes = hub.services.end_namespace(name, asked.client.host, asked.now)
     hub.tell(outcomes)
@@ -121,41 +143,41 @@ def _end_namespace(hub: Requests, asked: Asked) -> str:
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 
-def _owner_gone(hub: Requests, asked: Asked) -> None:
+def _owner_gone(hub: Hub, asked: Asked) -> None:
     message = asked.message
     hub.tell(hub.services.owner_gone(asked.session.host, message.pid, message.begin, asked.now))
 
 
-def _namespaces(hub: Requests, asked: Asked) -> str:
+def _namespaces(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps([one.as_json() for one in hub.services.namespace_states(asked.now)]))
 
 
-def _concurrent(hub: Requests, asked: Asked) -> None:
+def _concurrent(hub: Hub, asked: Asked) -> None:
     asked.session.concurrent = not asked.session.host
 
 
-def _client_gone(hub: Requests, asked: Asked) -> None:
+def _client_gone(hub: Hub, asked: Asked) -> None:
     hub.tell(hub.services.client_gone(asked.session.client(asked.message.client), asked.now))
 
 
-def _register(hub: Requests, asked: Asked) -> str:
+def _register(hub: Hub, asked: Asked) -> str:
     return hub.register(asked.session, asked.message, asked.now)
 
 
-def _lease(hub: Requests, asked: Asked) -> str:
+def _lease(hub: Hub, asked: Asked) -> str:
     """The hub hears the client now. (An agent that does not know the request passes it on.)"""
     return protocol.encode_ok("0", lease=hub.lease_option)
 
 
-def _hosts(hub: Requests, asked: Asked) -> str:
+def _hosts(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps([host.as_json() for host in hub.hosts(asked.now)]))
 
 
-def _status(hub: Requests, asked: Asked) -> str:
+def _status(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps(hub.status(asked.now).as_json()))
 
 
-def _links(hub: Requests, asked: Asked) -> str:
+def _links(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps([link.as_json() for link in hub.links()]))
 
 

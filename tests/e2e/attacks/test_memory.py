@@ -83,9 +83,9 @@ def test_broken_off_downloads_leave_nothing(place: Place, how: str) -> None:
 def test_downloads_that_nobody_reads_are_bounded(place: Place, side: str) -> None:
     async def unread() -> None:
         client = await connect(place.endpoint(side))
-        streams = [place.download(client) for _ in range(40)]
+        streams = [place.download(client) for _ in range(20)]
         await asyncio.sleep(2.0)
-        assert len(streams) == 40
+        assert not any(stream.broken for stream in streams)
         await client.aclose()
 
     with measured(place.daemon(side).pid, place.endpoint(side)) as cost:

@@ -398,6 +398,8 @@ def test_a_device_that_is_removed_and_returns_is_opened_again(site: Site) -> Non
         running = site.start("hub", "run", "sut", "--", sys.executable, "-c", "import time\n" + _slowly())
         wait_for(lambda: commands_of(agent.pid), "the command")
         adapter.kill()
+        for end in ends:
+            os.unlink(end)  # socat leaves it, and another process may get the terminal with this number
         hub.says("trying again")
         agent.says("trying again")
         adapter = plug_in()

@@ -201,14 +201,14 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
     text = duo.type("c1", "status").text
     assert text.count("seen/") == len(rows("hub")), text
     for kind, part in (
-        ("BARRIER", "seen/m  1  3  c1 (Ts)  c2 (has not arrived), c9 (never seen)"),
-        ("BARRIER", "seen/x  1  2  c1 (Ts)  -"),
-        ("SEMAPHORE", "seen/held  1  c2 holds 2  -"),
-        ("SEMAPHORE", "seen/x  0  -  c1 wants 1 (Ts)"),
-        ("LOCK", f"seen/x  {tokens['seen']}  hub (Ts)  c1 (Ts)"),
+        ("BARRIER", "seen/m  1  3  c1 script N (Ts)  c2 (has not arrived), c9 (never seen)"),
+        ("BARRIER", "seen/x  1  2  c1 script N (Ts)  -"),
+        ("SEMAPHORE", "seen/held  1  c2 script N holds 2  -"),
+        ("SEMAPHORE", "seen/x  0  -  c1 script N wants 1 (Ts)"),
+        ("LOCK", f"seen/x  {tokens['seen']}  hub (Ts)  c1 script N (Ts)"),
         ("EXCHANGE", "seen/x  1  2  c1  c2 (has not arrived)"),
-        ("EVENT", "seen/x  not set  c1 (Ts)"),
-        ("MESSAGES", "seen/x  0  -  c1 (Ts)"),
+        ("EVENT", "seen/x  not set  c1 script N (Ts)"),
+        ("MESSAGES", "seen/x  0  -  c1 script N (Ts)"),
     ):
         assert part in section(text, kind), (kind, part, text)
     holder.kill()
@@ -218,10 +218,11 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
 
 
 def section(text: str, head: str) -> list[str]:
-    """The rows of one table of status, with two blanks between cells and T for seconds."""
+    """The rows of one table of status, with two blanks between cells, T for seconds, and N for a script and its user."""
     blocks = [block.splitlines() for block in text.split("\n\n")]
     rows = next(block for block in blocks if block[0].startswith(head + " "))
-    return [re.sub(r"\(\d+s\)", "(Ts)", re.sub(r" {2,}", "  ", row)) for row in rows[1:]]
+    rows = [re.sub(r" {2,}", "  ", row) for row in rows[1:]]
+    return [re.sub(r"script \d+( uid \d+)?", "script N", re.sub(r"\(\d+s\)", "(Ts)", row)) for row in rows]
 
 
 def test_status_without_names_prints_only_the_hosts(duo: SerialSite) -> None:
