@@ -261,7 +261,7 @@ class Agent:
         return self._owners
 
     def _own_row(self) -> dict[str, Any]:
-        from ..runtime.link_status import link_state  # seldom needed
+        from ..runtime.lines.link_status import link_state  # seldom needed
 
         return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..model.state.namespace import NamespaceState
     from ..model.state.record import State
     from ..model.state.status import Status
-    from ..runtime.link_state import LinkState
+    from ..runtime.lines.link_state import LinkState
     from .changes import Following
 
     S = TypeVar("S", bound=State)
@@ -148,7 +148,7 @@ class Operations(ExchangeOperations, FileOperations):
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""
-        from ..runtime.link_state import LinkState
+        from ..runtime.lines.link_state import LinkState
 
         return _read_each(LinkState, await self._json(protocol.Links(), timeout))
 

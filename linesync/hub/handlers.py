@@ -20,7 +20,7 @@ from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
 from ..protocol import Message
 from ..protocol.ids import Id
-from ..runtime.link_state import LinkState
+from ..runtime.lines.link_state import LinkState
 from ..runtime.reports import Report
 from .sessions import HubSession
 

@@ -21,8 +21,8 @@ from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
-from ..runtime.link_state import LinkState
-from ..runtime.link_status import link_state
+from ..runtime.lines.link_state import LinkState
+from ..runtime.lines.link_status import link_state
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice

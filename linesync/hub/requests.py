@@ -21,7 +21,7 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE, Id
-from ..runtime.link_state import LinkState
+from ..runtime.lines.link_state import LinkState
 from ..runtime.reports import Report
 from .changes import Changes
 from .dispatch import ARRIVALS, granted

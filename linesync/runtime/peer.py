@@ -16,8 +16,8 @@ from ..wire.link import Link
 from ..wire.reliability.pacing import SLICE
 from .conversation import Conversation, Pending, User
 from .identity import BOOT, local_end, token
+from .lines.symptoms import Symptoms
 from .streams import Stream
-from .symptoms import Symptoms
 
 if TYPE_CHECKING:
     from .desk import Work

@@ -22,8 +22,8 @@ from linesync.testing.faults import Faults
 from tests.effort import SOAK
 from tests.model import conftest  # registers the profile
 
+from ..world import World
 from .reference import Ask, GiveBack, Reference, Script, State, Try
-from .world import World
 
 __all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profile"]
 
