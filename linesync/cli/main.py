@@ -30,7 +30,7 @@ COMMANDS = {
     "wait": "wait for a message from another member",
     "wait-all": "wait for a message from every other host of the group",
     "event": "set, clear or wait for events",
-    "reset": "remove what a crashed run left behind",
+    "reset": "remove the state that a crashed test left behind",
     "namespace": "begin, end or list namespaces that end with their owner",
     "exchange": "give data and get the data of all members",
     "run": "run a command on one or more hosts",

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.live  # a process of its own shows what is loaded
+pytestmark = pytest.mark.live  # needs a new process, because pytest has loaded further modules
 
 _AGENT = (
     "linesync.cli.main, linesync.cli.asyncio_without_tls, linesync.cli.processes.agent, linesync.agent.agent,"

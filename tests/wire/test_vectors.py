@@ -1,4 +1,4 @@
-"""Each case of tests/vectors/*.json against our code, and against an endpoint that was written only from the page."""
+"""Each case of tests/vectors/*.json against our code, and against an endpoint that was written only from docs/protocol.md."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ HELP = "show hosts and who waits for what: barriers, semaphores, locks, exchange
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers
-  linesync status --watch                draw it again whenever it changes, until Ctrl-C
+  linesync status --watch                redraw the tables at every change, until Ctrl-C
   linesync status --watch | grep lock    one line for each change
   linesync status --watch --json
 """

@@ -25,7 +25,7 @@ __all__ = ["show"]
 
 _BAUD = 115200
 _HOSTS = ("alpha", "beta")
-_START = 20.0  # seconds until both agents must have registered
+_START = 20.0  # seconds until the hub must have started, and both agents must have registered
 
 
 def show(*, as_json: bool) -> None:
@@ -42,8 +42,8 @@ def show(*, as_json: bool) -> None:
         print_json({"clean": clean, "noisy": noisy})
         return
     print(
-        f"linesync demo: done: two agents on {_BAUD}-baud null modems met the controller at a barrier of 3,"
-        f" beta handed a semaphore to alpha in {clean['handover_ms']} ms, and a command on alpha ended with exit code"
+        f"linesync demo: done: two agents on {_BAUD}-baud null modems and the controller passed a barrier of 3,"
+        f" beta gave a unit of a semaphore, and alpha had it after {clean['handover_ms']} ms, and a command on alpha ended with exit code"
         f" {clean['exit_code']}; all this worked again while {noisy['flipped_bits']} bit errors and"
         f" {noisy['printk_bytes']} bytes of kernel messages hit the lines ({noisy['repeated']} frames were sent again,"
         f" nothing was lost)."
@@ -75,7 +75,7 @@ async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> 
         async with _processes(folder, modems, step) as hub:
             async with await connect(hub) as client:
                 await _registered(client)
-                step(f"{' and '.join(_HOSTS)} have registered over their lines; the hub knows:")
+                step(f"{' and '.join(_HOSTS)} have registered over their lines; the hub lists these hosts:")
                 for host in await client.hosts():
                     step(f"    {host.name:6} {host.state:4} on {host.line}")
                 await _barrier(client, step)

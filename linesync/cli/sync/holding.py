@@ -1,4 +1,4 @@
-"""A command that runs while a lock or units are held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
+"""A command that runs while a lock or units of a semaphore are held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
 
 It runs below a supervisor, as the commands of ``run`` do. If this process ends in any way, the supervisor ends the command
 and all processes that it started. It also keeps our connection open until then, so that the hub does not give the hold to
@@ -33,7 +33,7 @@ from ..common import say
 
 __all__ = ["run_holding"]
 
-_SI_KERNEL = 0x80  # si_code in sigaction(2) of a Ctrl-C from the terminal, which the command also gets
+_SI_KERNEL = 0x80  # si_code of a SIGINT that the terminal sent (sigaction(2)); the command receives that signal too
 _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, errno and si_code
 _ASK_EVERY = 1 / 16  # of the lease: how often we ask whether the hub hears us
 _PATIENCE = 0.15  # of the lease, if that is less than the usual time between SIGTERM and SIGKILL

@@ -17,7 +17,7 @@ class OwnerState(State):
     client: str | None
     """the number of the connection; ``null`` if the owner is a process"""
     command: str
-    """what it runs"""
+    """the command line of the owner"""
 
 
 class NamespaceState(State):
