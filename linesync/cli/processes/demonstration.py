@@ -43,8 +43,8 @@ def show(*, as_json: bool) -> None:
         return
     print(
         f"linesync demo: done: two agents on {_BAUD}-baud null modems and the controller passed a barrier of 3,"
-        f" beta gave a unit of a semaphore, and alpha had it after {clean['handover_ms']} ms, and a command on alpha ended with exit code"
-        f" {clean['exit_code']}; all this worked again while {noisy['flipped_bits']} bit errors and"
+        f" beta gave a unit of a semaphore, and alpha had it after {clean['handover_ms']} ms, and a command on alpha ended"
+        f" with exit code {clean['exit_code']}; all this worked again while {noisy['flipped_bits']} bit errors and"
         f" {noisy['printk_bytes']} bytes of kernel messages hit the lines ({noisy['repeated']} frames were sent again,"
         f" nothing was lost)."
     )
