@@ -245,6 +245,7 @@ class SyncOperations(Requests):
         self._holding.discard(held.arrival)
         await self._ask(protocol.GiveBack(arrival=held.arrival), timeout)
 
+    @checked(held=an_instance(Held, "what hold() or lock() returned"))
     async def check(self, held: Held) -> float:
         """Return until when a hold is certainly ours, whatever is lost or stopped: no other client has it before that.
 
