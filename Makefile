@@ -60,7 +60,7 @@ format: $(STAMP)
 # for lines and for each other, so twice as many processes divide their files. Tests that measure time run alone.
 # EFFORT is the share of all lives that the searches run (tests/effort.py); CI runs all of them.
 EFFORT ?= 0.25
-ALONE := tests/bench/test_quick.py tests/testing/test_nullmodem_speed.py
+ALONE := tests/bench/test_quick.py tests/testing/test_nullmodem_speed.py tests/e2e/lines/test_qemu.py
 PYTEST := LINESYNC_EFFORT=$(EFFORT) $(BIN)/python -m pytest
 quick: $(STAMP)
 	LINESYNC_EFFORT=0.05 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not long" $(ARGS)

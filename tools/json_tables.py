@@ -10,9 +10,7 @@ kinds of changes.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
-import re
 import sys
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
 from linesync.model.state.topic import TopicState
 from linesync.runtime.lines.link_state import LinkState, SessionState, Traffic
+from tools.made_page import MadePage
 
 __all__ = ["PAGE", "RECORDS", "differences", "fields", "filled", "named"]
 
@@ -56,8 +55,6 @@ RECORDS: dict[str, type[State]] = {
 }
 """The records that have a table."""
 _KINDS = "kinds"
-
-_MARK = re.compile(r"(<!-- made: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def fields(record: type[State]) -> dict[str, str]:
@@ -96,28 +93,8 @@ def _made(name: str) -> str:
     return "".join(["| `kind` | meaning |\n", "| --- | --- |\n", *rows])
 
 
-def filled(page: str) -> str:
-    """The page with all its made tables written again.
-
-    :raises KeyError: it asks for a record that has no table.
-    """
-    return _MARK.sub(lambda match: f"{match[1]}{_made(match[2])}{match[4]}", page)
-
-
-def differences(page: str) -> list[str]:
-    """Lines of a diff from the page to what it should be; empty if the page is right."""
-    return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "records", lineterm="", n=1))
-
-
-def main() -> int:
-    page = PAGE.read_text(encoding="utf-8")
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(filled(page), encoding="utf-8")
-        return 0
-    found = differences(page)
-    print("\n".join(found) or "docs/json.md agrees with the records")
-    return 1 if found else 0
-
+_PAGE = MadePage(PAGE, _made, "records")
+filled, differences = _PAGE.filled, _PAGE.differences
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_PAGE.main())

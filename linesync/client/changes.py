@@ -6,7 +6,7 @@ from .. import protocol
 from ..errors import BrokenError, EndOfStream
 from ..model.state.change import Change
 from ..runtime.streams import MESSAGE, Item, Stream
-from .operations import read_json, read_state
+from .states import read_json, read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,21 +19,17 @@ from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
 from .files import FileOperations
+from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
-
     from ..model.state.hosts import HostState
     from ..model.state.namespace import NamespaceState
-    from ..model.state.record import State
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
 
-    S = TypeVar("S", bound=State)
-
-__all__ = ["CommandResult", "Operations", "Running", "command_line", "read_json", "read_state"]
+__all__ = ["CommandResult", "Operations", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
 
@@ -129,7 +125,7 @@ class Operations(ExchangeOperations, FileOperations):
         """The hosts that the hub knows, sorted by name."""
         from ..model.state.hosts import HostState
 
-        return _read_each(HostState, await self._json(protocol.Hosts(), timeout))
+        return read_each(HostState, await self._json(protocol.Hosts(), timeout))
 
     @checked()
     async def status(self, *, timeout: float | None = None) -> Status:
@@ -143,14 +139,14 @@ class Operations(ExchangeOperations, FileOperations):
         """The namespaces that have an owner, in the order in which they began, and then the others that are in use."""
         from ..model.state.namespace import NamespaceState
 
-        return _read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
+        return read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
 
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""
         from ..runtime.lines.link_state import LinkState
 
-        return _read_each(LinkState, await self._json(protocol.Links(), timeout))
+        return read_each(LinkState, await self._json(protocol.Links(), timeout))
 
     @checked()
     async def changes(self, *, timeout: float | None = None) -> Following:
@@ -383,40 +379,3 @@ def _command_failed(host: str, program: str, result: CommandResult) -> CommandFa
 
 def _not_followed(after: float, timeout: float | None) -> LinesyncError:
     return given_up(f"the changes cannot be followed: {silence(after)}", "", deadline=timeout)
-
-
-def read_json(text: str | bytes) -> object:
-    """Read JSON from the hub.
-
-    :raises LinesyncFailed: it is not JSON.
-    """
-    import json
-
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(error) from None
-
-
-def read_state(kind: type[S], value: object) -> S:
-    """Read a state from JSON.
-
-    :raises LinesyncFailed: it is not one.
-    """
-    try:
-        return kind.from_json(value)
-    except ValueError as error:
-        raise _unreadable(error) from None
-
-
-def _read_each(kind: type[S], values: object) -> list[S]:
-    """Read a list of states from JSON; raises as :func:`read_state` does."""
-    if not isinstance(values, list):
-        raise _unreadable(ValueError("it is not a list"))
-    return [read_state(kind, value) for value in values]
-
-
-def _unreadable(error: Exception) -> LinesyncFailed:
-    return LinesyncFailed(
-        f"the hub sent a state that cannot be read ({error}); update linesync on one of the two sides"
-    )

@@ -90,7 +90,7 @@ class Decoder:
         self._skipped_cr = False
         self._last_byte = 0.0
         self._events: list[Event] = []
-        self._budget = RepairBudget()
+        self._budget = RepairBudget(limited=eight)
         self._last_step = 0  # the number of the step after which this call stops
         self.steps = 0
         """Steps so far."""

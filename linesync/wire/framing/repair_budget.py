@@ -3,6 +3,8 @@
 A repair tries many places at which a frame may be damaged, so it costs far more than to read the frame. Noise is rare, and
 then that does not matter. But whoever sends nothing but damaged frames must not keep this end busy. So each received byte
 pays for a certain amount of work, and a frame for which too little is left is given up: it is sent again.
+
+On a line that may damage bytes, the budget has no limit: its rate limits the work, and a kernel that prints much may need more.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ __all__ = ["RepairBudget"]
 class RepairBudget:
     """The work that is left, in bytes that a check reads.
 
+    :param limited: the line is a clean pipe.
     :ivar spent: the work so far.
     """
 
-    __slots__ = ("_left", "spent")
+    __slots__ = ("_left", "_limited", "spent")
 
-    def __init__(self) -> None:
+    def __init__(self, *, limited: bool = True) -> None:
+        self._limited = limited
         self._left = limits.REPAIR_MOST
         self.spent = 0
 
@@ -30,7 +34,7 @@ class RepairBudget:
 
     def spend(self, work: int) -> bool:
         """Take work from the budget; False, without a change, if too little is left."""
-        if work > self._left:
+        if work > self._left and self._limited:
             return False
         self._left -= work
         self.spent += work

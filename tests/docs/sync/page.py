@@ -8,8 +8,6 @@ A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -
 
 from __future__ import annotations
 
-import difflib
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,11 +17,11 @@ from tests.docs.sync.failures import FAILURES, failures
 from tests.docs.sync.figures import FIGURES, figure
 from tests.docs.sync.states import Table, rows
 from tests.docs.sync.tables import TABLES
+from tools.made_page import MadePage
 
 __all__ = ["PAGE", "PARTS", "differences", "filled"]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "sync.md"
-_MARK = re.compile(r"(<!-- made: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def _table(*lines: tuple[str, ...]) -> str:
@@ -50,28 +48,8 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(page: str) -> str:
-    """The page with all its made parts replaced by what the program does.
-
-    :raises KeyError: it asks for a part that does not exist.
-    """
-    return _MARK.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}{match[4]}", page)
-
-
-def differences(page: str) -> list[str]:
-    """Lines of a diff from the page to what it should be; empty if the page is right."""
-    return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "program", lineterm="", n=1))
-
-
-def main() -> int:
-    page = PAGE.read_text(encoding="utf-8")
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(filled(page), encoding="utf-8")
-        return 0
-    found = differences(page)
-    print("\n".join(found) or "docs/sync.md agrees with the program")
-    return 1 if found else 0
-
+_PAGE = MadePage(PAGE, lambda name: PARTS[name](), "program")
+filled, differences = _PAGE.filled, _PAGE.differences
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_PAGE.main())

@@ -1,0 +1,50 @@
+"""Pages with parts that are made by the program: each stands between ``<!-- made: NAME -->`` and ``<!-- end -->``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["MadePage"]
+
+_MARK = re.compile(r"(<!-- made: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+class MadePage:
+    """A page, and how its parts are made.
+
+    :param path: the file of the page.
+    :param make: returns the text of a part; raises KeyError for a part that does not exist.
+    :param source: what the parts are made from, for people.
+    """
+
+    def __init__(self, path: Path, make: Callable[[str], str], source: str) -> None:
+        self.path = path
+        self._make = make
+        self._source = source
+
+    def filled(self, page: str) -> str:
+        """The page with all its made parts written again.
+
+        :raises KeyError: it asks for a part that does not exist.
+        """
+        return _MARK.sub(lambda match: f"{match[1]}{self._make(match[2])}{match[4]}", page)
+
+    def differences(self, page: str) -> list[str]:
+        """Lines of a diff from the page to what it should be; empty if the page is right."""
+        new = self.filled(page).splitlines()
+        return list(difflib.unified_diff(page.splitlines(), new, "page", self._source, lineterm="", n=1))
+
+    def main(self) -> int:
+        """Show the differences, or write the page with ``--write``; returns the exit code."""
+        page = self.path.read_text(encoding="utf-8")
+        if "--write" in sys.argv[1:]:
+            self.path.write_text(self.filled(page), encoding="utf-8")
+            return 0
+        found = self.differences(page)
+        name = self.path.relative_to(self.path.parents[1])
+        print("\n".join(found) or f"{name} agrees with the {self._source}")
+        return 1 if found else 0
