@@ -12,7 +12,7 @@ import pytest
 from linesync.agent.lease import HubLease
 from linesync.testing.memory_lines import Pipe
 from linesync.testing.virtual_loop import VirtualLoop
-from tests.runtime.peers import Pair, play
+from tests.runtime.peers import Pair, play, stubborn
 
 
 class Watched:
@@ -82,10 +82,8 @@ async def test_a_hub_that_acknowledges_something_in_time_costs_nothing() -> None
 @leased
 async def test_a_silent_hub_is_asked_in_the_first_quarter_of_the_lease() -> None:
     watched = Watched()
-    await asyncio.sleep(3.9)
-    assert not watched.asked
-    await asyncio.sleep(1.2)
-    assert len(watched.asked) == 1 and 4.0 <= watched.asked[0] <= 5.0
+    await asyncio.sleep(5.1)
+    assert watched.asked and 2.5 <= watched.asked[0] <= 5.0
 
 
 @leased
@@ -95,6 +93,35 @@ async def test_nothing_is_asked_or_lost_while_nothing_depends_on_the_hub() -> No
     await watched.lease.bound(lambda: asyncio.sleep(1.0))
     await asyncio.sleep(100.0)
     assert not watched.asked and not watched.lost
+
+
+@leased
+async def test_the_lease_counts_from_the_time_at_which_something_begins_to_depend_on_the_hub() -> None:
+    """Nothing was acknowledged while the agent was idle, because it sent nothing."""
+    watched = Watched()
+    watched.holds = False
+    await asyncio.sleep(100.4)
+    command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
+    await asyncio.sleep(2.0)
+    assert watched.asked and watched.asked[0] <= 101.7, "soon after the start, the hub is asked"
+    await asyncio.sleep(17.8)
+    assert not command.done()
+    await asyncio.sleep(0.3)
+    assert command.cancelled()
+    watched.holds = True
+    await asyncio.sleep(19.7)
+    assert [when for when, _ in watched.lost] == [120.4]
+    await asyncio.sleep(0.4)
+    assert [when for when, _ in watched.lost] == [120.4, 140.4]
+
+
+@leased
+async def test_work_that_takes_long_to_end_is_cancelled_once() -> None:
+    watched = Watched()
+    command = asyncio.ensure_future(watched.lease.bound(lambda: stubborn(40.0)))
+    await asyncio.sleep(39.0)
+    assert command.cancelling() == 1
+    command.cancel()
 
 
 @leased

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -99,3 +100,31 @@ def test_the_controllers_own_script_asks_the_hub_itself() -> None:
         world.pass_time(1.0)
         with pytest.raises(LinesyncFailed, match="was reset by hub"):
             world.run(script.check(held))
+
+
+@pytest.mark.parametrize(
+    ("size", "faults"), [(0, None), (3000, Faults(ber=1e-4, drop=1e-4))], ids=["idle", "full and noisy"]
+)
+@pytest.mark.parametrize(("lease", "byte_rate"), [(1.0, 480.0), (2.0, 240.0), (20.0, 960.0)])
+def test_work_for_others_goes_on_while_the_line_works(
+    lease: float, byte_rate: float, size: int, faults: Faults | None
+) -> None:
+    """Also work that begins when the agent has sent nothing but keepalives for several leases."""
+    with a_world(lease, byte_rate, faults) as world:
+        agent = world.hosts["a"].agent
+        assert agent is not None
+        link = agent._uplink.link
+        scripts = [world.client("a"), world.client("b")]
+        for _ in range(3):
+            world.pass_time(3.3 * lease)
+            work = world.start(agent.lease.bound(lambda: asyncio.sleep(2.3 * lease)))
+            data = world.random.randbytes(size)
+            giving = asyncio.gather(*(world.start(one.exchange("bulk", ["a", "b"], data)) for one in scripts))
+            world.pass_time(lease / 2)
+            oldest = 0.0
+            while not work.done():
+                world.pass_time(lease / 50)
+                oldest = max(oldest, world.now - link.acknowledged_at)
+            assert not work.cancelled(), "the agent has ended it"
+            assert oldest < 0.5 * lease, f"nothing was acknowledged for {oldest:.2f} s"
+            world.settle(giving.done)
