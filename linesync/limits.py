@@ -27,6 +27,7 @@ FOREIGN_LINES = 16  # the most foreign line ends inside one frame that are tried
 REPAIR_SHARE = 100  # bytes of damaged frames that are checked for each received byte ...
 REPAIR_MOST = 3 << 20  # ... and the most that are checked in one go
 FRAME_PATIENCE = 0.3  # an incomplete frame that gets no byte for this long is given up
+LINE_PATIENCE = 1.0  # the same behind a line end, where a printed line may have interrupted the frame
 PIPE_PATIENCE = 5.0  # the same on sockets and pipes, which lose nothing but may stop for a while
 HELD_COUNT = 16  # the most damaged pieces that wait for their good copy
 HELD_BYTES = 16384  # the most bytes of all of them together

@@ -1,4 +1,4 @@
-"""The tables of docs/json.md that show the fields of the typed records, written from their docstrings.
+"""The tables of docs/reference/json.md that show the fields of the typed records, written from their docstrings.
 
     python -m tools.json_tables            shows where the page and the records differ
     python -m tools.json_tables --write    writes what the records say into the page
@@ -31,7 +31,7 @@ from tools.made_page import MadePage
 
 __all__ = ["PAGE", "RECORDS", "differences", "fields", "filled", "named"]
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "json.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "json.md"
 RECORDS: dict[str, type[State]] = {
     record.__name__: record
     for record in (

@@ -46,7 +46,7 @@ class SessionState(State):
     frame_now: int
     """the longest frame in use now, in bytes; errors make it shorter"""
     form: str
-    """how payloads are written: ``base64``, ``eight`` or ``masked`` ([protocol](protocol.md))"""
+    """how payloads are written: ``base64``, ``eight`` or ``masked`` ([protocol](../protocol.md))"""
     mended: int
     """damaged frames that were repaired"""
     round_trip_ms: float | None

@@ -94,7 +94,7 @@ class Mux:
         self._grants: dict[int, int] = {}
         self._opening: dict[int, bytearray] = {}
         self._pieces = 0  # bytes in all half-received messages and openings
-        self._words = 0  # bytes in the openings of the peer's open channels
+        self._opening_bytes = 0  # bytes in the openings of the peer's open channels
         self._arrived = 0  # the memory of all unread records, at most
         self.discarded = 0
         """Bytes of records for channels that are over."""
@@ -113,7 +113,7 @@ class Mux:
             channel.compressor = ZstdDataCompressor() if self._zstd else DataCompressor()
         return channel
 
-    # -- calls of the user --------------------------------------------------------------------------------------------
+    # -- calls of the user ---------------------------------------------------------------------------------------------
 
     def open(self, lane: Lane, words: bytes) -> int:
         """Open a channel. The peer learns of it before everything that is sent on it.
@@ -198,7 +198,7 @@ class Mux:
         self._channels = {0: self._channels[0]}
         return [ChannelClosed(number, reason) for number in numbers]
 
-    # -- sending ------------------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------------
 
     def wants(self, lane: Lane) -> bool:
         """A record can be sent in this lane."""
@@ -228,7 +228,7 @@ class Mux:
                 kind = record[:1]
                 recalled = kind >= RECALLED or kind in (RECALLED_TEXT, RECALLED_OPEN)
                 if self.watch is not None and (recalled or kind in COMPRESSED_TEXTS):
-                    self.watch("out", channel.number, bytes(channel.said))
+                    self.watch("out", channel.number, bytes(channel.last_text))
                 self._after_record(channel, kind)
             if not channel.ready:
                 continue  # it is over and left the round
@@ -289,13 +289,13 @@ class Mux:
     def _forget(self, channel: Channel) -> None:
         if self._channels.pop(channel.number, None) is not None:
             self._pieces -= len(channel.incoming)
-            self._words -= channel.words
+            self._opening_bytes -= channel.opening_size
         self._grants.pop(channel.number, None)
         if channel.ready and not channel.queue:
             channel.ready = False
             self._rounds[channel.lane].remove(channel)
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------------
 
     def receive(self, lane: Lane, payload: bytes) -> bool:
         """Take one payload, in the order of its lane; False if the peer violates the protocol."""
@@ -398,11 +398,11 @@ class Mux:
             self._pieces -= len(words)
             channel = self._channel(number, lane)
             self._channels[number] = channel
-            channel.words = len(words)
-            self._words += len(words)
+            channel.opening_size = len(words)
+            self._opening_bytes += len(words)
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
-            elif self._words > limits.OPENINGS_MAX:
+            elif self._opening_bytes > limits.OPENINGS_MAX:
                 self.reset(number, f"the open channels have openings of more than {limits.OPENINGS_MAX >> 20} MiB")
             else:
                 self.events.append(ChannelOpened(number, lane, bytes(words)))

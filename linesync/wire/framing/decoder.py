@@ -170,7 +170,11 @@ class Decoder:
 
     def next_timer(self) -> float | None:
         """The next deadline, or None."""
-        return self._last_byte + self._patience if self._view and not self.stopped else None
+        if not self._view or self.stopped:
+            return None
+        # A machine that stalls while it prints a line into a frame continues the frame behind the line.
+        printed = not self.eight and self._view[-1:] == b"\n"
+        return self._last_byte + (limits.LINE_PATIENCE if printed else self._patience)
 
     def handle_timer(self, now: float) -> list[Event]:
         """Give up a candidate that stayed incomplete for too long, so that text behind it is not held back."""
@@ -192,7 +196,7 @@ class Decoder:
         events, self._events = self._events, []
         return events
 
-    # -- the buffer ---------------------------------------------------------------------------------------------------
+    # -- the buffer ----------------------------------------------------------------------------------------------------
 
     def _cut(self, start: int, end: int) -> bytes:
         """Remove a span from the buffer.
@@ -253,7 +257,7 @@ class Decoder:
         self._skipped_cr = False
         self._skip_newline()
 
-    # -- candidates ---------------------------------------------------------------------------------------------------
+    # -- candidates ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         if self._newline_at is not None:
@@ -316,10 +320,10 @@ class Decoder:
             inner = self._find_inner(self._scan, len(self._view) if total == _MORE else total)
             if inner < 0:
                 break
-            what = self._inner(inner)
-            if what is None:
+            outer_lost = self._inner(inner)
+            if outer_lost is None:
                 return False
-            if what:
+            if outer_lost:
                 self._give_up(inner, self._following)
                 return True
             if not self._step():
@@ -344,10 +348,10 @@ class Decoder:
                 return True
             if following < 0:
                 return False
-            what = self._inner(following)
-            if what is None:
+            outer_lost = self._inner(following)
+            if outer_lost is None:
                 return False
-            if what:
+            if outer_lost:
                 self._give_up(following, self._following)
                 return True
             if not self._step():

@@ -26,9 +26,9 @@ __all__ = ["Session"]
 
 _NEVER = float("-inf")
 _REPLIES = 12  # the most answers to probes and tries that wait to be sent
-_STUBBORN = 5  # transmissions of a payload after which the line is assumed to damage it
+_TRIES_BEFORE_BASE64 = 5  # transmissions of a payload after which the line is assumed to damage it
 _MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
-_FEW = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
+_FEW_BYTES = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
 
 
 class Session:
@@ -71,7 +71,7 @@ class Session:
         self.senders = {lane: SelectiveRepeatSender() for lane in Lane}
         self.receivers = {lane: SelectiveRepeatReceiver() for lane in Lane}
         most = max(int(rate * limits.BULK_TIME), limits.BASIC_FRAME) if rate else peer.frame
-        # Longer frames than our own longest one gain nothing, and the four digits of the length must hold an escaped frame.
+        # Frames above PIPE_FRAME gain nothing, and the length of a frame with its escapes must fit into four digits.
         self.frame_sizer = FrameSizer(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
         self.round_trip = RoundTrip()
         self.broken = ""
@@ -105,14 +105,16 @@ class Session:
         self._replies: list[OutgoingFrame] = []
         self._masked_lost = 0  # masked frames lost since the last one that arrived
         self._control_time = 0.0  # the duration of the longest control frame, seconds
-        self._data_went = False  # the last control frame was prompt data: an acknowledgement may precede the next
+        self._last_was_data = (
+            False  # the last control frame was prompt data, so an acknowledgement may be sent before the next
+        )
 
     @property
     def form(self) -> str:
         """The form in which payloads are sent at present."""
         return frames.MASKED if self.transparency.escapes is not None else frames.EIGHT if self.eight else frames.BASE64
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------------
 
     def receive(self, found: FrameFound, pacer: Pacer, now: float) -> None:
         """Take a frame whose check was right under this session's seed. Then call :meth:`deliver`."""
@@ -271,7 +273,7 @@ class Session:
             self.transparency.revert_to_base64()
             self.frame_sizer.repaired = False
 
-    # -- sending ------------------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------------
 
     def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
         """The next control frame: prompt data, in turn with replies, acknowledgements and polls.
@@ -280,12 +282,12 @@ class Session:
         :param departs: when a frame that is handed over now begins to leave, seconds.
         """
         frame = None
-        if not self._data_went:
+        if not self._last_was_data:
             frame = self._next_prompt(inside, now)
         if frame is not None:
-            self._data_went = True
+            self._last_was_data = True
             return frame
-        after_data, self._data_went = self._data_went, False
+        after_data, self._last_was_data = self._last_was_data, False
         if self._replies:
             return self._replies.pop(0)
         if self._answer_now or any(due is not None and due <= now for due in self._ack_at.values()):
@@ -294,7 +296,7 @@ class Session:
             return self.next_poll(now)
         if after_data:
             frame = self._next_prompt(inside, now)
-            self._data_went = frame is not None
+            self._last_was_data = frame is not None
         return frame
 
     def prompt_alone(self, now: float) -> bool:
@@ -385,7 +387,7 @@ class Session:
         numbers = sent.seq % limits.SEQ_MOD, receiver.expected % limits.SEQ_MOD
         escapes = self.transparency.escapes
         # A payload that is lost repeatedly may hold bytes that the line damages: use other masks, and base64 in between.
-        sent.masked = escapes is not None and (sent.times < _STUBBORN or sent.times % 2 == 0)
+        sent.masked = escapes is not None and (sent.times < _TRIES_BEFORE_BASE64 or sent.times % 2 == 0)
         kind = frames.data_kind(lane, eight=self.eight, masked=sent.masked)
         if escapes is not None and sent.masked:
             text = escapes.encode(sent.payload, max(sent.times - 1, 0))
@@ -397,9 +399,9 @@ class Session:
         return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
 
     def _measured_lately(self, now: float) -> bool:
-        """The peer received a full acknowledgement a short time ago, or we received too few bytes since to matter. Only a
-        full acknowledgement tells the peer our delay, from which its pacer learns how fast the line is."""
-        few = self._ack_bytes < _FEW
+        """We sent a full acknowledgement a short time ago, or have received only a few bytes since the last one. Only a
+        full acknowledgement reports our delay to the peer, and the peer's pacer computes the rate of the line from it."""
+        few = self._ack_bytes < _FEW_BYTES
         time = self._control_time
         apart = max(limits.MEASURE, limits.MEASURE_COST_MOST * time)
         apart = max(apart, min(limits.MEASURE_COST * time, limits.MEASURE_MOST))
@@ -407,7 +409,7 @@ class Session:
 
     def _short_ack(self) -> OutgoingFrame | None:
         """An acknowledgement of the next sequence numbers alone, if nothing else needs to be reported."""
-        if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW:
+        if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW_BYTES:
             return None
         prompt, bulk = (self.receivers[lane] for lane in Lane)
         if prompt.has_gap or bulk.has_gap:
@@ -444,7 +446,7 @@ class Session:
             if outgoing.kind in frames.BULK_KINDS:
                 self.frame_sizer.sent(size)
 
-    # -- time ---------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     @property
     def outstanding(self) -> bool:

@@ -24,10 +24,11 @@ from tests.real import require
 from tools import command_pages
 
 DOCS = ROOT / "docs"
+PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
 EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md")
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
-    *(str(path.relative_to(ROOT)) for path in sorted(DOCS.glob("*.md"))),
+    *(str(path.relative_to(ROOT)) for path in sorted(PAGES)),
 ]
 FOR_SPHINX = {"{toctree}", "{eval-rst}"}
 
@@ -84,7 +85,7 @@ def test_settings_are_toml(name: str) -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    page = text_of("docs/exit-codes.md")
+    page = text_of("docs/reference/exit-codes.md")
     for name in errors.__all__:
         error = getattr(errors, name)
         if isinstance(error, type):
@@ -95,7 +96,7 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     names: set[str] = set()
     monkeypatch.setattr(common, "setting", lambda name, command="": names.add(name))
     program.build_parser()
-    page = text_of("docs/endpoints.md")
+    page = text_of("docs/reference/endpoints.md")
     assert len(names) > 10
     for name in names:
         variable = "LINESYNC_" + name.upper().replace("-", "_")
@@ -104,7 +105,7 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_page_of_docs_is_in_the_contents() -> None:
     listed = {line for block in blocks(text_of("docs/index.md")) for line in block.text.splitlines()}
-    assert listed >= {path.stem for path in DOCS.glob("*.md")} - {"index"}
+    assert listed >= {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES} - {"index"}
 
 
 # -- the pages of the commands ----------------------------------------------------------------------------------------

@@ -200,7 +200,7 @@ EXCHANGE: dict[str, Fails] = {
 }
 
 
-def _circle(play: Play) -> Any:
+def _cycle(play: Play) -> Any:
     one, two = play.script("a"), play.script("b")
     play.result(play.start(one.lock("flash")))
     play.result(play.start(two.lock("power")))
@@ -217,7 +217,7 @@ def _at_barrier(play: Play) -> Any:
     return play.result(task)
 
 
-DEADLOCK: dict[str, Fails] = {"two locks": _circle, "a lock and a barrier": _at_barrier}
+DEADLOCK: dict[str, Fails] = {"two locks": _cycle, "a lock and a barrier": _at_barrier}
 
 
 def _owner_ends(play: Play) -> Any:

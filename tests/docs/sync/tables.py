@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.docs.sync.tables_having import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
+from tests.docs.sync.tables_having import ARRIVAL, CYCLE, LOCK, SEMAPHORE
 from tests.docs.sync.tables_meeting import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
 from tests.docs.sync.tables_telling import EVENT, GATHER, HOST, TOPIC
 
@@ -20,6 +20,6 @@ TABLES = {
     "topic": TOPIC,
     "gather": GATHER,
     "exchange": EXCHANGE,
-    "circle": CIRCLE,
+    "cycle": CYCLE,
     "host": HOST,
 }

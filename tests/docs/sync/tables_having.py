@@ -23,7 +23,7 @@ from tests.docs.sync.states import (
     when,
 )
 
-__all__ = ["ARRIVAL", "CIRCLE", "LOCK", "SEMAPHORE"]
+__all__ = ["ARRIVAL", "CYCLE", "LOCK", "SEMAPHORE"]
 
 # -- an arrival -------------------------------------------------------------------------------------------------------
 
@@ -167,14 +167,14 @@ LOCK = Table(
 # -- deadlocks --------------------------------------------------------------------------------------------------------
 
 
-def _circle(stage: Stage) -> str:
-    circles = list(stage.services._deadlocks._circles.values())
-    if not circles:
-        return "dismissed for a time" if stage.services._deadlocks._beliefs else "no circle"
-    return "asked" if circles[0].asked is not None else "seen"
+def _cycle(stage: Stage) -> str:
+    cycles = list(stage.services._deadlocks._cycles.values())
+    if not cycles:
+        return "dismissed for a time" if stage.services._deadlocks._beliefs else "no cycle"
+    return "asked" if cycles[0].asked is not None else "seen"
 
 
-def _close_circle(stage: Stage) -> Sequence[Event]:
+def _close_cycle(stage: Stage) -> Sequence[Event]:
     """a has a lock and waits for b's lock, and b has the other lock and waits for a's."""
     stage.answering.clear()
     stage.lock("a1", "a", "x")
@@ -189,32 +189,32 @@ def _answer(a: Activity) -> Do:
         parts = [*stage.services.answered("a", a, stage.now)]
         return stage.note([*parts, *stage.services.answered("b", Activity(clients=frozenset("1")), stage.now)])
 
-    return when(lambda s: _circle(s) == "asked", answer)
+    return when(lambda s: _cycle(s) == "asked", answer)
 
 
-CIRCLE = Table(
-    _circle,
+CYCLE = Table(
+    _cycle,
     {
-        "no circle": (),
-        "seen": ("the last wait of a circle begins",),
-        "asked": ("the last wait of a circle begins", "the circle has existed for 2 s"),
+        "no cycle": (),
+        "seen": ("the last wait of a cycle begins",),
+        "asked": ("the last wait of a cycle begins", "the cycle has existed for 2 s"),
         "dismissed for a time": (
-            "the last wait of a circle begins",
-            "the circle has existed for 2 s",
+            "the last wait of a cycle begins",
+            "the cycle has existed for 2 s",
             "a's host answers: that client can act",
         ),
     },
     {
-        "the last wait of a circle begins": when(lambda s: _circle(s) == "no circle", _close_circle),
+        "the last wait of a cycle begins": when(lambda s: _cycle(s) == "no cycle", _close_cycle),
         "a gives up, or gives back": when(
-            lambda s: _circle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
+            lambda s: _cycle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
         ),
-        "the circle has existed for 2 s": when(lambda s: _circle(s) == "seen", lambda s: s.pass_time(2.0)),
+        "the cycle has existed for 2 s": when(lambda s: _cycle(s) == "seen", lambda s: s.pass_time(2.0)),
         "all hosts answer: no other client can act": _answer(Activity(clients=frozenset("1"))),
         "a's host answers: that client can act": _answer(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
-        "no answer for 4 s": when(lambda s: _circle(s) == "asked", lambda s: s.pass_time(4.0)),
+        "no answer for 4 s": when(lambda s: _cycle(s) == "asked", lambda s: s.pass_time(4.0)),
         "that answer expires (after 4 s, 8 s ... 60 s)": when(
-            lambda s: _circle(s) == "dismissed for a time", lambda s: s.pass_time(5.0)
+            lambda s: _cycle(s) == "dismissed for a time", lambda s: s.pass_time(5.0)
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""What a session keeps at most: unread records and openings."""
+"""The limits of what a session keeps: unread records and openings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def record(kind: bytes, number: int, body: bytes) -> bytes:
 
 
 class Receiver:
-    """A mux whose user reads nothing, unless the test says so."""
+    """A mux whose user reads nothing."""
 
     def __init__(self) -> None:
         self.mux = Mux(odd=True, send_credit=WINDOW, receive_window=WINDOW)
@@ -33,7 +33,7 @@ class Receiver:
         return [event.channel for event in self.events if isinstance(event, ChannelClosed)]
 
     def unread(self) -> int:
-        """The bytes that an open channel still keeps for its user."""
+        """The bytes that all open channels keep for their user."""
         over = set(self.closed())
         return sum(len(e.data) for e in self.events if isinstance(e, ChannelData) and e.channel not in over)
 
