@@ -46,7 +46,7 @@ class HubLease:
         self._lost = lost
         self._seconds = limits.LEASE
         self._idle_at = 0.0  # when we last saw that nothing depends on the hub
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 

@@ -62,7 +62,7 @@ class Console:
     """Sorts the bytes that the decoder found outside valid frames. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._held: deque[_Held] = deque()
+        self._held: deque[_Held] = deque()  # bound: limits.HELD_COUNT, limits.HELD_BYTES
         self._open = 0  # the number of open pieces among them
         self._bytes = 0
         self._begins = True  # only frame characters have arrived yet

@@ -15,7 +15,7 @@ from linesync.testing.virtual_loop import VirtualLoop
 from tests.runtime.peers import Pair, play, stubborn
 
 
-class Watched:
+class LeaseWithFakeLine:
     """A lease of 20 s over a line on which the hub acknowledges nothing, unless the test lets it.
 
     :ivar asked: the times at which the hub was asked for a sign of life, from the start.
@@ -26,10 +26,10 @@ class Watched:
         self.loop = asyncio.get_running_loop()
         self._start = self.loop.time()
         self.link = SimpleNamespace(acknowledged_at=self._start)
-        self.asked: list[float] = []
+        self.polled: list[float] = []
         self.lost: list[tuple[float, str]] = []
         self.holds = True
-        uplink: Any = SimpleNamespace(link=self.link, ask_alive=lambda: self.asked.append(self.passed))
+        uplink: Any = SimpleNamespace(link=self.link, ask_alive=lambda: self.polled.append(self.passed))
         self.lease = HubLease(uplink, lambda: self.holds, lambda why: self.lost.append((self.passed, why)))
         self.lease.begin(seconds)
 
@@ -41,7 +41,7 @@ class Watched:
         self.link.acknowledged_at = self.loop.time()
 
 
-def leased(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def on_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     def run() -> None:
         play(test)
 
@@ -49,10 +49,10 @@ def leased(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     return run
 
 
-@leased
+@on_virtual_time
 async def test_a_command_ends_with_the_reason_when_the_hub_acknowledged_nothing_for_the_lease() -> None:
-    watched = Watched()
-    command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
+    setup = LeaseWithFakeLine()
+    command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     await asyncio.sleep(19.9)
     assert not command.done()
     await asyncio.sleep(0.2)
@@ -60,118 +60,118 @@ async def test_a_command_ends_with_the_reason_when_the_hub_acknowledged_nothing_
         await command
 
 
-@leased
+@on_virtual_time
 async def test_what_scripts_hold_is_lost_exactly_at_the_end_of_the_lease() -> None:
-    watched = Watched()
+    setup = LeaseWithFakeLine()
     await asyncio.sleep(1.3)
-    watched.acknowledged()
+    setup.acknowledged()
     await asyncio.sleep(20.1)
-    assert watched.lost[0] == (21.3, "the hub acknowledged nothing for 20 s")
+    assert setup.lost[0] == (21.3, "the hub acknowledged nothing for 20 s")
 
 
-@leased
+@on_virtual_time
 async def test_a_hub_that_acknowledges_something_in_time_costs_nothing() -> None:
-    watched = Watched()
-    command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
+    setup = LeaseWithFakeLine()
+    command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     for _ in range(10):
         await asyncio.sleep(19.0)
-        watched.acknowledged()
-    assert not watched.lost and not command.done()
+        setup.acknowledged()
+    assert not setup.lost and not command.done()
 
 
-@leased
+@on_virtual_time
 async def test_a_silent_hub_is_asked_in_the_first_quarter_of_the_lease() -> None:
-    watched = Watched()
+    setup = LeaseWithFakeLine()
     await asyncio.sleep(5.1)
-    assert watched.asked and 2.5 <= watched.asked[0] <= 5.0
+    assert setup.polled and 2.5 <= setup.polled[0] <= 5.0
 
 
-@leased
+@on_virtual_time
 async def test_nothing_is_asked_or_lost_while_nothing_depends_on_the_hub() -> None:
-    watched = Watched()
-    watched.holds = False
-    await watched.lease.bound(lambda: asyncio.sleep(1.0))
+    setup = LeaseWithFakeLine()
+    setup.holds = False
+    await setup.lease.bound(lambda: asyncio.sleep(1.0))
     await asyncio.sleep(100.0)
-    assert not watched.asked and not watched.lost
+    assert not setup.polled and not setup.lost
 
 
-@leased
+@on_virtual_time
 async def test_the_lease_counts_from_the_time_at_which_something_begins_to_depend_on_the_hub() -> None:
     """Nothing was acknowledged while the agent was idle, because it sent nothing."""
-    watched = Watched()
-    watched.holds = False
+    setup = LeaseWithFakeLine()
+    setup.holds = False
     await asyncio.sleep(100.4)
-    command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
+    command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     await asyncio.sleep(2.0)
-    assert watched.asked and watched.asked[0] <= 101.7, "soon after the start, the hub is asked"
+    assert setup.polled and setup.polled[0] <= 101.7, "soon after the start, the hub is asked"
     await asyncio.sleep(17.8)
     assert not command.done()
     await asyncio.sleep(0.3)
     assert command.cancelled()
-    watched.holds = True
+    setup.holds = True
     await asyncio.sleep(19.7)
-    assert [when for when, _ in watched.lost] == [120.4]
+    assert [when for when, _ in setup.lost] == [120.4]
     await asyncio.sleep(0.4)
-    assert [when for when, _ in watched.lost] == [120.4, 140.4]
+    assert [when for when, _ in setup.lost] == [120.4, 140.4]
 
 
-@leased
+@on_virtual_time
 async def test_work_that_takes_long_to_end_is_cancelled_once() -> None:
-    watched = Watched()
-    command = asyncio.ensure_future(watched.lease.bound(lambda: stubborn(40.0)))
+    setup = LeaseWithFakeLine()
+    command = asyncio.ensure_future(setup.lease.bound(lambda: stubborn(40.0)))
     await asyncio.sleep(39.0)
     assert command.cancelling() == 1
     command.cancel()
 
 
-@leased
+@on_virtual_time
 async def test_the_hub_says_how_long_its_lease_is() -> None:
-    watched = Watched("2.5")
+    setup = LeaseWithFakeLine("2.5")
     await asyncio.sleep(2.6)
-    assert watched.lost[0] == (2.5, "the hub acknowledged nothing for 2.5 s")
+    assert setup.lost[0] == (2.5, "the hub acknowledged nothing for 2.5 s")
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "-1", "0", "nan", "inf", "1e300"])
 def test_a_lease_that_makes_no_sense_is_as_long_as_usual(seconds: str) -> None:
     async def test() -> None:
-        watched = Watched(seconds)
+        setup = LeaseWithFakeLine(seconds)
         await asyncio.sleep(20.1)
-        assert [when for when, _ in watched.lost[:1]] == [20.0]
+        assert [when for when, _ in setup.lost[:1]] == [20.0]
 
     play(test)
 
 
-@leased
+@on_virtual_time
 async def test_a_session_that_is_over_is_not_watched() -> None:
-    watched = Watched()
+    setup = LeaseWithFakeLine()
     await asyncio.sleep(10.0)
-    watched.lease.stop()
+    setup.lease.stop()
     await asyncio.sleep(100.0)
-    assert not watched.lost
+    assert not setup.lost
 
 
-@leased
+@on_virtual_time
 async def test_a_new_session_is_watched_once() -> None:
-    watched = Watched("40")
-    watched.lease.begin("")
+    setup = LeaseWithFakeLine("40")
+    setup.lease.begin("")
     await asyncio.sleep(20.1)
-    assert [when for when, _ in watched.lost] == [20.0]
+    assert [when for when, _ in setup.lost] == [20.0]
 
 
-@leased
+@on_virtual_time
 async def test_after_this_machine_slept_the_agent_first_reads_what_the_hub_has_acknowledged() -> None:
-    watched = Watched()
-    assert isinstance(watched.loop, VirtualLoop)
+    setup = LeaseWithFakeLine()
+    assert isinstance(setup.loop, VirtualLoop)
     await asyncio.sleep(1.0)
-    watched.loop.skip(500.0)
+    setup.loop.skip(500.0)
     await asyncio.sleep(0.1)
-    assert not watched.lost, "what the hub has said meanwhile is still unread"
-    watched.acknowledged()
+    assert not setup.lost, "what the hub has said meanwhile is still unread"
+    setup.acknowledged()
     await asyncio.sleep(10.0)
-    assert not watched.lost
+    assert not setup.lost
 
 
-@leased
+@on_virtual_time
 async def test_a_hub_that_no_longer_hears_the_agent_is_lost_although_the_agent_still_hears_it() -> None:
     """The direction to the hub fails 19 s before the other one."""
     pair, loop = await Pair.joined(), asyncio.get_running_loop()

@@ -35,4 +35,4 @@ class LockState(State):
     """an object, or ``null``: ``name``; ``client`` (``null`` if the lock belongs to the host); ``confirmed``; ``since``
     (seconds); ``lost`` (its host is lost, and the lock is free when the lease of the host ends)"""
     queue: tuple[Waiting, ...]
-    """who waits, in order: objects with ``name``, ``client`` and ``waiting``"""
+    """the waiting clients, in order: objects with ``name``, ``client`` and ``waiting``"""

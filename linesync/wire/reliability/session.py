@@ -25,6 +25,7 @@ from .transmit_queue import OutgoingFrame
 __all__ = ["Session"]
 
 _NEVER = float("-inf")
+_POLLS = 31  # the number of different poll numbers
 _REPLIES = 12  # the most answers to probes and tries that wait to be sent
 _TRIES_BEFORE_BASE64 = 5  # transmissions of a payload after which the line is assumed to damage it
 _MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
@@ -76,7 +77,7 @@ class Session:
         self.round_trip = RoundTrip()
         self.broken = ""
         """A protocol violation by the peer, as a sentence; empty if there was none."""
-        self.undelivered: deque[tuple[Lane, bytes]] = deque()
+        self.undelivered: deque[tuple[Lane, bytes]] = deque()  # bound: limits.WINDOW_FRAMES, limits.WINDOW_BYTES
         """Payloads in order, whose records are for :meth:`deliver`."""
         self._delivered = 0  # the offset in the first of them
         self.unanswered_since: float | None = None
@@ -101,8 +102,10 @@ class Session:
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
-        self._polls: dict[int, float] = {}  # when each of our polls on this line began, by number
-        self._replies: list[OutgoingFrame] = []
+        # When each of our polls on this line began, by number.
+        self._polls: dict[int, float] = {}  # bound: session._POLLS
+        self._poll_acknowledged = 0  # the number of the last poll that the peer has acknowledged
+        self._replies: list[OutgoingFrame] = []  # bound: session._REPLIES
         self._masked_lost = 0  # masked frames lost since the last one that arrived
         self._control_time = 0.0  # the duration of the longest control frame, seconds
         self._last_was_data = (
@@ -217,7 +220,9 @@ class Session:
         for lane, (expected, ranges) in ((Lane.PROMPT, ack.prompt), (Lane.BULK, ack.bulk)):
             settled = self.senders[lane].acknowledged(expected, ranges)
             new = None if settled is None or new is None else new + settled
-        self.acknowledged_at = max(self.acknowledged_at, self._polls.get(ack.poll, self.acknowledged_at))
+        if ack.poll in self._polls:
+            self._poll_acknowledged = ack.poll
+            self.acknowledged_at = max(self.acknowledged_at, self._polls[ack.poll])
         number, count, sent_at = self._poll
         if ack.poll == number and count >= 0:
             self.round_trip.backoff = 0
@@ -326,7 +331,9 @@ class Session:
         if not self.poll_wanted:
             return None
         self.poll_wanted, self._polling = False, True
-        number = self._poll[0] % 31 + 1
+        number = self._poll[0] % _POLLS + 1
+        if number == self._poll_acknowledged:  # the peer repeats it, and that must not acknowledge a newer poll
+            number = number % _POLLS + 1
         self._polls[number] = now
         text = frames.encode(frames.POLL, frames.poll_body(number), self.seed_out)
         return OutgoingFrame(text, frames.POLL, poll=number)

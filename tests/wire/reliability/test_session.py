@@ -45,3 +45,20 @@ def test_a_gap_gets_a_full_acknowledgement() -> None:
     line.run(1)
     assert seen[0] == b"A", line.transcript()
     assert line.b.messages(0) == [b"1 sem ready 1", b"2 sem ready 1"]
+
+
+def test_an_old_acknowledgement_that_the_peer_repeats_never_acknowledges_a_newer_poll() -> None:
+    line = ready(settle=3)
+    session = line.a.link.session
+    assert session is not None
+    session.poll_wanted = True
+    line.run(1)
+    known = session._poll_acknowledged
+    assert known
+    numbers = []
+    for _ in range(40):  # without an answer
+        session.poll_wanted = True
+        poll = session.next_poll(line.now)
+        assert poll is not None
+        numbers.append(poll.poll)
+    assert known not in numbers and set(numbers) == set(range(1, 32)) - {known}
