@@ -1,15 +1,15 @@
-"""The state of a hub, as rows and blobs: what the hub's event loop asks of it, and the two errors that it must tell apart.
+"""The state of a hub, as rows and blobs: the operations for the hub's event loop, and the two errors of a commit.
 
 A *row* is a kind, a key and a value. The value is JSON text; the store does not look into it. A *blob* is bytes under a
 number, which are written piece by piece. A *commit* changes rows and removes blobs, all or nothing.
 
 1. Commits are stored in their order. When a commit is done, it and all earlier ones are on the disk.
-2. :class:`NotStored` means that the disk is full, and that the commit is certainly not on the disk, now or later. Every
-   later commit that was made before the event loop got this error has it too, because it may depend on the failed one. So
-   the disk has the rows as they were after the last commit that is done. Now either undo what these commits stand for, or
-   put their rows into a later commit. A later commit is tried as usual and works again as soon as there is room.
+2. :class:`NotStored` means that the disk is full. The commit is certainly not on the disk, and never will be. All commits
+   that were made after it and before the event loop got this error fail with it too, because they may depend on it. So the
+   disk has the rows as they were after the last commit that is done. The caller either undoes the changes of the failed
+   commits in its own memory, or puts their rows into a later commit. Later commits work again as soon as there is room.
 3. :class:`StateFailed` means that a write or a sync failed, so the commit may or may not be on the disk. It is final: every
-   later commit fails with it, nothing is tried again, and only a hub that starts again knows what the disk has.
+   later commit fails with it, and nothing is tried again. Only a hub that starts again can find out what is on the disk.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The care of a state file: it is made whole or not at all, and a file that we should not use is refused and not touched.
+"""The care of a state file: a new file appears when it is complete, and an unsuitable one is refused and not changed.
 
 1. A new file is made under another name, synced, and then renamed. So a file at the path always has a complete header.
 2. An existing file is examined before anything can write to it. SQLite would create files beside it, and move committed
-   pages into it. So the examination opens it read-only, and ``immutable`` if nothing waits in its write-ahead log. Else it
-   uses the file system layer ``unix-none``, which needs no shared memory and can change nothing either.
+   pages into it. So the examination opens it read-only: as ``immutable`` if its write-ahead log is empty, or else with the
+   VFS ``unix-none``, which needs no shared memory.
 3. The caller has the lock of the file (:mod:`linesync.store.state_lock`).
 
 All functions may block.
@@ -74,7 +74,7 @@ def exists(path: str) -> bool:
 def check_owner(path: str) -> None:
     """Refuse a file that another user can change.
 
-    :raises LinesyncFailed: it is so.
+    :raises LinesyncFailed: another user owns it or can write to it.
     """
     found = os.stat(path)
     if found.st_uid != os.geteuid():

@@ -1,7 +1,7 @@
 """The time in rows: seconds of a monotonic clock that continues when the hub or its machine starts again.
 
 The monotonic clock of the kernel begins again with each boot. So the state keeps a reading of it beside one of the wall
-clock, and the boot id of the kernel. After a reboot, the wall clock tells how long that was ago.
+clock, and the boot id of the kernel. After a reboot, the wall clock shows how long ago that was.
 """
 
 from __future__ import annotations

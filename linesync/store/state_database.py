@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from typing import TypeAlias
 
 from ..errors import BusyError, LinesyncFailed
@@ -37,7 +38,7 @@ _SETTINGS = (
     f"cache_size = -{_CACHE}",
     f"journal_size_limit = {_LOG}",
 )
-_PUT = "INSERT INTO rows VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+_MANY = 64  # rows of the longest statement
 _REMOVE = "DELETE FROM rows WHERE kind = ? AND key = ?"
 _APPEND = "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)"
 _READ = """\
@@ -57,7 +58,7 @@ class Database:
     """
 
     def __init__(self, path: str, *, folder: bool = False) -> None:
-        self._path = path
+        self._path = path = os.path.abspath(path)
         self._pages = 0
         if folder:
             make_folder(path)
@@ -122,33 +123,50 @@ class Database:
         connection = self._connection
         puts = [(kind, key, value) for (kind, key), value in rows.items() if value is not None]
         size = sum(len(value) for _, _, value in puts)
+        clock = self._next_clock()
+        blobs = tuple(blobs)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            if puts:
-                connection.executemany(_PUT, puts)
-            if len(puts) < len(rows):
+            if len(rows) == len(puts) <= _MANY and not blobs and clock is None:
+                self._put(puts)  # a statement outside a transaction is one
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                for at in range(0, len(puts), _MANY):
+                    self._put(puts[at : at + _MANY])
                 connection.executemany(_REMOVE, [row for row, value in rows.items() if value is None])
-            for blob in blobs:
-                if isinstance(blob, int):
-                    connection.execute("DELETE FROM blobs WHERE number = ?", (blob,))
-                else:
-                    connection.execute(_APPEND, blob)
-                    size += len(blob[2])
-            self._keep_clock()
-            connection.execute("COMMIT")
+                size += self._change_blobs(blobs)
+                if clock is not None:
+                    set_meta(connection, "clock", _text(clock))
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed(error) from None
+        self._clock = clock or self._clock
         self._pages += len(rows) + size // _PAGE + 1
 
-    def _keep_clock(self) -> None:
+    def _put(self, puts: list[tuple[str, str, str]]) -> None:
+        """Write rows with one statement. The thread waits for the interpreter after each, so there should be few."""
+        if puts:
+            count = 1 << (len(puts) - 1).bit_length()
+            puts = [*puts, *[puts[-1]] * (count - len(puts))]  # so few statements have to be prepared
+            self._connection.execute(_put_statement(count), [field for row in puts for field in row])
+
+    def _change_blobs(self, blobs: Iterable[BlobChange]) -> int:
+        """Change blobs. Return the number of bytes that were written."""
+        size = 0
+        for blob in blobs:
+            if isinstance(blob, int):
+                self._connection.execute("DELETE FROM blobs WHERE number = ?", (blob,))
+            else:
+                self._connection.execute(_APPEND, blob)
+                size += len(blob[2])
+        return size
+
+    def _next_clock(self) -> Clock | None:
+        """The clock to store, or None if the stored one is good enough."""
         now = Clock.now(self._boot, self.offset)
-        if self._clock.boot != now.boot or self._clock.is_stale(now):
-            set_meta(self._connection, "clock", _text(now))
-            self._clock = now
+        return now if self._clock.boot != now.boot or self._clock.is_stale(now) else None
 
     def _failed(self, error: sqlite3.Error) -> LinesyncFailed:
         """Roll back, and say what the error means for the transaction."""
-        self._clock = self._clock.but(boot="")  # perhaps it was not stored
         if _code(error) == sqlite3.SQLITE_FULL:
             try:
                 if self._connection.in_transaction:
@@ -214,14 +232,20 @@ class Database:
             self._lock.release()
 
 
+@cache
+def _put_statement(count: int) -> str:
+    values = ", ".join(["(?, ?, ?)"] * count)
+    return f"INSERT INTO rows VALUES {values} ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+
+
 def _connect(path: str) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, cached_statements=16)
+        connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, cached_statements=32)
         try:
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             use_log(connection)
-            connection.execute("BEGIN IMMEDIATE")  # takes the file exclusively, or finds out that somebody has it
+            connection.execute("BEGIN IMMEDIATE")  # locks the file, or fails if another program has it open
             connection.execute("COMMIT")
         except BaseException:
             connection.close()

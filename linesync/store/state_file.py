@@ -105,25 +105,27 @@ class StateFile:
         self._age = 0  # counts how often the disk was full
         self._room: list[asyncio.Future[None]] = []
         self._failed: StateFailed | None = None
+        self._opened: asyncio.Future[list[Row]] | None = None
         self._ended: asyncio.Future[None] | None = None
         # -- of the thread
         self._full: tuple[int, NotStored] | None = None  # the age in which the disk is full, and the error
         self._broken: StateFailed | None = None
+        self._left: _Commit | _Read | None = None  # taken from the queue, but not done
 
     # -- for the event loop -------------------------------------------------------------------------------------------
 
     async def start(self, make_folder: bool) -> list[Row]:
         """Open the file in the thread, and return its rows. If this is cancelled, the thread closes the file."""
-        opened: asyncio.Future[list[Row]] = self._loop.create_future()
+        self._opened = self._loop.create_future()
         ended: asyncio.Future[None] = self._loop.create_future()
-        threading.Thread(
-            target=self._work, args=(opened, ended, make_folder), name="linesync_state", daemon=True
-        ).start()
+        threading.Thread(target=self._work, args=(ended, make_folder), name="linesync_state", daemon=True).start()
         try:
-            rows = await opened
+            rows = await self._opened
         except BaseException:
             self._queue.put(None)
             raise
+        finally:
+            self._opened = None  # it has the rows
         self._ended = ended
         return rows
 
@@ -153,7 +155,7 @@ class StateFile:
 
     def commit(self, changes: Sequence[Change], *, remove: Iterable[int] = ()) -> asyncio.Future[None]:
         asked = self._new(100 + sum(map(check_change, changes)))
-        asked.changes = changes
+        asked.changes = tuple(changes)
         asked.blobs = tuple(remove)
         return self._put(asked)
 
@@ -194,14 +196,17 @@ class StateFile:
     def _closed(self) -> LinesyncFailed:
         return LinesyncFailed(f"the state file {self._path} is closed; start the hub again")
 
+    def _begin(self, error: Exception | None, rows: list[Row]) -> None:
+        """Take the rows of the opened file from the thread."""
+        if self._opened is not None:
+            _settle(self._opened, error, rows)
+
     def _done(self, asked: list[_Commit], error: LinesyncError | None) -> None:
         """Take the outcome of commits from the thread."""
         if isinstance(error, NotStored) and asked[0].age == self._age:
             self._age += 1
-        if isinstance(error, StateFailed) and self._failed is None:
-            self._failed = error
-            if self._on_failure is not None:
-                self._on_failure(error)
+        news = error if isinstance(error, StateFailed) and self._failed is None else None
+        self._failed = self._failed or news
         for one in asked:
             self._waiting -= one.size
             _settle(one.future, error, None)
@@ -209,54 +214,57 @@ class StateFile:
             room, self._room = self._room, []
             for future in room:
                 _settle(future, None, None)
+        if news is not None and self._on_failure is not None:
+            self._on_failure(news)
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
-    def _work(self, opened: asyncio.Future[list[Row]], ended: asyncio.Future[None], make_folder: bool) -> None:
+    def _work(self, ended: asyncio.Future[None], make_folder: bool) -> None:
         try:
-            database = Database(self._path, folder=make_folder)
+            self._database = database = Database(self._path, folder=make_folder)
         except Exception as error:
-            self._tell(_settle, opened, error, None)
+            self._call(self._begin, error, [])
             return
         try:
-            rows = database.rows()
+            self._call(self._begin, None, database.rows())
         except Exception as error:
+            self._call(self._begin, error, [])
             database.close(broken=True)
-            self._tell(_settle, opened, error, None)
             return
-        self._database = database
-        self._tell(_settle, opened, None, rows)
-        del rows
-        asked = self._queue.get()
-        while asked is not None:
-            asked = self._serve(database, asked)
+        while (asked := self._next()) is not None:
+            self._serve(database, asked)
+            del asked  # its rows may be large, and the next one may come late
         outcome: Exception | None = None
         try:
             database.close(broken=self._broken is not None)
         except StateFailed as error:
             outcome = error
-        self._tell(_settle, ended, outcome or self._broken, None)
+        self._call(_settle, ended, outcome or self._broken, None)
 
-    def _serve(self, database: Database, asked: _Commit | _Read) -> _Asked:
-        """Do what is asked, and return what comes next."""
+    def _next(self) -> _Asked:
+        asked, self._left = self._left, None
+        return asked or self._queue.get()
+
+    def _serve(self, database: Database, asked: _Commit | _Read) -> None:
+        """Do what is asked, and with a commit all those that wait behind it."""
         if isinstance(asked, _Read):
             self._read(database, asked)
-            return self._queue.get()
-        batch, after = [asked], None
-        size = asked.size
-        waits = True
+            return
+        batch, size = [asked], asked.size
         while size < _BATCH:
             try:
                 after = self._queue.get_nowait()
             except Empty:
                 break
-            if not isinstance(after, _Commit) or after.age != asked.age:
-                waits = False
+            if after is None:
+                self._queue.put(None)  # nothing can follow it
+                break
+            if isinstance(after, _Read) or after.age != asked.age:
+                self._left = after
                 break
             batch.append(after)
             size += after.size
         self._store(database, batch)
-        return self._queue.get() if waits else after
 
     def _store(self, database: Database, batch: list[_Commit]) -> None:
         """Commit a batch, and report the outcome to the loop. Only then, move pages from the log into the file."""
@@ -265,18 +273,17 @@ class StateFile:
             error = self._full[1]
         if error is None:
             rows = {(kind, key): value for one in batch for kind, key, value in one.changes}
-            blobs = [change for one in batch for change in one.blobs]
-            error = self._attempt(lambda: database.apply(rows, blobs))
+            error = self._attempt(lambda: database.apply(rows, [change for one in batch for change in one.blobs]))
             if isinstance(error, NotStored):
                 self._full = batch[0].age, error
-        self._tell(self._done, batch, error)
+        self._call(self._done, batch, error)
         if self._broken is None:
             late = self._attempt(database.tidy)
             if late is not None:
-                self._tell(self._done, [], late)
+                self._call(self._done, [], late)
 
     def _attempt(self, job: Callable[[], object]) -> LinesyncError | None:
-        """Run a job of the database. After its first unknown outcome there is no other."""
+        """Run a job of the database. After the first one whose outcome is unknown, no other job is run."""
         try:
             job()
         except NotStored as error:
@@ -292,18 +299,19 @@ class StateFile:
         return None
 
     def _read(self, database: Database, asked: _Read) -> None:
+        data: bytes | None = None
+        failed: Exception | None = None
         try:
             data = database.read(asked.number, asked.offset, asked.count)
-        except LinesyncFailed as error:
-            self._tell(_settle, asked.future, error, None)
-            if isinstance(error, StateFailed) and self._broken is None:
-                self._broken = error
-                self._tell(self._done, [], error)
-        else:
-            self._tell(_settle, asked.future, None, data)
+        except Exception as error:
+            failed = error
+        self._call(_settle, asked.future, failed, data)
+        if isinstance(failed, StateFailed) and self._broken is None:
+            self._broken = failed
+            self._call(self._done, [], failed)
 
-    def _tell(self, function: Callable[..., object], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+    def _call(self, function: Callable[..., object], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for this
             self._loop.call_soon_threadsafe(function, *args)
 
 

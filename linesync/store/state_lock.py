@@ -2,7 +2,8 @@
 
 1. The lock is a ``flock`` on ``PATH.lock``, which contains the pid of the owner. The kernel releases it with the process. A
    lock on the state file itself would not do: SQLite's own locks end when any descriptor of that file is closed.
-2. The owner removes ``PATH.lock`` before it releases the lock. So whoever locks a file that has lost its name tries again.
+2. The owner removes ``PATH.lock`` before it releases the lock. A process that has locked a file without a name
+   tries again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class StateLock:
     """The lock of one state file, which is held from the beginning.
 
     :param path: the state file.
-    :param reading: the file is only read. Then there is no lock if nobody can make one, as on a read-only medium.
+    :param reading: the file is only read. Then it is not locked if no lock can be created, as on a read-only
+        medium.
     :raises BusyError: another process, or this one, has the lock.
     :raises LinesyncFailed: the lock cannot be made.
     """

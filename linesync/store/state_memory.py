@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class MemoryState:
-    """Keeps only the blobs, because nobody reads the rows again; see :class:`linesync.store.state.State`.
+    """Keeps only the blobs, because rows are read only when a hub starts; see :class:`linesync.store.state.State`.
 
     Each operation is done when its method returns. There is no thread.
     """

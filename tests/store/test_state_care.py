@@ -132,7 +132,7 @@ def test_a_damaged_page_in_the_log_of_a_killed_hub_ends_the_log_there(path: Path
     log = place / "hub.db-wal"
     log.write_bytes(log.read_bytes()[:-1])
     database = Database(str(place / "hub.db"))
-    assert database.rows() == [], "its last transaction is not complete, so nobody was told that it is stored"
+    assert database.rows() == [], "its last transaction is not complete, so nothing reported it as stored"
     database.close()
 
 
@@ -203,6 +203,18 @@ def test_an_existing_file_is_never_replaced(path: Path) -> None:
     with pytest.raises(UsageError, match=f"{path} exists already"):
         state_care.create(str(path), "id", lambda _: None)
     assert contents(path.parent) == {"hub.db": b"mine"}
+
+
+def test_a_relative_path_is_that_of_the_directory_where_it_was_opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder)
+    database = Database("hub.db")
+    monkeypatch.chdir(folder / "other")
+    database.apply({("a", "b"): "1"}, [])
+    database.close()
+    assert sorted(os.listdir(folder)) == ["hub.db", "other"] and os.listdir(folder / "other") == []
 
 
 # -- upgrades ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ import asyncio
 import os
 import sqlite3
 import stat
+import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from linesync.errors import BusyError, LinesyncFailed
-from linesync.store.state import LONGEST, NotStored, Row, State, StateFailed
+from linesync.store.state import LONGEST, Change, NotStored, Row, State, StateFailed
 from linesync.store.state_database import Database
 from linesync.store.state_file import MEMORY, StateFile, default_path, open_state
 
@@ -191,6 +193,31 @@ def test_an_open_that_is_cancelled_closes_the_file(path: Path) -> None:
     assert rows_of(path) == []
 
 
+def test_nothing_keeps_the_rows_that_were_read_or_stored(path: Path) -> None:
+    class Text(str):
+        """A text that can be watched."""
+
+    async def work(state: State) -> None:
+        value = Text("1" * 1000)
+        gone = weakref.ref(value)
+        asked = state.commit([("a", "b", value)])
+        await asked
+        del value, asked
+        async with asyncio.timeout(10):
+            while gone() is not None:
+                await asyncio.sleep(0.001)
+
+    run(path, work)
+
+    async def main() -> None:
+        state, rows = await open_state(str(path))
+        await state.commit([])
+        assert sys.getrefcount(rows) == 2, "only this test has them"
+        await state.close()
+
+    asyncio.run(main())
+
+
 def test_a_second_hub_is_refused_with_the_pid_of_the_first(path: Path) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "b", "1")])
@@ -210,6 +237,15 @@ def test_the_write_ahead_log_stays_small(path: Path) -> None:
         database.tidy()
     assert os.path.getsize(f"{path}-wal") < 8 << 20 < os.path.getsize(path)
     database.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 200])
+def test_a_commit_may_have_any_number_of_rows(path: Path, count: int) -> None:
+    async def work(state: State) -> None:
+        await state.commit([("a", f"{number:03}", str(number)) for number in range(count)])
+
+    run(path, work)
+    assert rows_of(path) == [("a", f"{number:03}", str(number)) for number in range(count)]
 
 
 # -- blobs ------------------------------------------------------------------------------------------------------------
@@ -277,6 +313,14 @@ def fail(state: State, code: int, at: str) -> Faulty:
     return faulty
 
 
+STATEMENTS = ("INSERT INTO rows", "BEGIN", "COMMIT")
+
+
+def changes(at: str, key: str) -> list[Change]:
+    """A change of a row, for a commit that makes this statement."""
+    return [("a", key, "1"), *([] if at.startswith("INSERT") else [("a", "none", None)])]
+
+
 async def outcome(asked: Awaitable[object]) -> type | None:
     try:
         await asked
@@ -285,11 +329,12 @@ async def outcome(asked: Awaitable[object]) -> type | None:
     return None
 
 
-def test_a_full_disk_fails_all_that_may_build_on_the_lost_commit_and_nothing_later(path: Path) -> None:
+@pytest.mark.parametrize("at", STATEMENTS)
+def test_a_full_disk_fails_all_that_may_build_on_the_lost_commit_and_nothing_later(path: Path, at: str) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "1", "1")])
-        fail(state, sqlite3.SQLITE_FULL, "COMMIT")
-        waiting = [state.commit([("a", f"2-{number}", "1")]) for number in range(20)]
+        fail(state, sqlite3.SQLITE_FULL, at)
+        waiting = [state.commit(changes(at, f"2-{number}")) for number in range(20)]
         with pytest.raises(NotStored, match=f"the hub's disk is full, .* make room on the disk of {path}"):
             await waiting[0]
         assert {await outcome(one) for one in waiting} == {NotStored}
@@ -324,17 +369,17 @@ def test_commits_that_were_made_before_the_loop_saw_the_full_disk_fail_too(
     run(path, work)
 
 
-@pytest.mark.parametrize("at", ["BEGIN", "COMMIT", "PRAGMA wal_checkpoint"])
+@pytest.mark.parametrize("at", [*STATEMENTS, "PRAGMA wal_checkpoint"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CORRUPT], ids=["fsync", "corrupt"])
 def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at: str, code: int) -> None:
     async def main() -> None:
-        told: list[StateFailed] = []
-        state, _ = await open_state(str(path), on_failure=told.append)
+        reported: list[StateFailed] = []
+        state, _ = await open_state(str(path), on_failure=reported.append)
         await state.commit([("a", "1", "1")])
         faulty = fail(state, code, at)
         assert isinstance(state, StateFile) and state._database is not None
         state._database._pages = 5_000  # a checkpoint is due
-        asked = [state.commit([("a", f"2-{number}", "1")]) for number in range(3)]
+        asked = [state.commit(changes(at, f"2-{number}")) for number in range(3)]
         outcomes = [await outcome(one) for one in asked]
         assert set(outcomes) <= {None, StateFailed} and (at.startswith("PRAGMA") or StateFailed in outcomes)
         async with asyncio.timeout(10):
@@ -342,8 +387,8 @@ def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at
                 await asyncio.sleep(0)
         assert faulty.left == 0
         assert await outcome(state.commit([("a", "3", "1")])) is StateFailed
-        assert told == [state.failed]
-        assert f"cannot write its state to {path}: it failed" in str(told[0])
+        assert reported == [state.failed]
+        assert f"cannot write its state to {path}: it failed" in str(reported[0])
         assert await outcome(state.close()) is StateFailed
 
     asyncio.run(main())
@@ -368,6 +413,8 @@ def test_a_blob_that_cannot_be_read_fails_only_that_read(path: Path) -> None:
         fail(state, sqlite3.SQLITE_IOERR_READ, "SELECT")
         with pytest.raises(LinesyncFailed, match="cannot read the exchanged data"):
             await state.read(1, 0, 4)
+        with pytest.raises(OverflowError):
+            await state.read(1 << 70, 0, 4)
         assert await state.read(1, 0, 4) == b"data"
         await state.commit([("a", "b", "1")])
         fail(state, sqlite3.SQLITE_CORRUPT, "SELECT")

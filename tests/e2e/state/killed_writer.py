@@ -41,7 +41,7 @@ async def _writers(path: str, pipe: int) -> None:
 
 
 def _start(path: str) -> tuple[int, int]:
-    """Fork a writer. Return its pid, and the pipe that tells what is confirmed."""
+    """Fork a writer. Return its pid, and the pipe on which it reports what is confirmed."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid:

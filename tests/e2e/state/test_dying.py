@@ -84,7 +84,7 @@ def test_when_any_single_write_or_sync_fails_the_file_has_what_was_confirmed(
 
 
 class Disk:
-    """Files as a log tells them: what is certainly on the disk, and what was written after the last sync."""
+    """Files as a log describes them: what is certainly on the disk, and what was written after the last sync."""
 
     def __init__(self) -> None:
         self._synced: dict[str, bytes] = {}
@@ -213,10 +213,12 @@ def test_a_full_disk_refuses_commits_until_there_is_room(small_disk: Path) -> No
             ballast.unlink()
         fill_up(ballast)
         await state.close()
-        ballast.unlink()
         state, rows = await open_state(str(path))
-        await state.close()
         assert [key for _, key, _ in rows] == stored
+        with pytest.raises(NotStored):
+            await state.commit([("a", "lost", f'"{"x" * 50_000}"')])
+        await state.close()
+        ballast.unlink()
         return stored
 
     stored = asyncio.run(main())

@@ -1,4 +1,4 @@
-"""``linesync status --watch``, in a pipe and on a terminal, and its ends."""
+"""``linesync status --watch`` in a pipe and on a terminal, and how it ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.e2e.kit import LINESYNC, Command, Site, site
 from tests.real import wait_for
 
 
-def ready(place: Site, descriptor: int) -> None:
-    """Change an event until a watcher has seen it."""
+def await_first_change(place: Site, descriptor: int) -> None:
+    """Change an event until a watcher has printed a change."""
     with connect_blocking(f"unix:{place.socket('hub')}") as client:
 
         def seen() -> bool:
@@ -39,7 +39,7 @@ def text_until(command: Command, text: str) -> str:
 def watcher(place: Site, *options: str) -> Command:
     command = place.start("hub", "status", "--watch", *options)
     assert command.process.stdout is not None
-    ready(place, command.process.stdout.fileno())
+    await_first_change(place, command.process.stdout.fileno())
     return command
 
 
