@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -283,6 +284,21 @@ def test_a_job_of_an_agent_that_stops_reports_the_name_of_the_host() -> None:
             await pause()
         error = protocol.read_error((await near.receive()).data.decode())
         assert str(error) == "the agent on a was stopped"
+
+    play(test)
+
+
+def test_an_error_of_the_operating_system_under_a_job_reports_the_name_of_the_host() -> None:
+    async def test() -> None:
+        pair = await Pair.joined()
+        near, far = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
+        with patch("linesync.jobs.files.serve_read", side_effect=OSError(errno.EMFILE, "Too many open files")):
+            job = asyncio.ensure_future(serve(far, SimpleNamespace(name="a")))  # type: ignore[arg-type]
+            await pause()
+        error = protocol.read_error((await near.receive()).data.decode())
+        assert str(error) == "a cannot do this now: Too many open files; try again later"
+        near.end()
+        await job
 
     play(test)
 
