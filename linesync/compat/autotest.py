@@ -74,10 +74,10 @@ def get_host_from_id(hostid: str) -> str:
 class listen_server:
     """A port that several barriers share. It does not listen; barriers with different ports are different barriers.
 
-    :raises OSError: this process already has an open one for this address and port.
+    :raises OSError: this process already has an open server for this address and port.
     """
 
-    _taken: set[tuple[str, int]] = set()  # noqa: RUF012  the addresses and ports of all open ones in this process
+    _taken: set[tuple[str, int]] = set()  # noqa: RUF012  (address, port) of each open server of this process
 
     def __init__(self, address: str = "", port: int = _BARRIER_PORT) -> None:
         self.address = address
@@ -126,13 +126,13 @@ class barrier:
         """
         if not hosts:
             raise BarrierError(f"the barrier {self._tag} has no hosts; name all hosts that meet, {self._hostid} too")
-        self._meet("", min(hosts), set(hosts), abort)
+        self._wait_at_barrier("", min(hosts), set(hosts), abort)
 
     def rendezvous_servers(self, masterid: str, *hosts: str, abort: bool = False) -> None:
         """Like :meth:`rendezvous`, for a master and other hosts. Here, too, all connect only to the hub."""
-        self._meet("servers:", min(hosts, default=""), {masterid, *hosts} if hosts else set(), abort)
+        self._wait_at_barrier("servers:", min(hosts, default=""), {masterid, *hosts} if hosts else set(), abort)
 
-    def _meet(self, kind: str, first: str, hosts: set[str], abort: bool) -> None:
+    def _wait_at_barrier(self, kind: str, first: str, hosts: set[str], abort: bool) -> None:
         if len(hosts) < 2:
             _log.info("No other members listed.")
             return

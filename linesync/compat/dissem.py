@@ -111,7 +111,7 @@ def parse(argv: Sequence[str]) -> Request:
                 words["object"] = value
             case "--name" | "--count":
                 words[option[2:]] = value
-    kind, name, count = _what(words, rest)
+    kind, name, count = _object_of(words, rest)
     if kind == _BARRIER and count < 1:
         raise UsageError(f"invalid count {count} of the barrier {name}: expected 1 or more parties")
     return Request(
@@ -119,7 +119,7 @@ def parse(argv: Sequence[str]) -> Request:
     )  # fmt: skip
 
 
-def _what(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str, int]:
+def _object_of(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str, int]:
     """The object, its name and the number."""
     if words.get("object") and words.get("name"):
         kind, name, count = words["object"], words["name"], words.get("count", "0")
@@ -171,7 +171,7 @@ def _do(request: Request) -> int:
 def main(program: str, argv: Sequence[str], wait: Callable[[], object] = signal.pause) -> int:
     """Run dissem.
 
-    :param wait: called again and again, forever, after an error with ``-H``.
+    :param wait: called repeatedly without end after an error with ``-H``.
     :return: the exit code. 0: done; 1: refused, or a wrong command line; 3: no hub, or the connection to it was lost.
     """
     stays = False

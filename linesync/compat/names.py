@@ -18,7 +18,7 @@ _ESCAPED = re.compile(rb"_([0-9A-F]{2})")
 
 
 def member_of(identity: str) -> str:
-    """The member for a host id. An id that is a member's name already does not change.
+    """The member for a host id. An id that is already the name of a member does not change.
 
     If a part of the escaped form has more than 64 characters, its end is replaced by a digest. Then :func:`id_of` cannot
     convert it back.

@@ -18,7 +18,7 @@ __all__ = ["connect", "namespace", "options", "own_host", "run"]
 
 
 def connect(program: str, endpoint: str = "", timeout: float | None = None) -> BlockingClient:
-    """Connect to a hub or an agent. Its notices are printed on stderr, each of them once.
+    """Connect to a hub or an agent. Each different notice is printed on stderr once.
 
     :param program: the name that begins each notice.
     :param endpoint: the endpoint of the hub or agent; if it is empty, the places where all commands look are used.

@@ -1,1 +1,1 @@
-"""Jobs over a channel: commands and files. The host's side, and the part of the client's side without a loop."""
+"""Jobs over a channel: commands and files. It has the host's side, and the part of the client's side without an event loop."""

@@ -14,12 +14,12 @@ from ..runtime.streams import MESSAGE, Stream
 
 __all__ = ["serve_run"]
 
-_AFTER_EXIT = 0.5  # seconds that a pipe may stay open and silent after the command has ended; a grandchild may hold it
-_TELL_AFTER = 0.05  # seconds; the pid of a shorter command is of no use to the client, so it is not sent
+_AFTER_EXIT = 0.5  # seconds that a grandchild may keep a pipe open without output after the command has ended
+_REPORT_PID_AFTER = 0.05  # seconds; if the command has ended by then, the client does not need its pid
 
 
 async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
-    """Run a command. The last message on the channel says how it ended; no process that it started is left then.
+    """Run a command. The last message on the channel says how it ended. By then, all processes that it started have ended.
 
     :raises CommandNotFound, CannotExecute, UsageError: the command was not started.
     :raises TimedOut: the command was ended at its deadline.
@@ -34,7 +34,7 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
         raise _too_long(request, gone=True) from None
     command = _Command(process, stream)
     feeding = asyncio.create_task(command.feed())
-    telling = loop.call_later(_TELL_AFTER, command.tell) if request.tell else None
+    pid_timer = loop.call_later(_REPORT_PID_AFTER, command.report_pid) if request.tell else None
     try:
         async with asyncio.timeout_at(deadline):
             status = await command.finish()
@@ -52,8 +52,8 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
         await process.ended()
         raise
     finally:
-        if telling is not None:
-            telling.cancel()
+        if pid_timer is not None:
+            pid_timer.cancel()
         feeding.cancel()
         await asyncio.wait({feeding})
         process.close()
@@ -86,7 +86,7 @@ class _Command:
         self._reading: dict[int, float | None] = {1: None, 2: None}
         """For each output: the loop time at which the current read began, or None if no read is waiting."""
 
-    def tell(self) -> None:
+    def report_pid(self) -> None:
         """Report the pid, so that the client can name the process if the connection is lost."""
         with suppress(LinesyncError):
             self._stream.send_message(protocol.encode(Started(pid=self._process.pid)))
@@ -96,7 +96,9 @@ class _Command:
 
         :returns: the exit status, or -N for signal N.
         """
-        pumps = [asyncio.create_task(self._carry(pipe, number)) for number, pipe in self._process.outputs.items()]
+        pumps = [
+            asyncio.create_task(self._forward_output(pipe, number)) for number, pipe in self._process.outputs.items()
+        ]
         try:
             status = await self._process.wait()
             loop = asyncio.get_running_loop()
@@ -114,7 +116,7 @@ class _Command:
                 pump.cancel()
             await asyncio.wait(pumps)
 
-    async def _carry(self, pipe: Output, number: int) -> None:
+    async def _forward_output(self, pipe: Output, number: int) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._reading[number] = loop.time()
@@ -145,6 +147,6 @@ class _Command:
         try:
             message = protocol.decode(text, Kill)
         except LinesyncError:
-            return  # from a newer client; the command does not need it
+            return  # a message of a newer client, which can be ignored
         assert isinstance(message, Kill)
         self._process.signal(message.signal)

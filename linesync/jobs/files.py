@@ -1,8 +1,8 @@
 """Copies files over a channel. A file arrives whole and checked, or not at all.
 
-Both ends use the same send loop and the same receive loop, under any driver. ``paths.py`` examines paths and reads
-sources; ``targets.py`` writes. Their calls block, so they run at a desk (``runtime/desk.py``), where a disk that hangs
-stops only this copy. The sender reads one piece ahead of the channel; the receiver writes while more bytes arrive.
+Both ends use the same send loop and the same receive loop, with any driver. ``paths.py`` examines paths and reads
+sources; ``targets.py`` writes. Their calls block, so they run at a desk (``runtime/desk.py``). There, a disk that hangs
+stops only this copy. The sender reads the next piece while it sends one; the receiver writes while more bytes arrive.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Progress = Callable[[int, int], None]
 Touch = Callable[[], None]
 """Called before the first step after which the target may have changed."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
-"""Bytes read and sent at once. On a socket a chunk is one frame, on every line of the path, and a channel's credit never
-ends within a chunk."""
-_TELL = 1.0  # seconds between two progress messages of about fifteen bytes each
+"""Bytes that are read and sent together. On sockets, a chunk stays one frame on every line of the path, and the credit of a
+channel is a whole number of chunks."""
+_PROGRESS_INTERVAL = 1.0  # seconds between two progress messages of about fifteen bytes each
 
 
 class _Sending:
@@ -94,7 +94,7 @@ class _Receiving:
     """A file that this process receives and writes."""
 
     def __init__(self, stream: Stream, path: str | None, where: str, touch: Touch | None = None) -> None:
-        self._onward = path is None
+        self._is_intermediate = path is None
         self._path = "a temporary file" if path is None else path
         self._desk = stream.desk(self._path)
         self._touch = touch
@@ -115,7 +115,9 @@ class _Receiving:
 
         def work() -> Target:
             path = os.path.expanduser(self._path) if expand else self._path
-            self._target = Intermediate() if self._onward else open_target(path, name, mode, size, device, self._where)
+            self._target = (
+                Intermediate() if self._is_intermediate else open_target(path, name, mode, size, device, self._where)
+            )
             return self._target
 
         try:
@@ -181,25 +183,25 @@ async def serve_read(stream: Stream, request: protocol.FileRead) -> None:
     stream.end()
 
 
-def _telling(stream: Stream) -> Progress:
-    """Reports to the sender every second how many bytes have arrived, because bytes that it has sent may still wait in
-    the buffers of a slow path."""
+def _progress_messages(stream: Stream) -> Progress:
+    """A function that reports to the sender every second how many bytes have arrived. The sender cannot know that, because
+    bytes that it has sent may still wait in the buffers of a slow path."""
     last = stream.now()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal last
         now = stream.now()
-        if now - last >= _TELL:
+        if now - last >= _PROGRESS_INTERVAL:
             last = now
             stream.send_message(protocol.encode(FileGot(size=done)))
 
-    return tell
+    return report
 
 
 async def serve_write(stream: Stream, request: protocol.FileWrite) -> None:
     """Receive a file from the client."""
     receiving = _Receiving(stream, request.path, f"{request.to}:")
-    progress = _telling(stream) if request.tell else None
+    progress = _progress_messages(stream) if request.tell else None
     try:
         target = await receiving.take(request.name, request.mode, request.size, request.Device, progress, expand=True)
     finally:
@@ -268,7 +270,7 @@ async def store(
     :param source: a local path.
     :param device: the source, the target or both are block devices.
     :param named: the name of the file if ``path`` is a directory; by default, that of the source.
-    :param like: the properties of the file of which ``source`` holds a copy.
+    :param like: the properties of the original file, if ``source`` is a copy of another host's file.
     :returns: the size in bytes.
     :raises LinesyncFailed: the file cannot be read here or written there. Nothing was changed, except on a block device
         that was being written. If the connection was lost after all bytes had been sent, the message says that the target
@@ -324,7 +326,7 @@ async def _send_all(
     :param sent_all: called before the host may put the file in its place.
     """
 
-    def heard(text: str) -> protocol.Message:
+    def handle(text: str) -> protocol.Message:
         message = _message(text, FileGot, FileEnd)
         if isinstance(message, FileGot) and progress is not None:
             progress(message.size, max(file.size, message.size))
@@ -332,14 +334,14 @@ async def _send_all(
 
     def meanwhile() -> None:
         while (item := stream.receive_nowait()) is not None:
-            heard(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
+            handle(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
 
     digest = await sending.send(stream.desk(file.path), stream, meanwhile)
     sent_all()
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
-    written = heard(await stream.receive_message())
+    written = handle(await stream.receive_message())
     while isinstance(written, FileGot):
-        written = heard(await stream.receive_message())
+        written = handle(await stream.receive_message())
     if progress is not None:
         progress(file.sent, file.sent)
     if not isinstance(written, FileEnd) or written.sha256 != digest:

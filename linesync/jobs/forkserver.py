@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NAME = "linesync-forks"
-_ASK = 4096  # maximum bytes of a request on the control socket
-_LOOK = 0.05  # seconds between checks of the processes that are being ended
-_AGAIN = 0.5  # seconds until the next attempt when there was no memory for another process
-_TOO_LONG = 30.0  # seconds after which a search for marks stops
+_REQUEST_MOST = 4096  # the most bytes of a request on the control socket
+_CHECK_INTERVAL = 0.05  # seconds between checks of the processes that are being ended
+_RETRY_AFTER = 0.5  # seconds until the next attempt when there was no memory for another process
+_SEARCH_LIMIT = 30.0  # seconds after which a search for marks stops
 
 
 def main(control: int, work: int, name: str, open_files: str) -> NoReturn:
@@ -75,34 +75,34 @@ class _ForkServer:
         self._supervisors: set[int] = set()
         self._searching: set[int] = set()
         self._ready = -1
-        """A descriptor that is readable when the ready supervisor has taken a job or was killed."""
+        """A descriptor that becomes readable when the ready supervisor has taken a job or was killed."""
         self._ending: Ending | None = None
         """Ends the processes that a killed supervisor left behind."""
 
     def run(self) -> None:
         """Serve until the owner and all children are gone."""
         self._prepare()
-        self._look_for("")
-        owned, some = True, True
-        while owned or some:
+        self._search_for("")
+        owned, children_left = True, True
+        while owned or children_left:
             poll = select.poll()
             for number in (self._children, *((self._control.fileno(), self._ready) if owned else ())):
                 if number >= 0:
                     poll.register(number, select.POLLIN)
-            pause = _LOOK if self._ending is not None else _AGAIN if owned and self._ready < 0 else None
+            pause = _CHECK_INTERVAL if self._ending is not None else _RETRY_AFTER if owned and self._ready < 0 else None
             found = {number for number, _ in poll.poll(None if pause is None else pause * 1000)}
             if owned and self._control.fileno() in found:
-                owned = self._asked()
+                owned = self._handle_request()
             if owned and self._ready in found and not os.read(self._ready, 1):
-                time.sleep(_LOOK)  # the supervisor was killed; if that repeats, it must not use the whole CPU
+                time.sleep(_CHECK_INTERVAL)  # the supervisor was killed; if that repeats, it must not use the whole CPU
             if owned and (self._ready < 0 or self._ready in found):
                 self._prepare()
             if self._children in found:
                 os.read(self._children, 4096)
-            some = self._reap()
+            children_left = self._reap()
             if self._ending is not None and self._ending.look(time.monotonic()):
                 self._ending = None
-                some = self._reap()
+                children_left = self._reap()
 
     def _reap(self) -> bool:
         """Collect the children that have ended. Return whether any are left."""
@@ -123,14 +123,14 @@ class _ForkServer:
         """The processes that killed supervisors left behind."""
         return below(os.getpid(), self._supervisors | self._searching)
 
-    def _asked(self) -> bool:
+    def _handle_request(self) -> bool:
         """Take one request: a mark to search for. Return False when the owner is gone."""
         try:
-            mark = self._control.recv(_ASK).decode()
+            mark = self._control.recv(_REQUEST_MOST).decode()
         except OSError:
             mark = ""
         if mark:
-            self._look_for(mark)
+            self._search_for(mark)
             return True
         self._work.close()
         for pid in self._searching:
@@ -165,7 +165,7 @@ class _ForkServer:
         finally:
             os._exit(1)
 
-    def _look_for(self, mark: str) -> None:
+    def _search_for(self, mark: str) -> None:
         """Find processes with a mark and end them. This runs in a separate process, because reading ``/proc`` may block.
 
         :param mark: the mark of one command; empty for the commands of all dead owners with our name.
@@ -200,7 +200,7 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
     try:
         os.write(taken, b"w")
     except OSError:
-        pass  # the fork server was killed; this job can run all the same
+        pass  # the fork server was killed, but this job can run without it
     os.close(taken)
     sock, *streams, file = numbers
     argv, env, cwd = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
@@ -209,7 +209,7 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
 
 
 def _search(control: socket.socket, mark: str, name: str, owner: int) -> None:
-    """End the processes that are found; then answer with the mark and their pids."""
+    """Find the processes and end them; then answer with the mark and their pids."""
     space = mark_of(owner, name).partition(".")[0]
 
     def wanted(found: str) -> bool:
@@ -222,6 +222,6 @@ def _search(control: socket.socket, mark: str, name: str, owner: int) -> None:
     if first:
         began = time.monotonic()
         ending = Ending(lambda: marked(wanted), began)
-        while not ending.look(time.monotonic()) and time.monotonic() < began + _TOO_LONG:
-            time.sleep(_LOOK)
+        while not ending.look(time.monotonic()) and time.monotonic() < began + _SEARCH_LIMIT:
+            time.sleep(_CHECK_INTERVAL)
     control.send(f"{mark} {' '.join(map(str, sorted(first)))}".encode(), socket.MSG_NOSIGNAL)

@@ -54,7 +54,7 @@ class Note:
                     self._descriptor, descriptor = descriptor, -1
                     return
             except BlockingIOError:
-                pass  # another process found it before it was locked, and removes it
+                pass  # another process found the note before it was locked, and removes it
             finally:
                 if descriptor >= 0:
                     os.close(descriptor)
@@ -120,8 +120,8 @@ def _remove(note: str) -> None:
 
 
 def _own_folder(*, make: bool = True) -> bool:
-    """Whether there is a runtime directory that only this user can write to. Anybody who can write a note can make us
-    remove a file."""
+    """Whether there is a runtime directory that only this user can write to. Otherwise another user could write a note, and
+    we would remove the file that it names."""
     folder = runtime_folder()
     if make:
         os.makedirs(folder, 0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)

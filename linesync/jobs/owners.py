@@ -1,7 +1,7 @@
 """Watches processes of this machine that own something at the hub, such as the shell that began a namespace.
 
-A pidfd stands for one process, also when its pid is used again. The start time makes sure that it is opened for the process
-that the client meant: a client in another pid namespace, such as a container, counts processes differently.
+A pidfd refers to one process, even if the pid is reused later. The start time proves that the pidfd belongs to the process
+that the client means. A client in another pid namespace, such as a container, sees other pids.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Owners:
         self._host = host
         self._gone = gone
         self._watched: dict[tuple[int, str], int] = {}
-        """The process's pid and start time to its pidfd."""
+        """(pid, start time) of each process to its pidfd."""
         self._loop = asyncio.get_running_loop()
 
     def watch(self, pid: int, begin: str) -> None:
-        """Watch a process until it ends; again is the same as once.
+        """Watch a process until it ends. A second call for the same process does nothing.
 
         :raises UsageError: there is no such process.
         :raises LinesyncFailed: there are too many, or this kernel cannot do it.

@@ -1,7 +1,7 @@
-"""Finds out what a path leads to before anything is read or written: a file, a link, a device, or something else.
+"""Finds out the kind of a path before it is read or written: a file, a link, a device, or something else.
 
-All functions here block, so they run where that delays nothing else (``runtime/desk.py``). ``stat`` comes before every
-open, because opening alone can have an effect: it releases the writer of a FIFO, rewinds a tape or starts a watchdog.
+All functions here block, so they run where that delays nothing else (``runtime/desk.py``). They call ``stat`` before they
+open a file, because opening alone can have an effect: it wakes up the writer of a FIFO, rewinds a tape or starts a watchdog.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Source:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         self._descriptor = os.open(path, flags)
         try:
-            status = os.fstat(self._descriptor)  # another file may be there by now
+            status = os.fstat(self._descriptor)  # another file may have replaced it since the check
             self._check(status.st_mode, shown, device, advice)
             os.set_blocking(self._descriptor, True)
             self.device = stat.S_ISBLK(status.st_mode)

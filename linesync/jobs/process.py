@@ -29,9 +29,9 @@ _PROGRAM = (
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CHUNK = 1 << 15
-_AGAIN = 0.5  # seconds until a search is repeated if its fork server was killed
-_KILLING = 12.0  # seconds that processes have to end after SIGKILL; a busy machine needs more than one
-_CLOSING = 50  # hundredths of a second that an idle fork server has to end
+_SEARCH_AGAIN_AFTER = 0.5  # seconds until a search is repeated if its fork server was killed
+_KILL_SECONDS = 12.0  # the time for processes to end after SIGKILL; on a busy machine it takes more than a second
+_CLOSE_CHECKS = 50  # checks, each after 10 ms, whether an idle fork server has ended
 
 
 class Runner:
@@ -85,9 +85,9 @@ class Runner:
         for sock in (control, work):
             sock.setblocking(False)
         self._control, self._work = control, work
-        self._loop.add_reader(control, self._heard)
+        self._loop.add_reader(control, self._read_socket)
 
-    def _heard(self) -> None:
+    def _read_socket(self) -> None:
         """The fork server has searched for a mark, or is gone."""
         assert self._control is not None
         try:
@@ -105,7 +105,7 @@ class Runner:
         else:
             self._drop()
             for mark in self._searching:
-                self._loop.call_later(_AGAIN, self.search, mark)
+                self._loop.call_later(_SEARCH_AGAIN_AFTER, self.search, mark)
 
     def _drop(self) -> None:
         if self._control is not None:
@@ -126,7 +126,7 @@ class Runner:
         """Stop: all commands end, then the fork server. Wait for it only as long as an idle one needs, half a second."""
         self._closed = True
         self._drop()
-        for _ in range(_CLOSING):
+        for _ in range(_CLOSE_CHECKS):
             if self._server is None or self._server.poll() is not None:
                 break
             await asyncio.sleep(0.01)
@@ -176,7 +176,7 @@ class Runner:
                     try:
                         socket.send_fds(self._work, [b"w"], descriptors, socket.MSG_NOSIGNAL)
                         return
-                    except BlockingIOError:  # many commands at once
+                    except BlockingIOError:  # many commands are being started
                         await asyncio.sleep(0.01)
             except OSError as error:
                 self._drop()  # the fork server was killed just now
@@ -210,7 +210,7 @@ class Process:
         self.stdin: Input | None = None
         self.outputs: dict[int, Output] = {}
         self._runner = runner
-        self._what = what
+        self._program = what
         self._mark = mark
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
@@ -245,11 +245,11 @@ class Process:
             await hand_over(descriptors)
         except OSError as error:
             why = f"{error.strerror}; try again later"
-            raise CannotExecute(f"{self._runner.name} cannot start {self._what}: {why}") from None
+            raise CannotExecute(f"{self._runner.name} cannot start {self._program}: {why}") from None
         finally:
             for number in descriptors:
                 os.close(number)
-        self._loop.add_reader(self._sock, self._heard)
+        self._loop.add_reader(self._sock, self._read_socket)
 
     async def started(self, cwd: str) -> None:
         """Wait until the command runs.
@@ -257,7 +257,7 @@ class Process:
         :raises CommandNotFound, CannotExecute: it cannot be executed.
         """
         letter, number = await self._start
-        what, host = self._what, self._runner.name
+        what, host = self._program, self._runner.name
         if letter == b"p":
             self.pid = number
         elif letter == b"d" and number in (2, 20):  # ENOENT, ENOTDIR
@@ -272,7 +272,7 @@ class Process:
         else:
             raise CannotExecute(f"{what} was not started on {host}: its supervisor was killed; try again")
 
-    def _heard(self) -> None:
+    def _read_socket(self) -> None:
         """Read the reports of the supervisor."""
         assert self._sock is not None
         try:
@@ -307,7 +307,7 @@ class Process:
         status = await asyncio.shield(self._status)
         if status is None:
             raise LinesyncFailed(
-                f"the supervisor of {self._what} (pid {self.pid}) on {self._runner.name} was killed; the command and all"
+                f"the supervisor of {self._program} (pid {self.pid}) on {self._runner.name} was killed; the command and all"
                 " processes that it has started are being ended, so run it again"
             )
         return status
@@ -320,17 +320,17 @@ class Process:
     def signal(self, number: int) -> None:
         """Send a signal to the command's process group."""
         if number in SIGNALS:
-            self._ask(b"s", number)
+            self._send_request(b"s", number)
 
     def end(self) -> None:
         """Begin to end the command and all that it has started: SIGTERM, then SIGKILL after 3 s."""
-        self._ask(b"e", 0)
+        self._send_request(b"e", 0)
 
     def kill(self) -> None:
         """Kill the command and all that it has started."""
-        self._ask(b"k", 0)
+        self._send_request(b"k", 0)
 
-    def _ask(self, letter: bytes, number: int) -> None:
+    def _send_request(self, letter: bytes, number: int) -> None:
         if self._sock is not None:
             with suppress(OSError):
                 self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
@@ -343,7 +343,7 @@ class Process:
         if not self._gone.done():
             self.end()
         try:
-            await asyncio.wait({self._gone}, timeout=PATIENCE + _KILLING)
+            await asyncio.wait({self._gone}, timeout=PATIENCE + _KILL_SECONDS)
         except asyncio.CancelledError:
             self.kill()
             await asyncio.wait({self._gone}, timeout=PATIENCE)

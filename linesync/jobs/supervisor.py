@@ -1,9 +1,9 @@
 """The process between an agent and one command. When the agent is gone for any reason, the supervisor ends the command and
 all that it has started.
 
-It is a subreaper, so every process that the command leaves behind becomes its child. It therefore also finds a daemon that
-forked twice and called setsid(). It ignores the signals that end a process group, and only waits: for its owner's socket,
-for the command, for its children. It ends all of them when the owner asks for that or is gone.
+It is a subreaper, so every process that the command leaves behind becomes its child, even a daemon that forked twice and
+called setsid(). It ignores the signals that end a process group, and waits for its owner's socket and for its children. It
+ends the command and all children when the owner asks for that or is gone.
 
 On the socket, the owner sends a letter and a number (``handover.PACKET``): a signal for the command (``s``), end (``e``), kill
 (``k``). The supervisor answers in the same form: whether the command started, how it ended, and last that no process is left
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec", "fork_supervisor", "ignore_signals", "supervise", "wakeup"]
 
-_LOOK = 0.02  # seconds between checks of the processes that are being ended, at first
-_SELDOM = 1.0  # the same for processes that cannot be ended, such as one that waits for a dead disk
+_CHECK_INTERVAL = 0.02  # seconds between checks of the processes that are being ended, at first
+_CHECK_INTERVAL_MOST = 1.0  # the same for processes that do not end, such as one that waits for a dead disk
 _IGNORED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE}
 _defaults: set[int] = {signal.SIGXFSZ, *_IGNORED}
 """The signals that have their default action in a command. Under nohup, SIGHUP is not among them."""
@@ -64,7 +64,7 @@ class Spec:
 
 
 def ignore_signals() -> None:
-    """Ignore the signals that a terminal, a process group or a service manager would end us with by accident."""
+    """Ignore the signals from a terminal, a process group or a service manager that would end this process by accident."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         _defaults.discard(signal.SIGHUP)
     for number in _IGNORED:
@@ -138,7 +138,7 @@ class _Supervisor:
         self._children = children
         self._pid = 0
         """The pid of the command itself; 0 when it does not run."""
-        self._left = False
+        self._has_children = False
         """Whether we have children, and so perhaps descendants."""
         self._ending: Ending | None = None
         self._unread = b""
@@ -147,11 +147,11 @@ class _Supervisor:
     def run(self) -> None:
         """Start the command, and stay until no descendant is left."""
         self._start()
-        pause = _LOOK
+        pause = _CHECK_INTERVAL
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.register(self._children, select.POLLIN)
-        while self._left:
+        while self._has_children:
             found = {number for number, _ in poll.poll(None if self._ending is None else pause * 1000)}
             if self._children in found:
                 os.read(self._children, 4096)
@@ -164,8 +164,8 @@ class _Supervisor:
                 self._reap()
                 if nothing:
                     break
-                pause = min(pause * 1.1, _SELDOM)
-        self._tell(b"g", 0)
+                pause = min(pause * 1.1, _CHECK_INTERVAL_MOST)
+        self._report(b"g", 0)
 
     def _start(self) -> None:
         spec, letter = self._spec, b"f"
@@ -176,29 +176,31 @@ class _Supervisor:
                 letter = b"f"
             if self._requests() and self._ending is None:
                 self._pid = _spawn(spec)
-                self._left = True
-                self._tell(b"p", self._pid)
+                self._has_children = True
+                self._report(b"p", self._pid)
         except OSError as error:
-            self._tell(letter, error.errno or 0)
+            self._report(letter, error.errno or 0)
         for number in spec.streams:
             os.close(number)
         null = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):  # readers of the command's output must see its end, not ours
+        for number in range(
+            3
+        ):  # a reader of the command's output sees the end of file when the command ends, not when we do
             os.dup2(null, number)
         os.close(null)
 
     def _reap(self) -> None:
-        while self._left:
+        while self._has_children:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self._left = False
+                self._has_children = False
                 return
             if not pid:
                 return
             if pid == self._pid:
                 self._pid = 0
-                self._tell(b"x", os.waitstatus_to_exitcode(status))
+                self._report(b"x", os.waitstatus_to_exitcode(status))
 
     def _requests(self) -> bool:
         """Read the owner's requests. Return False when the owner is gone."""
@@ -222,7 +224,7 @@ class _Supervisor:
 
     def _signal(self, number: int) -> None:
         if not self._pid:
-            return  # another process may have its pid by now
+            return  # another process may have this pid by now
         try:
             if self._spec.group:
                 os.kill(self._pid, number)
@@ -234,9 +236,9 @@ class _Supervisor:
     def _end(self) -> None:
         if self._ending is None:
             me = os.getpid()
-            self._ending = Ending(lambda: below(me) if self._left else set(), time.monotonic())
+            self._ending = Ending(lambda: below(me) if self._has_children else set(), time.monotonic())
 
-    def _tell(self, letter: bytes, number: int) -> None:
+    def _report(self, letter: bytes, number: int) -> None:
         try:
             self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
         except OSError:
@@ -249,7 +251,7 @@ def _spawn(spec: Spec) -> int:
     :returns: the command's pid.
     :raises OSError: it cannot be executed.
     """
-    where: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
+    group_options: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
     name = spec.argv[0]
     folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]
     failed: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -262,7 +264,7 @@ def _spawn(spec: Spec) -> int:
                 file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(spec.streams)],
                 setsigmask=(),
                 setsigdef=_defaults,
-                **where,  # type: ignore[arg-type]
+                **group_options,  # type: ignore[arg-type]
             )
         except (FileNotFoundError, NotADirectoryError):
             continue

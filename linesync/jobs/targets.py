@@ -142,7 +142,7 @@ class NewFile(_Hashed):
                 raise LinesyncFailed(f"cannot write {self._shown}: there is no device of that name; check the name")
             self._create(0o600 if old is not None else mode & 0o777)
             if old is not None:
-                self._be_like(old)  # now, so that it fails before any bytes are sent
+                self._copy_attributes(old)  # now, so that a failure comes before any bytes are sent
         except BaseException:
             self.discard()
             raise
@@ -178,11 +178,11 @@ class NewFile(_Hashed):
         self._file = os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._folder)
 
     def _take_name(self) -> None:
-        """Choose a temporary name and make a note of it, in case we are killed."""
+        """Choose a temporary name and write a note about it, so that the file is removed if this process is killed."""
         self._temporary = temporary_name(self._name)
         self._note = Note(os.path.join(os.path.dirname(self._path), self._temporary))
 
-    def _be_like(self, old: os.stat_result) -> None:
+    def _copy_attributes(self, old: os.stat_result) -> None:
         """Take over the owner, mode and extended attributes of the old file."""
         new = os.fstat(self._file)
         if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
@@ -213,7 +213,7 @@ class NewFile(_Hashed):
         for _ in range(_TRIES):
             old = self._old()
             if old is not None:
-                self._be_like(old)
+                self._copy_attributes(old)
             os.fsync(self._file)
             try:
                 self._place(replace=old is not None)

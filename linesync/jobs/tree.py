@@ -80,10 +80,10 @@ def marked(wanted: Callable[[str], bool]) -> set[int]:
 
     :param wanted: called with each mark that is found.
     """
-    everything = snapshot()
-    ours = set(_ancestors(os.getpid(), everything))
+    processes = snapshot()
+    ours = set(_ancestors(os.getpid(), processes))
     found, key = set(), f"\0{MARK}=".encode()
-    for pid in everything.keys() - ours:
+    for pid in processes.keys() - ours:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 _, there, value = (b"\0" + file.read()).partition(key)
@@ -91,15 +91,15 @@ def marked(wanted: Callable[[str], bool]) -> set[int]:
             continue
         if there and wanted(value.partition(b"\0")[0].decode("utf-8", "replace")):
             found.add(pid)
-    return {pid for pid in found if not any(everything[up][0] == SUPERVISOR for up in _ancestors(pid, everything))}
+    return {pid for pid in found if not any(processes[up][0] == SUPERVISOR for up in _ancestors(pid, processes))}
 
 
-def _ancestors(pid: int, everything: Snapshot) -> list[int]:
+def _ancestors(pid: int, processes: Snapshot) -> list[int]:
     """The pids of a process, its parent, its parent's parent and so on, as far as they run."""
     line: list[int] = []
-    while pid in everything and pid not in line:
+    while pid in processes and pid not in line:
         line.append(pid)
-        pid = everything[pid][1]
+        pid = processes[pid][1]
     return line
 
 
@@ -115,7 +115,7 @@ class Ending:
         self._find = find
         self._deadline = now + patience
         self._foreign: set[int] = set()
-        """Processes of another user, such as after sudo, which we cannot end."""
+        """Processes of another user (after sudo, for example), which we cannot end."""
         for pid in find():
             if self._signal(pid, signal.SIGTERM):
                 self._signal(pid, signal.SIGCONT)  # a stopped process handles no other signal

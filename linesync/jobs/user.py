@@ -1,4 +1,5 @@
-"""The variables that describe a user, for commands of a hub or agent that was started without them, as systemd does."""
+"""The environment variables that describe a user. A hub or agent that systemd starts does not have them, so its fork server
+sets them for its commands."""
 
 from __future__ import annotations
 

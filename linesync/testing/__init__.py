@@ -1,6 +1,7 @@
 """The public test kit: lines with faults, on virtual time and on real ptys, and a conformance check for transports.
 
 ``faults`` and ``cable`` are the model of a faulty serial line; ``cable_rates`` adds ports with different rates.
-``virtual_line`` runs two links on it in virtual time; ``virtual_loop`` and ``memory_lines`` run whole hubs and agents so.
-``pty_cable`` and ``nullmodem`` run it between real ptys. ``conformance`` checks a transport, with ``recorder`` on top.
+``virtual_line`` runs two links on this line in virtual time; ``virtual_loop`` and ``memory_lines`` run whole hubs and agents
+in virtual time. ``pty_cable`` and ``nullmodem`` put the line between real ptys. ``conformance`` checks a transport;
+``recorder`` records the calls of a transport for it.
 """

@@ -1,12 +1,12 @@
-"""A faulty serial line as a pure model: what a cable, two UARTs and two ttys do to bytes, and when.
+"""A pure model of a faulty serial line: how a cable, two UARTs and two ttys change and delay bytes.
 
-Tests run it on virtual time, ``tools/nullmodem`` runs it in real time. Both pass ``now`` as an argument, so a failure in
-one can be replayed in the other from its seed. A :class:`FaultyLine` is one direction; a :class:`Cable` has two.
+Tests run it on virtual time, ``tools/nullmodem`` runs it in real time. Both pass ``now`` as an argument, so the seed of a
+failure in one can be used to repeat the failure in the other. A :class:`FaultyLine` is one direction; a :class:`Cable` has two.
 
 The path of a byte, in order:
 
 1. the sender's buffer (``capacity`` bytes), which empties at ``byte_rate`` and stops at a stuck XOFF;
-2. kernel messages (printk) of the sender, which go ahead of it, as whole lines at any byte position;
+2. kernel messages (printk) of the sender, which are sent before the waiting bytes, as whole lines at any byte position;
 3. the wire: a cut loses it; then come bursts, bit flips, lost bytes and doubled bytes;
 4. the ttys: the eighth bit cleared, XON/XOFF removed, line ends rewritten, blanks removed or added, long lines cut;
 5. the delay, and then :meth:`FaultyLine.take`.
@@ -33,9 +33,10 @@ End = Literal["a", "b"]
 GROUP_S = 0.001
 """A line with a rate delivers bytes in groups of at most this many seconds of line time, or single bytes."""
 
-# A line without a rate is idle at every instant. To fall between bytes, a kernel message waits on it for the sender's.
-_PRINTK_HOLD_S = 0.5  # the longest wait, in seconds
-_PRINTK_SPREAD = 256  # the message comes after fewer bytes than this
+# A line without a rate sends all bytes immediately, so no bytes wait when a kernel message is due. The message is therefore held
+# until the sender's next bytes come, and is inserted between them.
+_PRINTK_HOLD_S = 0.5  # the longest time that a message is held, in seconds
+_PRINTK_SPREAD = 256  # the message is inserted after fewer bytes than this
 _SLACK = 1e-3  # of a byte: a rounding error in (now - begin) / byte_time must not cost a whole byte
 
 _PRINTK = (
@@ -95,7 +96,7 @@ class _Kernel:
         self._origin = origin
         self.due = origin + self._rng.expovariate(rate)
 
-    def speak(self, spread: int) -> tuple[bytes, int]:
+    def next_message(self, spread: int) -> tuple[bytes, int]:
         """The message that is due, and the number of the sender's bytes before it (below ``spread``)."""
         text = self._rng.choice(_PRINTK).format(self._rng.randint(1, 9))
         line = f"[{self.due - self._origin + 5:12.6f}] {text}\r\n".encode()
@@ -137,7 +138,7 @@ class FaultyLine:
         self._stuck = _Windows(self.faults.stuck_xoff, start)
         self._windowed = bool(self.faults.cuts or self.faults.stuck_xoff)
         self._stages = stages(self.faults, seed * 16, self.counters)
-        self._rate_fault: Stage | None = None  # what its ports' rates do to bytes
+        self._rate_fault: Stage | None = None  # the effect of the ports' rates on the bytes
         self._kernel = _Kernel(self.faults.printk, seed * 16, start) if self.faults.printk else None
         self._pulled = False
         self._seen = start  # the latest `now`
@@ -145,8 +146,8 @@ class FaultyLine:
         self._free = start  # when the wire can begin the next byte
         self._fifo = bytearray()
         self._message = b""  # a kernel message that is due ...
-        self._message_after = 0  # ... after so many bytes of the fifo ...
-        self._message_by = inf  # ... or at this time, if there are not as many
+        self._message_after = 0  # ... after this many bytes of the fifo ...
+        self._message_by = inf  # ... or at this time, if the fifo has fewer bytes
         self._travelling: deque[tuple[float, bytes]] = deque()
         self._travelling_bytes = 0
         self._ready = bytearray()
@@ -259,7 +260,7 @@ class FaultyLine:
             if self._message and not self._fifo:
                 self._message_after = 0
             elif self._kernel and not self._message and self._kernel.due <= begin:
-                self._speak(self._kernel)
+                self._queue_message(self._kernel)
                 continue
             self._free = begin
             count = self._sendable(begin, now)
@@ -267,11 +268,11 @@ class FaultyLine:
                 return
             self._depart(count, begin)
 
-    def _speak(self, kernel: _Kernel) -> None:
+    def _queue_message(self, kernel: _Kernel) -> None:
         self._message_by = kernel.due + _PRINTK_HOLD_S
         if not self._fifo:
             self._free = max(self._free, kernel.due)
-        self._message, self._message_after = kernel.speak(0 if self._byte_time else _PRINTK_SPREAD)
+        self._message, self._message_after = kernel.next_message(0 if self._byte_time else _PRINTK_SPREAD)
         self.counters.printk += len(self._message)
 
     def _sendable(self, begin: float, now: float) -> int:

@@ -1,4 +1,4 @@
-"""The conformance check that every transport passes, in the spirit of trio's ``check_two_way_stream``.
+"""The conformance check that every transport passes. It is similar to trio's ``check_two_way_stream``.
 
 A transport's test gives :func:`check_transport` a function that makes a pair of joined lines. The check then covers the
 order of the calls, the order of the bytes in small and large pieces and in both directions at the same time, the
@@ -28,14 +28,15 @@ Hook = Callable[[], object]
 _SETTLE_SECONDS = 0.05
 """How long to wait for a late or repeated call."""
 _CLOSE_SECONDS = 3.0
-"""The most seconds from close() to line_lost for a line that cannot send the rest: one second, and time to clean up."""
+"""The most seconds from close() to line_lost for a line that cannot send its unsent bytes: the one second that close() waits,
+and time to clean up."""
 _FLOOD = 64 << 20
-"""Bytes that no transport may accept without asking for a pause."""
+"""A transport must ask for a pause before it has accepted this many bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What a test can do to two joined lines from outside; None for what a transport does not support."""
+    """The actions of a test on two joined lines from outside; None for an action that the transport does not support."""
 
     stall: Hook | None = None
     """Stop the second end from reading, so that the bytes of the first end queue up."""
@@ -115,7 +116,9 @@ async def check_transport(
     finally:
         loop.set_exception_handler(before)
     unexpected = [report for report in reports if "on purpose" not in str(report.get("exception"))]
-    assert not unexpected, f"the event loop got failures that are not the receiver's: {unexpected}"
+    assert not unexpected, (
+        f"the event loop's exception handler got errors that no receiver raised on purpose: {unexpected}"
+    )
 
 
 async def _run(check: Callable[[_Case], Awaitable[None]], case: _Case) -> None:
@@ -135,7 +138,7 @@ async def _do(hook: Hook) -> None:
 # -- bytes ---------------------------------------------------------------------------------------------------
 
 
-async def _made_first_and_writable_at_once(case: _Case) -> None:
+async def _line_made_comes_first_and_may_write(case: _Case) -> None:
     greeting = b"written from within line_made"
     async with case.ends(Recorder("first", greeting=greeting)) as (first, second, _pair):
         await second.until_received(greeting)
@@ -170,7 +173,7 @@ async def _small_pieces_keep_their_order(case: _Case) -> None:
         await first.until_received(back)
 
 
-async def _bulk_passes_both_ways_at_once(case: _Case) -> None:
+async def _bulk_passes_both_ways_at_the_same_time(case: _Case) -> None:
     there, back = case.noise(case.bulk, 4), case.noise(case.bulk, 5)
     async with case.ends() as (first, second, _pair):
         first.write(there)
@@ -180,7 +183,7 @@ async def _bulk_passes_both_ways_at_once(case: _Case) -> None:
         await first.until(lambda: not first.paused, "a line that has sent everything should not stay paused")
 
 
-async def _kept_buffers_do_no_harm(case: _Case) -> None:
+async def _a_receiver_may_keep_its_buffers(case: _Case) -> None:
     back = case.noise(case.bulk // 4, 6)
     async with case.ends(Recorder("first", keep=True)) as (first, second, _pair):
         second.write(back)
@@ -190,7 +193,7 @@ async def _kept_buffers_do_no_harm(case: _Case) -> None:
 # -- a peer that does not read -------------------------------------------------------------------------------
 
 
-async def _a_stalled_peer_pauses_us_and_loses_nothing(case: _Case) -> None:
+async def _a_stalled_peer_causes_a_pause_and_loses_nothing(case: _Case) -> None:
     async with case.ends() as (first, second, pair):
         if pair.stall is None or pair.resume is None:
             return
@@ -202,7 +205,7 @@ async def _a_stalled_peer_pauses_us_and_loses_nothing(case: _Case) -> None:
         await first.until(lambda: not first.paused, "resume_writing should follow once the peer reads again")
 
 
-async def _closing_on_a_stalled_peer_ends(case: _Case) -> None:
+async def _close_ends_the_line_although_the_peer_is_stalled(case: _Case) -> None:
     async with case.ends() as (first, _second, pair):
         if pair.stall is None or pair.resume is None:
             return
@@ -217,7 +220,7 @@ async def _closing_on_a_stalled_peer_ends(case: _Case) -> None:
 
 
 async def _flood(case: _Case, first: Recorder) -> bytes:
-    """Write until the line asks for a pause that lasts: a first pause may end when other buffers take the bytes."""
+    """Write until the line asks for a pause that does not end: the first pause may end when other buffers take the bytes."""
     piece = case.noise(32 << 10, 7)
     written = bytearray()
     while not first.paused:
@@ -230,7 +233,7 @@ async def _flood(case: _Case, first: Recorder) -> bytes:
     return bytes(written)
 
 
-async def _a_pause_to_read_holds_bytes_back_and_loses_nothing(case: _Case) -> None:
+async def _pause_reading_delays_bytes_and_loses_none(case: _Case) -> None:
     piece = case.noise(case.bulk, 11)
     async with case.ends(Recorder("first", on_data=lambda end: end.line.pause_reading())) as (first, second, _pair):
         second.write(piece)
@@ -238,11 +241,11 @@ async def _a_pause_to_read_holds_bytes_back_and_loses_nothing(case: _Case) -> No
         await asyncio.sleep(2 * _SETTLE_SECONDS)
         assert len(first.data) < len(piece), "all bytes were delivered although reading paused"
         while len(first.data) < len(piece):
-            await _resumed(first)
+            await _resume_and_wait(first)
         assert first.data == piece, "a pause to read changed the bytes"
 
 
-async def _resumed(end: Recorder) -> None:
+async def _resume_and_wait(end: Recorder) -> None:
     had = len(end.data)
     end.line.resume_reading()
     await end.until(lambda: len(end.data) > had, "resume_reading should deliver more bytes")
@@ -263,21 +266,21 @@ async def _close_sends_what_was_written_and_no_more(case: _Case) -> None:
         assert not first.line.send_break(), "a closed line sends no BREAK"
         assert first.error is None, f"closing reported {first.error}"
         await second.until_received(last)
-        await _see_end(case, second, of=first)
+        await _check_end(case, second, of=first)
         assert second.data == last, "bytes written after close() were sent"
 
 
-async def _the_peers_clean_end_is_no_error(case: _Case) -> None:
+async def _a_clean_end_of_the_peer_is_not_an_error(case: _Case) -> None:
     last = case.noise(5000, 9)
     async with case.ends() as (first, second, _pair):
         second.write(last)
         second.close()
         await second.until_lost()
         await first.until_received(last)
-        await _see_end(case, first, of=second)
+        await _check_end(case, first, of=second)
 
 
-async def _see_end(case: _Case, end: Recorder, *, of: Recorder) -> None:
+async def _check_end(case: _Case, end: Recorder, *, of: Recorder) -> None:
     if case.half_close:
         await end.until_lost()
         assert end.error is None, f"the other line reported the {of.name} line's clean end as {end.error}"
@@ -287,7 +290,7 @@ async def _see_end(case: _Case, end: Recorder, *, of: Recorder) -> None:
         assert not end.lost, f"the end of the {of.name} line ended the other, which cannot notice it: {end.error}"
 
 
-async def _abort_drops_and_ends_at_once(case: _Case) -> None:
+async def _abort_ends_the_line_immediately(case: _Case) -> None:
     async with case.ends() as (first, _second, _pair):
         first.write(case.noise(case.bulk, 10))
         first.abort()
@@ -296,7 +299,7 @@ async def _abort_drops_and_ends_at_once(case: _Case) -> None:
         assert first.error is None, f"aborting reported {first.error}"
 
 
-async def _ending_twice_is_ending_once(case: _Case) -> None:
+async def _a_second_close_or_abort_changes_nothing(case: _Case) -> None:
     async with case.ends() as (first, second, _pair):
         first.write(b"x")
         for _ in range(2):
@@ -346,18 +349,18 @@ async def _a_failing_receiver_is_reported_and_ends_the_line(case: _Case) -> None
 
 
 _CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
-    _made_first_and_writable_at_once,
+    _line_made_comes_first_and_may_write,
     _every_byte_value_passes,
     _small_pieces_keep_their_order,
-    _bulk_passes_both_ways_at_once,
-    _kept_buffers_do_no_harm,
-    _a_stalled_peer_pauses_us_and_loses_nothing,
-    _closing_on_a_stalled_peer_ends,
-    _a_pause_to_read_holds_bytes_back_and_loses_nothing,
+    _bulk_passes_both_ways_at_the_same_time,
+    _a_receiver_may_keep_its_buffers,
+    _a_stalled_peer_causes_a_pause_and_loses_nothing,
+    _close_ends_the_line_although_the_peer_is_stalled,
+    _pause_reading_delays_bytes_and_loses_none,
     _close_sends_what_was_written_and_no_more,
-    _the_peers_clean_end_is_no_error,
-    _abort_drops_and_ends_at_once,
-    _ending_twice_is_ending_once,
+    _a_clean_end_of_the_peer_is_not_an_error,
+    _abort_ends_the_line_immediately,
+    _a_second_close_or_abort_changes_nothing,
     _closing_from_within_data_received_works,
     _a_cut_is_reported_once_as_broken,
     _a_failing_receiver_is_reported_and_ends_the_line,

@@ -18,7 +18,7 @@ from linesync.errors import UsageError
 __all__ = ["Counters", "Faults", "Stage", "stages"]
 
 Stage = Callable[[bytes], bytes]
-"""Takes the next bytes of the stream, returns what becomes of them, and counts what it did."""
+"""Takes the next bytes of the stream, returns the bytes to deliver instead, and counts the changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Faults:
 
 @dataclass(slots=True)
 class Counters:
-    """What happened on one direction of a line, in bytes unless a name says otherwise.
+    """The traffic and the faults of one direction of a line, in bytes unless a name says otherwise.
 
     At any time ``bytes_in + printk + doubled + added == bytes_out + dropped + eaten + cut + waiting``,
     where ``waiting`` is :attr:`linesync.testing.cable.FaultyLine.waiting`.

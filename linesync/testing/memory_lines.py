@@ -1,9 +1,9 @@
-"""Lines in memory, on the clock of their event loop: serial lines with faults, and perfect pipes.
+"""Lines in memory, on the clock of their event loop: serial lines with faults, and pipes without faults.
 
 A :class:`Switchboard` finds them by endpoint. It has the functions ``connect`` and ``listen`` of
-:mod:`linesync.transports`, so a hub, an agent or a client that gets these two needs no real line. A process that dies
-(:meth:`MemoryLine.die`) closes its end of a pipe, which the other side sees, and becomes silent on a serial line, which no
-one sees.
+:mod:`linesync.transports`, so a hub, an agent or a client that gets these two functions needs no real line. When a process
+dies (:meth:`MemoryLine.die`), its end of a pipe is closed, and the other side notices that. On a serial line the process
+only becomes silent, and the other side does not notice.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _GRAIN = 0.01  # seconds between deliveries on a serial line: a UART's FIFO and 
 
 
 class MemoryLine(BaseLine):
-    """One end of a line, opened by its owner."""
+    """One end of a line."""
 
     dead = False
 
     def die(self) -> None:
-        """The process that has this end open is killed: what it still writes has no effect."""
+        """The process that has this end open is killed: its later writes have no effect."""
         self.dead = True
         self.abort()
 
@@ -118,7 +118,7 @@ class SerialWire:
         self._gone = False
         self._byte_rate = byte_rate
         self._grain = grain
-        self._look_at: asyncio.TimerHandle | None = None
+        self._next_delivery: asyncio.TimerHandle | None = None
 
     def open(self, end: End, endpoint: str, factory: ReceiverFactory) -> Line:
         """Open the port at one end.
@@ -136,7 +136,7 @@ class SerialWire:
         line = _SerialEnd(self._loop, info, factory(), self, end)
         self.lines[end] = line
         line._made()
-        self._look()
+        self._deliver_arrived()
         return line
 
     def pull(self) -> None:
@@ -162,30 +162,30 @@ class SerialWire:
         return not any(self.cable.line_to(end).waiting for end in self.lines)
 
     def remove_faults(self) -> None:
-        """Lose the bytes that are on their way, and let the line work without faults."""
+        """Lose the bytes that are on their way. From now on, the line has no faults."""
         self.cable = Cable(byte_rate=self._byte_rate, start=self._loop.time())
         if not self.plugged:
             self.cable.pull(self._loop.time())
 
     def feed(self, end: End, data: bytes) -> None:
         self.cable.feed(end, data, self._loop.time())
-        self._plan(len(data))
+        self._schedule_delivery(len(data))
 
-    def _plan(self, size: int = 0) -> None:
+    def _schedule_delivery(self, size: int = 0) -> None:
         when = self.cable.next_time()
         if when is None:
             return
         when = max(when, self._loop.time() + max(self._grain, size / self._byte_rate))
-        if self._look_at is not None:
-            if self._look_at.when() <= when:
+        if self._next_delivery is not None:
+            if self._next_delivery.when() <= when:
                 return
-            self._look_at.cancel()
-        self._look_at = self._loop.call_at(when, self._look)
+            self._next_delivery.cancel()
+        self._next_delivery = self._loop.call_at(when, self._deliver_arrived)
 
-    def _look(self) -> None:
-        if self._look_at is not None:
-            self._look_at.cancel()
-            self._look_at = None
+    def _deliver_arrived(self) -> None:
+        if self._next_delivery is not None:
+            self._next_delivery.cancel()
+            self._next_delivery = None
         now = self._loop.time()
         ends: tuple[End, End] = ("a", "b")
         for end in ends:
@@ -194,7 +194,7 @@ class SerialWire:
             if data and line is not None:  # bytes that arrive while the port is not open are lost
                 line._deliver(data)
         if self.lines:
-            self._plan()
+            self._schedule_delivery()
 
 
 class _SerialEnd(MemoryLine):

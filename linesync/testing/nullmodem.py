@@ -200,7 +200,7 @@ class _Program:
         self._json: bool = options.json
         self._report = sys.stderr if options.exec else sys.stdout
         self._control = sys.stdin.fileno() if options.control else None
-        self._typed = b""
+        self._unread = b""
         self._child: subprocess.Popen[bytes] | None = None
         self._command: str | None = options.exec
         self._stop = False
@@ -220,9 +220,9 @@ class _Program:
             readable = select.select([wakeup, *control, *watch], [], [], timeout)[0]
             if wakeup in readable:
                 for caught in os.read(wakeup, 64):
-                    self._signalled(caught)
+                    self._handle_signal(caught)
             if self._control in readable:
-                self._controlled()
+                self._read_commands()
         return self._finish()
 
     def _announce(self) -> None:
@@ -235,7 +235,7 @@ class _Program:
         counters = self._cable.counters()
         return json.dumps(counters) if self._json else _table(counters)
 
-    def _signalled(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number == signal.SIGUSR1:
             print(self._counters(), file=sys.stderr, flush=True)
         elif number == signal.SIGUSR2:
@@ -251,11 +251,11 @@ class _Program:
         else:
             self._cable.plug()
 
-    def _controlled(self) -> None:
+    def _read_commands(self) -> None:
         assert self._control is not None
         data = os.read(self._control, 4096)
         self._stop = self._stop or not data
-        *lines, self._typed = (self._typed + data).split(b"\n")
+        *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             word = line.decode(errors="replace").strip()
             answer: dict[str, object]
@@ -350,7 +350,7 @@ class NullModem:
         command += [f"--link-a={link_a}"] if link_a else []
         command += [f"--link-b={link_b}"] if link_b else []
         command += _arguments(there, "-ab") + _arguments(faults_ba or there, "-ba")
-        # In its own session, so that Ctrl-C at a test's terminal ends only the test. The end of its stdin then ends it.
+        # It has its own session, so that Ctrl-C at a test's terminal ends only the test. Then its stdin ends, and it ends too.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -373,17 +373,17 @@ class NullModem:
 
     def pull(self) -> None:
         """Unplug the cable: bytes are lost in both directions until :meth:`plug`."""
-        self._ask("pull")
+        self._send_command("pull")
 
     def plug(self) -> None:
         """Plug the cable in again."""
-        self._ask("plug")
+        self._send_command("plug")
 
     def counters(self) -> dict[str, dict[str, int]]:
         """The counters of each direction (``"ab"``, ``"ba"``) by name: those of
         :class:`~linesync.testing.faults.Counters`, ``waiting`` and ``overrun``.
         """
-        return self._ask("counters")
+        return self._send_command("counters")
 
     def close(self) -> None:
         """End the process. A second call does nothing."""
@@ -395,7 +395,7 @@ class NullModem:
             self._process.kill()
             self._process.communicate()
 
-    def _ask(self, word: str) -> dict[str, dict[str, int]]:
+    def _send_command(self, word: str) -> dict[str, dict[str, int]]:
         if self._process.returncode is not None:
             raise ClosedError("this null modem is closed; make a new one")
         assert self._process.stdin is not None
@@ -403,7 +403,7 @@ class NullModem:
             self._process.stdin.write(word + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # reading the answer finds out why
+            pass  # _answer() raises the error with the reason
         return self._answer()
 
     def _answer(self) -> dict[str, dict[str, int]]:

@@ -5,9 +5,9 @@ this module reads from each pty only as much as fits into the cable's small buff
 a writer has queued in the kernel's pty buffer: a writer is stopped only when that buffer is full too, and ``tcdrain``
 returns immediately. A sender that needs short delays must pace itself.
 
-This process sometimes wakes up late, by milliseconds on a busy machine, and a UART would not have been idle in the
-meantime. So it remembers how many bytes were waiting in the pty at the last call, and feeds them at the past times at which
-the buffer had room for them. Only bytes that arrived since then are fed at the present time.
+On a busy machine this process wakes up some milliseconds late. A UART would have sent bytes in this time. So this module
+remembers how many bytes were waiting in the pty at the last call, and feeds them at the past times at which the buffer had
+room for them. Only bytes that arrived since then are fed at the present time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from linesync.testing.cable_rates import CableRates
 
 __all__ = ["PtyCable"]
 
-_SPEED_LOOK = 0.05  # seconds between checks of the ptys' speeds while nothing else happens
-_WAYS: tuple[tuple[End, End], ...] = (("a", "b"), ("b", "a"))
+_SPEED_CHECK_INTERVAL = 0.05  # seconds between checks of the ptys' speeds while nothing else happens
+_DIRECTIONS: tuple[tuple[End, End], ...] = (("a", "b"), ("b", "a"))
 
 
 class _Pty:
@@ -50,7 +50,7 @@ class _Pty:
             raise
         self._speed = -1  # the termios constant at the last check
         self._bauds = {number: int(name[1:]) for name, number in vars(termios).items() if name[1:].isdigit()}
-        self.queued = 0  # bytes that were waiting in the kernel for us at the last call of look()
+        self.queued = 0  # bytes that were waiting in the kernel for us at the last call of update_queued()
         self.overrun = 0  # bytes that the kernel had no room for, since no process reads the slave
 
     @property
@@ -80,8 +80,8 @@ class _Pty:
         settings[4] = settings[5] = getattr(termios, f"B{int(baud)}", termios.B115200)
         termios.tcsetattr(self._slave, termios.TCSANOW, settings)
 
-    def look(self) -> None:
-        """Learn how many bytes wait to be read."""
+    def update_queued(self) -> None:
+        """Find out how many bytes wait to be read."""
         (self.queued,) = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, b"\0\0\0\0"))
 
     def read(self, count: int) -> bytes:
@@ -149,8 +149,8 @@ class PtyCable:
         """
         now = self.now()
         watch = []
-        self._look_at_speeds(now)
-        for end, far in _WAYS:
+        self._apply_speeds(now)
+        for end, far in _DIRECTIONS:
             pty, line = self._ptys[end], self.cable.line_from(end)
             arrived = self._catch_up(pty, line, now)
             if arrived:
@@ -161,10 +161,10 @@ class PtyCable:
                 watch.append(pty.master)
         due = self.cable.next_time()
         if due is None:
-            return watch, None if self.rates is None else _SPEED_LOOK
+            return watch, None if self.rates is None else _SPEED_CHECK_INTERVAL
         return watch, max(0.0, due - self.now())
 
-    def _look_at_speeds(self, now: float) -> None:
+    def _apply_speeds(self, now: float) -> None:
         """Apply the speeds that the ptys' users have set to the bytes from now on."""
         if self.rates is None:
             return
@@ -179,7 +179,7 @@ class PtyCable:
             early += line.take(when)
             self._load(pty, line, when)
         arrived = line.take(now)
-        pty.look()
+        pty.update_queued()
         self._load(pty, line, now)
         return early + arrived if early else arrived
 
@@ -206,9 +206,9 @@ class PtyCable:
     def counters(self) -> dict[str, dict[str, int]]:
         """The counters of each direction, ``"ab"`` and ``"ba"``. ``overrun`` counts the bytes that a full pty has lost;
         ``baud`` is the sender's rate, if the cable follows the ptys' speeds."""
-        self._look_at_speeds(self.now())
+        self._apply_speeds(self.now())
         found = {}
-        for end, far in _WAYS:
+        for end, far in _DIRECTIONS:
             line = self.cable.line_from(end)
             overrun = self._ptys[far].overrun
             found[end + far] = {**line.counters.as_dict(), "waiting": line.waiting, "overrun": overrun}

@@ -1,7 +1,7 @@
-"""A line receiver that records the calls of a transport and notices every broken rule.
+"""A line receiver that records the calls of a transport and notices every violation of the rules.
 
 The rules are those of :mod:`linesync.transports.interface`. A receiver cannot raise an error for its test, since the
-transport would catch it. So it collects the broken rules, and :meth:`Recorder.verify` raises them later.
+transport would catch it. So it collects the violations, and :meth:`Recorder.verify` raises an error for them later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..transports.interface import Line
 __all__ = ["Recorder"]
 
 _PATIENCE_SECONDS = 20.0
-_LOOK_SECONDS = 0.01
+_CHECK_INTERVAL = 0.01
 
 
 class Recorder:
@@ -102,7 +102,7 @@ class Recorder:
                 raise AssertionError(f"{what}, but it did not happen: {self.transcript()}")
             self._changed.clear()
             try:
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(_CHECK_INTERVAL):
                     await self._changed.wait()
             except TimeoutError:
                 pass

@@ -1,8 +1,8 @@
 """Two links on one simulated line, on virtual time.
 
 A :class:`VirtualLine` joins two :class:`~linesync.wire.link.Link` ends by a :class:`~linesync.testing.cable.Cable`. Its
-clock jumps from event to event, and one seed decides every random choice. So minutes of a line's life run in milliseconds,
-and run the same way each time::
+clock jumps from event to event, and one seed decides every random choice. So it simulates minutes in milliseconds, and
+gives the same result each time::
 
     line = VirtualLine(seed=7, byte_rate=11520, faults=Faults(ber=1e-5, printk=2))
     line.run_until(lambda: line.a.up and line.b.up, 5)
@@ -32,7 +32,7 @@ from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["VirtualEnd", "VirtualLine", "tokens"]
 
-_SPINNING = 2000  # steps at one instant after which the links are considered to spin
+_STEPS_MOST = 2000  # steps at one instant; if there are more, the links are in an endless loop
 _TRANSCRIPT = 4000  # lines of the transcript that are kept
 
 
@@ -60,7 +60,7 @@ class VirtualEnd:
         self.consume = True
         """Whether data and messages are consumed when they arrive, which returns their credit."""
         self.owns_all = True
-        """Whether this link is its owner's only one, so that a session unknown to it is known to no other link."""
+        """Whether this link is the only link of its owner, so that no other link can have a session that it does not know."""
         self._line = line
         self._local = dict(local)
         self.takes: tuple[int, ...] = ()
@@ -175,11 +175,11 @@ class VirtualLine:
     :param nominal: the rate that the ends assume; by default the real one.
     :param faults: as for :class:`Cable`, like ``faults_ba`` and ``echo``.
     :param shared: the line is shared with other stations, so the ends follow the rules of silence.
-    :param local: fields of :class:`Local` for both ends (``frame``, ``credit``, ``flags``); ``local_a`` and ``local_b``
-        are for one end.
+    :param local: fields of :class:`~linesync.wire.reliability.handshake.LocalParameters` for both ends (``frame``,
+        ``credit``, ``flags``); ``local_a`` and ``local_b`` are for one end.
     :param takes: the rates that the ports support, in bits per second; ``takes_b`` if those of end b differ. The line
         then starts at ten times ``byte_rate``, and ``most_baud`` and ``noisy`` are as for :class:`CableRates`.
-    :param grain: the seconds between two reads of an end, as with a kernel that collects bytes.
+    :param grain: the seconds between two reads at an end, as with a kernel that buffers bytes.
     """
 
     def __init__(
@@ -223,8 +223,8 @@ class VirtualLine:
         self.b = VirtualEnd(self, "b", {"role": "l", **both, **(local_b or {})}, random.Random(f"{seed} b"))
         self.a.takes, self.b.takes = takes, takes if takes_b is None else takes_b
         self.ends = (self.a, self.b)
-        self._still = 0
-        self._looked = 0.0  # when the ends last read what had arrived
+        self._steps_now = 0  # steps at the present instant
+        self._last_read = 0.0  # when the ends last read the bytes that had arrived
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
         for end in self.ends:
             end.line_up()
@@ -235,7 +235,7 @@ class VirtualLine:
         self._plan.sort(key=lambda step: step[:2])
 
     def inject(self, to: End, data: bytes) -> None:
-        """Send bytes to an end that come from neither link, at the current position of the stream."""
+        """Insert bytes from another source into the stream to an end, at its current position."""
         line = self.cable.line_to(to)
         line.feed(data, self.now)
 
@@ -279,23 +279,23 @@ class VirtualLine:
             if end.timer is not None and end.timer < when:
                 when = end.timer
         arrival = cable.next_time()
-        look = inf if arrival is None else max(arrival, self._looked + self.grain)
-        when = min(when, look)
+        read_at = inf if arrival is None else max(arrival, self._last_read + self.grain)
+        when = min(when, read_at)
         if self._plan:
             when = min(when, self._plan[0][0])
         if when <= now:
             when = now
-            self._still += 1
-            if self._still > _SPINNING:
-                raise AssertionError(f"the link spins at {now:.6f}\n{self.transcript()}")
+            self._steps_now += 1
+            if self._steps_now > _STEPS_MOST:
+                raise AssertionError(f"the links are in an endless loop at {now:.6f} s\n{self.transcript()}")
         else:
-            self._still = 0
+            self._steps_now = 0
         self.now = when
         while self._plan and self._plan[0][0] <= when:
             self._plan.pop(0)[2]()
             self.touch()
-        if look <= when:
-            self._looked = when
+        if read_at <= when:
+            self._last_read = when
             for end in self.ends:
                 data = cable.take(end.name, when)
                 if data:

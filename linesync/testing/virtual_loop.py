@@ -1,9 +1,8 @@
 """An asyncio event loop on virtual time: it never waits, so an idle hour takes no time.
 
-``time()`` does not change while there is something to do, and then jumps to the time of the next scheduled call. Code on
-this loop must not use sockets, files that block, threads or processes: the loop has no selector, so a future that waits for
-them would never complete. A job for an executor runs
-immediately, and takes no time of this clock.
+``time()`` does not change while a call is ready to run. Then it jumps to the time of the next scheduled call. Code on this
+loop must not use sockets, files that block, threads or processes: the loop has no selector, so a future that waits for them
+would never complete. A job for an executor runs immediately, and takes no time of this clock.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 
 __all__ = ["VirtualLoop"]
 
-_SPINNING = 100_000  # iterations at one instant after which the loop is considered to spin
+_ITERATIONS_MOST = 100_000  # iterations at one instant; if there are more, the code is in an endless loop
 
 
 class _Clock:
@@ -23,16 +22,16 @@ class _Clock:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
-        self._rounds = 0
+        self._iterations = 0
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout == 0:
-            self._rounds += 1
-            if self._rounds > _SPINNING:
-                self._rounds = 0
-                raise RuntimeError(f"the loop spins at {self._loop.time():.6f}")
+            self._iterations += 1
+            if self._iterations > _ITERATIONS_MOST:
+                self._iterations = 0
+                raise RuntimeError(f"the code on this loop is in an endless loop at {self._loop.time():.6f} s")
         else:
-            self._rounds = 0
+            self._iterations = 0
             self._loop.jump()
         return []
 
@@ -61,7 +60,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_until(self, predicate: Callable[[], bool] | None, limit: float) -> bool:
         """Let time pass until the predicate is true or ``limit`` (a time on this clock) is reached.
 
-        The predicate is checked when everything that happens at an instant has happened.
+        The predicate is checked after all calls of an instant have run.
 
         :returns: whether the predicate is true.
         """
@@ -84,7 +83,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return
         when = self._scheduled[0].when() if self._scheduled else limit
         if when == inf:
-            raise RuntimeError("the loop waits for something that can never happen: no call is scheduled")
+            raise RuntimeError("the loop would wait forever: no call is scheduled")
         if when >= limit:
             self._now = max(self._now, limit)
             self.stop()

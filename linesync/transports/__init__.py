@@ -49,7 +49,7 @@ async def connect(endpoint: str | Endpoint, factory: ReceiverFactory) -> Line:
 
     :raises UsageError: the endpoint is not valid.
     :raises BusyError: another process uses it.
-    :raises LinesyncFailed: it cannot be opened; the message says why and what to do.
+    :raises LinesyncFailed: the line cannot be opened; the message says why and what to do.
     """
     place = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     match place:
@@ -88,7 +88,7 @@ async def listen(
 
     :param mode: the permissions of a unix socket.
     :param group: a group that may also use the unix socket; the mode is then 0660.
-    :param door: decides who may come in; by default, everybody.
+    :param door: decides which connections are accepted; by default, all of them.
     :raises UsageError: the endpoint is not valid, or its kind cannot accept lines.
     :raises BusyError: another process listens there.
     :raises LinesyncFailed: it cannot be opened; the message says why and what to do.

@@ -1,8 +1,8 @@
-"""Accepting connections, also when the process has no descriptor or memory left.
+"""Accepting connections, even when the process has no descriptor or memory left.
 
-asyncio's own accepting loop logs up to a thousand errors for each attempt when ``accept`` fails, and keeps the newcomers
-waiting. This one pauses for a moment after a failure. It also keeps a spare descriptor: when all others are in use, it
-closes the spare one, accepts a newcomer with it, sends the reason for the refusal, and closes the connection.
+When ``accept`` fails, asyncio's own loop logs up to a thousand errors for each attempt, and the clients keep waiting. This
+loop pauses for a moment after a failure. It also keeps a spare descriptor. When all others are in use, it closes the spare
+one, accepts a connection with it, sends the client the reason for the refusal, and closes the connection.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from .interface import Door
 
 __all__ = ["Acceptor"]
 
-_BATCH = 64  # newcomers that are accepted before the event loop does something else
+_BATCH = 64  # connections that are accepted before other handlers of the event loop run
 _PAUSE = 0.1  # seconds without accepting after a failure
-_UNREAD = 1 << 16  # bytes of a refused newcomer that are read, so that closing does not reset the connection
-_NOBODY = frozenset((errno.EAGAIN, errno.EINTR, errno.ECONNABORTED))
+_UNREAD = 1 << 16  # bytes that are read from a refused client, so that closing does not reset the connection
+_NO_CONNECTION = frozenset((errno.EAGAIN, errno.EINTR, errno.ECONNABORTED))
 
 
 class Acceptor:
     """Accepts connections on listening sockets, which it owns.
 
-    :param made: makes the protocol of a new connection; called before the next connection is accepted.
-    :param door: decides who may come in.
+    :param make_protocol: makes the protocol of a new connection; called before the next connection is accepted.
+    :param door: decides which connections are accepted.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        made: Callable[[], asyncio.BaseProtocol],
+        make_protocol: Callable[[], asyncio.BaseProtocol],
         door: Door | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = list(sockets)
-        self._made = made
+        self._make_protocol = make_protocol
         self._door = door
         self._paused: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,7 +54,7 @@ class Acceptor:
                 self._spare = os.dup(self._sockets[0].fileno())
 
     def _give_spare(self) -> bool:
-        """Close the spare descriptor, so that one can be opened. Returns whether there was a spare one."""
+        """Close the spare descriptor, so that another descriptor can be opened. Returns whether there was a spare one."""
         spare, self._spare = self._spare, None
         if spare is not None:
             os.close(spare)
@@ -77,15 +77,15 @@ class Acceptor:
             try:
                 connection, _ = listening.accept()
             except OSError as error:
-                if error.errno not in _NOBODY:
+                if error.errno not in _NO_CONNECTION:
                     self._failed(listening, error)
                 return
             refusal = self._door.refusal() if self._door is not None else b""
             if refusal:
-                _turn_away(connection, refusal)
+                _refuse(connection, refusal)
                 continue
             connection.setblocking(False)
-            task = self._loop.create_task(self._begin(self._made(), connection))
+            task = self._loop.create_task(self._begin(self._make_protocol(), connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -100,12 +100,12 @@ class Acceptor:
                 self._door.exhausted(error)
 
     def _failed(self, listening: socket.socket, error: OSError) -> None:
-        """``accept`` failed: refuse the newcomers as far as that is possible, and pause."""
+        """``accept`` failed: refuse the waiting connections as far as that is possible, and pause."""
         refusal = self._door.exhausted(error) if self._door is not None else b""
         if error.errno in (errno.EMFILE, errno.ENFILE) and self._give_spare():
             with suppress(OSError):
                 for _ in range(_BATCH):
-                    _turn_away(listening.accept()[0], refusal)
+                    _refuse(listening.accept()[0], refusal)
         self._pause()
 
     async def aclose(self) -> None:
@@ -121,8 +121,8 @@ class Acceptor:
             await asyncio.wait(list(self._tasks))
 
 
-def _turn_away(connection: socket.socket, refusal: bytes) -> None:
-    """Send a newcomer the reason, and close its connection."""
+def _refuse(connection: socket.socket, refusal: bytes) -> None:
+    """Send a client the reason for its refusal, and close the connection."""
     with connection, suppress(OSError):
         connection.setblocking(False)
         if refusal:

@@ -84,7 +84,7 @@ class BaseLine:
 
     def close(self) -> None:
         if not self._closing:
-            self.resume_reading()  # to see the end of the other side
+            self.resume_reading()  # to notice when the peer closes
             self._closing = True
             self._deadline = self._loop.call_later(CLOSE_SECONDS, self.abort)
             self._finish()
@@ -111,7 +111,7 @@ class BaseLine:
         raise NotImplementedError
 
     def _pause_reads(self) -> None:
-        """Stop reading from the source. A line with a rate that nothing can stop keeps this."""
+        """Stop reading from the source. A line whose source cannot be stopped does not override this method."""
 
     def _resume_reads(self) -> None:
         """Read from the source again."""
@@ -177,7 +177,7 @@ class BaseLine:
 
 
 def reason(error: BaseException) -> str:
-    """An error in a few words, to be used inside a sentence: the operating system's words if it has an errno."""
+    """A short text about an error, for use inside a sentence: the operating system's text if the error has an errno."""
     number = error.errno if isinstance(error, OSError) else None
     text = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
     return text[0].lower() + text[1:]

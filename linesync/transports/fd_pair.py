@@ -17,30 +17,30 @@ from .endpoint import ExecEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
 __all__ = ["FdPair", "not_answered", "open_fd_pair"]
 
 _CONNECT_SECONDS = 10.0
-_TO_END = 2.0  # seconds that a command has to end by itself after its input has ended
-_CHECK_INTERVAL = 0.01  # seconds between checks whether it has ended
+_END_SECONDS = 2.0  # the time for a command to end by itself after its input has ended
+_CHECK_INTERVAL = 0.01  # seconds between two checks whether the command has ended
 
 
 class FdPair:
     """A non-blocking descriptor to read and one to write, which may be the same.
 
-    :param keeper: the socket that owns the descriptors; None if the pair owns them itself.
+    :param owner: the socket that owns the descriptors; None if the pair owns them itself.
     :param child: the process id of the command behind the descriptors; 0 for none.
     """
 
     def __init__(
-        self, endpoint: str, reader: int, writer: int, keeper: socket.socket | None = None, child: int = 0
+        self, endpoint: str, reader: int, writer: int, owner: socket.socket | None = None, child: int = 0
     ) -> None:
         self.endpoint = endpoint
         self.reader = reader
         self.writer = writer
-        self._keeper = keeper
+        self._owner = owner
         self._child = child
 
     def close(self) -> None:
         """Close the descriptors. A command then reads the end of its input; wait for it to end, and kill it after 2 s."""
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._owner is not None:
+            self._owner.close()
             return
         os.close(self.writer)
         os.close(self.reader)
@@ -52,7 +52,7 @@ class FdPair:
 
 
 def _await_end(child: int) -> None:
-    deadline = time.monotonic() + _TO_END
+    deadline = time.monotonic() + _END_SECONDS
     while os.waitpid(child, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)

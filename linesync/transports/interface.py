@@ -82,7 +82,7 @@ class LineReceiver(Protocol):
     """The upper side of a line. The transport calls these from the event loop's thread."""
 
     def line_made(self, line: Line) -> None:
-        """Called once, first."""
+        """The line is open. Called once, before all other calls."""
 
     def data_received(self, data: bytes | bytearray | memoryview) -> None:
         """Bytes arrived. The buffer may be reused after the call: copy what you keep."""
@@ -97,7 +97,8 @@ class LineReceiver(Protocol):
         """The transport's own buffer has drained."""
 
     def line_lost(self, error: LinesyncError | None) -> None:
-        """Called once, last. The error is None if we closed the line or the peer ended it cleanly."""
+        """The line is over. Called once, after all other calls. The error is None if we closed the line or the peer ended
+        it cleanly."""
 
 
 class ReceiverFactory(Protocol):
@@ -107,13 +108,14 @@ class ReceiverFactory(Protocol):
 
 
 class Door(Protocol):
-    """Decides which newcomers get a line. A newcomer that gets none receives some bytes, and its connection is closed."""
+    """The admission control of a listener. It decides for each new connection whether it becomes a line. If it does not, the
+    client receives some bytes, and the connection is closed."""
 
     def refusal(self) -> bytes:
-        """The bytes for the next newcomer instead of a line; empty if it may come in."""
+        """The bytes to send to the next client before its connection is closed; empty to accept the connection."""
 
     def exhausted(self, error: OSError) -> bytes:
-        """No connection could be accepted because of this error. Returns the bytes for those who are refused now."""
+        """No connection could be accepted because of this error. Returns the bytes for the clients that are refused now."""
 
 
 class Listener(Protocol):

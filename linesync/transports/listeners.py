@@ -28,8 +28,8 @@ from .sockets import SocketLine, address_text
 __all__ = ["SocketListener", "listen_tcp", "listen_unix"]
 
 _BACKLOG = 1024
-"""Connections that may wait to be accepted. Large, since asyncio believes that it is connected to a unix socket whose
-backlog is full."""
+"""Connections that may wait to be accepted. The number is large because asyncio reports a connection to a unix socket as made
+even if the backlog of that socket is full."""
 _LOCK_SECONDS = 1.0
 """Seconds to wait for another process that is replacing a stale socket in the same directory."""
 

@@ -150,7 +150,7 @@ def _tune(sock: socket.socket) -> None:
 
 
 def _peer_of(sock: socket.socket) -> tuple[str, int | None]:
-    """The other end, for people, and its user id where the kernel tells it."""
+    """A text about the other end, and its user id if the kernel reports it."""
     if sock.family != socket.AF_UNIX:
         try:
             return address_text(sock.getpeername()), None
@@ -213,7 +213,10 @@ async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> Sock
 
 
 def _connected(endpoint: UnixEndpoint) -> socket.socket:
-    """A connected socket. Errors name what is at the path."""
+    """A connected socket.
+
+    :raises LinesyncFailed: see :func:`not_connected`.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(endpoint.path)
@@ -258,7 +261,7 @@ def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> Lin
 
 
 def _one_of(error: Exception) -> Exception:
-    """The first failure, for a name with several addresses: asyncio puts all of them into the text of one error."""
+    """The first error for a host name with several addresses: asyncio joins the errors of all of them into one text."""
     numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if type(error) is OSError else []
     return OSError(int(numbers[0]), os.strerror(int(numbers[0]))) if numbers else error
 

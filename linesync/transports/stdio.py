@@ -61,7 +61,7 @@ async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> St
         if shared:
             _make_raw(line, source.descriptor)
         line.start()
-    except BaseException:  # a signal may end this process now, and nobody else knows the line yet
+    except BaseException:  # a signal may end this process now, and no other code owns the line yet
         if line.restore is not None:
             line.restore()
         raise

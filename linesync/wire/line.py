@@ -19,8 +19,8 @@ __all__ = ["Counters", "LineState", "decoder_for"]
 
 _ROUND_TRIP = 0.1  # seconds, assumed for rate changes until it is measured
 _ROUND_TRIP_MOST = 0.5
-_LONGER = 1.5  # ratio of a frame with its escapes to one without
-_STRANGE_SHARE = 0.3  # of the bytes of a text: if more are not text, it is garbage
+_LONGER = 1.5  # the length of a frame with escapes divided by the length of one without
+_STRANGE_SHARE = 0.3  # bytes are garbage if more than this share of them cannot be text
 _PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # the bytes of text
 
 _COUNTED = (
@@ -143,7 +143,7 @@ class LineState:
             return self.console.sort(event, now)
         return [event if isinstance(event, ForeignText) else Noise(event.data)]
 
-    # -- the rate -----------------------------------------------------------------------------------------------------
+    # -- the rate ------------------------------------------------------------------------------------------------------
 
     @property
     def silent(self) -> bool:

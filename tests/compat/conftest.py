@@ -1,4 +1,4 @@
-"""The installed drop-in commands, and sites for hubs and agents."""
+"""Fixtures: the installed drop-in commands, and a site (a directory with running hubs and agents)."""
 
 from __future__ import annotations
 

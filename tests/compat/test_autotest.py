@@ -1,4 +1,4 @@
-"""The checks of autotest's own barrier tests, run with our barrier: a hub on this machine, and members in threads."""
+"""The checks of autotest's own barrier tests with our barrier. The hub runs on this machine, the members in threads."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def rendezvous(
         else:
             call(*hosts, abort=abort)
 
-    def quietly() -> None:
+    def ignore_error() -> None:
         try:
             meet("127.0.0.1#0")
         except error.BarrierError:
             pass
 
-    other = threading.Thread(target=quietly)
+    other = threading.Thread(target=ignore_error)
     other.start()
     try:
         meet("127.0.0.1#1")
@@ -151,19 +151,19 @@ def test_a_timeout_names_the_missing_host() -> None:
 
 
 def _in_thread(hostid: str, tag: str, *hosts: str, port: int | None = None, abort: bool = False) -> list[object]:
-    """Meet in a thread. At the end, the list gets None or the error."""
-    ends: list[object] = []
+    """Wait at a barrier in a thread. At the end, the list gets None or the error."""
+    results: list[object] = []
 
     def meet() -> None:
         try:
             barrier.barrier(hostid, tag, 20, port).rendezvous(*hosts, abort=abort)
         except error.BarrierError as failure:
-            ends.append(failure)
+            results.append(failure)
         else:
-            ends.append(None)
+            results.append(None)
 
     threading.Thread(target=meet, daemon=True).start()
-    return ends
+    return results
 
 
 def _await_arrivals(hub: kit.Site, tag: str, count: int, request: pytest.FixtureRequest) -> None:
@@ -194,12 +194,12 @@ def test_an_abort_by_one_of_three_reaches_waiting_and_later_hosts(
 
 def test_after_an_abort_the_tag_can_be_used_again(hub: kit.Site, request: pytest.FixtureRequest) -> None:
     for _ in range(3):
-        ends = [_in_thread(host, "again", "a", "b", abort=True) for host in "ab"]
-        wait_for(lambda ends=ends: all(ends), "both ends")
-        assert all(isinstance(end[0], error.BarrierAbortError) for end in ends)
-    ends = [_in_thread(host, "again", "a", "b") for host in "ab"]
-    wait_for(lambda: all(ends), "both ends")
-    assert [end[0] for end in ends] == [None, None]
+        results = [_in_thread(host, "again", "a", "b", abort=True) for host in "ab"]
+        wait_for(lambda results=results: all(results), "both results")
+        assert all(isinstance(end[0], error.BarrierAbortError) for end in results)
+    results = [_in_thread(host, "again", "a", "b") for host in "ab"]
+    wait_for(lambda: all(results), "both results")
+    assert [end[0] for end in results] == [None, None]
 
 
 def test_a_second_client_under_one_name_is_refused(hub: kit.Site, request: pytest.FixtureRequest) -> None:
@@ -246,13 +246,13 @@ def test_pairs_that_use_one_tag_do_not_meet() -> None:
 
 
 def test_a_master_meets_each_of_several_hosts_separately() -> None:
-    def profile(host: str, hostid: str, ends: list[str]) -> None:
+    def profile(host: str, hostid: str, results: list[str]) -> None:
         barrier.barrier(hostid, "sync_profilers", 20).rendezvous_servers("PROF_MASTER", host)
-        ends.append(hostid)
+        results.append(hostid)
 
-    ends: list[str] = []
+    results: list[str] = []
     threads = [
-        threading.Thread(target=profile, args=(host, hostid, ends))
+        threading.Thread(target=profile, args=(host, hostid, results))
         for host in ("host_a", "host_b")
         for hostid in ("PROF_MASTER", host)
     ]
@@ -260,14 +260,14 @@ def test_a_master_meets_each_of_several_hosts_separately() -> None:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert sorted(ends) == ["PROF_MASTER", "PROF_MASTER", "host_a", "host_b"]
+    assert sorted(results) == ["PROF_MASTER", "PROF_MASTER", "host_a", "host_b"]
 
 
 def test_ids_that_are_not_valid_names_can_meet() -> None:
     ids = ("::1", "fe80::1%eth0#2", "two words")
-    ends = [_in_thread(hostid, "a tag\twith anything: ü", *ids) for hostid in ids]
-    wait_for(lambda: all(ends), "the meeting")
-    assert ends == [[None]] * 3
+    results = [_in_thread(hostid, "a tag\twith anything: ü", *ids) for hostid in ids]
+    wait_for(lambda: all(results), "the meeting")
+    assert results == [[None]] * 3
 
 
 def test_a_barrier_without_a_hub_fails_immediately(monkeypatch: pytest.MonkeyPatch) -> None:

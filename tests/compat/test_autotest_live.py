@@ -51,7 +51,7 @@ def hosts(shims: Path) -> Iterator[Hosts]:
         yield found
 
 
-def _arrived(hosts: Hosts, tag: str, count: int) -> None:
+def _await_arrivals(hosts: Hosts, tag: str, count: int) -> None:
     hosts.site.await_waiting("barriers", f"autotest:11922:client1:{tag}", count)
 
 
@@ -63,7 +63,7 @@ def test_three_hosts_meet_twice_under_one_tag(hosts: Hosts) -> None:
 
 def test_an_abort_ends_the_wait_of_all_three_hosts(hosts: Hosts) -> None:
     first = hosts.python("client1", MEET, "client1", "broken", "", *NAMES)
-    _arrived(hosts, "broken", 1)
+    _await_arrivals(hosts, "broken", 1)
     done = hosts.python("client2", MEET, "client2", "broken", "abort", *NAMES).wait()
     last = hosts.python("server", MEET, "server", "broken", "", *NAMES).wait()
     for text in (first.wait().text, done.text, last.text):
@@ -84,9 +84,9 @@ def test_two_members_of_one_host_meet_and_a_duplicate_is_refused(hosts: Hosts) -
 
 def test_a_member_can_arrive_again_after_its_script_was_killed(hosts: Hosts) -> None:
     first = hosts.python("client1", MEET, "client1", "reboot", "", *NAMES)
-    _arrived(hosts, "reboot", 1)
+    _await_arrivals(hosts, "reboot", 1)
     first.kill()
-    _arrived(hosts, "reboot", 0)
+    _await_arrivals(hosts, "reboot", 0)
     calls = [hosts.python(name, MEET, name, "reboot", "", *NAMES) for name in NAMES]
     assert [call.wait().text for call in calls] == ["met\n"] * 3
 
@@ -122,11 +122,11 @@ def test_a_timeout_names_the_missing_host(hosts: Hosts) -> None:
         assert "server" in text
 
 
-# -- a host dies: its agent is killed and sends nothing more --------------------------------------------------------------
+# -- a host dies: its agent is killed and sends nothing more ----------------------------------------------------------
 
 
 @pytest.fixture
-def mortal(shims: Path) -> Iterator[Hosts]:
+def short_lease(shims: Path) -> Iterator[Hosts]:
     """Hosts that are lost after two seconds of silence."""
     with kit.site() as place, hosts_on_cables(place, shims, {name: {} for name in NAMES}, "--lease", "2") as found:
         yield found
@@ -136,40 +136,40 @@ def _kill(hosts: Hosts, name: str) -> None:
     next(daemon for daemon in hosts.site.daemons if name in daemon.argv).kill()
 
 
-def test_a_barrier_fails_for_all_when_a_host_dies_before_it_arrives(mortal: Hosts) -> None:
-    waiting = [mortal.python(name, MEET, name, "fatal", "", *NAMES) for name in NAMES[:2]]
-    _arrived(mortal, "fatal", 2)
-    _kill(mortal, "server")
+def test_a_barrier_fails_for_all_when_a_host_dies_before_it_arrives(short_lease: Hosts) -> None:
+    waiting = [short_lease.python(name, MEET, name, "fatal", "", *NAMES) for name in NAMES[:2]]
+    _await_arrivals(short_lease, "fatal", 2)
+    _kill(short_lease, "server")
     for call in waiting:
         text = call.wait(15).text
         assert text.startswith("failed master lost client")
         assert "server is lost" in text
 
 
-def test_a_barrier_fails_for_all_when_a_host_dies_while_it_waits(mortal: Hosts) -> None:
-    gone = mortal.python("server", MEET, "server", "fatal", "", *NAMES)
-    waiting = mortal.python("client1", MEET, "client1", "fatal", "", *NAMES)
-    _arrived(mortal, "fatal", 2)
-    _kill(mortal, "server")
+def test_a_barrier_fails_for_all_when_a_host_dies_while_it_waits(short_lease: Hosts) -> None:
+    gone = short_lease.python("server", MEET, "server", "fatal", "", *NAMES)
+    waiting = short_lease.python("client1", MEET, "client1", "fatal", "", *NAMES)
+    _await_arrivals(short_lease, "fatal", 2)
+    _kill(short_lease, "server")
     assert waiting.wait(15).text.startswith("failed master lost client")
     assert gone.wait(15).text.startswith("failed")
 
 
-def test_a_host_that_dies_after_it_gave_its_data_does_not_fail_the_session(mortal: Hosts) -> None:
-    mortal.python("server", SYNC, "server", "s", "60", *NAMES)
-    first = mortal.python("client1", SYNC, "client1", "s", "60", *NAMES)
-    wait_for(lambda: _given(mortal) == {"server", "client1"}, "the data of two")
-    _kill(mortal, "server")
-    mortal.site.await_host("server", "lost")
-    last = mortal.python("client2", SYNC, "client2", "s", "60", *NAMES)
+def test_a_host_that_dies_after_it_gave_its_data_does_not_fail_the_session(short_lease: Hosts) -> None:
+    short_lease.python("server", SYNC, "server", "s", "60", *NAMES)
+    first = short_lease.python("client1", SYNC, "client1", "s", "60", *NAMES)
+    wait_for(lambda: _given(short_lease) == {"server", "client1"}, "the data of two")
+    _kill(short_lease, "server")
+    short_lease.site.await_host("server", "lost")
+    last = short_lease.python("client2", SYNC, "client2", "s", "60", *NAMES)
     for call in (first, last):
         assert sorted(_synced(call.wait(15).text)) == sorted(NAMES)
 
 
-def test_a_session_fails_when_a_host_dies_before_it_gives_data(mortal: Hosts) -> None:
-    waiting = [mortal.python(name, SYNC, name, "s", "60", *NAMES) for name in NAMES[:2]]
-    wait_for(lambda: _given(mortal) == {"client1", "client2"}, "the data of two")
-    _kill(mortal, "server")
+def test_a_session_fails_when_a_host_dies_before_it_gives_data(short_lease: Hosts) -> None:
+    waiting = [short_lease.python(name, SYNC, name, "s", "60", *NAMES) for name in NAMES[:2]]
+    wait_for(lambda: _given(short_lease) == {"client1", "client2"}, "the data of two")
+    _kill(short_lease, "server")
     for call in waiting:
         text = call.wait(15).text
         assert text.startswith("failed")

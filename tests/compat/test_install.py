@@ -84,7 +84,7 @@ def test_an_installed_command_ignores_the_callers_environment_and_directory(
 
 
 def test_arguments_pass_through_unchanged(shims: Path) -> None:
-    """An empty argument, blanks, quotes and a dollar sign: dissem's error shows that each is one argument."""
+    """The arguments are empty, or contain blanks, quotes and a dollar sign. dissem's errors show each of them unchanged."""
     done = subprocess.run([shims / "dissem", "", "a b '\"$HOME", "1"], capture_output=True, text=True, env={})
     assert done.returncode == 1
     assert "bad object: ;" in done.stderr

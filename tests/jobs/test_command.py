@@ -1,4 +1,4 @@
-"""After the end of a client at any moment, no process of its command is left."""
+"""When a client disconnects, at any moment, no process of its command is left."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _running(mark: str) -> list[str]:
 
 
 @pytest.mark.parametrize("turns", range(8))
-def test_nothing_is_left_running_when_the_client_goes_while_its_command_starts(turns: int) -> None:
+def test_no_process_is_left_when_the_client_disconnects_while_its_command_starts(turns: int) -> None:
     mark = f"60.0{turns}"
 
     async def main() -> None:
@@ -48,7 +48,7 @@ def test_nothing_is_left_running_when_the_client_goes_while_its_command_starts(t
         serving = asyncio.create_task(serve_run(_Silent(), request, runner))  # type: ignore[arg-type]
         for _ in range(turns):
             await asyncio.sleep(0)
-        time.sleep(0.05)  # noqa: ASYNC251 - the command runs on while our loop is blocked
+        time.sleep(0.05)  # noqa: ASYNC251 - the command continues while our loop is blocked
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving

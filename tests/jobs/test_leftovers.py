@@ -29,8 +29,8 @@ def place(tmp_path: Path) -> Path:
     return folder
 
 
-def killed(note: leftovers.Note) -> None:
-    """Do what the kernel does when the process of a note ends."""
+def end_process_of(note: leftovers.Note) -> None:
+    """Release the lock of a note, as the kernel does when the process of the note ends."""
     os.close(note._descriptor)
 
 
@@ -40,9 +40,9 @@ def test_the_next_start_removes_the_temporary_file_of_a_killed_process(place: Pa
     (place / "innocent").write_bytes(b"data")
     notes = [leftovers.Note(str(place / one)) for one in (name, "innocent")]
     leftovers.remove_leftovers()
-    assert sorted(os.listdir(place)) == sorted([name, "innocent"]), "its process lives"
+    assert sorted(os.listdir(place)) == sorted([name, "innocent"]), "a file of a running process was removed"
     for note in notes:
-        killed(note)
+        end_process_of(note)
     leftovers.remove_leftovers()
     assert os.listdir(place) == ["innocent"] and os.listdir(runtime) == []
 
@@ -52,7 +52,7 @@ def test_the_next_temporary_file_of_another_process_removes_it_too(
 ) -> None:
     name = leftovers.temporary_name("file")
     (place / name).write_bytes(b"part")
-    killed(leftovers.Note(str(place / name)))
+    end_process_of(leftovers.Note(str(place / name)))
     monkeypatch.setattr(leftovers, "_looked", False)  # as in a new process
     leftovers.replace_file(str(place / "small"), "text")
     assert os.listdir(place) == ["small"] and os.listdir(runtime) == []

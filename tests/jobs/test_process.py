@@ -1,4 +1,4 @@
-"""Commands and their supervisors: how a command starts or fails to start, and that none of its processes escapes."""
+"""Commands and their supervisors: a command starts or fails with a reason, and all its processes are ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _with_runner(work: Callable[[Runner], Awaitable[None]]) -> None:
             await work(runner)
         finally:
             await runner.aclose()
-        assert below(os.getpid()) - before == set(), "no helper is left"
+        assert below(os.getpid()) - before == set(), "a helper process is left"
 
     before = below(os.getpid())
     files = len(os.listdir("/proc/self/fd"))
@@ -70,7 +70,7 @@ def test_a_command_has_its_own_streams_variables_directory_and_session(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("argv", "cwd", "error", "says"),
+    ("argv", "cwd", "error", "sentence"),
     [
         (["no-such-program"], "", CommandNotFound, "no-such-program was not found on here"),
         (["/no/such/program"], "", CommandNotFound, "was not found on here"),
@@ -82,10 +82,10 @@ def test_a_command_has_its_own_streams_variables_directory_and_session(tmp_path:
     ],
 )
 def test_a_command_that_cannot_start_fails_with_the_reason(
-    argv: list[str], cwd: str, error: type[Exception], says: str
+    argv: list[str], cwd: str, error: type[Exception], sentence: str
 ) -> None:
     async def work(runner: Runner) -> None:
-        with pytest.raises(error, match=says):
+        with pytest.raises(error, match=sentence):
             await runner.start(argv, cwd=cwd)
 
     _with_runner(work)
@@ -136,12 +136,12 @@ def test_daemons_and_processes_started_by_a_finished_thread_are_ended_too() -> N
         process = await runner.start([sys.executable, "-c", program])
         supervisor = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
         await _until(lambda: len(below(supervisor)) >= 5)
-        everything = below(supervisor)
+        descendants = below(supervisor)
         process.end()
         await process.ended()
         assert process.gone
         process.close()
-        assert not any(os.path.exists(f"/proc/{pid}") for pid in everything)
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in descendants)
 
     _with_runner(work)
 
@@ -167,12 +167,12 @@ def test_a_command_whose_supervisor_and_fork_server_are_killed_is_found_by_its_m
         assert runner._server is not None
         supervisor = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
         await _until(lambda: len(below(supervisor)) == 2)
-        everything = below(supervisor)
+        descendants = below(supervisor)
         os.kill(runner._server.pid, signal.SIGKILL)
         os.kill(supervisor, signal.SIGKILL)
         with pytest.raises(LinesyncFailed, match=rf"the supervisor of sh \(pid {process.pid}\) on here was killed"):
             await process.wait()
-        await _until(lambda: not any(_runs(pid) for pid in everything))
+        await _until(lambda: not any(_runs(pid) for pid in descendants))
         process.close()
 
     _with_runner(work)
@@ -199,10 +199,10 @@ def test_many_concurrent_commands_all_run() -> None:
     async def work(runner: Runner) -> None:
         async def one(number: int) -> bytes:
             process = await runner.start(["echo", str(number)])
-            said = await _output(process)
+            output = await _output(process)
             await process.ended()
             process.close()
-            return said
+            return output
 
         assert await asyncio.gather(*map(one, range(40))) == [f"{number}\n".encode() for number in range(40)]
 
@@ -230,6 +230,6 @@ def test_a_supervisor_ends_its_command_when_the_owner_is_killed() -> None:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         wait_for(lambda: len(below(pid)) == 1, "its child")
-        everything = {pid, *below(pid)}
+        descendants = {pid, *below(pid)}
         owner.kill()
-        wait_for(lambda: not any(map(_runs, everything)), "their end")
+        wait_for(lambda: not any(map(_runs, descendants)), "their end")

@@ -35,7 +35,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 @pytest.fixture(params=["unnamed", "named"])
-def _name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _temporary_file_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Runs each test with unnamed and with named temporary files. Notes go into a directory of the test."""
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
@@ -44,7 +44,7 @@ def _name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
         monkeypatch.setattr(os, "O_TMPFILE", os.O_TMPFILE | os.O_CREAT)  # the kernel refuses these flags with EINVAL
 
 
-pytestmark = pytest.mark.usefixtures("_name")
+pytestmark = pytest.mark.usefixtures("_temporary_file_kind")
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def test_a_replaced_file_keeps_its_owner_mode_and_attributes(place: Path) -> Non
     path.chmod(0o4711)
     with suppress(OSError):
         os.setxattr(path, "user.note", b"kept")
-    had = os.listxattr(path)
+    attributes = os.listxattr(path)
     inode = path.stat().st_ino
     write(path, b"new", 0o600)
     found = path.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o4711)
-    assert os.listxattr(path) == had and found.st_ino != inode and path.read_bytes() == b"new"
+    assert os.listxattr(path) == attributes and found.st_ino != inode and path.read_bytes() == b"new"
     assert os.listdir(place) == ["file"]
 
 
@@ -88,8 +88,8 @@ def test_replacing_another_user_s_file_is_refused_if_its_owner_cannot_be_kept() 
         path.write_bytes(b"old")
         os.chown(path, 1234, 2345)
         path.chmod(0o666)
-        said = _as_user(4000, lambda: NewFile(str(path), 0o644, "sut:file"))
-        assert said.startswith("cannot write sut:file: it belongs to user 1234 and group 2345, and user 4000 cannot")
+        message = _as_user(4000, lambda: NewFile(str(path), 0o644, "sut:file"))
+        assert message.startswith("cannot write sut:file: it belongs to user 1234 and group 2345, and user 4000 cannot")
         path.chmod(0o644)
         assert "Permission denied" in _as_user(4000, lambda: NewFile(str(path), 0o644, "sut:file"))
         assert path.read_bytes() == b"old" and os.listdir(folder) == ["file"]
@@ -312,13 +312,13 @@ def test_a_difference_found_by_reading_back_is_reported(tmp_path: Path, monkeypa
 def test_a_device_without_direct_io_is_read_through_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preadv, refused = os.preadv, []
 
-    def once(descriptor: int, buffers: list[bytearray], offset: int) -> int:
+    def fail_once(descriptor: int, buffers: list[bytearray], offset: int) -> int:
         if not refused:
             refused.append(offset)
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return preadv(descriptor, buffers, offset)
 
-    monkeypatch.setattr(os, "preadv", once)
+    monkeypatch.setattr(os, "preadv", fail_once)
     target = _in_place(tmp_path, 10_000)
     target.write(b"x" * 9000)
     finish(target, b"x" * 9000)

@@ -25,7 +25,7 @@ def test_an_empty_environment_is_filled_from_the_user_database() -> None:
     assert "/usr/bin" in path.split(":")
 
 
-def test_what_is_set_stays() -> None:
+def test_variables_that_are_set_do_not_change() -> None:
     environ = {"HOME": "/srv", "PATH": "/opt/bin", "SHELL": "/bin/dash"}
     fill_environment(environ, _user)
     assert environ == {"HOME": "/srv", "PATH": "/opt/bin", "SHELL": "/bin/dash", "USER": "joe", "LOGNAME": "joe"}

@@ -1,4 +1,4 @@
-"""Accepting connections when the process has no descriptor or memory left."""
+"""Accepting and refusing connections when the process has no descriptor or memory left."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from linesync.transports.accepting import _PAUSE, Acceptor
 REASON = b"no descriptor is left\n"
 
 
-class Listening(socket.socket):
+class FailingSocket(socket.socket):
     """A listening socket whose ``accept`` fails.
 
-    :ivar error: the errno of the failure; 0 for none. EMFILE ends while the spare descriptor is closed.
+    :ivar error: the errno of the failure; 0 for none. ``accept`` does not fail with EMFILE while the spare descriptor is
+        closed.
     """
 
     error = 0
@@ -46,7 +47,7 @@ class Door:
         return REASON
 
 
-class Place:
+class AcceptorSetup:
     """A listening socket with its acceptor.
 
     :ivar made: the protocols of the connections that were accepted.
@@ -54,7 +55,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.path = str(folder / "s")
-        self.listening = Listening(socket.AF_UNIX)
+        self.listening = FailingSocket(socket.AF_UNIX)
         self.listening.setblocking(False)
         self.listening.bind(self.path)
         self.listening.listen(100)
@@ -66,11 +67,11 @@ class Place:
         self.made.append(asyncio.Protocol())
         return self.made[-1]
 
-    def call(self) -> socket.socket:
-        caller = socket.socket(socket.AF_UNIX)
-        caller.connect(self.path)
-        caller.setblocking(False)
-        return caller
+    def connect_client(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(self.path)
+        client.setblocking(False)
+        return client
 
     async def until_made(self, count: int) -> None:
         async with asyncio.timeout(10.0):
@@ -78,59 +79,59 @@ class Place:
                 await asyncio.sleep(0.01)
 
 
-async def received(caller: socket.socket) -> bytes:
-    """What a caller receives until the end of its connection."""
+async def received(client: socket.socket) -> bytes:
+    """The bytes that a client receives until the end of its connection."""
     data = b""
     async with asyncio.timeout(10.0):
-        while piece := await asyncio.get_running_loop().sock_recv(caller, 4096):
+        while piece := await asyncio.get_running_loop().sock_recv(client, 4096):
             data += piece
-    caller.close()
+    client.close()
     return data
 
 
-def test_newcomers_get_the_reason_while_no_descriptor_is_left(tmp_path: Path) -> None:
+def test_clients_are_refused_with_the_reason_while_no_descriptor_is_left(tmp_path: Path) -> None:
     async def scenario() -> None:
-        place = Place(tmp_path)
-        place.listening.error = errno.EMFILE
-        callers = [place.call() for _ in range(80)]
-        assert [await received(caller) for caller in callers] == [REASON] * 80
-        assert not place.made and len(place.door.errors) < 10 and place.listening.attempts < 100
-        place.listening.error = 0
-        caller = place.call()
-        await place.until_made(1)
-        caller.close()
-        await place.acceptor.aclose()
+        setup = AcceptorSetup(tmp_path)
+        setup.listening.error = errno.EMFILE
+        clients = [setup.connect_client() for _ in range(80)]
+        assert [await received(client) for client in clients] == [REASON] * 80
+        assert not setup.made and len(setup.door.errors) < 10 and setup.listening.attempts < 100
+        setup.listening.error = 0
+        client = setup.connect_client()
+        await setup.until_made(1)
+        client.close()
+        await setup.acceptor.aclose()
 
     asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("error", [errno.ENOMEM, errno.ENOBUFS, errno.ENFILE])
-def test_a_newcomer_waits_until_there_is_memory_again(tmp_path: Path, error: int) -> None:
+def test_a_client_waits_until_there_is_memory_again(tmp_path: Path, error: int) -> None:
     async def scenario() -> None:
-        place = Place(tmp_path)
+        setup = AcceptorSetup(tmp_path)
         if error == errno.ENFILE:
-            place.acceptor._give_spare()
-            place.acceptor._take_spare = lambda: None  # type: ignore[method-assign]
-        place.listening.error = error
-        caller = place.call()
+            setup.acceptor._give_spare()
+            setup.acceptor._take_spare = lambda: None  # type: ignore[method-assign]
+        setup.listening.error = error
+        client = setup.connect_client()
         await asyncio.sleep(5 * _PAUSE)
-        assert 1 <= place.listening.attempts <= 6, "it pauses between two attempts"
-        place.listening.error = 0
-        await place.until_made(1)
-        assert not place.door.closed and len(place.door.errors) == place.listening.attempts - 2
-        caller.close()
-        await place.acceptor.aclose()
+        assert 1 <= setup.listening.attempts <= 6, "there must be a pause between two attempts"
+        setup.listening.error = 0
+        await setup.until_made(1)
+        assert not setup.door.closed and len(setup.door.errors) == setup.listening.attempts - 2
+        client.close()
+        await setup.acceptor.aclose()
 
     asyncio.run(scenario())
 
 
-def test_a_closed_door_is_answered_without_a_line(tmp_path: Path) -> None:
+def test_a_client_that_the_door_refuses_gets_the_reason_and_no_line(tmp_path: Path) -> None:
     async def scenario() -> None:
-        place = Place(tmp_path)
-        place.door.closed = True
-        caller = place.call()
-        caller.send(b"hello")
-        assert await received(caller) == REASON and not place.made and not place.door.errors
-        await place.acceptor.aclose()
+        setup = AcceptorSetup(tmp_path)
+        setup.door.closed = True
+        client = setup.connect_client()
+        client.send(b"hello")
+        assert await received(client) == REASON and not setup.made and not setup.door.errors
+        await setup.acceptor.aclose()
 
     asyncio.run(scenario())

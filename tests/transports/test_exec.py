@@ -111,7 +111,7 @@ def test_a_command_that_cannot_start_fails_immediately(command: str, sentence: s
 
 
 @pytest.mark.parametrize("ending", [Recorder.close, Recorder.abort])
-def test_a_stubborn_command_is_killed_with_its_children(ending: object) -> None:
+def test_a_command_that_ignores_sigterm_is_killed_with_its_children(ending: object) -> None:
     script = "trap '' TERM HUP; sleep 100 & echo $$ $!; while true; do sleep 100; done"
 
     async def scenario() -> list[int]:

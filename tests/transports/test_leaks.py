@@ -14,10 +14,10 @@ from tests.real import pty_pair
 
 CYCLES = 50
 SLOW_CYCLES = 5
-"""For ports that pyserial needs a third of a second to close."""
+"""The number for ports whose close takes pyserial a third of a second."""
 
 
-def held() -> tuple[int, int, int]:
+def resources() -> tuple[int, int, int]:
     """The numbers of this process's open descriptors, threads and children. Threads of pools do not count,
     because pools grow up to their bound."""
     gc.collect()  # pyserial's spy:// leaves its log file to the garbage collector
@@ -39,13 +39,13 @@ async def cycle(endpoint: str, number: int) -> None:
 
 
 async def cycles(endpoint: str, count: int) -> None:
-    await cycle(endpoint, 0)  # some things are made once and stay: an executor's thread, a shared buffer
+    await cycle(endpoint, 0)  # the first cycle makes things that stay: an executor's thread, a shared buffer
     await asyncio.sleep(0.05)
-    before = held()
+    before = resources()
     for number in range(count):
         await cycle(endpoint, number)
     await asyncio.sleep(0.05)
-    after = held()
+    after = resources()
     assert after == before, f"{endpoint}: descriptors, threads and children grew from {before} to {after}"
 
 
@@ -85,7 +85,7 @@ def test_failed_openings_leave_nothing(tmp_path: Path) -> None:
                     continue
                 raise AssertionError(f"{endpoint} could be opened")
             if rounds == 0:
-                before = held()
-        assert held() == before
+                before = resources()
+        assert resources() == before
 
     asyncio.run(scenario())

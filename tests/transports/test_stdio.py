@@ -58,8 +58,8 @@ def start(**descriptors: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", ECHO], stderr=subprocess.PIPE, env=BUFFERED, **descriptors)
 
 
-def strays(shown: bytes) -> None:
-    """Everything that does not belong on the wire was printed on stderr."""
+def check_output_on_stderr(shown: bytes) -> None:
+    """Check that all output of the process outside the line was printed on stderr."""
     for word in (b"printed before", b"a stray print", b"a stray write", b"a stray child", b"BusyError"):
         assert word in shown, shown.decode()
     assert b"ended 1 None" in shown, shown.decode()
@@ -69,7 +69,7 @@ def test_pipes_carry_the_line_and_nothing_else() -> None:
     child = start(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     out, shown = child.communicate(b"hello")
     assert out == b"ready:private;HELLO"
-    strays(shown)
+    check_output_on_stderr(shown)
 
 
 def test_the_flags_of_shared_descriptors_do_not_change() -> None:
@@ -100,7 +100,7 @@ def test_one_socket_carries_both_directions_and_stays_blocking_for_others() -> N
         writer.join()
         _out, shown = child.communicate()
     assert got == b"X" * 1_000_000
-    strays(shown)
+    check_output_on_stderr(shown)
 
 
 def _send_all(sock: socket.socket, data: bytes) -> None:

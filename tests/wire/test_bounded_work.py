@@ -1,4 +1,4 @@
-"""Hostile or broken bytes cost a bounded amount of work for each byte, and no call does more work than it may.
+"""The work for each byte is bounded, even for hostile or damaged bytes, and no call exceeds its limit of work.
 
 The tests count work: steps of the decoder, bytes that repairs check, and records. So they do not depend on the machine.
 """
@@ -71,7 +71,7 @@ class _Pair(Pipes):
 
 
 def _attacked() -> tuple[Pipes, int]:
-    """A pipe with a session, and the seed of the caller's frames."""
+    """(a pipe with a session, the seed of the caller's frames)."""
     pipes = _Pair(*(local_end(role, clean=True, boot=f"boot000{role}") for role in "cl"))
     pipes.run(0.1)
     session = pipes.ends[0].session

@@ -14,12 +14,12 @@ from linesync.wire.framing.frames import Lane
 from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
-AS_REAL = {"flags": local_end("c", clean=False).flags}
+REAL_FLAGS = {"flags": local_end("c", clean=False).flags}
 CHANNELS = 10
 
 
-def a_line(faults: Faults | None = None) -> VirtualLine:
-    return ready(settle=3, byte_rate=float(RATE), faults=faults, local=AS_REAL, grain=0.008)
+def make_line(faults: Faults | None = None) -> VirtualLine:
+    return ready(settle=3, byte_rate=float(RATE), faults=faults, local=REAL_FLAGS, grain=0.008)
 
 
 def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: float) -> list[float]:
@@ -34,7 +34,10 @@ def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: flo
 
 
 def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
-    """Keep the prompt lane of an end full of messages on four new channels; their numbers."""
+    """Keep the prompt lane of an end full of messages on four new channels.
+
+    :returns: the numbers of the channels.
+    """
     mux = end.link.mux
     numbers = [mux.open(Lane.PROMPT, b"flood") for _ in range(4)]
     before = end.on_event
@@ -56,7 +59,7 @@ def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
 
 
 def message_bytes(end: VirtualEnd, channels: list[int], since: float) -> int:
-    """The bytes of messages that came on these channels."""
+    """The bytes of messages that arrived on these channels after a time."""
     return sum(
         len(event.data)
         for when, event in end.events
@@ -69,7 +72,7 @@ def message_bytes(end: VirtualEnd, channels: list[int], since: float) -> int:
 
 @pytest.mark.parametrize("ber", [0.0, 1e-5])
 def test_ten_bulk_channels_get_a_tenth_each(ber: float) -> None:
-    line = a_line(Faults(ber=ber))
+    line = make_line(Faults(ber=ber))
     channels = [endless_bulk(line, line.a) for _ in range(CHANNELS)]
     line.run(4)
     found = shares(line, line.b, channels, 25)
@@ -78,7 +81,7 @@ def test_ten_bulk_channels_get_a_tenth_each(ber: float) -> None:
 
 
 def test_ten_channels_each_way_get_equal_shares() -> None:
-    line = a_line()
+    line = make_line()
     ways = [(line.b, [endless_bulk(line, line.a) for _ in range(CHANNELS)])]
     ways.append((line.a, [endless_bulk(line, line.b) for _ in range(CHANNELS)]))
     line.run(4)
@@ -95,7 +98,7 @@ def _data(event: Event, number: int) -> bool:
 
 
 def test_a_late_channel_gets_its_share_immediately() -> None:
-    line = a_line()
+    line = make_line()
     early = [endless_bulk(line, line.a) for _ in range(CHANNELS - 1)]
     line.run(10)
     late = endless_bulk(line, line.a)
@@ -105,7 +108,7 @@ def test_a_late_channel_gets_its_share_immediately() -> None:
 
 
 def test_a_small_file_does_not_wait_for_nine_endless_transfers() -> None:
-    line = a_line()
+    line = make_line()
     for _ in range(CHANNELS - 1):
         endless_bulk(line, line.a)
     line.run(5)
@@ -117,12 +120,12 @@ def test_a_small_file_does_not_wait_for_nine_endless_transfers() -> None:
     assert line.now - began < 2 * CHANNELS * 2048 / RATE, "more than two rounds of full frames"
 
 
-# -- prompt against bulk ----------------------------------------------------------------------------------------------
+# -- prompt against bulk -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [20, 90])
 def test_a_flood_of_prompt_messages_does_not_stop_bulk(size: int) -> None:
-    line = a_line()
+    line = make_line()
     bulk = endless_bulk(line, line.a)
     line.run(3)
     numbers = flood(line, line.a, size)
@@ -136,11 +139,11 @@ def test_a_flood_of_prompt_messages_does_not_stop_bulk(size: int) -> None:
 
 @pytest.mark.long
 def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
-    alone = a_line()
+    alone = make_line()
     numbers = flood(alone, alone.a, 60)
     alone.run(5)
     full = message_bytes(alone.b, numbers, alone.now - 4) / 4 / RATE
-    line = a_line()
+    line = make_line()
     for end in line.ends:
         for _ in range(CHANNELS):
             endless_bulk(line, end)
@@ -149,6 +152,6 @@ def test_a_flood_of_bulk_does_not_stop_prompt_messages() -> None:
     line.run(2)
     began = line.now
     line.run(20)
-    beside = message_bytes(line.b, numbers, began) / 20 / RATE
-    assert beside > 0.7 * full, f"prompt alone has {full:.3f} of the line, beside bulk {beside:.3f}"
+    with_bulk = message_bytes(line.b, numbers, began) / 20 / RATE
+    assert with_bulk > 0.7 * full, f"prompt alone has {full:.3f} of the line, with bulk {with_bulk:.3f}"
     assert received(line.a) > 0

@@ -9,7 +9,7 @@ from linesync.wire.events import ChannelData
 
 from .kit.traffic import endless_bulk, ready, received
 
-GRAIN = 0.008  # seconds between two reads of an end, as at ports that collect bytes
+GRAIN = 0.008  # seconds between two reads at an end, as with ports that buffer bytes
 
 
 def _goodput(ber: float, *, both: bool, seconds: float = 15.0) -> list[float]:

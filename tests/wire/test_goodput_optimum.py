@@ -19,12 +19,12 @@ from linesync.wire.reliability import frame_size
 from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
-AS_REAL = {"flags": local_end("c", clean=False).flags}
-WITHIN = 0.97
+REAL_FLAGS = {"flags": local_end("c", clean=False).flags}
+LEAST_SHARE = 0.97  # of the best goodput
 LEARNING, MEASURED = 12.0, 40.0  # seconds
 
 
-def arrives(size: int, ber: float, *, repaired: bool) -> float:
+def arrival_probability(size: int, ber: float, *, repaired: bool) -> float:
     """The probability that a frame of this size need not be sent again."""
     bits = 8 * size
     whole = exp(bits * log1p(-ber))
@@ -33,15 +33,15 @@ def arrives(size: int, ber: float, *, repaired: bool) -> float:
 
 def optimum(ber: float, *, repaired: bool) -> tuple[float, int]:
     """(the best goodput as a share of the line's rate, the frame length that reaches it)."""
-    around = frame_size._OVERHEAD_REPAIRABLE if repaired else frame_size._OVERHEAD
+    overhead = frame_size._OVERHEAD_REPAIRABLE if repaired else frame_size._OVERHEAD
     lengths = range(frame_size._LEAST, limits.SERIAL_FRAME + 1)
-    return max(((1 - around / size) * arrives(size, ber, repaired=repaired), size) for size in lengths)
+    return max(((1 - overhead / size) * arrival_probability(size, ber, repaired=repaired), size) for size in lengths)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("ber", [0.0, 1e-6, 1e-5, 3e-5, 1e-4])
 def test_goodput_is_within_three_percent_of_the_best_for_the_error_rate(ber: float) -> None:
-    line = ready(9, settle=3, byte_rate=float(RATE), faults=Faults(ber=ber), local=AS_REAL)
+    line = ready(9, settle=3, byte_rate=float(RATE), faults=Faults(ber=ber), local=REAL_FLAGS)
     endless_bulk(line, line.a)
     line.run(LEARNING)
     before = received(line.b)
@@ -50,4 +50,6 @@ def test_goodput_is_within_three_percent_of_the_best_for_the_error_rate(ber: flo
     repaired = line.a.link.session.frame_sizer.repaired
     best, length = optimum(ber, repaired=repaired)
     chosen = line.a.link.session.frame_sizer.length
-    assert found >= WITHIN * best, f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; repaired: {repaired}"
+    assert found >= LEAST_SHARE * best, (
+        f"{found:.4f} of {best:.4f}; frames of {chosen}, best {length}; repaired: {repaired}"
+    )

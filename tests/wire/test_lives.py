@@ -1,6 +1,6 @@
-"""Seeded lives of the link with mixed faults, restarts and lost lines: everything arrives exactly once and in order.
+"""Random lives of a link with mixed faults, restarts and lost lines: everything arrives exactly once and in order.
 
-500 in CI, 10,000 with LINESYNC_SOAK=1; ``LINESYNC_SEED=n pytest tests/wire/test_lives.py`` runs one again.
+CI runs 500 lives, and LINESYNC_SOAK=1 runs 10,000. ``LINESYNC_SEED=n pytest tests/wire/test_lives.py`` runs one life again.
 """
 
 from __future__ import annotations

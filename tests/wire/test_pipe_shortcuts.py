@@ -1,4 +1,4 @@
-"""The shortcuts for clean pipes, in reading frames and in sending prompt data, give the same result as the general code."""
+"""The shortcuts for clean pipes give the same result as the general code. One reads frames, the other sends prompt data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PIECES = st.one_of(
 
 
 def read(cuts: list[bytes]) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """(the frames, the foreign text) of bytes that come in these pieces."""
+    """(the frames, the foreign text) of bytes that arrive in these pieces."""
     decoder = Decoder(longest=1000, eight=True)
     decoder.seeds = (_SEED,)
     events: list[Event] = []
@@ -73,8 +73,8 @@ class Pair(Pipes):
         self.events[at] += events
 
 
-def talk(pair: Pair, seed: int) -> None:
-    """Send messages of all lengths both ways, some in bursts, with pauses in which acknowledgements are sent alone."""
+def exchange_messages(pair: Pair, seed: int) -> None:
+    """Send messages of all lengths both ways, some in bursts. In the pauses, acknowledgements are sent without data."""
     source = random.Random(seed)
     pair.run(0.1)
     for _ in range(30):
@@ -93,14 +93,19 @@ def talk(pair: Pair, seed: int) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1 << 30))
 def test_prompt_data_is_sent_as_through_the_transmit_queue(seed: int) -> None:
-    short, long = Pair(traced=False), Pair(traced=True)
-    talk(short, seed)
-    talk(long, seed)
-    for n, end in enumerate(short.ends):
+    with_shortcut, without_shortcut = Pair(traced=False), Pair(traced=True)
+    exchange_messages(with_shortcut, seed)
+    exchange_messages(without_shortcut, seed)
+    for n, end in enumerate(with_shortcut.ends):
         assert not end.session.outstanding, "not everything was acknowledged"
-        assert end.counters.frames_out <= long.ends[n].counters.frames_out
-        assert end.session.senders[Lane.PROMPT].next_seq == long.ends[n].session.senders[Lane.PROMPT].next_seq
-        assert end.session.receivers[Lane.PROMPT].expected == long.ends[n].session.receivers[Lane.PROMPT].expected
+        assert end.counters.frames_out <= without_shortcut.ends[n].counters.frames_out
+        assert (
+            end.session.senders[Lane.PROMPT].next_seq == without_shortcut.ends[n].session.senders[Lane.PROMPT].next_seq
+        )
+        assert (
+            end.session.receivers[Lane.PROMPT].expected
+            == without_shortcut.ends[n].session.receivers[Lane.PROMPT].expected
+        )
 
 
 def test_a_pipe_that_stops_within_a_frame_loses_nothing() -> None:

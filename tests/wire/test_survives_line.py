@@ -1,4 +1,4 @@
-"""What the link must survive, rows 1 to 6: what a line does to bytes."""
+"""The link works on lines that add, change, lose or repeat bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device number %d using xh
 
 
 def _sent_bytes(line: VirtualLine) -> dict[str, bytearray]:
-    """Record what each end hands to the line from now on."""
+    """The bytes that each end hands to the line from now on."""
     sent = {"a": bytearray(), "b": bytearray()}
     feed = line.cable.feed
 
@@ -34,11 +34,11 @@ def _sent_bytes(line: VirtualLine) -> dict[str, bytearray]:
     return sent
 
 
-# -- row 1: foreign text ----------------------------------------------------------------------------------------------
+# -- foreign text ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", [b"login: ", b"U-Boot 2023.01 (Jan)\r\n=> ", b"root@sut:~# ls^C\r\n", _PRINTK % 1])
-def test_row_01_foreign_text_before_and_between_frames_reaches_the_console(text: bytes) -> None:
+def test_foreign_text_before_and_between_frames_reaches_the_console(text: bytes) -> None:
     line = VirtualLine(1)
     line.inject("b", text)
     line.inject("a", text)
@@ -54,7 +54,7 @@ def test_row_01_foreign_text_before_and_between_frames_reaches_the_console(text:
 
 
 @pytest.mark.parametrize("at", range(5, 110, 7))
-def test_row_01_foreign_lines_inside_a_frame_are_removed_immediately(at: int) -> None:
+def test_foreign_lines_inside_a_frame_are_removed_immediately(at: int) -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
     for text in (_PRINTK % 2, _PRINTK % 3 + _PRINTK % 4, b"x\n"):
         for chunk in (1, 7, 4096):
@@ -66,9 +66,7 @@ def test_row_01_foreign_lines_inside_a_frame_are_removed_immediately(at: int) ->
 
 @pytest.mark.parametrize("at", range(5, 110, 7))
 @pytest.mark.parametrize("quoted", [b"^DDAAAAAbcdefgh ^", b"^dL", b"^Th_U", b"a ^cD", b"^^ ~. ^a"])
-def test_row_01_neither_a_foreign_line_that_quotes_a_frame_nor_the_frame_around_it_is_lost(
-    at: int, quoted: bytes
-) -> None:
+def test_neither_a_foreign_line_that_quotes_a_frame_nor_the_frame_around_it_is_lost(at: int, quoted: bytes) -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
     text = b"[   12.345678] odd " + quoted + b";\r\n"
     for chunk in (1, 7, 4096):
@@ -84,7 +82,7 @@ def test_row_01_neither_a_foreign_line_that_quotes_a_frame_nor_the_frame_around_
 
 @pytest.mark.parametrize("outer_at", [10, 60, 99])
 @pytest.mark.parametrize("kind", [b"K", b"A", b"c"])
-def test_row_01_a_foreign_line_inside_an_inner_frame_and_both_frames_are_found(outer_at: int, kind: bytes) -> None:
+def test_a_foreign_line_inside_an_inner_frame_and_both_frames_are_found(outer_at: int, kind: bytes) -> None:
     body = {b"K": b"", b"A": b"AAAAAABAACA", b"c": frames.data_body(3, 4, b"prompt", eight=False)}[kind]
     outer = frames.encode(b"d", frames.data_body(3, 4, bytes(70), eight=False), 5)
     inner, text = frames.encode(kind, body, 5), _PRINTK % 7
@@ -98,7 +96,7 @@ def test_row_01_a_foreign_line_inside_an_inner_frame_and_both_frames_are_found(o
         assert not any(isinstance(event, Damaged) for event in events), (at, events)
 
 
-def test_row_01_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes() -> None:
+def test_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes() -> None:
     line = ready()
     channel = line.a.link.mux.open(Lane.BULK, b"bulk")
     line.a.link.mux.send(channel, 0, line.random.randbytes(6000))
@@ -111,8 +109,8 @@ def test_row_01_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes
 
 
 @pytest.mark.long
-def test_row_01_hardly_any_text_is_lost_and_none_is_doubled_under_bulk_load() -> None:
-    said = lost = 0
+def test_hardly_any_text_is_lost_and_none_is_doubled_under_bulk_load() -> None:
+    printed = lost = 0
     for seed in range(5):
         line = ready(seed)
         endless_bulk(line, line.a)
@@ -122,12 +120,12 @@ def test_row_01_hardly_any_text_is_lost_and_none_is_doubled_under_bulk_load() ->
         line.run(11)
         whole = bytes(line.b.text) + bytes(line.b.noise)
         assert all(whole.count(text) <= 1 for text in texts)
-        said += len(texts)
+        printed += len(texts)
         lost += sum(text not in whole for text in texts)
-    assert lost <= said * 0.02, f"{lost} of {said} lines lost, seeds 0 to 4"
+    assert lost <= printed * 0.02, f"{lost} of {printed} lines lost, seeds 0 to 4"
 
 
-def test_row_01_text_behind_a_held_piece_keeps_its_order() -> None:
+def test_text_behind_a_held_piece_keeps_its_order() -> None:
     line = ready()
     uuid = b"disk 0123456789abcdef0123456789abcdef is up\r\n"
     for text in (uuid, b"second\r\n", b"third\r\n"):
@@ -137,7 +135,7 @@ def test_row_01_text_behind_a_held_piece_keeps_its_order() -> None:
     assert bytes(line.b.text) == uuid + b"second\r\nthird\r\n"
 
 
-def test_row_01_the_remains_of_damaged_frames_are_counted_as_noise() -> None:
+def test_the_remains_of_damaged_frames_are_counted_as_noise() -> None:
     line = ready(3, faults=Faults(ber=3e-4))
     send_all(line, line.a, line.random.randbytes(60_000))
     line.run(3)
@@ -147,10 +145,10 @@ def test_row_01_the_remains_of_damaged_frames_are_counted_as_noise() -> None:
     assert len(b.text) < len(b.noise) + 4000
 
 
-# -- row 2: echo ------------------------------------------------------------------------------------------------------
+# -- echo --------------------------------------------------------------------------------------------------------------
 
 
-def test_row_02_our_own_frames_that_return_are_ignored_and_counted_as_echo() -> None:
+def test_our_own_frames_that_return_are_ignored_and_counted_as_echo() -> None:
     line = VirtualLine(2, echo=True, grain=0.02)
     line.establish()
     for number in range(20):
@@ -162,14 +160,14 @@ def test_row_02_our_own_frames_that_return_are_ignored_and_counted_as_echo() -> 
     assert line.a.link.counters.stray == line.a.link.counters.third == 0
 
 
-def test_row_02_an_echo_is_recognised_by_its_seed() -> None:
+def test_an_echo_is_recognised_by_its_seed() -> None:
     decoder = Decoder()
     decoder.seeds, decoder.echo_seeds = (5,), (9,)
     own = frames.encode(b"P", frames.poll_body(3), 9)
     assert decoder.receive(own, 0.0) == [Echo(len(own))]
 
 
-# -- row 3: ttys ------------------------------------------------------------------------------------------------------
+# -- ttys --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -184,7 +182,7 @@ def test_row_02_an_echo_is_recognised_by_its_seed() -> None:
         Faults(seven_bit=True, eat_xonxoff=True, lf_to_crlf=True, add_blanks=2),
     ],
 )
-def test_row_03_lines_that_rewrite_bytes_carry_everything(faults: Faults) -> None:
+def test_lines_that_rewrite_bytes_carry_everything(faults: Faults) -> None:
     line = ready(3, faults=faults)
     every_byte = bytes(range(256)) * 20
     send_all(line, line.a, every_byte)
@@ -194,13 +192,13 @@ def test_row_03_lines_that_rewrite_bytes_carry_everything(faults: Faults) -> Non
     assert not bytes(line.b.noise).strip() and not bytes(line.b.text).strip()
 
 
-def test_row_03_a_frame_with_parity_bits_and_inserted_controls_is_read() -> None:
+def test_a_frame_with_parity_bits_and_inserted_controls_is_read() -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, b"hello", eight=False), 5)
     harmed = bytes(byte | 0x80 for byte in frame[:9]) + b"\x11\x13\x00\x7f" + frame[9:-1] + b"\r\n"
     assert [e.frame.body for e in _decode(harmed, 1) if isinstance(e, FrameFound)] == [frame[3:-7]]
 
 
-def test_row_03_frames_are_printable_and_only_they_contain_the_start_character() -> None:
+def test_frames_are_printable_and_only_they_contain_the_start_character() -> None:
     line = VirtualLine(4)
     sent = _sent_bytes(line)
     line.establish()
@@ -220,16 +218,16 @@ def _without_nested(stream: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("eight", [False, True])
-def test_row_03_the_start_character_occurs_nowhere_else_in_any_form(eight: bool) -> None:
+def test_the_start_character_occurs_nowhere_else_in_any_form(eight: bool) -> None:
     body = frames.data_body(94, 4095, bytes(range(256)) * 3, eight=eight)
     frame = frames.encode(b"D" if eight else b"d", body, 0)
     assert frame.count(b"^") == 1 and frame.count(b"\n") == 1 and b"\r" not in frame
 
 
-# -- row 4: short lines, short buffers --------------------------------------------------------------------------------
+# -- short lines, short buffers ----------------------------------------------------------------------------------------
 
 
-def test_row_04_the_first_frames_fit_into_128_bytes_and_grow_by_agreement() -> None:
+def test_the_first_frames_fit_into_128_bytes_and_grow_by_agreement() -> None:
     line = VirtualLine(5)
     lengths: list[int] = []
     line.a.link.trace = lambda way, kind, body, length: lengths.append(length) if way == "out" else None
@@ -240,7 +238,7 @@ def test_row_04_the_first_frames_fit_into_128_bytes_and_grow_by_agreement() -> N
     assert line.a.link.session.frame_sizer.agreed == 2048
 
 
-def test_row_04_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
+def test_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
     line = VirtualLine(6, local_b={"frame": 127})
     lengths: list[int] = []
     line.establish()
@@ -250,24 +248,24 @@ def test_row_04_a_receiver_with_128_bytes_gets_no_frame_beyond_127() -> None:
 
 
 @pytest.mark.parametrize("limit", [300, 1100, 4096])
-def test_row_04_frames_stay_below_the_length_at_which_a_line_cuts(limit: int) -> None:
+def test_frames_stay_below_the_length_at_which_a_line_cuts(limit: int) -> None:
     line = ready(7, settle=20, faults=Faults(line_limit=limit))
     agreed = line.a.link.session.frame_sizer.agreed
     assert agreed == max(size for size in (127, *limits.PROBE_SIZES) if size <= limit)
     send_all(line, line.a, line.random.randbytes(20_000))
 
 
-# -- row 5: noise, cuts, a stuck line ---------------------------------------------------------------------------------
+# -- noise, cuts, a stuck line -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_row_05_bit_errors_and_lost_and_doubled_bytes_and_bursts_cost_only_time(seed: int) -> None:
+def test_bit_errors_and_lost_and_doubled_bytes_and_bursts_cost_only_time(seed: int) -> None:
     line = ready(seed, faults=NOISY)
     send_all(line, line.a, line.random.randbytes(30_000))
     send_all(line, line.b, line.random.randbytes(10_000))
 
 
-def test_row_05_a_cut_of_minutes_is_reported_and_the_session_continues() -> None:
+def test_a_cut_of_minutes_is_reported_and_the_session_continues() -> None:
     line = ready(9, faults=Faults(cuts=((4.0, 200.0),)))
     endless_bulk(line, line.a)
     line.run(20)
@@ -279,7 +277,7 @@ def test_row_05_a_cut_of_minutes_is_reported_and_the_session_continues() -> None
     assert line.a.seen(LineBack) and line.b.seen(LineBack)
 
 
-def test_row_05_a_stuck_xoff_stops_the_line_but_not_the_session() -> None:
+def test_a_stuck_xoff_stops_the_line_but_not_the_session() -> None:
     line = ready(10, faults=Faults(stuck_xoff=((4.0, 30.0),)))
     channel = endless_bulk(line, line.a)
     line.run_until(lambda: line.now > 33.9, 60)
@@ -291,10 +289,10 @@ def test_row_05_a_stuck_xoff_stops_the_line_but_not_the_session() -> None:
     assert line.a.link.mux.is_open(channel)
 
 
-# -- row 6: the check -------------------------------------------------------------------------------------------------
+# -- the check ---------------------------------------------------------------------------------------------------------
 
 
-def test_row_06_the_check_is_the_crc_32_of_crcmod() -> None:
+def test_the_check_is_the_crc_32_of_crcmod() -> None:
     reference = crcmod.mkCrcFun(**check.CRC32)
     assert reference(b"123456789") == 0xCBF43926
     assert reference(b"123456789") == crcmod.predefined.mkCrcFun("crc-32")(b"123456789")
@@ -304,7 +302,7 @@ def test_row_06_the_check_is_the_crc_32_of_crcmod() -> None:
         assert frames.crc(text, seed) == reference(text, seed)
 
 
-def test_row_06_no_damaged_frame_is_accepted() -> None:
+def test_no_damaged_frame_is_accepted() -> None:
     rng = random.Random(66)
     good = [frames.encode(b"d", frames.data_body(n, n, rng.randbytes(60), eight=False), 5) for n in range(50)]
     bodies = {frame[4:-7] for frame in good}

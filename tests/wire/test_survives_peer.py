@@ -1,4 +1,4 @@
-"""What the link must survive, rows 7 to 12: what the other end is and does."""
+"""The link works with peers that restart, are slow, send hostile bytes, have another version, or do not know linesync."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from linesync.wire.link import Link
 from .kit.bus import Bus
 from .kit.traffic import answer_pings, endless_bulk, percentile, ready, received, round_trips, send_all
 
-# -- row 7: restarts, stale frames, other stations --------------------------------------------------------------------
+# -- restarts, stale frames, other stations ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
-def test_row_07_a_peer_that_restarts_ends_the_session_and_begins_another(name: str) -> None:
+def test_a_peer_that_restarts_ends_the_session_and_begins_another(name: str) -> None:
     line = ready()
-    lived, gone = (line.b, line.a) if name == "a" else (line.a, line.b)
-    channel = lived.link.mux.open(Lane.BULK, b"run")
+    survivor, restarting = (line.b, line.a) if name == "a" else (line.a, line.b)
+    channel = survivor.link.mux.open(Lane.BULK, b"run")
     line.run(0.2)
-    before = lived.link.session.peer.boot
-    gone.restart()
-    assert line.run_until(lambda: gone.up and lived.link.session.peer.boot != before, 10), line.transcript()
-    (restarted,) = lived.seen(Restarted)
+    before = survivor.link.session.peer.boot
+    restarting.restart()
+    assert line.run_until(lambda: restarting.up and survivor.link.session.peer.boot != before, 10), line.transcript()
+    (restarted,) = survivor.seen(Restarted)
     assert restarted.old_boot == before
-    assert [e.reason for e in lived.seen(ChannelClosed) if e.channel == channel] == ["the peer restarted"]
-    lived.link.mux.send_message(0, b"new session")
+    assert [e.reason for e in survivor.seen(ChannelClosed) if e.channel == channel] == ["the peer restarted"]
+    survivor.link.mux.send_message(0, b"new session")
     line.run(0.5)
-    assert gone.messages(0)[-1:] == [b"new session"]
+    assert restarting.messages(0)[-1:] == [b"new session"]
 
 
-def test_row_07_a_hub_that_restarts_under_traffic_has_its_agent_back_within_2_s() -> None:
+def test_a_hub_that_restarts_under_traffic_has_its_agent_back_within_2_s() -> None:
     for seed in range(8):
         line = ready(seed)
         endless_bulk(line, line.a)
@@ -61,7 +61,7 @@ def test_row_07_a_hub_that_restarts_under_traffic_has_its_agent_back_within_2_s(
         assert back, line.transcript()
 
 
-def test_row_07_an_agent_that_restarts_after_minutes_of_silence_is_answered() -> None:
+def test_an_agent_that_restarts_after_minutes_of_silence_is_answered() -> None:
     line = ready()
     line.a.line_down()
     line.run(120)
@@ -69,26 +69,26 @@ def test_row_07_an_agent_that_restarts_after_minutes_of_silence_is_answered() ->
     assert line.run_until(lambda: line.a.up and line.b.up, 1.0), line.transcript()
 
 
-@pytest.mark.parametrize("downs", ["a", "b", "ab"])
-def test_row_07_the_session_continues_after_a_lost_line_is_back(downs: str) -> None:
+@pytest.mark.parametrize("disconnected", ["a", "b", "ab"])
+def test_the_session_continues_after_a_lost_line_is_back(disconnected: str) -> None:
     line = ready()
     nonce = line.a.link.session.nonce
     channel = endless_bulk(line, line.a)
     line.run(0.5)
     for end in line.ends:
-        if end.name in downs:
+        if end.name in disconnected:
             end.line_down()
     line.run(12)
     before = received(line.b)
     for end in line.ends:
-        if end.name in downs:
+        if end.name in disconnected:
             end.line_up()
     assert line.run_until(lambda: received(line.b) > before + 5000, 3), line.transcript()
     assert line.a.link.session.nonce == nonce and line.a.link.mux.is_open(channel)
     assert not line.b.seen(Restarted) and len(line.b.seen(SessionUp)) == 1
 
 
-def test_row_07_a_session_moves_to_another_line_if_its_owner_has_it() -> None:
+def test_a_session_moves_to_another_line_if_its_owner_has_it() -> None:
     line = ready(local={"flags": "n"})
     channel = line.a.link.mux.open(Lane.BULK, b"x")
     line.run(0.2)
@@ -106,7 +106,7 @@ def test_row_07_a_session_moves_to_another_line_if_its_owner_has_it() -> None:
     assert line.b.link.session is session and line.a.link.mux.is_open(channel)
 
 
-def test_row_07_stale_frames_of_an_earlier_session_change_nothing() -> None:
+def test_stale_frames_of_an_earlier_session_change_nothing() -> None:
     line = VirtualLine(3)
     recorded = bytearray()
     feed = line.cable.feed
@@ -133,7 +133,7 @@ def test_row_07_stale_frames_of_an_earlier_session_change_nothing() -> None:
     assert line.b.messages(0)[before:] == [b"still there"]
 
 
-def test_row_07_both_ends_may_call_at_the_same_time() -> None:
+def test_both_ends_may_call_at_the_same_time() -> None:
     for seed in range(10):
         line = VirtualLine(seed, local_b={"role": "c"}, faults=Faults(delay=0.02 * (seed % 3)))
         line.establish(3)
@@ -141,7 +141,7 @@ def test_row_07_both_ends_may_call_at_the_same_time() -> None:
         assert len(line.a.seen(SessionUp)) == len(line.b.seen(SessionUp)) == 1, line.transcript()
 
 
-def test_row_07_another_station_is_reported_and_gets_no_session() -> None:
+def test_another_station_is_reported_and_gets_no_session() -> None:
     bus = Bus(agent="c", hub="l")
     bus.run(2)
     session = bus.links["hub"].session
@@ -154,7 +154,7 @@ def test_row_07_another_station_is_reported_and_gets_no_session() -> None:
     assert [e.data for e in bus.seen("hub", ChannelMessage)] == [b"we two"]
 
 
-def test_row_07_one_of_two_hubs_on_a_line_serves_and_the_other_is_reported() -> None:
+def test_one_of_two_hubs_on_a_line_serves_and_the_other_is_reported() -> None:
     bus = Bus(hub="l", other="l", agent="c")
     bus.run(10)
     standing = [name for name in ("hub", "other") if bus.links[name].session is not None]
@@ -167,10 +167,10 @@ def test_row_07_one_of_two_hubs_on_a_line_serves_and_the_other_is_reported() -> 
     assert bus.seen("agent", OtherStationHeard)
 
 
-# -- row 8: slow receivers, prompt control ----------------------------------------------------------------------------
+# -- slow receivers, prompt control ------------------------------------------------------------------------------------
 
 
-def test_row_08_an_unread_channel_does_not_stop_the_others() -> None:
+def test_an_unread_channel_does_not_stop_the_others() -> None:
     line = ready()
     line.b.consume = False
     stuck = endless_bulk(line, line.a)
@@ -188,7 +188,7 @@ def test_row_08_an_unread_channel_does_not_stop_the_others() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("real", [1.0, 0.98])
 @pytest.mark.parametrize(("baud", "count", "gap"), [(9600, 120, 0.05), (115200, 120, 0.05), (921600, 80, 0.02)])
-def test_row_08_control_frames_are_sent_between_the_bytes_of_bulk_frames(
+def test_control_frames_are_sent_between_the_bytes_of_bulk_frames(
     baud: int, count: int, gap: float, real: float
 ) -> None:
     times = []
@@ -208,7 +208,7 @@ def test_row_08_control_frames_are_sent_between_the_bytes_of_bulk_frames(
 
 
 @pytest.mark.parametrize("baud", [300, 1200, 2400])
-def test_row_08_slow_lines_are_paced_too(baud: int) -> None:
+def test_slow_lines_are_paced_too(baud: int) -> None:
     line = VirtualLine(1, byte_rate=baud / 10)
     line.establish(60)
     line.a.link.mux.send_message(0, b"slow but sure")
@@ -216,10 +216,10 @@ def test_row_08_slow_lines_are_paced_too(baud: int) -> None:
     assert line.a.ahead <= max(1, 0.02 * baud / 10)
 
 
-# -- row 9: loss ------------------------------------------------------------------------------------------------------
+# -- loss --------------------------------------------------------------------------------------------------------------
 
 
-def test_row_09_a_gap_is_reported_immediately_and_only_the_missing_frame_is_repeated() -> None:
+def test_a_gap_is_reported_immediately_and_only_the_missing_frame_is_repeated() -> None:
     line = ready()
     endless_bulk(line, line.a)
     line.run(2)
@@ -229,13 +229,13 @@ def test_row_09_a_gap_is_reported_immediately_and_only_the_missing_frame_is_repe
         line.inject("b", b"#")  # one byte in the middle of one frame
         before = line.now
         assert line.run_until(lambda expected=expected: sender.repeated >= expected, 1), line.transcript()
-        # The rest of that frame, the next one, an acknowledgement and the frame in progress, but no timer.
+        # This time covers the rest of that frame, the next one, an acknowledgement and the frame in progress, but no timer.
         assert line.now - before < 3.2 * 2048 / 11520
         line.run(1)
         assert sender.repeated == expected
 
 
-def test_row_09_timers_adapt_to_the_line() -> None:
+def test_timers_adapt_to_the_line() -> None:
     for baud, delay in ((9600, 0.0), (115200, 0.0), (115200, 0.15)):
         line = ready(settle=8, byte_rate=baud / 10, faults=Faults(delay=delay))
         answer_pings(line.b)
@@ -245,7 +245,7 @@ def test_row_09_timers_adapt_to_the_line() -> None:
         assert trip.probe_timeout(0.0) < 4 * delay + 0.5 + 500 / (baud / 10)
 
 
-def test_row_09_the_last_message_is_repeated_until_it_arrives() -> None:
+def test_the_last_message_is_repeated_until_it_arrives() -> None:
     line = ready(4, faults=Faults(cuts=((5.0, 60.0),)))
     line.run_until(lambda: line.now > 5.0, 10)
     line.a.link.mux.send_message(0, b"the last one")
@@ -258,7 +258,7 @@ def test_row_09_the_last_message_is_repeated_until_it_arrives() -> None:
     assert line.b.messages(0) == [b"the last one"]
 
 
-def test_row_09_an_idle_session_costs_5_bytes_a_second_and_notices_a_lost_line() -> None:
+def test_an_idle_session_costs_5_bytes_a_second_and_notices_a_lost_line() -> None:
     line = ready(settle=5)
     before = line.a.link.counters.bytes_out + line.b.link.counters.bytes_out
     line.run(600)
@@ -270,11 +270,11 @@ def test_row_09_an_idle_session_costs_5_bytes_a_second_and_notices_a_lost_line()
     assert line.a.seen(LineQuiet) and line.b.seen(LineQuiet)
 
 
-# -- row 10: hostile bytes --------------------------------------------------------------------------------------------
+# -- hostile bytes -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("byte", [b"A", b"^", b"^d", b"^dzzzzA", b"^H", b"\xff", b"\r", b"^c\xff\n", b"^dgA"])
-def test_row_10_a_megabyte_without_a_newline_costs_bounded_memory(byte: bytes) -> None:
+def test_a_megabyte_without_a_newline_costs_bounded_memory(byte: bytes) -> None:
     link = VirtualLine(1).b.link
     chunk = byte * (4096 // len(byte))
     for number in range(256):
@@ -285,7 +285,7 @@ def test_row_10_a_megabyte_without_a_newline_costs_bounded_memory(byte: bytes) -
         assert held < 2 * (2048 + limits.FOREIGN_IN_FRAME + 4096) + limits.HELD_BYTES
 
 
-def test_row_10_a_megabyte_without_a_newline_leaks_no_memory() -> None:
+def test_a_megabyte_without_a_newline_leaks_no_memory() -> None:
     link = VirtualLine(1).b.link
     tracemalloc.start()
     for number in range(256):
@@ -295,7 +295,7 @@ def test_row_10_a_megabyte_without_a_newline_leaks_no_memory() -> None:
     assert peak < 200_000
 
 
-def test_row_10_each_byte_is_counted_by_cause() -> None:
+def test_each_byte_is_counted_by_cause() -> None:
     rng = random.Random(10)
     line = ready(6, faults=Faults(ber=5e-5, printk=3, lf_to_crlf=True))
     endless_bulk(line, line.a)
@@ -315,7 +315,7 @@ def test_row_10_each_byte_is_counted_by_cause() -> None:
     assert counters.bytes_in == framed + inserted + explained + counters.text + counters.noise
 
 
-def test_row_10_a_malformed_record_ends_the_session_and_another_one_begins() -> None:
+def test_a_malformed_record_ends_the_session_and_another_one_begins() -> None:
     line = ready()
     session = line.a.link.session
     bad = frames.data_body(session.senders[Lane.PROMPT].next_seq, 0, b"?nonsense", eight=False)
@@ -329,10 +329,10 @@ def test_row_10_a_malformed_record_ends_the_session_and_another_one_begins() -> 
     assert len(line.b.seen(SessionEnded)) == 1
 
 
-# -- row 11: not linesync at all --------------------------------------------------------------------------------------
+# -- not linesync at all -----------------------------------------------------------------------------------------------
 
 
-def test_row_11_a_listener_is_silent_before_and_3_s_after_valid_frames() -> None:
+def test_a_listener_is_silent_before_and_3_s_after_valid_frames() -> None:
     line = VirtualLine(1)
     line.a.line_down()
     for second in range(20):
@@ -350,7 +350,7 @@ def test_row_11_a_listener_is_silent_before_and_3_s_after_valid_frames() -> None
     assert line.b.link.counters.bytes_out == before
 
 
-def test_row_11_a_caller_calls_every_200_ms_and_then_every_second() -> None:
+def test_a_caller_calls_every_200_ms_and_then_every_second() -> None:
     line = VirtualLine(1)
     line.b.line_down()
     calls: list[float] = []
@@ -361,35 +361,35 @@ def test_row_11_a_caller_calls_every_200_ms_and_then_every_second() -> None:
     assert set(gaps[limits.CALL_FAST_COUNT :]) == {1.0}
 
 
-# -- row 12: two versions ---------------------------------------------------------------------------------------------
+# -- two versions ------------------------------------------------------------------------------------------------------
 
 
-def _hear(link: Link, hello: Hello, extra: bytes = b"") -> list[object]:
+def _receive_hello(link: Link, hello: Hello, extra: bytes = b"") -> list[object]:
     link.line_up(0.0, byte_rate=11520.0, shared=True)
     return list(link.receive_data(frames.encode(b"H", hello.body() + extra, 0), 1.0))
 
 
-def _stranger() -> Hello:
+def _unknown_hello() -> Hello:
     return Hello(oldest=1, newest=1, role="c", nonce="N" * 8, peer="", boot="B" * 8, frame=512, credit=4096, flags="n")
 
 
-def test_row_12_disjoint_version_ranges_are_refused_and_both_are_named() -> None:
+def test_disjoint_version_ranges_are_refused_and_both_are_named() -> None:
     link = VirtualLine(1).b.link
-    (refused,) = _hear(link, _stranger().but(oldest=limits.VERSION + 6, newest=limits.VERSION + 8))
+    (refused,) = _receive_hello(link, _unknown_hello().but(oldest=limits.VERSION + 6, newest=limits.VERSION + 8))
     assert isinstance(refused, Refused)
     assert "versions 7 to 9" in refused.reason and "1 to 1" in refused.reason
     assert b"^H" in link.data_to_send(1.0)  # so that the other side can report the same
 
 
-def test_row_12_an_unknown_mandatory_flag_is_refused_and_both_versions_are_named() -> None:
-    (refused,) = _hear(VirtualLine(1).b.link, _stranger().but(newest=3, flags="nZ"))
+def test_an_unknown_mandatory_flag_is_refused_and_both_versions_are_named() -> None:
+    (refused,) = _receive_hello(VirtualLine(1).b.link, _unknown_hello().but(newest=3, flags="nZ"))
     assert isinstance(refused, Refused)
     assert "Z" in refused.reason and "version 3" in refused.reason and "version 1" in refused.reason
 
 
-def test_row_12_other_unknown_flags_frames_and_fields_are_ignored() -> None:
+def test_other_unknown_flags_frames_and_fields_are_ignored() -> None:
     link = VirtualLine(1).b.link
-    assert _hear(link, _stranger().but(newest=4, flags="nqxy"), b".more.fields") == []
+    assert _receive_hello(link, _unknown_hello().but(newest=4, flags="nqxy"), b".more.fields") == []
     assert b"^H" in link.data_to_send(1.0)
     line = ready()
     for kind in (b"Q", b"z", b"G"):
@@ -400,7 +400,7 @@ def test_row_12_other_unknown_flags_frames_and_fields_are_ignored() -> None:
     assert not line.b.seen(SessionEnded) and not line.b.text
 
 
-def test_row_12_a_decoder_accepts_frames_of_unknown_kinds() -> None:
+def test_a_decoder_accepts_frames_of_unknown_kinds() -> None:
     decoder = Decoder()
     decoder.seeds = (5,)
     (found,) = decoder.receive(frames.encode(b"Z", b"abc", 5), 0.0)

@@ -1,4 +1,4 @@
-"""Each case of tests/vectors/*.json against our code, and against an endpoint that was written only from the page."""
+"""Run each case of tests/vectors/*.json with our code, and with an endpoint that was written from docs/protocol.md alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linesync.wire.autobaud.rate_frames import RateFrame
 from linesync.wire.framing import check, digits, frames, payload
 from linesync.wire.framing.frames import Ack, Hello
 from tools import protocol_vectors
-from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, mux_events, text_of
+from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, fields_of, mux_events
 
 Case = dict[str, Any]
 
@@ -41,7 +41,7 @@ def test_each_file_has_a_generator_and_a_mention_in_the_readme() -> None:
     assert all(f"`{name}.json`" in readme for name in FILES)
 
 
-# -- our code ---------------------------------------------------------------------------------------------------------
+# -- our code ----------------------------------------------------------------------------------------------------------
 
 
 def test_numbers_agree_with_the_vectors() -> None:
@@ -120,14 +120,14 @@ def test_bodies_agree_with_the_vectors() -> None:
 
 def test_frames_agree_with_the_vectors_and_bad_ones_are_not_found() -> None:
     vectors = _load("frames")
-    how = {"longest": 127, "eight": False, "seed": vectors["seed"], "echo": "00000001"}
+    options = {"longest": 127, "eight": False, "seed": vectors["seed"], "echo": "00000001"}
     for case in vectors["good"]:
         kind, body = case["kind"].encode(), bytes.fromhex(case["body"])
         assert frames.encode(kind, body, int(case["seed"], 16)).hex() == case["frame"]
-        found = decoded(bytes.fromhex(case["frame"]), how | {"eight": kind in b"CDbBV"}, 1)
+        found = decoded(bytes.fromhex(case["frame"]), options | {"eight": kind in b"CDbBV"}, 1)
         assert found == {"frames": [[case["kind"], case["body"]]], "echoes": [], "text": "", "damaged": ""}
     for case in vectors["bad"]:
-        found = decoded(bytes.fromhex(case["stream"]), how, 3)
+        found = decoded(bytes.fromhex(case["stream"]), options, 3)
         assert not found["frames"], case
         assert not found["echoes"], case
 
@@ -155,13 +155,13 @@ def test_words_and_messages_agree_with_the_vectors() -> None:
         assert escaping.quote(text) == case["word"]
         assert escaping.unquote(case["word"]) == text
     for case in vectors["bad"]:
-        with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
+        with pytest.raises(ValueError):  # noqa: PT011 - the text of the error does not matter
             escaping.unquote(case["word"])
     vectors = _load("messages")
     for case in vectors["good"] + vectors["loose"]:
         message = protocol.decode(case["text"], *OPERATIONS)
         assert case["verb"] == message.VERB
-        assert text_of(message) == case["fields"]
+        assert fields_of(message) == case["fields"]
         assert (protocol.encode(message) == case["text"]) is (case in vectors["good"])
     assert {case["verb"] for case in vectors["good"]} == {cls.VERB for cls in OPERATIONS}
     for case in vectors["bad"]:
@@ -190,7 +190,7 @@ def test_a_stream_gives_the_same_frames_and_text_in_pieces_of_any_size(case: Cas
         assert decoded(data, case, chunk) == wanted, f"in pieces of {chunk}"
 
 
-# -- an independent endpoint ------------------------------------------------------------------------------------------
+# -- an independent endpoint -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_the_independent_endpoint_writes_and_finds_the_same_frames(independent: 
         assert not _found(independent, bytes.fromhex(case["stream"]), int(vectors["seed"], 16), 3), case
     for case in _load("streams")["cases"]:
         if case["eight"] or "inside a" in case["name"]:
-            continue  # it knows neither the eight form nor nested frames, and repairs nothing
+            continue  # the independent endpoint lacks the eight form, nested frames and repairs
         for chunk in (1, 10_000):
             found = _found(independent, bytes.fromhex(case["stream"]), int(case["seed"], 16), chunk)
             assert found == case["frames"], case["name"]

@@ -1,17 +1,17 @@
 """A serial device as a port for pyserial-asyncio, and how to open one.
 
-:class:`DevicePort` works around three habits of pyserial 3.5 and pyserial-asyncio 0.6:
+:class:`DevicePort` works around three problems of pyserial 3.5 and pyserial-asyncio 0.6:
 
 - ``Serial.read`` calls ``select`` each time, which fails for descriptors from 1024 up, and pyserial-asyncio asks it for
-  at most 1024 bytes. ``DevicePort.read`` returns at once with all that is there.
-- ``Serial.write`` loops without waiting while a device that was ready takes nothing (an XOFF arrived in between).
+  at most 1024 bytes. ``DevicePort.read`` immediately returns all bytes that have arrived.
+- ``Serial.write`` loops without waiting while a device that was ready accepts nothing (because an XOFF arrived).
   ``DevicePort.write`` raises the BlockingIOError that pyserial-asyncio expects.
 - pyserial-asyncio's ``close`` never ends while bytes are unsent (a stuck XOFF), and its ``abort`` blocks the whole event
   loop in ``tcdrain``. ``DevicePort.flush`` does nothing: the line on top of the port waits instead.
 
-pyserial's ``exclusive`` takes a flock, which only programs that also ask for it respect (another linesync, picocom). It
-does not set TIOCEXCL, so :func:`open_device` does: that keeps out every process without root rights, getty and ``cat``
-included. TIOCEXCL would stay set while another process still has the device open, so closing the port clears it.
+pyserial's ``exclusive`` takes a flock, which only programs that also take it respect (another linesync, picocom). It does
+not set TIOCEXCL, so :func:`open_device` sets it: then no process without root rights can open the device, also not getty
+or ``cat``. TIOCEXCL would stay set while another process still has the device open, so closing the port clears it.
 """
 
 from __future__ import annotations

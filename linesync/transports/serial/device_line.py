@@ -1,7 +1,7 @@
-"""A line over a serial device, on pyserial-asyncio's event loop glue.
+"""A line over a serial device, with pyserial-asyncio.
 
-:class:`DeviceLine` does the waiting that its port refuses to do: at the close it waits without blocking, for at most a
-second, until the kernel's queue is empty, and discards what is still in it.
+The port never waits for unsent bytes (``DevicePort.flush``), so :class:`DeviceLine` does. When it is closed, it waits
+without blocking, for at most a second, until the kernel's queue is empty. Then it discards the bytes that are still there.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def set_rate(port: serial.SerialBase, baud: int) -> int:
 
 
 def _driver_has(port: serial.Serial, baud: int) -> bool:
-    """Whether the driver really uses this rate: a driver that cannot stores the nearest one in the settings."""
+    """Whether the driver really uses this rate. A driver that does not support it stores the nearest rate in the settings."""
     constant = port.BAUDRATE_CONSTANTS.get(baud)
     try:
         settings = termios.tcgetattr(port.fileno())

@@ -3,8 +3,8 @@
 ``loop://`` and ``rfc2217://`` have no descriptor. ``socket://`` and ``spy://`` have one, but their own ``read`` and
 ``write`` do more than the descriptor shows. So a reader thread and a writer thread use the port with pyserial's blocking
 calls. Both queues are bounded: the writer's by the water marks that pause the receiver, the reader's by the number of
-chunks that the event loop has not delivered yet. The reader thread outlives the writer and closes the port: the close takes
-up to 0.3 s, because pyserial sleeps in it, and it is what frees a stuck writer.
+chunks that the event loop has not delivered yet. The reader thread closes the port, after the writer thread has ended if
+possible. The close takes up to 0.3 s, because pyserial sleeps in it. On some ports only the close ends a stuck write.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class ThreadLine(BaseLine):
         if low:
             self._resume()
 
-    def _hand_up(self, data: bytes) -> None:
+    def _deliver_chunk(self, data: bytes) -> None:
         if self._reads_paused:
             self._delivered += 1  # without its credit, the reader thread soon stops
         else:
@@ -131,7 +131,7 @@ class ThreadLine(BaseLine):
 
     # -- in the threads --------------------------------------------------------------------------------------
 
-    def _tell(self, method: Callable[..., None], *arguments: object) -> None:
+    def _call_in_loop(self, method: Callable[..., None], *arguments: object) -> None:
         try:
             self._loop.call_soon_threadsafe(method, *arguments)
         except RuntimeError:  # the event loop was closed before the line
@@ -145,13 +145,13 @@ class ThreadLine(BaseLine):
                 data = self._read()
             except Exception as error:  # pyserial's ports raise errors of many classes
                 if "socket disconnected" in str(error):  # this is how socket:// reports a clean end
-                    self._tell(self._eof)
+                    self._call_in_loop(self._eof)
                 else:
-                    self._tell(self._failed, error)
+                    self._call_in_loop(self._failed, error)
                 self._stop.wait()
                 break
             if data:
-                self._tell(self._hand_up, data)
+                self._call_in_loop(self._deliver_chunk, data)
             else:
                 self._credit.release()
         self._free_writer()
@@ -159,7 +159,7 @@ class ThreadLine(BaseLine):
             self._port.close()
         except Exception:  # closing a broken port may fail
             pass
-        self._tell(self._closed)
+        self._call_in_loop(self._closed)
 
     def _read(self) -> bytes:
         port: Any = self._port
@@ -180,11 +180,11 @@ class ThreadLine(BaseLine):
                     self._set_port()
             except Exception as error:
                 if not self._stop.is_set():
-                    self._tell(self._failed, error)
+                    self._call_in_loop(self._failed, error)
                 return
             with self._lock:
                 self._in_writer = 0
-            self._tell(self._written)
+            self._call_in_loop(self._written)
         if not self._stop.is_set():
             try:
                 self._port.flush()
@@ -192,14 +192,14 @@ class ThreadLine(BaseLine):
                     set_rate(self._port, self._info.baud)  # a console or a getty behind the line expects it
             except Exception:  # the port broke while it was closing
                 pass
-            self._tell(self._break, None)
+            self._call_in_loop(self._break, None)
 
     def _set_port(self) -> None:
         with self._lock:
             to_set, self._to_set = self._to_set, None
         if to_set is not None:
             self._port.flush()
-            self._tell(to_set[1], set_rate(self._port, to_set[0]))
+            self._call_in_loop(to_set[1], set_rate(self._port, to_set[0]))
 
     def _next_chunk(self) -> bytes | None:
         """The next bytes to write; empty to set the port's rate; None when the line ends."""

@@ -14,25 +14,28 @@ class CandidateRates:
     :param rates: the rates that our port supports.
     """
 
-    __slots__ = ("_base", "_blame", "_fails", "_peer", "rates")
+    __slots__ = ("_base", "_fails", "_peer", "_suspect", "rates")
 
     def __init__(self, base: int, rates: tuple[int, ...]) -> None:
         self.rates = frozenset((base, *rates))
         """The rates that our port supports."""
         self._base = base
-        self._peer: frozenset[int] | None = None  # the rates that its port supports, None until it names them
+        self._peer: frozenset[int] | None = (
+            None  # the rates that the peer's port supports; None until the peer names them
+        )
+        # bound: fixed
         self._fails: dict[int, tuple[int, float]] = {}  # rate: (failures, time before which it is not tried)
-        self._blame: tuple[int, float] | None = None  # the rate at which the peer was lost, and the time
+        self._suspect: tuple[int, float] | None = None  # the rate at which the peer was lost, and the time
 
     def begin(self) -> None:
         """A session begins. Nothing is known about its peer yet."""
         self._peer = None
         self._fails.clear()
 
-    # -- common rates -------------------------------------------------------------------------------------------------
+    # -- common rates --------------------------------------------------------------------------------------------------
 
-    def peer_takes(self, rates: frozenset[int]) -> None:
-        """The peer named the rates that its port supports."""
+    def set_peer_rates(self, rates: frozenset[int]) -> None:
+        """Note the rates that the peer's port supports."""
         self._peer = rates | {self._base}
 
     def remove(self, rate: int) -> None:
@@ -50,7 +53,7 @@ class CandidateRates:
         """The next slower rate; the first rate if there is none."""
         return max((other for other in self._both() if other < rate), default=self._base)
 
-    # -- failures -----------------------------------------------------------------------------------------------------
+    # -- failures ------------------------------------------------------------------------------------------------------
 
     def not_before(self, rate: int) -> float:
         """The time before which this rate is not tried; minus infinity if it never failed."""
@@ -63,21 +66,21 @@ class CandidateRates:
         self._fails[rate] = times, now + wait
 
     def refused(self, rate: int, now: float) -> None:
-        """The peer said no. That is a failure only if its port supports this rate."""
+        """The peer refused this rate. That is a failure only if its port supports the rate."""
         if self._peer is not None and rate in self._peer:
             self.failed(rate, now)
 
-    def forgive(self, rate: int) -> None:
-        """The rate was kept for so long that its earlier failures no longer count."""
+    def clear_failures(self, rate: int) -> None:
+        """Forget the earlier failures of a rate, because it has worked for a long time."""
         self._fails.pop(rate, None)
 
-    def blame(self, rate: int, now: float) -> None:
-        """The peer is no longer heard, perhaps because of this rate: :meth:`heard_again` decides."""
-        self._blame = rate, now
+    def suspect(self, rate: int, now: float) -> None:
+        """The peer is no longer heard. This rate may be the cause: :meth:`heard_again` decides."""
+        self._suspect = rate, now
 
     def heard_again(self, now: float) -> None:
         """The peer is heard again. If the silence was short, the rate was its cause; after a long silence the line was
         cut at every rate."""
-        if self._blame is not None and now - self._blame[1] < limits.CLIMB_BLAME:
-            self.failed(self._blame[0], now)
-        self._blame = None
+        if self._suspect is not None and now - self._suspect[1] < limits.CLIMB_BLAME:
+            self.failed(self._suspect[0], now)
+        self._suspect = None

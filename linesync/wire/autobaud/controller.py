@@ -85,7 +85,7 @@ class AutobaudController:
     def has_frame(self) -> bool:
         return bool(self._trial.pending)
 
-    # -- the session --------------------------------------------------------------------------------------------------
+    # -- the session ---------------------------------------------------------------------------------------------------
 
     def session_up(self, *, leads: bool, able: bool, now: float) -> None:
         """A session begins.
@@ -107,8 +107,8 @@ class AutobaudController:
         """The line went quiet, or its session ended: go back to the first rate."""
         if self.state == states.IDLE and self.baud != self.base:
             if now - self._stands_since > limits.CLIMB_STEADY:
-                self._candidates.forgive(self.baud)
-            self._candidates.blame(self.baud, now)
+                self._candidates.clear_failures(self.baud)
+            self._candidates.suspect(self.baud, now)
         self._due, self._away = None, True
         self._trial.pending.clear()
         self._step(self._lost_event(), now)
@@ -127,11 +127,11 @@ class AutobaudController:
         else:
             self._due = max(now + wait, self._candidates.not_before(rate))
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------------
 
     def heard(self, now: float) -> None:
         """An ordinary frame of the session arrived (any frame except a rate frame)."""
-        self._monitor.sure()
+        self._monitor.same_rate()
         if self._away:
             self._heard_again(now)
         self._step(states.ORDINARY, now)
@@ -170,7 +170,7 @@ class AutobaudController:
     def receive(self, body: bytes, now: float) -> None:
         """Handle the body of a rate frame."""
         frame = RateFrame.read(body)
-        self._monitor.sure()
+        self._monitor.same_rate()
         if frame is None:
             return
         if frame.step == "a" and not self._leads:
@@ -191,7 +191,7 @@ class AutobaudController:
         """Handle a frame of the present trial."""
         step = frame.step
         if step in ("y", "n"):
-            self._candidates.peer_takes(read_rate_set(frame.value))
+            self._candidates.set_peer_rates(read_rate_set(frame.value))
             self._step(states.YES if step == "y" else states.NO, now)
             return
         if step in ("h", "t"):
@@ -210,7 +210,7 @@ class AutobaudController:
         elif step == "b":
             self._step(states.BACK, now)
 
-    # -- time ---------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
         times = [self._deadline, self._repeat_at, self._tests_by if self.state == states.TESTING else None]
@@ -240,7 +240,7 @@ class AutobaudController:
             self._deadline = None
             self._step(states.TIMEOUT, now)
 
-    # -- the port -----------------------------------------------------------------------------------------------------
+    # -- the port ------------------------------------------------------------------------------------------------------
 
     def changed(self, baud: int, now: float) -> None:
         """The port is set.
@@ -260,7 +260,7 @@ class AutobaudController:
             else:
                 self._deadline = now + _RETRY_PORT
 
-    # -- sending -----------------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------------
 
     def next_frame(self) -> bytes | None:
         """The body of the next rate frame, or None."""
@@ -271,7 +271,7 @@ class AutobaudController:
         if self.state == states.ASKING and body[:1] == b"a":
             self._deadline = leaves_at + limits.CLIMB_ANSWER + self.round_trip + self.frame_time
 
-    # -- the state machine --------------------------------------------------------------------------------------------
+    # -- the state machine ---------------------------------------------------------------------------------------------
 
     def _step(self, event: str, now: float) -> None:
         """Make the transition of an event. No other code changes the state."""
@@ -321,7 +321,7 @@ class AutobaudController:
         else:
             if self._asks >= limits.CLIMB_ASKS:
                 self._asks = 0
-                self._candidates.blame(self._trial.rate, now)
+                self._candidates.suspect(self._trial.rate, now)
             self._due, self._away, self.poll = None, True, True  # find out whether there is a peer at all
 
     def _say_here(self, now: float) -> None:
@@ -384,14 +384,14 @@ class AutobaudController:
 
     def _resume(self, now: float) -> None:
         if self._leads and self._trial.rate != self.baud and self._trial.rate > self.standing:
-            self._candidates.blame(self._trial.rate, now)
+            self._candidates.suspect(self._trial.rate, now)
         self.standing = self.baud
         self.poll = self._away = True
         self._due = None
 
     def _fall_back(self, now: float) -> None:
         self._trial.pending.clear()
-        self._monitor.sure()
+        self._monitor.same_rate()
         self.standing = self.base
         self.wanted = self.base
 

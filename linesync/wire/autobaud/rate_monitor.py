@@ -24,12 +24,12 @@ class RateMonitor:
         self._bad = 0  # consecutive bad windows
 
     def begin(self, now: float) -> None:
-        """A new rate stands."""
-        self.sure()
+        """A new rate is in use."""
+        self.same_rate()
         self._since = now
         self._frames = self._damaged = self._bad = 0
 
-    def sure(self) -> None:
+    def same_rate(self) -> None:
         """A frame arrived: both ends have the same rate."""
         self._strange, self._doubt, self._asked = 0, None, False
 
@@ -57,7 +57,7 @@ class RateMonitor:
         """(the link must poll, the peer is lost at this rate)."""
         ask, give_up = self._times(round_trip)
         if give_up is not None and now >= give_up:
-            self.sure()
+            self.same_rate()
             return False, True
         if ask is not None and now >= ask and not self._asked:
             self._asked = True

@@ -61,16 +61,16 @@ class Channel:
         "granted",
         "incoming",
         "lane",
+        "last_text",
         "number",
         "opened",
+        "opening_size",
         "queue",
         "queued",
         "ready",
-        "said",
         "state",
         "texts",
         "unread_records",
-        "words",
     )
 
     def __init__(self, number: int, lane: Lane, send_credit: int, receive_window: int) -> None:
@@ -79,7 +79,7 @@ class Channel:
         self.state = STANDING
         self.granted = SendCredit(send_credit)
         self.credit = ReceiveCredit(receive_window)
-        self.queue: deque[tuple[bytes, memoryview]] = deque()
+        self.queue: deque[tuple[bytes, memoryview]] = deque()  # bound: limits.CREDIT_PIPE, limits.REPLIES_MAX
         """Records to send: (kind, body)."""
         self.queued = 0
         """Bytes of the bodies in the queue."""
@@ -91,11 +91,11 @@ class Channel:
         """It is in the queue of its lane, because it has something to send."""
         self.full = False
         """The user was asked to wait."""
-        self.incoming = bytearray()
+        self.incoming = bytearray()  # bound: limits.MESSAGE_MAX, limits.PIECES_MAX
         """The pieces of a message that is incomplete."""
         self.unread_records = 0
         """The records that the user has not consumed."""
-        self.words = 0
+        self.opening_size = 0
         """The length of the peer's opening, bytes."""
         self.cut = False
         """A piece of the first record in the queue was sent already."""
@@ -105,7 +105,7 @@ class Channel:
         """The stream of the compressed data that waits to be sent."""
         self.texts: TextCompressor | None = None
         """Compresses messages and the opening; all channels of a lane share it."""
-        self.said: bytes | memoryview = b""
+        self.last_text: bytes | memoryview = b""  # bound: limits.MESSAGE_MAX
         """The text in the last compressed record, for a trace."""
         self.decompressor: DataDecompressor | ZstdDataDecompressor | None = None
         """Decompresses the peer's data; None until the peer compresses."""
@@ -185,7 +185,10 @@ class Channel:
         self.opened = True
         self.cut = size < len(body)
         if self.cut:
-            self.queue[0] = (kind, body[size:])
+            rest = body[size:]
+            if isinstance(body.obj, Encoded):
+                rest = memoryview(bytes(rest))  # a part cannot be forwarded as it came, so it must not keep the whole
+            self.queue[0] = (kind, rest)
         else:
             self.queue.popleft()
 
@@ -197,7 +200,7 @@ class Channel:
                 return whole.with_head(kind + counted(self.number) + counted(size))
         return b"".join((kind, counted(self.number), counted(size), body))
 
-    # -- compression (section 6.5) ------------------------------------------------------------------------------------
+    # -- compression (section 6.5) -------------------------------------------------------------------------------------
 
     def _compressed_record(self, compressor: DataCompressor, room: int) -> bytes:
         """The next piece of the compressed data, as long as possible: while the waiting output does not fill the room,
@@ -227,7 +230,7 @@ class Channel:
     def _data(self, stream: bytes) -> bytes:
         """Data of one stream at the head of the queue, as much as is compressed together and as the credit allows."""
         waiting = len(self.compressor.out) if self.compressor is not None else 0
-        # Each record has a cost of its own and may be as small as a piece can be. Data that does not shrink grows.
+        # Assume the worst case: each record costs RECORD_COST, each piece has its least size, and the data grows.
         room = (self.granted.left - (waiting + _GROWTH) * RECORD_COST // _LEAST_PIECE - 2 * RECORD_COST) * 3 // 4
         room = min(room, limits.ZIPPED_PIECE)
         parts: list[memoryview] = []
@@ -253,7 +256,7 @@ class Channel:
             last = size == len(body)
             out = texts.compress(body[:size], most, last=last)
             if out is not None:
-                self.said = body[:size]
+                self.last_text = body[:size]
                 self._take(size)
                 if kind == MESSAGE:
                     self.granted.spend(size + RECORD_COST)
@@ -267,7 +270,7 @@ class Channel:
         code = texts.recall(text, room)
         if code is None:
             return b""
-        self.said = text
+        self.last_text = text
         self._take(len(text))
         if kind == OPEN:
             return b"".join((RECALLED_OPEN, counted(self.number), code))

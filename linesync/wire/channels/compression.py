@@ -10,7 +10,7 @@ Data is compressed apart from texts (messages and openings), because they differ
    the texts of the deflate stream without their numbers, as *shapes*. The next text of a known shape takes one byte for
    the shape and half a byte for most numbers: it is *recalled*.
 
-All state ends with the session. :class:`DataCompressor` decides whether to compress; all other classes follow.
+All state ends with the session. :class:`DataCompressor` decides whether to compress data.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PRESET = (
 """The preset history of a lane's texts (section 6.5 of docs/protocol.md)."""
 
 
-# -- data -------------------------------------------------------------------------------------------------------------
+# -- data --------------------------------------------------------------------------------------------------------------
 
 
 class DataCompressor:
@@ -59,13 +59,13 @@ class DataCompressor:
     __slots__ = ("_made", "_pause", "_skip", "_taken", "_zip", "out")
 
     def __init__(self) -> None:
-        self.out = b""
+        self.out = b""  # bound: limits.PIPE_FRAME
         """The compressed bytes that wait to be sent."""
         self._zip: Any = None  # a compression object, None before the first data
         self._skip = 0  # bytes to send uncompressed until the next attempt
         self._pause = limits.UNTRIED_LEAST
-        self._taken = 0  # bytes in and out since the last judgement
-        self._made = 0
+        self._taken = 0  # bytes before compression since the last decision whether to pause
+        self._made = 0  # bytes after compression, likewise
 
     @property
     def resting(self) -> bool:
@@ -86,10 +86,10 @@ class DataCompressor:
             return False
         self._zip = context
         self.out += text
-        self._judge(len(data), len(text))
+        self._decide_pause(len(data), len(text))
         return True
 
-    def _judge(self, taken: int, made: int) -> None:
+    def _decide_pause(self, taken: int, made: int) -> None:
         self._taken += taken
         self._made += made
         if self._taken < limits.ZIPPED_PIECE // 2:
@@ -151,7 +151,7 @@ class ZstdDataCompressor(DataCompressor):
             context = self._zip = ZstdCompressor(compression_params=settings).compressobj()
         text = context.compress(data) + context.flush(1)  # COMPRESSOBJ_FLUSH_BLOCK
         self.out += text
-        self._judge(len(data), len(text))
+        self._decide_pause(len(data), len(text))
         return True
 
 
@@ -181,7 +181,7 @@ class ZstdDataDecompressor:
         return bytes(data)
 
 
-# -- texts ------------------------------------------------------------------------------------------------------------
+# -- texts -------------------------------------------------------------------------------------------------------------
 
 
 class _Shapes:
@@ -190,8 +190,8 @@ class _Shapes:
     __slots__ = ("_first", "_next", "_places", "_shapes")
 
     def __init__(self) -> None:
-        self._shapes: list[tuple[bytes, list[int]]] = []
-        self._places: dict[bytes, int] = {}
+        self._shapes: list[tuple[bytes, list[int]]] = []  # bound: compression._SHAPES
+        self._places: dict[bytes, int] = {}  # bound: compression._SHAPES
         self._next = 0  # the place of the next new shape
         self._first = 0  # the first number of the last text: usually the id of a request, one more than the one before
 

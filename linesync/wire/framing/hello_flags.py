@@ -1,6 +1,6 @@
 """The flags of a hello: the abilities of an end (section 4.1 of docs/protocol.md).
 
-A receiver ignores a small letter that it does not know, and refuses a hello with a capital letter that it does not know.
+A receiver ignores an unknown lower-case letter, and refuses a hello with an unknown upper-case letter.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """How much work the repair of damaged frames may cost (section 3.2 of docs/protocol.md).
 
-A repair tries many places at which a frame may be damaged, so it costs far more than to read the frame. Noise is rare, and
-then that does not matter. But whoever sends nothing but damaged frames must not keep this end busy. So each received byte
-pays for a certain amount of work, and a frame for which too little is left is given up: it is sent again.
+A repair tries many places at which a frame may be damaged, so it costs far more than reading the frame. Normally noise is
+rare, and the cost does not matter. But a peer that sends only damaged frames must not keep this end busy. So each received
+byte adds a certain amount of work to a budget. If the budget is too small for a repair, the frame is dropped, and the peer
+sends it again.
 
-On a line that may damage bytes, the budget has no limit: its rate limits the work, and a kernel that prints much may need more.
+On a line that may damage bytes, the budget has no limit: the rate of the line limits the work, and a kernel that prints
+much text may cause more repairs than the budget allows.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class RepairBudget:
         self.spent = 0
 
     def earn(self, received: int) -> None:
-        """So many bytes were received."""
+        """This many bytes were received."""
         self._left = min(self._left + limits.REPAIR_SHARE * received, limits.REPAIR_MOST)
 
     def spend(self, work: int) -> bool:

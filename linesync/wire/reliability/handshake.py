@@ -97,7 +97,7 @@ class LocalParameters(Record):
     role: str
     """``c`` calls, ``l`` listens."""
     boot: str
-    """The identity of this process's life, eight digits."""
+    """The boot id of this process, eight digits."""
     frame: int
     """The longest frame that we accept, bytes."""
     credit: int
@@ -131,8 +131,8 @@ class Handshake:
             self.local = local.but(flags=flags)
 
     def leads(self, peer: Hello) -> bool:
-        """Whether this end asks and the peer answers where one of the two must ask: the caller; between two ends with
-        the same role, the one with the greater nonce."""
+        """Whether this end is the one that asks, where only one of the two ends may ask. The caller asks. If both ends
+        have the same role, the end with the greater nonce asks."""
         mine, theirs = self.local.role, peer.role
         return mine == "c" if mine != theirs else self.nonce > peer.nonce
 
@@ -170,7 +170,7 @@ class Handshake:
             flags=self.local.flags,
         )
 
-    # -- events -------------------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     def received(self, hello: Hello, now: float, *, alive: bool, adopt: bool) -> str:
         """Take a hello.
@@ -226,7 +226,7 @@ class Handshake:
         self.peer = hello
         self._offer = None
 
-    # -- hellos -------------------------------------------------------------------------------------------------------
+    # -- hellos --------------------------------------------------------------------------------------------------------
 
     def refusal(self, hello: Hello) -> str:
         """The reason why this end refuses a peer, a sentence; empty if it does not."""

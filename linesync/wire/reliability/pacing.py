@@ -3,9 +3,10 @@
 1. The line is busy until all bytes that were handed over have left at its byte rate. Hand over only so many that this
    moment stays within ``AHEAD`` of now.
 2. This estimate may be wrong: the line is slower, an XOFF is stuck, an adapter is busy. Each acknowledgement shows when a
-   frame really arrived. The least delay of the last seconds between estimated departure and arrival is the propagation
-   delay. The least delay of a short span, which a delay of the acknowledgement itself cannot reduce, shows how far the
-   line lags behind the estimate; if that is significant, it is added to the busy time once.
+   frame really arrived. The delay is the time from the estimated departure to this arrival. The least delay of the last
+   10 to 20 seconds is the propagation delay. The least delay of a short span exceeds it by the time that the line lags
+   behind the estimate. A significant lag is added to the busy time once. A late acknowledgement can only increase a delay,
+   so the least one is the most exact.
 3. A line that lags in several consecutive spans is slower than its nominal rate. We slow down by the least share of time
    that it lost in one of these spans, and approach the nominal rate again slowly. A single lag comes from a busy machine
    or a printing kernel and costs no more than its correction.
@@ -109,10 +110,10 @@ class Pacer:
         self._least = min(self._least, delay)
         self._samples += 1
         if now - self._since >= _SPAN and self._samples >= _SAMPLES:
-            self._judge(self._least - self._base, now)
+            self._correct(self._least - self._base, now)
             self._least, self._since, self._samples = inf, now, 0
 
-    def _judge(self, behind: float, now: float) -> None:
+    def _correct(self, behind: float, now: float) -> None:
         """Correct the estimate for a line that lags ``behind`` seconds."""
         assert self.rate is not None
         slack = max(limits.AHEAD_SLACK, _WAIT / self.rate)

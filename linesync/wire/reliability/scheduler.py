@@ -77,7 +77,7 @@ class Scheduler:
         self.bye = encode_base64(reason.encode("utf-8", "replace")[:_REASON])
 
     def queue_parting(self, session: Session, reason: str) -> None:
-        """This session is over; tell its peer why."""
+        """This session is over: report the reason to its peer."""
         self.parting = _outgoing(frames.BYE, encode_base64(reason.encode()[:_REASON]), session.seed_out)
 
     @property

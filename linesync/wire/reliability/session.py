@@ -25,9 +25,9 @@ from .transmit_queue import OutgoingFrame
 __all__ = ["Session"]
 
 _REPLIES = 12  # the most answers to probes and tries that wait to be sent
-_STUBBORN = 5  # transmissions of a payload after which the line is assumed to damage it
+_TRIES_BEFORE_BASE64 = 5  # transmissions of a payload after which the line is assumed to damage it
 _MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
-_FEW = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
+_FEW_BYTES = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
 
 
 class Session:
@@ -70,12 +70,12 @@ class Session:
         self.senders = {lane: SelectiveRepeatSender() for lane in Lane}
         self.receivers = {lane: SelectiveRepeatReceiver() for lane in Lane}
         most = max(int(rate * limits.BULK_TIME), limits.BASIC_FRAME) if rate else peer.frame
-        # Longer frames than our own longest one gain nothing, and the four digits of the length must hold an escaped frame.
+        # Frames above PIPE_FRAME gain nothing, and the length of a frame with its escapes must fit into four digits.
         self.frame_sizer = FrameSizer(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
         self.round_trip = RoundTrip()
         self.broken = ""
         """A protocol violation by the peer, as a sentence; empty if there was none."""
-        self.undelivered: deque[tuple[Lane, bytes]] = deque()
+        self.undelivered: deque[tuple[Lane, bytes]] = deque()  # bound: limits.WINDOW_FRAMES, limits.WINDOW_BYTES
         """Payloads in order, whose records are for :meth:`deliver`."""
         self._delivered = 0  # the offset in the first of them
         self.unanswered_since: float | None = None
@@ -96,17 +96,19 @@ class Session:
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
-        self._replies: list[OutgoingFrame] = []
+        self._replies: list[OutgoingFrame] = []  # bound: session._REPLIES
         self._masked_lost = 0  # masked frames lost since the last one that arrived
         self._control_time = 0.0  # the duration of the longest control frame, seconds
-        self._data_went = False  # the last control frame was prompt data: an acknowledgement may precede the next
+        self._last_was_data = (
+            False  # the last control frame was prompt data, so an acknowledgement may be sent before the next
+        )
 
     @property
     def form(self) -> str:
         """The form in which payloads are sent at present."""
         return frames.MASKED if self.transparency.escapes is not None else frames.EIGHT if self.eight else frames.BASE64
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------------
 
     def receive(self, found: FrameFound, pacer: Pacer, now: float) -> None:
         """Take a frame whose check was right under this session's seed. Then call :meth:`deliver`."""
@@ -263,7 +265,7 @@ class Session:
             self.transparency.revert_to_base64()
             self.frame_sizer.repaired = False
 
-    # -- sending ------------------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------------
 
     def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
         """The next control frame: prompt data, in turn with replies, acknowledgements and polls.
@@ -272,12 +274,12 @@ class Session:
         :param departs: when a frame that is handed over now begins to leave, seconds.
         """
         frame = None
-        if not self._data_went:
+        if not self._last_was_data:
             frame = self._next_prompt(inside, now)
         if frame is not None:
-            self._data_went = True
+            self._last_was_data = True
             return frame
-        after_data, self._data_went = self._data_went, False
+        after_data, self._last_was_data = self._last_was_data, False
         if self._replies:
             return self._replies.pop(0)
         if self._answer_now or any(due is not None and due <= now for due in self._ack_at.values()):
@@ -286,7 +288,7 @@ class Session:
             return self.next_poll()
         if after_data:
             frame = self._next_prompt(inside, now)
-            self._data_went = frame is not None
+            self._last_was_data = frame is not None
         return frame
 
     def prompt_alone(self, now: float) -> bool:
@@ -374,7 +376,7 @@ class Session:
         numbers = sent.seq % limits.SEQ_MOD, receiver.expected % limits.SEQ_MOD
         escapes = self.transparency.escapes
         # A payload that is lost repeatedly may hold bytes that the line damages: use other masks, and base64 in between.
-        sent.masked = escapes is not None and (sent.times < _STUBBORN or sent.times % 2 == 0)
+        sent.masked = escapes is not None and (sent.times < _TRIES_BEFORE_BASE64 or sent.times % 2 == 0)
         kind = frames.data_kind(lane, eight=self.eight, masked=sent.masked)
         if escapes is not None and sent.masked:
             text = escapes.encode(sent.payload, max(sent.times - 1, 0))
@@ -386,9 +388,9 @@ class Session:
         return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
 
     def _measured_lately(self, now: float) -> bool:
-        """The peer received a full acknowledgement a short time ago, or we received too few bytes since to matter. Only a
-        full acknowledgement tells the peer our delay, from which its pacer learns how fast the line is."""
-        few = self._ack_bytes < _FEW
+        """We sent a full acknowledgement a short time ago, or have received only a few bytes since the last one. Only a
+        full acknowledgement reports our delay to the peer, and the peer's pacer computes the rate of the line from it."""
+        few = self._ack_bytes < _FEW_BYTES
         time = self._control_time
         apart = max(limits.MEASURE, limits.MEASURE_COST_MOST * time)
         apart = max(apart, min(limits.MEASURE_COST * time, limits.MEASURE_MOST))
@@ -396,7 +398,7 @@ class Session:
 
     def _short_ack(self) -> OutgoingFrame | None:
         """An acknowledgement of the next sequence numbers alone, if nothing else needs to be reported."""
-        if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW:
+        if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW_BYTES:
             return None
         prompt, bulk = (self.receivers[lane] for lane in Lane)
         if prompt.has_gap or bulk.has_gap:
@@ -433,7 +435,7 @@ class Session:
             if outgoing.kind in frames.BULK_KINDS:
                 self.frame_sizer.sent(size)
 
-    # -- time ---------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     @property
     def outstanding(self) -> bool:

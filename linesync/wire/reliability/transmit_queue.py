@@ -52,8 +52,8 @@ class OutgoingFrame:
 
     @property
     def may_be_interrupted(self) -> bool:
-        """A control frame may begin here. The length was sent, so the receiver can continue afterwards; and more than the
-        newline is left, which should not stand alone behind another frame."""
+        """A control frame may begin here: the length of this frame was sent, so the receiver can continue it afterwards,
+        and more than the newline is left. The newline alone should not follow another frame."""
         return _HEAD <= self.at < len(self.data) - 1
 
 

@@ -22,7 +22,7 @@ def speed(descriptor: int) -> int:
     return int(termios.tcgetattr(descriptor)[5])
 
 
-async def changed(line: Line, baud: int) -> int:
+async def set_baud(line: Line, baud: int) -> int:
     """Set a line's rate; returns the rate that it then has."""
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     line.set_baud(baud, future.set_result)
@@ -49,7 +49,7 @@ def test_the_rate_changes_after_all_earlier_bytes_have_left(
         assert line.info.baud == 115200 and set(RATES) <= set(line.info.rates) and 115200 not in line.info.rates
         assert speed(slave) == termios.B115200, "finding the supported rates must not change the rate"
         line.write(b"at the old rate")
-        assert await changed(line, 460800) == 460800
+        assert await set_baud(line, 460800) == 460800
         assert speed(slave) == termios.B460800
         assert os.read(master, 100) == b"at the old rate"
         line.write(b"at the new one")
@@ -73,7 +73,7 @@ def test_a_terminal_server_changes_the_rate_of_its_port(pty: tuple[int, int, str
         line = await connect(f"rfc2217://127.0.0.1:{port},auto", lambda: Recorder("line"))
         assert set(RATES) <= set(line.info.rates)
         line.write(b"before")
-        assert await changed(line, 460800) == 460800
+        assert await set_baud(line, 460800) == 460800
         assert speed(slave) == termios.B460800
         line.close()
         await asyncio.sleep(0.8)
@@ -89,18 +89,18 @@ def test_a_port_that_refuses_a_rate_keeps_the_old_one(
     _, slave, path = pty
     setter = DevicePort.baudrate.fset  # type: ignore[attr-defined]
 
-    def as_a_slow_chip(port: DevicePort, baud: int) -> None:
+    def set_rate_of_slow_chip(port: DevicePort, baud: int) -> None:
         """The chip supports at most 460800, and its driver reports that in the settings."""
         setter(port, min(baud, 460800))
         port._baudrate = baud
 
-    monkeypatch.setattr(DevicePort, "baudrate", property(DevicePort.baudrate.fget, as_a_slow_chip))  # type: ignore[attr-defined]
+    monkeypatch.setattr(DevicePort, "baudrate", property(DevicePort.baudrate.fget, set_rate_of_slow_chip))  # type: ignore[attr-defined]
 
     async def run() -> None:
         line = await connect(f"{path},auto", lambda: Recorder("line"))
         assert line.info.rates == (230400, 460800)
-        assert await changed(line, 230400) == 230400
-        assert await changed(line, 921600) == 230400
+        assert await set_baud(line, 230400) == 230400
+        assert await set_baud(line, 921600) == 230400
         assert speed(slave) == termios.B230400
         line.abort()
         await asyncio.sleep(0.05)

@@ -11,7 +11,7 @@ BASE, RATES = 115200, (230400, 460800, 921600)
 def candidates(*peer: int) -> CandidateRates:
     made = CandidateRates(BASE, RATES)
     if peer:
-        made.peer_takes(frozenset(peer))
+        made.set_peer_rates(frozenset(peer))
     return made
 
 
@@ -41,7 +41,7 @@ def test_the_wait_before_another_try_grows_with_each_failure() -> None:
     assert waits[:2] == [limits.CLIMB_AGAIN, limits.CLIMB_AGAIN * 10]
     assert waits == sorted(waits) and waits[-1] == limits.CLIMB_AGAIN_MOST
     assert made.not_before(460800) < 0
-    made.forgive(921600)
+    made.clear_failures(921600)
     assert made.not_before(921600) < 0
 
 
@@ -55,7 +55,7 @@ def test_a_refusal_is_a_failure_only_if_the_port_of_the_peer_takes_the_rate() ->
 def test_a_rate_failed_only_if_the_peer_is_heard_again_soon() -> None:
     soon, late = candidates(), candidates()
     for made, after in ((soon, limits.CLIMB_BLAME / 2), (late, limits.CLIMB_BLAME * 2)):
-        made.blame(921600, 10.0)
+        made.suspect(921600, 10.0)
         made.heard_again(10.0 + after)
         made.heard_again(10.1)
     assert soon.not_before(921600) > 10.0

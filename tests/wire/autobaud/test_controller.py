@@ -33,24 +33,27 @@ def bauds(line: VirtualLine) -> list[float]:
     return [line.rates.baud["a"], line.rates.baud["b"]]
 
 
-def stand(line: VirtualLine) -> list[int | None]:
+def reported_bauds(line: VirtualLine) -> list[int | None]:
     """The rates that the two links report."""
     return [end.link.baud for end in line.ends]
 
 
-def at(line: VirtualLine, baud: int) -> Callable[[], bool]:
-    return lambda: bauds(line) == stand(line) == [baud, baud]
+def both_at(line: VirtualLine, baud: int) -> Callable[[], bool]:
+    return lambda: bauds(line) == reported_bauds(line) == [baud, baud]
 
 
-def stays_at(line: VirtualLine, baud: int, seconds: float, *, within: float) -> None:
+def check_stays_at(line: VirtualLine, baud: int, seconds: float, *, within: float) -> None:
     """Check that both ends reach this rate in time and stay there."""
-    assert line.run_until(at(line, baud), within), line.transcript()
+    assert line.run_until(both_at(line, baud), within), line.transcript()
     line.run(seconds)
-    assert line.run_until(at(line, baud), 1.0), line.transcript()
+    assert line.run_until(both_at(line, baud), 1.0), line.transcript()
 
 
-def usable(line: VirtualLine, within: float, word: bytes) -> float:
-    """Check that a message passes each way in a common session; the seconds that this takes."""
+def check_usable(line: VirtualLine, within: float, word: bytes) -> float:
+    """Check that a message passes each way in a common session.
+
+    :returns: the seconds that this takes.
+    """
     begin = line.now
     for end, far in (line.ends, line.ends[::-1]):
         while True:
@@ -74,15 +77,17 @@ def same_session(line: VirtualLine) -> bool:
 
 
 class Interceptor:
-    """Watches the rate frames as they are handed to the line, and damages one of them or does something at that moment."""
+    """Watches the rate frames that are handed to the line. When frame ``number`` passes, it damages that frame, or calls
+    ``action`` if there is one."""
 
-    def __init__(self, line: VirtualLine, number: int, what: Callable[[VirtualLine, str], None] | None) -> None:
+    def __init__(self, line: VirtualLine, number: int, action: Callable[[VirtualLine, str], None] | None) -> None:
         self.seen: list[str] = []
-        """End and step of each rate frame: ``a a`` is the question of the caller."""
-        self.met = ""
+        """The end and the step of each rate frame: ``a a`` is a question (``a``) from the caller (end ``a``)."""
+        self.matched = ""
+        """The frame with that number, in the same form; empty until it passes."""
         self._line = line
         self._number = number
-        self._what = what
+        self._action = action
         self._feed = line.cable.feed
         line.cable.feed = self.feed  # type: ignore[method-assign]
 
@@ -92,20 +97,20 @@ class Interceptor:
             at = place + (3 if data[place + 2 : place + 3] < b"g" else 4)
             self.seen.append(f"{end} {data[at : at + 1].decode() or '...'}")
             if len(self.seen) == self._number + 1:
-                self.met = self.seen[-1]
-                if self._what is None:
+                self.matched = self.seen[-1]
+                if self._action is None:
                     data = data[:place] + b"^s" + data[place + 2 :]
                 else:
-                    self._line.at(now, lambda: self._what(self._line, end))  # type: ignore[misc]
+                    self._line.at(now, lambda: self._action(self._line, end))  # type: ignore[misc]
             place = data.find(b"^S", place + 1)
         self._feed(end, data, now)  # type: ignore[arg-type]
 
 
 def conversation() -> list[str]:
-    """The rate frames of two rate changes on a perfect line."""
+    """The rate frames of two rate changes on a line without faults."""
     line = autobaud_line(takes=RATES[:2])
     interceptor = Interceptor(line, 10_000, None)
-    assert line.run_until(at(line, RATES[1]), 3), line.transcript()
+    assert line.run_until(both_at(line, RATES[1]), 3), line.transcript()
     line.run(1)
     return interceptor.seen
 
@@ -113,20 +118,20 @@ def conversation() -> list[str]:
 CONVERSATION = conversation()
 
 
-# -- success ----------------------------------------------------------------------------------------------------------
+# -- success -----------------------------------------------------------------------------------------------------------
 
 
 def test_both_ends_reach_the_fastest_rate_that_both_take() -> None:
     line = autobaud_line(takes=(*RATES, 1500000, 3000000), takes_b=(*RATES, 4000000))
     line.establish()
-    stays_at(line, TOP, 30, within=1.0)
+    check_stays_at(line, TOP, 30, within=1.0)
     assert line.a.text == line.b.text == b"" and not line.a.link.counters.damaged
 
 
 def test_a_rate_that_one_port_does_not_take_is_skipped() -> None:
     line = autobaud_line(takes=(230400, 460800, 921600), takes_b=(230400, 921600))
     line.establish()
-    stays_at(line, TOP, 1, within=1.0)
+    check_stays_at(line, TOP, 1, within=1.0)
     assert [event.baud for event in line.a.seen(RateChanged)] == [230400, 921600]
 
 
@@ -149,13 +154,13 @@ def test_data_sent_during_rate_changes_arrives_complete_and_in_order() -> None:
     assert line.run_until(lambda: len(line.b.data(numbers[0])) + len(line.a.data(numbers[1])) == 120_000, 10)
     assert line.b.data(numbers[0]) == data[0] and line.a.data(numbers[1]) == data[1]
     assert line.now < 4.0, "60,000 bytes take 7 s at 115200"
-    assert at(line, TOP)() and sum(end.link.session.senders[Lane.BULK].repeated for end in line.ends) <= 2  # type: ignore[union-attr]
+    assert both_at(line, TOP)() and sum(end.link.session.senders[Lane.BULK].repeated for end in line.ends) <= 2  # type: ignore[union-attr]
 
 
 def test_data_flows_faster_at_a_faster_rate() -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     number, begin = line.a.link.mux.open(Lane.BULK, b"go"), line.now
     line.run(1.0)  # frames grow
     begin = line.now
@@ -168,15 +173,15 @@ def test_a_port_that_refuses_an_announced_rate_keeps_its_rate() -> None:
     line = autobaud_line()
     line.b.takes = (230400, 460800)  # it announced more when it was opened
     line.establish()
-    stays_at(line, 460800, 5, within=3)
-    usable(line, 1, b"still here")
+    check_stays_at(line, 460800, 5, within=3)
+    check_usable(line, 1, b"still here")
 
 
-# -- failure ----------------------------------------------------------------------------------------------------------
+# -- failure -----------------------------------------------------------------------------------------------------------
 
 
-def tries(line: VirtualLine, baud: int) -> list[tuple[float, float]]:
-    """(begin, end) of each time in which at least one port was at a rate, within 40 s."""
+def periods_at(line: VirtualLine, baud: int) -> list[tuple[float, float]]:
+    """(begin, end) of each period in which at least one port had this rate, within 40 s."""
     found: list[tuple[float, float]] = []
     begin: float | None = None
     while line.now < 40:
@@ -193,43 +198,43 @@ def tries(line: VirtualLine, baud: int) -> list[tuple[float, float]]:
 def test_a_rate_that_the_line_does_not_carry_is_given_up_within_a_second() -> None:
     line = autobaud_line(most_baud=230400)
     line.establish()
-    found = tries(line, 460800)
-    assert at(line, 230400)()
+    found = periods_at(line, 460800)
+    assert both_at(line, 230400)()
     assert 1 <= len(found) <= 3, "the wait does not grow tenfold with each failure"
     assert all(end - begin < 1.0 for begin, end in found), found
-    usable(line, 0.5, b"fine")
+    check_usable(line, 0.5, b"fine")
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rate_that_loses_half_of_its_frames_is_given_up_within_a_second(seed: int) -> None:
     line = autobaud_line(seed, noisy={500000: 7e-4})
     line.establish()
-    found = tries(line, 921600)
-    assert at(line, 460800)(), line.transcript()
+    found = periods_at(line, 921600)
+    assert both_at(line, 460800)(), line.transcript()
     assert found and all(end - begin < 1.0 for begin, end in found), found
 
 
 def test_a_few_errors_do_not_prevent_a_faster_rate() -> None:
     line = autobaud_line(faults=Faults(ber=1e-5))
     line.establish()
-    stays_at(line, TOP, 20, within=3)
+    check_stays_at(line, TOP, 20, within=3)
 
 
 def test_both_ends_go_to_a_slower_rate_when_damage_becomes_much_worse() -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     number = line.a.link.mux.open(Lane.BULK, b"go")
     assert line.rates is not None
     line.rates.set_noise({500000: 1.5e-3}, line.now)
     for second in range(40):
         line.at(line.now + second / 10, lambda: line.a.link.session and line.a.link.mux.send(number, 0, bytes(6000)))
     assert line.run_until(lambda: max(bauds(line)) < TOP, 8), line.transcript()
-    assert line.run_until(lambda: at(line, 460800)() or at(line, 115200)(), 2), line.transcript()
-    usable(line, 2, b"better")
+    assert line.run_until(lambda: both_at(line, 460800)() or both_at(line, 115200)(), 2), line.transcript()
+    check_usable(line, 2, b"better")
 
 
-# -- recovery ---------------------------------------------------------------------------------------------------------
+# -- recovery ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", range(len(CONVERSATION)), ids=lambda n: f"{n} {CONVERSATION[n]}")
@@ -237,11 +242,11 @@ def test_any_rate_frame_may_be_lost(number: int) -> None:
     line = autobaud_line(number)
     interceptor = Interceptor(line, number, None)
     line.establish()
-    line.run_until(lambda: bool(interceptor.met), 5)
-    assert interceptor.met
-    usable(line, 1.5, b"lost one")
-    stays_at(line, TOP, 1, within=5)
-    usable(line, 0.5, b"on top")
+    line.run_until(lambda: bool(interceptor.matched), 5)
+    assert interceptor.matched
+    check_usable(line, 1.5, b"lost one")
+    check_stays_at(line, TOP, 1, within=5)
+    check_usable(line, 0.5, b"on top")
     assert len(line.a.seen(SessionUp)) == 1, "the session was replaced"
 
 
@@ -256,10 +261,10 @@ def test_the_line_may_be_cut_at_any_step(number: int, seconds: float) -> None:
 
     interceptor = Interceptor(line, number, cut)
     line.establish()
-    line.run_until(lambda: bool(interceptor.met), 5)
+    line.run_until(lambda: bool(interceptor.matched), 5)
     line.run(seconds + 0.001)
-    usable(line, 2.5, b"back")
-    stays_at(line, TOP, 1, within=30)
+    check_usable(line, 2.5, b"back")
+    check_stays_at(line, TOP, 1, within=30)
     assert len(line.a.seen(SessionUp)) == 1
 
 
@@ -278,38 +283,38 @@ def test_either_end_may_restart_at_any_step(number: int, who: str, pause: float)
     interceptor = Interceptor(line, number, kill)
     line.establish()
     assert line.run_until(lambda: bool(again), 8), interceptor.seen
-    usable(line, 4.0 if who == "a" else 10.5, b"again")
-    stays_at(line, TOP, 1, within=30)
+    check_usable(line, 4.0 if who == "a" else 10.5, b"again")
+    check_stays_at(line, TOP, 1, within=30)
 
 
 @pytest.mark.parametrize("who", ["a", "b"])
 def test_a_restarted_end_reaches_a_peer_at_a_high_rate(who: str) -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     line.run(5)
     (line.a if who == "a" else line.b).restart()
-    took = usable(line, 10.5, b"hello")
+    took = check_usable(line, 10.5, b"hello")
     assert took < (1.5 if who == "a" else 10.5), f"reached after {took} s"
-    stays_at(line, TOP, 1, within=10)
+    check_stays_at(line, TOP, 1, within=10)
 
 
 def test_an_end_that_sends_notices_a_restarted_peer_soon() -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     line.run(5)
     line.b.restart()
     line.a.link.mux.send_message(0, b"anybody?")
     assert line.run_until(lambda: len(line.b.seen(SessionUp)) == 2, 2.5), line.transcript()
-    usable(line, 1, b"hello")
+    check_usable(line, 1, b"hello")
 
 
 @pytest.mark.parametrize("who", ["a", "b"])
 def test_an_end_that_is_alone_at_another_rate_recovers(who: str) -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     assert line.rates is not None
     end = line.a if who == "a" else line.b
     line.run(3)
@@ -317,49 +322,49 @@ def test_an_end_that_is_alone_at_another_rate_recovers(who: str) -> None:
     end.line_up()  # as after pulling an adapter: its port has the first rate, and the other end does not know
     assert bauds(line)[who == "b"] == 115200
     line.ends[who == "a"].link.mux.send_message(0, b"are you there?")
-    usable(line, 3.0, b"yes")
+    check_usable(line, 3.0, b"yes")
     assert len(line.a.seen(SessionUp)) == 1, "the session was replaced"
-    stays_at(line, TOP, 1, within=30)
+    check_stays_at(line, TOP, 1, within=30)
 
 
 def test_noise_on_an_idle_line_does_not_change_the_rate() -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     noise = random.Random(1)
     for second in range(20):
         line.at(line.now + second + 0.5, lambda: line.inject("b", noise.randbytes(60)))
         line.at(line.now + second + 0.7, lambda: line.inject("a", noise.randbytes(60)))
     line.run(25)
-    assert at(line, TOP)() and len(line.a.seen(RateChanged)) == 3
+    assert both_at(line, TOP)() and len(line.a.seen(RateChanged)) == 3
 
 
 def test_a_goodbye_returns_both_ends_to_the_first_rate() -> None:
     line = autobaud_line()
     line.establish()
-    assert line.run_until(at(line, TOP), 2)
+    assert line.run_until(both_at(line, TOP), 2)
     assert line.a.link.session is not None
     line.a.link.session.broken = "enough"
     line.a.handle_timer(line.now)
     line.touch()
     assert line.run_until(lambda: bauds(line) == [115200, 115200], 0.5), line.transcript()
-    usable(line, 3, b"a new session")
-    stays_at(line, TOP, 1, within=3)
+    check_usable(line, 3, b"a new session")
+    check_stays_at(line, TOP, 1, within=3)
 
 
 def test_rate_changes_succeed_on_a_line_with_a_long_delay() -> None:
     line = autobaud_line(faults=Faults(delay=0.1))
     line.establish()
-    stays_at(line, TOP, 5, within=6)
+    check_stays_at(line, TOP, 5, within=6)
 
 
 def test_two_callers_agree_on_a_leader() -> None:
     line = autobaud_line(local_b={"role": "c"})
     line.establish()
-    stays_at(line, TOP, 1, within=3)
+    check_stays_at(line, TOP, 1, within=3)
 
 
-# The answer to a group of bytes came while the group waited to be tried again.
+# In this example, the answer to a try of a group of bytes arrives while the next try of the group waits to be sent.
 @example(
     seed=0,
     ber=0.0,
@@ -406,9 +411,9 @@ def test_the_two_ends_always_find_each_other_again(
         end = line.a if name == "a" else line.b
         line.at(when, lambda end=end: (end.line_down(), end.line_up()))
     line.run(8.1)
-    usable(line, 14, b"we are here")
+    check_usable(line, 14, b"we are here")
     line.run(40)
-    usable(line, 5, b"and still are")
+    check_usable(line, 5, b"and still are")
 
 
 def test_a_controller_never_wants_a_rate_that_its_port_does_not_take() -> None:

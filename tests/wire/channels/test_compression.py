@@ -1,4 +1,4 @@
-"""Compressed records: they arrive as they were sent, in fewer bytes, and a peer cannot abuse them."""
+"""Compressed records: they take fewer bytes, their content arrives unchanged, and a peer cannot abuse them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ..kit.profiles import examples
 from ..kit.traffic import ready, send_all
 from .test_mux import MuxMachine
 
-# -- integrity --------------------------------------------------------------------------------------------------------
+# -- integrity ---------------------------------------------------------------------------------------------------------
 
 _WORDS = (b"sem", b"ok", b"barrier up", b"-", b"%20", b"{", b"007", b"0", b"1.", b"")
 
 
 class CompressedMuxMachine(MuxMachine):
-    """As without compression, and with texts that repeat earlier ones with other numbers."""
+    """The tests of :class:`MuxMachine` with compression, and with texts that repeat earlier texts with other numbers."""
 
     credit = 1500
 
@@ -50,14 +50,14 @@ class CompressedMuxMachine(MuxMachine):
         if number not in self.over:
             text = b" ".join(words)
             self.muxes[side].send_message(number, text)
-            self._say(side, number, "message", text)
+            self._note_sent(side, number, "message", text)
 
     @rule(side=st.integers(0, 1), which=st.integers(1, 5), stream=st.integers(0, 3), size=st.integers(1, 3000))
     def send_prose(self, side: int, which: int, stream: int, size: int) -> None:
         number = self.open[side][which % len(self.open[side])]
         if number and number not in self.over:
             self.muxes[side].send(number, stream, PROSE[:size])
-            self._say(side, number, stream, PROSE[:size])
+            self._note_sent(side, number, stream, PROSE[:size])
 
     @rule(side=st.integers(0, 1), count=st.integers(0, 40))
     def open_another(self, side: int, count: int) -> None:
@@ -65,7 +65,7 @@ class CompressedMuxMachine(MuxMachine):
             words = b"run sut /bin/true %d" % count
             number = self.muxes[side].open(Lane.BULK, words)
             self.open[side].append(number)
-            self._say(side, number, "open", words)
+            self._note_sent(side, number, "open", words)
 
 
 TestCompressedMuxMachine = CompressedMuxMachine.TestCase
@@ -74,9 +74,9 @@ TestCompressedMuxMachine.settings = examples(60, 3000, steps=40)
 
 @given(st.lists(st.tuples(st.sampled_from((b"%d.%d sem x -%d", b"%d ok %d%d", b"- gone %d %d \xff %d")),
                           st.tuples(*[st.integers(0, 2**34)] * 3)), max_size=30))  # fmt: skip
-def test_recalled_texts_arrive_unchanged(said: list[tuple[bytes, tuple[int, int, int]]]) -> None:
+def test_recalled_texts_arrive_unchanged(sent: list[tuple[bytes, tuple[int, int, int]]]) -> None:
     writer, reader = TextCompressor(), TextDecompressor()
-    for template, numbers in said:
+    for template, numbers in sent:
         text = template % numbers
         code = writer.recall(text, 100)
         if code is not None:
@@ -115,7 +115,7 @@ def test_data_divided_before_and_after_compression_arrives_unchanged(
 def test_streams_messages_and_the_end_of_a_channel_keep_their_order() -> None:
     a, b = pair()
     number = a.open(Lane.BULK, b"run sut sh")
-    wanted: list[bytes] = []
+    arrived: list[bytes] = []
     for turn in range(20):
         a.send(number, turn % 3, PROSE[turn * 50 : turn * 50 + 900])
         if turn % 4 == 3:
@@ -124,15 +124,15 @@ def test_streams_messages_and_the_end_of_a_channel_keep_their_order() -> None:
     events, _ = carry(a, b, room=300)
     for event in events:
         if isinstance(event, ChannelData):
-            wanted += [bytes((byte,)) + b"%d" % event.stream for byte in event.data]
+            arrived += [bytes((byte,)) + b"%d" % event.stream for byte in event.data]
         elif isinstance(event, ChannelMessage):
-            wanted.append(event.data)
-    said = []
+            arrived.append(event.data)
+    sent = []
     for turn in range(20):
-        said += [bytes((byte,)) + b"%d" % (turn % 3) for byte in PROSE[turn * 50 : turn * 50 + 900]]
+        sent += [bytes((byte,)) + b"%d" % (turn % 3) for byte in PROSE[turn * 50 : turn * 50 + 900]]
         if turn % 4 == 3:
-            said.append(b"so far %d" % turn)
-    assert wanted == said
+            sent.append(b"so far %d" % turn)
+    assert arrived == sent
 
 
 def test_a_reset_channel_does_not_disturb_the_others() -> None:
@@ -159,13 +159,13 @@ def test_texts_for_a_closed_channel_still_enter_the_common_history() -> None:
     number = a.open(Lane.PROMPT, b"x")
     carry(a, b)
     b.reset(number, "no")
-    a.send_message(number, b"said into the void 1")
-    a.send_message(number, b"said into the void 2")
-    a.send_message(0, b"said into the void 3")
-    assert messages_of(carry(a, b)[0]) == [b"said into the void 3"]
+    a.send_message(number, b"sent into the void 1")
+    a.send_message(number, b"sent into the void 2")
+    a.send_message(0, b"sent into the void 3")
+    assert messages_of(carry(a, b)[0]) == [b"sent into the void 3"]
 
 
-# -- size -------------------------------------------------------------------------------------------------------------
+# -- size --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_repeated_request_and_its_reply_take_two_bytes_each() -> None:
@@ -202,7 +202,7 @@ def test_prose_shrinks_in_frames_nearly_as_much_as_in_one_piece() -> None:
     assert size < 1.1 * len(zlib.compress(PROSE, 9))
 
 
-def test_data_that_does_not_shrink_costs_nearly_nothing() -> None:
+def test_data_that_does_not_shrink_takes_hardly_more_bytes_than_without_compression() -> None:
     a, b = pair(1 << 21)
     c, d = pair(1 << 21, compress=False)
     sizes = []
@@ -238,7 +238,7 @@ def test_short_data_does_not_become_longer() -> None:
         assert carry(a, b)[1] == 4
 
 
-# -- protocol violations ----------------------------------------------------------------------------------------------
+# -- protocol violations -----------------------------------------------------------------------------------------------
 
 
 def _deflated(data: bytes, *, preset: bool = False, window: int = 15) -> bytes:
@@ -285,11 +285,11 @@ def test_an_end_without_compression_treats_compressed_records_as_unknown(payload
     assert not pair(expand=False)[0].receive(Lane.BULK, payload)
 
 
-# -- on a line --------------------------------------------------------------------------------------------------------
+# -- on a line ---------------------------------------------------------------------------------------------------------
 
 
 def _kinds(flags_a: str, flags_b: str, byte_rate: float | None = 11520.0) -> set[bytes]:
-    """The first bytes of the payloads that a sends for some requests and a copy."""
+    """The first byte of each payload that end a sends, while it sends some requests and copies a file."""
     line = ready(
         local_a={"flags": flags_a}, local_b={"flags": flags_b}, byte_rate=byte_rate, shared=byte_rate is not None
     )

@@ -31,7 +31,10 @@ def _pair(credit: int = _CREDIT) -> tuple[Mux, Mux]:
 
 
 def _carry(a: Mux, b: Mux, *, consume: bool = True, room: int = 80, most: int = 10_000) -> list[Event]:
-    """Carry all payloads from a to b; the events of b."""
+    """Carry payloads from a to b, at most ``most``.
+
+    :returns: the events of b.
+    """
     events: list[Event] = []
     for lane in Lane:
         while most and a.wants(lane):
@@ -39,7 +42,7 @@ def _carry(a: Mux, b: Mux, *, consume: bool = True, room: int = 80, most: int = 
             payload = a.next_payload(lane, room)
             assert len(payload) <= room
             if not payload:
-                assert not a.wants(lane), "a mux that wants to send gives nothing: its owner would loop"
+                assert not a.wants(lane), "a mux wants to send but has no payload: its owner would loop forever"
                 break
             assert b.receive(lane, payload)
             events += b.events
@@ -68,8 +71,8 @@ class MuxMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.muxes = self.pair()
-        self.said: dict[tuple[int, int], list[tuple[object, bytes]]] = {}
-        self.heard: dict[tuple[int, int], list[tuple[object, bytes]]] = {}
+        self.sent: dict[tuple[int, int], list[tuple[object, bytes]]] = {}
+        self.received: dict[tuple[int, int], list[tuple[object, bytes]]] = {}
         self.unread: list[list[Event]] = [[], []]
         self.over: set[int] = set()
         self.open: list[list[int]] = [[0], [0]]
@@ -77,19 +80,19 @@ class MuxMachine(RuleBasedStateMachine):
     def pair(self) -> tuple[Mux, Mux]:
         return _pair(self.credit)
 
-    def _say(self, side: int, number: int, what: object, data: bytes) -> None:
-        said = self.said.setdefault((side, number), [])
-        if what != "message" and said and said[-1][0] == what:
-            said[-1] = (what, said[-1][1] + data)
+    def _note_sent(self, side: int, number: int, what: object, data: bytes) -> None:
+        sent = self.sent.setdefault((side, number), [])
+        if what != "message" and sent and sent[-1][0] == what:
+            sent[-1] = (what, sent[-1][1] + data)
         else:
-            said.append((what, data))
+            sent.append((what, data))
 
     @rule(side=st.integers(0, 1), lane=st.sampled_from(Lane), words=st.binary(max_size=200))
     def open_one(self, side: int, lane: Lane, words: bytes) -> None:
         if len(self.open[side]) < 6:
             number = self.muxes[side].open(lane, words)
             self.open[side].append(number)
-            self._say(side, number, "open", words)
+            self._note_sent(side, number, "open", words)
 
     @rule(
         side=st.integers(0, 1),
@@ -103,10 +106,10 @@ class MuxMachine(RuleBasedStateMachine):
             return
         if number == 0 or len(data) % 2:
             self.muxes[side].send_message(number, data)
-            self._say(side, number, "message", data)
+            self._note_sent(side, number, "message", data)
         else:
             self.muxes[side].send(number, stream, data)
-            self._say(side, number, stream, data)
+            self._note_sent(side, number, stream, data)
 
     @rule(side=st.integers(0, 1), which=st.integers(1, 5))
     def end(self, side: int, which: int) -> None:
@@ -114,7 +117,7 @@ class MuxMachine(RuleBasedStateMachine):
             number = self.open[side].pop(which)
             if number not in self.over:
                 self.muxes[side].end(number)
-                self._say(side, number, "end", b"")
+                self._note_sent(side, number, "end", b"")
 
     @rule(side=st.integers(0, 1), which=st.integers(1, 5))
     def reset(self, side: int, which: int) -> None:
@@ -128,7 +131,7 @@ class MuxMachine(RuleBasedStateMachine):
         to = 1 - side
         events = _carry(self.muxes[side], self.muxes[to], consume=False, room=room, most=most)
         for event in events:
-            self._hear(side, to, event)
+            self._note_received(side, to, event)
         self.unread[to] += events
         if consume:
             for event in self.unread[to]:
@@ -136,33 +139,33 @@ class MuxMachine(RuleBasedStateMachine):
                     self.muxes[to].consumed(event.channel, event.data)
             self.unread[to] = []
 
-    def _hear(self, side: int, to: int, event: Event) -> None:
+    def _note_received(self, side: int, to: int, event: Event) -> None:
         if isinstance(event, ChannelWritable):
             return
-        heard = self.heard.setdefault((side, event.channel), [])  # type: ignore[attr-defined]
+        received = self.received.setdefault((side, event.channel), [])  # type: ignore[attr-defined]
         if isinstance(event, ChannelOpened):
-            heard.append(("open", event.words))
+            received.append(("open", event.words))
             self.open[to].append(event.channel)
         elif isinstance(event, ChannelData):
-            if heard and heard[-1][0] == event.stream:
-                heard[-1] = (event.stream, heard[-1][1] + event.data)
+            if received and received[-1][0] == event.stream:
+                received[-1] = (event.stream, received[-1][1] + event.data)
             else:
-                heard.append((event.stream, event.data))
+                received.append((event.stream, event.data))
         elif isinstance(event, ChannelMessage):
-            heard.append(("message", event.data))
+            received.append(("message", event.data))
         elif isinstance(event, ChannelEnded):
-            heard.append(("end", b""))
+            received.append(("end", b""))
         elif isinstance(event, ChannelClosed) and event.reason:
             self.over.add(event.channel)
 
     @invariant()
     def received_data_was_sent(self) -> None:
-        for key, heard in self.heard.items():
-            said = self.said.get(key, [])
-            if heard:
-                assert heard[:-1] == said[: len(heard) - 1]
-                what, data = said[len(heard) - 1]
-                assert heard[-1][0] == what and data.startswith(heard[-1][1])
+        for key, received in self.received.items():
+            sent = self.sent.get(key, [])
+            if received:
+                assert received[:-1] == sent[: len(received) - 1]
+                what, data = sent[len(received) - 1]
+                assert received[-1][0] == what and data.startswith(received[-1][1])
 
     @invariant()
     def unread_data_stays_within_the_credit(self) -> None:
@@ -173,14 +176,19 @@ class MuxMachine(RuleBasedStateMachine):
                     by_channel[event.channel] = by_channel.get(event.channel, 0) + len(event.data)
             assert all(size <= self.credit for size in by_channel.values())
 
+    @invariant()
+    def the_memory_of_unread_records_is_counted_exactly(self) -> None:
+        for mux in self.muxes:
+            assert mux._unread == sum(one.memory for one in mux._channels.values() if one.state != CLOSED)
+
     def teardown(self) -> None:
         """If everything is consumed, everything arrives."""
         for _ in range(400):
             for side in (0, 1):
                 self.carry(side, 100, 1000, True)
-        for key, said in self.said.items():
+        for key, sent in self.sent.items():
             if key[1] not in self.over:
-                assert self.heard.get(key, []) == said, key
+                assert self.received.get(key, []) == sent, key
         assert not any(mux.wants(lane) for mux in self.muxes for lane in Lane)
 
 

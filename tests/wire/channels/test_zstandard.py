@@ -18,7 +18,7 @@ pytest.importorskip("zstandard")
 
 
 class ZstdMuxMachine(CompressedMuxMachine):
-    """As with zlib."""
+    """The tests of :class:`CompressedMuxMachine` with Zstandard."""
 
     def pair(self) -> tuple[Mux, Mux]:
         return pair(self.credit, zstd=True)
@@ -33,13 +33,13 @@ TestZstdMuxMachine.settings = examples(40, 3000, steps=40)
 def test_data_divided_anywhere_passes_zstandard_unchanged(parts: list[tuple[bool, int]], room: int) -> None:
     a, b = pair(zstd=True)
     number = a.open(Lane.BULK, b"x")
-    said, events = b"", []
+    sent, events = b"", []
     for prose, size in parts:
         data = (PROSE if prose else NOISE)[:size]
         a.send(number, 0, data)
-        said += data
+        sent += data
         events += carry(a, b, room)[0]
-    assert data_of(events) == said
+    assert data_of(events) == sent
 
 
 def test_zstandard_compresses_distant_repetitions_better_than_zlib() -> None:

@@ -38,7 +38,7 @@ def test_a_masked_bulk_frame_with_one_wrong_bit_is_repaired(seed: int) -> None:
     rng = random.Random(seed)
     data = rng.randbytes(rng.choice((40, 700, 1900)))
     text = bytearray(bulk_frame(data))
-    # Not in the start, the kind or the length, without which it is not a frame.
+    # A frame with a wrong start, kind or length is not recognised, so the wrong bit is behind these.
     bit = rng.randrange(8 * 5, 8 * (len(text) - 1))
     text[bit // 8] ^= 1 << bit % 8
     events, decoder = decode(bytes(text) + bulk_frame(b"next"))

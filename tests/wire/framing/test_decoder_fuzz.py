@@ -1,4 +1,5 @@
-"""Random and hostile bytes: the decoder never raises, holds a bounded number of bytes, and does not depend on pieces.
+"""Random and hostile bytes: the decoder never raises, holds a bounded number of bytes, and finds the same frames in a stream
+that arrives in pieces of any size.
 
 A few hundred examples in CI, 100,000 with LINESYNC_SOAK=1.
 """
@@ -36,7 +37,7 @@ _INNER = (
 )
 _OUR_OWN = frames.encode(b"P", frames.poll_body(4), _ECHO)
 _GOOD = (*_OUTER, *_INNER, _OUR_OWN)
-_PLAIN = (*_OUTER[:2], *_INNER, _OUR_OWN)  # those that a seven-bit reading does not change
+_PLAIN = (*_OUTER[:2], *_INNER, _OUR_OWN)  # frames that have only seven-bit bytes
 _PRINTK = b"[   12.345678] usb 1-1: new device\r\n"
 _FOREIGN = (
     _PRINTK, b"login: ", b"^", b"^d", b"^A", b"^dz", b"\n", b"\r", b"\r\n", b"\x00", b"\xff", b"~.", b"^dgA", b"^cB",
@@ -51,7 +52,7 @@ def _insert(draw: st.DrawFn, into: bytes, piece: bytes) -> bytes:
 
 @st.composite
 def _mutated(draw: st.DrawFn) -> bytes:
-    """A stream of valid frames and foreign text, and what a hostile line makes of it."""
+    """A stream of valid frames and foreign text, with random damage."""
     parts = draw(
         st.lists(st.one_of(st.sampled_from(_GOOD), st.sampled_from(_FOREIGN), st.binary(max_size=30)), max_size=8)
     )
@@ -98,21 +99,21 @@ def _decoder(*, eight: bool) -> Decoder:
 
 
 def _read(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
-    """The events of a stream that comes in pieces of this size and then ends."""
+    """The events of a stream that arrives in pieces of this size and then ends."""
     decoder, events = _decoder(eight=eight), []
     for at in range(0, len(stream), chunk):
         events += decoder.receive(stream[at : at + chunk], 0.0)
         assert len(decoder._view) <= _LONGEST + 2 * limits.FOREIGN_IN_FRAME + chunk
     now = 0.0
     while (due := decoder.next_timer()) is not None:
-        now += limits.FRAME_PATIENCE
+        now += limits.LINE_PATIENCE
         assert due <= now + 1e-9, "the deadline does not come nearer"
         events += decoder.handle_timer(now)
     return events + decoder.receive_eof()
 
 
 def _read_in_steps(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
-    """The same, when each call may make one step only."""
+    """The same, with only one step in each call."""
     decoder, events = _decoder(eight=eight), []
     for at in range(0, len(stream), chunk):
         before = decoder.steps
@@ -124,7 +125,7 @@ def _read_in_steps(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
             events += decoder.receive(b"", 0.0, 1)
     now = 0.0
     while decoder.next_timer() is not None:
-        now += limits.FRAME_PATIENCE
+        now += limits.LINE_PATIENCE
         events += decoder.handle_timer(now)
     return events + decoder.receive_eof()
 

@@ -25,8 +25,11 @@ def _pipe_end(role: str, boot: str = "bootlast") -> LocalParameters:
     return local_end(role, clean=True, boot=boot)
 
 
-class Way(Pipes):
-    """A sender, a hub between two pipes, and a receiver. The hub forwards each piece from one pipe to the other."""
+class ForwardingPath(Pipes):
+    """A sender, a hub between two pipes, and a receiver. The hub forwards each piece from one pipe to the other.
+
+    ``ends`` are the links of the sender, of the hub to the sender, of the hub to the receiver, and of the receiver.
+    """
 
     def __init__(self, last: LocalParameters) -> None:
         self.got = b""
@@ -65,12 +68,12 @@ class Way(Pipes):
         self.run(2.0)
 
     def texts(self, at: int) -> list[bytes]:
-        """The ends of the payload texts of the long bulk frames that one of the four links sent."""
+        """The last 10,000 characters of each long bulk frame's payload that the link with this index sent."""
         found = []
         decoder = self.ends[at ^ 1]._line.decoder  # a second decoder reads the same bytes under the same seeds
         again = type(decoder)(longest=decoder.longest, eight=True)
         again.seeds = decoder.seeds
-        for event in again.receive(self.said[at], 0.0):
+        for event in again.receive(self.sent[at], 0.0):
             if isinstance(event, FrameFound) and event.frame.kind == b"D" and len(event.frame.body) > 10_000:
                 found.append(event.frame.body[4:][-10_000:])
         return found
@@ -82,37 +85,37 @@ def _file(seed: int, size: int = 249_996, pieces: int = 4) -> list[bytes]:
 
 
 def test_a_hub_forwards_the_encoded_text_that_it_received() -> None:
-    way, pieces = Way(_pipe_end("c")), _file(1)
-    way.send(*pieces)
-    assert way.got == b"".join(pieces) and way.ended
-    came, went = way.texts(0), way.texts(2)
-    assert len(came) == len(went) == len(pieces), "not one frame for each piece on both lines"
-    assert came == went
+    path, pieces = ForwardingPath(_pipe_end("c")), _file(1)
+    path.send(*pieces)
+    assert path.got == b"".join(pieces) and path.ended
+    received, forwarded = path.texts(0), path.texts(2)
+    assert len(received) == len(forwarded) == len(pieces), "not one frame for each piece on both lines"
+    assert received == forwarded
 
 
 def test_pieces_begin_new_frames_even_if_credit_divided_one() -> None:
-    way, pieces = Way(_pipe_end("c")), _file(4, pieces=40)
-    way.send(*pieces)
-    way.run(3.0)
-    assert way.got == b"".join(pieces)
-    came, went = set(way.texts(0)), set(way.texts(2))
-    assert len(came & went) >= len(pieces) * 3 // 4, "too many frames were encoded again"
+    path, pieces = ForwardingPath(_pipe_end("c")), _file(4, pieces=40)
+    path.send(*pieces)
+    path.run(3.0)
+    assert path.got == b"".join(pieces)
+    received, forwarded = set(path.texts(0)), set(path.texts(2))
+    assert len(received & forwarded) >= len(pieces) * 3 // 4, "too many frames were encoded again"
 
 
 @pytest.mark.interpreted
 def test_a_hub_encodes_nothing_that_it_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    of = frames.payload.encode_eight
+    original = frames.payload.encode_eight
 
     def encode(data: bytes) -> bytes:
         if not isinstance(data, Encoded):
             made.append(len(data))
-        return of(data)
+        return original(data)
 
     monkeypatch.setattr(frames.payload, "encode_eight", encode)
-    way, pieces = Way(_pipe_end("c")), _file(2)
-    way.send(*pieces)
-    assert way.got == b"".join(pieces)
+    path, pieces = ForwardingPath(_pipe_end("c")), _file(2)
+    path.send(*pieces)
+    assert path.got == b"".join(pieces)
     assert len([size for size in made if size > 10_000]) == len(pieces), "not only the sender encoded the data"
 
 
@@ -125,11 +128,11 @@ def test_a_hub_encodes_nothing_that_it_forwards(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_receiver_with_other_parameters_gets_the_same_bytes(what: str, last: LocalParameters) -> None:
-    way, pieces = Way(last), _file(3, pieces=2)
-    way.send(*pieces)
-    way.run(20.0)
-    assert way.got == b"".join(pieces), what
-    assert way.ended
+    path, pieces = ForwardingPath(last), _file(3, pieces=2)
+    path.send(*pieces)
+    path.run(20.0)
+    assert path.got == b"".join(pieces), what
+    assert path.ended
 
 
 @settings(max_examples=lives(60, 2000), deadline=None)
@@ -142,10 +145,10 @@ def test_pieces_of_all_sizes_arrive_complete_and_in_order(seed: int) -> None:
         for _ in range(source.randint(1, 6))
     ]
     pieces = [bytes(source.choices(alphabet, k=size)) for size in sizes]
-    way = Way(_pipe_end("c"))
-    way.send(*pieces)
-    way.run(3.0)
-    assert way.got == b"".join(pieces)
+    path = ForwardingPath(_pipe_end("c"))
+    path.send(*pieces)
+    path.run(3.0)
+    assert path.got == b"".join(pieces)
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(30, 400))
@@ -163,13 +166,13 @@ def test_encoded_bytes_arrive_unchanged_whether_divided_or_not(data: bytes, room
 
 
 def test_a_record_that_is_longer_than_its_payload_is_not_forwarded() -> None:
-    way = Way(_pipe_end("c"))
-    liar, session = way.ends[0], way.ends[0].session
-    number = liar.mux.open(Lane.BULK, b"a file")
-    way.run(0.1)
+    path = ForwardingPath(_pipe_end("c"))
+    attacker, session = path.ends[0], path.ends[0].session
+    number = attacker.mux.open(Lane.BULK, b"a file")
+    path.run(0.1)
     record = b"".join((b"0", frames.digits.counted(number), frames.digits.counted(5000), bytes(4999)))
     body = frames.digits.fixed(session.senders[Lane.BULK].next_seq) + frames.digits.fixed(0) + record
-    way.take(1, way.ends[1].receive_data(frames.encode(b"D", body, session.seed_out), way.now))
-    way.run(0.1)
-    assert way.ends[1].session is None, "the violation did not end the session"
-    assert way.ends[2].session is not None and way.got == b""
+    path.take(1, path.ends[1].receive_data(frames.encode(b"D", body, session.seed_out), path.now))
+    path.run(0.1)
+    assert path.ends[1].session is None, "the violation did not end the session"
+    assert path.ends[2].session is not None and path.got == b""

@@ -31,7 +31,7 @@ def splice_out(piece: bytes, total: int, is_good: Callable[[bytes], bool]) -> Ve
 @given(st.integers(2, len(_FRAME) - 2), st.lists(st.sampled_from((b"x\n", _PRINTK, b"oops\r")), min_size=1, max_size=4))
 def test_whole_foreign_lines_inside_a_frame_are_removed(at: int, lines: list[bytes]) -> None:
     text = b"".join(lines)
-    # A line end exactly where the frame's own is expected is taken for that one.
+    # A foreign line end at the place of the frame's own line end cannot be distinguished from it.
     assume(at + len(lines[0].rstrip()) != len(_FRAME) - 1)
     piece = _FRAME[:at] + text + _FRAME[at:]
     verdict = splice_out(piece + b"next", len(_FRAME) - 1, lambda frame: frame == _FRAME[:-1])
@@ -67,9 +67,11 @@ def test_bytes_that_are_not_in_the_good_copy_are_text(at: int, hit: int, how: st
     piece = bytearray(_FRAME[1:])
     if abs(at - hit) < 24:
         return  # the damage is next to the text, so they cannot be distinguished
-    harm = {"flip": bytes([piece[hit] ^ 4]), "drop": b"", "double": piece[hit : hit + 1] * 2, "burst": b"\xff" * 3}[how]
-    piece[hit : hit + (3 if how == "burst" else 1)] = harm
-    at += (len(harm) - (3 if how == "burst" else 1)) if at > hit else 0
+    damage = {"flip": bytes([piece[hit] ^ 4]), "drop": b"", "double": piece[hit : hit + 1] * 2, "burst": b"\xff" * 3}[
+        how
+    ]
+    piece[hit : hit + (3 if how == "burst" else 1)] = damage
+    at += (len(damage) - (3 if how == "burst" else 1)) if at > hit else 0
     piece[at:at] = _PRINTK
     share, text, _ = difference(bytes(piece), _GOOD)
     assert text == _PRINTK
@@ -144,5 +146,24 @@ def test_the_first_message_of_a_panic_is_found_beside_the_incomplete_frame() -> 
 
 @pytest.mark.parametrize("at", [20, 70, 300])
 def test_a_frame_with_other_damage_is_not_a_line_of_text(at: int) -> None:
-    for harm in (b"#", b" ", b"", b"##", b"# #"):
-        assert lines_beside(_FRAME[:at] + harm + _FRAME[at + 1 :]) is None
+    for damage in (b"#", b" ", b"", b"##", b"# #"):
+        assert lines_beside(_FRAME[:at] + damage + _FRAME[at + 1 :]) is None
+
+
+def test_all_lines_of_a_panic_inside_a_frame_are_found_although_the_frame_stops_there() -> None:
+    good = frames.encode(frames.PROBE, frames.probe_body(1024), 0)[1 : -limits.CHECK_SIZE - 1]
+    first, panic = b"[   12.0] noise;\r\n", b"".join(b"[   13.%d] panic+0x%d/0x80\r\n" % (n, n) for n in range(60))
+    piece = good[:300] + first + good[300:340] + panic
+    assert whole_lines(piece, good) == first + panic
+
+
+@pytest.mark.parametrize("hit", [100, 300])
+def test_a_damaged_byte_is_not_the_place_where_a_frame_stops(hit: int) -> None:
+    good = frames.encode(frames.PROBE, frames.probe_body(1024), 0)[1 : -limits.CHECK_SIZE - 1]
+    assert whole_lines(good[:hit] + b" " + good[hit + 1 : 500] + b"[   13.0] panic\r\n", good) is None
+
+
+def test_an_incomplete_message_inside_a_frame_is_found() -> None:
+    good = frames.encode(frames.PROBE, frames.probe_body(256), 0)[1 : -limits.CHECK_SIZE - 1]
+    messages = b"[   12.0] sha256 0123456789abcdef0123456789abcdef;\r\n[   13.0] noise "
+    assert whole_lines(good[:100] + messages, good) == messages

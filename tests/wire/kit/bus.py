@@ -1,4 +1,4 @@
-"""Several links on one shared line, on which each hears all others: other stations, two hubs."""
+"""Several links on one shared line, for tests with other stations or two hubs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _STEP = 0.005
 
 
 class Bus:
-    """Links by name on a shared medium without collisions. What one sends reaches all others 5 ms later."""
+    """Links by name on a shared medium without collisions. All other links receive the bytes of a link 5 ms later."""
 
     def __init__(self, **roles: str) -> None:
         self.now = 0.0
         self.events: dict[str, list[Event]] = {}
         self.links: dict[str, Link] = {}
-        self.deaf: set[str] = set()
+        self.deaf: set[str] = set()  # the links that receive nothing
         for name, role in roles.items():
             self.add(name, role)
 
@@ -39,10 +39,10 @@ class Bus:
         """Let time pass."""
         until = self.now + seconds
         while self.now < until:
-            said = {name: link.data_to_send(self.now) for name, link in self.links.items()}
+            sent = {name: link.data_to_send(self.now) for name, link in self.links.items()}
             self.now += _STEP
             for name, link in self.links.items():
-                for other, data in said.items():
+                for other, data in sent.items():
                     if other != name and data and name not in self.deaf:
                         self.events[name] += link.receive_data(data, self.now)
                 self.events[name] += link.handle_timer(self.now)

@@ -25,7 +25,10 @@ def pair(credit: int = CREDIT, **settings: bool) -> tuple[Mux, Mux]:
 
 
 def carry(a: Mux, b: Mux, room: int = 1400) -> tuple[list[Event], int]:
-    """Carry all payloads from a to b, and credit back: (the events of b, the bytes that this took)."""
+    """Carry all payloads from a to b, and credit back.
+
+    :returns: (the events of b, the bytes of the payloads).
+    """
     events: list[Event] = []
     size = 0
     while any(a.wants(lane) for lane in Lane):

@@ -1,7 +1,8 @@
-"""One life of a link: random faults, random traffic from both ends, and the properties that must hold.
+"""One life of a link, which is one random run: random faults, random traffic from both ends, and the properties that must
+hold.
 
-Everything follows from the seed. The life records by session and channel what each end sends and what the other end
-receives; :meth:`Life.live` compares the two.
+The seed determines everything. For each session and channel, the life records the data that each end sends and the data that
+the other end receives. :meth:`Life.live` compares the two.
 """
 
 from __future__ import annotations
@@ -56,31 +57,32 @@ def random_faults(rng: random.Random, rate: float | None) -> Faults:
     )
 
 
-class _Heard:
-    """What passed on one channel in one direction: runs of stream bytes, and messages."""
+class _Record:
+    """The data of one channel in one direction."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[object, bytes]] = []
+        self.items: list[tuple[object, bytes]] = []
+        """(the number of a stream, its consecutive bytes), ("message", its text) or ("open", the opening)."""
         self.ended = False
         self.over = False
-        """It was reset or closed before its end."""
+        """The channel was reset or closed before its end."""
 
     def add(self, what: object, data: bytes) -> None:
-        if what != "message" and self.said and self.said[-1][0] == what:
-            self.said[-1] = (what, self.said[-1][1] + data)
+        if what != "message" and self.items and self.items[-1][0] == what:
+            self.items[-1] = (what, self.items[-1][1] + data)
         else:
-            self.said.append((what, data))
+            self.items.append((what, data))
 
-    def starts_with(self, other: _Heard) -> bool:
+    def starts_with(self, other: _Record) -> bool:
         """Whether the other record is a prefix of this one."""
-        if not other.said:
+        if not other.items:
             return True
-        *whole, (what, data) = other.said
+        *whole, (what, data) = other.items
         at = len(whole)
-        if self.said[:at] != whole or len(self.said) <= at or self.said[at][0] != what:
+        if self.items[:at] != whole or len(self.items) <= at or self.items[at][0] != what:
             return False
-        mine = self.said[at][1]
-        return mine == data if what == "message" else mine.startswith(data)
+        ours = self.items[at][1]
+        return ours == data if what == "message" else ours.startswith(data)
 
 
 class Life:
@@ -102,32 +104,32 @@ class Life:
             grain=rng.choice((0.001, 0.005, 0.02, 0.02)),
         )
         if self.line.cable.echo and rate:
-            # An answer before the echo of the newline has passed would collide with it each time.
+            # An answer before the end of the echo would collide with the newline in it each time.
             self.line.grain = 0.02
-        self.said: dict[object, _Heard] = defaultdict(_Heard)
-        self.heard: dict[object, _Heard] = defaultdict(_Heard)
-        self.names: dict[VirtualEnd, object] = {}
-        self.mine: dict[VirtualEnd, list[int]] = {end: [] for end in self.line.ends}
+        self.sent: dict[object, _Record] = defaultdict(_Record)
+        self.received: dict[object, _Record] = defaultdict(_Record)
+        self.sessions: dict[VirtualEnd, object] = {}
+        self.open_channels: dict[VirtualEnd, list[int]] = {end: [] for end in self.line.ends}
         self.restarted = False
-        self.reborn: VirtualEnd | None = None
-        self._still_to_say = 0
+        self.restarted_end: VirtualEnd | None = None
+        self._actions_left = 0
         for end in self.line.ends:
-            end.on_event = self._hear(end)
+            end.on_event = self._receiver(end)
         self._plan(rate or 50_000.0)
 
-    # -- plan ---------------------------------------------------------------------------------------------------------
+    # -- plan ----------------------------------------------------------------------------------------------------------
 
     def _plan(self, rate: float) -> None:
         rng, line = self.random, self.line
         size = int(min(2000.0, rate / 8))
         for _ in range(rng.randint(20, 50)):
             end = rng.choice(line.ends)
-            self._still_to_say += 1
-            line.at(rng.uniform(0, 3), lambda end=end: self._say(end, size))
-        fate = rng.random()
-        if fate < 0.2:
+            self._actions_left += 1
+            line.at(rng.uniform(0, 3), lambda end=end: self._act(end, size))
+        draw = rng.random()
+        if draw < 0.2:
             line.at(rng.uniform(0.5, 4), lambda: self._restart(rng.choice(line.ends)))
-        elif fate < 0.45:
+        elif draw < 0.45:
             for end in rng.choice(((line.a,), (line.b,), line.ends)):
                 when = rng.uniform(0.3, 4)
                 line.at(when, end.line_down)
@@ -136,35 +138,35 @@ class Life:
             line.at(second + 0.5, self.bounded)
 
     def _restart(self, end: VirtualEnd) -> None:
-        self.restarted, self.reborn = True, end
+        self.restarted, self.restarted_end = True, end
         end.restart()
-        self.mine[end] = []
+        self.open_channels[end] = []
 
     def _session(self, end: VirtualEnd) -> object:
         session = end.link.session
         assert session is not None
         return frozenset((session.nonce, session.peer.nonce))
 
-    def _say(self, end: VirtualEnd, size: int) -> None:
+    def _act(self, end: VirtualEnd, size: int) -> None:
         rng = self.random
         session = end.link.session
         if session is None:
-            self.line.at(self.line.now + 0.3, lambda: self._say(end, size))
+            self.line.at(self.line.now + 0.3, lambda: self._act(end, size))
             return
-        self._still_to_say -= 1
+        self._actions_left -= 1
         mux, name = session.mux, self._session(end)
-        self.mine[end] = [number for number in self.mine[end] if mux.is_open(number)]
+        self.open_channels[end] = [number for number in self.open_channels[end] if mux.is_open(number)]
         what = rng.choice(("message 0", "open", "data", "data", "message", "end", "reset"))
-        if what == "open" or (what != "message 0" and not self.mine[end]):
+        if what == "open" or (what != "message 0" and not self.open_channels[end]):
             words = rng.randbytes(rng.choice((5, 60, 900)))
             number = mux.open(rng.choice(tuple(Lane)), words)
-            self.mine[end].append(number)
-            self.said[name, number, end.name].add("open", words)
+            self.open_channels[end].append(number)
+            self.sent[name, number, end.name].add("open", words)
         elif what == "message 0":
             self._put(mux.send_message, end, 0, "message", rng.randbytes(rng.randint(0, size // 4)))
         else:
-            number = rng.choice(self.mine[end])
-            said = self.said[name, number, end.name]
+            number = rng.choice(self.open_channels[end])
+            sent = self.sent[name, number, end.name]
             if what == "data":
                 stream = rng.randrange(4)
                 self._put(
@@ -177,54 +179,54 @@ class Life:
             elif what == "message":
                 self._put(mux.send_message, end, number, "message", rng.randbytes(rng.randint(0, size)))
             elif what == "end":
-                said.ended = True
+                sent.ended = True
                 mux.end(number)
-                self.mine[end].remove(number)
+                self.open_channels[end].remove(number)
             else:
-                said.over = True
+                sent.over = True
                 mux.reset(number, "reset at random")
-                self.mine[end].remove(number)
+                self.open_channels[end].remove(number)
 
     def _put(self, put: object, end: VirtualEnd, number: int, what: object, data: bytes) -> None:
         assert callable(put)
         put(number, data)
-        self.said[self._session(end), number, end.name].add(what, data)
+        self.sent[self._session(end), number, end.name].add(what, data)
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------------
 
-    def _hear(self, end: VirtualEnd):
+    def _receiver(self, end: VirtualEnd):
         other = "b" if end.name == "a" else "a"
 
-        def hear(event: Event) -> None:
+        def receive(event: Event) -> None:
             if isinstance(event, SessionUp):
-                self.names[end] = self._session(end)
-                self.mine[end] = []
+                self.sessions[end] = self._session(end)
+                self.open_channels[end] = []
             if not isinstance(event, ChannelData | ChannelMessage | ChannelOpened | ChannelEnded | ChannelClosed):
                 return
-            name = self.names[end]
-            heard = self.heard[name, event.channel, other]
+            name = self.sessions[end]
+            received = self.received[name, event.channel, other]
             if isinstance(event, ChannelOpened):
-                heard.add("open", event.words)
+                received.add("open", event.words)
             elif isinstance(event, ChannelData):
-                heard.add(event.stream, event.data)
+                received.add(event.stream, event.data)
             elif isinstance(event, ChannelMessage):
-                heard.add("message", event.data)
+                received.add("message", event.data)
             elif isinstance(event, ChannelEnded):
-                assert not heard.ended, "a channel ended twice"
-                heard.ended = True
+                assert not received.ended, "a channel ended twice"
+                received.ended = True
                 if end.link.session is not None and self._session(end) == name:
                     end.link.session.mux.end(event.channel)
-                    self.said[name, event.channel, end.name].ended = True
+                    self.sent[name, event.channel, end.name].ended = True
             else:
-                heard.over = True
-                self.said[name, event.channel, end.name].over = True
+                received.over = True
+                self.sent[name, event.channel, end.name].over = True
 
-        return hear
+        return receive
 
-    # -- properties ---------------------------------------------------------------------------------------------------
+    # -- properties ----------------------------------------------------------------------------------------------------
 
     def bounded(self) -> None:
-        """No end holds more bytes than it may."""
+        """Check that no end holds more bytes than its limits."""
         for end in self.line.ends:
             line = end.link._line
             if line is not None:
@@ -233,20 +235,25 @@ class Life:
                 assert line.console._bytes <= limits.HELD_BYTES
 
     def settled(self) -> bool:
-        """Everything that was sent in the present session has arrived."""
+        """Whether everything that was sent in the present session has arrived."""
         a, b = self.line.ends
-        if self._still_to_say or not (a.up and b.up) or self._session(a) != self._session(b):
+        if self._actions_left or not (a.up and b.up) or self._session(a) != self._session(b):
             return False
         name = self._session(a)
-        return all(self._whole(key) for key in list(self.said) if key[0] == name)
+        return all(self._is_complete(key) for key in list(self.sent) if key[0] == name)
 
-    def _whole(self, key: tuple[object, int, str]) -> bool:
-        said, heard = self.said[key], self.heard[key]
-        if said.over or heard.over:
+    def _is_complete(self, key: tuple[object, int, str]) -> bool:
+        sent, received = self.sent[key], self.received[key]
+        if sent.over or received.over:
             name, number, speaker = key
-            other = self.said.get((name, number, "b" if speaker == "a" else "a"))
-            return (other is not None and other.over) or heard.over or (said.ended and heard.ended) or not heard.said
-        return said.said == heard.said and said.ended == heard.ended
+            other = self.sent.get((name, number, "b" if speaker == "a" else "a"))
+            return (
+                (other is not None and other.over)
+                or received.over
+                or (sent.ended and received.ended)
+                or not received.items
+            )
+        return sent.items == received.items and sent.ended == received.ended
 
     def live(self) -> None:
         """Run the life and check its properties."""
@@ -254,8 +261,8 @@ class Life:
         while not self.settled() and line.now < _PATIENCE:
             line.run(0.1)
         assert self.settled(), f"these channels are incomplete: {self.missing()}"
-        for key in list(self.heard):
-            assert self.said[key].starts_with(self.heard[key]), f"channel {key[1:]}: received what was not sent"
+        for key in list(self.received):
+            assert self.sent[key].starts_with(self.received[key]), f"channel {key[1:]}: received what was not sent"
         self._check_closed()
         line.run(0.3)
         self._check_counters()
@@ -263,17 +270,17 @@ class Life:
 
     def missing(self) -> list[object]:
         """(channel, sender) of everything that is incomplete."""
-        return [key[1:] for key in list(self.said) if not self._whole(key)]
+        return [key[1:] for key in list(self.sent) if not self._is_complete(key)]
 
     def _check_closed(self) -> None:
-        """Channels of ended sessions are closed at the end that did not restart."""
+        """Check that the channels of ended sessions are closed at the end that did not restart."""
         for end in self.line.ends:
             session = end.link.session
             assert session is not None and session.broken == ""
-            for name, number, speaker in list(self.said):
-                if name != self._session(end) and number and speaker == end.name and end is not self.reborn:
-                    said = self.said[name, number, speaker]
-                    assert said.over or said.ended, f"channel {number} stayed open although its session is over"
+            for name, number, speaker in list(self.sent):
+                if name != self._session(end) and number and speaker == end.name and end is not self.restarted_end:
+                    sent = self.sent[name, number, speaker]
+                    assert sent.over or sent.ended, f"channel {number} stayed open although its session is over"
 
     def _check_counters(self) -> None:
         for end in self.line.ends:

@@ -1,4 +1,4 @@
-"""Bulk frames in the masked form, and what a decoder makes of a stream that holds them."""
+"""Writes and reads bulk frames in the masked form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linesync.wire.framing.transparency import GROUPS
 __all__ = ["FLAGS", "HARMED", "SEED", "bulk_frame", "decode", "payloads"]
 
 FLAGS = {"flags": "nm"}
-"""The hello of an end that takes the masked form."""
+"""The flags of an end that accepts the masked form."""
 SEED = 77
 HARMED = st.sets(st.sampled_from(list(b"".join(GROUPS[:6]) + GROUPS[7])), max_size=70).map(bytes)
 """Sets of bytes that a line with eight bits may damage."""

@@ -1,4 +1,4 @@
-"""Links on clean pipes in memory: what one sends, the other receives immediately."""
+"""Links on clean pipes in memory. Each byte that one link sends reaches the other link immediately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Pipes:
     def __init__(self, *locals_: LocalParameters) -> None:
         tokens = (f"token{number:03}" for number in count())
         self.ends = [Link(local, lambda: next(tokens)) for local in locals_]
-        self.said = [b""] * len(self.ends)
+        self.sent = [b""] * len(self.ends)
         """All bytes that each link has sent."""
         self.now = 0.0
         for end in self.ends:
@@ -30,10 +30,10 @@ class Pipes:
             self.now += 0.001
             for at, end in enumerate(self.ends):
                 while data := end.data_to_send(self.now):
-                    self.said[at] += data
+                    self.sent[at] += data
                     self.take(at ^ 1, self.ends[at ^ 1].receive_data(data, self.now))
                 self.take(at, end.handle_timer(self.now))
 
     def take(self, at: int, events: list[Event]) -> None:
-        """Take the events of the link with this index."""
+        """Handle the events of the link with this index."""
         raise NotImplementedError

@@ -11,7 +11,7 @@ from tests.effort import SOAK, lives
 __all__ = ["SEED", "examples", "lives"]
 
 SEED = int(os.environ["LINESYNC_SEED"]) if os.environ.get("LINESYNC_SEED") else None
-"""The seed to run again, or None."""
+"""The only seed to run, or None."""
 
 
 def examples(ci: int, soak: int = 100_000, steps: int = 50) -> settings:

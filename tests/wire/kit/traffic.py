@@ -19,7 +19,10 @@ def ready(seed: int = 1, *, settle: float = 1.5, **settings: object) -> VirtualL
 
 
 def send_all(line: VirtualLine, end: VirtualEnd, data: bytes, limit: float = 120.0) -> float:
-    """Send bytes on a new bulk channel and check that they arrive; the seconds until the last one."""
+    """Send bytes on a new bulk channel and check that they arrive.
+
+    :returns: the seconds until the last byte arrives.
+    """
     other = line.b if end is line.a else line.a
     number = end.link.mux.open(Lane.BULK, b"bulk")
     began = line.now
@@ -32,7 +35,10 @@ def send_all(line: VirtualLine, end: VirtualEnd, data: bytes, limit: float = 120
 
 
 def endless_bulk(line: VirtualLine, end: VirtualEnd) -> int:
-    """Keep the bulk lane of an end full of random bytes from now on; the number of the channel."""
+    """Keep the bulk lane of an end full of random bytes from now on.
+
+    :returns: the number of the channel.
+    """
     mux = end.link.mux
     number = mux.open(Lane.BULK, b"bulk")
     before = end.on_event
@@ -80,7 +86,7 @@ def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
 
 
 def percentile(times: list[float], share: float) -> float:
-    """The value below which this share of some sorted times lies."""
+    """The value below which this share of the sorted times lies."""
     return times[min(len(times) - 1, int(len(times) * share))]
 
 

@@ -1,4 +1,4 @@
-"""The handshake: every transition of its table happens, and no other."""
+"""The handshake makes every transition of its table, and no other transition."""
 
 from __future__ import annotations
 

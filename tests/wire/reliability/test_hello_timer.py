@@ -17,7 +17,7 @@ def timer(role: str) -> HelloTimer:
 
 
 def gaps(end: HelloTimer, calls: int, *, again: bool) -> list[float]:
-    """The seconds between so many calls, each of which is sent immediately."""
+    """The seconds between consecutive calls, if each call is sent immediately."""
     times = []
     end.start(5.0)
     for _ in range(calls):

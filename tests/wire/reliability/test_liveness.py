@@ -15,7 +15,7 @@ def line(*, shared: bool, byte_rate: float | None = None) -> LineState:
     return LineState(shared=shared, byte_rate=byte_rate, baud=0, rates=(), decoder=decoder, counters=Counters())
 
 
-def heard(at: float, *, caller: bool) -> Liveness:
+def heard_at(at: float, *, caller: bool) -> Liveness:
     life = Liveness(caller=caller)
     life.heard_at = life.valid_at = life.spoke_at = at
     return life
@@ -28,7 +28,7 @@ def test_only_a_listener_on_a_shared_line_is_silent_at_first() -> None:
 
 
 def test_a_listener_becomes_silent_again_and_later_on_a_slow_line() -> None:
-    life = heard(10.0, caller=False)
+    life = heard_at(10.0, caller=False)
     assert life.may_speak(line(shared=True), 10.0 + limits.SILENCE - 0.01)
     assert not life.may_speak(line(shared=True), 10.0 + limits.SILENCE)
     assert life.may_speak(line(shared=True, byte_rate=30.0), 10.0 + limits.SILENCE + 1)
@@ -44,11 +44,11 @@ def test_a_listener_becomes_silent_again_and_later_on_a_slow_line() -> None:
     ],
 )
 def test_a_keepalive_is_due_after_a_time_without_sending(caller: bool, shared: bool, wait: float) -> None:
-    assert heard(10.0, caller=caller).keepalive_at(line(shared=shared)) == 10.0 + wait
+    assert heard_at(10.0, caller=caller).keepalive_at(line(shared=shared)) == 10.0 + wait
 
 
 def test_an_end_that_polled_does_not_poll_again_and_then_becomes_quiet() -> None:
-    life = heard(10.0, caller=True)
+    life = heard_at(10.0, caller=True)
     assert life.ask_at(line(shared=True), None) == 10.0 + limits.POLL_IDLE
     assert life.quiet_at(line(shared=True), None) is None
     assert life.ask_at(line(shared=True), 17.5) is None
@@ -57,13 +57,13 @@ def test_an_end_that_polled_does_not_poll_again_and_then_becomes_quiet() -> None
 
 
 def test_a_listener_on_a_shared_line_never_polls_and_becomes_quiet_by_itself() -> None:
-    life = heard(10.0, caller=False)
+    life = heard_at(10.0, caller=False)
     assert life.ask_at(line(shared=True), None) is None
     assert life.quiet_at(line(shared=True), None) == 10.0 + limits.QUIET_LISTENER
 
 
 def test_a_peer_on_a_quiet_line_is_not_alive() -> None:
-    life = heard(10.0, caller=True)
+    life = heard_at(10.0, caller=True)
     assert life.alive(10.5) and not life.alive(10.0 + limits.SILENCE)
     assert life.fall_quiet(12.0).silent_for == 2.0
     assert not life.alive(10.5)

@@ -1,4 +1,4 @@
-"""Pacing: a sender stays close to its line."""
+"""Pacing: a sender never hands over many more bytes than its line has carried."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..kit.traffic import endless_bulk, ready, received
 
 
 @pytest.mark.parametrize("rate", [11.0, 30.0, 120.0, 960.0, 11520.0, 300_000.0])
-def test_a_pacer_stays_close_to_the_line_and_never_wakes_up_in_vain(rate: float) -> None:
+def test_a_pacer_stays_close_to_the_line_and_wakes_up_only_to_send(rate: float) -> None:
     pacer, now, given, left = Pacer(rate), 0.0, 0, 0.0
     while now < 20 / rate + 1.0:
         budget = pacer.budget(now)
-        assert budget > 0, "it woke up, and no byte may be sent"
+        assert budget > 0, "the pacer woke up although no byte may be sent"
         left = max(left, now) + budget / rate
         assert left - now <= max(limits.AHEAD, 1 / rate) + 1e-6
         pacer.sent(budget, now)

@@ -1,4 +1,4 @@
-"""One lane against a model: the line loses and doubles frames but keeps their order; acknowledgements come late."""
+"""One lane compared with a model. The line loses and doubles frames but keeps their order; acknowledgements arrive late."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class LaneMachine(RuleBasedStateMachine):
         assert self.sender.outstanding == (self.sender.bytes_in_flight > 0)
 
     def teardown(self) -> None:
-        """If the line is perfect from now on, everything arrives."""
+        """If the line has no faults from now on, everything arrives."""
         self.lose_the_line()
         for _ in range(3 * len(self.pushed) + 3):
             if self.sender.has_lost:

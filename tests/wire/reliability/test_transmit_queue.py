@@ -10,7 +10,7 @@ from linesync.wire.reliability.transmit_queue import OutgoingFrame, TransmitQueu
 
 
 class _Source:
-    """A transmit queue and the frames that it can get."""
+    """A transmit queue, and the frames that its sources offer."""
 
     def __init__(self, *, nest: bool) -> None:
         self.control: list[bytes] = []
