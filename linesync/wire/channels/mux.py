@@ -61,7 +61,7 @@ class Mux:
     :param compress: we send compressed records, which the peer accepts.
     :param expand: we accept compressed records.
     :param zstd: data streams are compressed with Zstandard instead of deflate.
-    :param whole: long data fills frames of its own. It may pass several lines; such a frame is forwarded as it came.
+    :param whole: long data fills frames of its own, so that a hub between two lines can forward such a frame unchanged.
     """
 
     def __init__(
@@ -231,9 +231,9 @@ class Mux:
                     self.watch("out", channel.number, bytes(channel.last_text))
                 self._after_record(channel, kind)
             if not channel.ready:
-                continue  # it is over and left the round
+                continue  # it is over and no longer ready
             if not channel.sendable:
-                if channel.ready:  # otherwise it is over and left the round
+                if channel.ready:  # otherwise it is over
                     channel.ready = False
                     round_.popleft()
             elif not record or alone or room < _LEAST_RECORD:
@@ -344,7 +344,7 @@ class Mux:
             self._pieces -= len(self._opening.pop(number, b""))  # its opening is incomplete
         channel = self._channels.get(number)
         if channel is None or (channel.state == CLOSED and kind != CREDIT):
-            self.discarded += len(body)  # it was on the line when we closed the channel
+            self.discarded += len(body)  # it was on its way when we closed the channel
             return True
         return self._record(channel, kind, body)
 

@@ -39,7 +39,7 @@ _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 _LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
 _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
-_TRY = 256  # the cost of a check beside that of its bytes, in the bytes that a check reads in the same time
+_TRY = 256  # the cost of a check besides that of its bytes, in the bytes that a check reads in the same time
 _SEARCH = 16  # the cost of the search for line ends, for each byte
 _DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
 
