@@ -117,4 +117,4 @@ bench: $(STAMP)
 
 clean:
 	find linesync -name '*.so' -delete
-	rm -rf $(VENV) *__mypyc*.so build dist docs/commands .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) *__mypyc*.so build dist docs/reference/commands .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -39,13 +39,13 @@ html_copy_source = False
 html_show_copyright = False
 
 man_pages = [
-    (f"commands/{command_pages.man_name(name)}", command_pages.man_name(name), text, [author], 1)
+    (f"reference/commands/{command_pages.man_name(name)}", command_pages.man_name(name), text, [author], 1)
     for name, text in [("", linesync.__doc__.splitlines()[0].partition(": ")[2].rstrip(".")), *COMMANDS.items()]
 ]
 
 
 def _make_command_pages(app: Any) -> None:
-    command_pages.write(Path(app.srcdir) / "commands")
+    command_pages.write(Path(app.srcdir) / "reference" / "commands")
 
 
 def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:

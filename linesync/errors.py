@@ -93,7 +93,7 @@ class BusyError(LinesyncError):
     code = "busy"
 
 
-# -- operations: by their outcome (docs/exit-codes.md) ---------------------------------------------------
+# -- operations: by their outcome (docs/reference/exit-codes.md) ---------------------------------------------------
 
 
 class UsageError(LinesyncError, ValueError):
@@ -125,7 +125,7 @@ class Mismatch(LinesyncError):
 
 
 class DeadlockError(LinesyncError):
-    """The wait is part of a deadlock: a circle of waits that none of its clients can end."""
+    """The wait is part of a deadlock: a cycle of waits that none of its clients can end."""
 
     exit_code = 6
     code = "deadlock"

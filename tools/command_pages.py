@@ -124,8 +124,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 def _exit_codes() -> Iterator[tuple[str, str]]:
-    """The rows of the table in docs/exit-codes.md."""
-    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    """The rows of the table in docs/reference/exit-codes.md."""
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     for code, meaning in re.findall(r"^\| ([0-9][^|]*|128\+N|any other) \| ([^|]+) \|", page, re.MULTILINE):
         yield code.strip(), re.sub(r"`([^`]+)`", r"``\1``", meaning.strip())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 __all__ = ["GeneratedPage"]
 
+_ROOT = Path(__file__).resolve().parents[1]
 _MARK = re.compile(r"(<!-- made: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -45,6 +46,6 @@ class GeneratedPage:
             self.path.write_text(self.filled(page), encoding="utf-8")
             return 0
         found = self.differences(page)
-        name = self.path.relative_to(self.path.parents[1])
+        name = self.path.relative_to(_ROOT)
         print("\n".join(found) or f"{name} agrees with the {self._source}")
         return 1 if found else 0

@@ -1,4 +1,4 @@
-"""Generates the tables of docs/json.md that show the fields of the typed records, from the docstrings of the fields.
+"""Generates the tables of docs/reference/json.md that show the fields of the typed records, from the docstrings of the fields.
 
     python -m tools.json_tables            shows where the page and the records differ
     python -m tools.json_tables --write    writes the generated tables into the page
@@ -31,7 +31,7 @@ from tools.generated_page import GeneratedPage
 
 __all__ = ["PAGE", "RECORDS", "differences", "fields", "fields_under_own_names", "filled"]
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "json.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "json.md"
 RECORDS: dict[str, type[State]] = {
     record.__name__: record
     for record in (

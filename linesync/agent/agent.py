@@ -10,7 +10,7 @@ from typing import Any
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
-from ..jobs.serve import addressee, answered, is_command, serve, stop
+from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
 from ..protocol import Activity, ExchangeOpen, Links, Message, Register, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
@@ -70,11 +70,13 @@ class Agent:
         self._line: asyncio.Future[None] | None = None
         """Keeps the line to the hub connected."""
         self.runner = Runner(name, self._report)
+        self.jobs = Jobs(HOST_JOBS, "all scripts together")
+        """What this host does for others."""
         self._listener: Listener | None = None
         self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
         """The connections of scripts."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._commands: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
+        self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The tasks of the commands that run here for others."""
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -223,18 +225,26 @@ class Agent:
         """
         opening = operations.known_opening(stream.words)
         host = addressee(opening)
-        if host == self.name:
-            return serve(stream, self.runner)
+        script = self.relayed.script(peer)
         if isinstance(opening, ExchangeOpen):
-            return relay_exchange(stream, self.relayed.script(peer), self.relayed, self._uplink)
+            return relay_exchange(stream, script, self.relayed, self._uplink)
+        if host and script is not None:
+            return script.jobs.run(host, lambda: self._job(stream, host))
+        return self._job(stream, host)
+
+    async def _job(self, stream: Stream, host: str) -> None:
+        """Serve a channel of a script, or join it with one to the hub."""
+        if host == self.name:
+            await serve(stream, self.runner, self.jobs)
+            return
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed(f"the agent on {self.name} has no connection to a hub; check the cable and the hub")
         onward = self._uplink.open(stream.words, stream.lane)
-        return self.lease.bound(lambda: splice(stream, onward))
+        await self.lease.bound(lambda: splice(stream, onward))
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """The hub opens a channel to this host."""
-        return self.lease.bound(lambda: serve(stream, self.runner))
+        return self.lease.bound(lambda: serve(stream, self.runner, self.jobs))
 
     def _after(self, request: Message | None, reply: str) -> str:
         """Add this host's own end of the line to a reply to ``links``."""
@@ -321,7 +331,13 @@ class _Scripts(User):
 
     def session_up(self, peer: Conversation, hello: Hello) -> None:
         assert isinstance(peer, Peer)
-        self._agent.entrance.greeted(peer)
+        entrance = self._agent.entrance
+        entrance.greeted(peer)
+        crowded = entrance.crowded(peer, lambda: entrance.peers, entrance.places)
+        if crowded:
+            self._agent.report(crowded, peer="the scripts")
+            asyncio.get_running_loop().call_soon(self._agent._end, peer, crowded)
+            return
         self._agent.relayed.join(peer)
 
     def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:

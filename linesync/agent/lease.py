@@ -33,7 +33,7 @@ class HubLease:
         self._holds = holds
         self._lost = lost
         self._seconds = limits.LEASE
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 

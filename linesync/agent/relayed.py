@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, Unanswered
+from ..jobs.serve import JOBS, Jobs
 from ..protocol import (
     Commit,
     Concurrent,
@@ -81,12 +82,14 @@ class Script:
         """Whether it was granted a hold: something that it keeps until it gives it back."""
         self.held = False
         """Whether the hub may keep something of it that ends with it: a hold, also if the agent has ended it, or a namespace."""
-        self.unsure: set[str] = set()
+        self.unsure: set[str] = set()  # bound: relayed._REMEMBERED
         """The script's numbers of its requests whose grant goes back unless it is committed."""
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.requests: dict[str, _Request] = {}
+        self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
+        self.jobs = Jobs(JOBS, "this script")
+        """What hosts do for it."""
+        self.requests: dict[str, _Request] = {}  # bound: waits.WAITS_PER_CLIENT, relayed._QUEUE_MAX
         """Its requests without an answer, by the script's number."""
-        self.granted: OrderedDict[str, str] = OrderedDict()
+        self.granted: OrderedDict[str, str] = OrderedDict()  # bound: relayed._REMEMBERED
         """Its requests that succeeded: the script's number to the hub's, until the request is committed or confirmed."""
 
 
@@ -121,13 +124,13 @@ class Relayed:
         self._report = report
         self._after = after
         self._alone = alone
-        self._queue: list[_Request] = []
+        self._queue: list[_Request] = []  # bound: relayed._QUEUE_MAX
         """Requests that wait for a session with the hub."""
         self._queued = 0
         """Their size in bytes."""
-        self._held_back: dict[Conversation, None] = {}
+        self._held_back: dict[Conversation, None] = {}  # bound: limits.SESSIONS
         """The scripts whose requests wait until the hub has taken more of those that were sent before."""
-        self._scripts: dict[Conversation, Script] = {}
+        self._scripts: dict[Conversation, Script] = {}  # bound: limits.SESSIONS
         self._count = 0
         self.registered = False
         self.ready = asyncio.Event()
@@ -304,7 +307,10 @@ class Relayed:
             else:
                 granted[request.own] = request.hub
             if len(granted) > _REMEMBERED:
-                granted.popitem(last=False)
+                oldest, _ = granted.popitem(last=False)
+                if oldest in request.script.unsure:  # it can no longer be committed, so it goes back with the script
+                    request.script.unsure.discard(oldest)
+                    request.script.held = True
         if isinstance(reply, Unanswered):
             reply = unanswered(request.text, reply.why)
         text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.message, reply)

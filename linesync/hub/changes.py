@@ -24,7 +24,7 @@ class Changes:
     def __init__(self) -> None:
         self.number = 0
         """The number of the last change."""
-        self._followers: set[Follower] = set()
+        self._followers: set[Follower] = set()  # bound: limits.CHANNELS, limits.SESSIONS
 
     def add(self, noted: Sequence[Noted], asker: Client | None) -> None:
         """Changes that happened now.

@@ -25,8 +25,8 @@ class ConsoleLog:
     """The text of one line."""
 
     def __init__(self) -> None:
-        self._kept = bytearray()
-        self._followers: set[Follower] = set()
+        self._kept = bytearray()  # bound: console._KEPT
+        self._followers: set[Follower] = set()  # bound: limits.CHANNELS, limits.SESSIONS
 
     def add(self, data: bytes) -> None:
         self._kept += data

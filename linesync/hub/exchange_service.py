@@ -51,9 +51,9 @@ class Exchanging:
         self.requests = requests
         self.report = report
         self.blobs = Blobs(dispose=lambda close: SPOOL.clean(close, _KEPT))
-        self._channels: dict[tuple[str, str], _Channel] = {}
+        self._channels: dict[tuple[str, str], _Channel] = {}  # bound: waits.WAITS
         """(host, arrival) to the channel that serves it: that of the latest request."""
-        self._bundles: dict[tuple[int, ...], _Bundle] = {}
+        self._bundles: dict[tuple[int, ...], _Bundle] = {}  # bound: blobs.BOUND, kept_results.RESULT_LIFE
         self._numbers = itertools.count(1)
         requests.services.exchanges.limit = limit
         requests.services.exchanges.dropped = self.blobs.drop
@@ -129,7 +129,7 @@ class _Bundle:
         self.value = value
         self.blobs = blobs
         self.size = sum(blob.size for blob in blobs)
-        self.owed: set[tuple[str, str]] = set()
+        self.owed: set[tuple[str, str]] = set()  # bound: members.MEMBERS_MAX
         self.timer: asyncio.TimerHandle | None = None
         self._hash: _Hash = sha256()
         self._hashed = 0

@@ -16,7 +16,7 @@ class Follower:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[bytes] = deque()  # bound: console._FOLLOWER_MAX, changes._BEHIND, watch._TRACE_BEHIND
         self._size = 0
         self._lost = 0
         self._more = asyncio.Event()

@@ -11,7 +11,7 @@ from typing import Any
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
-from ..jobs.serve import addressee, answered, is_command, serve, stop
+from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
@@ -67,7 +67,7 @@ class Hub(User):
         self._report = Reports(report)
         self._boot = boot
         self._sessions = Sessions()
-        self._commands: set[asyncio.Task[None]] = set()
+        self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The commands that run on the hub itself for others."""
         self._requests = Requests(
             self._sessions,
@@ -81,15 +81,17 @@ class Hub(User):
             policy,
         )
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
-        self._logs: dict[str, ConsoleLog] = {}
-        self._ports: dict[Peer, str] = {}
-        self._keeping: list[asyncio.Task[None]] = []
+        self._logs: dict[str, ConsoleLog] = {}  # bound: options
+        self._ports: dict[Peer, str] = {}  # bound: options
+        self._keeping: list[asyncio.Task[None]] = []  # bound: options
         """The tasks that keep the ports open and the tokens reserved."""
-        self._listeners: list[Listener] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[Listener] = []  # bound: options
+        self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
+        self.jobs = Jobs(HOST_JOBS, "all scripts together")
+        """What this host does for others."""
         if tokens is not None:
             self._keeping.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
 
@@ -174,11 +176,11 @@ class Hub(User):
         """Serve a new session on an accepted line, or only let it register a host if the other places are taken."""
         places, entered = self._entrance.places, self._entrance.peers
         most = places - int(places * limits.AGENTS_ONLY)
-        if len(entered) <= most or len(entered) - self._sessions.agents_among(entered) <= most:
+        crowded = self._entrance.crowded(session.peer, lambda: self._sessions.scripts_among(entered), most)
+        full = len(entered) > most and len(self._sessions.scripts_among(entered)) > most
+        if not (crowded or full) or self._entrance.make_room():
             return
-        if self._entrance.make_room():
-            return
-        session.refusal = (
+        session.refusal = crowded or (
             f"the hub has no place for another script ({most} of {most} are taken, and {places - most} are reserved for"
             " agents); end some scripts, or try again later"
         )
@@ -305,10 +307,9 @@ class Hub(User):
         opening = operations.read_opening(stream.words)
         self._requests.check(session, "", opening)
         host = addressee(opening)
-        if host == HUB:
-            return serve(stream, self.runner)
         if host:
-            return self._relay(stream, self._reachable(host))
+            done = self._job(stream, host)
+            return done() if session.host else session.jobs.run(host, done)  # an agent speaks for many scripts
         if isinstance(opening, ExchangeOpen):
             return self._exchanging.serve(session, stream)
         if isinstance(opening, ConsoleOpen):
@@ -318,6 +319,13 @@ class Hub(User):
             return serve_changes(stream, self._requests.changes)
         assert isinstance(opening, TraceOpen)
         return serve_trace(stream, self._line_of(opening.host)[1])
+
+    def _job(self, stream: Stream, host: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        """What starts the work for a channel to a host."""
+        if host == HUB:
+            return lambda: serve(stream, self.runner, self.jobs)
+        target = self._reachable(host)
+        return lambda: self._relay(stream, target)
 
     async def _relay(self, stream: Stream, target: HubSession) -> None:
         onward = target.peer.open(stream.words, stream.lane)

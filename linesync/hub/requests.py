@@ -32,6 +32,7 @@ __all__ = ["Requests"]
 
 _STALL = 5.0  # if the hub itself is late by this many seconds, the silence of hosts does not count
 _TICK = 1.0
+_REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
 
 
@@ -70,9 +71,9 @@ class Requests:
         self._commands = commands
         self.owners = Owners(HUB, self._owner_gone)
         self._on_host = on_host
-        self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}
+        self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}  # bound: waits.WAITS, requests._REPEATS
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
-        self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}
+        self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
         self.changes = Changes()
         self._asked: Asked | None = None
@@ -161,11 +162,19 @@ class Requests:
         arrival = session.arrival(number, str(asked.message.arrival))
         client = asked.client
         self._services.check_namespace(asked.message.ns, arrival, client)
-        self._waiting.setdefault((client.host, arrival), []).append((session, number))
+        key = client.host, arrival
+        waiting = self._waiting.setdefault(key, [])
+        if len(waiting) >= _REPEATS:
+            raise LinesyncFailed(
+                f"{_REPEATS} requests with the arrival id {arrival} wait already; wait for their outcome, or use another id"
+            )
+        waiting.append((session, number))
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
         except UsageError:
-            self._forget(lambda asker, asked: asker is session and asked == number)
+            waiting.remove((session, number))
+            if not waiting:
+                del self._waiting[key]
             raise
         self.tell(outcomes)
         return None
@@ -276,12 +285,15 @@ class Requests:
             self._loop.call_soon(self._answered, host, activity)
             return
         session = self._sessions.host(host)
-        if session is not None and session.peer.up:
+        # A question that was not answered is not repeated: the session delivers it, so another one would only wait as well.
+        if session is not None and session.peer.up and not session.questioned:
+            session.questioned = True
             session.peer.ask(
                 protocol.encode(protocol.Activity()), lambda reply: self._take_activity(session, host, reply)
             )
 
     def _take_activity(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
+        session.questioned = False
         if isinstance(reply, LinesyncError):
             return
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+from ..jobs.serve import JOBS, Jobs
 from ..model.participants import HUB, Client
 from ..model.state.principal import Principal
 from ..protocol.ids import Id
@@ -26,13 +27,17 @@ class HubSession:
         """The host of the session after it has registered; empty before."""
         self._last: tuple[str, str, Client] | None = None
         """The host, the script and the client of the last request, because a script often sends several."""
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
         """The tasks that relay or serve its channels."""
+        self.jobs = Jobs(JOBS, "this script")
+        """What the hosts do for it, if it is a script."""
         self.give_up: asyncio.TimerHandle | None = None
         self.acted = False
         """Whether it has made a request as a script, so that it cannot become the session of a host."""
         self.refusal = ""
         """Why its requests are refused unless it registers a host; empty if they are not."""
+        self.questioned = False
+        """Whether it was asked who is active on its host, and has not answered."""
         self.concurrent = False
         """Whether a script does several things at the same time."""
         self.exchanges = 0
@@ -89,17 +94,17 @@ class Sessions:
 
     def __init__(self) -> None:
         self._serial = 0
-        self._by_peer: dict[Peer, HubSession] = {}
-        self._by_nonces: dict[tuple[str, str], Peer] = {}
-        self._nonces: dict[Peer, tuple[str, str]] = {}
-        self._by_host: dict[str, HubSession] = {}
+        self._by_peer: dict[Peer, HubSession] = {}  # bound: limits.SESSIONS, options
+        self._by_nonces: dict[tuple[str, str], Peer] = {}  # bound: limits.SESSIONS, options
+        self._nonces: dict[Peer, tuple[str, str]] = {}  # bound: limits.SESSIONS, options
+        self._by_host: dict[str, HubSession] = {}  # bound: limits.SESSIONS, options
 
     def all(self) -> list[HubSession]:
         return list(self._by_peer.values())
 
-    def agents_among(self, peers: Collection[Peer]) -> int:
-        """How many of some peers are agents of hosts."""
-        return sum(1 for peer in peers if peer in self._by_peer and self._by_peer[peer].host)
+    def scripts_among(self, peers: Collection[Peer]) -> list[Peer]:
+        """Those of some peers that are not agents of hosts."""
+        return [peer for peer in peers if peer not in self._by_peer or not self._by_peer[peer].host]
 
     def begin(self, peer: Peer, line: str) -> HubSession:
         self._serial += 1

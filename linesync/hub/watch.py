@@ -139,7 +139,7 @@ class _Fan:
     """Passes the frames of one link to several traces."""
 
     def __init__(self) -> None:
-        self.traces: list[Trace] = []
+        self.traces: list[Trace] = []  # bound: limits.CHANNELS, limits.SESSIONS
 
     def __call__(self, direction: str, kind: bytes, body: bytes, length: int) -> None:
         for trace in self.traces:

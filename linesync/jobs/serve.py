@@ -14,7 +14,10 @@ from ..runtime.streams import Stream
 if TYPE_CHECKING:
     from ..jobs.process import Runner
 
-__all__ = ["addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
+__all__ = ["HOST_JOBS", "JOBS", "Jobs", "addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
+
+JOBS = 64  # commands and file transfers of one script on one host at the same time
+HOST_JOBS = 512  # the same of all scripts together
 
 
 def addressee(opening: Message | None) -> str:
@@ -29,19 +32,55 @@ def is_command(opening: Message | None, host: str) -> bool:
     return isinstance(opening, Run) and opening.to == host
 
 
-async def serve(stream: Stream, runner: Runner) -> None:
-    """Do the job that a channel was opened for. An error goes to the client as the last message."""
+class Jobs:
+    """The jobs of one script, or those of one host for all scripts.
+
+    :param most: the most jobs on one host.
+    :param whose: for whom they are done, for the error.
+    """
+
+    def __init__(self, most: int, whose: str) -> None:
+        self._most = most
+        self._whose = whose
+        self._running: dict[str, int] = {}  # bound: membership.HOSTS_MAX
+        """The number of jobs on each host that has any."""
+
+    async def run(self, host: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do a job on a host.
+
+        :raises LinesyncFailed: there are too many already.
+        """
+        running = self._running.get(host, 0)
+        if running >= self._most:
+            raise LinesyncFailed(
+                f"{host} already runs {running} commands and file transfers for {self._whose}, which is the limit; wait until"
+                " some of them end"
+            )
+        self._running[host] = running + 1
+        try:
+            await work()
+        finally:
+            self._running[host] -= 1
+            if not self._running[host]:
+                del self._running[host]
+
+
+async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
+    """Do the job that a channel was opened for. An error goes to the client as the last message.
+
+    :param jobs: all jobs of this host.
+    """
     from .command import serve_run
     from .files import serve_read, serve_write
 
     try:
         request = operations.read_opening(stream.words)
         if isinstance(request, Run):
-            await serve_run(stream, request, runner)
+            await jobs.run(runner.name, lambda: serve_run(stream, request, runner))
         elif isinstance(request, FileRead):
-            await serve_read(stream, request)
+            await jobs.run(runner.name, lambda: serve_read(stream, request))
         elif isinstance(request, FileWrite):
-            await serve_write(stream, request)
+            await jobs.run(runner.name, lambda: serve_write(stream, request))
         else:
             raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
     except asyncio.CancelledError as error:

@@ -19,6 +19,6 @@ is returned as a small frozen event.
 ``sync.event``         flags that stay set until they are cleared
 ``sync.mailbox``       topics, which keep messages for all readers
 ``sync.exchange``      each member gives data and gets the data of all
-``sync.deadlock``      clients that wait for each other in a circle
+``sync.deadlock``      clients that wait for each other in a cycle
 ====================== ====================================================================================
 """

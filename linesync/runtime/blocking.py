@@ -93,12 +93,12 @@ class BlockingPeer(Conversation):
 
     def __init__(self, user: User, endpoint: str, seconds: float | None = None) -> None:
         super().__init__(user)
-        self.timeouts: list[_Timeout] = []
+        self.timeouts: list[_Timeout] = []  # bound: fixed
         """Of the blocks that run now."""
         self._work: Waited | None = None
         self.endpoint = endpoint
-        self._watched: dict[int, Callable[[], None]] = {}
-        self._after_turns: list[Callable[[], bool]] = []
+        self._watched: dict[int, Callable[[], None]] = {}  # bound: fixed
+        self._after_turns: list[Callable[[], bool]] = []  # bound: fixed
         self._dismissed = False  # the other end has ended the idle session
         self._open(seconds)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from .. import limits
 from ..errors import LinesyncError, LinesyncFailed, Unanswered
 from ..protocol.ids import NOTE, Id
 from ..wire.channels.mux import Mux
@@ -49,6 +50,7 @@ else:
 
 __all__ = ["Conversation", "Pending", "Timeout", "User"]
 
+_STATIONS = 100  # most other stations on the line that are reported
 Done = Callable[[str | LinesyncError], None]
 
 
@@ -116,15 +118,15 @@ class Conversation:
     def __init__(self, user: User) -> None:
         self.user = user
         self.link: Link | None = None
-        self._streams: dict[int, Stream] = {}
-        self._pending: dict[str, Pending] = {}
-        self._untaken: deque[tuple[str, str, bytes]] = deque()
+        self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
+        self._pending: dict[str, Pending] = {}  # bound: waits.WAITS_PER_HOST
+        self._untaken: deque[tuple[str, str, bytes]] = deque()  # bound: limits.CREDIT_PIPE
         """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
         self._next_request = 0
-        self._other_stations: set[str] = set()  # their boot ids
+        self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
         self._over = ""  # why the last session ended
-        self._outside = b""  # text that arrived on this line before a session began
+        self._outside = b""  # text that arrived on this line before a session began; bound: refusal.REFUSAL_MOST
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
 
@@ -254,9 +256,14 @@ class Conversation:
     def open(self, text: str, lane: Lane = Lane.BULK) -> Stream:
         """Open a channel.
 
-        :raises LinesyncFailed: no session is established.
+        :raises LinesyncFailed: no session is established, or it has too many channels.
         """
-        number = self._mux().open(lane, text.encode("utf-8", "replace"))
+        mux = self._mux()
+        if mux.open_count >= limits.CHANNELS:
+            raise LinesyncFailed(
+                f"this session has {limits.CHANNELS} open channels already; wait until some of them end"
+            )
+        number = mux.open(lane, text.encode("utf-8", "replace"))
         stream = Stream(self, number, lane, text)
         self._streams[number] = stream
         self.kick()
@@ -453,7 +460,7 @@ class Conversation:
 
     def _other_station_heard(self, event: OtherStationHeard) -> None:
         hello = event.hello
-        if hello.boot not in self._other_stations and len(self._other_stations) < 100:
+        if hello.boot not in self._other_stations and len(self._other_stations) < _STATIONS:
             self._other_stations.add(hello.boot)
             what = "hub" if hello.role == "l" else "agent"
             self.user.trouble(

@@ -129,7 +129,7 @@ class Behind:
         self._desk = desk
         self._write = write
         self._most = most
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes] = []  # bound: desk._HELD
         self._held = 0
 
     async def put(self, data: bytes) -> None:

@@ -3,7 +3,8 @@
 1. There is a fixed number of places, of which the process can open all. A newcomer that finds none free gets the reason as
    a line of text, and its connection is closed. So does a newcomer while the process has no descriptor left.
 2. A session must begin soon after the line was accepted. Otherwise the line is closed.
-3. A script that the owner calls idle (it holds nothing and waits for nothing) and that was silent for ten minutes is closed.
+3. The connections of one process, of one user and of one address may take a share of the places each.
+4. A script that the owner calls idle (it holds nothing and waits for nothing) and that was silent for ten minutes is closed.
    If a newcomer finds no free place, half a minute is enough, and the script that was silent longest makes room.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from .. import limits, open_files
@@ -36,6 +37,16 @@ def places() -> int:
     return max(min(limits.SESSIONS, most - max(_KEPT_FREE, most // _KEPT_FREE_SHARE)), 1)
 
 
+def _senders(peer: Peer) -> list[tuple[str, float]]:
+    """Who is at the other end of a peer's line, each with its share of the places; empty if that is unknown."""
+    info = peer.info
+    if info is None or not info.peer:
+        return []
+    if info.uid is not None:
+        return [(info.peer, limits.PROCESS_SHARE), (f"uid {info.uid}", limits.SENDER_SHARE)]
+    return [(info.peer.rpartition(":")[0], limits.SENDER_SHARE)] if info.kind == "tcp" else []
+
+
 class Entrance:
     """A :class:`linesync.transports.Door`.
 
@@ -53,14 +64,14 @@ class Entrance:
         close: Callable[[Peer, str], None],
         most: int | None = None,
     ) -> None:
-        self.peers: set[Peer] = set()
+        self.peers: set[Peer] = set()  # bound: limits.SESSIONS
         """The peers of the accepted lines."""
         self.places = places() if most is None else most
         self._who = who
         self._report = report
         self._idle = idle
         self._close = close
-        self._greeting: dict[Peer, float] = {}
+        self._greeting: dict[Peer, float] = {}  # bound: limits.SESSIONS
         """The peers whose session has not begun, in the order of their deadlines."""
         self._loop = asyncio.get_running_loop()
         self._silent: list[Peer] = []
@@ -100,6 +111,22 @@ class Entrance:
     def greeted(self, peer: Peer) -> None:
         """The session of a peer has begun."""
         self._greeting.pop(peer, None)
+
+    def crowded(self, peer: Peer, scripts: Callable[[], Collection[Peer]], most: int) -> str:
+        """Why a newcomer's session gets no place although some are free: its process, its user or its address has its share
+        of them. Empty if it gets one.
+
+        :param scripts: returns the peers that take such places.
+        :param most: the number of these places.
+        """
+        for sender, share in _senders(peer):
+            its = max(int(most * share), 1)
+            if len(self.peers) > its and sum(1 for one in scripts() if (sender, share) in _senders(one)) > its:
+                return (
+                    f"{self._who} has no place for another connection of {sender} ({its} of its {its} places are taken, and the"
+                    " others are for other users); end some of its scripts, or try again later"
+                )
+        return ""
 
     def session_over(self, peer: Peer) -> None:
         """The session of a peer has ended. Another one may begin on its line."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineEnd", "Peer"]
 
+_MUCH = 8 << 20  # bytes: a session that carried more may leave much freed memory in the process
 _SYMPTOM_INTERVAL = 1.0  # seconds between checks of a shared line for symptoms
 _FAREWELL = 1.0  # most seconds for received bytes before our goodbye, and until a busy line must have accepted it
 _PAUSED_TICK = 0.05  # shortest timer in seconds while the transport accepts no bytes
@@ -84,7 +85,7 @@ class Peer(Conversation):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._line_timers: dict[str, asyncio.TimerHandle] = {}
+        self._line_timers: dict[str, asyncio.TimerHandle] = {}  # bound: fixed
         """Timers that end with the line. A timer that remained would keep all data of a closed session in memory."""
         self._flush_soon = False
         self._kicked = False
@@ -326,6 +327,14 @@ class Peer(Conversation):
             self.detach(*self._ended)
         self.wake(self)
         return False
+
+    def _session_over(self, reason: str, *, restarted: bool = False) -> None:
+        counters = self.link.counters if self.link is not None else None
+        super()._session_over(reason, restarted=restarted)
+        if counters is not None and counters.bytes_in + counters.bytes_out > _MUCH:
+            from .memory import return_soon  # with ctypes, which most agents never need
+
+            return_soon(self._loop)
 
     def set_paused(self, paused: bool) -> None:
         self._paused = paused

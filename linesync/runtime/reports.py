@@ -61,7 +61,7 @@ class LogLimit:
     """Decides which sentences are written. Pure; ``now`` is monotonic seconds."""
 
     def __init__(self) -> None:
-        self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
+        self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()  # bound: limits.LOG_KINDS
 
     def admits(self, sentence: str, peer: str, now: float, burst: int = 0) -> bool:
         """Whether a sentence is written. Otherwise it is counted."""

@@ -71,7 +71,7 @@ class Stream:
         self.on_broken: Callable[[], None] | None = None
         """Called when the channel is reset by the peer, or lost with its session."""
         self._owner = owner
-        self._items: deque[Item] = deque()
+        self._items: deque[Item] = deque()  # bound: limits.CREDIT_PIPE, limits.UNREAD_MAX
         self._ended = False
         self._broken: str | None = None
         self._full = False

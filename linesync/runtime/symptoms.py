@@ -42,7 +42,7 @@ class Symptoms:
         self._baud = baud
         self.sentence = ""
         """The latest report; empty if there was none since the last frame."""
-        self._reported: set[str] = set()
+        self._reported: set[str] = set()  # bound: fixed
         self._heard_at = float("-inf")
         self._echo = 0
         self._clear(now)

@@ -19,7 +19,7 @@ class Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = ref(loop)
-        self._queue: deque[Callable[[], bool]] = deque()
+        self._queue: deque[Callable[[], bool]] = deque()  # bound: limits.SESSIONS, options
 
     def add(self, work: Callable[[], bool]) -> None:
         """Call a function, again and again until it returns False, in turn with the others."""

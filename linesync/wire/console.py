@@ -62,7 +62,7 @@ class Console:
     """Sorts the bytes that the decoder found outside valid frames. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._held: deque[_Held] = deque()
+        self._held: deque[_Held] = deque()  # bound: limits.HELD_COUNT, limits.HELD_BYTES
         self._open = 0  # the number of open pieces among them
         self._bytes = 0
         self._begins = True  # only frame characters have arrived yet
@@ -104,9 +104,7 @@ class Console:
             alone = event.data[1:2] not in _HAS_COPIES and b"\n" not in body and b"\r" not in body
             self._hold(event.data, now, is_text=False, is_open=not alone)
             if event.data[1:2] == PROBE:
-                for text in _PROBES:
-                    self._compare(self._held[-1], text)
-                self._cut_probe(self._held[-1])
+                self._compare_probe(self._held[-1])
         out = self._drain()
         while self._open > limits.HELD_COUNT or self._bytes > limits.HELD_BYTES:
             self._give_up(self._held[0])
@@ -122,29 +120,32 @@ class Console:
             self._compare(held, text)
         return self._drain()
 
-    def _cut_probe(self, held: _Held) -> None:
-        """Separate an incomplete probe from text behind it: the text of a probe is known, so the rest is foreign."""
-        if not held.open:
-            return
+    def _compare_probe(self, held: _Held) -> None:
+        """Find foreign text in a damaged probe: the text of a probe is known. What is not the beginning of an incomplete probe
+        is foreign."""
         piece = held.data
-        same = max(_common_prefix(piece[1:], text) for text in _PROBES) + 1
-        if same >= _IDENTIFIES_PROBE and same < len(piece):
-            held.data = piece[:same]
-            self._bytes -= len(piece) - same
+        same, size = max((_common_prefix(piece[1:], text), len(text)) for text in _PROBES)
+        for text in _PROBES:
+            if len(text) == size or same < _IDENTIFIES_PROBE:
+                self._compare(held, text)
+        cut = same + 1
+        if held.open and same >= _IDENTIFIES_PROBE and cut < len(piece):
+            held.data = piece[:cut]
+            self._bytes -= len(piece) - cut
             self._stop_waiting(held)
-            self._hold(piece[same:], held.until, is_text=True, is_open=False)
+            self._hold(piece[cut:], held.until, is_text=True, is_open=False)
 
     def _compare(self, held: _Held, text: bytes) -> None:
         piece = held.data
         if piece.startswith(START):
             text = START + text
-        if not held.open or not len(text) // 4 <= len(piece) <= len(text) + 2 * limits.FOREIGN_IN_FRAME:
+        if not held.open or len(piece) > len(text) + 2 * limits.FOREIGN_IN_FRAME:
             return
         from .framing.foreign_text import difference, whole_lines  # few lines need them
 
         foreign = whole_lines(piece, text)
         if foreign is None:
-            share, foreign, _ = difference(piece, text)
+            share, foreign, _ = difference(piece, text) if len(piece) >= len(text) // 4 else (0.0, b"", 0)
             if share < _SAME_FRAME:
                 return
         self._explain(held, foreign)

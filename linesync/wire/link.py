@@ -73,7 +73,8 @@ class Link:
         self._transmit_queue = TransmitQueue(
             self._scheduler.next_control, self._scheduler.next_bulk, self._scheduler.transmitted
         )
-        self._events: list[Event] = []
+        self._events: list[Event] = []  # bound: call
+        # bound: call
         self._found: deque[Event] = deque()  # what the decoder found and :meth:`receive_data` has not handled yet
 
     @property

@@ -13,7 +13,7 @@ import pytest
 from linesync import protocol
 from linesync.agent.agent import Agent
 from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, MemberLost, NotAllowed, UsageError
-from linesync.jobs.serve import serve
+from linesync.jobs.serve import Jobs, serve
 from linesync.protocol import FileRead
 from linesync.runtime import identity
 from linesync.testing.memory_lines import MemoryLine
@@ -277,7 +277,7 @@ def test_a_job_that_ends_because_the_agent_stops_reports_the_name_of_the_host() 
         pair = await Pair.joined()
         client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
         with patch("linesync.jobs.files.serve_read", lambda *_: asyncio.sleep(60.0)):
-            job = asyncio.ensure_future(serve(agent_end, SimpleNamespace(name="a")))  # type: ignore[arg-type]
+            job = asyncio.ensure_future(serve(agent_end, SimpleNamespace(name="a"), Jobs(1, "all")))  # type: ignore[arg-type]
             await pause()
             job.cancel()
             await pause()

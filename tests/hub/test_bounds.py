@@ -12,8 +12,11 @@ from linesync import limits, protocol
 from linesync.client import aio
 from linesync.client.aio import Client
 from linesync.errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from linesync.hub.requests import _REPEATS
+from linesync.jobs.serve import JOBS
 from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
+from linesync.runtime.streams import Stream
 from linesync.testing.recorder import Recorder
 from linesync.wire.framing.frames import HELLO, Hello, encode
 from tests.system.world import World
@@ -191,6 +194,72 @@ def test_a_request_that_is_sent_as_a_note_is_ignored(world: World) -> None:
     raw.close()
 
 
+@pytest.mark.parametrize("side", ["hub", "h1"])
+def test_requests_that_repeat_one_arrival_without_end_are_refused(world: World, side: str) -> None:
+    raw = Raw(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
+    replies: list[Any] = []
+    for _ in range(_REPEATS + 5):
+        raw.peer.ask("barrier go 2 arrival=mine", replies.append)
+    world.settle(lambda: len(replies) == 5)
+    assert all(f"{_REPEATS} requests with the arrival id mine wait" in str(protocol.read_error(one)) for one in replies)
+    assert raw.ask("barrier go 2 arrival=other").startswith("ok")
+    world.settle(lambda: len(replies) == _REPEATS + 5)
+    assert all(reply.startswith("ok") for reply in replies[5:])
+    raw.close()
+
+
+def test_a_request_with_a_mistake_is_not_kept(world: World) -> None:
+    raw = Raw(world)
+    with pytest.raises(UsageError):
+        raw.ask("barrier go 0 arrival=mine")
+    assert not world.hub._requests._waiting
+    raw.close()
+
+
+def test_an_agent_that_does_not_answer_is_not_asked_again(world: World) -> None:
+    agent = world.hosts["h1"].agent
+    assert agent is not None
+    asked: list[str] = []
+    with patch.object(type(agent), "activity", lambda self: asked.append("")):
+        for _ in range(5):
+            world.hub._requests._ask("h1")
+            world.pass_time(5.0)
+    assert len(asked) == 1 and len(world.hub._sessions.host("h1").peer._pending) == 1  # type: ignore[union-attr]
+
+
+# -- jobs ---------------------------------------------------------------------------------------------------------------
+
+
+async def _hang(stream: Stream, *_: Any) -> None:
+    """A command that runs until its client leaves."""
+    while True:
+        await stream.receive()
+
+
+@pytest.mark.parametrize("side", ["hub", "h1"])
+@pytest.mark.parametrize("host", ["hub", "h1", "h2"])
+def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str, host: str) -> None:
+    one, other = (Raw(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket) for _ in range(2))
+    with patch("linesync.jobs.command.serve_run", _hang):
+        running = [one.peer.open(f"run {host} true") for _ in range(JOBS)]
+        world.pass_time(2.0)
+        error = protocol.read_error(world.run(one.peer.open(f"run {host} true").receive()).data.decode())
+        assert error is not None and f"{host} already runs {JOBS} commands and file transfers for this script" in str(
+            error
+        )
+        assert not any(stream.broken or stream.receive_nowait() for stream in running)
+        others = [other.peer.open(f"run {host} true"), one.peer.open(f"run {'h2' if host != 'h2' else 'h1'} true")]
+        running.pop().reset("enough")
+        world.pass_time(2.0)
+        others.append(one.peer.open(f"run {host} true"))
+        world.pass_time(2.0)
+        assert not any(stream.broken or stream.receive_nowait() for stream in (*running, *others))
+        one.close()
+        other.close()
+        world.pass_time(2.0)
+    assert not world.hub.jobs._running
+
+
 # -- places -------------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +281,27 @@ def test_the_last_places_are_for_agents(world: World) -> None:
     agent.ask("hosts")
     assert len(reports(world, "no place for another script")) == 1
     for raw in (*scripts, agent):
+        raw.close()
+
+
+def test_scripts_of_one_user_leave_places_for_others_and_agents_do_not_count(world: World) -> None:
+    world.hub._entrance.places = 16
+    with patch("linesync.runtime.entrance._senders", lambda peer: [("uid 5", 0.5)] if peer in ours else []):
+        ours: set[Any] = set()
+        enter = world.hub._entrance.enter
+        world.hub._entrance.enter = lambda peer: (ours.add(peer), enter(peer))[1]  # type: ignore[method-assign]
+        agents = [Raw(world) for _ in range(5)]
+        for n, agent in enumerate(agents):
+            agent.ask(f"register p{n} BootBoo{n}")
+        scripts = [Raw(world) for _ in range(7)]
+        scripts[-1].ask("hosts")
+        late = Raw(world)
+        with pytest.raises(LinesyncFailed, match=r"no place for another connection of uid 5 \(7 of its 7 places"):
+            late.ask("hosts")
+        ours.clear()
+        other = Raw(world)
+        other.ask("hosts")
+    for raw in (*agents, *scripts, late, other):
         raw.close()
 
 

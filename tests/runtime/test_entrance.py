@@ -16,6 +16,7 @@ from linesync.runtime.peer import Peer
 from linesync.runtime.refusal import read_refusal
 from linesync.testing.memory_lines import Pipe, Switchboard
 from linesync.testing.recorder import Recorder
+from linesync.transports.interface import LineInfo
 
 from .peers import pause, play
 
@@ -192,3 +193,32 @@ def test_there_are_fewer_places_than_file_descriptors(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("text", [b"", b"SSH-2.0-OpenSSH\n", b"linesync refuses", b"\xff\n\n"])
 def test_other_text_is_not_a_refusal(text: bytes) -> None:
     assert read_refusal(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "peer", "uid", "others", "who"),
+    [
+        ("unix", "pid 7, uid 5", 5, 4, "pid 7, uid 5"),
+        ("unix", "pid {}, uid 5", 5, 6, "uid 5"),
+        ("tcp", "10.0.0.7:{}", None, 6, "10.0.0.7"),
+    ],
+)
+def test_one_process_user_or_address_does_not_take_all_places(
+    kind: str, peer: str, uid: int | None, others: int, who: str
+) -> None:
+    async def test() -> None:
+        owner = Owner(most=8)
+
+        def newcomer(peer: str, uid: int | None) -> str:
+            one = Peer(owner, "l", token())
+            one.info = LineInfo(endpoint="unix:/s", kind=kind, peer=peer, uid=uid)
+            owner.entrance.enter(one)
+            return owner.entrance.crowded(one, lambda: owner.entrance.peers, owner.entrance.places)
+
+        assert not any(newcomer(peer.format(n), uid) for n in range(others))
+        assert f"no place for another connection of {who} ({others} of its {others} places" in newcomer(
+            peer.format(99), uid
+        )
+        assert not newcomer("pid 1, uid 6" if kind == "unix" else "10.0.0.8:5", 6 if kind == "unix" else None)
+
+    play(test)

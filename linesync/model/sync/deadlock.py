@@ -1,6 +1,6 @@
-"""Deadlocks: clients that wait for each other in a circle.
+"""Deadlocks: clients that wait for each other in a cycle.
 
-1. Only something with an owner can be part of a circle: a lock, held units, a member's arrival at a barrier or exchange.
+1. Only something with an owner can be part of a cycle: a lock, held units, a member's arrival at a barrier or exchange.
    Any client may give units, set an event or send a message, so a wait for these is never stuck. A client that wants more
    units than there are, including held ones, waits for a giver and not for the holders, unless a bound forbids the gift.
 2. Stuck clients are found by reduction (Holt, "Some Deadlock Properties of Computer Systems", 1972). All waiting clients
@@ -10,11 +10,11 @@
    every wait *within* its grant is stuck: a command under ``linesync lock NAME -- CMD`` waits on behalf of the lock's
    holder. A member is stuck when all clients of its host are stuck. A host with another client or a running command may
    act. So may a host whose clients all wait at the same barrier as other members: the next client may start later.
-4. When a circle has existed for two seconds, the hub asks hosts who else is active there: the hosts in the circle, and the
-   hosts of all stuck clients that the circle waits for, since one of these may break it. The circle becomes an error for
+4. When a cycle has existed for two seconds, the hub asks hosts who else is active there: the hosts in the cycle, and the
+   hosts of all stuck clients that the cycle waits for, since one of these may break it. The cycle becomes an error for
    all its clients as soon as the answers so far prove that no other answer can break it.
-5. If the answers say that the circle may be broken, they are believed for four seconds, then for twice as long each time,
-   up to a minute. Meanwhile the search finds other circles of the same waits, without the clients that may act.
+5. If the answers say that the cycle may be broken, they are believed for four seconds, then for twice as long each time,
+   up to a minute. Meanwhile the search finds other cycles of the same waits, without the clients that may act.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from .waits import Acting, Edge, Hold, Place, Wait, Waits
 __all__ = ["STANDING", "Activity", "Deadlocks"]
 
 _Key: TypeAlias = frozenset[tuple[str, str]]
-"""The (host, arrival) of each wait in a circle."""
+"""The (host, arrival) of each wait in a cycle."""
 
-STANDING = 2.0  # seconds that a circle exists before the hosts are asked
+STANDING = 2.0  # seconds that a cycle exists before the hosts are asked
 LOOK = 0.5  # seconds between searches while there is a wait for something with an owner
 UNANSWERED = 4.0  # seconds after which the hosts are asked again if not all have answered
 BELIEVED = 4.0  # seconds for which an answer is believed the first time
@@ -57,11 +57,11 @@ class Activity:
 
 
 @dataclass(slots=True)
-class _Circle:
-    """A circle that was found.
+class _Cycle:
+    """A cycle that was found.
 
     :ivar ask_at: when to ask the hosts.
-    :ivar hosts: the hosts whose answers may show that the circle can be broken.
+    :ivar hosts: the hosts whose answers may show that the cycle can be broken.
     :ivar asked: when they were last asked; None before.
     """
 
@@ -81,19 +81,19 @@ class _Belief:
 
 
 class Deadlocks:
-    """The search for circles, and the state of each circle. Times are monotonic seconds."""
+    """The search for cycles, and the state of each cycle. Times are monotonic seconds."""
 
     def __init__(self, waits: Waits, hosts: Membership) -> None:
         self._waits = waits
         self._hosts = hosts
-        self._circles: dict[_Key, _Circle] = {}
+        self._cycles: dict[_Key, _Cycle] = {}
         self._beliefs: dict[str, _Belief] = {}
         self._look_at: float | None = None
         self._seen = -1
         """The waits' change counter at the last search."""
 
     def __len__(self) -> int:
-        return len(self._circles)
+        return len(self._cycles)
 
     def next_timer(self) -> float | None:
         """When to call :meth:`handle_timer`, or None."""
@@ -103,7 +103,7 @@ class Deadlocks:
         return None if opened is None else opened + LOOK
 
     def handle_timer(self, now: float) -> None:
-        """Search for circles, and have the hosts asked about those that have existed long enough."""
+        """Search for cycles, and have the hosts asked about those that have existed long enough."""
         due = self.next_timer()
         if due is None or now < due:
             return
@@ -111,40 +111,40 @@ class Deadlocks:
             self._look(now)
         if self._look_at is not None:
             self._look_at = now + LOOK
-        for circle in self._circles.values():
-            unanswered = circle.asked is not None and now >= circle.asked + UNANSWERED
-            if unanswered or (circle.asked is None and now >= circle.ask_at):
-                circle.asked, circle.answers = now, {}
-                for host in sorted(circle.hosts):
+        for cycle in self._cycles.values():
+            unanswered = cycle.asked is not None and now >= cycle.asked + UNANSWERED
+            if unanswered or (cycle.asked is None and now >= cycle.ask_at):
+                cycle.asked, cycle.answers = now, {}
+                for host in sorted(cycle.hosts):
                     self._hosts.ask(host)
 
     def answered(self, host: str, activity: Activity, now: float) -> list[Outcome]:
         """A host has answered who is active there."""
         outcomes: list[Outcome] = []
-        for key, circle in list(self._circles.items()):
-            if circle.asked is not None and host in circle.hosts:
-                circle.answers[host] = activity
-                outcomes += self._judge(key, circle, now)
+        for key, cycle in list(self._cycles.items()):
+            if cycle.asked is not None and host in cycle.hosts:
+                cycle.answers[host] = activity
+                outcomes += self._judge(key, cycle, now)
         return outcomes
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
-        """Find the circles that exist according to the answers that are believed."""
+        """Find the cycles that exist according to the answers that are believed."""
         self._seen = self._waits.changes
         self._waits.owned_opened_at = None
         owned = any(wait.granted is None and wait.place.owned() for wait in self._waits.all())
         self._look_at = now + LOOK if owned else None
         if not owned:
-            self._circles, self._beliefs = {}, {}
+            self._cycles, self._beliefs = {}, {}
             return
         believed = {host: belief.activity for host, belief in self._beliefs.items() if now < belief.until}
         view = _View(self._waits, self._hosts, believed)
-        before, self._circles = self._circles, {}
-        for key, waits in _circles(view).items():
-            circle = before.get(key) or _Circle(now + STANDING, set())
-            circle.hosts = _behind(waits, view)
-            self._circles[key] = circle
+        before, self._cycles = self._cycles, {}
+        for key, waits in _cycles(view).items():
+            cycle = before.get(key) or _Cycle(now + STANDING, set())
+            cycle.hosts = _behind(waits, view)
+            self._cycles[key] = cycle
 
     def _forget_beliefs(self, now: float) -> bool:
         """Drop old answers; returns whether one has expired since the last search."""
@@ -153,18 +153,18 @@ class Deadlocks:
         self._beliefs = {host: belief for host, belief in self._beliefs.items() if now < belief.until + BELIEVED_MOST}
         return ended
 
-    def _judge(self, key: _Key, circle: _Circle, now: float) -> list[Outcome]:
-        """Fail the circle once no missing answer could break it; believe the answers if all are there and it may break."""
-        if not _hosts(key) <= circle.answers.keys():
+    def _judge(self, key: _Key, cycle: _Cycle, now: float) -> list[Outcome]:
+        """Fail the cycle once no missing answer could break it; believe the answers if all are there and it may break."""
+        if not _hosts(key) <= cycle.answers.keys():
             return []
-        found = _circles(_View(self._waits, self._hosts, circle.answers, others_act=True)).get(key)
+        found = _cycles(_View(self._waits, self._hosts, cycle.answers, others_act=True)).get(key)
         if found is not None:
-            del self._circles[key]
+            del self._cycles[key]
             error = _error(found)
             return self._waits.fail([(wait, error) for wait, _ in found], Cause.DEADLOCK, now)
-        if circle.hosts <= circle.answers.keys():
-            del self._circles[key]
-            self._believe(circle.answers, now)
+        if cycle.hosts <= cycle.answers.keys():
+            del self._cycles[key]
+            self._believe(cycle.answers, now)
         return []
 
     def _believe(self, answers: Mapping[str, Activity], now: float) -> None:
@@ -334,9 +334,9 @@ class _View(Acting):
         return not waits or any(wait.place is not place for wait in waits)
 
 
-def _circles(view: _View) -> dict[_Key, list[tuple[Wait, str]]]:
-    """The circles of stuck waits, each wait with what it waits for. No wait is in two circles."""
-    circles: dict[_Key, list[tuple[Wait, str]]] = {}
+def _cycles(view: _View) -> dict[_Key, list[tuple[Wait, str]]]:
+    """The cycles of stuck waits, each wait with what it waits for. No wait is in two cycles."""
+    cycles: dict[_Key, list[tuple[Wait, str]]] = {}
     seen: set[Wait] = set()
     for start in view.open_waits():
         path: dict[Wait, str] = {}
@@ -347,21 +347,21 @@ def _circles(view: _View) -> dict[_Key, list[tuple[Wait, str]]]:
             wait = edges[0].waits[0] if edges else None
         if wait in path:
             waits = list(path)
-            circle = [(one, path[one]) for one in waits[waits.index(wait) :]]
-            circles[frozenset((one.client.host, one.arrival) for one, _ in circle)] = circle
+            cycle = [(one, path[one]) for one in waits[waits.index(wait) :]]
+            cycles[frozenset((one.client.host, one.arrival) for one, _ in cycle)] = cycle
         seen.update(path)
-    return circles
+    return cycles
 
 
 def _hosts(key: _Key) -> set[str]:
     return {host for host, _ in key}
 
 
-def _behind(circle: list[tuple[Wait, str]], view: _View) -> set[str]:
-    """The hosts of a circle and of all stuck clients that it waits for, directly or through others."""
+def _behind(cycle: list[tuple[Wait, str]], view: _View) -> set[str]:
+    """The hosts of a cycle and of all stuck clients that it waits for, directly or through others."""
     hosts: set[str] = set()
     places: set[Place] = set()
-    todo = [wait for wait, _ in circle]
+    todo = [wait for wait, _ in cycle]
     while todo:
         wait = todo.pop()
         hosts.add(wait.client.host)
@@ -372,9 +372,9 @@ def _behind(circle: list[tuple[Wait, str]], view: _View) -> set[str]:
     return hosts
 
 
-def _error(circle: list[tuple[Wait, str]]) -> LinesyncError:
-    parts = "; ".join(f"{wait.name} waits for {why}" for wait, why in circle)
+def _error(cycle: list[tuple[Wait, str]]) -> LinesyncError:
+    parts = "; ".join(f"{wait.name} waits for {why}" for wait, why in cycle)
     return DeadlockError(
         f"deadlock: {parts}; take them in the same order everywhere",
-        details={"cycle": [{"name": wait.name, "host": wait.client.host, "waits_for": why} for wait, why in circle]},
+        details={"cycle": [{"name": wait.name, "host": wait.client.host, "waits_for": why} for wait, why in cycle]},
     )

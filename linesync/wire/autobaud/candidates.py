@@ -23,6 +23,7 @@ class CandidateRates:
         self._peer: frozenset[int] | None = (
             None  # the rates that the peer's port supports; None until the peer names them
         )
+        # bound: fixed
         self._fails: dict[int, tuple[int, float]] = {}  # rate: (failures, time before which it is not tried)
         self._suspect: tuple[int, float] | None = None  # the rate at which the peer was lost, and the time
 

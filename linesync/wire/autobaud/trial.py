@@ -29,7 +29,7 @@ class RateTrial:
         """The test frames that arrived from the peer."""
         self.reported: int | None = None
         """The test frames of this end that reached the peer, None until it reports them."""
-        self.pending: list[RateFrame] = []
+        self.pending: list[RateFrame] = []  # bound: fixed
         """Frames to send, in order."""
 
     def owns(self, frame: RateFrame) -> bool:
@@ -92,4 +92,5 @@ class RateTrial:
 
     def queue_worse(self, rate: int) -> None:
         """Outside of trials: report that too many frames are damaged at the present rate."""
-        self.pending.append(RateFrame(step="w", number=0, rate=rate))
+        if not any(frame.step == "w" for frame in self.pending):
+            self.pending.append(RateFrame(step="w", number=0, rate=rate))

@@ -79,7 +79,7 @@ class Channel:
         self.state = STANDING
         self.granted = SendCredit(send_credit)
         self.credit = ReceiveCredit(receive_window)
-        self.queue: deque[tuple[bytes, memoryview]] = deque()
+        self.queue: deque[tuple[bytes, memoryview]] = deque()  # bound: limits.CREDIT_PIPE, limits.REPLIES_MAX
         """Records to send: (kind, body)."""
         self.queued = 0
         """Bytes of the bodies in the queue."""
@@ -91,7 +91,7 @@ class Channel:
         """It is in the queue of its lane, because it has something to send."""
         self.full = False
         """The user was told that the channel is full, so it waits for ChannelWritable."""
-        self.incoming = bytearray()
+        self.incoming = bytearray()  # bound: limits.MESSAGE_MAX, limits.PIECES_MAX
         """The pieces of a message that is incomplete."""
         self.unread_records = 0
         """The records that the user has not consumed."""
@@ -105,7 +105,7 @@ class Channel:
         """The stream of the compressed data that waits to be sent."""
         self.texts: TextCompressor | None = None
         """Compresses messages and the opening; all channels of a lane share it."""
-        self.last_text: bytes | memoryview = b""
+        self.last_text: bytes | memoryview = b""  # bound: limits.MESSAGE_MAX
         """The text in the last compressed record, for a trace."""
         self.decompressor: DataDecompressor | ZstdDataDecompressor | None = None
         """Decompresses the peer's data; None until the peer compresses."""
@@ -185,7 +185,10 @@ class Channel:
         self.opened = True
         self.cut = size < len(body)
         if self.cut:
-            self.queue[0] = (kind, body[size:])
+            rest = body[size:]
+            if isinstance(body.obj, Encoded):
+                rest = memoryview(bytes(rest))  # a part cannot be forwarded as it came, so it must not keep the whole
+            self.queue[0] = (kind, rest)
         else:
             self.queue.popleft()
 

@@ -59,7 +59,7 @@ class DataCompressor:
     __slots__ = ("_made", "_pause", "_skip", "_taken", "_zip", "out")
 
     def __init__(self) -> None:
-        self.out = b""
+        self.out = b""  # bound: limits.PIPE_FRAME
         """The compressed bytes that wait to be sent."""
         self._zip: Any = None  # a compression object, None before the first data
         self._skip = 0  # bytes to send uncompressed until the next attempt
@@ -190,8 +190,8 @@ class _Shapes:
     __slots__ = ("_first", "_next", "_places", "_shapes")
 
     def __init__(self) -> None:
-        self._shapes: list[tuple[bytes, list[int]]] = []
-        self._places: dict[bytes, int] = {}
+        self._shapes: list[tuple[bytes, list[int]]] = []  # bound: compression._SHAPES
+        self._places: dict[bytes, int] = {}  # bound: compression._SHAPES
         self._next = 0  # the place of the next new shape
         self._first = 0  # the first number of the last text: usually the id of a request, one more than the one before
 

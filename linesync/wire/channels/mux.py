@@ -49,6 +49,7 @@ ALL = 1 << 60
 _PIECE_BITS = 14  # 16 KiB of text count as much as a record
 _LEAST_RECORD = 8  # bytes of room below which no record is started
 _CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
+_ENCODED_MAX = 4 << 20  # bytes of unread memory from which further data keeps no second form
 _NUMBER_DIGITS = 6  # of a channel's number: a session may last for months, and no number is used twice
 
 
@@ -88,19 +89,19 @@ class Mux:
         self._expand = expand
         self._zstd = zstd
         self._whole = whole
-        self._readers: dict[Lane, TextDecompressor] = {}
-        self._channels = {0: self._channel(0, Lane.PROMPT)}
-        self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}
-        self._grants: dict[int, int] = {}
-        self._opening: dict[int, bytearray] = {}
+        self._readers: dict[Lane, TextDecompressor] = {}  # bound: fixed
+        self._channels = {0: self._channel(0, Lane.PROMPT)}  # bound: limits.CHANNELS
+        self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}  # bound: limits.CHANNELS
+        self._grants: dict[int, int] = {}  # bound: limits.CHANNELS
+        self._opening: dict[int, bytearray] = {}  # bound: limits.CHANNELS, limits.PIECES_MAX
         self._pieces = 0  # bytes in all half-received messages and openings
         self._opening_bytes = 0  # bytes in the openings of the peer's open channels
-        self._arrived = 0  # the memory of all unread records, at most
+        self._unread = 0  # the memory of the unread records of all channels that are not closed
         self.discarded = 0
         """Bytes of records for channels that are over."""
         self.work = 0
         """The work of receiving so far: one for each record, and one for each 16 KiB of its text."""
-        self.events: list[Event] = []
+        self.events: list[Event] = []  # bound: call
         self.watch: Callable[[str, int, bytes], None] | None = None
         """Called with (``in`` or ``out``, channel, text) for each text in a compressed record; for traces."""
 
@@ -152,7 +153,7 @@ class Mux:
     def reset(self, number: int, reason: str) -> None:
         """End a channel immediately, in both directions. Its queue is dropped."""
         channel = self._channels.get(number)
-        if channel is None or number == 0 or not channel.advance("reset"):
+        if channel is None or number == 0 or not self._advance(channel, "reset"):
             return
         channel.queue.clear()
         channel.queued = 0
@@ -168,6 +169,8 @@ class Mux:
         if channel is None:
             return
         channel.unread_records -= 1
+        if channel.state != CLOSED:
+            self._unread -= len(data) + RECORD_COST + limits.RECORD_MEMORY
         amount = channel.credit.taken(len(data) + RECORD_COST)
         if amount:
             self._grants[number] = self._grants.get(number, 0) + amount
@@ -259,7 +262,7 @@ class Mux:
 
     def _after_record(self, channel: Channel, kind: bytes) -> None:
         if kind == END:
-            channel.advance("send end")
+            self._advance(channel, "send end")
             if channel.state == CLOSED:
                 self._forget(channel)
                 self.events.append(ChannelClosed(channel.number, ""))
@@ -285,6 +288,14 @@ class Mux:
         self._put(channel, kind, body)
         channel.full = channel.full or channel.queued > self.high_water
         return not channel.full
+
+    def _advance(self, channel: Channel, event: str) -> bool:
+        """Make a transition of a channel; False, without a change, if it is illegal. A closed channel has nothing unread."""
+        if not channel.advance(event):
+            return False
+        if channel.state == CLOSED:
+            self._unread -= channel.memory
+        return True
 
     def _forget(self, channel: Channel) -> None:
         if self._channels.pop(channel.number, None) is not None:
@@ -322,8 +333,10 @@ class Mux:
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return -1
-            if isinstance(payload, Encoded) and kind in DATA and begun == 0 and at + length == len(payload):
-                body: bytes = payload.behind(at)  # it is the whole payload: it may be forwarded as it came
+            body: bytes
+            whole = kind in DATA and begun == 0 and at + length == len(payload)
+            if whole and isinstance(payload, Encoded) and self._unread < _ENCODED_MAX:
+                body = payload.behind(at)  # it may be forwarded as it came, at the price of twice the memory
             else:
                 body = payload[at : at + length]
             at += length
@@ -400,6 +413,8 @@ class Mux:
             self._channels[number] = channel
             channel.opening_size = len(words)
             self._opening_bytes += len(words)
+            if len(self._channels) > 2 * limits.CHANNELS:
+                return False  # it does not read that we refuse them
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
             elif self._opening_bytes > limits.OPENINGS_MAX:
@@ -416,7 +431,7 @@ class Mux:
         elif channel.number == 0 and kind in (END, RESET):
             return False  # channel 0 never ends
         elif kind == END:
-            if not channel.advance("receive end"):
+            if not self._advance(channel, "receive end"):
                 return False
             self.events.append(ChannelEnded(channel.number))
             if channel.state == CLOSED:
@@ -425,7 +440,7 @@ class Mux:
         elif kind == RESET:
             channel.queue.clear()
             channel.compressor = None
-            channel.advance("reset")
+            self._advance(channel, "reset")
             self._forget(channel)
             reason = body.decode("utf-8", "replace") or "the other side closed it"
             self.events.append(ChannelClosed(channel.number, reason))
@@ -454,6 +469,7 @@ class Mux:
         if channel.incoming:
             self._pieces -= len(channel.incoming)
             channel.credit.given_early(len(channel.incoming))
+            self._unread += len(channel.incoming)
             body = bytes(channel.incoming) + body
             channel.incoming = bytearray()
         self.events.append(ChannelMessage(channel.number, body))
@@ -479,21 +495,17 @@ class Mux:
         if not channel.credit.received(size + RECORD_COST):
             return False
         channel.unread_records += 1
-        self._arrived += size + RECORD_COST + limits.RECORD_MEMORY
-        if self._arrived > limits.UNREAD_MAX:
+        self._unread += size + RECORD_COST + limits.RECORD_MEMORY
+        if self._unread > limits.UNREAD_MAX:
             self._limit_unread()
         return True
 
     def _limit_unread(self) -> None:
-        """Reset the channel with the most unread data if all channels together have too much."""
+        """Reset the channel with the most unread data, because all channels together have too much."""
         keeping = [channel for channel in self._channels.values() if channel.state != CLOSED]
-        self._arrived = sum(channel.memory for channel in keeping)
-        if self._arrived <= limits.UNREAD_MAX:
-            return
         most = max(keeping, key=lambda channel: channel.memory if channel.number else 0)
         reason = (
             f"{limits.UNREAD_MAX >> 20} MiB have not been read in this session, and this channel has the most of it"
         )
-        self._arrived -= most.memory
         self.reset(most.number, reason)
         self.events.append(ChannelClosed(most.number, reason))

@@ -80,8 +80,8 @@ class Decoder:
         """Frames in which one wrong bit was repaired."""
         self.altered = False
         """The line has set the eighth bit in valid frames."""
-        self._view = bytearray()  # the bytes in which frames are searched
-        self._raw = self._view if eight else bytearray()  # the same bytes as they arrived
+        self._view = bytearray()  # the bytes in which frames are searched; bound: limits.PIPE_FRAME
+        self._raw = self._view if eight else bytearray()  # the same bytes as they arrived; bound: limits.PIPE_FRAME
         self._scan = 1  # where the search for the next start character in the candidate continues
         self._head: tuple[int, int] | None = None  # the header of the candidate, once it is complete
         self._following: tuple[int, int] | None = None  # the header of the inner candidate that ends the outer one
@@ -89,7 +89,7 @@ class Decoder:
         self._newline_at: int | None = None  # a frame was accepted here and its newline is not complete yet
         self._skipped_cr = False
         self._last_byte = 0.0
-        self._events: list[Event] = []
+        self._events: list[Event] = []  # bound: call
         self._budget = RepairBudget(limited=eight)
         self._last_step = 0  # the number of the step after which this call stops
         self.steps = 0
@@ -170,7 +170,11 @@ class Decoder:
 
     def next_timer(self) -> float | None:
         """The next deadline, or None."""
-        return self._last_byte + self._patience if self._view and not self.stopped else None
+        if not self._view or self.stopped:
+            return None
+        # A machine that stalls while it prints a line into a frame continues the frame behind the line.
+        printed = not self.eight and self._view[-1:] == b"\n"
+        return self._last_byte + (limits.LINE_PATIENCE if printed else self._patience)
 
     def handle_timer(self, now: float) -> list[Event]:
         """Give up a candidate that stayed incomplete for too long, so that text behind it is not held back."""

@@ -13,7 +13,7 @@ _VALUE = [-1] * 256
 for _index, _digit in enumerate(ALPHABET):
     _VALUE[_digit] = _index
 _ONE = [ALPHABET[n : n + 1] for n in range(64)]
-_two: dict[int, bytes] = {}  # filled on demand
+_two: dict[int, bytes] = {}  # filled on demand; bound: fixed
 _COUNTED = [_ONE[n] if n < 32 else _ONE[32 + (n >> 5)] + _ONE[n & 31] for n in range(1024)]
 
 

@@ -12,7 +12,8 @@ of the foreign text follows from the position of the frame's end:
 For all other damaged pieces, the good copy that comes later does the same:
 
 5. If nothing else damaged the piece, each of its lines is a part of the frame, perhaps empty, and then foreign text up to
-   the line end. :func:`whole_lines` finds such a division, for any number of texts at any distance.
+   the line end. :func:`whole_lines` finds such a division, for any number of texts at any distance. The frame may also stop
+   at a foreign line.
 6. Otherwise :func:`difference` compares both as well as it can.
 
 A control frame is never sent again, and a host that panics sends nothing again. :func:`lines_beside` finds the foreign lines
@@ -38,7 +39,9 @@ _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 _LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
 _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
+_EARLY_BLANK = re.compile(rb"[^ \r\n]{0,23} [^\r\n]")  # the rest of a damaged frame has none
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
+_IDENTIFIES_FRAME = 24  # bytes of a frame that identify it
 _TRY = 256  # the cost of a check besides that of its bytes, in the bytes that a check reads in the same time
 _SEARCH = 16  # the cost of the search for line ends, for each byte
 _DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
@@ -85,6 +88,7 @@ class Splicer:
         self._total = total
         self._budget = budget or RepairBudget()
         self._tries = limits.FOREIGN_TRIES if two_texts else 0  # checks left for two texts
+        # bound: limits.FOREIGN_LINES
         self._ends: list[tuple[int, int]] = []  # the line ends so far: (offset, offset after it)
         self._at = 0  # where the next line end may begin
         self._seen = 0
@@ -168,14 +172,29 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     a foreign text rarely begins with the character that continues the frame. If it does, the later lines do not fit, and the
     search tries a shorter part.
 
+    The sender may stop inside the frame, as a machine that stalls or panics does. The piece then ends with foreign text.
+
     :param piece: the damaged copy.
     :param good: the frame without its check, of which only the length is known.
     :returns: the foreign text; None if the piece is not the frame and whole lines.
     """
     lines = _lines(piece)
     total = len(good) + limits.CHECK_SIZE
-    if not 1 < len(lines) <= 2 * limits.FOREIGN_LINES + 1 or len(piece) <= total:
-        return None
+    most = 2 * limits.FOREIGN_LINES + 1
+    texts = _divide(lines, good, total, stops=False) if 1 < len(lines) <= most and len(piece) > total else None
+    if texts is None:
+        texts = _divide(lines[:most], good, total, stops=True)
+        if texts is not None:
+            texts += lines[most:]  # a panic has many lines
+    return None if texts is None else b"".join(texts)
+
+
+def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list[bytes] | None:
+    """Divide lines into parts of a frame and foreign texts; return these, or None.
+
+    :param total: the length of the frame.
+    :param stops: the frame stops at the last of the foreign texts, each of which has an early blank. Otherwise it is complete.
+    """
     tries = 0
     failed: set[tuple[int, int]] = set()
 
@@ -183,24 +202,32 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
         """The foreign texts from a line on, when the frame continues there at an offset."""
         nonlocal tries
         if number == len(lines):
-            return None
+            return [] if stops and at >= _IDENTIFIES_FRAME else None
         line = lines[number]
         longest = _continues(line, good, at)
-        if at + longest == total and not line[longest:].strip(b" \t\r\n"):
+        if not stops and at + longest == total and not line[longest:].strip(b" \t\r\n"):
             return lines[number + 1 :]
+        if stops and _goes_on(line, longest, good, at + longest):
+            return None
         for part in range(longest, -1, -1):
             tries += 1
             if tries > _DIVISIONS:
                 return None
-            if (number + 1, at + part) not in failed:
-                rest = divide(number + 1, at + part)
-                if rest is not None:
-                    return [line[part:], *rest]
-                failed.add((number + 1, at + part))
+            if (number + 1, at + part) in failed or (stops and not _EARLY_BLANK.match(line, part)):
+                continue
+            rest = divide(number + 1, at + part)
+            if rest is not None:
+                return [line[part:], *rest]
+            failed.add((number + 1, at + part))
         return None
 
-    texts = divide(0, 0)
-    return None if texts is None else b"".join(texts)
+    return divide(0, 0)
+
+
+def _goes_on(line: bytes, place: int, good: bytes, at: int) -> bool:
+    """Whether a frame continues behind one to four wrong bytes."""
+    anchors = [(skip, good[at + skip : at + skip + 8]) for skip in range(1, 5)]
+    return any(len(anchor) == 8 and line.startswith(anchor, place + skip) for skip, anchor in anchors)
 
 
 def lines_beside(piece: bytes) -> bytes | None:

@@ -55,10 +55,10 @@ class TransparencyProbe:
         self.retry_at: float | None = None
         """When the last try counts as unanswered, seconds; None if there is none."""
         groups = [READ_EIGHT_BITS, *range(1, len(GROUPS) + 1)]
-        self._tries = dict.fromkeys(groups, 0) if self._wanted else {}
+        self._tries = dict.fromkeys(groups, 0) if self._wanted else {}  # bound: fixed
         """The groups without a result yet, and how often each was tried."""
-        self._next = [READ_EIGHT_BITS] if self._wanted else []  # groups that can be tried now
-        self._harmed: list[int] = []
+        self._next = [READ_EIGHT_BITS] if self._wanted else []  # groups that can be tried now; bound: fixed
+        self._harmed: list[int] = []  # bound: fixed
 
     @property
     def waiting(self) -> bool:

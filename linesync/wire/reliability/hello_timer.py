@@ -21,7 +21,7 @@ class HelloTimer:
         self._calls = 0  # since the start
         self.due: float | None = None
         """The time of the next call, monotonic seconds, or None."""
-        self.hellos: list[Hello] = []
+        self.hellos: list[Hello] = []  # bound: hello_timer._ANSWERS
         """The hellos that wait to be sent."""
 
     def start(self, due: float) -> None:

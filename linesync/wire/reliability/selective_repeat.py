@@ -66,8 +66,10 @@ class SelectiveRepeatSender:
         """Payload bytes that are not acknowledged."""
         self.repeated = 0
         """The number of repetitions."""
-        self._out: dict[int, SentPayload] = {}
+        self._out: dict[int, SentPayload] = {}  # bound: limits.WINDOW_FRAMES
+        # bound: limits.WINDOW_FRAMES
         self._lost: list[int] = []  # a heap of sequence numbers to repeat, the oldest first
+        # bound: limits.WINDOW_FRAMES
         self._fresh: deque[SentPayload] = deque()  # outstanding payloads in the order of their transmission counts
 
     @property
@@ -196,7 +198,7 @@ class SelectiveRepeatReceiver:
         self.expected = 0
         """The number of the next payload to deliver."""
         self.duplicates = 0
-        self._early: dict[int, bytes] = {}
+        self._early: dict[int, bytes] = {}  # bound: limits.WINDOW_FRAMES, limits.WINDOW_BYTES
         self._early_bytes = 0
 
     @property

@@ -75,7 +75,7 @@ class Session:
         self.round_trip = RoundTrip()
         self.broken = ""
         """A protocol violation by the peer, as a sentence; empty if there was none."""
-        self.undelivered: deque[tuple[Lane, bytes]] = deque()
+        self.undelivered: deque[tuple[Lane, bytes]] = deque()  # bound: limits.WINDOW_FRAMES, limits.WINDOW_BYTES
         """Payloads in order, whose records are for :meth:`deliver`."""
         self._delivered = 0  # the offset in the first of them
         self.unanswered_since: float | None = None
@@ -96,7 +96,7 @@ class Session:
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
-        self._replies: list[OutgoingFrame] = []
+        self._replies: list[OutgoingFrame] = []  # bound: session._REPLIES
         self._masked_lost = 0  # masked frames lost since the last one that arrived
         self._control_time = 0.0  # the duration of the longest control frame, seconds
         self._last_was_data = (

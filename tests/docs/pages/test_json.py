@@ -1,4 +1,4 @@
-"""docs/json.md names every field of the larger documents that ``--json`` prints, and no field that does not exist."""
+"""docs/reference/json.md names every field of the larger documents that ``--json`` prints, and no other ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.docs.sync.figures import FigureSetup
 from tests.system.world import World
 from tools.json_tables import RECORDS, differences, fields
 
-PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "clients")
 
 

@@ -24,10 +24,11 @@ from tests.real import require
 from tools import command_pages
 
 DOCS = ROOT / "docs"
-EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md")
+PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
+EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md", "docs/operations.md")
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
-    *(str(path.relative_to(ROOT)) for path in sorted(DOCS.glob("*.md"))),
+    *(str(path.relative_to(ROOT)) for path in sorted(PAGES)),
 ]
 SPHINX_BLOCKS = {"{toctree}", "{eval-rst}"}
 
@@ -40,6 +41,13 @@ def text_of(name: str) -> str:
 def test_the_examples_do_what_the_tour_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/tour.md", text_of("docs/tour.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_operations_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/operations.md", text_of("docs/operations.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
 
@@ -84,7 +92,7 @@ def test_examples_of_settings_are_valid_toml(name: str) -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    page = text_of("docs/exit-codes.md")
+    page = text_of("docs/reference/exit-codes.md")
     for name in errors.__all__:
         error = getattr(errors, name)
         if isinstance(error, type):
@@ -95,7 +103,7 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     names: set[str] = set()
     monkeypatch.setattr(common, "setting", lambda name, command="": names.add(name))
     program.build_parser()
-    page = text_of("docs/endpoints.md")
+    page = text_of("docs/reference/endpoints.md")
     assert len(names) > 10
     for name in names:
         variable = "LINESYNC_" + name.upper().replace("-", "_")
@@ -104,7 +112,7 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_page_of_docs_is_in_the_table_of_contents() -> None:
     listed = {line for block in blocks(text_of("docs/index.md")) for line in block.text.splitlines()}
-    assert listed >= {path.stem for path in DOCS.glob("*.md")} - {"index"}
+    assert listed >= {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES} - {"index"}
 
 
 # -- the pages of the commands -----------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_missed_targets_and_failures_are_shown() -> None:
     assert re.search(r"\| goodput at 115200, BER 1e-4, cp \| 0\.6 \| ≥ 0\.95 \| \*\*missed\*\* \|", page)
     assert re.search(r"\| clean \| 0\.980 \|.*\| ≥ 0\.95, met \|", page)
     assert re.search(r"\| BER 1e-4 \| 0\.600 \| fails \| fails \| absent \|.*\| ≥ 0\.95, \*\*missed\*\* \|", page)
-    assert "goes on within 300 ms: 400 ms, **missed**" in page
+    assert "continues within 300 ms: 400 ms, **missed**" in page
     assert "- goodput, BER 1e-4, zmodem failed: not done after 121 s" in page
     assert "differ by at most 0.020 (cp, clean)" in page
 

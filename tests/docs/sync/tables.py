@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.docs.sync.tables_barriers import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
 from tests.docs.sync.tables_messages import EVENT, GATHER, HOST, TOPIC
-from tests.docs.sync.tables_ownership import ARRIVAL, CIRCLE, LOCK, SEMAPHORE
+from tests.docs.sync.tables_ownership import ARRIVAL, CYCLE, LOCK, SEMAPHORE
 
 __all__ = ["TABLES"]
 
@@ -20,6 +20,6 @@ TABLES = {
     "topic": TOPIC,
     "gather": GATHER,
     "exchange": EXCHANGE,
-    "circle": CIRCLE,
+    "cycle": CYCLE,
     "host": HOST,
 }

@@ -22,7 +22,7 @@ from tests.docs.sync.states import (
     when,
 )
 
-__all__ = ["ARRIVAL", "CIRCLE", "LOCK", "SEMAPHORE"]
+__all__ = ["ARRIVAL", "CYCLE", "LOCK", "SEMAPHORE"]
 
 # -- an arrival --------------------------------------------------------------------------------------------------------
 
@@ -166,14 +166,14 @@ LOCK = Table(
 # -- deadlocks ---------------------------------------------------------------------------------------------------------
 
 
-def _circle(model: ModelSetup) -> str:
-    circles = list(model.services._deadlocks._circles.values())
-    if not circles:
-        return "dismissed for a time" if model.services._deadlocks._beliefs else "no circle"
-    return "asked" if circles[0].asked is not None else "seen"
+def _cycle(model: ModelSetup) -> str:
+    cycles = list(model.services._deadlocks._cycles.values())
+    if not cycles:
+        return "dismissed for a time" if model.services._deadlocks._beliefs else "no cycle"
+    return "asked" if cycles[0].asked is not None else "seen"
 
 
-def _close_circle(model: ModelSetup) -> Sequence[Event]:
+def _close_cycle(model: ModelSetup) -> Sequence[Event]:
     """a and b each have a lock, and each waits for the other one's lock."""
     model.answering.clear()
     model.lock("a1", "a", "x")
@@ -188,32 +188,32 @@ def _answer(a: Activity) -> Action:
         parts = [*model.services.answered("a", a, model.now)]
         return model.note([*parts, *model.services.answered("b", Activity(clients=frozenset("1")), model.now)])
 
-    return when(lambda s: _circle(s) == "asked", answer)
+    return when(lambda s: _cycle(s) == "asked", answer)
 
 
-CIRCLE = Table(
-    _circle,
+CYCLE = Table(
+    _cycle,
     {
-        "no circle": (),
-        "seen": ("the last wait of a circle begins",),
-        "asked": ("the last wait of a circle begins", "the circle has existed for 2 s"),
+        "no cycle": (),
+        "seen": ("the last wait of a cycle begins",),
+        "asked": ("the last wait of a cycle begins", "the cycle has existed for 2 s"),
         "dismissed for a time": (
-            "the last wait of a circle begins",
-            "the circle has existed for 2 s",
+            "the last wait of a cycle begins",
+            "the cycle has existed for 2 s",
             "a's host answers: that client can act",
         ),
     },
     {
-        "the last wait of a circle begins": when(lambda s: _circle(s) == "no circle", _close_circle),
+        "the last wait of a cycle begins": when(lambda s: _cycle(s) == "no cycle", _close_cycle),
         "a gives up, or gives back": when(
-            lambda s: _circle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
+            lambda s: _cycle(s) in ("seen", "asked"), lambda s: [*s.give_back("a", "a"), *s.pass_time(0.6)]
         ),
-        "the circle has existed for 2 s": when(lambda s: _circle(s) == "seen", lambda s: s.pass_time(2.0)),
+        "the cycle has existed for 2 s": when(lambda s: _cycle(s) == "seen", lambda s: s.pass_time(2.0)),
         "all hosts answer: no other client can act": _answer(Activity(clients=frozenset("1"))),
         "a's host answers: that client can act": _answer(Activity(clients=frozenset("1"), concurrent=frozenset("1"))),
-        "no answer for 4 s": when(lambda s: _circle(s) == "asked", lambda s: s.pass_time(4.0)),
+        "no answer for 4 s": when(lambda s: _cycle(s) == "asked", lambda s: s.pass_time(4.0)),
         "that answer expires (after 4 s, 8 s ... 60 s)": when(
-            lambda s: _circle(s) == "dismissed for a time", lambda s: s.pass_time(5.0)
+            lambda s: _cycle(s) == "dismissed for a time", lambda s: s.pass_time(5.0)
         ),
     },
 )

@@ -84,7 +84,7 @@ def test_interrupted_downloads_leave_nothing(attacked: AttackedSite, how: str) -
 def test_the_memory_for_unread_downloads_is_bounded(attacked: AttackedSite, side: str) -> None:
     async def unread() -> None:
         client = await connect(attacked.endpoint(side))
-        streams = [attacked.download(client) for _ in range(20)]
+        streams = [attacked.download(client) for _ in range(40)]
         await asyncio.sleep(2.0)
         assert not any(stream.broken for stream in streams)
         await client.aclose()

@@ -26,11 +26,6 @@ from tests.real import wait_for
 
 pytestmark = pytest.mark.real
 
-_MAY_FAIL = pytest.mark.xfail(
-    strict=False,
-    reason="a kernel message inside a probe, or directly behind a quoted frame inside a frame, is not always separated",
-)
-
 _BOOT = 120.0  # most seconds for a boot, which takes 12 on an idle machine
 _GAP = 120_000  # microseconds between two kernel messages, in addition to the time for writing one
 _SIZE = 65_536
@@ -147,7 +142,6 @@ def test_a_file_is_copied_to_the_guest_and_back_while_the_kernel_prints(
     assert hashlib.sha256(back.read_bytes()).hexdigest() == digest
 
 
-@_MAY_FAIL
 def test_the_console_log_has_every_kernel_message_complete_once_and_in_order(rig: Rig) -> None:
     rig.inside("touch /tmp/quiet; while [ ! -e /tmp/noise.count ]; do sleep 0.1; done")
     count = int(rig.inside("cat /tmp/noise.count"))
@@ -204,7 +198,6 @@ def test_a_reset_of_the_guest_is_reported_as_a_restart_and_the_guest_registers_a
     assert text.count("Linux version") == 2, "the second boot follows the first one in the log"
 
 
-@_MAY_FAIL
 def test_the_console_log_has_a_panic_and_the_guest_registers_at_a_new_hub(rig: Rig) -> None:
     rig.hub.stop()
     rig.hub = rig.site.hub("--port", rig.port, "--lease", "6")

@@ -118,7 +118,7 @@ def test_a_reset_ends_waits_and_removes_names_in_its_namespace_only(duo: SerialS
     for words in (("sem", "left", "+5"), ("event", "set", "left"), ("send", "left", "n=1")):
         assert duo.type("c2", *words, "--namespace", "crashed").code == 0
     done = duo.type("c2", "reset", "--namespace", "crashed")
-    assert done.code == 0 and done.text.endswith("failed 6 waits\n"), done
+    assert done.code == 0 and done.text.endswith("; failed waits: 6\n"), done
     for kind, command in crashed.items():
         done = command.wait()
         assert done.code == 3 and "was reset by c2; arrive again" in done.err and done.out == b"", (kind, done)
@@ -139,12 +139,12 @@ def test_a_reset_of_names_does_not_touch_other_names(duo: SerialSite) -> None:
     waiting = {name: duo.start("c1", "barrier", name, "2") for name in ("keep", "drop")}
     for name in waiting:
         duo.await_waiting("barriers", name, 1)
-    assert duo.type("hub", "reset", "drop").text == "forgot 3, failed 1 wait\n"
+    assert duo.type("hub", "reset", "drop").text == "removed: 3; failed waits: 1\n"
     assert waiting["drop"].wait().code == 3
     assert [duo.type("c2", "sem", name, "0").text for name in ("keep", "drop")] == ["2\n", "0\n"]
     assert duo.type("c2", "barrier", "keep", "2").code == 0
     assert waiting["keep"].wait().code == 0
-    assert duo.type("hub", "reset", "drop").text == "forgot 0, failed 0 waits\n"
+    assert duo.type("hub", "reset", "drop").text == "removed: 0; failed waits: 0\n"
 
 
 def test_a_reset_of_a_hold_ends_the_command_of_the_hold(duo: SerialSite) -> None:

@@ -69,7 +69,7 @@ def test_changes_are_printed_as_they_happen_until_the_watcher_or_the_hub_ends() 
         kinds = [json.loads(line)["kind"] for line in (printed + done.text).splitlines()]
         assert kinds[-2:] == ["lock taken", "lock given back"]
         assert done.code == 125 and json.loads(done.err)["message"].startswith(
-            "the changes cannot be followed any more: "
+            "the changes can no longer be followed: "
         )
 
 

@@ -1,4 +1,4 @@
-"""Deadlocks: clients that wait in a circle get an error after two seconds and an answer, and no other client does."""
+"""Deadlocks: clients that wait in a cycle get an error after two seconds and an answer, and no other client does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cross(hall: Hall, one: str = "a", two: str = "b", names: str = "12") -> list
     return sorted([f"{one}-{second}", f"{two}-{first}"])
 
 
-# -- circles of all kinds --------------------------------------------------------------------------------------------
+# -- cycles of all kinds --------------------------------------------------------------------------------------------
 
 
 def test_two_locks_taken_crosswise(hall: Hall) -> None:
@@ -66,7 +66,7 @@ def test_a_client_that_takes_the_same_lock_twice_is_in_a_deadlock(hall: Hall) ->
     assert "a waits for lock 'flash', which a has" in str(error(events, "y"))
 
 
-def test_three_clients_in_a_circle(hall: Hall) -> None:
+def test_three_clients_in_a_cycle(hall: Hall) -> None:
     for one, own in zip("abc", "123", strict=True):
         hall.lock(f"{one}{own}", one, own)
     for one, wanted in zip("abc", "231", strict=True):
@@ -302,7 +302,7 @@ def test_one_of_two_holders_that_may_still_act_is_enough(hall: Hall) -> None:
     assert failed(hall.pass_time(30)) == {}
 
 
-def test_a_holder_outside_the_circle_is_asked_too(hall: Hall) -> None:
+def test_a_holder_outside_the_cycle_is_asked_too(hall: Hall) -> None:
     """c waits for units that a and b hold, and both wait for c; but b may still give its unit back."""
     hall.concurrent["b"] = {"1"}
     hall.sem("g", "hub", 2)
@@ -316,7 +316,7 @@ def test_a_holder_outside_the_circle_is_asked_too(hall: Hall) -> None:
     assert {"a", "b", "c"} <= {host for _, host in hall.asked}
 
 
-def test_a_client_outside_the_circle_that_may_free_a_member_is_asked_too(hall: Hall) -> None:
+def test_a_client_outside_the_cycle_that_may_free_a_member_is_asked_too(hall: Hall) -> None:
     """b's second client waits for d, which waits for a; but d does several things at the same time, so b may still arrive."""
     hall.concurrent["d"] = {"1"}
     hall.lock("x", "a")
@@ -378,13 +378,13 @@ def test_a_complete_barrier_that_waits_for_an_answer_is_not_a_deadlock(hall: Hal
 # -- when ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_circle_is_not_reported_before_two_seconds(hall: Hall) -> None:
+def test_a_cycle_is_not_reported_before_two_seconds(hall: Hall) -> None:
     stuck = cross(hall)
     assert hall.pass_time(1.99) == [] and hall.asked == []
     assert deadlocked(hall.pass_time(1.1)) == stuck
 
 
-def test_a_circle_that_ends_within_two_seconds_is_not_an_error(hall: Hall) -> None:
+def test_a_cycle_that_ends_within_two_seconds_is_not_an_error(hall: Hall) -> None:
     hall.lock("a-1", "a", "1")
     hall.lock("b-2", "b", "2")
     hall.lock("a-2", "a", "2", timeout=1.5)
@@ -394,7 +394,7 @@ def test_a_circle_that_ends_within_two_seconds_is_not_an_error(hall: Hall) -> No
     assert hall.pass_time(30) == []
 
 
-def test_a_circle_that_closes_again_must_exist_for_two_seconds_again(hall: Hall) -> None:
+def test_a_cycle_that_closes_again_must_exist_for_two_seconds_again(hall: Hall) -> None:
     hall.lock("a-1", "a", "1")
     hall.lock("b-2", "b", "2")
     hall.lock("b-1", "b", "1")
@@ -403,7 +403,7 @@ def test_a_circle_that_closes_again_must_exist_for_two_seconds_again(hall: Hall)
         assert deadlocked(hall.pass_time(2)) == []
 
 
-def test_a_circle_that_ends_while_hosts_are_asked_is_not_an_error(hall: Hall) -> None:
+def test_a_cycle_that_ends_while_hosts_are_asked_is_not_an_error(hall: Hall) -> None:
     hall.answering.clear()
     cross(hall)
     hall.pass_time(3)
@@ -412,7 +412,7 @@ def test_a_circle_that_ends_while_hosts_are_asked_is_not_an_error(hall: Hall) ->
     assert deadlocked([*hall.answer("a"), *hall.answer("b")]) == []
 
 
-def test_a_circle_is_not_reported_before_all_its_hosts_have_answered(hall: Hall) -> None:
+def test_a_cycle_is_not_reported_before_all_its_hosts_have_answered(hall: Hall) -> None:
     hall.answering.discard("b")
     stuck = cross(hall)
     assert hall.pass_time(3.5) == []
@@ -429,7 +429,7 @@ def test_a_host_that_does_not_answer_is_asked_again_until_its_lease_runs_out(hal
     assert deadlocked(events) == [] and list(failed(events)) == ["b-1"] and list(got(events)) == ["a-2"]
 
 
-def test_a_host_behind_the_circle_need_not_answer_if_it_could_not_break_the_circle(hall: Hall) -> None:
+def test_a_host_behind_the_cycle_need_not_answer_if_it_could_not_break_the_cycle(hall: Hall) -> None:
     hall.answering.discard("d")
     hall.lock("x", "a")
     hall.barrier("y", "a", "a,b,d")
@@ -448,7 +448,7 @@ def test_hosts_that_were_active_are_asked_less_and_less_often(hall: Hall) -> Non
     assert pauses == sorted(pauses) and pauses[0] < 8 and 55 < pauses[-1] < 66
 
 
-def test_a_circle_is_found_next_to_one_that_can_end(hall: Hall) -> None:
+def test_a_cycle_is_found_next_to_one_that_can_end(hall: Hall) -> None:
     """a waits for b and c; b has another client and so may arrive, but c never will."""
     hall.client("b/2")
     hall.lock("x", "a")
@@ -484,7 +484,7 @@ def test_waits_behind_a_deadlocked_head_of_a_queue_continue(hall: Hall) -> None:
     assert list(got(events)) == ["c"], "b has left the queue"
 
 
-def test_a_taker_blocked_by_the_head_of_the_queue_may_be_in_the_circle(hall: Hall) -> None:
+def test_a_taker_blocked_by_the_head_of_the_queue_may_be_in_the_cycle(hall: Hall) -> None:
     hall.sem("g", "hub", 3)
     hall.sem("a", "a", -2, hold=True)
     hall.sem("b", "b", -2, hold=True)  # the head: it waits for a
@@ -495,7 +495,7 @@ def test_a_taker_blocked_by_the_head_of_the_queue_may_be_in_the_circle(hall: Hal
     assert deadlocked(events) == ["a2", "c2"]
 
 
-def test_two_circles_are_reported_separately(hall: Hall) -> None:
+def test_two_cycles_are_reported_separately(hall: Hall) -> None:
     one = cross(hall, "a", "b", "12")
     two = cross(hall, "c", "d", "34")
     events = hall.pass_time(4)
@@ -503,19 +503,19 @@ def test_two_circles_are_reported_separately(hall: Hall) -> None:
     assert "which d has" not in str(error(events, one[0])) and "which b has" not in str(error(events, two[0]))
 
 
-def test_of_two_circles_only_the_one_that_cannot_end_is_reported(hall: Hall) -> None:
+def test_of_two_cycles_only_the_one_that_cannot_end_is_reported(hall: Hall) -> None:
     one = cross(hall, "a", "b", "12")
     hall.concurrent["d"] = {"1"}
     cross(hall, "c", "d", "34")
     assert deadlocked(hall.pass_time(30)) == one
 
 
-def test_two_circles_between_the_same_two_hosts(hall: Hall) -> None:
+def test_two_cycles_between_the_same_two_hosts(hall: Hall) -> None:
     stuck = sorted(cross(hall, "a/1", "b/1", "12") + cross(hall, "a/2", "b/2", "34"))
     assert deadlocked(hall.pass_time(4)) == stuck
 
 
-def test_a_second_circle_is_reported_after_the_first_is_broken(hall: Hall) -> None:
+def test_a_second_cycle_is_reported_after_the_first_is_broken(hall: Hall) -> None:
     hall.barrier("x", "a", "a,b,c", name="one")
     hall.barrier("y", "b", "a,b,c", name="two")
     hall.barrier("z", "c", "a,b,c", name="three")

@@ -69,7 +69,7 @@ def test_thousands_of_waits_at_one_place_cost_little(kind: str) -> None:
     assert time.process_time() - begun < 1.0, "without changes, nothing is searched again"
 
 
-def test_a_circle_among_thousands_of_waits_is_reported_soon() -> None:
+def test_a_cycle_among_thousands_of_waits_is_reported_soon() -> None:
     hall = Hall(*HOSTS, "z")
     hall.lock("owned", "h0/0")
     for number in range(PARTIES):

@@ -8,6 +8,7 @@ from linesync import limits
 from linesync.wire.channels.mux import Mux
 from linesync.wire.events import ChannelClosed, ChannelData, ChannelOpened, Event
 from linesync.wire.framing.digits import counted
+from linesync.wire.framing.encoded import Encoded
 from linesync.wire.framing.frames import Lane
 
 WINDOW = 1 << 20
@@ -85,3 +86,39 @@ def test_openings_of_all_open_channels_together_are_bounded() -> None:
         pass
     receiver.take(record(b"o", 2000, words))
     assert isinstance(receiver.events[-1], ChannelOpened), "a channel that is over still counts"
+
+
+def test_a_peer_that_does_not_read_refusals_opens_no_channels_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHANNELS", 50)
+    receiver = Receiver()
+    numbers = iter(range(2, 2000, 2))
+    while receiver.mux.receive(Lane.BULK, record(b"o", next(numbers), b"run")):
+        assert receiver.mux.open_count <= 2 * limits.CHANNELS
+    assert receiver.mux.open_count > limits.CHANNELS, "the first refusals do not end the session"
+
+
+def test_data_keeps_its_text_for_forwarding_only_while_little_is_unread() -> None:
+    receiver = Receiver()
+    receiver.take(record(b"o", 2, b"") + record(b"o", 4, b""))
+    for number in (2, 2, 4, 4) * 20:
+        head = b"0" + counted(number) + counted(100_000)
+        receiver.take(Encoded.of(head + bytes(100_000), head + bytes(100_000)))
+        receiver.mux.consumed(number, bytes(100_000))
+    assert all(isinstance(event.data, Encoded) for event in receiver.events if isinstance(event, ChannelData))
+    receiver.events.clear()
+    for number in range(6, 40, 2):
+        head = b"0" + counted(number) + counted(900_000)
+        receiver.take(record(b"o", number, b""))
+        receiver.take(Encoded.of(head + bytes(900_000), head + bytes(900_000)))
+    kept = [isinstance(event.data, Encoded) for event in receiver.events if isinstance(event, ChannelData)]
+    assert kept == [True] * 5 + [False] * 12
+
+
+def test_a_part_of_queued_data_does_not_keep_the_whole() -> None:
+    mux = Mux(odd=True, send_credit=WINDOW, receive_window=WINDOW)
+    data = Encoded.of(bytes(200_000), bytes(200_000))
+    number = mux.open(Lane.BULK, b"")
+    mux.send(number, 0, data)
+    mux.next_payload(Lane.BULK, 1000)
+    (rest,) = [body for _, body in mux._channels[number].queue]
+    assert not isinstance(rest.obj, Encoded) and rest == data[len(data) - len(rest) :]

@@ -176,6 +176,11 @@ class MuxMachine(RuleBasedStateMachine):
                     by_channel[event.channel] = by_channel.get(event.channel, 0) + len(event.data)
             assert all(size <= self.credit for size in by_channel.values())
 
+    @invariant()
+    def the_memory_of_unread_records_is_counted_exactly(self) -> None:
+        for mux in self.muxes:
+            assert mux._unread == sum(one.memory for one in mux._channels.values() if one.state != CLOSED)
+
     def teardown(self) -> None:
         """If everything is consumed, everything arrives."""
         for _ in range(400):

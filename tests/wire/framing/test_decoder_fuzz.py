@@ -106,7 +106,7 @@ def _read(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
         assert len(decoder._view) <= _LONGEST + 2 * limits.FOREIGN_IN_FRAME + chunk
     now = 0.0
     while (due := decoder.next_timer()) is not None:
-        now += limits.FRAME_PATIENCE
+        now += limits.LINE_PATIENCE
         assert due <= now + 1e-9, "the deadline does not come nearer"
         events += decoder.handle_timer(now)
     return events + decoder.receive_eof()
@@ -125,7 +125,7 @@ def _read_in_steps(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
             events += decoder.receive(b"", 0.0, 1)
     now = 0.0
     while decoder.next_timer() is not None:
-        now += limits.FRAME_PATIENCE
+        now += limits.LINE_PATIENCE
         events += decoder.handle_timer(now)
     return events + decoder.receive_eof()
 

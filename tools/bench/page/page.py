@@ -111,7 +111,7 @@ def _goodput(found: Kept, baud: int) -> str:
 def _verdict(row: Row) -> str:
     after = row.get("resumes_after_s")
     if after is not None:
-        return f"goes on within 300 ms: {after * 1000:.0f} ms, {'met' if after <= 0.3 else '**missed**'}"
+        return f"continues within 300 ms: {after * 1000:.0f} ms, {'met' if after <= 0.3 else '**missed**'}"
     if row.get("target") is None:
         return "-"
     rate = row.get("cp")

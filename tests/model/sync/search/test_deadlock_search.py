@@ -404,6 +404,6 @@ def test_exactly_the_clients_in_deadlocks_get_the_error(seed: int) -> None:
             assert isinstance(fault, DeadlockError)
             cycle = fault.details["cycle"]
             assert isinstance(cycle, list)
-            assert len(cycle) == list(faults.values()).count(fault), "all clients in the circle get the error"
+            assert len(cycle) == list(faults.values()).count(fault), "all clients in the cycle get the error"
         stuck = Future(hall).never()
     assert not stuck, "clients that can never continue get the error"

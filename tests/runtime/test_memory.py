@@ -1,0 +1,35 @@
+"""A daemon returns memory once after the sessions that carried much."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from linesync.runtime import memory
+
+from .peers import Pair, pause, play
+
+
+@pytest.mark.parametrize(("size", "times"), [(1000, 0), (9 << 20, 1)])
+def test_the_end_of_sessions_that_carried_much_returns_memory_once(
+    size: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(memory, "_trim", lambda: trimmed.append)
+
+    async def test() -> None:
+        pairs = [await Pair.joined() for _ in range(2)]
+        for pair in pairs:
+            near, far = await pair.channel("x")
+            sending = asyncio.ensure_future(near.send(0, bytes(size)))
+            left = size
+            while left:
+                left -= len((await far.receive()).data)
+            await sending
+        for pair in pairs:
+            await pair.caller.aclose("done")
+        await pause(2.0)
+        assert trimmed == [0] * times
+
+    play(test)

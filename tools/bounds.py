@@ -1,0 +1,311 @@
+"""The tables of docs/operations.md with the bounds of a hub and an agent.
+
+    python -m tools.bounds            shows where the page and the constants differ
+    python -m tools.bounds --write    writes the tables into the page
+
+The value of a bound is a constant of the program. This file says for people what the constant limits and what happens there,
+so that the program does not carry these texts. A growing table of the program names its bound in a comment
+(``# bound: limits.CHANNELS``), and ``tests/docs/pages/test_bounds.py`` checks that the bound is declared here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import linesync
+from tools.generated_page import GeneratedPage
+
+__all__ = ["BOUNDS", "PAGE", "Bound", "constant", "differences"]
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def share(value: float) -> str:
+    return f"{value * 100:g} %"
+
+
+def seconds(value: float) -> str:
+    return f"{value / 60:g} min" if value >= 120 and value % 60 == 0 else f"{value:g} s"
+
+
+def size(value: float) -> str:
+    """A number of bytes."""
+    for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if value >= factor and value % factor == 0:
+            return f"{value / factor:g} {unit}"
+    return f"{value:,.0f} bytes"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One row."""
+
+    name: str
+    """The constant: the name of its module, and its own name."""
+    unit: Callable[[float], str]
+    """Shows the value."""
+    what: str
+    """What is limited."""
+    at: str
+    """What happens at the bound."""
+    option: str = ""
+    """The option that sets another value: the command, and the option."""
+    scale: int = 1
+    """The unit of the option, as a multiple of that of the constant."""
+
+    @property
+    def value(self) -> float:
+        return constant(self.name)
+
+
+@cache
+def _modules() -> dict[str, list[str]]:
+    """The last part of each module's name to the full names."""
+    root = Path(linesync.__file__).parent
+    found: dict[str, list[str]] = {}
+    for file in root.rglob("*.py"):
+        found.setdefault(file.stem, []).append(".".join(file.relative_to(root.parent).with_suffix("").parts))
+    return found
+
+
+def constant(name: str) -> float:
+    """The value of a constant of the program.
+
+    :param name: ``MODULE.NAME``, with the last part of the module's name.
+    :raises LookupError: there is not exactly one such constant.
+    """
+    module, _, own = name.partition(".")
+    values = [value for full in _modules()[module] if (value := getattr(import_module(full), own, None)) is not None]
+    if len(values) != 1:
+        raise LookupError(f"{name} is not the name of one constant")
+    return float(values[0])
+
+
+BOUNDS: dict[str, tuple[Bound, ...]] = {
+    "connections": (
+        Bound(
+            "limits.SESSIONS",
+            number,
+            "accepted connections of one hub or agent; fewer if the process may open fewer files (`ulimit -Hn`)",
+            "A newcomer gets the reason as a line of text, and its connection is closed. An idle script makes room first.",
+        ),
+        Bound(
+            "limits.AGENTS_ONLY",
+            share,
+            "the share of the hub's places that only agents may take",
+            "A script there gets an error for each request, and its connection is closed.",
+        ),
+        Bound(
+            "limits.PROCESS_SHARE",
+            share,
+            "the share of the other places that the scripts of one process may take",
+            "A further script is refused.",
+        ),
+        Bound(
+            "limits.SENDER_SHARE", share, "the same for one user, or one address on TCP", "A further script is refused."
+        ),
+        Bound("limits.HANDSHAKE", seconds, "until a session begins on an accepted connection", "It is closed."),
+        Bound(
+            "limits.SCRIPT_SILENCE",
+            seconds,
+            "silence of a script that holds nothing and waits for nothing",
+            "Its connection is closed. It connects again with its next request.",
+        ),
+        Bound(
+            "limits.SCRIPT_RECLAIM",
+            seconds,
+            "the same while a newcomer finds no place",
+            "The script that was silent longest makes room.",
+        ),
+        Bound("hub._KEEP_AGENT", seconds, "an accepted agent's session without a connection", "The session ends."),
+    ),
+    "sessions": (
+        Bound(
+            "limits.CHANNELS",
+            number,
+            "open channels of one session",
+            "A further channel is refused. The session of a peer that does not read the refusals ends.",
+        ),
+        Bound("limits.MESSAGE_MAX", size, "one message", "The session ends: the peer violates the protocol."),
+        Bound("limits.OPEN_MAX", size, "the opening of a channel: a command with its environment", "The session ends."),
+        Bound("limits.PIECES_MAX", size, "incomplete messages and openings of one session", "The session ends."),
+        Bound(
+            "limits.OPENINGS_MAX", size, "the openings of a session's open channels", "A further channel is refused."
+        ),
+        Bound("limits.CREDIT_PIPE", size, "unread bytes of one channel on a socket or pipe", "The sender waits."),
+        Bound("limits.CREDIT_SERIAL", size, "the same on a serial line", "The sender waits."),
+        Bound(
+            "limits.UNREAD_MAX",
+            size,
+            "memory for the unread records of one session",
+            "The channel with the most of it is reset with the reason.",
+        ),
+        Bound(
+            "limits.REPLIES_MAX",
+            size,
+            "replies that a peer of the hub does not read",
+            "The hub takes no more of its requests. If more replies become due, the session ends.",
+        ),
+        Bound("limits.SCRIPT_REPLIES_MAX", size, "the same for a script of an agent", "The same."),
+        Bound("limits.WINDOW_FRAMES", number, "frames in flight in each lane of a session", "The sender waits."),
+        Bound(
+            "limits.WINDOW_BYTES",
+            size,
+            "received bytes of a session that wait for a missing frame",
+            "Further frames are dropped. The peer sends them again.",
+        ),
+        Bound("limits.PIPE_FRAME", size, "one frame on a socket or pipe", "It counts as noise."),
+        Bound("session._REPLIES", number, "answers to probes of the line that wait", "The oldest is dropped."),
+        Bound("hello_timer._ANSWERS", number, "answers to hellos that wait", "Further hellos get no answer."),
+        Bound(
+            "limits.FOREIGN_LINES", number, "foreign lines inside one frame", "The frame is noise, and is sent again."
+        ),
+        Bound(
+            "limits.HELD_COUNT", number, "damaged pieces of frames that wait for a good copy", "The oldest is noise."
+        ),
+        Bound("limits.HELD_BYTES", size, "the size of these pieces together", "The oldest is noise."),
+        Bound(
+            "limits.REPAIR_MOST", size, "damaged frames that are searched for a repair together", "They are dropped."
+        ),
+        Bound(
+            "compression._SHAPES",
+            number,
+            "remembered texts of each lane of a compressed session",
+            "The oldest is forgotten at both ends.",
+        ),
+    ),
+    "logs": (
+        Bound("limits.LOG_BURST", number, "similar lines about one peer in a minute", "The others are counted."),
+        Bound("limits.LOG_KINDS", number, "kinds of lines in a minute", "Further lines count as one kind."),
+        Bound("conversation._STATIONS", number, "other stations on one line that are reported", "Others are ignored."),
+        Bound(
+            "refusal.REFUSAL_MOST",
+            size,
+            "text that a caller keeps until its session begins",
+            "Further text is dropped.",
+        ),
+        Bound("console._KEPT", size, "the console log of one line", "The oldest bytes are dropped."),
+        Bound("console._FOLLOWER_MAX", size, "what a reader of a console has not read", "It loses the oldest pieces."),
+        Bound(
+            "changes._BEHIND",
+            size,
+            "what a reader of `linesync watch` has not read",
+            "It loses the oldest changes, and gets their number.",
+        ),
+        Bound("watch._TRACE_BEHIND", size, "the same for a trace of frames", "The same."),
+    ),
+    "waits": (
+        Bound(
+            "waits.WAITS", number, "requests of all hosts that wait or are granted and unconfirmed", "More are refused."
+        ),
+        Bound("waits.WAITS_PER_HOST", number, "the same of one host's scripts", "More are refused."),
+        Bound("waits.WAITS_PER_CLIENT", number, "the same of one script", "More are refused."),
+        Bound(
+            "requests._REPEATS",
+            number,
+            "requests with the same arrival id that wait",
+            "More are refused. The earlier ones wait on.",
+        ),
+        Bound("kept_results.RESULTS_PER_HOST", number, "unconfirmed results of one host", "The oldest is forgotten."),
+        Bound("kept_results.RESULT_LIFE", seconds, "the life of an unconfirmed result", "It is forgotten."),
+        Bound("membership.LEASE", seconds, "silence of a host", "The host is lost.", "hub --lease"),
+    ),
+    "names": (
+        Bound("membership.HOSTS_MAX", number, "hosts, including lost ones", "A lost host is forgotten for a new one."),
+        Bound("membership.CAPABILITIES_MAX", number, "capabilities of one host", "The agent is refused."),
+        Bound("membership.PUBLISHED_MAX", number, "published values of one host", "The agent is refused."),
+        Bound("membership.PUBLISHED_BYTES", size, "one published value", "It is refused."),
+        Bound("names.NAME_BYTES", size, "the name of a barrier, lock, event ...", "The request is refused."),
+        Bound("names.WORD_CHARS", number, "characters of the name of a host or the tag of a member", "It is refused."),
+        Bound("members.MEMBERS_MAX", number, "members of one list", "The request is refused."),
+        Bound("barrier_terms.PARTIES_MAX", number, "parties of a barrier", "The request is refused."),
+        Bound(
+            "barrier_history.NAMES_REMEMBERED",
+            number,
+            "barriers whose last generation is remembered",
+            "The oldest is forgotten.",
+        ),
+        Bound(
+            "barrier_history.MEMBERS_REMEMBERED",
+            number,
+            "members in these generations",
+            "The oldest list is forgotten.",
+        ),
+        Bound("semaphore.NAMES_MAX", number, "semaphores", "A new one is refused."),
+        Bound("lock.NAMES_MAX", number, "locks with an owner", "A further lock is refused."),
+        Bound("event.SET_MAX", number, "events that are set", "A further event is refused."),
+        Bound("event.NAMES_MAX", number, "events of one request", "The request is refused."),
+        Bound("event.AWAITED_MAX", number, "events that all waits together name", "A further wait is refused."),
+        Bound("namespaces.TOTAL", number, "namespaces with an owner", "A further one is refused."),
+        Bound("namespaces.PER_HOST", number, "the same of one host", "A further one is refused."),
+        Bound("owners._LIMIT", number, "processes of one host that own namespaces", "A further one is refused."),
+    ),
+    "data": (
+        Bound("mailbox.ROOM", size, "memory for all messages", "A further message is refused."),
+        Bound("mailbox.TOPICS_MAX", number, "topics with messages", "A message to a further topic is refused."),
+        Bound("mailbox.MESSAGES_MAX", number, "messages of one topic", "A further message is refused."),
+        Bound("mailbox.TEXT_MAX", size, "the items of one message", "The message is refused."),
+        Bound("mailbox.ITEMS_MAX", number, "items of one message", "The message is refused."),
+        Bound("mailbox.MOST", number, "messages in one answer", "The request is refused."),
+        Bound("gathering.ANSWER_ROOM", size, "messages in one answer", "It ends there; `wait-all` is refused."),
+        Bound(
+            "exchange.EXCHANGE_BYTES",
+            size,
+            "data of one member of an exchange",
+            "The exchange is refused.",
+            "hub --exchange-limit",
+            1 << 20,
+        ),
+        Bound("blobs.BOUND", size, "data of all exchanges of a hub", "A further exchange is refused."),
+        Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest is in temporary files (TMPDIR)."),
+    ),
+    "jobs": (
+        Bound(
+            "serve.JOBS",
+            number,
+            "commands and file transfers of one script that run on one host at the same time",
+            "A further one is refused.",
+        ),
+        Bound("serve.HOST_JOBS", number, "the same of all scripts together", "A further one is refused."),
+        Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
+    ),
+    "agents": (
+        Bound(
+            "relayed._QUEUE_MAX",
+            size,
+            "requests of all scripts that wait for the hub",
+            "The agent takes no more requests until the hub has taken some.",
+        ),
+        Bound(
+            "relayed._REMEMBERED",
+            number,
+            "granted requests of one script that it has not confirmed",
+            "The oldest can no longer be confirmed.",
+        ),
+    ),
+}
+"""The rows of each table."""
+
+
+def _table(name: str) -> str:
+    rows = ["| bound | default | option | at the bound |\n", "| --- | --- | --- | --- |\n"]
+    for bound in BOUNDS[name]:
+        option = f"`linesync {bound.option}`" if bound.option else ""
+        rows.append(f"| {bound.what} | {bound.unit(bound.value)} | {option} | {bound.at} |\n")
+    return "".join(rows)
+
+
+_PAGE = GeneratedPage(PAGE, _table, "bounds")
+differences = _PAGE.differences
+
+if __name__ == "__main__":
+    sys.exit(_PAGE.main())
