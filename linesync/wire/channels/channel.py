@@ -187,7 +187,7 @@ class Channel:
         if self.cut:
             rest = body[size:]
             if isinstance(body.obj, Encoded):
-                rest = memoryview(bytes(rest))  # a part cannot be forwarded as it came, so it must not keep the whole
+                rest = memoryview(bytes(rest))  # a part cannot be forwarded unchanged, so it need not keep the whole
             self.queue[0] = (kind, rest)
         else:
             self.queue.popleft()
