@@ -1,11 +1,11 @@
-"""The tables of docs/operations.md with the bounds of a hub and an agent.
+"""Generates the tables of docs/operations.md with the bounds of a hub and an agent.
 
     python -m tools.bounds            shows where the page and the constants differ
     python -m tools.bounds --write    writes the tables into the page
 
-The value of a bound is a constant of the program. This file describes for readers what the constant limits and what happens
-at the bound, so that the program does not contain these texts. A growing table of the program names its bound in a comment
-(``# bound: limits.CHANNELS``), and ``tests/docs/pages/test_bounds.py`` checks that the bound is declared here.
+The value of a bound is a constant of the program. This file describes what each constant limits and what happens at the
+bound, so that the program itself does not contain these texts. In the program, a comment at each table that can grow names
+its bound (``# bound: limits.CHANNELS``). ``tests/docs/pages/test_bounds.py`` checks that the bound is declared here.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Bound:
 
 @cache
 def _modules() -> dict[str, list[str]]:
-    """The last part of each module's name to the full names."""
+    """The full names of the modules, by the last part of the name."""
     root = Path(linesync.__file__).parent
     found: dict[str, list[str]] = {}
     for file in root.rglob("*.py"):

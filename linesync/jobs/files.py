@@ -1,8 +1,9 @@
-"""Copies files over a channel. A file arrives whole and checked, or not at all.
+"""Copies files over a channel. The target has the complete and checked file, or nothing of it.
 
 Both ends use the same send loop and the same receive loop, with any driver. ``paths.py`` examines paths and reads
-sources; ``targets.py`` writes. Their calls block, so they run at a desk (``runtime/desk.py``). There, a disk that hangs
-stops only this copy. The sender reads the next piece while it sends one; the receiver writes while more bytes arrive.
+sources; ``targets.py`` writes. Their calls may block, so a desk runs them (``runtime/desk.py``). With asyncio, it runs them
+in a thread, so a disk that hangs stops only this copy. The sender reads the next piece while it sends one; the receiver
+writes while more bytes arrive.
 """
 
 from __future__ import annotations
@@ -306,7 +307,7 @@ async def store(
             left = _left(shown, device)
             if complete:
                 left = f"{shown} may have been replaced, so compare it before you copy it again"
-            raise await _their_error(stream) or LinesyncFailed(
+            raise await _host_error(stream) or LinesyncFailed(
                 f"the copy was interrupted: {error.message}; {left}"
             ) from None
         except BaseException:
@@ -348,7 +349,7 @@ async def _send_all(
         raise LinesyncFailed(f"{shown} differs from what was sent: the host reports another SHA-256; copy it again")
 
 
-async def _their_error(stream: Stream) -> LinesyncError | None:
+async def _host_error(stream: Stream) -> LinesyncError | None:
     """The error that the host sent before it closed the channel, or None."""
     try:
         return protocol.read_error(await stream.receive_message())

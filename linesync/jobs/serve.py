@@ -36,7 +36,7 @@ class Jobs:
     """The jobs of one script, or those of one host for all scripts.
 
     :param most: the most jobs on one host.
-    :param whose: for whom they are done, for the error.
+    :param whose: whose jobs they are, for the error.
     """
 
     def __init__(self, most: int, whose: str) -> None:

@@ -1,4 +1,4 @@
-"""The agent's side of the lease: what ends when the hub is silent for its length."""
+"""The agent's side of the lease: what ends when the hub is silent for the length of the lease."""
 
 from __future__ import annotations
 
