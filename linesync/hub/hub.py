@@ -80,6 +80,7 @@ class Hub(User):
             self._report,
             policy,
         )
+        self._requests.on_replaced = self._replaced
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
@@ -371,6 +372,12 @@ class Hub(User):
         if session is not None:
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
+
+    def _replaced(self, session: HubSession) -> None:
+        """A host has begun another session. This one is over, also if its line was lost without a goodbye."""
+        if session.peer not in self._ports:
+            reason = f"the agent on {session.host} has begun another session"
+            asyncio.get_running_loop().call_soon(self._end, session.peer, reason)
 
     def _links(self) -> list[LinkState]:
         found = []

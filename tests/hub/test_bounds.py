@@ -316,6 +316,21 @@ def test_lost_agents_without_a_line_make_room(world: World) -> None:
     assert world.run(world.client().hosts())
 
 
+def test_a_restarted_agent_takes_the_place_of_its_lost_session(world: World) -> None:
+    for n in range(5):
+        raw = Raw(world)
+        raw.ask(f"register p1 BootBoo{n}")
+        assert raw.peer.line is not None
+        raw.peer.line.abort()
+        world.pass_time(0.1)
+    raw = Raw(world)
+    raw.ask("register p1 BootBoot")
+    world.pass_time(0.1)
+    assert len(world.hub._entrance.peers) == 1 and len(world.hub._sessions.all()) == 3, "with h1 and h2"
+    assert hosts(world) == ["h1", "h2", "p1"] and raw.peer.up
+    raw.close()
+
+
 def test_silent_scripts_do_not_keep_another_out(world: World) -> None:
     world.hub._entrance.places = 16
     for _ in range(14):
