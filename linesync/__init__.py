@@ -8,8 +8,8 @@ For scripts::
         hub.barrier("booted", 3, timeout=60)
         result = hub.run("sut", ["uname", "-r"])
 
-asyncio programs use ``async with await linesync.connect() as hub``, which has the same methods. Without an endpoint, both
-find the hub in the same way as the commands. The exceptions are in :mod:`linesync.errors`.
+asyncio programs use ``async with await linesync.connect() as hub``, which has the same methods. Without an endpoint,
+both find the hub in the same way as the commands. The exceptions are in :mod:`linesync.errors`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ __version__ = "0.1.0"
 async def connect(endpoint: str = "", *, timeout: float | None = None) -> Client:
     """Connect to a hub or to this host's agent with asyncio.
 
-    :param endpoint: the endpoint of the hub or agent. If it is empty, the places where the commands look are used:
+    :param endpoint: the endpoint of the hub or agent. If it is empty, the first of these is used, as by the commands:
         ``LINESYNC_HUB``, linesync.toml, this machine's socket.
-    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for
+        the answer.
     :return: a client; use it with ``async with``.
     :raises linesync.errors.TimedOut: no hub or agent answers within ``timeout``.
     :raises linesync.errors.LinesyncFailed: no hub or agent answers there.

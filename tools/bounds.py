@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 
 import linesync
-from tools.made_page import MadePage
+from tools.generated_page import GeneratedPage
 
 __all__ = ["BOUNDS", "PAGE", "Bound", "constant", "differences"]
 
@@ -304,7 +304,7 @@ def _table(name: str) -> str:
     return "".join(rows)
 
 
-_PAGE = MadePage(PAGE, _table, "bounds")
+_PAGE = GeneratedPage(PAGE, _table, "bounds")
 differences = _PAGE.differences
 
 if __name__ == "__main__":

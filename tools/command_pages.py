@@ -1,6 +1,6 @@
-"""The reference page of each command, in reStructuredText, made from the program's own parsers.
+"""Generates the reference page of each command, in reStructuredText, from the parsers of the program.
 
-Sphinx turns the pages into a part of the site and into man pages (docs/conf.py). Nothing here needs Sphinx.
+Sphinx makes web pages and man pages from these pages (docs/conf.py). This module does not need Sphinx.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _FILES = {
 
 
 def man_name(command: str) -> str:
-    """The name of a command's man page; an empty command stands for the program."""
+    """The name of a command's man page; for an empty command, the name of the program's man page."""
     return f"linesync-{command}" if command else MAIN
 
 
 def pages() -> dict[str, str]:
-    """Each page's text by its name (``linesync``, ``linesync-barrier`` ...)."""
+    """The texts of the pages by name (``linesync``, ``linesync-barrier`` ...)."""
     root = program.build_parser()
     (commands,) = (action for action in root._actions if isinstance(action, argparse._SubParsersAction))
     made = {MAIN: _page_of_program(root)}
@@ -50,7 +50,7 @@ def pages() -> dict[str, str]:
 
 
 def write(folder: Path) -> None:
-    """Write all pages into a folder; a page that already has its text is not touched, and no other page stays."""
+    """Write all pages into a folder. Do not write an unchanged page again, and remove all other pages."""
     folder.mkdir(exist_ok=True)
     made = {f"{name}.rst": text for name, text in pages().items()}
     for path in folder.glob("*.rst"):
@@ -62,14 +62,14 @@ def write(folder: Path) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-# -- pages ------------------------------------------------------------------------------------------------------------
+# -- pages -------------------------------------------------------------------------------------------------------------
 
 
 def _page_of_program(parser: argparse.ArgumentParser) -> str:
     listed = {
         f":doc:`{man_name(name)}(1) <{man_name(name)}>`": _escaped(text) for name, text in program.COMMANDS.items()
     }
-    return _joined(
+    return _join_parts(
         _title("linesync", "="),
         _title("Synopsis"),
         _literal(f"{program._USAGE}\nlinesync COMMAND --help"),
@@ -93,7 +93,7 @@ def _page_of_command(name: str, parser: argparse.ArgumentParser) -> str:
     usage = re.sub(r"^usage: ", "", parser.format_usage()).rstrip()
     head, _, examples = (parser.epilog or "").partition("examples:\n")
     examples, _, more = examples.partition("\n\n")
-    return _joined(
+    return _join_parts(
         _title(f"linesync {name}", "="),
         _title("Synopsis"),
         _literal(re.sub(r"\n {7}", "\n", usage)),
@@ -110,7 +110,7 @@ def _page_of_command(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """What each argument is called, and its help."""
+    """The names and the help of each argument."""
     for action in parser._actions:
         if action.help is argparse.SUPPRESS or isinstance(action, argparse._SubParsersAction):
             continue
@@ -130,7 +130,7 @@ def _exit_codes() -> Iterator[tuple[str, str]]:
         yield code.strip(), re.sub(r"`([^`]+)`", r"``\1``", meaning.strip())
 
 
-# -- reStructuredText -------------------------------------------------------------------------------------------------
+# -- reStructuredText --------------------------------------------------------------------------------------------------
 
 
 def _escaped(text: str) -> str:
@@ -149,5 +149,5 @@ def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n\n".join(f"{term}\n   {text}" for term, text in pairs)
 
 
-def _joined(*parts: str) -> str:
+def _join_parts(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"

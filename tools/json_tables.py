@@ -1,10 +1,10 @@
-"""The tables of docs/reference/json.md that show the fields of the typed records, written from their docstrings.
+"""Generates the tables of docs/reference/json.md that show the fields of the typed records, from the docstrings of the fields.
 
     python -m tools.json_tables            shows where the page and the records differ
-    python -m tools.json_tables --write    writes what the records say into the page
+    python -m tools.json_tables --write    writes the generated tables into the page
 
-A table that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``. NAME is a record, or ``kinds`` for the
-kinds of changes.
+A generated table is between ``<!-- made: NAME -->`` and ``<!-- end -->``. NAME is a record, or ``kinds`` for the kinds of
+changes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
 from linesync.model.state.topic import TopicState
 from linesync.runtime.link_state import LinkState, SessionState, Traffic
-from tools.made_page import MadePage
+from tools.generated_page import GeneratedPage
 
-__all__ = ["PAGE", "RECORDS", "differences", "fields", "filled", "named"]
+__all__ = ["PAGE", "RECORDS", "differences", "fields", "fields_under_own_names", "filled"]
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "json.md"
 RECORDS: dict[str, type[State]] = {
@@ -58,42 +58,45 @@ _KINDS = "kinds"
 
 
 def fields(record: type[State]) -> dict[str, str]:
-    """Each own field of a record with its docstring on one line.
+    """The fields that the class of a record itself defines, each with its docstring on one line.
 
     :raises ValueError: a field has no docstring.
     """
-    (found,) = ast.parse(inspect.getsource(record)).body
-    assert isinstance(found, ast.ClassDef)
+    (definition,) = ast.parse(inspect.getsource(record)).body
+    assert isinstance(definition, ast.ClassDef)
     texts: dict[str, str] = {}
-    for one, after in zip(found.body, [*found.body[1:], None], strict=True):
-        if not (isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)):
+    for statement, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+        if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
             continue
-        text = after.value if isinstance(after, ast.Expr) else None
+        text = following.value if isinstance(following, ast.Expr) else None
         if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
-            raise ValueError(f"{record.__name__}.{one.target.id} needs a docstring")
-        texts[one.target.id] = " ".join(text.value.split())
+            raise ValueError(f"{record.__name__}.{statement.target.id} needs a docstring")
+        texts[statement.target.id] = " ".join(text.value.split())
     return texts
 
 
-def named(record: type[State]) -> dict[str, str]:
-    """The fields that the record has in its own JSON object: without those that stand beside the others there."""
+def fields_under_own_names(record: type[State]) -> dict[str, str]:
+    """The fields that the JSON object of a record has under their own names.
+
+    The object of a link has no ``traffic`` and no ``session``: it contains the fields of these two records directly.
+    """
     inline = {"traffic", "session"} if record is LinkState else set()
     return {name: text for name, text in fields(record).items() if name not in inline}
 
 
 def _table(record: type[State]) -> str:
-    rows = [f"| `{name}` | {text.replace('``', '`')} |\n" for name, text in named(record).items()]
+    rows = [f"| `{name}` | {text.replace('``', '`')} |\n" for name, text in fields_under_own_names(record).items()]
     return "".join(["| field | contents |\n", "| --- | --- |\n", *rows])
 
 
-def _made(name: str) -> str:
+def _generate(name: str) -> str:
     if name != _KINDS:
         return _table(RECORDS[name])
     rows = [f"| {', '.join(f'`{kind}`' for kind in kinds)} | {text} |\n" for kinds, text in KINDS.items()]
     return "".join(["| `kind` | meaning |\n", "| --- | --- |\n", *rows])
 
 
-_PAGE = MadePage(PAGE, _made, "records")
+_PAGE = GeneratedPage(PAGE, _generate, "records")
 filled, differences = _PAGE.filled, _PAGE.differences
 
 if __name__ == "__main__":

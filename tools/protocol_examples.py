@@ -1,10 +1,10 @@
-"""Generates parts of docs/protocol.md from the code: the tables of states and errors, and every worked example.
+"""Generates parts of docs/protocol.md from the code: the tables of states and errors, and every example.
 
     python -m tools.protocol_examples            shows where the page and the code differ
     python -m tools.protocol_examples --write    writes the generated parts into the page
 
 A generated part is between ``<!-- made: NAME -->`` and ``<!-- end -->``. The rest of the page is written by hand. The
-tests generate every part again. They also decode the examples, as a reader of the page would.
+tests generate every part again, and decode the examples.
 """
 
 from __future__ import annotations
@@ -61,28 +61,28 @@ def _columns(*rows: tuple[str, ...]) -> str:
 
 
 def shown(data: bytes) -> str:
-    """Bytes as the page writes them: printable ASCII except the backslash unchanged, every other byte and a space at
+    """Bytes as the page writes them: a printable ASCII character unchanged; every other byte, a backslash, and a space at
     the end as ``\\xNN``."""
     text = "".join(chr(b) if 0x20 <= b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in data)
     return f"{text[:-1]}\\x20" if text.endswith(" ") else text
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
 def handshake_table() -> str:
     """Every transition of the handshake."""
-    rows = [(state, came, after, do) for (state, came), (after, do) in handshake.TRANSITIONS.items()]
+    rows = [(state, input_, after, action) for (state, input_), (after, action) in handshake.TRANSITIONS.items()]
     return _table(("state", "what came", "next state", "what to do"), *rows)
 
 
-def climbing_table() -> str:
+def rate_change_table() -> str:
     """Every transition of a change of rate."""
-    rows = [(state, came, after, do) for (state, came), (after, do) in states.TRANSITIONS.items()]
+    rows = [(state, input_, after, action) for (state, input_), (after, action) in states.TRANSITIONS.items()]
     return _table(("at", "what happens", "goes to", "and does"), *rows)
 
 
-def life_table() -> str:
+def channel_state_table() -> str:
     """Every transition of a channel's state."""
     return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channel_records.LIFE.items()))
 
@@ -107,7 +107,7 @@ def _error_classes() -> Iterator[type[errors.LinesyncError]]:
             yield cls
 
 
-# -- small forms ------------------------------------------------------------------------------------------------------
+# -- numbers, checks and payloads --------------------------------------------------------------------------------------
 
 
 def fixed_examples() -> str:
@@ -121,7 +121,7 @@ def counted_examples() -> str:
 
 
 def check_examples() -> str:
-    """The check value under seed 0, and the same text under other seeds."""
+    """The checks of texts with seed 0 and with the seeds of a session."""
     rows = []
     for text, seed in ((b"123456789", 0), (b"123456789", TO_HUB), (b"KA", TO_HUB), (b"KA", TO_AGENT)):
         crc = frames.crc(text, seed)
@@ -157,7 +157,7 @@ def word_examples() -> str:
     return _fence("word", _columns(*((ascii(text)[1:-1], escaping.quote(text)) for text in samples)))
 
 
-# -- frames -----------------------------------------------------------------------------------------------------------
+# -- frames ------------------------------------------------------------------------------------------------------------
 
 
 def _frame(kind: bytes, body: bytes, seed: int, *fields: tuple[str, object]) -> str:
@@ -179,7 +179,7 @@ def _hello(hello: Hello) -> str:
 
 
 def hello_call() -> str:
-    return _hello(_of_agent(""))
+    return _hello(_agent_hello(""))
 
 
 def hello_answer() -> str:
@@ -188,7 +188,7 @@ def hello_answer() -> str:
     )
 
 
-def _of_agent(peer: str) -> Hello:
+def _agent_hello(peer: str) -> Hello:
     return Hello(
         oldest=1, newest=1, role="c", nonce=AGENT, peer=peer, boot=AGENT_BOOT, frame=127, credit=2048, flags=""
     )
@@ -247,7 +247,7 @@ _GROUPS = (b"", *transparency.GROUPS)
 
 
 def _ranges(data: bytes) -> str:
-    """Bytes in hex, runs of them shortened."""
+    """Bytes in hex. Consecutive values are written as a range."""
     runs: list[list[int]] = []
     for byte in data:
         if runs and byte == runs[-1][-1] + 1:
@@ -321,7 +321,7 @@ def frame_eight() -> str:
     return _data(Lane.BULK, eight=True, data=_record(b"1", 3, b"^hello\n"))
 
 
-# -- records ----------------------------------------------------------------------------------------------------------
+# -- records -----------------------------------------------------------------------------------------------------------
 
 
 def _record(kind: bytes, channel: int, body: bytes) -> bytes:
@@ -362,7 +362,7 @@ def preset_text() -> str:
     return _fence("text", "\n".join(f'"{text[at : at + 100]}"' for at in range(0, len(text), 100)))
 
 
-SHORT_FORMS = (  # payloads of one lane, in hex; another deflate may produce other bytes with the same meaning
+SHORT_FORMS = (  # in hex; another implementation of deflate may produce other bytes with the same meaning
     "4d414e32049345a98929950aba860000",
     "8010",
     "80d012c1",
@@ -371,7 +371,7 @@ SHORT_FORMS = (  # payloads of one lane, in hex; another deflate may produce oth
     "4d414842e83036300400",
     "8220",
 )
-"""Payloads of one lane, each of which needs those before it to be read."""
+"""Payloads of one lane, in order. A receiver can decode each of them only after the earlier ones."""
 
 
 def short_form_examples() -> str:
@@ -385,7 +385,7 @@ def short_form_examples() -> str:
 
 
 def operation_table() -> str:
-    """Every operation: what the table of the code says of it."""
+    """Every operation, as the code's table of operations describes it."""
     rows = []
     for row in operations.OPERATIONS:
         fields = row.message.FIELDS.items()
@@ -393,7 +393,7 @@ def operation_table() -> str:
         options = [_option(name, default) for name, (_, default) in fields if default is not MISSING]
         how = f"in {', '.join(f'`{one.VERB}`' for one in row.inside)}" if row.inside else row.kind
         lane = f", {row.lane}" if row.kind == operations.OPENING else ""
-        ends = f"{_ends(row.senders)}, {_ends(row.receivers)}" if len(row.senders) < 3 else "either"
+        ends = f"{_end_names(row.senders)}, {_end_names(row.receivers)}" if len(row.senders) < 3 else "either"
         texts = (
             f"`{row.message.VERB}`",
             how + lane,
@@ -407,8 +407,9 @@ def operation_table() -> str:
     return _table(("verb", "as", "sent by, to", "permission", "fields", "options", "answer"), *rows)
 
 
-def _ends(ends: tuple[str, ...]) -> str:
-    """A script and an agent of its own accord are both clients."""
+def _end_names(ends: tuple[str, ...]) -> str:
+    """The names of the ends that may send or receive an operation. A script, and an agent that acts for itself, are both
+    called a client."""
     both = {operations.SCRIPT, operations.AGENT} <= set(ends)
     names = ["client" if end == operations.SCRIPT else end for end in ends if not (both and end == operations.AGENT)]
     return " or ".join(names)
@@ -473,13 +474,13 @@ def message_examples() -> str:
 
 def reply_examples() -> str:
     timeout = errors.TimedOut("the deadline passed", details={"value": 0, "wanted": 1})
-    said = json.dumps([[1, "sut", ["ip=10.0.0.7", "port=5001"]]], separators=(",", ":"))
+    topic_messages = json.dumps([[1, "sut", ["ip=10.0.0.7", "port=5001"]]], separators=(",", ":"))
     texts = (
         "2 " + protocol.encode_ok("0"),
         "3 " + protocol.encode_ok("1", "2", "hub", "sut1", lost=("sut2",)),
         "4 " + protocol.encode_error(timeout),
         "5 " + protocol.encode_ok("1", "3", "8*"),
-        "6 " + protocol.encode_ok(said),
+        "6 " + protocol.encode_ok(topic_messages),
         "7 " + protocol.encode_ok(),
     )
     return _fence("reply", "\n".join(texts))
@@ -493,11 +494,11 @@ def folded_examples() -> str:
     return _fence("folded", _columns(*((text, " ".join(members.unfold(text))) for text in FOLDED)))
 
 
-# -- streams ----------------------------------------------------------------------------------------------------------
+# -- streams -----------------------------------------------------------------------------------------------------------
 
 
 def stream(data: bytes, decoder: Decoder, chunk: int) -> tuple[list[str], bytes, bytes]:
-    """What a decoder finds in a stream that then ends: (frames and echoes, text, damaged pieces)."""
+    """Decode a complete stream. Return the frames and echoes, the foreign text, and the damaged pieces."""
     events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
     events += decoder.receive_eof()
     found: list[str] = []
@@ -539,20 +540,20 @@ def stream_examples() -> str:
     return _fence("stream", "\n".join(rows))
 
 
-# -- a whole session --------------------------------------------------------------------------------------------------
+# -- a whole session ---------------------------------------------------------------------------------------------------
 
 _RATE = 11520.0  # bytes a second: 115200 baud, 8N1
 
 
-class _Play:
-    """An agent and a hub on a serial line, and what each of them sends at which time."""
+class _SessionSimulation:
+    """Simulates an agent and a hub on a serial line, and records what each of them sends at which time."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._partial = {"agent": bytearray(), "hub": bytearray()}
-        self.lines: list[tuple[float, str, bytes]] = []
-        self._begun = dict.fromkeys(self._partial, 0.0)
-        self._plan: list[tuple[float, int, Callable[[], None]]] = []
+        self.sent_frames: list[tuple[float, str, bytes]] = []
+        self._frame_began_at = dict.fromkeys(self._partial, 0.0)
+        self._scheduled: list[tuple[float, int, Callable[[], None]]] = []
         nonces = {"agent": iter((AGENT, "unusedA1", "unusedA2")), "hub": iter((HUB, "unusedH1", "unusedH2"))}
         agent = LocalParameters(role="c", boot=AGENT_BOOT, frame=127, credit=2048, flags="")
         hub = LocalParameters(role="l", boot=HUB_BOOT, frame=127, credit=65536, flags="nq")
@@ -563,44 +564,46 @@ class _Play:
         for link in self.links.values():
             link.line_up(0.0, byte_rate=_RATE, shared=True)
 
-    def after(self, delay: float, what: Callable[[], None]) -> None:
-        heappush(self._plan, (self.now + delay, len(self.lines) * 1000 + len(self._plan), what))
+    def call_later(self, delay: float, what: Callable[[], None]) -> None:
+        heappush(self._scheduled, (self.now + delay, len(self.sent_frames) * 1000 + len(self._scheduled), what))
 
-    def say(self, name: str, text: str) -> None:
+    def send_message(self, name: str, text: str) -> None:
         self.links[name].mux.send_message(0, text.encode())
 
     def run(self, until: float) -> None:
         while self.now < until:
             for name, link in self.links.items():
-                self._take(name, link.data_to_send(self.now))
+                self._transmit(name, link.data_to_send(self.now))
             times = [link.next_timer(self.now) for link in self.links.values()]
-            times += [self._plan[0][0]] if self._plan else []
+            times += [self._scheduled[0][0]] if self._scheduled else []
             self.now = max(min((time for time in times if time is not None), default=until), self.now + 1e-6)
             self.now = min(self.now, until)
-            while self._plan and self._plan[0][0] <= self.now:
-                heappop(self._plan)[2]()
+            while self._scheduled and self._scheduled[0][0] <= self.now:
+                heappop(self._scheduled)[2]()
             for name, link in self.links.items():
                 self._received(name, link.handle_timer(self.now))
 
-    def _take(self, name: str, data: bytes) -> None:
+    def _transmit(self, name: str, data: bytes) -> None:
         if not data:
             return
         partial = self._partial[name]
         if not partial:
-            self._begun[name] = self.now
+            self._frame_began_at[name] = self.now
         partial += data
         while b"\n" in partial:
             frame, _, rest = bytes(partial).partition(b"\n")
-            self.lines.append((self._begun[name], name, frame))
+            self.sent_frames.append((self._frame_began_at[name], name, frame))
             partial[:] = rest
-            self._begun[name] = self.now
+            self._frame_began_at[name] = self.now
         other = "hub" if name == "agent" else "agent"
-        self.after(len(data) / _RATE, lambda: self._received(other, self.links[other].receive_data(data, self.now)))
+        self.call_later(
+            len(data) / _RATE, lambda: self._received(other, self.links[other].receive_data(data, self.now))
+        )
 
     def _received(self, name: str, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, SessionUp) and name == "agent":
-                self.say("agent", f"1 {protocol.encode(protocol.Register(name='sut', boot=AGENT_BOOT))}")
+                self.send_message("agent", f"1 {protocol.encode(protocol.Register(name='sut', boot=AGENT_BOOT))}")
             elif isinstance(event, ChannelMessage):
                 self.links[name].mux.consumed(0, event.data)
                 self._answer(name, event.data.decode())
@@ -608,25 +611,25 @@ class _Play:
     def _answer(self, name: str, text: str) -> None:
         number, _, rest = text.partition(" ")
         if rest.startswith("register"):
-            self.say("hub", f"{number} {protocol.encode_ok(HUB_BOOT)}")
+            self.send_message("hub", f"{number} {protocol.encode_ok(HUB_BOOT)}")
         elif rest.startswith("sem"):
-            self.after(0.3, lambda: self.say("hub", f"{number} {protocol.encode_ok('0')}"))
+            self.call_later(0.3, lambda: self.send_message("hub", f"{number} {protocol.encode_ok('0')}"))
         elif rest.startswith("commit"):
-            self.say("hub", f"{number} {protocol.encode_ok()}")
+            self.send_message("hub", f"{number} {protocol.encode_ok()}")
         elif name == "agent" and number == "1":
             request = protocol.encode(protocol.Semaphore(name="ready", delta=-1, timeout=5.0))
-            self.after(0.5, lambda: self.say("agent", f"2 {request}"))
+            self.call_later(0.5, lambda: self.send_message("agent", f"2 {request}"))
         elif name == "agent" and number == "2":
-            self.say("agent", f"3 {protocol.encode(protocol.Commit(request='2'))}")
+            self.send_message("agent", f"3 {protocol.encode(protocol.Commit(request='2'))}")
 
 
 def session() -> list[tuple[float, str, bytes]]:
     """(seconds, sender, frame without its newline) of a short session."""
-    play = _Play()
-    play.run(5.0)
-    play.links["agent"].close("the agent was stopped")
-    play.run(5.1)
-    return play.lines
+    simulation = _SessionSimulation()
+    simulation.run(5.0)
+    simulation.links["agent"].close("the agent was stopped")
+    simulation.run(5.1)
+    return simulation.sent_frames
 
 
 def explain(frame: bytes) -> str:
@@ -661,12 +664,12 @@ def session_example() -> str:
     return _fence("session", "\n".join(rows))
 
 
-# -- the page ---------------------------------------------------------------------------------------------------------
+# -- the page ----------------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
     "handshake": handshake_table,
-    "channel-life": life_table,
-    "climbing": climbing_table,
+    "channel-life": channel_state_table,
+    "climbing": rate_change_table,
     "rate-ask": frame_ask,
     "rate-report": frame_report,
     "errors": error_table,

@@ -3,8 +3,8 @@
     python -m tools.protocol_vectors            lists the files that differ from what the code generates
     python -m tools.protocol_vectors --write    writes them
 
-This file chooses the cases, and the code computes the results. The tests check the results, also against an endpoint
-that was written without this code. tests/vectors/README.md describes the files.
+This file defines the cases, and linesync's own code computes the results. The tests also check the results with an endpoint
+that does not use linesync's code. tests/vectors/README.md describes the files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from linesync.wire.framing.frames import Ack, Hello, Lane
 from linesync.wire.framing.payload import MaskedForm
 from tools.protocol_examples import AGENT, HUB, SHORT_FORMS, TO_AGENT, TO_HUB
 
-__all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "mux_events", "text_of"]
+__all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "fields_of", "mux_events"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 OPERATIONS: tuple[type[protocol.Message], ...] = tuple(
@@ -48,7 +48,7 @@ OPERATIONS: tuple[type[protocol.Message], ...] = tuple(
 Case = dict[str, Any]
 
 
-# -- numbers, check, payload ------------------------------------------------------------------------------------------
+# -- numbers, check, payload -------------------------------------------------------------------------------------------
 
 
 def digits_file() -> dict[str, Any]:
@@ -122,7 +122,7 @@ def payload_file() -> dict[str, Any]:
     }
 
 
-# -- frames and bodies ------------------------------------------------------------------------------------------------
+# -- frames and bodies -------------------------------------------------------------------------------------------------
 
 _HELLO: Case = {"role": "c", "nonce": AGENT, "peer": "", "boot": "Bt7xA2mN", "flags": "", "oldest": 1, "newest": 1}
 _HELLO |= {"frame": 127, "credit": 2048}
@@ -322,7 +322,7 @@ def data_file() -> dict[str, Any]:
     }
 
 
-# -- records ----------------------------------------------------------------------------------------------------------
+# -- records -----------------------------------------------------------------------------------------------------------
 
 
 def _record(kind: bytes, channel: int, body: bytes = b"") -> bytes:
@@ -343,14 +343,15 @@ def _event(event: Event) -> list[Any]:
 
 
 def mux_events(credit: int, payloads: Sequence[bytes], *, expand: bool = False) -> tuple[list[list[Any]], bool]:
-    """The events at an end that opens odd numbers and gave this credit, when it receives these payloads of the bulk
-    lane; and whether the last payload is a protocol violation.
+    """Let a receiver, which opens channels with odd numbers, receive payloads of the bulk lane.
 
-    :param expand: the end accepts compressed records.
+    :param credit: the credit that the receiver has given for each channel.
+    :param expand: the receiver accepts compressed records.
+    :returns: the events, and whether the last payload is a protocol violation.
     """
     mux = Mux(odd=True, send_credit=1000, receive_window=credit, expand=expand)
-    right = all(mux.receive(Lane.BULK, data) for data in payloads)
-    return [_event(event) for event in mux.events], not right
+    valid = all(mux.receive(Lane.BULK, data) for data in payloads)
+    return [_event(event) for event in mux.events], not valid
 
 
 def records_file() -> dict[str, Any]:
@@ -379,7 +380,7 @@ def records_file() -> dict[str, Any]:
         "an empty message": [_record(b"m", 0)],
         "channel numbers may have gaps": [_record(b"o", 2046, b"a") + _record(b"o", 4, b"b")],
     }
-    faults: dict[str, Sequence[bytes]] = {
+    violations: dict[str, Sequence[bytes]] = {
         "a kind without the rest of the record": [b"m"],
         "a length beyond the payload": [b"mAH1 host"],
         "a malformed channel": [b"m^B1"],
@@ -397,11 +398,11 @@ def records_file() -> dict[str, Any]:
     }
     good: list[Case] = []
     bad: list[Case] = []
-    for folder, wanted, all_cases in ((good, False, cases), (bad, True, faults)):
+    for results, is_violation, all_cases in ((good, False, cases), (bad, True, violations)):
         for name, payloads in all_cases.items():
-            events, fault = mux_events(100, payloads)
-            assert fault is wanted, name
-            folder.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
+            events, violation = mux_events(100, payloads)
+            assert violation is is_violation, name
+            results.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
     return {
         "about": "6; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 100"
         " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
@@ -410,7 +411,7 @@ def records_file() -> dict[str, Any]:
     }
 
 
-# -- words and messages -----------------------------------------------------------------------------------------------
+# -- words and messages ------------------------------------------------------------------------------------------------
 
 
 def words_file() -> dict[str, Any]:
@@ -535,7 +536,7 @@ _BAD_MESSAGES = {
 }
 
 
-def text_of(message: protocol.Message) -> dict[str, Any]:
+def fields_of(message: protocol.Message) -> dict[str, Any]:
     """The fields and options of an operation, as JSON values."""
     fields = {name: getattr(message, name) for name in message.FIELDS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
@@ -544,7 +545,7 @@ def text_of(message: protocol.Message) -> dict[str, Any]:
 def messages_file() -> dict[str, Any]:
     def case(text: str) -> Case:
         message = protocol.decode(text, *OPERATIONS)
-        return {"text": text, "verb": message.VERB, "fields": text_of(message)}
+        return {"text": text, "verb": message.VERB, "fields": fields_of(message)}
 
     def code(text: str) -> str:
         try:
@@ -561,7 +562,7 @@ def messages_file() -> dict[str, Any]:
     }
 
 
-# -- lists of members -------------------------------------------------------------------------------------------------
+# -- lists of members --------------------------------------------------------------------------------------------------
 
 _FOLDED = (
     "hub",
@@ -614,11 +615,15 @@ def members_file() -> dict[str, Any]:
     }
 
 
-# -- streams ----------------------------------------------------------------------------------------------------------
+# -- streams -----------------------------------------------------------------------------------------------------------
 
 
 def decoded(data: bytes, case: Mapping[str, Any], chunk: int) -> dict[str, Any]:
-    """What a receiver finds in a stream that arrives in pieces of this size and then ends."""
+    """Decode a complete stream.
+
+    :param case: the receiver's parameters: ``longest``, ``eight``, ``seed`` and ``echo``.
+    :param chunk: the stream arrives in pieces of this many bytes.
+    """
     decoder = Decoder(longest=case["longest"], eight=case["eight"])
     decoder.seeds, decoder.echo_seeds = (int(case["seed"], 16),), (int(case["echo"], 16),)
     events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
@@ -701,11 +706,9 @@ def streams_file() -> dict[str, Any]:
     }
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
+# -- compressed records ------------------------------------------------------------------------------------------------
 
-# -- compressed records -----------------------------------------------------------------------------------------------
-
-# Made by zlib. Another deflate may produce other bytes with the same meaning.
+# These bytes were made by zlib. Another implementation of deflate may produce other bytes with the same meaning.
 _HELLO_THRICE = bytes.fromhex("ca48cdc9c957c840905c00000000ffff")  # data: "hello hello hello\n"
 _READY = bytes.fromhex("32049345a98929950aba860000")  # text: "1 sem ready -1"
 _RUN = bytes.fromhex("02692906ba14acaba4a8341500")  # text: "run sut /bin/true"
@@ -731,7 +734,7 @@ def compressed_file() -> dict[str, Any]:
         "a text of a channel that never existed is stored": [_record(b"M", 8, _READY), b"\x80\x10"],
         "a number in full": [_record(b"M", 0, _READY), b"\x80\xf3\xb9\xac\x9f\xf0"],
     }  # fmt: skip
-    faults: dict[str, Sequence[bytes]] = {
+    violations: dict[str, Sequence[bytes]] = {
         "data that is not valid deflate": [opened, _record(b"4", 2, b"\xff\xff\xff")],
         "a text that is not valid deflate": [_record(b"M", 0, b"\xff\xff\xff")],
         "a data stream that ends": [opened, _record(b"4", 2, _ENDED)],
@@ -746,11 +749,11 @@ def compressed_file() -> dict[str, Any]:
     }
     good: list[Case] = []
     bad: list[Case] = []
-    for folder, wanted, all_cases in ((good, False, cases), (bad, True, faults)):
+    for results, is_violation, all_cases in ((good, False, cases), (bad, True, violations)):
         for name, payloads in all_cases.items():
-            events, fault = mux_events(600, payloads, expand=True)
-            assert fault is wanted, name
-            folder.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
+            events, violation = mux_events(600, payloads, expand=True)
+            assert violation is is_violation, name
+            results.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
     return {
         "about": "6.5; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 600"
         " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
@@ -758,6 +761,8 @@ def compressed_file() -> dict[str, Any]:
         "bad": bad,
     }
 
+
+# -- files -------------------------------------------------------------------------------------------------------------
 
 FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "digits": digits_file,

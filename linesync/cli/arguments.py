@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["Formatter", "Parser", "parse", "parse_verbatim", "see_help"]
 
 _SHIELD = "\0"
-"""Stands before a word that argparse must not take for an option. An argument of a process cannot contain it."""
+"""Precedes a word that argparse must not treat as an option. An argument of a process cannot contain it."""
 
 
 _COMMAND_INDENT = 2  # of the commands in examples
 _COLUMNS = re.compile(r"(\S+(?: \S+)*)(?:( {2,})(\S.*))?$")
-_NARROWEST = 20  # columns of a help; in a narrower terminal, lines are broken by the terminal
+_NARROWEST = 20  # columns of a help; a narrower terminal breaks the lines itself
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence, like all other errors."""
 
     hint = ""
-    """What to do about an unrecognised argument; set by commands that run what follows ``--``."""
+    """The advice about an unrecognised argument; set by commands that run another command after ``--``."""
 
     def error(self, message: str) -> NoReturn:
         hint = self.hint if message.startswith("unrecognized") else ""
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Fits help into the terminal, also a narrow one, and keeps the lines of examples where they fit.
+    """Fits help into the terminal, even a narrow one, and keeps the lines of examples if they fit.
 
     The width is an argument. To find it, argparse would import ``shutil`` with all archive formats for each usage line.
     """
@@ -64,7 +64,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _paragraph(numbered: tuple[int, str]) -> tuple[str, int]:
-    """The same for lines that may be joined: for prose with the same indent."""
+    """A key that is the same for lines that may be joined: for prose with the same indent."""
     number, line = numbered
     text = line.lstrip()
     indent = len(line) - len(text)
@@ -76,7 +76,7 @@ def _fitted(lines: list[str], width: int) -> list[str]:
     """Prose, or a line with a command, in lines of at most ``width`` columns. A command is not broken, so that it can be
     copied.
 
-    Columns have two blanks or more between them. What stands in the second column is broken within it, or moves below.
+    Columns have two blanks or more between them. Text in the second column is broken within it, or moves below.
     """
     if max(map(len, lines)) <= width:
         return lines
@@ -127,7 +127,7 @@ def _columns() -> int:
 
 
 def see_help(program: str) -> str:
-    """The end of an error: where to find the correct usage."""
+    """The end of an error, which refers to the correct usage."""
     return f"see '{program} --help'"
 
 
@@ -141,7 +141,7 @@ def parse(
     :raises UsageError: they are wrong.
     """
     if tail is not None and not tail:  # most likely, a variable was empty
-        raise UsageError(f"nothing follows --; {parser.hint or see_help(parser.prog)}")
+        raise UsageError(f"there are no arguments after --; {parser.hint or see_help(parser.prog)}")
     if tail and words and _lacks_value(parser, words[-1]):
         parser.error(f"argument {words[-1]}: expected one argument")
     tail = tail or []
@@ -154,7 +154,7 @@ def parse(
 
 
 def parse_verbatim(parser: Parser, words: Sequence[str], merged: argparse.Namespace) -> argparse.Namespace:
-    """Parse the arguments of a command whose first argument takes all that follow it, also options and ``--``.
+    """Parse the arguments of a command whose first argument takes all following arguments, also options and ``--``.
 
     :raises UsageError: they are wrong.
     """

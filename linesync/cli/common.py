@@ -88,7 +88,7 @@ def _wrong_setting(name: str, why: object) -> UsageError:
 
 
 def option_values(args: argparse.Namespace, name: str) -> list[str]:
-    """The values of an option that may be repeated: those of the command line, or else those of its setting."""
+    """The values of an option that may be repeated, from the command line or else from its setting."""
     values: list[str] = getattr(args, name) or getattr(args, f"_{name}")
     return values
 
@@ -137,7 +137,7 @@ def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
 def connection(args: argparse.Namespace) -> BlockingClient:
     """Connect to the hub or agent that the command line or the settings name.
 
-    The command's timeout begins now, and connecting takes its part of it: ``args.deadline`` knows what is left.
+    The command's timeout begins now, and it includes the time to connect: ``args.deadline`` has the time that is left.
 
     :raises TimedOut: no hub or agent answers within the command's timeout.
     :raises LinesyncFailed: no hub or agent answers there.
@@ -158,13 +158,13 @@ def connection(args: argparse.Namespace) -> BlockingClient:
 
     args.deadline = deadline = Deadline(getattr(args, "timeout", None))
     client = connect_blocking(find_hub() if args.hub is None else args.hub, notice, timeout=deadline.to_connect)
-    # Set when we run below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
+    # Set below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client
 
 
 def print_json(value: object, *, file: TextIO | None = None) -> None:
-    """Print a document on one line. Beside each age in it stands the point in time.
+    """Print a document on one line. Each age in it gets a second field with the point in time.
 
     :param file: the stream; by default, stdout.
     """
@@ -185,7 +185,7 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return bytes_as_json(value.encode("utf-8", "surrogateescape"))
-        except UnicodeEncodeError:  # a surrogate that stands for no byte
+        except UnicodeEncodeError:  # a surrogate that does not stand for a byte
             return bytes_as_json(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list | tuple):
         return [_without_surrogates(one) for one in value]

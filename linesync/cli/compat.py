@@ -1,7 +1,7 @@
 """``linesync compat``: installs the drop-in commands, or runs one of them.
 
-It knows only their names and the names of their modules. Each command is a process of its own that imports only what it
-needs.
+This module knows only the names of the commands and of their modules. Each command is a separate process that imports only
+the modules that it needs.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _is_foreign(path: Path) -> bool:
     if not os.path.lexists(path):
         return False
     try:
-        if not path.is_file():  # a FIFO would keep us waiting
+        if not path.is_file():  # a FIFO would block us
             return True
         with open(path, encoding="utf-8", errors="replace") as file:
             return _MARK not in file.read(1000)

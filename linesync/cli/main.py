@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "build_parser", "command_parser", "is_verbatim", "main", "root_parser"]
 
 COMMANDS = {
-    "hub": "run the hub, the controller's end of every line",
-    "agent": "run the agent, this machine's end of its line",
+    "hub": "run the hub on the controller",
+    "agent": "run the agent on a machine under test",
     "demo": "show linesync at work on this machine, step by step",
+    "state": "check, export or import the state file of a hub",
     "barrier": "wait until all parties have arrived",
     "sem": "take, give or read units of a semaphore",
     "lock": "take a lock, for a command or for this host",
-    "send": "send a message that is kept for every receiver",
+    "send": "send a message, which the hub keeps for all receivers",
     "wait": "wait for a message from another member",
     "wait-all": "wait for a message from every other host of the group",
     "event": "set, clear or wait for events",
-    "reset": "remove what a crashed run left behind",
+    "reset": "remove the names that a crashed run left behind",
     "namespace": "begin, end or list namespaces that end with their owner",
     "exchange": "give data and get the data of all members",
     "run": "run a command on one or more hosts",
@@ -47,6 +48,7 @@ _FOLDERS = {
     "hub": "processes",
     "agent": "processes",
     "demo": "processes",
+    "state": "processes",
     "barrier": "sync",
     "sem": "sync",
     "lock": "sync",
@@ -72,7 +74,7 @@ _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 
 
 class _Version(argparse.Action):
-    """Like argparse's own version action, but it collects its text only when it is used."""
+    """Like argparse's own version action, but it makes its text only when it is used."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -86,7 +88,7 @@ class _Version(argparse.Action):
 
 
 def root_parser() -> Parser:
-    """The parser of what stands before the name of the command."""
+    """The parser of the arguments before the name of the command."""
     width = max(map(len, COMMANDS))
     listing = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
     parser = Parser(
@@ -103,7 +105,7 @@ def root_parser() -> Parser:
 
 
 def command_parser(name: str) -> Parser:
-    """The parser of what follows the name of a command. Imports the command's module.
+    """The parser of the arguments after the name of a command. Imports the command's module.
 
     :raises UsageError: a setting has an invalid value.
     """
@@ -115,7 +117,7 @@ def command_parser(name: str) -> Parser:
 
 
 def is_verbatim(name: str) -> bool:
-    """Whether all that follows the first argument of this command belongs to another program."""
+    """Whether all arguments after the first one of this command belong to another program."""
     return getattr(_module(name), "VERBATIM", False)
 
 
@@ -170,7 +172,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, ModuleType | None]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
-    :param argv: the arguments without the program's name; by default, those of the process.
+    :param argv: the arguments without the program's name; by default, the arguments of the process.
     :return: the exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)

@@ -1,4 +1,4 @@
-"""The progress of a transfer, for people who wait for it."""
+"""The progress of a transfer, for display."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable
 __all__ = ["Progress", "clear_line", "fitted"]
 
 _INTERVAL = 0.1  # seconds between two updates
-_WIDTH = 80  # columns of a terminal that does not say its width
+_WIDTH = 80  # columns of a terminal of unknown width
 _drawn = 0
 """The columns of the line that the progress occupies at the moment."""
 
 
 def fitted(done: int, total: int, seconds: float, columns: int) -> str:
-    """The text of the progress in at most ``columns`` columns. What matters least is left out first."""
+    """The text of the progress in at most ``columns`` columns. The least important parts are omitted first."""
     rate = done / max(seconds, 1e-3)
     left = (total - done) / rate if rate else 0.0
     parts = [
@@ -75,7 +75,7 @@ class Progress:
 
 
 def _columns() -> int:
-    """The width of the terminal now; people resize their windows."""
+    """The present width of the terminal, which may change."""
     try:
         return os.get_terminal_size(2).columns or _WIDTH
     except OSError:

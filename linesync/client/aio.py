@@ -55,7 +55,7 @@ class Client(Operations):
 
     @property
     def notice(self) -> str:
-        """The last notice of the agent in between, such as ``waiting for the hub ...``; empty if there was none."""
+        """The last notice of the agent on this host, such as ``waiting for the hub ...``; empty if there was none."""
         return self._notices.last
 
     async def aclose(self) -> None:

@@ -99,13 +99,13 @@ class _Notices(User):
 class BlockingClient:
     """A connection to a hub, or to the agent on this host.
 
-    Each method is that of :class:`linesync.client.operations.Operations` and raises the same errors. Only one thread may
-    use a client at a time.
+    Its methods are the methods of :class:`linesync.client.operations.Operations` and raise the same errors. Only one
+    thread may use a client at a time.
 
     :param endpoint: the endpoint of the hub or agent.
-    :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
-    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
-        answer.
+    :param on_notice: called with notices of the agent on this host, such as ``waiting for the hub ...``.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for
+        the answer.
     """
 
     @checked()
@@ -135,7 +135,7 @@ class BlockingClient:
         return self.peer.run(work)
 
     def _begin_again(self, timeout: float | None = None) -> None:
-        """Connect again if the hub has ended the session because we were silent for long."""
+        """Connect again if the hub has ended the session of this client after a long silence."""
         if not self.operations.holds:
             self.peer.begin_again(Deadline(timeout).to_connect)
 
@@ -173,11 +173,11 @@ class BlockingClient:
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
-        """Follow the changes of the state: ``for change in client.changes()``. All that happen after this call are in it. See
+        """Follow the changes of the state: ``for change in client.changes()`` gets all changes after this call. See
         :meth:`linesync.client.operations.Operations.changes`.
 
-        The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to it is
-        lost. To end it, leave the loop and :meth:`close` the iterator or the client.
+        The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to
+        it is lost. To stop, leave the loop and close the iterator or the client.
         """
         return self._each(self.run_coroutine(self.operations.changes(timeout=timeout)))
 
@@ -206,7 +206,7 @@ def connect_blocking(
 ) -> BlockingClient:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
-    :param on_notice: called with notices of the agent in between, such as ``waiting for the hub ...``.
+    :param on_notice: called with notices of the agent on this host, such as ``waiting for the hub ...``.
     :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
     :raises UsageError: the endpoint is invalid.
     :raises TimedOut: no hub or agent answered within ``timeout``.

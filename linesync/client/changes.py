@@ -17,17 +17,17 @@ __all__ = ["Following"]
 
 
 class Following:
-    """The changes at a hub, from a moment on: ``async for change in following``.
+    """The changes at a hub from the time of the call: ``async for change in following``.
 
-    With ``async with``, following ends at the end of the block. The hub keeps 256 KiB for a follower that does not read. Such a
-    follower loses the oldest changes, and a change of the kind ``changes lost`` says how many.
+    With ``async with``, following ends at the end of the block. The hub keeps 256 KiB for a follower that does not
+    read. Such a follower loses the oldest changes, and gets a change of the kind ``changes lost`` with their number.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._rest = b""
         self._lines: list[bytes] = []
-        """The changes that have come, the last one first."""
+        """The changes that have arrived, the last one first."""
 
     @classmethod
     async def begin(cls, stream: Stream) -> Self:
@@ -59,7 +59,7 @@ class Following:
         return change
 
     def next_nowait(self) -> Change | None:
-        """The next change, or None if none has come yet.
+        """The next change, or None if it has not arrived yet.
 
         :raises BrokenError: the hub, or the line to it, was lost.
         :raises EndOfStream: the hub has ended the channel.
@@ -109,5 +109,5 @@ class Following:
 
 def _lost(error: BrokenError | EndOfStream) -> BrokenError:
     return BrokenError(
-        f"the changes cannot be followed any more: {error.message}; check that the hub and the line work, and follow them again"
+        f"the changes can no longer be followed: {error.message}; check that the hub and the line work, and follow them again"
     )

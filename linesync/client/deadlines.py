@@ -1,7 +1,7 @@
-"""Deadlines that hold where the caller waits, also if the hub, the agent or the line is silent.
+"""Deadlines of the client, which are effective even if the hub, the agent or the line is silent.
 
-The hub or the host normally ends a wait at its timeout, because only it knows who is missing. Its answer may need some
-time on the line, so the client waits longer by :data:`GRACE` before it gives up itself.
+The hub or the host normally ends a wait at its timeout, because only the hub or the host knows the missing members. Its
+answer may need some time on the line, so the client waits :data:`GRACE` longer before it gives up itself.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["GRACE", "Deadline", "limit", "remaining", "silence"]
 
 GRACE = 3.0
-"""Seconds after a timeout in which the answer may still arrive: one second more than an agent gives the hub, so that the
-agent's answer, which knows the state of the line, comes first."""
+"""Seconds after a timeout in which the answer may still arrive: one second more than an agent gives the hub, so that
+the answer of the agent, which knows the state of the line, comes first."""
 _IGNORED = 1.0  # seconds for connecting and reading a file, which the grace covers
 _CONNECT_LEAST = 3.0  # seconds to connect, for a poll too
 
 
 class Deadline:
-    """One timeout for several calls: to connect, and then to do something.
+    """One timeout for several calls: for connecting, and then for the operation.
 
     :param timeout: seconds from now, or None for no limit.
     """
@@ -48,10 +48,10 @@ class Deadline:
     def check(self, what: str) -> None:
         """Raise TimedOut if the time is over.
 
-        :param what: what was being shown.
+        :param what: the thing that the caller was showing.
         """
         if self.over:
-            raise TimedOut(f"timed out after {self.timeout:g} s while {what} was shown; to see more, use a longer time")
+            raise TimedOut(f"timed out after {self.timeout:g} s while showing {what}; use a longer timeout to see more")
 
     @property
     def left(self) -> float | None:
@@ -91,5 +91,5 @@ def remaining(timeout: float | None, passed: float) -> float | None:
 
 
 def silence(seconds: float) -> str:
-    """Why a request was given up, as a clause."""
+    """The reason for giving up a request, as a clause."""
     return f"no answer from the hub or agent in {seconds:.3g} s"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:  # typing takes a tenth of the time of a small command
 
     def overload(method):
-        """Say for type checkers that a method has several signatures."""
+        """Declare to type checkers that a method has several signatures."""
         return method
 
 
@@ -73,30 +73,33 @@ class ExchangeOperations(SyncOperations):
         sink: Sink | None = None,
         progress: ExchangeProgress | None = None,
     ) -> dict[str, bytes] | dict[str, int]:
-        """Give data, and get the data of all members when all have given theirs.
+        """Give data, and get the data of all members when all members have given their data.
 
         ::
 
             got = await client.exchange("keys", ["hub"], b"a key")
             print(got)  # {'hub': b'a key'}
 
-        :param members: the members, each ``host`` or ``host#tag``; all callers must name the same ones. A text is a folded
-            list (``sut[1-8],hub``).
-        :param data: the data that we give: bytes, the path of a regular file (:class:`pathlib.Path`) or a binary file. A
+        :param members: the members, each ``host`` or ``host#tag``; all callers must name the same members. A text is a
+            folded list (``sut[1-8],hub``).
+        :param data: the data to give: bytes, the path of a regular file (:class:`pathlib.Path`) or a binary file. A
             file is never in memory as a whole.
-        :param member: the member that we are, one of ``members``; empty for this host.
-        :param timeout: seconds within which all must give; 0 succeeds only if all others have already given, None waits
-            without limit. Then the data arrives, which may take longer, but not with pauses of 30 s or more.
-        :param arrival: an id for callers that repeat a request after a lost reply. The same id counts once, and gets the
-            same data again for ten minutes.
-        :param within: the id of a hold that we have meanwhile; the hub then finds a deadlock through it.
-        :param sink: returns a file for each member's bytes, which are then not kept in memory. If this raises an error, the
-            contents of these files are invalid.
+        :param member: the member that gives the data, one of ``members``; empty for this host.
+        :param timeout: seconds within which all members must give their data; 0 succeeds only if all others have
+            already given, None waits without limit. The data then arrives, which may take longer, but without pauses of
+            30 s or more.
+        :param arrival: an id for callers that repeat a request after a lost reply. The same id counts once, and gets
+            the same data again for ten minutes.
+        :param within: the id of a hold that the caller has during the wait; the hub then finds deadlocks through this
+            hold.
+        :param sink: returns a file for each member's bytes, which then do not stay in memory. If the exchange raises an
+            error, the contents of these files are invalid.
         :param progress: called as the data is sent and received.
         :returns: each member's bytes (with ``sink``: their number), sorted by name. Their SHA-256 was checked.
-        :raises TimedOut: names the members that gave, and those that are missing with the reason.
+        :raises TimedOut: the timeout passed. The error names the members that gave data, and the missing members with
+            the reason.
         :raises MemberLost: a member was lost before it gave its data.
-        :raises Mismatch: others named other members, ``member`` is not one of them, or it has already arrived.
+        :raises Mismatch: other callers named other members, ``member`` is not one of them, or it has already arrived.
         :raises UsageError: the data exceeds the hub's limit for a member (16 MiB by default); nothing was sent.
         :raises LinesyncFailed: the hub or the line is gone, or the data cannot be read or written here.
         """

@@ -22,8 +22,8 @@ from .deadlines import GRACE, limit, remaining, silence
 __all__ = ["Data", "ExchangeProgress", "Sink", "exchange"]
 
 Data: TypeAlias = bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO
-"""Bytes, the path of a regular file, or a binary file, which is read from its current position to its end. The asyncio client
-reads and writes files in other threads, one call at a time, and the blocking client if there is a timeout."""
+"""Bytes, the path of a regular file, or a binary file, which is read from its current position to its end. The asyncio
+client reads and writes files in other threads, one call at a time, and the blocking client if there is a timeout."""
 Sink: TypeAlias = Callable[[str], IO[bytes]]
 """Called with a member's name; returns the file to which that member's bytes are written, and which is then closed."""
 ExchangeProgress: TypeAlias = Callable[[str, int, int], None]
@@ -50,7 +50,7 @@ async def exchange(
     sink: Sink | None,
     progress: ExchangeProgress | None,
 ) -> dict[str, bytes] | dict[str, int]:
-    """Give data, and get the data of all members when all have given theirs.
+    """Give data, and get the data of all members when all members have given their data.
 
     :param opening: the request, without the size of the data.
     :param members: their names, sorted.
@@ -155,8 +155,8 @@ class _Exchange:
 class _Watched:
     """The channel of an exchange whose time is limited.
 
-    The timeout covers the giving, except that a poll sends its data without hurry. When all have given, the rest may take
-    as long as data arrives.
+    The timeout covers the giving, except that a poll sends its data without hurry. When all have given, the rest may
+    take as long as data arrives.
     """
 
     def __init__(self, stream: Stream, scope: Timeout, timeout: float | None) -> None:
@@ -264,7 +264,7 @@ async def _get(
     assert isinstance(end, FileEnd)
     if end.sha256 != digest.hexdigest():
         raise LinesyncFailed(
-            f"what was exchanged arrived damaged (its SHA-256 is not the hub's); {OTHERS_MAY_HAVE_IT} repeat it"
+            f"the exchanged data arrived damaged (its SHA-256 differs from the hub's); {OTHERS_MAY_HAVE_IT} repeat it"
         )
     return held if sink is None else sizes
 

@@ -32,22 +32,22 @@ class FileOperations(SyncOperations):
         device: bool = False,
         timeout: float | None = None,
     ) -> int:
-        """Copy a file from a host to this machine. It arrives whole or not at all, and its SHA-256 is checked.
+        """Copy a file from a host to this machine. The file arrives complete or not at all, and its SHA-256 is checked.
 
-        Symbolic links are followed. A replaced file keeps its owner and mode. A source that is not a regular file is
-        refused, and so is a target that is neither a regular file nor a directory.
+        Symbolic links are followed. A replaced file keeps its owner and mode. A source must be a regular file, and
+        an existing target must be a regular file or a directory.
 
         :param path: the path on the host.
         :param target: a local path, or a directory.
         :param progress: called with (bytes so far, total bytes).
-        :param device: the source, the target or both are block devices. A target device is overwritten in place, and read
-            back for comparison.
+        :param device: the source, the target or both are block devices. A target device is overwritten in place, and
+            read back for comparison.
         :param timeout: seconds for the whole copy.
         :returns: the size in bytes.
         :raises TimedOut: the copy was not complete in time; nothing was changed.
         :raises LinesyncFailed: the file cannot be read there or written here, or the host is gone. Nothing was changed,
-            except on a block device that was being written. After a timeout, the message may also say that the target may
-            have been replaced.
+            except on a block device that was being written. After a timeout, the message may also say that the target
+            may have been replaced.
         """
         from ..jobs.files import fetch  # only copies need this
 
@@ -88,7 +88,8 @@ class FileOperations(SyncOperations):
         device: bool = False,
         timeout: float | None = None,
     ) -> int:
-        """Copy a file between two hosts in the same way as :meth:`get_file`. On its way, it is in a temporary file.
+        """Copy a file between two hosts in the same way as :meth:`get_file`. The data passes through a temporary file
+        on this machine.
 
         :param source: (host, path).
         :param target: (host, path).
@@ -111,7 +112,7 @@ class FileOperations(SyncOperations):
 
 
 class _Copy:
-    """What a copy that is too late may have changed.
+    """The possible effect of a copy that was given up.
 
     :param target: its target, for messages.
     """

@@ -36,25 +36,25 @@ _COMMAND_CHARS = 100
 OutputCallback = Callable[[int, bytes], None]
 """Called with (1 for stdout or 2 for stderr, bytes)."""
 _TO_END = 5.0
-"""Seconds after the timeout of a command in which the host may end it and report that: it kills the command after 3 s."""
+"""Seconds after the timeout of a command in which the host may end it and report that. It kills the command after 3 s."""
 
 
 def command_line(words: Sequence[str]) -> str:
-    """A command on one line of at most 100 characters, for people."""
+    """A command on one line of at most 100 characters, for display."""
     line = " ".join(" ".join(words).split())
     shown = "".join(char if char.isprintable() else "?" for char in line[:_COMMAND_CHARS])
     return f"{shown[:-1]}…" if len(line) > _COMMAND_CHARS else shown
 
 
 class CommandResult(Record):
-    """How a remote command ended."""
+    """The result of a remote command that has ended."""
 
     status: int | None
     """Its exit status, or None if a signal ended it."""
     signal: int | None
     """The number of the signal that ended it, or None."""
     stdout: bytes = b""
-    """Its output; empty if that was streamed to a callback. The same holds for ``stderr``."""
+    """Its output; empty if a callback got the output. The same applies to ``stderr``."""
     stderr: bytes = b""
 
     @property
@@ -70,8 +70,8 @@ class Running:
     :ivar stream: its channel.
     :ivar pid: its process id there; 0 if the host has not reported it.
     :ivar timeout: the seconds after which the host ends it, or None.
-    :ivar give_up_at: the time, on the clock of the stream, at which the client gives up because the host does not report
-        that; None for never.
+    :ivar give_up_at: the time, on the clock of the stream, at which the client gives up if the host has not reported
+        the end of the command; None for never.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -84,7 +84,7 @@ class Running:
         self.give_up_at = None if request.timeout is None else stream.now() + request.timeout + _TO_END
 
     def heard(self, text: str) -> CommandResult | None:
-        """Handle a message from the host. Return how the command ended (its channel then ends too), or None.
+        """Handle a message from the host. Return the result of the command (its channel then ends too), or None.
 
         :raises LinesyncError: the message is an error.
         """
@@ -102,12 +102,12 @@ class Running:
         return CommandResult(status=message.status, signal=None)
 
     def late(self) -> LinesyncFailed:
-        """Give the command up, and return the error for that."""
+        """Give up the command, and return the error for it."""
         self.stream.reset("the client gave up")
         return self.lost(silence((self.timeout or 0.0) + _TO_END))
 
     def lost(self, why: str) -> LinesyncFailed:
-        """The error for a command of which the client cannot know whether it still runs."""
+        """The error for a command that may still run."""
         state = f"may still be running on {self.host}"
         state = f"{state} (pid {self.pid})" if self.pid else f"may have been started and {state}"
         return LinesyncFailed(
@@ -118,7 +118,7 @@ class Running:
 class Operations(ExchangeOperations, FileOperations):
     """All operations on one session."""
 
-    # -- looking ------------------------------------------------------------------------------------------------------
+    # -- the state of the hub -----------------------------------------------------------------------------------------
 
     @checked()
     async def hosts(self, *, timeout: float | None = None) -> list[HostState]:
@@ -129,7 +129,8 @@ class Operations(ExchangeOperations, FileOperations):
 
     @checked()
     async def status(self, *, timeout: float | None = None) -> Status:
-        """The state of hosts, barriers, semaphores and so on: who has arrived, who is missing, who is dead and why."""
+        """The state of all hosts, barriers, semaphores and so on, with the arrivals, the missing members and the lost
+        hosts."""
         from ..model.state.status import Status
 
         return read_state(Status, await self._json(protocol.Status(), timeout))
@@ -150,10 +151,10 @@ class Operations(ExchangeOperations, FileOperations):
 
     @checked()
     async def changes(self, *, timeout: float | None = None) -> Following:
-        """Follow the changes of the state: hosts that come and go, arrivals, releases, locks, messages and so on.
+        """Follow the changes of the state: hosts, arrivals, releases, locks, messages and so on.
 
-        :param timeout: seconds until the hub must have answered; the changes may then come at any time.
-        :returns: an asynchronous iterator of changes; all that happen after this call are in it.
+        :param timeout: seconds within which the hub must answer; the changes may then arrive at any time.
+        :returns: an asynchronous iterator of all changes that happen after this call.
         """
         from .changes import Following
 
@@ -170,13 +171,13 @@ class Operations(ExchangeOperations, FileOperations):
     async def begin_namespace(
         self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "", timeout: float | None = None
     ) -> str:
-        """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there fail
-        with Aborted.
+        """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there
+        fail with Aborted.
 
         :param name: its name; empty for a new one, which is never used again.
         :param pid: the owner, a process on this machine; 0 for this connection.
         :param begin: the start time of that process, in clock ticks since the machine booted (proc(5), ``starttime``).
-        :param command: what the owner runs, for people; by default, this program and its arguments.
+        :param command: the command of the owner, for display; by default, this program and its arguments.
         :returns: its name.
         :raises NotAllowed: the name is in use.
         """
@@ -197,9 +198,9 @@ class Operations(ExchangeOperations, FileOperations):
     @checked(name=name_of("namespace", optional=True))
     @asynccontextmanager
     async def namespace(self, name: str = "", *, timeout: float | None = None) -> AsyncIterator[str]:
-        """Use a namespace of our own during a block, which gets its name. At the end of the block, or of this connection,
-        everything in it is deleted. ``timeout`` limits the beginning, and then the end. Raises the errors of
-        :meth:`begin_namespace`.
+        """Use a new namespace during a block. The block gets the name of the namespace. At the end of the block, or of
+        this connection, everything in the namespace is deleted. ``timeout`` limits the beginning, and then the end.
+        Raises the errors of :meth:`begin_namespace`.
 
         ::
 
@@ -214,7 +215,7 @@ class Operations(ExchangeOperations, FileOperations):
             with suppress(LinesyncError):  # it has ended already, or ends with the connection
                 await self.end_namespace(name, timeout=timeout)
 
-    # -- doing things on a host ---------------------------------------------------------------------------------------
+    # -- commands on a host -------------------------------------------------------------------------------------------
 
     @checked(stdin=flag)
     def start(
@@ -228,8 +229,8 @@ class Operations(ExchangeOperations, FileOperations):
         timeout: float | None = None,
         tell: bool = False,
     ) -> Stream:
-        """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, 1 and 2
-        are its stdout and stderr.
+        """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, and
+        streams 1 and 2 are its stdout and stderr.
 
         ::
 
@@ -239,9 +240,9 @@ class Operations(ExchangeOperations, FileOperations):
             result = await client.finish(stream)
             print(result.stdout)  # b'text'
 
-        :param cwd: the working directory there; empty for that of the agent.
-        :param env: environment variables in addition to those of the agent.
-        :param stdin: whether the command reads stream 0; otherwise it reads nothing.
+        :param cwd: the working directory there; empty for the directory of the agent.
+        :param env: environment variables in addition to the agent's variables.
+        :param stdin: whether the command reads stream 0; otherwise its stdin is empty.
         :param timeout: seconds after which the host ends the command, or None.
         :param tell: whether the host reports the command's pid in a separate message after 0.05 s.
         """
@@ -258,17 +259,18 @@ class Operations(ExchangeOperations, FileOperations):
         )
         return self.peer.open(protocol.encode(request))
 
-    @checked(stream=an_instance(Stream, "what start() returned"))
+    @checked(stream=an_instance(Stream, "the result of start()"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
         """Read a started command's output until it ends.
 
         :param on_output: called with the output as it arrives; without it, the output is in the result.
-        :raises CommandNotFound, CannotExecute, TimedOut: the host could not run it, or ended it at its deadline.
-        :raises LinesyncFailed: the host, its line or its agent is gone, or did not answer within 5 s after the deadline. The
-            message says whether the command may still run.
+        :raises CommandNotFound, CannotExecute, TimedOut: the host could not run the command, or ended it at its
+            deadline.
+        :raises LinesyncFailed: the host, its line or its agent is gone, or did not answer within 5 s after the
+            deadline. The message says whether the command may still run.
 
-        All these errors have the output that arrived before them as ``stdout`` and ``stderr``, if ``on_output`` did not get
-        it.
+        All these errors have the output that arrived before them as ``stdout`` and ``stderr``, unless ``on_output`` got
+        the output.
         """
         running = Running(stream)
         output = {1: bytearray(), 2: bytearray()}
@@ -323,14 +325,16 @@ class Operations(ExchangeOperations, FileOperations):
             except linesync.errors.TimedOut as error:
                 print(error.stdout)  # b'some\\n'
 
-        :param argv: the command and its arguments. No shell reads them; for a shell, run ``["sh", "-c", text]``.
-        :param stdin: the bytes that it reads, or None for no stdin.
-        :param cwd: the working directory there; empty for that of the agent.
-        :param env: environment variables in addition to those of the agent.
+        :param argv: the command and its arguments. They do not pass through a shell; for a shell, run
+            ``["sh", "-c", text]``.
+        :param stdin: the bytes that the command reads from stdin, or None for an empty stdin.
+        :param cwd: the working directory there; empty for the directory of the agent.
+        :param env: environment variables in addition to the agent's variables.
         :param timeout: seconds after which the host ends the command, or None.
         :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
-        :raises CommandFailed: with ``check``; it has the exit status and the output.
+        :raises CommandFailed: with ``check``: the command did not end with exit status 0. The error has the exit status
+            and the output.
         """
         stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
         if stdin is not None:
@@ -348,8 +352,8 @@ class Operations(ExchangeOperations, FileOperations):
     def console(self, host: str, *, follow: bool = False, type_into: bool = False) -> Stream:
         """Open a host's console log. The text arrives on stream 1.
 
-        :param follow: whether new text follows when it arrives; otherwise the channel ends after the existing text.
-        :param type_into: whether bytes on stream 0 are typed into the line; this implies ``follow``.
+        :param follow: whether the channel continues with new text; otherwise it ends after the existing text.
+        :param type_into: whether bytes on stream 0 are sent to the line; this implies ``follow``.
         """
         return self.peer.open(
             protocol.encode(protocol.ConsoleOpen(host=host, follow=follow, type=type_into)), Lane.PROMPT

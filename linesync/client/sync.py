@@ -22,24 +22,25 @@ class BarrierResult(Record):
     """The result of an arrival at a barrier, when the barrier is released."""
 
     generation: int
-    """Which use of the name this was, from 1."""
+    """The number of this use of the name, from 1."""
     position: int
-    """Our position in the order of arrival, from 1."""
+    """The position of this arrival in the order of arrival, from 1."""
     parties: tuple[str, ...]
-    """The hosts or members in order of arrival; empty if there are more than 32, unless ``all_parties`` asked for them."""
+    """The hosts or members in order of arrival; empty if there are more than 32 and ``all_parties`` is false."""
     count: int = 0
     """The number of parties."""
     lost: tuple[str, ...] = ()
-    """The members that were lost, so that the barrier did not wait for them."""
+    """The lost members for which the barrier did not wait."""
 
 
 class Held(Record):
-    """A hold: a lock or units of a semaphore that are ours until they are given back or our connection ends."""
+    """A hold: a lock or units of a semaphore that the client has until it gives them back or its connection ends."""
 
     arrival: str
-    """The id of the hold, under which it is given back."""
+    """The id of the hold, with which the client gives it back."""
     value: int
-    """For a lock, the fencing token, which is larger than that of every earlier owner. For a semaphore, the units left."""
+    """For a lock, the fencing token, which is larger than the token of every earlier owner. For a semaphore, its
+    value."""
 
 
 class TopicMessage(Record):
@@ -54,7 +55,8 @@ class TopicMessage(Record):
 
     @property
     def values(self) -> dict[str, str]:
-        """The texts as a mapping. A text without ``=`` has an empty value, and the last of several equal keys counts."""
+        """The texts as a mapping. A text without ``=`` has an empty value, and the last of several equal keys
+        counts."""
         return {key: value for key, _, value in [item.partition("=") for item in self.items]}
 
 
@@ -62,11 +64,12 @@ class SyncOperations(Requests):
     """The synchronisation operations on one session.
 
     Every name belongs to a ``namespace``. A ``timeout`` is in seconds; 0 does not wait, None waits without limit. The
-    hub ends a wait at its timeout. If it does not answer within 3 s after that, the client gives up: with TimedOut if the
-    operation certainly had no effect, else with LinesyncFailed, which says what may have happened.
+    hub ends a wait at its timeout. If it does not answer within 3 s after that, the client gives up: with TimedOut if
+    the operation certainly had no effect, otherwise with LinesyncFailed, whose message says what may have happened.
 
-    An ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is the
-    id of a hold that we have meanwhile (:attr:`Held.arrival`); the hub then finds a deadlock through it.
+    An ``arrival`` is an id for callers that repeat a request after a lost reply: the same id counts once. ``within`` is
+    the id of a hold that the caller has during the wait (:attr:`Held.arrival`); the hub then finds deadlocks through
+    this hold.
 
     All operations that wait raise TimedOut, DeadlockError, Aborted (the name was reset), LinesyncFailed (the hub or the
     line is gone), and UsageError (an invalid name or number).
@@ -95,15 +98,16 @@ class SyncOperations(Requests):
         """Arrive at a barrier, and wait until ``count`` parties or all ``members`` have arrived.
 
         :param members: the members, each ``host`` or ``host#tag``, or a folded list (``sut[1-8]``). Each arrives once.
-        :param member: the member that we are; empty for this host.
+        :param member: the member that arrives; empty for this host.
         :param reuse: ``cyclic`` (the next arrival starts the next generation), ``once`` or ``linger=S``.
         :param tolerate_loss: do not wait for members whose host is lost.
-        :param rejoin: wait for a member that had arrived and whose host restarts; it may arrive again. Without this, the
-            barrier fails.
+        :param rejoin: wait for a member that had arrived and whose host restarts; it may arrive again. Without this,
+            the barrier fails.
         :param abort: a reason, which makes the barrier fail for all, including this call.
         :param all_parties: return all parties even if there are more than 32.
-        :raises TimedOut: names the parties that arrived, and those that are missing with the reason.
-        :raises Mismatch: others arrived with another count or other members, or ``member`` has already arrived.
+        :raises TimedOut: the timeout passed. The error names the parties that arrived, and the missing parties with the
+            reason.
+        :raises Mismatch: other arrivals have another count or other members, or ``member`` has already arrived.
         :raises MemberLost: a member's host is lost, or restarted after the member had arrived.
         :raises Aborted: a member aborted the barrier.
         """
@@ -154,8 +158,8 @@ class SyncOperations(Requests):
         :param delta: the units to give (above 0) or to take (below 0); 0 reads.
         :param bound: the maximum value of the semaphore; 0 for no maximum.
         :returns: the value afterwards.
-        :raises TimedOut: there were not enough units in time.
-        :raises Mismatch: the bound would be exceeded, or others use another bound.
+        :raises TimedOut: there were not enough units before the timeout.
+        :raises Mismatch: the request would exceed the bound, or an earlier request had another bound.
         """
         within = within or self.within
         request = protocol.text_of(protocol.Semaphore, name, delta, namespace, timeout, arrival, within, False, bound)
@@ -174,8 +178,8 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> Held:
-        """Take units of a semaphore as a hold: they go back with :meth:`give_back`, or when this connection ends. Raises the
-        errors of :meth:`semaphore`."""
+        """Take units of a semaphore as a hold: they return with :meth:`give_back`, or when this connection ends. Raises
+        the errors of :meth:`semaphore`."""
         request = protocol.Semaphore(
             name=name,
             delta=-units,
@@ -199,11 +203,11 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> Held:
-        """Take a lock; ``value`` of the result is the fencing token. The lock goes back with :meth:`give_back` or
+        """Take a lock; ``value`` of the result is the fencing token. The lock returns with :meth:`give_back` or
         :meth:`unlock`, or when this connection ends.
 
-        :param keep: the host owns the lock beyond the end of this connection. It then goes back only with :meth:`unlock`,
-            or when the host is lost.
+        :param keep: the host owns the lock, even after the end of this connection. The lock then returns only with
+            :meth:`unlock`, or when the host is lost.
         """
         request = protocol.Lock(
             name=name,
@@ -224,9 +228,9 @@ class SyncOperations(Requests):
         """
         await self._ask(protocol.Unlock(name=name, token=token, ns=namespace), timeout)
 
-    @checked(held=an_instance(Held, "what hold() or lock() returned"))
+    @checked(held=an_instance(Held, "the result of hold() or lock()"))
     async def give_back(self, held: Held, *, timeout: float | None = None) -> None:
-        """Give back what :meth:`hold` or :meth:`lock` took.
+        """Give back the result of :meth:`hold` or :meth:`lock`.
 
         :raises LinesyncFailed: the hub revoked the hold earlier; another holder may have had it meanwhile.
         """
@@ -243,16 +247,16 @@ class SyncOperations(Requests):
     @checked(name=name_of("lock"))
     @asynccontextmanager
     async def locked(self, name: str, *, timeout: float | None = None, namespace: str = DEFAULT) -> AsyncIterator[Held]:
-        """Hold a lock during a block (``async with``, or ``with`` for the blocking client). The block gets the result of
-        :meth:`lock`, whose ``value`` is the fencing token.
+        """Hold a lock during a block (``async with``, or ``with`` for the blocking client). The block gets the result
+        of :meth:`lock`, whose ``value`` is the fencing token.
 
         ::
 
             async with client.locked("flash", timeout=60):
                 await client.run("sut", ["true"], check=True)
 
-        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`, and
-        those of :meth:`give_back` if the lock was lost before the end of the block.
+        ``timeout`` limits the wait for the lock, and then the time to give it back. Raises the errors of :meth:`lock`,
+        and the errors of :meth:`give_back` if the lock was lost before the end of the block.
         """
         held = await self.lock(name, timeout=timeout, namespace=namespace)
         async with self._until_given_back(held, timeout):
@@ -263,8 +267,8 @@ class SyncOperations(Requests):
     async def holding(
         self, name: str, units: int = 1, *, timeout: float | None = None, namespace: str = DEFAULT, bound: int = 0
     ) -> AsyncIterator[Held]:
-        """Hold units of a semaphore during a block, as :meth:`locked` holds a lock. ``timeout`` limits the wait for the units,
-        and then the time to give them back. Raises the errors of :meth:`hold` and :meth:`give_back`.
+        """Hold units of a semaphore during a block, as :meth:`locked` holds a lock. ``timeout`` limits the wait for the
+        units, and then the time to give them back. Raises the errors of :meth:`hold` and :meth:`give_back`.
         """
         held = await self.hold(name, units, timeout=timeout, namespace=namespace, bound=bound)
         async with self._until_given_back(held, timeout):
@@ -318,7 +322,7 @@ class SyncOperations(Requests):
         """Wait until all of these events are set at the same time, or any of them.
 
         :param any: wait for one of the events instead of all.
-        :returns: the names of those that are set.
+        :returns: the names of the events that are set.
         """
         request = protocol.EventWait(
             names=names, ns=namespace, timeout=timeout, arrival=arrival, within=within or self.within, Any=any
@@ -345,7 +349,7 @@ class SyncOperations(Requests):
             (message,) = await client.receive("address")
             print(message.values["ip"])  # 10.0.0.1
 
-        :param items: the texts of the message, ``key=value`` by convention. A mapping stands for one such text for each of
+        :param items: the texts of the message, ``key=value`` by convention. A mapping gives one such text for each of
             its keys.
         :param member: the sender; empty for this host.
         :returns: its number in the topic, from 1.
@@ -369,11 +373,11 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> list[TopicMessage]:
-        """Read a topic from message number ``first`` on. Wait until that message is there.
+        """Wait until a topic has message number ``first``. Return that message and the messages after it.
 
         :param most: the maximum number of messages to return.
-        :param others: number and return only the messages of other senders.
-        :param member: the member that we are; empty for this host.
+        :param others: count and return only the messages of other senders.
+        :param member: the member that reads; empty for this host.
         """
         request = protocol.Receive(
             topic=topic,
@@ -400,13 +404,14 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> list[TopicMessage]:
-        """Wait until every other host of our published group has sent to a topic. Return the last message of each.
+        """Wait until every other host of the published group of this host has sent to a topic. Return the last message
+        of each.
 
-        The agents publish who is in a group: ``group=...``, ``role=...``, ``group_size=N``. All hosts without a group form
-        one.
+        The agents publish the groups: ``group=...``, ``role=...``, ``group_size=N``. All hosts without a group form one
+        group.
 
-        :param role: wait only for the hosts of this role.
-        :param member: the member that we are; empty for this host.
+        :param role: wait only for the hosts with this role.
+        :param member: the member that reads; empty for this host.
         :raises MemberLost: a host was lost before it sent.
         """
         request = protocol.ReceiveAll(
@@ -420,13 +425,13 @@ class SyncOperations(Requests):
         )
         return _messages(await self._wait(request, arrival, timeout))
 
-    # -- clearing up --------------------------------------------------------------------------------------------------
+    # -- reset --------------------------------------------------------------------------------------------------------
 
     @checked(names=name_of("reset"))
     async def reset(self, *names: str, timeout: float | None = None, namespace: str = DEFAULT) -> tuple[int, int]:
         """Delete the state under these names of a namespace. Requests that still wait for them fail with Aborted.
 
-        :param names: the names; without any, all names of the namespace.
+        :param names: the names; without names, all names of the namespace.
         :returns: the number of deleted objects, and the number of waits that failed.
         """
         forgotten, failed = await self._ask(protocol.Reset(names=names, ns=namespace), timeout)
@@ -438,7 +443,7 @@ def _folded(members: Iterable[str]) -> str:
     if not names:
         return ""
     global _last_fold
-    if names != _last_fold[0]:  # most callers use the same members again and again
+    if names != _last_fold[0]:  # most callers always use the same members
         from ..model.hosts.members import fold  # this import costs a small command more time than the rest
 
         _last_fold = names, fold(names)

@@ -12,24 +12,24 @@ __all__ = ["LinkState", "SessionState", "Traffic"]
 
 
 class Traffic(State):
-    """What passed over a line since it was opened, in bytes unless a field says frames."""
+    """The traffic on a line since it was opened, in bytes unless a field says frames."""
 
     bytes_in: int
-    """all bytes that came"""
+    """all bytes that were received"""
     bytes_out: int
     """all bytes that were sent"""
     damaged: int
-    """pieces that began like a frame and were not valid ones"""
+    """pieces that began like a frame and were not valid frames"""
     echo: int
     """our own frames that came back"""
     frames_in: int
-    """frames that came"""
+    """frames that were received"""
     frames_out: int
     """frames that were sent"""
     noise: int
     """remains of damaged frames"""
     stray: int
-    """frames that belong to no session of this line"""
+    """frames that do not belong to a session of this line"""
     text: int
     """other text: kernel messages, prompts"""
     third: int
@@ -40,13 +40,13 @@ class SessionState(State):
     """The session on a line."""
 
     peer_boot: str
-    """the id of the process at the other end"""
+    """the boot id of the process at the other end"""
     frame: int
     """the longest frame that both ends have agreed on, in bytes"""
     frame_now: int
     """the longest frame in use now, in bytes; errors make it shorter"""
     form: str
-    """how payloads are written: ``base64``, ``eight`` or ``masked`` ([protocol](../protocol.md))"""
+    """the form of payloads: ``base64``, ``eight`` or ``masked`` ([protocol](../protocol.md))"""
     mended: int
     """damaged frames that were repaired"""
     round_trip_ms: float | None
@@ -54,18 +54,19 @@ class SessionState(State):
     repeated: int
     """frames that were sent again"""
     duplicates: int
-    """frames that came twice"""
+    """frames that were received twice"""
     channels: int
     """open channels"""
 
 
 class LinkState(State):
-    """A line of a hub or an agent. In JSON, the fields of ``traffic`` and ``session`` stand beside the others."""
+    """A line of a hub or an agent. In JSON, the fields of ``traffic`` and ``session`` are on the same level as the
+    others."""
 
     line: str
     """the line, as the process at this end names it"""
     end: str
-    """whose end this is: ``hub``, or a host"""
+    """the owner of this end: ``hub``, or a host"""
     kind: str
     """``serial``, ``tcp``, ``unix``, ``exec`` or ``stdio``; empty if it has not been opened"""
     baud: int | None
@@ -73,13 +74,13 @@ class LinkState(State):
     state: str
     """``up``, ``quiet`` (nothing was heard for a while), ``waiting`` (open, without a session) or ``down``"""
     trouble: str
-    """what is wrong with the line, in words; empty if nothing is known"""
+    """the problem of the line, in words; empty if no problem is known"""
     traffic: Traffic | None
-    """what passed over the line; None if it has not been opened"""
+    """the traffic on the line; None if it has not been opened"""
     session: SessionState | None
-    """the session on the line; None while there is none"""
+    """the session on the line; None without a session"""
     host: str
-    """who is at the other end: a host, ``hub``, or empty for a script or while nobody is there"""
+    """the other end: a host, ``hub``, or empty for a script or without a peer"""
 
     def as_json(self) -> dict[str, Any]:
         plain = super().as_json()

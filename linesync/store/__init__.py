@@ -1,1 +1,1 @@
-"""Storage for data that is too large to keep in memory."""
+"""What a hub keeps on the disk: its state, its fencing tokens, and data that is too large to keep in memory."""

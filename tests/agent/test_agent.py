@@ -1,4 +1,4 @@
-"""A whole agent on virtual time: its name at the hub, a hub that restarts, its scripts, and its end."""
+"""A complete agent on virtual time: its registration, a hub that restarts, its scripts, and how it stops."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def world() -> Iterator[World]:
     """A hub, and host a."""
     with World(seed=1) as world:
         world.agent("a")
-        world.pass_time(2.0)  # until the ends have looked for the length of their frames
+        world.pass_time(2.0)  # until both ends have found the length of their frames
         world.take_events()
         yield world
 
 
-class Beside:
-    """An agent outside the world, which reaches the hub over a pipe."""
+class ExtraAgent:
+    """One more agent, which reaches the hub over a pipe and belongs to no host of the world."""
 
     def __init__(self, world: World, name: str, **options: Any) -> None:
-        self.said: list[str] = []
+        self.reported: list[str] = []
         self._world = world
 
         async def begin() -> Agent:
-            return Agent(name=name, report=self.said.append, boot=identity.token(), **options)
+            return Agent(name=name, report=self.reported.append, boot=identity.token(), **options)
 
         self.agent = world.run(begin())
 
@@ -50,54 +50,54 @@ class Beside:
         self._world.run(self.agent.aclose())
 
 
-def silenced(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-    """A task that may fail without a failure of the world."""
+def may_fail(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    """Mark a task as one that may fail, so that the world does not report its error."""
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
     return task
 
 
-# -- its name ---------------------------------------------------------------------------------------------------------
+# -- registration ------------------------------------------------------------------------------------------------------
 
 
-def test_an_agent_registers_with_what_it_publishes_and_can_do(world: World) -> None:
-    beside = Beside(world, "p", capabilities=("power",), published=("rack=7", "slot="))
-    beside.run()
+def test_an_agent_registers_its_capabilities_and_published_values(world: World) -> None:
+    extra = ExtraAgent(world, "p", capabilities=("power",), published=("rack=7", "slot="))
+    extra.run()
     world.pass_time(1.0)
     row = next(row for row in world.run(world.client().hosts()) if row.name == "p")
     assert row.capabilities == ("power",) and row.published == {"rack": "7", "slot": ""}
-    assert beside.said == ["p is registered with the hub on unix:/hub"]
-    beside.close()
+    assert extra.reported == ["p is registered with the hub on unix:/hub"]
+    extra.close()
 
 
-def test_a_second_agent_with_the_name_is_refused_and_gives_up_after_25_seconds(world: World) -> None:
-    beside = Beside(world, "a")
-    running = beside.run()
+def test_a_second_agent_with_the_same_name_is_refused_and_ends_after_25_seconds(world: World) -> None:
+    extra = ExtraAgent(world, "a")
+    running = extra.run()
     world.pass_time(24.0)
-    assert not running.done() and len(beside.said) == 5
+    assert not running.done() and len(extra.reported) == 5
     world.pass_time(2.0)
     assert isinstance(running.exception(), NotAllowed)
-    beside.close()
+    extra.close()
 
 
-def test_a_second_agent_gets_the_name_when_the_lease_of_a_dead_one_ends(world: World) -> None:
+def test_a_second_agent_gets_the_name_when_the_lease_of_a_dead_agent_ends(world: World) -> None:
     world.kill_agent("a")
-    beside = Beside(world, "a")
-    running = beside.run()
+    extra = ExtraAgent(world, "a")
+    running = extra.run()
     world.pass_time(26.0)
-    assert not running.done() and beside.said[-1] == "a is registered with the hub on unix:/hub"
+    assert not running.done() and extra.reported[-1] == "a is registered with the hub on unix:/hub"
     assert world.take_events()[:1] == [("lost", "a", "line lost")]
-    beside.close()
+    extra.close()
 
 
 def test_an_agent_ends_if_the_hub_cannot_read_its_registration(world: World) -> None:
-    beside = Beside(world, "p", published=("without",))
-    running = beside.run()
+    extra = ExtraAgent(world, "p", published=("without",))
+    running = extra.run()
     world.pass_time(1.0)
     assert isinstance(running.exception(), UsageError) and "'without'" in str(running.exception())
-    beside.close()
+    extra.close()
 
 
-# -- the hub ----------------------------------------------------------------------------------------------------------
+# -- the hub -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_agent_registers_with_a_hub_that_has_restarted(world: World) -> None:
@@ -125,14 +125,14 @@ def test_a_lock_is_revoked_when_the_hub_restarts(world: World) -> None:
         world.run(script.give_back(held))
 
 
-def test_a_hub_that_stops_is_reported_and_called_again(world: World) -> None:
-    said: list[str] = []
+def test_an_agent_reports_that_the_hub_has_stopped(world: World) -> None:
+    reported: list[str] = []
     agent = world.hosts["a"].agent
     assert agent is not None
-    with patch.object(agent._report, "_write", said.append):
+    with patch.object(agent._report, "_write", reported.append):
         world.run(world.hub.aclose("the hub was stopped"))
         world.pass_time(1.0)
-        assert said[:1] == ["the session with the hub is over: the hub was stopped"]
+        assert reported[:1] == ["the session with the hub is over: the hub was stopped"]
     assert not agent.relayed.registered
 
 
@@ -140,32 +140,32 @@ def test_an_agent_that_stops_does_not_report_a_silent_hub() -> None:
     with World(seed=1) as world:
         host = world.agent("a")
         world.deliver()
-        world.note("it stops")
+        world.note("the agent stops")
         assert host.agent is not None
         world.run(host.agent.aclose())
         world.pass_time(1.0)
-        said = [what for _, what in world._log if isinstance(what, str) and what.startswith("a: ")]
-        assert said and not any("silent" in sentence for sentence in said), said
+        reported = [what for _, what in world._log if isinstance(what, str) and what.startswith("a: ")]
+        assert reported and not any("silent" in sentence for sentence in reported), reported
 
 
 def test_an_agent_at_the_other_end_of_the_line_is_reported(world: World) -> None:
-    beside = Beside(world, "p")
-    beside.run("unix:/a")
+    extra = ExtraAgent(world, "p")
+    extra.run("unix:/a")
     world.pass_time(1.0)
-    assert any("not for other agents" in said for said in beside.said), beside.said
-    beside.close()
+    assert any("not for other agents" in reported for reported in extra.reported), extra.reported
+    extra.close()
 
 
 def test_with_once_an_agent_ends_with_its_line(world: World) -> None:
-    beside = Beside(world, "p")
-    running = beside.run(once=True)
+    extra = ExtraAgent(world, "p")
+    running = extra.run(once=True)
     world.pass_time(1.0)
-    line = beside.agent._uplink.line
+    line = extra.agent._uplink.line
     assert isinstance(line, MemoryLine)
     line.abort()
     world.pass_time(0.1)
     assert running.done() and running.exception() is None
-    beside.close()
+    extra.close()
 
 
 def test_a_request_of_the_hub_that_an_agent_does_not_know_is_refused(world: World) -> None:
@@ -175,25 +175,25 @@ def test_a_request_of_the_hub_that_an_agent_does_not_know_is_refused(world: Worl
     assert "is not known here" in str(protocol.read_error(replies[0]))
 
 
-# -- scripts ----------------------------------------------------------------------------------------------------------
+# -- scripts -----------------------------------------------------------------------------------------------------------
 
 
-def alone(world: World) -> Host:
-    """The host, after its hub has ended."""
+def stop_hub(world: World) -> Host:
+    """Stop the hub, and return host a."""
     world.run(world.hub.aclose())
     world.pass_time(1.0)
     return world.hosts["a"]
 
 
 def test_a_channel_to_another_host_is_refused_without_a_hub(world: World) -> None:
-    alone(world)
+    stop_hub(world)
     stream = world.client("a")._peer.open(protocol.encode(FileRead(to="b", path="/x")))
     error = protocol.read_error(world.run(stream.receive()).data.decode())
     assert str(error) == "the agent on a has no connection to a hub; check the cable and the hub"
 
 
 def test_a_channel_to_its_own_host_needs_no_hub(world: World) -> None:
-    alone(world)
+    stop_hub(world)
     stream = world.client("a")._peer.open(protocol.encode(FileRead(to="a", path="/nowhere/at/all")))
     error = protocol.read_error(world.run(stream.receive()).data.decode())
     assert "No such file" in str(error)
@@ -206,7 +206,7 @@ def test_links_on_a_host_shows_both_ends_of_its_line(world: World) -> None:
 
 
 def test_links_on_a_host_without_a_hub_shows_its_own_end(world: World) -> None:
-    alone(world)
+    stop_hub(world)
     rows = world.run(world.client("a").links())
     assert [(row.end, row.line, row.state) for row in rows] == [("a", "/dev/a", "waiting")]
 
@@ -224,11 +224,11 @@ def test_the_channels_of_a_killed_script_end(world: World) -> None:
     assert world.hub_peer(world.hosts["a"]).link.mux.open_count == 0
 
 
-# -- the end ----------------------------------------------------------------------------------------------------------
+# -- how an agent stops ------------------------------------------------------------------------------------------------
 
 
-def stop(world: World) -> None:
-    """The agent of host a is stopped, as by SIGTERM."""
+def stop_agent(world: World) -> None:
+    """Stop the agent of host a, as SIGTERM does."""
     host = world.hosts["a"]
     agent, running, host.agent = host.agent, host.running, None
     assert agent is not None and running is not None
@@ -238,25 +238,25 @@ def stop(world: World) -> None:
 
 
 def test_the_hub_is_notified_immediately_when_an_agent_is_stopped(world: World) -> None:
-    stop(world)
+    stop_agent(world)
     assert world.take_events() == [("lost", "a", "stopped")]
 
 
-def test_the_hub_is_notified_immediately_when_a_busy_agent_is_stopped(world: World) -> None:
-    silenced(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(20_000))))
+def test_the_hub_is_notified_immediately_when_an_agent_that_sends_data_is_stopped(world: World) -> None:
+    may_fail(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(20_000))))
     world.pass_time(0.5)
-    stop(world)
+    stop_agent(world)
     assert world.take_events() == [("lost", "a", "stopped")]
 
 
 @pytest.mark.parametrize("bulk", [0, 20_000])
-def test_an_agent_that_stops_says_goodbye_before_its_jobs_have_ended(world: World, bulk: int) -> None:
+def test_an_agent_that_stops_ends_its_session_before_its_jobs_have_ended(world: World, bulk: int) -> None:
     host = world.hosts["a"]
     agent, running = host.agent, host.running
     assert agent is not None and running is not None
-    waiting = silenced(world.start(world.client().barrier("up", members=["hub", "a"])))
+    waiting = may_fail(world.start(world.client().barrier("up", members=["hub", "a"])))
     if bulk:
-        silenced(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(bulk))))
+        may_fail(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(bulk))))
     job = world.start(stubborn(8.0))
     agent._tasks.add(job)
     world.pass_time(0.5)
@@ -267,21 +267,21 @@ def test_an_agent_that_stops_says_goodbye_before_its_jobs_have_ended(world: Worl
     with pytest.raises(MemberLost, match=r"a is lost \(stopped: the agent on a was stopped\)"):
         waiting.result()
     world.pass_time(10.0)
-    assert world.take_events() == [], "it does not come back while it ends its jobs"
+    assert world.take_events() == [], "the agent must not begin a new session while it ends its jobs"
     assert stopping.done() and running.done() and job.done()
     host.agent = None
 
 
-def test_a_job_of_an_agent_that_stops_reports_the_name_of_the_host() -> None:
+def test_a_job_that_ends_because_the_agent_stops_reports_the_name_of_the_host() -> None:
     async def test() -> None:
         pair = await Pair.joined()
-        near, far = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
+        client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
         with patch("linesync.jobs.files.serve_read", lambda *_: asyncio.sleep(60.0)):
-            job = asyncio.ensure_future(serve(far, SimpleNamespace(name="a"), Jobs(1, "all")))  # type: ignore[arg-type]
+            job = asyncio.ensure_future(serve(agent_end, SimpleNamespace(name="a"), Jobs(1, "all")))  # type: ignore[arg-type]
             await pause()
             job.cancel()
             await pause()
-        error = protocol.read_error((await near.receive()).data.decode())
+        error = protocol.read_error((await client_end.receive()).data.decode())
         assert str(error) == "the agent on a was stopped"
 
     play(test)
@@ -292,7 +292,7 @@ def test_an_agent_that_stops_notifies_its_scripts(world: World) -> None:
     waiting = world.start(script.barrier("go", 2))
     stream = script.console("a", follow=True)
     world.deliver()
-    stop(world)
+    stop_agent(world)
     with pytest.raises(LinesyncFailed, match="the host is shut down"):
         waiting.result()
     with pytest.raises(BrokenError):

@@ -14,20 +14,21 @@ from tests.real import pty_pair, require
 
 
 @pytest.mark.real
-def test_the_port_on_which_a_hub_answers_is_found_among_others() -> None:
+def test_the_agent_finds_the_one_port_on_which_a_hub_answers() -> None:
     require("socat")
-    said: list[str] = []
+    reported: list[str] = []
 
-    async def main(silent: str, ours: str, theirs: str) -> str:
+    async def main(silent: str, agent_port: str, hub_port: str) -> str:
         hub = Peer(User(), "l")
-        rounds = iter([[silent], [silent, "/dev/no-such-port", ours]])  # the cable is plugged in later
-        looking = asyncio.ensure_future(find_port(said.append, lambda: next(rounds)))
-        await connect(theirs, hub.receiver)
+        # The agent's port is plugged in later, so it is missing in the first list of ports.
+        ports = iter([[silent], [silent, "/dev/no-such-port", agent_port]])
+        search = asyncio.ensure_future(find_port(reported.append, lambda: next(ports)))
+        await connect(hub_port, hub.receiver)
         try:
-            return await asyncio.wait_for(looking, 30)
+            return await asyncio.wait_for(search, 30)
         finally:
             await hub.aclose("done")
 
     with pty_pair() as quiet, pty_pair() as cable:
         assert asyncio.run(main(quiet.left, cable.left, cable.right)) == cable.left
-        assert said == [f"no hub answers on {quiet.left}; trying again until one does"]
+        assert reported == [f"no hub answers on {quiet.left}; trying again until one does"]

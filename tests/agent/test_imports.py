@@ -1,4 +1,4 @@
-"""The modules that an agent imports: on a small host each module costs memory and start-up time."""
+"""An agent imports few modules, because on a small host each module costs memory and start-up time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.live  # a process of its own shows what is loaded
+pytestmark = pytest.mark.live  # the tests start processes
 
 _AGENT = (
     "linesync.cli.main, linesync.cli.asyncio_without_tls, linesync.cli.processes.agent, linesync.agent.agent,"
     " linesync.transports.serial.connect"
 )
-_OF_OTHERS = ("linesync.hub", "linesync.model", "linesync.testing", "linesync.compat", "linesync.store")
-_OWN = 89  # the maximum number of linesync's modules and packages; it was 89 when this was written
-_RESIDENT = 22 << 10  # KiB; a bare interpreter with asyncio takes 18 MiB of this
+_NOT_FOR_AGENTS = ("linesync.hub", "linesync.model", "linesync.testing", "linesync.compat", "linesync.store")
+_MOST_MODULES = 89  # the maximum number of linesync's modules and packages; it was 89 when this was written
+_MOST_MEMORY = 22 << 10  # KiB of resident memory; an interpreter with asyncio alone needs 18 MiB of it
 
 
 @pytest.fixture(scope="module")
 def loaded() -> tuple[set[str], int]:
-    """The modules of a process that is about to run an agent, and its resident memory in KiB."""
+    """The modules of a process that has imported everything for an agent, and its resident memory in KiB."""
     program = (
         f"import {_AGENT}; import sys\n"
         "resident = open('/proc/self/status').read().split('VmRSS:')[1].split()[0]\n"
@@ -40,19 +40,19 @@ def test_an_agent_does_not_import_modules_that_it_rarely_needs(loaded: tuple[set
 
 
 def test_an_agent_imports_no_modules_of_the_hub(loaded: tuple[set[str], int]) -> None:
-    found = sorted(name for name in loaded[0] if name.startswith(_OF_OTHERS))
+    found = sorted(name for name in loaded[0] if name.startswith(_NOT_FOR_AGENTS))
     allowed = {"linesync.model", "linesync.model.participants", "linesync.model.hosts.members"}
     assert set(found) <= allowed, f"the agent now imports {found}"
 
 
-def test_an_agent_has_few_modules_and_little_memory(loaded: tuple[set[str], int]) -> None:
+def test_an_agent_loads_few_modules_and_needs_little_memory(loaded: tuple[set[str], int]) -> None:
     names, resident = loaded
     own = sorted(name for name in names if name.startswith("linesync"))
-    assert len(own) <= _OWN, f"{len(own)} modules of linesync: {own}"
-    assert resident <= _RESIDENT, f"{resident} KiB after the imports"
+    assert len(own) <= _MOST_MODULES, f"{len(own)} modules of linesync: {own}"
+    assert resident <= _MOST_MEMORY, f"{resident} KiB after the imports"
 
 
-def test_openssl_can_still_be_loaded_afterwards() -> None:
+def test_ssl_can_be_imported_after_asyncio_without_it() -> None:
     program = (
         "import linesync.cli.asyncio_without_tls, sys; assert 'ssl' not in sys.modules; "
         "import ssl; ssl.create_default_context()"

@@ -1,4 +1,4 @@
-"""The agent's side of the lease: what it ends when the hub is silent, and what it keeps."""
+"""The agent's side of the lease: what ends when the hub is silent for its length."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from linesync.testing.virtual_loop import VirtualLoop
 from tests.runtime.peers import play
 
 
-class Watched:
-    """A lease of 20 s on a silent line. The test decides when the hub is heard.
+class LeaseWithFakeLine:
+    """A lease, and a simulated line. The test decides when the hub is heard.
 
-    :ivar asked: the times at which the hub was asked for a sign of life, from the start.
-    :ivar lost: the time and the reason of each end.
+    :param seconds: the length of the lease that the hub has sent; empty: the default of 20 s.
+    :ivar polled: the times at which the agent polled the hub, from the start.
+    :ivar lost: the time and the reason of each end of the lease.
+    :ivar holds: scripts of the host hold something that they lose when the lease ends.
     """
 
     def __init__(self, seconds: str = "") -> None:
         self.loop = asyncio.get_running_loop()
         self._start = self.loop.time()
         self.link = SimpleNamespace(heard_at=self._start)
-        self.asked: list[float] = []
+        self.polled: list[float] = []
         self.lost: list[tuple[float, str]] = []
         self.holds = True
-        uplink: Any = SimpleNamespace(link=self.link, ask_alive=lambda: self.asked.append(self.passed))
+        uplink: Any = SimpleNamespace(link=self.link, ask_alive=lambda: self.polled.append(self.passed))
         self.lease = HubLease(uplink, lambda: self.holds, lambda why: self.lost.append((self.passed, why)))
         self.lease.begin(seconds)
 
@@ -40,7 +42,7 @@ class Watched:
         self.link.heard_at = self.loop.time()
 
 
-def leased(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def on_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     def run() -> None:
         play(test)
 
@@ -48,10 +50,10 @@ def leased(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     return run
 
 
-@leased
-async def test_a_command_ends_with_the_reason_when_the_hub_was_silent_for_the_lease() -> None:
-    watched = Watched()
-    command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
+@on_virtual_time
+async def test_a_command_ends_with_the_reason_when_the_lease_ends() -> None:
+    setup = LeaseWithFakeLine()
+    command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     await asyncio.sleep(19.9)
     assert not command.done()
     await asyncio.sleep(0.2)
@@ -59,85 +61,85 @@ async def test_a_command_ends_with_the_reason_when_the_hub_was_silent_for_the_le
         await command
 
 
-@leased
-async def test_what_scripts_hold_is_lost_exactly_at_the_end_of_the_lease() -> None:
-    watched = Watched()
+@on_virtual_time
+async def test_scripts_lose_what_they_hold_exactly_at_the_end_of_the_lease() -> None:
+    setup = LeaseWithFakeLine()
     await asyncio.sleep(1.3)
-    watched.heard()
+    setup.heard()
     await asyncio.sleep(20.1)
-    assert watched.lost[0] == (21.3, "the hub was not heard for 20 s")
+    assert setup.lost[0] == (21.3, "the hub was not heard for 20 s")
 
 
-@leased
-async def test_a_hub_that_is_heard_in_time_costs_nothing() -> None:
-    watched = Watched()
-    command = asyncio.ensure_future(watched.lease.bound(lambda: asyncio.sleep(1000.0)))
+@on_virtual_time
+async def test_nothing_is_lost_and_no_command_ends_while_the_hub_is_heard_in_time() -> None:
+    setup = LeaseWithFakeLine()
+    command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     for _ in range(10):
         await asyncio.sleep(19.0)
-        watched.heard()
-    assert not watched.lost and not command.done()
+        setup.heard()
+    assert not setup.lost and not command.done()
 
 
-@leased
-async def test_a_silent_hub_is_asked_before_the_half_of_the_lease() -> None:
-    watched = Watched()
+@on_virtual_time
+async def test_the_agent_polls_a_silent_hub_before_half_of_the_lease_has_passed() -> None:
+    setup = LeaseWithFakeLine()
     await asyncio.sleep(7.6)
-    assert not watched.asked
+    assert not setup.polled
     await asyncio.sleep(2.5)
-    assert len(watched.asked) == 1 and 9.0 <= watched.asked[0] <= 10.0
+    assert len(setup.polled) == 1 and 9.0 <= setup.polled[0] <= 10.0
 
 
-@leased
-async def test_nothing_is_asked_or_lost_while_nothing_depends_on_the_hub() -> None:
-    watched = Watched()
-    watched.holds = False
-    await watched.lease.bound(lambda: asyncio.sleep(1.0))
+@on_virtual_time
+async def test_the_agent_does_not_poll_the_hub_while_nothing_depends_on_it() -> None:
+    setup = LeaseWithFakeLine()
+    setup.holds = False
+    await setup.lease.bound(lambda: asyncio.sleep(1.0))
     await asyncio.sleep(100.0)
-    assert not watched.asked and not watched.lost
+    assert not setup.polled and not setup.lost
 
 
-@leased
-async def test_the_hub_says_how_long_its_lease_is() -> None:
-    watched = Watched("2.5")
+@on_virtual_time
+async def test_a_lease_has_the_length_that_the_hub_has_sent() -> None:
+    setup = LeaseWithFakeLine("2.5")
     await asyncio.sleep(2.6)
-    assert watched.lost[0] == (2.5, "the hub was not heard for 2.5 s")
+    assert setup.lost[0] == (2.5, "the hub was not heard for 2.5 s")
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "-1", "0", "nan", "inf", "1e300"])
-def test_a_lease_that_makes_no_sense_is_as_long_as_usual(seconds: str) -> None:
+def test_an_invalid_length_of_the_lease_is_replaced_by_the_default(seconds: str) -> None:
     async def test() -> None:
-        watched = Watched(seconds)
+        setup = LeaseWithFakeLine(seconds)
         await asyncio.sleep(20.1)
-        assert [when for when, _ in watched.lost[:1]] == [20.0]
+        assert [when for when, _ in setup.lost[:1]] == [20.0]
 
     play(test)
 
 
-@leased
-async def test_a_session_that_is_over_is_not_watched() -> None:
-    watched = Watched()
+@on_virtual_time
+async def test_a_lease_does_not_end_after_its_session_is_over() -> None:
+    setup = LeaseWithFakeLine()
     await asyncio.sleep(10.0)
-    watched.lease.stop()
+    setup.lease.stop()
     await asyncio.sleep(100.0)
-    assert not watched.lost
+    assert not setup.lost
 
 
-@leased
-async def test_a_new_session_is_watched_once() -> None:
-    watched = Watched("40")
-    watched.lease.begin("")
+@on_virtual_time
+async def test_only_the_lease_of_the_new_session_ends() -> None:
+    setup = LeaseWithFakeLine("40")
+    setup.lease.begin("")
     await asyncio.sleep(20.1)
-    assert [when for when, _ in watched.lost] == [20.0]
+    assert [when for when, _ in setup.lost] == [20.0]
 
 
-@leased
-async def test_the_time_in_which_this_machine_slept_is_not_the_hubs_silence() -> None:
-    watched = Watched()
-    assert isinstance(watched.loop, VirtualLoop)
+@on_virtual_time
+async def test_time_in_which_this_machine_was_suspended_does_not_count_as_silence_of_the_hub() -> None:
+    setup = LeaseWithFakeLine()
+    assert isinstance(setup.loop, VirtualLoop)
     await asyncio.sleep(1.0)
-    watched.loop.skip(500.0)
+    setup.loop.skip(500.0)
     await asyncio.sleep(0.1)
-    assert not watched.lost, "frames of the hub are still unread"
-    watched.heard()
+    assert not setup.lost, "the agent must first read the frames that have arrived"
+    setup.heard()
     await asyncio.sleep(10.0)
-    assert not watched.lost
+    assert not setup.lost

@@ -36,7 +36,7 @@ class FakePeer:
 
 
 class FakeOwners:
-    """Watches processes; those with a pid below 100 do not run."""
+    """Watches processes. A process with a pid below 100 does not run."""
 
     def __init__(self) -> None:
         self.watched: set[tuple[int, str]] = set()
@@ -50,7 +50,7 @@ class FakeOwners:
         return (pid, begin) in self.watched
 
 
-def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
+def run_test(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
     async def main() -> None:
         uplink, script = FakePeer(), FakePeer()
         owners = FakeOwners()
@@ -62,7 +62,7 @@ def play(work: Callable[[Relayed, FakePeer, FakePeer], None]) -> None:
     asyncio.run(main())
 
 
-def test_a_confirmation_is_relayed_once_under_the_hubs_number() -> None:
+def test_a_confirmation_is_relayed_once_with_the_number_that_the_hub_knows() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "7", "sem x -1")  # type: ignore[arg-type]
         uplink.asked[0][2]("ok 0")
@@ -71,7 +71,7 @@ def test_a_confirmation_is_relayed_once_under_the_hubs_number() -> None:
         assert script.answers == [("7", "ok 0")]
         assert uplink.notes == ["confirm 100.1"]
 
-    play(work)
+    run_test(work)
 
 
 def test_a_confirmation_is_not_relayed_into_another_session() -> None:
@@ -81,9 +81,9 @@ def test_a_confirmation_is_not_relayed_into_another_session() -> None:
         relayed.down()
         relayed.up()
         relayed.take(script, "-", "confirm 1")  # type: ignore[arg-type]
-        assert uplink.notes == [], "another request may have its number now"
+        assert uplink.notes == [], "in the new session, another request may have this number"
 
-    play(work)
+    run_test(work)
 
 
 def test_the_state_for_the_requests_of_a_script_is_bounded() -> None:
@@ -96,10 +96,10 @@ def test_the_state_for_the_requests_of_a_script_is_bounded() -> None:
         assert kept is not None
         assert list(kept.requests) == ["forever"] and len(kept.granted) <= 1000
 
-    play(work)
+    run_test(work)
 
 
-def test_the_end_of_a_session_answers_sent_requests_and_keeps_unsent_ones() -> None:
+def test_when_a_session_ends_sent_requests_are_answered_and_unsent_ones_wait() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
         uplink.up = False
@@ -111,12 +111,12 @@ def test_the_end_of_a_session_answers_sent_requests_and_keeps_unsent_ones() -> N
         assert any("waiting for the hub" in protocol.decode(note, protocol.Note).text for note in script.notes)  # type: ignore[attr-defined]
         uplink.up = True
         relayed.up()
-        assert [text for _, text, _ in uplink.asked] == ["sem x -1", "sem x 1"], "no request is sent twice"
+        assert [text for _, text, _ in uplink.asked] == ["sem x -1", "sem x 1"], "no request may be sent twice"
 
-    play(work)
+    run_test(work)
 
 
-def test_the_agent_answers_a_request_that_is_withdrawn_before_it_was_sent() -> None:
+def test_the_agent_itself_answers_a_request_that_is_withdrawn_before_it_was_sent() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.registered = False
         relayed.take(script, "1", "sem x -1")  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ def test_the_agent_answers_a_request_that_is_withdrawn_before_it_was_sent() -> N
         relayed.up()
         assert [number for number, _ in script.answers] == ["1"] and uplink.asked == []
 
-    play(work)
+    run_test(work)
 
 
 def test_the_requests_of_a_script_that_leaves_are_withdrawn() -> None:
@@ -134,10 +134,10 @@ def test_the_requests_of_a_script_that_leaves_are_withdrawn() -> None:
         uplink.asked[0][2]("ok 0")
         assert script.answers == [] and uplink.notes == ["gone 1"]
 
-    play(work)
+    run_test(work)
 
 
-def test_a_namespace_is_relayed_when_its_owner_is_watched_and_refused_when_it_cannot_be() -> None:
+def test_a_request_for_a_namespace_is_relayed_if_the_agent_can_watch_its_owner_and_else_refused() -> None:
     def work(relayed: Relayed, uplink: FakePeer, script: FakePeer) -> None:
         relayed.take(script, "1", "namespace @x pid=7 begin=5")  # type: ignore[arg-type]
         assert script.answers == [("1", "err failed it%20does%20not%20run")] and not uplink.asked
@@ -148,7 +148,7 @@ def test_a_namespace_is_relayed_when_its_owner_is_watched_and_refused_when_it_ca
         relayed.owner_gone(107, "5")
         assert uplink.notes == ["ownergone 107 5"]
 
-    play(work)
+    run_test(work)
 
 
 def test_an_owner_that_ended_before_the_request_was_sent_is_reported_after_its_reply() -> None:
@@ -163,7 +163,7 @@ def test_an_owner_that_ended_before_the_request_was_sent_is_reported_after_its_r
         uplink.asked[0][2]("ok")
         assert uplink.notes == ["ownergone 107 5"]
 
-    play(work)
+    run_test(work)
 
 
 def test_the_end_of_a_script_that_may_own_a_namespace_is_reported() -> None:
@@ -173,4 +173,4 @@ def test_the_end_of_a_script_that_may_own_a_namespace_is_reported() -> None:
         relayed.leave(script)  # type: ignore[arg-type]
         assert uplink.notes == ["gone 1"]
 
-    play(work)
+    run_test(work)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.live
         (["lock", "--", "-l", "echo", "-n", "--", "--json"], "-- --json"),
         (["lock", "l", "--", "echo", "-n"], ""),
         (["run", "--", "hub", "echo", "--json", "--"], "--json --\n"),
-        (["--", "reset", "-none"], "forgot 0, failed 0 waits\n"),
+        (["--", "reset", "-none"], "removed: 0; failed waits: 0\n"),
     ],
 )
 def test_words_after_two_hyphens_are_not_options(hub: Site, words: list[str], printed: str) -> None:
@@ -47,7 +47,7 @@ def test_cp_takes_names_that_begin_with_a_hyphen_at_both_ends(hub: Site) -> None
         (["event", "--", "-set", "x"], "invalid choice: '-set'"),
         (["lock", "l", "echo"], "unrecognized arguments: echo; write -- before the command"),
         (["sem", "s", "-1", "--hold", "echo", "--", "x"], "unrecognized arguments: echo; write -- before the command"),
-        (["barrier", "x", "--"], "nothing follows --"),
+        (["barrier", "x", "--"], "there are no arguments after --"),
         (["barrier", "x", "1", "--timeout", "--", "5"], "argument --timeout: expected one argument"),
         (["lock", "l", "--namesp", "--", "echo", "x"], "argument --namesp: expected one argument"),
         (["run", "hub", "-e", "--", "true"], "argument -e: expected one argument"),

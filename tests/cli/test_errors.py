@@ -44,7 +44,7 @@ USAGE = [
     (["barrier", "x", "2", "--timeout", "soon"], "invalid time 'soon'"),
     (["barrier", "x", "2", "--timeout", "-1"], "invalid time '-1'"),
     (["sem", "x", "many"], "invalid change 'many'"),
-    (["run", "sut"], "no command was given"),
+    (["run", "sut"], "there is no remote command"),
     (["run", "sut,,two", "--", "true"], "empty host name"),
     (["run", "sut[1-2", "--", "true"], "its brackets do not match"),
     (["run", "sut[1-2]#1", "--", "true"], "invalid host name 'sut1#1'"),

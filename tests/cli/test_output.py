@@ -19,6 +19,7 @@ def shell(hub: Site, script: str) -> Done:
     return Command(["bash", "-c", script], env, hub.folder).wait()
 
 
+STATE = r'{"linesync_state":1,"hub":"x","clock":{"monotonic":0,"wall":0,"boot":"","offset":0}}\n{"rows":0,"pieces":0}\n'
 FULL = "cannot write to stdout: No space left on device"
 CLOSED = "cannot write to stdout: it is closed"
 
@@ -34,6 +35,8 @@ CLOSED = "cannot write to stdout: it is closed"
         ("$L exchange x --hosts hub data >/dev/full", FULL),
         ("$L demo >/dev/full", FULL),
         ("$L completion bash >&-", CLOSED),
+        (f"printf '{STATE}' | $L state import a.db >/dev/full", FULL),
+        (f"printf '{STATE}' | $L state import b.db >/dev/null; $L state export b.db >/dev/full", FULL),
         ("$L compat dissem sem x 0 >/dev/full", FULL),
         ("$L --help >/dev/full", FULL),
         ("$L run --help >&-", CLOSED),

@@ -1,4 +1,4 @@
-"""A call of each operation that has a timeout, for both clients, and how it ends if nothing answers."""
+"""One call of each operation that has a timeout, for both clients, and the error of each call if nothing answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linesync.client.sync import Held
 __all__ = ["CALLS", "MAY_HAVE", "with_timeout"]
 
 
-def _entered(block: Any) -> Any:
+def _enter(block: Any) -> Any:
     return block.__aenter__() if hasattr(block, "__aenter__") else block.__enter__()
 
 
@@ -21,8 +21,8 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "semaphore": lambda client, timeout: client.semaphore("x", -1, timeout=timeout),
     "hold": lambda client, timeout: client.hold("x", timeout=timeout),
     "lock": lambda client, timeout: client.lock("x", timeout=timeout),
-    "locked": lambda client, timeout: _entered(client.locked("x", timeout=timeout)),
-    "holding": lambda client, timeout: _entered(client.holding("x", timeout=timeout)),
+    "locked": lambda client, timeout: _enter(client.locked("x", timeout=timeout)),
+    "holding": lambda client, timeout: _enter(client.holding("x", timeout=timeout)),
     "unlock": lambda client, timeout: client.unlock("x", 1, timeout=timeout),
     "give_back": lambda client, timeout: client.give_back(Held(arrival="x", value=1), timeout=timeout),
     "set_events": lambda client, timeout: client.set_events("x", timeout=timeout),
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "namespaces": lambda client, timeout: client.namespaces(timeout=timeout),
     "begin_namespace": lambda client, timeout: client.begin_namespace("x", timeout=timeout),
     "end_namespace": lambda client, timeout: client.end_namespace("x", timeout=timeout),
-    "namespace": lambda client, timeout: _entered(client.namespace("x", timeout=timeout)),
+    "namespace": lambda client, timeout: _enter(client.namespace("x", timeout=timeout)),
     "reset": lambda client, timeout: client.reset("x", timeout=timeout),
     "exchange": lambda client, timeout: client.exchange("x", ["a", "b"], b"data", timeout=timeout),
     "hosts": lambda client, timeout: client.hosts(timeout=timeout),
@@ -62,7 +62,8 @@ MAY_HAVE = frozenset(
         "unlock",
     }
 )
-"""The operations that may have had an effect. All others certainly had none."""
+"""The operations that may have had an effect although no answer came. They end with LinesyncFailed. All others certainly had
+no effect; they end with TimedOut."""
 
 
 def with_timeout() -> set[str]:

@@ -1,4 +1,4 @@
-"""A hub and an agent, for clients inside the test process."""
+"""Starts a hub and an agent, for clients in the test process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``linesync.connect_blocking()``: the client without asyncio, for scripts and small commands."""
+"""``linesync.connect_blocking()``: the client without asyncio, which also the small commands use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_operations_work_without_asyncio(client: BlockingClient, tmp_path: P
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
-def test_thousands_of_operations_leave_nothing_behind(pair: Site) -> None:
+def test_after_thousands_of_operations_no_files_memory_or_processes_remain_in_use(pair: Site) -> None:
     def open_files() -> list[int]:
         return [len(os.listdir(f"/proc/{daemon.pid}/fd")) for daemon in pair.daemons]
 
@@ -68,7 +68,8 @@ def test_thousands_of_operations_leave_nothing_behind(pair: Site) -> None:
     with linesync.connect_blocking(f"unix:{pair.socket('hub')}") as client:
         for _ in range(20):
             assert client.run("sut", ["true"]).exit_code == 0
-        wait_for(lambda: client.status().held == Remembered(waits=0, deadlines=0, results=0), "an empty hub", 5)
+        nothing = Remembered(waits=0, deadlines=0, results=0)
+        wait_for(lambda: client.status().held == nothing, "a hub that remembers nothing", 5)
         assert all(link.session and link.session.channels <= 1 for link in client.links()), "channel 0 is always open"
         assert len(client.links()) == 2
     wait_for(lambda: open_files() <= files, f"as many open files as before ({files}, now {open_files()})", 5)
@@ -111,8 +112,8 @@ def test_small_commands_import_few_modules(pair: Site, words: list[str]) -> None
     assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.jobs")) for name in own), own
 
 
-def test_a_small_command_takes_at_most_twelve_times_a_bare_interpreter(pair: Site) -> None:
-    def least(argv: list[str]) -> float:
+def test_a_small_command_takes_at_most_twelve_times_as_long_as_starting_python(pair: Site) -> None:
+    def shortest(argv: list[str]) -> float:
         times = []
         for _ in range(5):
             begin = time.perf_counter()
@@ -121,7 +122,7 @@ def test_a_small_command_takes_at_most_twelve_times_a_bare_interpreter(pair: Sit
         return min(times)
 
     command = ["-m", "linesync", "--hub", f"unix:{pair.socket('hub')}", "sem", "quick", "0"]
-    ratio = least([sys.executable, *command]) / least([sys.executable, "-c", "pass"])
+    ratio = shortest([sys.executable, *command]) / shortest([sys.executable, "-c", "pass"])
     print(f"linesync sem: {ratio:.1f} times python -c pass")
     assert ratio < 12
 
@@ -141,7 +142,7 @@ def test_a_waiting_client_gets_an_error_when_the_hub_is_lost(tmp_path: Path) -> 
         linesync.connect_blocking(f"unix:{tmp_path}/none")
 
 
-def test_a_client_that_the_hub_has_dismissed_begins_another_session(
+def test_a_client_whose_session_the_hub_has_closed_begins_another_session(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlines, "_CONNECT_LEAST", 0.1)
@@ -151,7 +152,7 @@ def test_a_client_that_the_hub_has_dismissed_begins_another_session(
     with linesync.connect_blocking(endpoint) as idle, linesync.connect_blocking(endpoint) as holder:
         assert idle.hosts() == []
         holder.lock("flash")
-        hub.stop()  # it says goodbye, as it does to a script that is silent for long
+        hub.stop()  # it closes the session, as it also does with a script that is silent for long
         with pytest.raises(LinesyncFailed, match="there is no socket"):
             idle.hosts()
         with socket.socket(socket.AF_UNIX) as silent:

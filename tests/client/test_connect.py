@@ -54,7 +54,7 @@ def test_a_cancelled_barrier_is_withdrawn(pair: Site, side: str) -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await client.semaphore(f"never-{side}", -1)
-            assert await client.semaphore(f"never-{side}", 1) == 1, "the cancelled take is gone"
+            assert await client.semaphore(f"never-{side}", 1) == 1, "the cancelled wait must not take the unit"
 
     asyncio.run(work())
 
@@ -80,7 +80,7 @@ def test_errors_are_exceptions_with_details(pair: Site, side: str) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_output_is_streamed_while_the_command_runs_and_the_result_says_how_it_ended(
+def test_output_arrives_while_the_command_runs_and_the_result_has_the_commands_exit_code(
     pair: Site, side: str, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
@@ -89,7 +89,7 @@ def test_output_is_streamed_while_the_command_runs_and_the_result_says_how_it_en
 
     def output(number: int, data: bytes) -> None:
         seen.append((number, data))
-        go.touch()  # only now does the command continue, so the first line arrived while it ran
+        go.touch()  # the command continues only now, so its first line arrived while it ran
 
     async def work() -> None:
         async with await connect(pair, side) as client:
@@ -138,7 +138,7 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_twenty_megabytes_of_output_do_not_accumulate_in_hub_or_agent(pair: Site) -> None:
+def test_the_hub_and_the_agent_do_not_keep_twenty_megabytes_of_output_in_memory(pair: Site) -> None:
     size = 20_000_000
     got = [0]
 
@@ -162,7 +162,7 @@ def test_an_unread_channel_does_not_block_other_channels(pair: Site) -> None:
     async def work() -> None:
         async with await connect(pair, "hub") as client:
             unread = client.start("sut", ["sh", "-c", "yes"])
-            await asyncio.sleep(0.3)  # now the channel's credit is used up
+            await asyncio.sleep(0.3)  # until the channel's credit is used up
             for _ in range(5):
                 result = await client.run("sut", ["echo", "through"])
                 assert result.stdout == b"through\n"
@@ -190,7 +190,7 @@ def test_files_are_copied_in_both_directions(pair: Site, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "fifo", "source", "there"]
 
 
-def test_a_client_that_closes_withdraws_its_waits_and_they_fail_locally(pair: Site) -> None:
+def test_a_client_that_closes_withdraws_its_waits_and_they_raise_an_error(pair: Site) -> None:
     async def work() -> None:
         client = await connect(pair, "sut")
         waiting = asyncio.ensure_future(client.barrier("left", 2))

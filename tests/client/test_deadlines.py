@@ -23,8 +23,8 @@ SHORT = 0.02
 
 
 @pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockingClient]:
-    """A client whose hub does not run, although its socket is open."""
+def client_of_stopped_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockingClient]:
+    """A client of a hub whose process is stopped by SIGSTOP. The connection stays open."""
     with kit.site() as site:
         hub = site.hub()
         hub.says("scripts on this machine")
@@ -37,19 +37,21 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockingClient]:
 
 
 def test_each_call_of_a_blocking_client_ends_at_its_timeout_although_the_hub_is_stopped(
-    stopped: BlockingClient,
+    client_of_stopped_hub: BlockingClient,
 ) -> None:
     for name, call in CALLS.items():
         with pytest.raises(LinesyncError) as caught:
-            call(stopped, 0.03)
+            call(client_of_stopped_hub, 0.03)
         assert type(caught.value) is (LinesyncFailed if name in MAY_HAVE else TimedOut), (name, caught.value)
 
 
-def test_a_blocking_exchange_ends_at_its_timeout_although_its_data_does_not_come(stopped: BlockingClient) -> None:
+def test_a_blocking_exchange_ends_at_its_timeout_although_the_source_of_its_data_blocks(
+    client_of_stopped_hub: BlockingClient,
+) -> None:
     reader, writer = os.pipe()
     with open(writer, "wb"), open(reader, "rb", buffering=0) as data:
         with pytest.raises(TimedOut, match="nothing was changed"):
-            stopped.exchange("keys", "a,hub", data, timeout=0.1)
+            client_of_stopped_hub.exchange("keys", "a,hub", data, timeout=0.1)
 
 
 def test_a_copy_with_a_timeout_that_is_long_enough_arrives(pair: kit.Site, tmp_path: Path) -> None:
@@ -73,14 +75,14 @@ def test_connecting_ends_at_its_timeout_and_leaves_no_connection(tmp_path: Path)
             asyncio.run(linesync.connect(endpoint, timeout=0.1))
         caller = silent.accept()[0]
         while caller.recv(1 << 16):
-            pass  # the hello, and then the end of the connection
-        with socket.socket(socket.AF_UNIX) as first:  # it fills the queue of the socket
+            pass  # read until the end of the connection
+        with socket.socket(socket.AF_UNIX) as first:  # it fills the queue of connections that wait for accept()
             first.connect(f"{tmp_path}/silent")
             with pytest.raises(TimedOut):
                 linesync.connect_blocking(endpoint, timeout=0.1)
 
 
-def test_connecting_through_a_command_that_does_not_end_is_ended_by_its_timeout() -> None:
+def test_connecting_through_a_command_that_does_not_end_ends_at_its_timeout() -> None:
     ended = threading.Event()
 
     def work() -> None:

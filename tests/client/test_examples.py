@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the clients, and the results of commands, with the asyncio and the blocking client."""
+"""Runs the examples in the docstrings of the clients, and checks the results of commands, with both clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = {
 PRINTED = re.compile(r"print\(.*\)  # (.*)")
 
 
-def play(place: Site, text: str, name: str, *, asynchronous: bool) -> None:
+def run_example(place: Site, text: str, name: str, *, asynchronous: bool) -> None:
     endpoint = f"unix:{place.socket('hub')}"
     space: dict[str, Any] = {"linesync": linesync}
     if not asynchronous:
@@ -53,7 +53,7 @@ def test_there_are_examples() -> None:
 def test_an_example_prints_what_its_comments_say(
     pair: Site, capsys: pytest.CaptureFixture[str], name: str, asynchronous: bool
 ) -> None:
-    play(pair, EXAMPLES[name], name, asynchronous=asynchronous)
+    run_example(pair, EXAMPLES[name], name, asynchronous=asynchronous)
     assert capsys.readouterr().out.splitlines() == PRINTED.findall(EXAMPLES[name])
 
 

@@ -34,21 +34,21 @@ __all__ = [
     "alive",
     "children_of",
     "commands_of",
-    "sees",
     "serial_site",
     "site",
+    "text_when_written",
 ]
 
 LINESYNC = str(Path(sys.executable).parent / "linesync")
-"""The program that is installed beside this interpreter."""
+"""The program that is installed in the same folder as this interpreter."""
 AS_USER = (
     sys.executable,
     "-c",
     "import os; os.geteuid = lambda: 1000; from linesync.cli.main import main; raise SystemExit(main())",
 )
 """The program as a user other than root runs it, with default sockets in XDG_RUNTIME_DIR."""
-ASKING = 0.03
-"""Seconds between two requests to a hub, because each takes it some milliseconds."""
+_REQUEST_INTERVAL = 0.03
+"""Seconds between two requests while a test waits. Each request costs the hub some milliseconds."""
 _IMPATIENT = (
     "from linesync.agent import agent; from linesync.cli.main import main;"
     " agent._TWIN_WAIT /= 10; raise SystemExit(main())"
@@ -180,7 +180,7 @@ class Site:
         """Start an agent.
 
         :param socket: the name of its socket and log; by default, the agent's name.
-        :param impatient: if the hub refuses its name, it asks again ten times as often.
+        :param impatient: while the hub refuses its name, the agent tries again ten times as often.
         """
         words = ["agent", "--name", name, *self.socket_option(socket or name), *args]
         program = [sys.executable, "-c", _IMPATIENT] if impatient else [LINESYNC]
@@ -260,8 +260,8 @@ class Site:
         return 0 if row is None else len(row[waits.get(kind, "waiting")])
 
     def until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-        """Wait until a condition is true that sends requests to the hub."""
-        wait_for(condition, what, seconds, every=ASKING)
+        """Wait until a condition is true. The condition may send requests to the hub."""
+        wait_for(condition, what, seconds, every=_REQUEST_INTERVAL)
 
     def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
         self.until(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
@@ -338,9 +338,9 @@ def serial_site(
 
 
 class Scenes:
-    """Tests that mostly wait, for a lease or a deadlock, each on its own site. They all run at the same time.
+    """Runs tests that mostly wait (for a lease or a deadlock) at the same time, each on its own site.
 
-    A scene is a function with this object as its decorator. The first call of :meth:`play` runs all scenes.
+    A scene is such a test: a function that this object decorates. The first call of :meth:`play` runs all scenes.
     """
 
     def __init__(self) -> None:
@@ -388,7 +388,7 @@ def commands_of(pid: int) -> list[int]:
     return [command for supervisor in supervisors for command in children_of(supervisor)]
 
 
-def sees(path: Path, seconds: float = 15.0) -> str:
+def text_when_written(path: Path, seconds: float = 15.0) -> str:
     """Wait until a file that a command writes ends with a newline. Returns its text."""
     wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}", seconds)
     return path.read_text()

@@ -1,4 +1,4 @@
-"""Two peers that are joined by a perfect pipe, on virtual time."""
+"""Two peers that are connected by a pipe without faults, on virtual time."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Pair:
 
 
 async def pause(seconds: float = 0.1) -> None:
-    """Let time pass until everything that was sent has arrived."""
+    """Let time pass; the default is enough for everything that was sent to arrive."""
     await asyncio.sleep(seconds)
 
 
 async def stubborn(seconds: float) -> None:
-    """A job that continues for some seconds after it was cancelled."""
+    """A job that runs for some seconds and ignores its cancellation."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while loop.time() < until:
@@ -69,7 +69,7 @@ def play(work: Callable[[], Coroutine[Any, Any, None]], limit: float = 3600.0) -
     """Run a coroutine on virtual time.
 
     :param limit: the most seconds of virtual time that it may take.
-    :raises AssertionError: it takes longer, or leaves an error in the loop.
+    :raises AssertionError: it takes longer, or an error was reported to the loop's exception handler.
     """
     loop = VirtualLoop()
     failures: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
-"""A peer that receives more than it can handle in a slice: order, other peers, and the end of the line.
+"""A peer that has received more than it can handle in one time slice: order, other peers, and the end of the line.
 
-The tests shorten the slice to one record. On virtual time, a slice never ends by the clock.
+The tests shorten the slice to one record, because virtual time does not pass while a peer works.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from linesync.errors import LinesyncError
-from linesync.runtime import peer as driver
+from linesync.runtime import peer as peer_module
 from linesync.runtime.conversation import Conversation, User
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
@@ -18,17 +18,20 @@ from linesync.testing.memory_lines import Pipe
 
 from .peers import pause, play
 
-_MANY = 50
+_COUNT = 50
 
 
 @pytest.fixture(autouse=True)
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_SLICE", 0.0)
-    monkeypatch.setattr(driver, "_PIECE", 1)
+    monkeypatch.setattr(peer_module, "_SLICE", 0.0)
+    monkeypatch.setattr(peer_module, "_PIECE", 1)
 
 
-class Log(User):
-    """Notes what happens, in order, in a list that several users share."""
+class RecordingUser(User):
+    """Records requests and the ends of sessions and lines, in order, in a list that several users share.
+
+    :ivar fails: the request on which it raises an error.
+    """
 
     def __init__(self, name: str, log: list[str]) -> None:
         self._name = name
@@ -47,34 +50,34 @@ class Log(User):
         self._log.append(f"{self._name} lost")
 
 
-class Joined:
-    """A caller and a listener with a session; the listener notes what happens."""
+class RecordingPair:
+    """A caller and a listener with a session. The listener records what it receives."""
 
     def __init__(self, name: str, log: list[str]) -> None:
-        self.user = Log(name, log)
+        self.user = RecordingUser(name, log)
         self.caller, self.listener = Peer(User(), "c", token()), Peer(self.user, "l", token())
-        self.pipe, self.other = Pipe.pair("unix:/pipe", self.caller.receiver, self.listener.receiver)
+        self.pipe, self.listener_line = Pipe.pair("unix:/pipe", self.caller.receiver, self.listener.receiver)
 
-    def send(self, count: int = _MANY) -> None:
+    def send(self, count: int = _COUNT) -> None:
         for number in range(count):
             self.caller.note(str(number))
 
 
-async def joined(*names: str) -> tuple[list[str], list[Joined]]:
+async def connected_pairs(*names: str) -> tuple[list[str], list[RecordingPair]]:
     log: list[str] = []
-    pairs = [Joined(name, log) for name in names]
+    pairs = [RecordingPair(name, log) for name in names]
     await pause()
     assert all(pair.listener.up for pair in pairs)
     return log, pairs
 
 
-def requests(name: str, count: int = _MANY) -> list[str]:
+def requests(name: str, count: int = _COUNT) -> list[str]:
     return [f"{name} {number}" for number in range(count)]
 
 
 def test_requests_keep_their_order_over_many_slices() -> None:
     async def test() -> None:
-        log, (pair,) = await joined("a")
+        log, (pair,) = await connected_pairs("a")
         pair.send()
         await pause()
         pair.send()
@@ -84,26 +87,26 @@ def test_requests_keep_their_order_over_many_slices() -> None:
     play(test)
 
 
-def test_peers_with_a_backlog_take_turns_and_one_with_little_work_is_handled_first() -> None:
+def test_peers_with_a_backlog_are_handled_in_turn_and_a_peer_with_little_work_does_not_wait_for_them() -> None:
     async def test() -> None:
-        log, (busy, other, quick) = await joined("busy", "other", "quick")
+        log, (busy, other, quick) = await connected_pairs("busy", "other", "quick")
         for pair in (busy, other):
             pair.send()
         quick.send(1)
         await pause()
         assert [entry for entry in log if entry.startswith("busy")] == requests("busy")
         assert [entry for entry in log if entry.startswith("other")] == requests("other")
-        assert log.index("quick 0") < 10, f"it waited for the others: {log}"
+        assert log.index("quick 0") < 10, f"the peer with one request waited for the others: {log}"
         half = log[: len(log) // 2]
-        assert abs(sum(entry.startswith("busy") for entry in half) - len(half) / 2) < 5, "one went before the other"
+        assert abs(sum(entry.startswith("busy") for entry in half) - len(half) / 2) < 5, "the two did not take turns"
 
     play(test)
 
 
 def test_reading_pauses_during_a_backlog() -> None:
     async def test() -> None:
-        log, (pair,) = await joined("a")
-        line: Any = pair.other
+        log, (pair,) = await connected_pairs("a")
+        line: Any = pair.listener_line
         calls: list[str] = []
         line._pause_reads = lambda: calls.append(f"pause at {len(log)}")
         resume = line._resume_reads
@@ -116,14 +119,14 @@ def test_reading_pauses_during_a_backlog() -> None:
         pair.send()
         await pause()
         assert log == requests("a")
-        assert calls[0].startswith("pause at") and calls[-1] == f"resume at {_MANY}"
+        assert calls[0].startswith("pause at") and calls[-1] == f"resume at {_COUNT}"
 
     play(test)
 
 
-def test_what_came_before_the_end_of_the_line_is_handled_before_the_end() -> None:
+def test_requests_that_arrived_before_the_end_of_the_line_are_handled_before_the_end_is_reported() -> None:
     async def test() -> None:
-        log, (pair,) = await joined("a")
+        log, (pair,) = await connected_pairs("a")
         pair.send()
         await pair.caller.aclose("done")
         await pause()
@@ -133,37 +136,37 @@ def test_what_came_before_the_end_of_the_line_is_handled_before_the_end() -> Non
     play(test)
 
 
-def test_what_came_before_a_cut_is_handled_before_the_loss_is_reported() -> None:
+def test_requests_that_arrived_before_the_line_was_lost_are_handled_before_the_loss_is_reported() -> None:
     async def test() -> None:
-        log, (pair,) = await joined("a")
+        log, (pair,) = await connected_pairs("a")
         pair.send()
         while not log:
             await pause(0.0)
         pair.pipe.abort()
         await pair.listener.lost()
         assert log == [*requests("a"), "a lost"]
-        assert pair.listener.up, "the session survives its line"
+        assert pair.listener.up, "the session must not end with its line"
 
     play(test)
 
 
-def test_our_own_goodbye_waits_for_what_was_received() -> None:
+def test_a_peer_that_closes_handles_the_received_requests_first() -> None:
     async def test() -> None:
-        log, (pair,) = await joined("a")
+        log, (pair,) = await connected_pairs("a")
         pair.send()
         while not log:
             await pause(0.0)
         await pair.listener.aclose("done")
-        assert log[:_MANY] == requests("a")
+        assert log[:_COUNT] == requests("a")
 
     play(test)
 
 
 def test_a_session_that_is_resumed_during_a_backlog_loses_and_repeats_nothing() -> None:
     async def test() -> None:
-        log, (pair,) = await joined("a")
+        log, (pair,) = await connected_pairs("a")
         pair.send()
-        while len(log) < _MANY // 2:
+        while len(log) < _COUNT // 2:
             await pause(0.0)
         Pipe.pair("unix:/pipe", pair.caller.receiver, pair.listener.receiver)
         pair.caller.note("the last")
@@ -173,9 +176,9 @@ def test_a_session_that_is_resumed_during_a_backlog_loses_and_repeats_nothing() 
     play(test)
 
 
-def test_an_error_in_a_handler_during_a_backlog_ends_the_line_and_no_other() -> None:
+def test_an_error_in_a_handler_during_a_backlog_ends_only_the_line_of_its_peer() -> None:
     async def test() -> None:
-        log, (pair, other) = await joined("a", "b")
+        log, (pair, other) = await connected_pairs("a", "b")
         pair.user.fails = "20"
         pair.send()
         other.send()

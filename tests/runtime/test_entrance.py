@@ -1,4 +1,4 @@
-"""The bounds on accepted lines, on virtual time."""
+"""The limits on accepted connections, on virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from .peers import pause, play
 
 
 class Owner(User):
-    """Owns an entrance with two places, at the endpoint ``unix:/s``."""
+    """Listens on the endpoint ``unix:/s``, with an entrance that has two places.
+
+    :ivar busy: the peers whose places must not be taken away.
+    """
 
     def __init__(self, most: int = 2) -> None:
         self.log: list[str] = []
@@ -52,19 +55,19 @@ class Owner(User):
         assert isinstance(peer, Peer)
         self.entrance.session_over(peer)
 
-    async def opened(self) -> Owner:
+    async def listening(self) -> Owner:
         await self.board.listen("unix:/s", self.accept, door=self.entrance)
         return self
 
     async def script(self) -> Peer:
-        """A script that begins a session, if it is accepted."""
+        """Connect a script, and let time pass until it has a session or was refused."""
         peer = Peer(User(), "c", token())
         await self.board.connect("unix:/s", peer.receiver)
         await pause()
         return peer
 
-    async def silent(self) -> Peer:
-        """A script that begins a session, and then sends nothing without closing its connection."""
+    async def silent_script(self) -> Peer:
+        """Connect a script that begins a session, then sends nothing more and keeps its connection open."""
         peer = await self.script()
         assert isinstance(peer.line, Pipe)
         peer.line.dead = True
@@ -73,7 +76,7 @@ class Owner(User):
 
 def test_a_line_on_which_no_session_begins_is_closed() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
+        owner = await Owner().listening()
         caller: Any = Recorder("caller")
         await owner.board.connect("unix:/s", lambda: caller)
         await pause(limits.HANDSHAKE - 1)
@@ -86,35 +89,35 @@ def test_a_line_on_which_no_session_begins_is_closed() -> None:
 
 def test_a_line_whose_session_has_ended_is_closed() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
+        owner = await Owner().listening()
         script = await owner.script()
         script.end_session("the script has ended it")
         assert script.link is not None
-        script.link._hello_timer.due = None  # it does not call again
+        script.link._hello_timer.due = None  # so the script does not begin another session
         await pause(limits.HANDSHAKE + 1)
         assert script.line is None and not owner.entrance.peers
 
     play(test)
 
 
-def test_a_newcomer_without_a_place_gets_the_reason() -> None:
+def test_a_new_connection_that_gets_no_place_gets_the_reason() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
-        inside = [await owner.script(), await owner.script()]
+        owner = await Owner().listening()
+        accepted = [await owner.script(), await owner.script()]
         refused = await owner.script()
         assert str(refused.lost_why) == (
             "the hub has no place for another connection (2 of 2 are taken); end some scripts, or try again later"
         )
-        assert owner.log == [str(refused.lost_why)] and all(peer.up for peer in inside)
+        assert owner.log == [str(refused.lost_why)] and all(peer.up for peer in accepted)
         owner.entrance.leave(next(iter(owner.entrance.peers)))
         assert (await owner.script()).up
 
     play(test)
 
 
-def test_a_script_that_answers_may_be_idle_for_hours() -> None:
+def test_an_idle_script_that_answers_polls_keeps_its_place_for_hours() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
+        owner = await Owner().listening()
         script = await owner.script()
         await pause(10 * limits.SCRIPT_SILENCE)
         assert script.up and not owner.log
@@ -122,10 +125,10 @@ def test_a_script_that_answers_may_be_idle_for_hours() -> None:
     play(test, limit=20_000.0)
 
 
-def test_an_idle_script_that_is_silent_is_closed_after_ten_minutes() -> None:
+def test_the_connection_of_an_idle_and_silent_script_is_closed_after_ten_minutes() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
-        await owner.silent()
+        owner = await Owner().listening()
+        await owner.silent_script()
         await pause(limits.SCRIPT_SILENCE - 1)
         assert owner.entrance.peers
         await pause(limits.SCRIPT_SILENCE / 10 + 2)
@@ -134,10 +137,10 @@ def test_an_idle_script_that_is_silent_is_closed_after_ten_minutes() -> None:
     play(test)
 
 
-def test_a_script_that_waits_or_holds_something_may_be_silent() -> None:
+def test_a_silent_script_that_waits_or_holds_something_keeps_its_place() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
-        await owner.silent()
+        owner = await Owner().listening()
+        await owner.silent_script()
         owner.busy |= owner.entrance.peers
         await pause(2 * limits.SCRIPT_SILENCE)
         await owner.script()
@@ -146,16 +149,16 @@ def test_a_script_that_waits_or_holds_something_may_be_silent() -> None:
     play(test)
 
 
-def test_the_script_that_was_silent_longest_makes_room_for_a_newcomer() -> None:
+def test_a_new_connection_gets_the_place_of_the_script_that_was_silent_longest() -> None:
     async def test() -> None:
-        owner = await Owner().opened()
-        first = await owner.silent()
+        owner = await Owner().listening()
+        first = await owner.silent_script()
         await pause(5.0)
-        second = await owner.silent()
+        second = await owner.silent_script()
         await pause(limits.SCRIPT_RECLAIM - 2)
-        assert (await owner.script()).up, "the first one makes room"
+        assert (await owner.script()).up, "the new connection must get the place of the first script"
         assert first.line is None and second.line is not None
-        assert not (await owner.script()).up, "the second one was not silent for long enough"
+        assert not (await owner.script()).up, "the second script was not silent for long enough"
         await pause(5.0)
         assert (await owner.script()).up
         assert owner.log[0].startswith("it was silent for 3") and owner.log[0].endswith("its place is needed")
@@ -163,7 +166,7 @@ def test_the_script_that_was_silent_longest_makes_room_for_a_newcomer() -> None:
     play(test)
 
 
-def test_no_descriptor_is_reported_with_the_limit() -> None:
+def test_a_lack_of_file_descriptors_is_reported_with_their_limit() -> None:
     async def test() -> None:
         owner = Owner()
         sentence = read_refusal(owner.entrance.exhausted(OSError(errno.EMFILE, os.strerror(errno.EMFILE))))
@@ -182,7 +185,7 @@ def test_no_descriptor_is_reported_with_the_limit() -> None:
 
 
 @pytest.mark.parametrize(("files", "most"), [(16, 1), (64, 32), (1024, 896), (1 << 20, limits.SESSIONS)])
-def test_there_are_fewer_places_than_descriptors(monkeypatch: pytest.MonkeyPatch, files: int, most: int) -> None:
+def test_there_are_fewer_places_than_file_descriptors(monkeypatch: pytest.MonkeyPatch, files: int, most: int) -> None:
     monkeypatch.setattr(open_files, "most", lambda: files)
     assert places() == most
 

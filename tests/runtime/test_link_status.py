@@ -1,4 +1,4 @@
-"""The row of ``links`` for a line during the life of a session: state, trouble and counters."""
+"""The row that ``links`` shows for a line before, during and after a session: state, trouble and counters."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from linesync.testing.memory_lines import Pipe, SerialWire
 from .peers import Pair, pause, play
 
 
-class Wired:
-    """A caller and a listener on a serial line."""
+class SerialPair:
+    """A caller on a serial line, and a listener that :meth:`answer` puts on its other end."""
 
     def __init__(self) -> None:
         self.wire = SerialWire("wire")
@@ -45,7 +45,7 @@ def test_a_line_that_was_never_open_is_down_and_has_no_counters() -> None:
 
 def test_a_line_without_a_session_waits_and_names_the_fault() -> None:
     async def test() -> None:
-        wired = Wired()
+        wired = SerialPair()
         await pause(10.0)
         row = link_state(wired.caller, "/dev/a", "sut", "")
         assert (row.state, row.kind, row.baud) == ("waiting", "serial", 115200)
@@ -58,7 +58,7 @@ def test_a_line_without_a_session_waits_and_names_the_fault() -> None:
 
 def test_a_line_with_a_session_is_up_and_shows_its_counters() -> None:
     async def test() -> None:
-        wired = Wired()
+        wired = SerialPair()
         wired.answer()
         await pause(2.0)
         wired.caller.open("test")
@@ -75,7 +75,7 @@ def test_a_line_with_a_session_is_up_and_shows_its_counters() -> None:
 
 def test_a_line_is_quiet_while_its_peer_is_silent() -> None:
     async def test() -> None:
-        wired = Wired()
+        wired = SerialPair()
         wired.answer()
         await pause(2.0)
         wired.wire.pull()

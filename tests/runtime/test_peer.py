@@ -1,4 +1,4 @@
-"""A peer on an asyncio loop that is refused a session."""
+"""A peer whose connection is refused, or closed with a reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linesync.testing.recorder import Recorder
 from .peers import pause, play
 
 
-def test_a_line_that_is_closed_with_a_refusal_is_lost_for_that_reason() -> None:
+def test_a_connection_that_is_closed_with_a_refusal_is_lost_for_the_reason_in_the_refusal() -> None:
     async def test() -> None:
         caller = Peer(User(), "c", token())
         _, far = Pipe.pair("unix:/s", caller.receiver, lambda: Recorder("listener"))

@@ -1,4 +1,4 @@
-"""Keeping a peer connected: when its line is opened again, and what the log says about it."""
+"""``keep_connected``: when it opens a line again, and what it reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .peers import play
 
 
 class FakePeer:
-    """Notes the loss of its line."""
+    """A peer whose line the test can lose."""
 
     def __init__(self) -> None:
         self.lost_why: LinesyncError | None = None
@@ -32,18 +32,19 @@ class FakePeer:
 
 
 class Line:
-    """A line that can be opened or not, and a task that keeps a peer on it.
+    """A simulated line, and a task that keeps a peer connected to it.
 
-    :ivar error: why the line cannot be opened now, None while it can.
-    :ivar lives: seconds after which an opened line is lost, None for never.
-    :ivar tries: the times at which it was opened or tried, from the start.
+    :ivar error: the error that opening the line raises now; None: it opens.
+    :ivar lost_after: the seconds after which an opened line is lost; None: never.
+    :ivar attempts: the times of the attempts to open it, from the start.
+    :ivar reported: the reported sentences.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.error: LinesyncError | None = None
-        self.lives: float | None = None
-        self.tries: list[float] = []
-        self.said: list[str] = []
+        self.lost_after: float | None = None
+        self.attempts: list[float] = []
+        self.reported: list[str] = []
         self.peer = FakePeer()
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
@@ -51,15 +52,15 @@ class Line:
 
     async def _connect(self, endpoint: str, receiver: object) -> None:
         assert (endpoint, receiver) == ("/dev/x", self.peer.receiver)
-        self.tries.append(round(self._loop.time() - self._start, 3))
+        self.attempts.append(round(self._loop.time() - self._start, 3))
         if self.error is not None:
             raise self.error
-        if self.lives is not None:
-            self._loop.call_later(self.lives, self.peer.lose)
+        if self.lost_after is not None:
+            self._loop.call_later(self.lost_after, self.peer.lose)
 
     def keep(self, *, once: bool = False) -> asyncio.Task[None]:
         peer: Any = self.peer
-        self.task = self._loop.create_task(keep_connected(peer, "/dev/x", self.said.append, once=once))
+        self.task = self._loop.create_task(keep_connected(peer, "/dev/x", self.reported.append, once=once))
         return self.task
 
 
@@ -68,7 +69,7 @@ Test = Callable[[Line], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def on_line(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
-    """Run a test on virtual time with a line."""
+    """Returns a function that runs a test on virtual time with a line as its argument."""
 
     def run(test: Test) -> None:
         async def work() -> None:
@@ -79,12 +80,12 @@ def on_line(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
     return run
 
 
-def test_the_tries_become_rarer_down_to_one_in_two_seconds(on_line: Callable[[Test], None]) -> None:
+def test_the_pause_between_attempts_grows_to_two_seconds(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         line.keep()
         await asyncio.sleep(30.0)
-        gaps = [round(later - earlier, 3) for earlier, later in zip(line.tries, line.tries[1:], strict=False)]
+        gaps = [round(later - earlier, 3) for earlier, later in zip(line.attempts, line.attempts[1:], strict=False)]
         assert gaps[:3] == [0.2, 0.32, 0.512] and gaps == sorted(gaps) and set(gaps[7:]) == {2.0}
 
     on_line(test)
@@ -97,22 +98,22 @@ def test_each_new_reason_is_reported_once(on_line: Callable[[Test], None]) -> No
         await asyncio.sleep(10.0)
         line.error = LinesyncFailed("/dev/x is busy")
         await asyncio.sleep(10.0)
-        assert line.said == ["/dev/x does not exist (trying again)", "/dev/x is busy (trying again)"]
+        assert line.reported == ["/dev/x does not exist (trying again)", "/dev/x is busy (trying again)"]
 
     on_line(test)
 
 
-def test_a_line_that_can_be_opened_later_is_reported(on_line: Callable[[Test], None]) -> None:
+def test_a_line_that_opens_after_failed_attempts_is_reported(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         line.keep()
         await asyncio.sleep(3.0)
         line.error = None
         await asyncio.sleep(3.0)
-        assert line.said[1:] == ["/dev/x is open again"]
-        tries = len(line.tries)
+        assert line.reported[1:] == ["/dev/x is open again"]
+        attempts = len(line.attempts)
         await asyncio.sleep(100.0)
-        assert len(line.tries) == tries, "a working line is not opened again"
+        assert len(line.attempts) == attempts, "a working line must not be opened again"
 
     on_line(test)
 
@@ -123,32 +124,32 @@ def test_a_lost_line_is_opened_again_and_the_log_has_the_reason(on_line: Callabl
         await asyncio.sleep(60.0)
         line.peer.lose(LinesyncFailed("the adapter was unplugged"))
         await asyncio.sleep(1.0)
-        assert line.said == ["the line /dev/x is lost: the adapter was unplugged (opening it again)"]
-        assert line.tries == [0.0, 60.2]
+        assert line.reported == ["the line /dev/x is lost: the adapter was unplugged (opening it again)"]
+        assert line.attempts == [0.0, 60.2]
 
     on_line(test)
 
 
 def test_a_line_that_is_lost_again_and_again_is_reported_once(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
-        line.lives = 1.0
+        line.lost_after = 1.0
         line.keep()
         await asyncio.sleep(60.0)
-        assert len(line.said) == 1 and "the other end closed it" in line.said[0]
-        assert 15 < len(line.tries) < 30, "it is opened only after a pause"
+        assert len(line.reported) == 1 and "the other end closed it" in line.reported[0]
+        assert 15 < len(line.attempts) < 30, "there must be a pause before each attempt"
 
     on_line(test)
 
 
-def test_a_line_that_worked_for_long_is_opened_again_soon_and_its_loss_is_reported(
+def test_a_line_that_worked_for_ten_seconds_is_opened_again_soon_and_each_loss_is_reported(
     on_line: Callable[[Test], None],
 ) -> None:
     async def test(line: Line) -> None:
-        line.lives = 10.0
+        line.lost_after = 10.0
         line.keep()
         await asyncio.sleep(35.0)
-        assert line.tries == [0.0, 10.2, 20.4, 30.6]
-        assert len(line.said) == 3
+        assert line.attempts == [0.0, 10.2, 20.4, 30.6]
+        assert len(line.reported) == 3
 
     on_line(test)
 
@@ -158,25 +159,25 @@ def test_a_wrong_endpoint_is_not_tried_again(on_line: Callable[[Test], None]) ->
         line.error = UsageError("the endpoint is wrong")
         with pytest.raises(UsageError):
             await line.keep()
-        assert line.tries == [0.0] and line.said == []
+        assert line.attempts == [0.0] and line.reported == []
 
     on_line(test)
 
 
-def test_with_once_it_ends_with_the_first_line(on_line: Callable[[Test], None]) -> None:
+def test_with_once_a_lost_line_is_not_opened_again(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
-        line.lives = 7.0
+        line.lost_after = 7.0
         await line.keep(once=True)
-        assert line.tries == [0.0] and line.said == []
+        assert line.attempts == [0.0] and line.reported == []
 
     on_line(test)
 
 
-def test_with_once_it_fails_if_the_line_cannot_be_opened(on_line: Callable[[Test], None]) -> None:
+def test_with_once_a_line_that_cannot_be_opened_is_an_error(on_line: Callable[[Test], None]) -> None:
     async def test(line: Line) -> None:
         line.error = LinesyncFailed("/dev/x does not exist")
         with pytest.raises(LinesyncFailed, match="does not exist"):
             await line.keep(once=True)
-        assert line.tries == [0.0]
+        assert line.attempts == [0.0]
 
     on_line(test)

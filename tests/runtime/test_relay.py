@@ -1,4 +1,4 @@
-"""Two joined channels: what passes, what waits, and how each end is notified of the end of the other."""
+"""A relay between two channels: what it passes on, how senders wait, and how each end learns that the other has ended."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ from .peers import Pair, pause, play
 SIZE = 20_000
 
 
-class Joined:
-    """A script's channel and a host's channel, with the relay between them."""
+class RelayWithEnds:
+    """A script's channel and a host's channel, with a relay between them.
+
+    :ivar script: the script's end of its channel; ``left`` is the relay's end of it.
+    :ivar host: the host's end of its channel; ``right`` is the relay's end of it.
+    :ivar passed: what the relay has shown to its observer.
+    """
 
     def __init__(self, script: Stream, host: Stream, left: Stream, right: Stream, pairs: tuple[Pair, Pair]) -> None:
         self.script, self.host, self.left, self.right = script, host, left, right
@@ -28,14 +33,14 @@ class Joined:
         self.task = asyncio.ensure_future(splice(left, right, self.passed.append))
 
 
-def relayed(test: Callable[[Joined], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Run a test on virtual time, with a relay as its argument."""
+def with_relay(test: Callable[[RelayWithEnds], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A decorator that runs a test on virtual time, with a relay as its argument."""
 
     async def work() -> None:
         script_pair, host_pair = await Pair.joined(), await Pair.joined()
         script, left = await script_pair.channel()
         right, host = await host_pair.channel()
-        await test(Joined(script, host, left, right, (script_pair, host_pair)))
+        await test(RelayWithEnds(script, host, left, right, (script_pair, host_pair)))
 
     def run() -> None:
         play(work)
@@ -44,8 +49,8 @@ def relayed(test: Callable[[Joined], Coroutine[Any, Any, None]]) -> Callable[[],
     return run
 
 
-@relayed
-async def test_bytes_and_messages_pass_in_order_both_ways(relay: Joined) -> None:
+@with_relay
+async def test_bytes_and_messages_pass_in_order_both_ways(relay: RelayWithEnds) -> None:
     relay.script.send_message("begin")
     relay.script.send_nowait(0, b"in")
     relay.host.send_nowait(2, b"error")
@@ -54,16 +59,16 @@ async def test_bytes_and_messages_pass_in_order_both_ways(relay: Joined) -> None
     assert [await relay.script.receive(), await relay.script.receive()] == [Item(2, b"error"), Item(MESSAGE, b"done")]
 
 
-@relayed
-async def test_the_observer_sees_only_what_goes_back(relay: Joined) -> None:
+@with_relay
+async def test_the_observer_sees_only_what_the_host_sends(relay: RelayWithEnds) -> None:
     relay.script.send_nowait(0, b"there")
     relay.host.send_nowait(1, b"back")
     await pause()
     assert relay.passed == [Item(1, b"back")]
 
 
-@relayed
-async def test_an_end_that_has_sent_everything_still_receives(relay: Joined) -> None:
+@with_relay
+async def test_an_end_can_receive_after_it_has_sent_everything(relay: RelayWithEnds) -> None:
     relay.script.end()
     with pytest.raises(EndOfStream):
         await relay.host.receive()
@@ -76,41 +81,41 @@ async def test_an_end_that_has_sent_everything_still_receives(relay: Joined) -> 
     await relay.task
 
 
-@pytest.mark.parametrize("dies", ["script", "host"])
-def test_a_reset_of_one_side_resets_the_other_with_its_reason(dies: str) -> None:
-    async def test(relay: Joined) -> None:
-        one, other = (relay.script, relay.host) if dies == "script" else (relay.host, relay.script)
+@pytest.mark.parametrize("side", ["script", "host"])
+def test_a_reset_of_one_side_resets_the_other_with_its_reason(side: str) -> None:
+    async def test(relay: RelayWithEnds) -> None:
+        one, other = (relay.script, relay.host) if side == "script" else (relay.host, relay.script)
         one.reset("the disk is full")
         with pytest.raises(BrokenError, match="the disk is full"):
             await other.receive()
 
-    relayed(test)()
+    with_relay(test)()
 
 
-@relayed
-async def test_a_relay_ends_when_one_side_has_reset_it(relay: Joined) -> None:
+@with_relay
+async def test_a_relay_ends_when_one_side_has_reset_its_channel(relay: RelayWithEnds) -> None:
     relay.script.reset("the disk is full")
     await asyncio.wait_for(relay.task, 5.0)
 
 
-@relayed
-async def test_a_session_that_ends_resets_the_other_side(relay: Joined) -> None:
+@with_relay
+async def test_a_session_that_ends_resets_the_other_side(relay: RelayWithEnds) -> None:
     relay.host_pair.listener.abandon("the host was killed")
     relay.host_pair.caller.abandon("host sut is lost")
     with pytest.raises(BrokenError, match="host sut is lost"):
         await relay.script.receive()
 
 
-@relayed
-async def test_a_sender_waits_for_a_reader_that_does_not_read_and_loses_nothing(relay: Joined) -> None:
+@with_relay
+async def test_a_sender_waits_while_the_reader_does_not_read_and_no_data_is_lost(relay: RelayWithEnds) -> None:
     sent = 0
     while relay.script.send_nowait(0, bytes([sent % 251]) * SIZE):
         sent += 1
         await pause(0.01)
-        assert sent * SIZE < 3 * CREDIT_PIPE, "the credit of the two channels is smaller"
+        assert sent * SIZE < 3 * CREDIT_PIPE, "the sender may send more than the credit of the two channels"
     sent += 1
     await pause(5.0)
-    assert relay.script.full, "the relay has accepted more than the reader can hold"
+    assert relay.script.full, "the relay has accepted more than the credit of the reader"
     got = bytearray()
     while len(got) < sent * SIZE:
         got += (await relay.host.receive()).data
@@ -118,18 +123,18 @@ async def test_a_sender_waits_for_a_reader_that_does_not_read_and_loses_nothing(
     await relay.script.drained()
 
 
-@relayed
-async def test_a_relay_that_waits_for_room_hears_that_the_sender_is_gone(relay: Joined) -> None:
+@with_relay
+async def test_a_relay_that_waits_for_credit_notices_that_the_sender_is_gone(relay: RelayWithEnds) -> None:
     while relay.script.send_nowait(0, bytes(SIZE)):
         await pause(0.01)
     assert relay.right.full
     relay.script_pair.listener.abandon("the script was killed")
     await pause()
-    assert relay.host.broken == "the script was killed", "although the reader has read nothing"
+    assert relay.host.broken == "the script was killed", "the reader must learn this before it has read the data"
 
 
-@relayed
-async def test_a_relay_that_waits_for_room_hears_that_the_reader_is_gone(relay: Joined) -> None:
+@with_relay
+async def test_a_relay_that_waits_for_credit_notices_that_the_reader_is_gone(relay: RelayWithEnds) -> None:
     while relay.script.send_nowait(0, bytes(SIZE)):
         await pause(0.01)
     relay.host.reset("cannot write")
@@ -139,15 +144,16 @@ async def test_a_relay_that_waits_for_room_hears_that_the_reader_is_gone(relay: 
 
 
 @pytest.mark.parametrize(
-    ("reason", "heard"), [("host b is lost", "host b is lost"), (None, "the relay between the two hosts was stopped")]
+    ("reason", "reported"),
+    [("host b is lost", "host b is lost"), (None, "the relay between the two hosts was stopped")],
 )
-def test_a_relay_that_is_cancelled_resets_both_ends_with_the_reason(reason: str | None, heard: str) -> None:
-    async def test(relay: Joined) -> None:
+def test_a_relay_that_is_cancelled_resets_both_ends_with_the_reason(reason: str | None, reported: str) -> None:
+    async def test(relay: RelayWithEnds) -> None:
         await pause()
         relay.task.cancel(reason)
         for end in (relay.script, relay.host):
-            with pytest.raises(BrokenError, match=heard):
+            with pytest.raises(BrokenError, match=reported):
                 await end.receive()
         assert relay.task.cancelled()
 
-    relayed(test)()
+    with_relay(test)()

@@ -1,4 +1,4 @@
-"""A peer that does not read its replies: the listener holds its requests back, and its memory stays small."""
+"""A peer that does not read its replies: the listener does not handle more of its requests, so its memory stays small."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ LONG = "ok " + "x" * 200_000
 
 
 class Answering(User):
-    """Answers each request with a long reply, and keeps what came, in order."""
+    """Answers each request with a long reply.
+
+    :ivar handled: the handled requests, in order.
+    :ivar must_wait: requests must wait.
+    """
 
     def __init__(self) -> None:
-        self.taken: list[str] = []
-        self.held = False
+        self.handled: list[str] = []
+        self.must_wait = False
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
-        self.taken.append(text)
+        self.handled.append(text)
         if number != "-":
             peer.answer(number, LONG)
 
     def holds_back(self, peer: Conversation) -> bool:
-        return self.held
+        return self.must_wait
 
 
-class Joined:
-    """A caller and a listener that answers."""
+class AnsweringPair:
+    """A caller, and a listener that answers."""
 
     def __init__(self) -> None:
         self.user = Answering()
@@ -55,50 +59,50 @@ class Joined:
 
 def test_requests_wait_while_their_peer_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        pair = Joined()
+        pair = AnsweringPair()
         await pair.ready()
         assert pair.listener.link is not None and pair.listener.link.session is not None
         mux = pair.listener.link.session.mux
         with monkeypatch.context() as patch:
-            patch.setattr(mux, "next_payload", lambda lane, room: b"")  # nothing leaves the listener
+            patch.setattr(mux, "next_payload", lambda lane, room: b"")  # the listener sends nothing
             patch.setattr(mux, "wants", lambda lane: False)
             asked = [pair.caller.ask(f"read {n}")[1] for n in range(1000)]
             pair.caller.note("last")
             await pause(1.0)
-            assert 0 < len(pair.user.taken) < 10, "requests were taken although replies wait"
+            assert 0 < len(pair.user.handled) < 10, "requests were handled although replies wait"
             assert pair.queued() < 10 * len(LONG)
         pair.listener.kick()
         for pending in asked:
             assert await pair.caller.reply_to(pending) == LONG
         await pause()
-        assert pair.user.taken == [*(f"read {n}" for n in range(1000)), "last"], "the order changed"
+        assert pair.user.handled == [*(f"read {n}" for n in range(1000)), "last"], "the order changed"
 
     play(test)
 
 
-def test_a_user_can_hold_requests_back() -> None:
+def test_a_user_can_let_requests_wait() -> None:
     async def test() -> None:
-        pair = Joined()
+        pair = AnsweringPair()
         await pair.ready()
-        pair.user.held = True
+        pair.user.must_wait = True
         pending = pair.caller.ask("read")[1]
         pair.caller.note("note")
         await pause(1.0)
-        assert pair.user.taken == []
-        pair.user.held = False
+        assert pair.user.handled == []
+        pair.user.must_wait = False
         pair.listener.take_requests()
         await pair.caller.reply_to(pending)
         await pause()
-        assert pair.user.taken == ["read", "note"]
+        assert pair.user.handled == ["read", "note"]
 
     play(test)
 
 
-def test_replies_pass_an_end_that_holds_requests_back() -> None:
+def test_a_peer_whose_requests_must_wait_still_receives_replies() -> None:
     async def test() -> None:
-        pair = Joined()
+        pair = AnsweringPair()
         await pair.ready()
-        pair.user.held = True
+        pair.user.must_wait = True
         pair.caller.user = Answering()
         pair.caller.ask("read")
         assert await pair.listener.reply_to(pair.listener.ask("activity")[1]) == LONG
@@ -110,7 +114,7 @@ def test_a_session_ends_when_too_many_replies_are_not_read(monkeypatch: pytest.M
     monkeypatch.setattr(limits, "REPLIES_MAX", 10 * len(LONG))
 
     async def test() -> None:
-        pair = Joined()
+        pair = AnsweringPair()
         await pair.ready()
         waiting: list[str] = []
         request: Any = lambda peer, number, text: waiting.append(number)  # noqa: E731
@@ -125,20 +129,20 @@ def test_a_session_ends_when_too_many_replies_are_not_read(monkeypatch: pytest.M
     play(test)
 
 
-def test_requests_that_wait_can_be_refused_and_the_others_keep_their_order() -> None:
+def test_waiting_requests_can_be_refused_and_the_others_keep_their_order() -> None:
     async def test() -> None:
-        pair = Joined()
+        pair = AnsweringPair()
         await pair.ready()
-        pair.user.held = True
+        pair.user.must_wait = True
         asked = [pair.caller.ask(f"read {n}", suffix=str(n % 2))[1] for n in range(6)]
         pair.caller.note("note")
         await pause(1.0)
         pair.listener.refuse_requests(lambda number: number.endswith(".1"), "err failed gone")
-        pair.user.held = False
+        pair.user.must_wait = False
         pair.listener.take_requests()
         replies = [await pair.caller.reply_to(pending) for pending in asked]
         await pause()
         assert replies == [LONG, "err failed gone"] * 3
-        assert pair.user.taken == ["read 0", "read 2", "read 4", "note"]
+        assert pair.user.handled == ["read 0", "read 2", "read 4", "note"]
 
     play(test)

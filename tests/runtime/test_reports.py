@@ -1,4 +1,4 @@
-"""The log of a hub or an agent: similar sentences are bounded, and counted."""
+"""The log of a hub or an agent: it writes only a few similar sentences, and counts the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from linesync.runtime.reports import LogLimit, RepeatFilter, Reports, kind_of
 from .peers import pause, play
 
 
-def written(log: LogLimit, sentence: str, times: int, now: float = 0.0, peer: str = "tcp") -> int:
+def admitted(log: LogLimit, sentence: str, times: int, now: float = 0.0, peer: str = "tcp") -> int:
     return sum(log.admits(sentence, peer, now) for _ in range(times))
 
 
@@ -37,43 +37,43 @@ def test_five_similar_sentences_a_minute_are_written_and_the_others_are_counted(
     ]
 
 
-def test_while_a_flood_goes_on_only_the_number_is_written_each_minute() -> None:
+def test_while_similar_sentences_continue_only_their_number_is_written_each_minute() -> None:
     log = LogLimit()
-    assert written(log, "x 1", 7) == 5
+    assert admitted(log, "x 1", 7) == 5
     assert len(log.handle_timer(60.0)) == 1
-    assert written(log, "x 2", 1, now=61.0) == 0
+    assert admitted(log, "x 2", 1, now=61.0) == 0
     assert log.handle_timer(120.0) == ["1 similar line was left out of the log; the last one: x 2"]
     assert log.handle_timer(180.0) == [] and log.next_timer() is None
-    assert written(log, "x 3", 9, now=181.0) == 5
+    assert admitted(log, "x 3", 9, now=181.0) == 5
 
 
-def test_a_pause_ends_the_count_without_a_timer() -> None:
+def test_after_a_minute_similar_sentences_are_written_again_without_a_timer() -> None:
     log = LogLimit()
-    assert written(log, "x", 5) == 5
-    assert written(log, "x", 5, now=60.0) == 5
+    assert admitted(log, "x", 5) == 5
+    assert admitted(log, "x", 5, now=60.0) == 5
 
 
-def test_other_peers_and_other_sentences_have_their_own_bound() -> None:
+def test_each_peer_and_each_kind_of_sentence_has_its_own_limit() -> None:
     log = LogLimit()
-    assert written(log, "x 1", 6) == 5
-    assert written(log, "x 1", 6, peer="unix") == 5
-    assert written(log, "y 1", 6) == 5
-    assert log.admits("port 1 is open", "", 0.0) and written(log, "port 2 is open", 6, peer="") == 5
+    assert admitted(log, "x 1", 6) == 5
+    assert admitted(log, "x 1", 6, peer="unix") == 5
+    assert admitted(log, "y 1", 6) == 5
+    assert log.admits("port 1 is open", "", 0.0) and admitted(log, "port 2 is open", 6, peer="") == 5
 
 
-def test_sentences_that_all_differ_are_bounded_for_each_peer() -> None:
+def test_the_number_of_different_sentences_about_one_peer_is_limited() -> None:
     log = LogLimit()
-    words = [f"{a}{b} came" for a in "abcdefghij" for b in "abcdefghij"]
-    assert sum(log.admits(word, "tcp", 0.0) for word in words) == 10 * limits.LOG_BURST
+    sentences = [f"{a}{b} came" for a in "abcdefghij" for b in "abcdefghij"]
+    assert sum(log.admits(sentence, "tcp", 0.0) for sentence in sentences) == 10 * limits.LOG_BURST
 
 
-def test_the_number_of_kinds_is_bounded() -> None:
+def test_the_number_of_kinds_of_sentences_is_limited() -> None:
     log = LogLimit()
     assert sum(log.admits(f"sentence {n}", "", 0.0) for n in range(5000)) == limits.LOG_KINDS + limits.LOG_BURST
     assert len(log._windows) == limits.LOG_KINDS + 1
 
 
-def test_the_log_writes_the_numbers_when_they_are_due_and_at_the_end() -> None:
+def test_the_log_writes_the_number_of_omitted_sentences_each_minute_and_at_the_end() -> None:
     async def test() -> None:
         lines: list[str] = []
         log = Reports(lines.append)
@@ -89,12 +89,12 @@ def test_the_log_writes_the_numbers_when_they_are_due_and_at_the_end() -> None:
     play(test)
 
 
-def test_records_of_a_logger_are_bounded_by_their_first_line() -> None:
+def test_log_records_with_similar_first_lines_are_limited() -> None:
     async def test() -> None:
         lines: list[str] = []
-        keeps = RepeatFilter(Reports(lines.append))
+        repeat_filter = RepeatFilter(Reports(lines.append))
         records = [logging.LogRecord("asyncio", 40, "", 0, f"a task failed\ntask {n}", (), None) for n in range(20)]
-        assert sum(keeps.filter(record) for record in records) == limits.LOG_BURST
+        assert sum(repeat_filter.filter(record) for record in records) == limits.LOG_BURST
         await pause(61.0)
         assert lines == ["15 similar lines were left out of the log; the last one: a task failed"]
 

@@ -1,4 +1,4 @@
-"""The symptoms of a line without linesync at its other end, and their reports."""
+"""Reports about the symptoms of a line whose other end does not run linesync."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def symptoms(*, calls: bool = True, baud: int | None = 115200) -> Symptoms:
 
 
 def reports(detector: Symptoms, until: float, *, heard_at: float = NEVER, echo: int = 0) -> list[str]:
-    """All reports until a time, if the detector is checked once a second."""
+    """All reports until a time. The detector is checked once a second."""
     seconds = range(1, int(until) + 1)
     sentences = [detector.check(float(now), heard_at=heard_at, echo=echo) for now in seconds]
     return [sentence for sentence in sentences if sentence]
@@ -41,7 +41,7 @@ def test_a_login_prompt_is_recognised_and_the_advice_is_to_mask_the_getty(prompt
         assert "systemctl mask" in sentence and f"linesync {other}" in sentence
 
 
-def test_our_own_frames_that_come_back_are_reported_as_echo() -> None:
+def test_own_frames_that_the_line_returns_are_reported_as_an_echo() -> None:
     (sentence,) = reports(symptoms(), 30, echo=240)
     assert "come back" in sentence and "stty raw" in sentence
 
@@ -60,7 +60,7 @@ def test_only_the_calling_end_reports_silence() -> None:
     assert reports(symptoms(), 4) == [], "a hub needs time to answer"
 
 
-def test_a_session_clears_symptoms_and_kernel_messages_are_not_a_symptom() -> None:
+def test_a_session_removes_the_symptom_and_kernel_messages_are_not_a_symptom() -> None:
     detector = symptoms()
     assert len(reports(detector, 10)) == 1
     assert detector.check(11.0, heard_at=10.5, echo=0) == "" and detector.sentence == ""
@@ -68,5 +68,6 @@ def test_a_session_clears_symptoms_and_kernel_messages_are_not_a_symptom() -> No
         detector.receive(b"[   12.345678] usb 1-1: new high-speed USB device\r\n")
         assert detector.check(float(now), heard_at=now - 0.5, echo=0) == ""
     detector.receive(b"sut login: ")
-    late = [detector.check(float(now), heard_at=39.5, echo=0) for now in range(40, 70)]
-    assert [bool(sentence) for sentence in late].count(True) == 1, "its agent died, and a getty was started"
+    # The agent died, and a getty was started.
+    later = [detector.check(float(now), heard_at=39.5, echo=0) for now in range(40, 70)]
+    assert [bool(sentence) for sentence in later].count(True) == 1

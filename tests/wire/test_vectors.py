@@ -19,7 +19,7 @@ from linesync.wire.autobaud.rate_frames import RateFrame
 from linesync.wire.framing import check, digits, frames, payload
 from linesync.wire.framing.frames import Ack, Hello
 from tools import protocol_vectors
-from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, mux_events, text_of
+from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, fields_of, mux_events
 
 Case = dict[str, Any]
 
@@ -161,7 +161,7 @@ def test_words_and_messages_agree_with_the_vectors() -> None:
     for case in vectors["good"] + vectors["loose"]:
         message = protocol.decode(case["text"], *OPERATIONS)
         assert case["verb"] == message.VERB
-        assert text_of(message) == case["fields"]
+        assert fields_of(message) == case["fields"]
         assert (protocol.encode(message) == case["text"]) is (case in vectors["good"])
     assert {case["verb"] for case in vectors["good"]} == {cls.VERB for cls in OPERATIONS}
     for case in vectors["bad"]:

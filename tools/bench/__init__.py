@@ -1,5 +1,5 @@
 """Benchmarks: linesync, its rivals and the physical limits, in one run. See ``python -m tools.bench --help``.
 
-``measure`` has the parts of the benchmark, ``rivals`` the programs that linesync is compared with, ``testbed`` the
-processes and cables that the parts use, and ``page`` what makes docs/performance.md of the results.
+The package ``measure`` has the parts of the benchmark. ``rivals`` runs the programs that linesync is compared with.
+``testbed`` has the processes and cables that the parts use. ``page`` generates docs/performance.md from the results.
 """

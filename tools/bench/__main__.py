@@ -1,8 +1,8 @@
-"""``python -m tools.bench``: measure, print the tables, keep them, draw the figures.
+"""``python -m tools.bench``: measures, prints the tables, stores the results, and draws the figures.
 
-The results of a part that was measured completely are kept in docs/performance.json, from which the figures and tables of
-docs/performance.md are made. The results of ``--quick`` and of a reduced goodput are only printed. The exit status is 0
-whether targets are met or missed, and 1 if something could not be measured.
+The results of a part that was measured completely are stored in docs/performance.json. The figures and tables of
+docs/performance.md are generated from this file. The results of ``--quick`` and of a reduced measurement of goodput are
+only printed. The exit status is 1 if something could not be measured, and otherwise 0, even if targets are missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .measure.workloads import FAST, WORKLOADS
 from .page.page import draw, stale
 from .page.report import Report, progress
 from .page.results import keep
-from .testbed.bytecode import compiled
+from .testbed.bytecode import with_bytecode
 from .testbed.priority import ahead_of_others
 from .testbed.system import BenchError
 
@@ -41,9 +41,9 @@ _QUICK_LIMIT = 100  # seconds after which the quick form ends and prints what it
 _LIMIT = 4 * 3600
 _EPILOG = """\
 parts: latency (control messages on a line, idle and under bulk), goodput (files at 115200 baud, and the rivals), fast (the
-same at 921600), members (a thousand at a barrier), tcp and hub (without a serial line), startup; all parts by default.
-figures: draw docs/*.svg and fill in docs/performance.md from the kept results, without measuring (with --check: only report
-whether they agree).
+same at 921600), members (a thousand members at a barrier), tcp and hub (without a serial line), startup; all by default.
+figures: draw docs/*.svg and fill in docs/performance.md from the stored results, without measuring (with --check: only
+report whether they agree).
 """
 
 Plan = dict[str, Callable[[Report], None]]
@@ -60,12 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a short run of less than a minute, for CI")
     parser.add_argument("--check", action="store_true", help="with figures: report whether they agree with the results")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also save the results of this run in FILE")
-    less = parser.add_argument_group("a reduced goodput, whose results are only printed")
-    less.add_argument("--size", type=int, metavar="KIB", help="size of the file (256; fast: 1024)")
-    less.add_argument(
+    reduced = parser.add_argument_group("a reduced measurement of goodput, whose results are only printed")
+    reduced.add_argument("--size", type=int, metavar="KIB", help="size of the file (256; fast: 1024)")
+    reduced.add_argument(
         "--workloads", help=f"workloads, with commas between: {', '.join(w.name for w in WORKLOADS)} (all)"
     )
-    less.add_argument("--who", help="programs, with commas between: client, and the default cp,zmodem,kermit,uucp")
+    reduced.add_argument("--who", help="programs, with commas between: client, and the default cp,zmodem,kermit,uucp")
     parser.add_argument("--seeds", type=int, default=2, help="number of runs of each transfer, which are averaged (2)")
     parser.add_argument(
         "--at-once", type=int, default=2, help="lines in use at the same time for goodput at 115200 (2)"
@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
-    """The quick form: first latency, with nothing else running; then goodput on three lines at the same time (more would
-    keep two processors too busy); then the other parts."""
+    """The quick form. It measures latency first, while nothing else runs, then goodput on three lines at the same time, then
+    the other parts. More than three lines would be too much work for two processors."""
     works = [work for work in WORKLOADS if work.name in ("clean", "BER 1e-5")]
     who = ("client", "zmodem")
     plan: Plan = {
@@ -85,7 +85,7 @@ def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
         "tcp": lambda found: sockets(found, seconds=0.6, file_size=16 << 20, clients=100),
         "startup": lambda found: startup(found, runs=5),
     }
-    _carry_out(report, {part: plan[part] for part in parts}, kept=False)
+    _measure_parts(report, {part: plan[part] for part in parts}, kept=False)
 
 
 def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> None:
@@ -106,15 +106,18 @@ def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> N
         "hub": hub,
         "startup": lambda found: startup(found, runs=25),
     }
-    less = any((args.size, args.workloads, args.who))
-    _carry_out(report, {part: plan[part] for part in parts}, kept=not less)
-    if not less:
+    reduced = any((args.size, args.workloads, args.who))
+    _measure_parts(report, {part: plan[part] for part in parts}, kept=not reduced)
+    if not reduced:
         draw()
 
 
-def _carry_out(report: Report, plan: Plan, *, kept: bool) -> None:
-    """Measure the parts one after the other. With ``kept``, keep the results of each as soon as it is done."""
-    with compiled():
+def _measure_parts(report: Report, plan: Plan, *, kept: bool) -> None:
+    """Measure the parts one after the other.
+
+    :param kept: store the results of each part as soon as it is measured.
+    """
+    with with_bytecode():
         for part, work in plan.items():
             found = Report()
             try:
@@ -134,10 +137,10 @@ def _carry_out(report: Report, plan: Plan, *, kept: bool) -> None:
 
 
 class _TooLong(BaseException):
-    """The run takes too long. A BaseException, so that no code below catches it as an ordinary error."""
+    """The run takes too long. It is a BaseException, so that no ``except Exception`` in a measurement catches it."""
 
 
-def _give_up(number: int, frame: FrameType | None) -> None:
+def _raise_too_long(number: int, frame: FrameType | None) -> None:
     raise _TooLong
 
 
@@ -147,9 +150,9 @@ def main() -> int:
     names = [work.name for work in WORKLOADS]
     unknown += [work for work in (args.workloads or "").split(",") if work and work not in names]
     unknown += [who for who in (args.who or "").split(",") if who and who not in (*WHO, "client")]
-    without = [part for part in args.parts if args.quick and part in PARTS and part not in _QUICK]
-    if without:
-        print(f"bench: no quick form of {', '.join(without)}; leave --quick out", file=sys.stderr)
+    not_in_quick = [part for part in args.parts if args.quick and part in PARTS and part not in _QUICK]
+    if not_in_quick:
+        print(f"bench: no quick form of {', '.join(not_in_quick)}; leave --quick out", file=sys.stderr)
         return 2
     if unknown:
         print(f"bench: unknown part, workload or program {', '.join(unknown)}; see --help", file=sys.stderr)
@@ -166,7 +169,7 @@ def main() -> int:
 
 def _measure(args: argparse.Namespace, parts: tuple[str, ...]) -> int:
     report = Report()
-    signal.signal(signal.SIGALRM, _give_up)
+    signal.signal(signal.SIGALRM, _raise_too_long)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.alarm(_QUICK_LIMIT if args.quick else _LIMIT)
     try:

@@ -1,8 +1,9 @@
 /* LD_PRELOAD shim for lrzsz and kermit on a pty: tcflush does nothing.
  *
- * On a serial port tcdrain waits until the last byte has left, so the tcflush after it finds nothing to discard. On a
- * pty tcdrain returns at once, and the same tcflush erases the closing bytes that still wait in the kernel: the
- * transfer is complete but the other program never learns it. Without the flush the ptys behave as a port does.
+ * On a serial port, tcdrain waits until the last byte is sent, so a tcflush after it has nothing to discard. On a pty,
+ * tcdrain returns immediately, and the tcflush discards bytes that are still in the kernel. If these are the last bytes
+ * of a transfer, the other program does not notice that the transfer is complete. Without tcflush, a pty behaves like a
+ * serial port.
  */
 
 int tcflush(int fd, int queue_selector)

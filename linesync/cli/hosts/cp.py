@@ -10,7 +10,7 @@ from ...errors import UsageError
 from ..common import connection, print_json, timeout_option
 from ..progress import Progress
 
-HELP = "copy a file to or from a host; the file arrives whole and checked by SHA-256, or not at all"
+HELP = "copy a file to or from a host; the file arrives complete and checked by SHA-256, or not at all"
 EXAMPLES = """\
   linesync cp Image sut:/boot/Image
   linesync cp sut:/var/log/kern.log .

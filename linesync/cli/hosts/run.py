@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
     from ...model.state.hosts import HostState
 
-HELP = "run a command on one or more hosts, print its output as it comes, and exit with its exit code"
+HELP = "run a command on one or more hosts, print its output as it arrives, and exit with its exit code"
 EXAMPLES = """\
   linesync run sut -- uname -r
   linesync run sut1,sut2 -- dmesg -w            each line begins with the host
-  linesync run sut[1-8] -- poweroff             on eight hosts, or on none if one is not there
-  linesync run sut -i -- tar xf - < rootfs.tar  the command reads our stdin
+  linesync run sut[1-8] -- poweroff             on eight hosts, or on none if one is missing
+  linesync run sut -i -- tar xf - < rootfs.tar  pass stdin to the command
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
@@ -35,11 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
                     -- CMD [ARG ...]"""
-    parser.add_argument(
-        "hosts", metavar="HOST[,HOST...]", help="where to run it, as in sut[1-8]; 'hub' is the controller"
-    )
+    parser.add_argument("hosts", metavar="HOST[,HOST...]", help="the hosts, as in sut[1-8]; 'hub' is the controller")
     parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
-    parser.add_argument("-i", dest="stdin", action="store_true", help="pass our stdin to the command")
+    parser.add_argument("-i", dest="stdin", action="store_true", help="pass stdin to the command")
     parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run the command in this directory")
     parser.add_argument(
         "-e",
@@ -55,7 +53,7 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
 def run(args: argparse.Namespace) -> int:
     argv = args.argv
     if not argv:
-        raise UsageError("no command was given; name one after --, as in: linesync run sut -- uname -r")
+        raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
     env = _inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
@@ -106,7 +104,7 @@ def check_there(hosts: Sequence[str], known: Sequence[HostState]) -> None:
 
 
 def _inherited() -> dict[str, str]:
-    """The variables that the command inherits from us: it takes part in the same run."""
+    """The variables that the remote command inherits: it belongs to the same run."""
     name = "LINESYNC_NAMESPACE"
     return {name: os.environ[name]} if name in os.environ else {}
 
@@ -163,7 +161,7 @@ class _Job:
 
     @property
     def left(self) -> float | None:
-        """Seconds until we give the command up because its host is silent; None for never."""
+        """Seconds until this client gives up the command because its host is silent; None for never."""
         until = self._running.give_up_at
         return None if until is None else max(until - self.stream.now(), 0.0)
 

@@ -34,14 +34,14 @@ _NUMBERS = {
     "message": "number",
     "semaphore": "value",
 }
-"""What the value of a change is, by the first word of its kind."""
+"""The meaning of the value of a change, by the first word of its kind."""
 _SOONEST = 0.5  # seconds between two drawings of the table while there are changes
-_LATEST = 5.0  # seconds after which it is drawn again without one, because it shows ages
+_LATEST = 5.0  # seconds after which it is drawn again without a change, because it shows ages
 _RECENT = 5  # changes that are shown below the table
 
 
 def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, *, as_json: bool) -> int:
-    """Print each change as a line, or on a terminal the state again after changes, until the hub ends the channel.
+    """Print each change as a line, until the hub ends the channel. On a terminal, print the state again after changes.
 
     :param show: prints the state.
     :raises TimedOut: the time is over.
@@ -72,7 +72,7 @@ def _following(client: BlockingClient, deadline: Deadline) -> Iterator[Following
     except EndOfStream:
         pass
     except BrokenError:
-        following.next_nowait()  # raises the error that says what this means for the changes
+        following.next_nowait()  # raises the error about the changes
         raise
     finally:
         following.close()
@@ -89,10 +89,10 @@ def in_words(change: Change) -> str:
     if change.value is not None:
         number = _NUMBERS.get(change.kind.partition(" ")[0], "")
         parts.append(f"{number} {change.value}".strip())
-    told = ", ".join(part for part in parts if part)
+    facts = ", ".join(part for part in parts if part)
     why = f"; {change.why}" if change.why else ""
     by = f"; by {change.by}" if change.by is not None else ""
-    return f"{change.time} {change.kind}: {told}{why}{by}"
+    return f"{change.time} {change.kind}: {facts}{why}{by}"
 
 
 def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline) -> int:
@@ -118,7 +118,7 @@ def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: De
 
 
 def _draw(lines: list[str]) -> None:
-    """Replace what is on the terminal. Lines that do not fit are cut, so that the table stays in its place."""
+    """Replace the contents of the terminal. Lines that do not fit are cut, so that the table stays in its place."""
     size = shutil.get_terminal_size()
     if len(lines) >= size.lines:
         kept = max(size.lines - 2, 0)

@@ -32,15 +32,15 @@ EXAMPLES = """\
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="a host, or a port of the hub")
     parser.add_argument("-f", "--follow", action="store_true", help="also print new text as it arrives")
-    parser.add_argument("-i", dest="type_into", action="store_true", help="also type into the line; ~. leaves")
+    parser.add_argument("-i", dest="type_into", action="store_true", help="also type into the line; ~. exits")
     timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.type_into and args.json:
-        raise UsageError("-i shows the line as it is; leave --json out, or use -f to follow the line")
+        raise UsageError("-i shows the unchanged line; omit --json, or use -f to follow the line")
     if args.type_into and not os.isatty(0):
-        raise UsageError("-i needs a terminal as stdin; leave -i out to read the console log")
+        raise UsageError("-i needs a terminal as stdin; omit -i to read the console log")
     with connection(args) as client:
         stream = client.console(args.host, follow=args.follow, type_into=args.type_into)
         if args.type_into:
@@ -80,7 +80,7 @@ def copy_out(
     """Print a channel's text until it ends.
 
     :param what: the text, for the error.
-    :param show: prints a piece of it; called with no bytes at the end. By default, it is printed as it is.
+    :param show: prints a piece of the text; called without bytes at the end. By default, the text is printed unchanged.
     :raises TimedOut: it did not end before the deadline.
     """
     from ... import protocol
@@ -123,7 +123,7 @@ def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespac
 
 @contextmanager
 def _raw_terminal() -> Iterator[None]:
-    """Make the terminal pass every byte, and restore it at the end. Neither waits for its output, which may be stopped."""
+    """Make the terminal pass every byte, and restore it at the end. Neither step waits for its output, which may be stopped."""
     import termios
     import tty
 
@@ -139,7 +139,7 @@ def _raw_terminal() -> Iterator[None]:
 
 
 class _Escape:
-    """Escapes at the start of a line, as in ssh: ``~.`` leaves, ``~b`` sends a BREAK, and ``~~`` is a tilde."""
+    """Escapes at the start of a line, as in ssh: ``~.`` exits, ``~b`` sends a BREAK, and ``~~`` is a tilde."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

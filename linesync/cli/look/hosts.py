@@ -6,7 +6,7 @@ import argparse
 
 from ..common import connection, print_json, table, timeout_option
 
-HELP = "list the hosts that the hub knows, and why hosts were lost"
+HELP = "list the hosts that the hub knows, and the reason for each lost host"
 EXAMPLES = """\
   linesync hosts
   linesync hosts --json | jq -r '.[] | select(.state == "up") | .name'

@@ -15,11 +15,11 @@ EXAMPLES = """\
   linesync links
   linesync links --json
 
-END is the process at this end of the line, PEER the one at the other end.
-FRAME is the longest bulk frame in use, RTT the round-trip time. IN and OUT
-count bytes. RESENT counts frames that were sent again. TEXT counts bytes of
-foreign text, NOISE bytes of damaged frames, ECHO bytes of our own frames that
-came back.
+END is the process at this end of the line. PEER is the process at the other
+end. FRAME is the longest bulk frame in use, and RTT is the round-trip time. IN
+and OUT count bytes. RESENT counts frames that were sent again. TEXT counts
+bytes of foreign text, NOISE counts bytes of damaged frames, and ECHO counts
+bytes of our own frames that came back.
 """
 
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState
 
-HELP = "show hosts and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
+HELP = "show the hosts, and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers
-  linesync status --watch                draw it again whenever it changes, until Ctrl-C
+  linesync status --watch                redraw the tables after each change, until Ctrl-C
   linesync status --watch | grep lock    one line for each change
   linesync status --watch --json
 """
@@ -51,15 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(status: Status) -> None:
-    told = _Told(status)
+    rows = _Rows(status)
     up = sum(host.state == "up" for host in status.hosts)
-    print(f"{up} of {len(status.hosts)} hosts up: " + (_states(status.hosts) or "none has registered"))
-    _table(("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), map(told.barrier, status.barriers))
-    _table(("SEMAPHORE", "VALUE", "HELD", "WAITING"), map(told.semaphore, status.semaphores))
-    _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(told.lock, status.locks))
+    print(f"{up} of {len(status.hosts)} hosts up: " + (_states(status.hosts) or "no host has registered"))
+    _table(("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), map(rows.barrier, status.barriers))
+    _table(("SEMAPHORE", "VALUE", "HELD", "WAITING"), map(rows.semaphore, status.semaphores))
+    _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(rows.lock, status.locks))
     _table(("EXCHANGE", "GAVE", "OF", "WHO", "ABSENT"), map(_exchange, status.exchanges))
-    _table(("EVENT", "STATE", "WAITING"), map(told.event, status.events))
-    _table(("MESSAGES", "COUNT", "FROM", "WAITING"), map(told.topic, status.topics))
+    _table(("EVENT", "STATE", "WAITING"), map(rows.event, status.events))
+    _table(("MESSAGES", "COUNT", "FROM", "WAITING"), map(rows.topic, status.topics))
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
@@ -81,14 +81,14 @@ def _absent(reasons: dict[str, str]) -> str:
     return ", ".join(f"{name} ({why})" for name, why in reasons.items()) or "-"
 
 
-class _Told:
-    """Rows that name the scripts that wait and hold, and their users."""
+class _Rows:
+    """The rows of the tables. They name the scripts that wait and hold, and their users."""
 
     def __init__(self, status: Status) -> None:
         self._clients = {client.client: client for client in status.clients}
 
     def _who(self, name: str, client: str | None) -> str:
-        """``hub script 7 uid 1000``; only the name for an agent, and for what belongs to its host."""
+        """``hub script 7 uid 1000``; only the name for an agent, and for a lock that belongs to its host."""
         found = self._clients.get(client or "")
         if found is None or not found.script:
             return name

@@ -11,9 +11,9 @@ from ...timestamps import utc
 from ..common import connection, print_json, timeout_option
 from .console import copy_out
 
-HELP = "show the frames on a host's line as they pass, decoded, until Ctrl-C"
+HELP = "show the decoded frames on a host's line as they pass, until Ctrl-C"
 EXAMPLES = """\
-  linesync trace sut       "<" came in, ">" went out; then the length in bytes
+  linesync trace sut       "<" is received, ">" is sent; then the length in bytes
   linesync trace sut | grep prompt
   linesync trace sut --json
 """
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Lines:
-    """Prints the trace as JSON, one line a frame."""
+    """Prints the trace as JSON, one line for each frame."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -23,7 +23,7 @@ _as_json = False
 
 
 def log(sentence: str, *, peer: str = "", burst: int = 0) -> None:
-    """Write a line to the log, which is stderr. The other parameters are those of a ``Report``, which has a bound."""
+    """Write a line to the log, which is stderr. The other parameters are the parameters of a ``Report``, which has a bound."""
     line = f"{time.strftime('%H:%M:%S')} {sentence}"
     if _as_json:
         import json
@@ -41,7 +41,7 @@ def log_json() -> None:
 
 
 def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
-    option(parser, command, "socket", metavar="PATH", help="where to create the socket for this machine's scripts")
+    option(parser, command, "socket", metavar="PATH", help="the path of the socket for this machine's scripts")
     option(parser, command, "socket-group", metavar="G", help="let this Unix group use the socket, too")
 
 
@@ -73,7 +73,7 @@ async def require_folder(args: argparse.Namespace) -> None:
 
     :raises LinesyncFailed: there is no such directory.
     """
-    from ...workers import run_blocking  # after the lean asyncio
+    from ...workers import run_blocking  # after the asyncio without TLS
 
     folder = os.path.dirname(args.socket or "")
     if folder and not await run_blocking(lambda: os.path.isdir(folder), folder):
@@ -83,7 +83,7 @@ async def require_folder(args: argparse.Namespace) -> None:
 
 
 async def _make_folder(folder: str) -> None:
-    from ...workers import run_blocking  # after the lean asyncio
+    from ...workers import run_blocking  # after the asyncio without TLS
 
     try:
         await run_blocking(lambda: os.makedirs(folder, _folder_mode(), exist_ok=True), folder)
@@ -113,7 +113,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
         from ...open_files import raise_limit
         from ...runtime.reports import RepeatFilter, Reports
-        from ...workers import SPOOL  # after the lean asyncio
+        from ...workers import SPOOL  # after the asyncio without TLS
 
         raise_limit()
         failures = Reports(log)

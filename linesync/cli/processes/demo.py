@@ -11,11 +11,11 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    """The command has no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
-    from .demonstration import show  # after completion, which needs no asyncio
+    from .demonstration import show  # after completion, which does not need asyncio
 
     show(as_json=args.json)
     return 0

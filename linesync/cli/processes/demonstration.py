@@ -42,16 +42,16 @@ def show(*, as_json: bool) -> None:
         print_json({"clean": clean, "noisy": noisy})
         return
     print(
-        f"linesync demo: done: two agents on {_BAUD}-baud null modems met the controller at a barrier of 3,"
-        f" beta handed a semaphore to alpha in {clean['handover_ms']} ms, and a command on alpha ended with exit code"
-        f" {clean['exit_code']}; all this worked again while {noisy['flipped_bits']} bit errors and"
-        f" {noisy['printk_bytes']} bytes of kernel messages hit the lines ({noisy['repeated']} frames were sent again,"
-        f" nothing was lost)."
+        f"linesync demo: done. Two agents on {_BAUD}-baud null modems met the controller at a barrier of 3. beta gave a"
+        f" unit of a semaphore to alpha in {clean['handover_ms']} ms. A command on alpha ended with exit code"
+        f" {clean['exit_code']}. The same steps succeeded with {noisy['flipped_bits']} bit errors and"
+        f" {noisy['printk_bytes']} bytes of kernel messages on the lines: {noisy['repeated']} frames were sent again, and"
+        f" nothing was lost."
     )
 
 
 class _Steps:
-    """Prints each step on a line of its own, with the time since the start."""
+    """Prints each step on a separate line, with the time since the start."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -87,7 +87,9 @@ async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> 
     flipped = sum(way["flipped_bits"] for one in counters for way in one.values())
     printk = sum(way["printk"] for one in counters for way in one.values())
     if printk:
-        step(f"{flipped} bit errors and {printk} bytes of kernel messages hit the lines; alpha's console log ends with")
+        step(
+            f"{flipped} bit errors and {printk} bytes of kernel messages were on the lines; alpha's console log ends with"
+        )
         for line in console.splitlines()[-2:]:
             step(f"    {line}")
     return {
@@ -149,7 +151,7 @@ async def _registered(client: Client) -> None:
 
 
 def _linesync(*words: str) -> list[str]:
-    """A linesync command for a host. It connects to the host's own agent, which relays it over the line."""
+    """A linesync command for a host. It connects to the host's own agent, which forwards the request over the line."""
     return [sys.executable, "-m", "linesync", *words]
 
 

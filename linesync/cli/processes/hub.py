@@ -70,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_mebibytes,
         fallback=16 << 20,
         metavar="MIB",
-        help="the most MiB that a member may give to an exchange (default: 16)",
+        help="the maximum size of the data of a member of an exchange, in MiB (default: 16)",
     )
     socket_options(parser, "hub")
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     for endpoint in listens:
         if not isinstance(parse_endpoint(endpoint), TcpEndpoint | UnixEndpoint):
             raise UsageError(
-                f"the hub cannot listen on {endpoint}, because it does not accept connections; listen on tcp://HOST:PORT"
+                f"the hub cannot listen on {endpoint}, because this kind of endpoint does not accept connections; listen on tcp://HOST:PORT"
                 " or unix:/PATH, or open it with --port"
             )
         if not is_loopback(endpoint) and not args.insecure:
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
                 hub.add_port(endpoint)
                 log(f"waiting for an agent on {endpoint}")
             if not ports and not listens:
-                log("without --port or --listen, only scripts on this machine can reach this hub; no host can")
+                log("this hub has no --port and no --listen: only scripts on this machine can reach it; hosts cannot")
             await stop.wait()
             log("stopping")
         finally:

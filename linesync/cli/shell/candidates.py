@@ -1,6 +1,6 @@
-"""What may stand in the place of the last word of an unfinished command line.
+"""The possible completions of the last word of an unfinished command line.
 
-All that is completed comes from the argparse parsers: commands, options, and values by their metavar
+All completions come from the argparse parsers: commands, options, and values by their metavar
 (:mod:`linesync.cli.shell.values`). Only the module of the command is imported.
 """
 
@@ -22,7 +22,7 @@ def complete(words: Sequence[str], known: Callable[[str], Known] = Known) -> Fou
     """Complete the last word.
 
     :param words: the words after the program's name, up to the cursor.
-    :param known: makes what knows the names of the hub at an endpoint; it gets an empty endpoint for the default.
+    :param known: makes the :class:`Known` of the hub at an endpoint; it gets an empty endpoint for the default.
     :raises LinesyncError: the settings file is wrong.
     """
     *before, text = words
@@ -66,7 +66,7 @@ class _Line:
         """Read words before the cursor.
 
         :param stop: stop after the first argument.
-        :param verbatim: what follows the first argument are arguments, too.
+        :param verbatim: all words after the first argument are arguments, too.
         :return: the words that were not read.
         """
         for number, word in enumerate(words, 1):
@@ -102,7 +102,7 @@ class _Line:
             self.values[action.dest] = value
 
     def _option(self, name: str) -> argparse.Action | None:
-        """The option of this name, or the only one whose name begins so."""
+        """The option with this name, or the only option whose name begins with it."""
         found = {option: action for action in self._actions for option in action.option_strings}
         if name in found:
             return found[name]
@@ -128,7 +128,7 @@ class _Line:
         return Found(self._options())
 
     def _options(self) -> list[tuple[str, str]]:
-        """The options that may still follow. A short option is left out if it has a long form."""
+        """The options that may still follow. A short option is omitted if it has a long form."""
         found = []
         for action in self._actions:
             repeated = isinstance(action, argparse._AppendAction)
@@ -152,7 +152,7 @@ class _Line:
         return Found([] if self._ended or text else self._options())
 
     def _rest(self, command: str, action: argparse.Action, first: int, text: str, known: Known) -> Found:
-        """Complete an argument that takes all that follows, the first of them at the index ``first``."""
+        """Complete an argument that takes all following words, the first of them at the index ``first``."""
         if action.metavar != "CMD":
             return self._value(command, action, text, known)
         if not self._ended:

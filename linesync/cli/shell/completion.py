@@ -1,4 +1,4 @@
-"""``linesync completion``: the scripts of the shells, and the words that they ask for with ``--words``."""
+"""``linesync completion``: the scripts of the shells, and the words that they request with ``--words``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHELLS = ("bash", "zsh", "fish")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "linesync completion bash|zsh|fish"
     parser.add_argument("words", metavar="bash|zsh|fish", nargs="*", help="the shell")
-    # For the scripts: --words -- WORD ... prints what may stand in the place of the last word.
+    # For the scripts: --words -- WORD ... prints the possible completions of the last word.
     parser.add_argument("--words", dest="ask", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_candidates(words: list[str]) -> None:
-    """Print what the shell adds and the prefix that it leaves out before it does, then a line for each candidate.
+    """Print the kind of words that the shell adds and the prefix that it removes first, then a line for each candidate.
 
     The fields of a line are separated by tabs. Errors are silent, because the user has not finished the command line.
     """

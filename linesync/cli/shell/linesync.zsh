@@ -1,7 +1,7 @@
 #compdef linesync
 # Completion of linesync for zsh: source <(linesync completion zsh) in ~/.zshrc, after compinit
 #
-# The program itself says what may follow. This script only adds files.
+# The program itself lists the candidates. This script only adds files.
 
 _linesync() {
   local program=${(Q)words[1]} line also prefix word

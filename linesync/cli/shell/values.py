@@ -1,4 +1,4 @@
-"""Which values complete an option or an argument, by its metavar."""
+"""The values that complete an option or an argument, by its metavar."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Found:
     """Candidates.
 
     :ivar words: the candidates and their descriptions.
-    :ivar also: what the shell adds: ``nothing``, ``files``, ``directories`` or ``commands``.
+    :ivar also: the kind of words that the shell adds: ``nothing``, ``files``, ``directories`` or ``commands``.
     :ivar prefix: the beginning of the text that is not part of the file's name, as in ``--file=``.
     """
 
@@ -46,7 +46,7 @@ class Found:
 
 
 class Known:
-    """What the hub knows. All is empty if it does not answer in time.
+    """The names that the hub knows. They are empty if the hub does not answer in time.
 
     :param endpoint: the endpoint of the hub or agent; empty for the default.
     """
@@ -98,7 +98,7 @@ class Known:
 
 
 class Asked:
-    """What is to be completed: the text so far, the namespace, the command, the arguments before it."""
+    """The word to complete: the text so far, the namespace, the command, the arguments before it."""
 
     def __init__(self, text: str, namespace: str, command: str, arguments: Sequence[str], known: Known) -> None:
         self.text = text
@@ -152,7 +152,7 @@ def _lines(asked: Asked) -> Found:
 
 
 def _host_list(asked: Asked) -> Found:
-    """Hosts with commas between them. Those that the list already has are left out."""
+    """Hosts with commas between them, without the hosts that the list already has."""
     head, comma, asked.text = asked.text.rpartition(",")
     listed = head.split(",")
     return Found((head + comma + name, state) for name, state in _hosts(asked).words if name not in listed)
@@ -215,6 +215,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "DST": _place,
     "ENDPOINT": _endpoint,
     "F": _files,
+    "FILE": _files,
     "G": _unix_groups,
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
@@ -236,11 +237,11 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("reset", "NAME"): _named(""),
     ("sem", "NAME"): _named("semaphores"),
 }
-"""How a value is completed, by its metavar or by the command and its metavar."""
+"""The completion of a value, by its metavar or by the command and its metavar."""
 NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
-"""The other metavars: numbers, free text, and what only another host knows."""
+"""The other metavars: numbers, free text, and values that only another host knows."""
 
 
 def kind(command: str, metavar: str) -> Kind:
-    """How the value with this metavar is completed."""
+    """The completion of the value with this metavar."""
     return VALUES.get((command, metavar)) or VALUES.get(metavar) or _nothing

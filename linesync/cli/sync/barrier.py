@@ -38,14 +38,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "reuse",
         metavar="HOW",
         fallback="cyclic",
-        help="what an arrival after the release does. cyclic (default): it opens the next round; once: it fails;"
-        " linger=S: it passes immediately for S seconds",
+        help="the effect of an arrival after the release: cyclic (default) opens the next generation; once is an"
+        " error; linger=S passes immediately for S seconds",
     )
     parser.add_argument(
         "--tolerate-loss", action="store_true", help="release the barrier without members that are lost"
     )
     parser.add_argument(
-        "--rejoin", action="store_true", help="let a member that had arrived restart and arrive again (default: exit 4)"
+        "--rejoin",
+        action="store_true",
+        help="allow a member that had arrived to restart and arrive again (default: exit 4)",
     )
     parser.add_argument("--abort", metavar="REASON", help="end the wait of all parties with this reason (exit code 3)")
     namespace_option(parser, "barrier")

@@ -11,7 +11,7 @@ HELP = "set, clear or wait for events; an event stays set until it is cleared"
 EXAMPLES = """\
   linesync event set server-up
   linesync event wait server-up client-up    wait until both are set
-  linesync event wait --any passed failed    wait until one is set; print which
+  linesync event wait --any passed failed    wait until one is set, and print it
   linesync event clear server-up
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...jobs.targets import NewFile
     from ..progress import Progress
 
-HELP = "give data and get the data of all members: each member in the list gives once, then all continue"
+HELP = "give data and get the data of all members, when every member in the list has given its data"
 EXAMPLES = """\
   linesync exchange addr --hosts sut,peer,hub "$(hostname -I)"
       prints {"hub": "...", "peer": "...", "sut": "..."}
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--hosts",
         metavar="A,B,...",
         required=True,
-        help="who takes part: hosts, or members host#tag; all must give the same list",
+        help="the members: hosts, or host#tag; all members must give the same list",
     )
     option(parser, "exchange", "as", metavar="MEMBER", dest="member", fallback="", help="give as this member")
     parser.add_argument("--file", metavar="F", help="give the contents of this file")
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.data is not None and args.file is not None:
-        raise UsageError("there is more than one thing to give; give DATA or --file")
+        raise UsageError("DATA and --file were both given; give only one of them")
     if args.file == "":
         raise UsageError("the name after --file is empty; name a file")
     folder = _Folder(args.dir, args.hosts) if args.dir is not None else None
@@ -137,11 +137,11 @@ class _Whole:
         return len(data)
 
     def close(self) -> None:
-        """It is put in its place later, with the others."""
+        """Does nothing: the file gets its name later, together with the others."""
 
 
 class _Folder:
-    """A directory for the members' data. Each file is there whole, or not at all.
+    """A directory for the members' data. Each file is complete, or does not exist.
 
     :raises UsageError: the path is empty, or a member's name cannot be a file name.
     :raises LinesyncFailed: the directory cannot be created, or a directory has the name of a member's file.
@@ -164,7 +164,7 @@ class _Folder:
             ) from None
         for member in unfold(hosts):
             if member in (".", ".."):
-                raise UsageError(f"the member {member} cannot be a file name; leave --dir out")
+                raise UsageError(f"the member {member} cannot be a file name; omit --dir")
             check_file(os.path.join(path, member))
 
     def file(self, member: str) -> IO[bytes]:
@@ -187,8 +187,8 @@ class _Folder:
                 del self._files[path]
         except OSError as error:
             raise LinesyncFailed(
-                f"cannot write {path}: {error.strerror}; the other members may have got the data, so see what else is at"
-                " that place, and check with them before you exchange again"
+                f"cannot write {path}: {error.strerror}; the other members may have got the data, so check this path and"
+                " the other members before you repeat the exchange"
             ) from None
         finally:
             self.discard()

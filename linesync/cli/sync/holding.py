@@ -44,12 +44,12 @@ def run_holding(
 
     The command's environment has ``LINESYNC_WITHIN``, with which the hub finds a deadlock through the command's own waits.
     If the hold is lost earlier (the hub ended, or the name was reset), the command is ended, because another host may
-    already own what it works on. SIGTERM and SIGHUP end the command. A SIGINT that does not come from the terminal is
-    passed on, and the command is ended if it still runs 3 s later. A Ctrl-C on the terminal reaches the command directly,
+    already own the lock or the units. SIGTERM and SIGHUP end the command. A SIGINT that does not come from the terminal is
+    forwarded, and the command is ended if it still runs 3 s later. A Ctrl-C on the terminal reaches the command directly,
     and the command decides what to do.
 
     :param extra: further environment variables for the command.
-    :param timeout: seconds within which the hub must confirm that the hold is back, or None.
+    :param timeout: seconds within which the hub must confirm the return of the hold, or None.
     :param as_json: whether the notice of a lost hold is JSON.
     :return: the command's exit code, as a shell reports it.
     :raises CommandNotFound: there is no such command.
@@ -80,7 +80,7 @@ def run_holding(
 
 
 def _signal_descriptor(numbers: Iterable[int]) -> int:
-    """A signalfd(2) for these signals. Unlike a handler, it also reports who sent a signal."""
+    """A signalfd(2) for these signals. Unlike a handler, it also reports the sender of a signal."""
     bits = ctypes.sizeof(ctypes.c_ulong) * 8
     mask = (ctypes.c_ulong * (1024 // bits))()
     for number in numbers:
@@ -94,7 +94,7 @@ def _signal_descriptor(numbers: Iterable[int]) -> int:
 def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) -> str | None:
     """Serve the connection until the command and all its processes have ended.
 
-    :return: why the hold was lost before that, or None.
+    :return: the reason why the hold was lost before that, or None.
     """
 
     def signalled() -> None:
@@ -186,7 +186,7 @@ class _Command:
             time.sleep(_CHECK_INTERVAL)
 
     def end_now(self) -> None:
-        """End all that still runs, and wait until it has ended."""
+        """End all processes that still run, and wait until they have ended."""
         self.ask(b"e")
         while not self.over:
             select.select([self.sock], [], [])

@@ -16,7 +16,7 @@ EXAMPLES = """\
       hold the lock while the command runs; the command gets the fencing token
       in LINESYNC_FENCING_TOKEN
   token=$(linesync lock flash)
-      hold the lock for this host, also after the script has ended, ...
+      hold the lock for this host, even after the script has ended, ...
   linesync lock flash --release $token
       ... until it is released or the host is lost
   linesync lock flash --timeout 0
@@ -32,7 +32,7 @@ linesync lock NAME [--timeout S] [--namespace NS] [-- CMD [ARG ...]]
     parser.add_argument("name", metavar="NAME", help="the lock's name; the first use creates it")
     timeout_option(parser, "lock")
     parser.add_argument(
-        "--release", metavar="TOKEN", help="release the lock that this host took; TOKEN was printed then"
+        "--release", metavar="TOKEN", help="release a lock of this host; TOKEN is the number that was printed for it"
     )
     namespace_option(parser, "lock")
     parser.add_argument("command", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             print_json({"name": args.name, "token": held.value}) if args.json else print(held.value)
             sys.stdout.flush()
-        except OutputFailed:  # without its token, nobody could release the lock
+        except OutputFailed:  # without the token, the lock could not be released
             client.unlock(args.name, held.value, timeout=args.timeout, namespace=args.namespace)
             raise
     return 0

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 HELP = "begin a namespace for this run, end it, or list the namespaces"
 EXAMPLES = """\
   eval "$(linesync namespace new)" || exit
-      from now on, all names of this script are its own; they are forgotten when
-      its shell ends
+      give this script its own names; the hub removes them when the shell of the
+      script ends
   linesync namespace end            end it now
-  linesync namespace end run17      end another one
-  linesync namespace list           who owns which namespace, and what is in it
+  linesync namespace end run17      end another namespace
+  linesync namespace list           list all namespaces with their owners
 """
 _PID_MAX = 2**22  # of Linux
 
@@ -31,7 +31,10 @@ _PID_MAX = 2**22  # of Linux
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="new|end|list", choices=("new", "end", "list"), help="what to do")
     parser.add_argument(
-        "name", metavar="NAME", nargs="?", help="its name (default: for new, a new name; for end, LINESYNC_NAMESPACE)"
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="the namespace (default: for new, a new name; for end, LINESYNC_NAMESPACE)",
     )
     parser.add_argument(
         "--owner", metavar="PID", help="for new: the process that owns it (default: the shell that runs this command)"
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return {"new": _new, "end": _end, "list": _list}[args.action](args)
     except LinesyncError as error:
         if args.action == "new" and not args.json and _in_pipe():
-            print(f"(exit {error.exit_code})")  # otherwise the shell would evaluate nothing, and go on
+            print(f"(exit {error.exit_code})")  # otherwise the shell would evaluate an empty text, and continue
         raise
 
 
@@ -58,7 +61,7 @@ def _in_pipe() -> bool:
 
 def _new(args: argparse.Namespace) -> int:
     if args.name == "":
-        raise UsageError("the name of the namespace is empty; leave it out to get a new one")
+        raise UsageError("the name of the namespace is empty; omit it to get a new name")
     expected = "the pid of a running process"
     owner = _shell() if args.owner is None else read_whole(args.owner, "owner", 1, _PID_MAX, expected=expected)
     if not (begin := begin_of(owner)):
@@ -87,13 +90,13 @@ def _new(args: argparse.Namespace) -> int:
 def _end(args: argparse.Namespace) -> int:
     name = args.name if args.name is not None else setting("namespace", "namespace")
     if not name:
-        raise UsageError("no namespace is set in LINESYNC_NAMESPACE; name the one to end")
+        raise UsageError("LINESYNC_NAMESPACE is not set; name the namespace to end")
     with connection(args) as client:
         forgotten, failed = client.end_namespace(str(name), timeout=args.deadline.left)
     if args.json:
         print_json({"namespace": name, "forgotten": forgotten, "failed": failed})
     else:
-        print(f"forgot {forgotten}, failed {failed} {'wait' if failed == 1 else 'waits'}")
+        print(f"removed: {forgotten}; failed waits: {failed}")
     return 0
 
 
@@ -122,7 +125,7 @@ def _shell() -> int:
     """The pid of the shell that will evaluate our output.
 
     In ``eval "$(linesync namespace new)"`` our stdout is a pipe to that shell. Our parent may be a subshell, which has the
-    same pipe as its stdout and ends with us. So it is our first ancestor with another stdout.
+    same pipe as its stdout and ends with us. The shell is therefore our first ancestor with another stdout.
     """
     output = os.fstat(1)
     pid = found = os.getppid()

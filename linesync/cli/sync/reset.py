@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"forgotten": forgotten, "failed": failed})
     else:
-        print(f"forgot {forgotten}, failed {failed} {'wait' if failed == 1 else 'waits'}")
+        print(f"removed: {forgotten}; failed waits: {failed}")
     return 0

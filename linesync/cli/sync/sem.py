@@ -41,7 +41,15 @@ linesync sem NAME -N|+N|0 [--bound N] [--timeout S] [--namespace NS]
     parser.add_argument("delta", metavar="DELTA", help="-N, +N or 0")
     timeout_option(parser, "sem")
     parser.add_argument("--hold", action="store_true", help="hold the units while the command after -- runs")
-    option(parser, "sem", "bound", type=_bound, metavar="N", fallback=0, help="the most units that it may ever have")
+    option(
+        parser,
+        "sem",
+        "bound",
+        type=_bound,
+        metavar="N",
+        fallback=0,
+        help="the largest number of units that the semaphore may have",
+    )
     namespace_option(parser, "sem")
     parser.add_argument("command", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
 
@@ -51,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
         args.delta, "change", -_UNITS_MAX, _UNITS_MAX, expected=f"-N, +N or 0, with N up to {_UNITS_MAX}"
     )
     if args.hold != bool(args.command) or (args.hold and delta >= 0):
-        raise UsageError("--hold, -N and a command go together: linesync sem NAME -N --hold -- COMMAND [ARG ...]")
+        raise UsageError(
+            "--hold needs -N and a command, and a command needs --hold: linesync sem NAME -N --hold -- COMMAND [ARG ...]"
+        )
     with connection(args) as client:
         how = {"timeout": args.deadline.left, "namespace": args.namespace, "bound": args.bound}
         if args.hold:

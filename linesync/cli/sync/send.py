@@ -6,7 +6,7 @@ import argparse
 
 from ..common import connection, namespace_option, option, print_json, timeout_option
 
-HELP = "send a message under an ID; it is kept for all who wait for it, now or later"
+HELP = "send a message under an ID; the hub keeps it for all who wait for it, now or later"
 EXAMPLES = """\
   linesync send server-ready ip=10.0.0.2 port=5001
   linesync send done

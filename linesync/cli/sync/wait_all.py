@@ -6,12 +6,12 @@ import argparse
 
 from ..common import connection, namespace_option, option, print_messages, timeout_option
 
-HELP = "wait until every other host of our published group has sent a message under an ID; print the last one of each"
+HELP = "wait for a message under an ID from every other host of the published group; print the last message of each"
 EXAMPLES = """\
   linesync wait-all ready
-      wait for all other hosts whose agents publish the same group= as ours
+      wait for all other hosts whose agents publish the same group= as this one
   linesync wait-all ready client
-      wait for those of them whose agents publish role=client
+      wait only for the hosts in this group that publish role=client
 """
 
 

@@ -15,6 +15,6 @@
 ``principal``           the sender of a request
 ======================= ==================================================================
 
-The services of ``linesync.model`` make these records, and clients read them from JSON. So this package does not import
-``dataclasses``, which would take longer than a small command.
+The services of ``linesync.model`` make these records, and clients read them from JSON. This package does not import
+``dataclasses``, because that would take longer than a small command.
 """

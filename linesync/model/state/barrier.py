@@ -15,18 +15,18 @@ class BarrierState(State):
     name: str
     """the barrier"""
     count: int
-    """how many arrivals it takes"""
+    """the number of arrivals that it needs"""
     members: tuple[str, ...] | None
-    """their names, sorted; ``null`` for a barrier by count"""
+    """the names of its members, sorted; ``null`` for a barrier by count"""
     reuse: str
     """``cyclic``, ``once``, or ``lingering`` with the seconds"""
     generation: int
-    """which use of the name this is, from 1"""
+    """the number of this use of the name, from 1"""
     missing: int | dict[str, str]
-    """by members: member to reason; by count: how many"""
+    """the arrivals that are missing: for a barrier by members, an object (member to reason); by count, a number"""
     unheard: tuple[str, ...]
-    """hosts that were asked whether they live, before the release"""
+    """the hosts that the hub has probed before the release"""
     arrived: tuple[Waiting, ...]
-    """who arrived, in order: objects with ``name``, ``client`` and ``waiting``"""
+    """the arrivals that wait, in order: objects with ``name``, ``client`` and ``waiting``"""
     gone: dict[str, str]
-    """who arrived and left: name to cause"""
+    """the members that arrived and left: name to cause"""

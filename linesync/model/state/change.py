@@ -18,9 +18,10 @@ KINDS: dict[tuple[str, ...], str] = {
     ("barrier aborted",): "`who` aborted the barrier; `why` is its reason",
     ("exchange complete",): "all members have given their data; `value` is the generation",
     ("lock taken",): "`who` has the lock; `value` is the fencing token",
-    ("lock given back",): "`who` does not have the lock any more; `value` is the fencing token that it had",
-    ("semaphore changed",): "`who` gave or took units, or they went back from it; `value` is how many units are left",
-    ("event set", "event cleared"): "`who` changed the event; setting an event that is set is not a change",
+    ("lock given back",): "`who` no longer has the lock; `value` is its fencing token",
+    ("semaphore changed",): "`who` gave or took units, or the hub took units back from `who`; `value` is the number of "
+    "units that are left",
+    ("event set", "event cleared"): "`who` changed the event; setting an event that is already set is not a change",
     ("message sent",): "`who` sent a message; `value` is its number",
     tuple([f"{thing} waiting" for thing in _THINGS[2:]]): "`who` waits",
     tuple([f"{thing} left" for thing in _THINGS]): "the wait of `who` ended without success; `why` is the cause",
@@ -30,32 +31,33 @@ KINDS: dict[tuple[str, ...], str] = {
     (
         "namespace begun",
         "namespace ended",
-    ): "`who` began or ended the namespace, or its owner there has ended; `name` is empty",
+    ): "`who` began or ended the namespace, or the owner of the namespace on `who` has ended; `name` is empty",
     ("reset",): "`who` reset the name, or all names of the namespace if `name` is empty",
-    (LOST,): "this follower did not read in time: it lost `value` changes, the last one with this `number`",
+    (LOST,): "this follower did not read in time and lost `value` changes; `number` is the number of the last lost "
+    "change",
 }
-"""The kinds of changes, and what each means; for documentation and tests."""
+"""The kinds of changes and their meanings, for documentation and tests."""
 
 
 class Change(State):
     """A change of the state of a hub."""
 
     number: int
-    """which change of this hub it is, from 1"""
+    """the number of the change at this hub, from 1"""
     time: str
-    """when it happened, in UTC: ``2026-11-29T09:30:00.123Z``"""
+    """the time of the change in UTC: ``2026-11-29T09:30:00.123Z``"""
     kind: str
-    """what happened: one of the [kinds](#kinds-of-changes)"""
+    """the kind of change: one of the [kinds](#kinds-of-changes)"""
     namespace: str
     """the namespace; empty for a host"""
     name: str
     """the host, barrier, semaphore, lock, exchange or event, or the ID of messages"""
     who: str
-    """the member or the host that changed it; empty if there is not one"""
+    """the member or the host that changed it; empty if there is none"""
     value: int | None
     """the number that belongs to this kind, or ``null``"""
     why: str
     """the cause or the error; else empty"""
     by: Principal | None
-    """whose request changed it, or who waited or held: an object with ``line``, ``host``, ``script`` and ``uid``; ``null`` if
-    there was no request, as when a lease runs out"""
+    """the sender of the request that caused the change, or the client that waited or held: an object with ``line``,
+    ``host``, ``script`` and ``uid``; ``null`` if there was no request, as when a lease runs out"""

@@ -24,4 +24,4 @@ class EventState(State):
     set: bool
     """whether it is set"""
     waiting: tuple[EventWaiting, ...]
-    """who waits: objects with ``name``, ``client``, ``waiting`` and ``any`` (one of several events is enough)"""
+    """the waiting clients: objects with ``name``, ``client``, ``waiting`` and ``any`` (one of several events is enough)"""

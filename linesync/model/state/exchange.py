@@ -17,14 +17,14 @@ class ExchangeState(State):
     members: str
     """the list of members, folded as in ``sut[1-8]``"""
     arrived: tuple[Waiting, ...]
-    """who arrived, in order: objects with ``name``, ``client`` and ``waiting``"""
+    """the arrivals that wait, in order: objects with ``name``, ``client`` and ``waiting``"""
     generation: int
-    """which use of the name this is, from 1"""
+    """the number of this use of the name, from 1"""
     count: int
-    """how many members there are"""
+    """the number of members"""
     given: tuple[str, ...]
     """the members whose data the hub has, the first 100"""
     missing: dict[str, str]
-    """the others, the first 100: member to reason"""
+    """the other members, the first 100: member to reason"""
     gone: dict[str, str]
-    """who came and left, the first 100: name to cause"""
+    """the members that arrived and left, the first 100: name to cause"""

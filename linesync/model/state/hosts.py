@@ -15,20 +15,20 @@ class HostState(State):
     state: str
     """``up``; ``quiet`` (its line is down, or nothing was heard for a while, and its lease still runs); or ``lost``"""
     cause: str | None
-    """why it is lost: ``line lost``, ``restarted`` or ``stopped``; else ``null``"""
+    """the reason for its loss: ``line lost``, ``restarted`` or ``stopped``; else ``null``"""
     why: str
-    """the same in words; also says why the line of a quiet host is down; else empty"""
+    """the reason in words, for a lost host or for a quiet host whose line is down; else empty"""
     since: float
     """seconds since it came up, or since it was lost"""
     heard: float
     """seconds since its last valid frame"""
     session: str
-    """the id of the session that speaks for it"""
+    """the id of its session"""
     boot: str
-    """the id of its agent process"""
+    """the boot id of its agent process"""
     line: str
     """the line to it, as the hub names it"""
     capabilities: tuple[str, ...]
-    """the list of its agent's ``--capability`` options"""
+    """the ``--capability`` options of its agent, as a list"""
     published: dict[str, str]
-    """its agent's ``--publish`` options, key to value"""
+    """the ``--publish`` options of its agent: key to value"""

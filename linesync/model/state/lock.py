@@ -33,4 +33,4 @@ class LockState(State):
     """an object, or ``null``: ``name``; ``client`` (``null`` if the lock belongs to the host); ``confirmed``; ``since``
     (seconds)"""
     queue: tuple[Waiting, ...]
-    """who waits, in order: objects with ``name``, ``client`` and ``waiting``"""
+    """the waiting clients, in order: objects with ``name``, ``client`` and ``waiting``"""

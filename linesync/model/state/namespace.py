@@ -17,7 +17,7 @@ class OwnerState(State):
     client: str | None
     """the number of the connection; ``null`` if the owner is a process"""
     command: str
-    """what it runs"""
+    """the command that it runs"""
 
 
 class NamespaceState(State):
@@ -28,7 +28,7 @@ class NamespaceState(State):
     since: float | None
     """seconds since it began; ``null`` without an owner"""
     owner: OwnerState | None
-    """an object, or ``null``: ``host``; ``pid`` (``null`` if a script's connection owns it); ``client`` (the number of that
-    connection, or ``null``); ``command`` (what the owner runs)"""
+    """an object, or ``null``: ``host``; ``pid`` (``null`` if a script's connection owns it); ``client`` (the number of
+    that connection, or ``null``); ``command`` (the command that the owner runs)"""
     things: int
-    """how many barriers, semaphores, locks, exchanges, events and topics it has"""
+    """the number of barriers, semaphores, locks, exchanges, events and topics in it"""

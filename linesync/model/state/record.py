@@ -1,7 +1,7 @@
 """The base of the records that show a state, and their JSON form: one object, with the fields in their order.
 
-A reader ignores the fields that it does not know. So a later version may add a field, which then needs a default: an older
-hub does not send it.
+A reader ignores the fields that it does not know, so a later version may add a field. The new field needs a default,
+because an older hub does not send it.
 """
 
 from __future__ import annotations

@@ -21,14 +21,14 @@ class Taker(State):
 
 
 class Loan(State):
-    """Units that a client was given and that may return."""
+    """Units that the hub gave to a client and that may return."""
 
     name: str
     """the host that has the units"""
     client: str
     """the number of its connection on its host"""
     units: int
-    """how many units it has, 1 or more"""
+    """the number of units, 1 or more"""
 
 
 class SemaphoreState(State):
@@ -41,10 +41,10 @@ class SemaphoreState(State):
     value: int
     """the units that are left, 0 or more"""
     queue: tuple[Taker, ...]
-    """who waits, in order: objects with ``name``, ``client``, ``wants`` (units) and ``waiting``"""
+    """the waiting clients, in order: objects with ``name``, ``client``, ``wants`` (units) and ``waiting``"""
     bound: int | None
-    """the most units it may have, or ``null``"""
+    """the largest number of units that it may have, or ``null``"""
     unconfirmed: tuple[Loan, ...]
-    """who was given units and has not confirmed them: objects with ``name``, ``client`` and ``units``"""
+    """the clients that have not confirmed their units: objects with ``name``, ``client`` and ``units``"""
     holders: tuple[Loan, ...]
-    """who holds units: objects with ``name``, ``client`` and ``units``"""
+    """the clients that hold units: objects with ``name``, ``client`` and ``units``"""

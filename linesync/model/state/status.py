@@ -15,7 +15,7 @@ __all__ = ["ClientState", "Remembered", "Status"]
 
 
 class Remembered(State):
-    """How much the hub remembers of arrivals."""
+    """The number of arrivals and results that the hub keeps."""
 
     waits: int
     """open arrivals"""
@@ -35,11 +35,11 @@ class ClientState(State):
     script: str
     """the number of the script on its host; empty for the agent"""
     uid: int | None
-    """its user id, where a unix socket of the hub's machine tells it; else ``null``"""
+    """its user id, if it uses a unix socket on the hub's machine; else ``null``"""
     line: str
     """the line to it, as the hub names it"""
     waits: int
-    """how many arrivals it has"""
+    """the number of its arrivals"""
 
 
 class Status(State):
@@ -60,7 +60,7 @@ class Status(State):
     topics: tuple[TopicState, ...]
     """the IDs of messages ([topics](#topics)) that have messages or waits"""
     held: Remembered
-    """how much the hub remembers: an object with ``waits`` (open arrivals), ``deadlines`` (of these, those with a
-    timeout), ``results`` (kept until they are confirmed)"""
+    """the amount of state that the hub keeps: an object with ``waits`` (open arrivals), ``deadlines`` (of these, those
+    with a timeout), ``results`` (kept until they are confirmed)"""
     clients: tuple[ClientState, ...]
     """the [agents and scripts](#clients)"""

@@ -35,9 +35,10 @@ class TopicState(State):
     name: str
     """the ID"""
     messages: int
-    """how many messages there are, 0 to 10,000"""
+    """the number of messages, 0 to 10,000"""
     senders: tuple[str, ...]
-    """who has sent, the first 100"""
+    """the members that have sent, the first 100"""
     waiting: tuple[Reader | GroupReader, ...]
-    """who waits: objects with ``name``, ``client`` and ``waiting``; for ``wait``: ``first`` (the number waited for) and
-    ``others`` (own messages do not count); for ``wait-all``: ``group``, ``role`` and ``missing`` (names)"""
+    """the waiting clients: objects with ``name``, ``client`` and ``waiting``; for ``wait``: ``first`` (the number of the message)
+    and ``others`` (the messages of the reader do not count); for ``wait-all``: ``group``, ``role`` and ``missing``
+    (names)"""

@@ -172,7 +172,7 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     a foreign text rarely begins with the character that continues the frame. If it does, the later lines do not fit, and the
     search tries a shorter part.
 
-    The sender may stop inside the frame, as a machine that stalls or panics does. The piece then ends with a foreign line.
+    The sender may stop inside the frame, as a machine that stalls or panics does. The piece then ends with foreign text.
 
     :param piece: the damaged copy.
     :param good: the frame without its check, of which only the length is known.
@@ -182,7 +182,7 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     total = len(good) + limits.CHECK_SIZE
     most = 2 * limits.FOREIGN_LINES + 1
     texts = _divide(lines, good, total, stops=False) if 1 < len(lines) <= most and len(piece) > total else None
-    if texts is None and piece[-1:] in (b"\r", b"\n"):
+    if texts is None:
         texts = _divide(lines[:most], good, total, stops=True)
         if texts is not None:
             texts += lines[most:]  # a panic has many lines
@@ -207,6 +207,8 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
         longest = _continues(line, good, at)
         if not stops and at + longest == total and not line[longest:].strip(b" \t\r\n"):
             return lines[number + 1 :]
+        if stops and _goes_on(line, longest, good, at + longest):
+            return None
         for part in range(longest, -1, -1):
             tries += 1
             if tries > _DIVISIONS:
@@ -220,6 +222,12 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
         return None
 
     return divide(0, 0)
+
+
+def _goes_on(line: bytes, place: int, good: bytes, at: int) -> bool:
+    """Whether a frame continues behind one to four wrong bytes."""
+    anchors = [(skip, good[at + skip : at + skip + 8]) for skip in range(1, 5)]
+    return any(len(anchor) == 8 and line.startswith(anchor, place + skip) for skip, anchor in anchors)
 
 
 def lines_beside(piece: bytes) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.testing.faults import Faults
-from tools.bench.measure.workloads import AROUND, FAST, LICENCES, WORKLOADS, content, ideal, selective_repeat
+from tools.bench.measure.workloads import FAST, FRAME_OVERHEAD, LICENCES, WORKLOADS, content, ideal, selective_repeat
 from tools.bench.rivals.transfer import RIVALS
 from tools.bench.testbed.system import BenchError
 
@@ -28,7 +28,7 @@ def test_every_workload_has_its_target() -> None:
     assert {name: work.targets[115200] for name, work in BY_NAME.items() if 115200 in work.targets} == ASKED
     assert {name: BY_NAME[name].targets[921600] for name in FAST} == {"clean": 0.96, "BER 1e-6": 0.94, "BER 1e-5": 0.90}
     cut = BY_NAME["cut 3 s"]
-    assert cut.cut is not None and (cut.cut.at, cut.cut.duration, cut.most, cut.resumes) == (1.0, 3.0, 65536, 0.3)
+    assert cut.cut is not None and (cut.cut.at, cut.cut.duration, cut.max_size, cut.resumes) == (1.0, 3.0, 65536, 0.3)
 
 
 def test_every_workload_names_rivals_that_exist() -> None:
@@ -55,11 +55,11 @@ def test_files_are_reproducible_and_texts_are_never_repeated() -> None:
 
 def test_the_limit_of_selective_repeat_uses_the_best_frame_length() -> None:
     lengths = range(64, 2049, 16)
-    assert selective_repeat(0.0, repair=False) == 1 - AROUND / 2048
+    assert selective_repeat(0.0, repair=False) == 1 - FRAME_OVERHEAD / 2048
     for ber in (1e-6, 1e-5, 1e-4):
-        best = max((1 - AROUND / n) * (1 - ber) ** (8 * n) for n in lengths)
+        best = max((1 - FRAME_OVERHEAD / n) * (1 - ber) ** (8 * n) for n in lengths)
         repaired = max(
-            (1 - AROUND / n) * ((1 - ber) ** (8 * n) + 8 * n * ber * (1 - ber) ** (8 * n - 1)) for n in lengths
+            (1 - FRAME_OVERHEAD / n) * ((1 - ber) ** (8 * n) + 8 * n * ber * (1 - ber) ** (8 * n - 1)) for n in lengths
         )
         assert selective_repeat(ber, repair=False) == pytest.approx(best)
         assert selective_repeat(ber, repair=True) == pytest.approx(repaired)
@@ -70,7 +70,7 @@ def test_the_limits_of_the_workloads() -> None:
         work = BY_NAME[name]
         return ideal(work, repair=True, content=content(work, 256 << 10, 1), byte_rate=11520)
 
-    frames = 1 - AROUND / 2048
+    frames = 1 - FRAME_OVERHEAD / 2048
     assert limit("clean") == limit("XON/XOFF eaten") == pytest.approx(frames)
     assert limit("7-bit") == pytest.approx(frames * 7 / 8)
     assert limit("100 ms delay") == pytest.approx(22.756 / (22.756 / frames + 0.2), rel=1e-4)

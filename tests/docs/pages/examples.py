@@ -37,12 +37,12 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[3]
 LANGUAGES = {"console", "python", "sh", "text", "toml", "ini"}
 """The allowed languages of the blocks of a page."""
-SECONDS = 120.0  # for all examples together; about 25 on an idle machine
-MARK = "\x1e"
-# On a busy machine everything takes longer. The sleep of the page then takes longer in the same ratio. The measure is
-# how much longer than 0.15 s the start of Python takes.
-SHELL = f"""\
-mark() {{ local code=$?; printf '{MARK}'; return $code; }}
+TIMEOUT = 120.0  # for all examples together; about 25 on an idle machine
+END_MARK = "\x1e"  # printed after each command, so that the outputs of the commands can be separated
+# On a busy machine every command takes longer. So a sleep in an example is extended by the same factor: how much longer
+# than 0.15 s the start of Python takes, at most 10.
+SHELL_FUNCTIONS = f"""\
+mark() {{ local code=$?; printf '{END_MARK}'; return $code; }}
 sleep() {{
   local from=${{EPOCHREALTIME/./}}
   python -c 'import asyncio, serial'
@@ -78,7 +78,7 @@ class Example:
 
 
 def examples(page: str) -> Iterator[Example]:
-    """The examples of a page that are run, in order."""
+    """The examples of a page that these tests run, in order."""
     for block in blocks(page):
         if block.language == "python":
             name = block.text.split("\n", 1)[0].removeprefix("# ")
@@ -99,7 +99,7 @@ def _commands(block: Block) -> Iterator[Example]:
     yield Example(command, expected, at)
 
 
-def in_form(text: str) -> str:
+def normalised(text: str) -> str:
     """Replace everything that differs from run to run with a placeholder."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "<clock>", text)
     text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} ", "<age> <boot> ", text)
@@ -115,17 +115,17 @@ def in_form(text: str) -> str:
     return "\n".join(lines)
 
 
-def agrees(got: str, expected: str) -> bool:
+def matches(got: str, expected: str) -> bool:
     pattern = "".join(
         r"(.*\n)*" if line == "…" else re.escape(line).replace("…", ".*") + r"\n"
-        for line in in_form(expected).splitlines()
+        for line in normalised(expected).splitlines()
     )
-    return re.fullmatch(pattern, in_form(got) + "\n" if got else "") is not None
+    return re.fullmatch(pattern, normalised(got) + "\n" if got else "") is not None
 
 
 def run_all(steps: list[Example], directory: Path) -> list[str]:
-    """Run the commands in one shell; the output of each, stdout and stderr together."""
-    script = SHELL + "".join(f"{step.command}\nmark\n" for step in steps)
+    """Run the commands in one shell; return the output of each, with stdout and stderr together."""
+    script = SHELL_FUNCTIONS + "".join(f"{step.command}\nmark\n" for step in steps)
     bin_directory = directory / "bin"
     bin_directory.mkdir()
     for name, arguments in (
@@ -157,9 +157,9 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
             start_new_session=True,
         )
         try:
-            shell.wait(SECONDS)
+            shell.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            pass  # the missing outputs show where it stopped
+            pass  # the missing outputs show which command did not end
         finally:
             try:
                 os.killpg(shell.pid, signal.SIGKILL)
@@ -167,7 +167,7 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
                 pass
             shell.wait()
         output.seek(0)
-        return output.read().decode("utf-8", "replace").split(MARK)
+        return output.read().decode("utf-8", "replace").split(END_MARK)
 
 
 def differences(name: str, page: str, directory: Path) -> list[str]:
@@ -176,7 +176,7 @@ def differences(name: str, page: str, directory: Path) -> list[str]:
     outputs = run_all(steps, directory)
     found = []
     for step, got in zip(steps, outputs, strict=False):
-        if not agrees(got, step.expected):
+        if not matches(got, step.expected):
             found.append(f"{name}:{step.line}: $ {step.command}\n--- expected\n{step.expected}--- got\n{got}")
     if len(outputs) <= len(steps):
         found.append(f"{name}:{steps[len(outputs) - 1].line}: did not end: {steps[len(outputs) - 1].command}")

@@ -1,4 +1,4 @@
-"""CONTRIBUTING's example of a new operation, put into a copy of the sources and used over a serial line."""
+"""Puts the new operation that CONTRIBUTING.md shows as an example into a copy of the sources, and uses it over a line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.e2e.kit import Site, site
 pytestmark = pytest.mark.live
 ROOT = Path(__file__).resolve().parents[3]
 _PIECE = re.compile(r"<!-- put into (\S+)(?: before `(.*?)`)? -->\n *```python\n(.*?)\n *```\n", re.DOTALL)
-_PLACES = 6
-_DENYING = """
+_PLACES = 6  # the page has a numbered item for each place in the sources that changes
+_DENYING_HUB = """
 import sys
 from linesync.hub import hub
 from linesync.model.policy import Policy, Rule
@@ -34,7 +34,7 @@ hub.Hub = DenyingHub
 from linesync.cli.main import main
 sys.exit(main())
 """
-_ASYNCIO = """
+_ASYNCIO_SCRIPT = """
 import asyncio, sys, linesync
 
 async def main():
@@ -43,7 +43,7 @@ async def main():
 
 asyncio.run(main())
 """
-_BLOCKING = """
+_BLOCKING_SCRIPT = """
 import sys, linesync
 
 with linesync.connect_blocking(sys.argv[1]) as client:
@@ -52,8 +52,8 @@ with linesync.connect_blocking(sys.argv[1]) as client:
 
 
 @pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a copy of linesync that knows the operation."""
+def copy_of_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a copy of linesync that has the new operation."""
     folder = tmp_path_factory.mktemp("sources")
     shutil.copytree(ROOT / "linesync", folder / "linesync", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     text = (ROOT / "CONTRIBUTING.md").read_text()
@@ -72,37 +72,42 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serial(copied: Path, *, denying: bool) -> Iterator[Site]:
-    """A hub and the host sut on a serial line, run from the copy."""
+def running_hub_and_agent(copy_of_sources: Path, *, denying: bool) -> Iterator[Site]:
+    """Run a hub and the agent of the host sut from the copy, on a serial line.
+
+    :param denying: the hub does not give the host the operation's permission.
+    """
     with ExitStack() as stack:
         place = stack.enter_context(site())
         cable = stack.enter_context(NullModem())
-        place.env |= {"PYTHONPATH": str(copied), "PYTHONSAFEPATH": "1"}
+        place.env |= {"PYTHONPATH": str(copy_of_sources), "PYTHONSAFEPATH": "1"}
         args = ["hub", "--socket", str(place.socket("hub")), "--port", cable.a]
-        place.daemon("hub", args, [sys.executable, "-c", _DENYING] if denying else (sys.executable, "-m", "linesync"))
+        place.daemon(
+            "hub", args, [sys.executable, "-c", _DENYING_HUB] if denying else (sys.executable, "-m", "linesync")
+        )
         place.agent("--port", cable.b)
         place.await_host()
         yield place
 
 
-def _python(place: Site, program: str) -> str:
+def _run_python(place: Site, program: str) -> str:
     argv = [sys.executable, "-c", program, f"unix:{place.socket('sut')}"]
     return subprocess.run(argv, env=place.env, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def test_the_example_works_from_the_command_line_and_from_both_clients(copied: Path) -> None:
-    with serial(copied, denying=False) as place:
+def test_the_example_works_from_the_command_line_and_from_both_clients(copy_of_sources: Path) -> None:
+    with running_hub_and_agent(copy_of_sources, denying=False) as place:
         done = place.type("sut", "greet", "world")
         assert (done.code, done.err) == (0, "")
         assert re.fullmatch(r"hello world, this is script \d+ on sut, line /dev/pts/\d+.*\n", done.text)
         at_hub = json.loads(place.type("hub", "--json", "greet", "world").out)["greeting"]
         assert re.fullmatch(rf"hello world, this is script \d+ on hub \(uid {os.getuid()}\), line unix:.*", at_hub)
-        assert _python(place, _ASYNCIO).startswith("hello asyncio, this is script")
-        assert _python(place, _BLOCKING).startswith("hello blocking, this is script")
+        assert _run_python(place, _ASYNCIO_SCRIPT).startswith("hello asyncio, this is script")
+        assert _run_python(place, _BLOCKING_SCRIPT).startswith("hello blocking, this is script")
 
 
-def test_the_example_is_refused_without_its_permission(copied: Path) -> None:
-    with serial(copied, denying=True) as place:
+def test_the_example_is_refused_without_its_permission(copy_of_sources: Path) -> None:
+    with running_hub_and_agent(copy_of_sources, denying=True) as place:
         done = place.type("sut", "greet", "world")
         assert done.code == 7 and done.out == b""
         assert re.search(r"'greet' is not allowed for script \d+ on sut.*needs the permission 'look'", done.err)

@@ -13,7 +13,7 @@ from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, TopicMessage
 from linesync.model.state.record import State
 from tests.docs.pages.examples import ROOT
-from tests.docs.sync.figures import Play
+from tests.docs.sync.figures import FigureSetup
 from tests.system.world import World
 from tools.json_tables import RECORDS, differences, fields
 
@@ -32,32 +32,32 @@ def documented(title: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
-def inner(title: str) -> set[str]:
-    """All names in the cells of a section's tables: the fields of objects within fields too."""
+def documented_anywhere(title: str) -> set[str]:
+    """All names in the cells of a section's tables, also those of the fields of nested objects."""
     return set(re.findall(r"`(\w+)`", section(title)))
 
 
 @pytest.fixture(scope="module")
-def shown() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """``status`` and ``links`` of a hub at which everything is in use, as ``--json`` prints them."""
+def status_and_links() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``status`` and ``links`` as ``--json`` prints them, of a hub on which every kind of object is in use."""
     with World(seed=1, compress=False) as world:
-        play = Play(world, a=["group=job"], b=["group=job"])
-        one, two, hub = play.script("a"), play.script("b"), play.script()
-        play.start(one.barrier("up", members=["a", "b"]))
-        play.start(one.semaphore("slots", 1))
-        play.start(one.hold("slots"))
-        play.start(two.semaphore("slots", -1))
-        play.start(one.lock("flash"))
-        play.start(two.lock("flash"))
-        play.start(one.exchange("keys", ["a", "b"], b"data"))
-        play.start(one.wait_events("passed"))
-        play.start(one.receive("ready", others=True))
-        play.start(one.receive_all("ready"))
-        links = [link.as_json() for link in play.result(play.start(two.links()))]
-        return play.result(play.start(hub.status())).as_json(), links
+        setup = FigureSetup(world, a=["group=job"], b=["group=job"])
+        one, two, hub = setup.script("a"), setup.script("b"), setup.script()
+        setup.start(one.barrier("up", members=["a", "b"]))
+        setup.start(one.semaphore("slots", 1))
+        setup.start(one.hold("slots"))
+        setup.start(two.semaphore("slots", -1))
+        setup.start(one.lock("flash"))
+        setup.start(two.lock("flash"))
+        setup.start(one.exchange("keys", ["a", "b"], b"data"))
+        setup.start(one.wait_events("passed"))
+        setup.start(one.receive("ready", others=True))
+        setup.start(one.receive_all("ready"))
+        links = [link.as_json() for link in setup.result(setup.start(two.links()))]
+        return setup.result(setup.start(hub.status())).as_json(), links
 
 
-def nested(row: Mapping[str, Any]) -> set[str]:
+def nested_fields(row: Mapping[str, Any]) -> set[str]:
     """The fields of the objects in a row's lists, and of an object that is not a map of names."""
     objects = [one for value in row.values() if isinstance(value, list) for one in value if isinstance(one, dict)]
     if isinstance(row.get("owner"), dict):
@@ -74,33 +74,35 @@ def test_every_record_has_its_table_once() -> None:
     assert sorted(re.findall(r"<!-- made: (\w+) -->", PAGE)) == sorted([*RECORDS, "kinds"])
 
 
-OWN = [record for record in State.BY_NAME.values() if record.__module__.startswith("linesync.")]
+LINESYNC_RECORDS = [record for record in State.BY_NAME.values() if record.__module__.startswith("linesync.")]
 
 
-@pytest.mark.parametrize("record", OWN)
+@pytest.mark.parametrize("record", LINESYNC_RECORDS)
 def test_every_field_of_a_record_has_a_docstring(record: type[State]) -> None:
     assert set(fields(record)) <= set(record.FIELDS)
 
 
-def test_status_has_the_documented_lists(shown: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-    status, _ = shown
+def test_status_has_the_documented_lists(status_and_links: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+    status, _ = status_and_links
     assert documented("status") == set(status)
-    assert set(status["held"]) <= inner("status")
+    assert set(status["held"]) <= documented_anywhere("status")
 
 
 @pytest.mark.parametrize("kind", ["hosts", *LISTS])
 def test_a_row_of_status_has_the_documented_fields(
-    kind: str, shown: tuple[dict[str, Any], list[dict[str, Any]]]
+    kind: str, status_and_links: tuple[dict[str, Any], list[dict[str, Any]]]
 ) -> None:
-    status, _ = shown
+    status, _ = status_and_links
     assert status[kind], f"the test uses no {kind}"
     for row in status[kind]:
         assert documented(kind) == set(row)
-        assert nested(row) <= inner(kind)
+        assert nested_fields(row) <= documented_anywhere(kind)
 
 
-def test_a_row_of_links_has_the_documented_fields(shown: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-    _, links = shown
+def test_a_row_of_links_has_the_documented_fields(
+    status_and_links: tuple[dict[str, Any], list[dict[str, Any]]],
+) -> None:
+    _, links = status_and_links
     (own,) = [row for row in links if row["end"] == "b"]
     up = [row for row in links if row["end"] == "hub" and row["host"]]
     assert up
@@ -122,7 +124,7 @@ def test_every_error_is_documented_with_its_exit_code() -> None:
     rows = re.findall(r"^\| (`[^|]+) \| (\d+) \|", section("Errors"), re.MULTILINE)
     documented_codes = {(word, int(code)) for words, code in rows for word in re.findall(r"`(\w+)`", words)}
     classes = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
-    crossing = {
+    codes_in_replies = {
         (kind.code, kind.exit_code) for kind in classes if kind not in (errors.LinesyncError, errors.CommandFailed)
     }
-    assert documented_codes == crossing
+    assert documented_codes == codes_in_replies

@@ -1,4 +1,4 @@
-"""All pages: links resolve, blocks are of a known kind, and commands parse. The tour is executed."""
+"""Checks the links, blocks and commands of all pages, and runs the examples of the tour."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tools import command_pages
 
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
-EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md")
+EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md", "docs/operations.md")
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
     *(str(path.relative_to(ROOT)) for path in sorted(PAGES)),
 ]
-FOR_SPHINX = {"{toctree}", "{eval-rst}"}
+SPHINX_BLOCKS = {"{toctree}", "{eval-rst}"}
 
 
 def text_of(name: str) -> str:
@@ -44,6 +44,13 @@ def test_the_examples_do_what_the_tour_says(tmp_path: Path) -> None:
     assert not found, "\n" + "\n".join(found)
 
 
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_operations_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/operations.md", text_of("docs/operations.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_links_into_this_repository_resolve(name: str) -> None:
     check_links(text_of(name), (ROOT / name).parent)
@@ -51,12 +58,12 @@ def test_links_into_this_repository_resolve(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_is_of_a_kind_that_is_checked(name: str) -> None:
-    if name != "docs/protocol.md":  # its blocks have kinds of their own, which test_protocol_examples.py checks
-        assert {block.language for block in blocks(text_of(name))} <= LANGUAGES | FOR_SPHINX
+    if name != "docs/protocol.md":  # tests/docs/protocol/test_examples.py checks the kinds of its blocks
+        assert {block.language for block in blocks(text_of(name))} <= LANGUAGES | SPHINX_BLOCKS
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_commands_for_other_machines_parse(name: str) -> None:
+def test_commands_that_are_not_run_can_be_parsed(name: str) -> None:
     if any(
         re.search("^linesync ", block.text, re.MULTILINE) for block in blocks(text_of(name)) if block.language == "sh"
     ):
@@ -64,7 +71,7 @@ def test_commands_for_other_machines_parse(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_python_examples_run_or_compile(name: str) -> None:
+def test_python_examples_are_run_or_can_be_compiled(name: str) -> None:
     if name in EXECUTED:
         check_python_is_run(text_of(name))
     for block in blocks(text_of(name)):
@@ -72,13 +79,13 @@ def test_python_examples_run_or_compile(name: str) -> None:
             compile(block.text, f"{name}:{block.line}", "exec")
 
 
-def test_only_executed_pages_have_console_blocks() -> None:
+def test_only_pages_whose_examples_are_run_have_console_blocks() -> None:
     found = [name for name in NAMES if any(block.language == "console" for block in blocks(text_of(name)))]
     assert sorted(found) == sorted(EXECUTED)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_settings_are_toml(name: str) -> None:
+def test_examples_of_settings_are_valid_toml(name: str) -> None:
     for block in blocks(text_of(name)):
         if block.language == "toml":
             assert tomllib.loads(block.text)
@@ -103,12 +110,12 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
         assert re.search(rf"^\|.*`{variable}`.*`{name}`.*\|", page, re.MULTILINE), name
 
 
-def test_every_page_of_docs_is_in_the_contents() -> None:
+def test_every_page_of_docs_is_in_the_table_of_contents() -> None:
     listed = {line for block in blocks(text_of("docs/index.md")) for line in block.text.splitlines()}
     assert listed >= {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES} - {"index"}
 
 
-# -- the pages of the commands ----------------------------------------------------------------------------------------
+# -- the pages of the commands -----------------------------------------------------------------------------------------
 
 
 def test_each_command_has_a_page_with_its_usage_options_and_examples() -> None:
@@ -127,7 +134,7 @@ def test_the_page_of_the_program_has_every_exit_code() -> None:
         assert f"\n**{code}**\n" in page
 
 
-def test_a_page_is_written_once_and_a_stale_one_is_removed(tmp_path: Path) -> None:
+def test_an_unchanged_page_is_not_written_again_and_an_obsolete_page_is_removed(tmp_path: Path) -> None:
     (tmp_path / "linesync-gone.rst").write_text("stale")
     command_pages.write(tmp_path)
     first = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -136,5 +143,5 @@ def test_a_page_is_written_once_and_a_stale_one_is_removed(tmp_path: Path) -> No
     assert "linesync-gone.rst" not in first and "linesync-barrier.rst" in first
 
 
-def test_text_of_the_help_is_plain_text_in_a_page() -> None:
+def test_special_characters_of_a_help_text_are_escaped_in_its_page() -> None:
     assert command_pages._escaped("a*b`c|d_ tcp://h") == r"a\*b\`c\|d\_ tcp\://h"

@@ -1,5 +1,5 @@
-"""docs/performance.md agrees with the measurements: its tables and figures are made only from docs/performance.json, and
-they show every missed target."""
+"""docs/performance.md agrees with the measurements. Its tables and figures are made only from docs/performance.json, and
+they show every target that was missed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sample() -> Kept:
     return {"goodput": goodput.as_dict() | when, "latency": latency.as_dict() | when}
 
 
-# -- the page and the results -----------------------------------------------------------------------------------------
+# -- the page and the results ------------------------------------------------------------------------------------------
 
 
 def test_the_page_and_the_figures_agree_with_the_results() -> None:
@@ -63,7 +63,7 @@ def test_an_unknown_part_in_the_page_is_an_error() -> None:
         filled("<!-- made: nonsense -->\n<!-- end -->", sample())
 
 
-def test_the_commands_on_the_page_name_parts_that_exist() -> None:
+def test_the_commands_on_the_page_name_existing_parts_of_the_benchmark() -> None:
     named = re.findall(r"-m tools\.bench (\w+)", PAGE_TEXT)
     assert named and set(named) <= {*PARTS, "figures"}
     (listed,) = re.findall(r"one part \(([^)]*)\)", PAGE_TEXT)
@@ -76,12 +76,12 @@ def test_missed_targets_and_failures_are_shown() -> None:
     assert re.search(r"\| goodput at 115200, BER 1e-4, cp \| 0\.6 \| ≥ 0\.95 \| \*\*missed\*\* \|", page)
     assert re.search(r"\| clean \| 0\.980 \|.*\| ≥ 0\.95, met \|", page)
     assert re.search(r"\| BER 1e-4 \| 0\.600 \| fails \| fails \| absent \|.*\| ≥ 0\.95, \*\*missed\*\* \|", page)
-    assert "goes on within 300 ms: 400 ms, **missed**" in page
+    assert "continues within 300 ms: 400 ms, **missed**" in page
     assert "- goodput, BER 1e-4, zmodem failed: not done after 121 s" in page
     assert "differ by at most 0.020 (cp, clean)" in page
 
 
-def test_filling_a_filled_page_changes_nothing() -> None:
+def test_filling_a_page_twice_has_the_same_result() -> None:
     page = filled(PAGE_TEXT, sample())
     assert filled(page, sample()) == page
     assert filled(page, {}) == filled(PAGE_TEXT, {})
@@ -92,7 +92,7 @@ def test_without_results_the_page_says_that_nothing_was_measured() -> None:
     assert page.count("Not measured yet.") >= 10 and "**missed**" not in page
 
 
-# -- the figures ------------------------------------------------------------------------------------------------------
+# -- the figures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -107,7 +107,7 @@ def test_drawing_is_deterministic(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_a_whole_picture_with_units_and_both_colour_schemes(name: str) -> None:
+def test_a_figure_fits_into_its_area_and_has_units_and_two_colour_schemes(name: str) -> None:
     text = FIGURES[name](sample())
     root = ET.fromstring(text)
     _, _, width, height = (float(number) for number in root.attrib["viewBox"].split())
@@ -128,22 +128,22 @@ def test_the_figures_show_linesync_the_rivals_and_the_limits() -> None:
     goodput, latency = (FIGURES[name](sample()) for name in ("goodput.svg", "latency.svg"))
     for wanted in ("linesync cp", "ZMODEM", "Kermit", "ideal selective repeat", "one bad bit repaired"):
         assert wanted in goodput
-    assert "UUCP" not in goodput, "it was absent: no line, and no entry in the legend"
+    assert "UUCP" not in goodput, "UUCP was not installed, so it must have no line and no entry in the legend"
     for wanted in ("under two-way bulk, p99", "median", "line time of its own", "qemu-ga and labgrid", "4000 bytes"):
         assert wanted in latency
 
 
-def test_a_transfer_that_fails_is_drawn_at_the_bottom() -> None:
+def test_a_failed_transfer_is_drawn_at_the_bottom_of_the_figure() -> None:
     found = sample()
     circles = [circle.attrib for circle in ET.fromstring(FIGURES["goodput.svg"](found)).iter(f"{SVG}circle")]
     bottom = max(float(circle["cy"]) for circle in circles)
     assert {circle["class"] for circle in circles if float(circle["cy"]) == bottom} == {"orange", "pink"}
 
 
-# -- stored results --------------------------------------------------------------------------------------------------
+# -- stored results ----------------------------------------------------------------------------------------------------
 
 
-def test_a_part_that_is_measured_again_replaces_only_itself(tmp_path: Path) -> None:
+def test_a_repeated_measurement_replaces_only_its_own_part(tmp_path: Path) -> None:
     path = tmp_path / "performance.json"
     for part, found in sample().items():
         keep(part, found, path)
@@ -153,7 +153,7 @@ def test_a_part_that_is_measured_again_replaces_only_itself(tmp_path: Path) -> N
     assert kept(path)["goodput"] == json.loads(json.dumps(sample()["goodput"]))
 
 
-def test_drawing_writes_figures_and_page_beside_the_results(tmp_path: Path) -> None:
+def test_drawing_writes_the_figures_and_the_page_into_the_folder_of_the_results(tmp_path: Path) -> None:
     for part, found in sample().items():
         keep(part, found, tmp_path / KEPT.name)
     (tmp_path / PAGE.name).write_text(PAGE_TEXT, encoding="utf-8")

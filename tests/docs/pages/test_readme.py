@@ -26,17 +26,17 @@ def test_the_readme_has_at_most_200_lines() -> None:
     assert len(README.splitlines()) <= 200
 
 
-def test_every_command_is_named() -> None:
+def test_the_readme_names_every_command() -> None:
     for command in program.COMMANDS:
         if command not in ("hub", "agent"):  # these two have a section
             assert re.search(rf"^\| .*`(linesync )?{command}\b", README, re.MULTILINE), command
 
 
-def test_the_test_command_is_named() -> None:
+def test_the_readme_names_the_command_that_runs_the_tests() -> None:
     assert "`make test`" in README
 
 
-def test_every_page_of_docs_is_linked() -> None:
+def test_the_readme_links_every_page_of_docs() -> None:
     linked = set(re.findall(r"\(docs/([a-z/-]+\.md)\)", README))
     pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "reference") for path in folder.glob("*.md")}
     assert linked == pages - {"index.md", "reference/commands.md"}  # these two are of use only on the site

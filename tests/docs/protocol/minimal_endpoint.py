@@ -1,9 +1,10 @@
-"""The least endpoint of docs/protocol.md, appendix A. It was written from that page alone and imports no linesync code.
+"""The smallest endpoint that docs/protocol.md, appendix A, allows. It was written from that page alone and imports no
+linesync code.
 
     minimal_endpoint.py PATH NAME REQUEST...
 
-PATH is a hub's socket (``*.sock``) or a tty. The endpoint registers as NAME, sends each REQUEST, prints each reply and
-says goodbye. It answers the hub's requests in the meantime.
+PATH is a hub's socket (``*.sock``) or a tty. The endpoint registers as NAME, sends each REQUEST, prints each reply and ends
+the session. In the meantime it answers the hub's requests.
 """
 
 import binascii
@@ -75,24 +76,24 @@ class Endpoint:
     def __init__(self, write, keepalive=KEEPALIVE_CALLER):
         self.write, self.keepalive, self.buffer, self.peer, self.seed_in = write, keepalive, b"", "", 0
         self.boot, self.nonce = base64(os.urandom(6)).decode(), base64(os.urandom(6)).decode()
-        self.calls, self.call_at, self.spoke, self.messages = 0, 0.0, 0.0, []
+        self.calls, self.next_call_at, self.sent_last_at, self.replies = 0, 0.0, 0.0, []
 
-    def begin(self, peer, credit):
+    def begin_session(self, peer, credit):
         self.peer, self.credit = peer, credit
         self.seed_out = zlib.crc32((self.nonce + peer).encode())
         self.seed_in = zlib.crc32((peer + self.nonce).encode())
         self.expected = {b"c": 0, b"d": 0}
         self.seq, self.queue, self.sent_at = 0, [], None
-        self.poll, self.polled_at, self.their_poll, self.newest = 0, None, 0, 0.0
-        self.part, self.taken = b"", 0
-        self.hear()
+        self.poll, self.polled_at, self.peer_poll, self.newest_at = 0, None, 0, 0.0
+        self.partial_message, self.consumed = b"", 0
+        self.note_received()
         self.send_poll()
 
-    def hear(self):
-        self.heard, self.asked_at, self.call_at, self.calls = time.monotonic(), None, None, 0
+    def note_received(self):
+        self.received_at, self.first_poll_at, self.next_call_at, self.calls = time.monotonic(), None, None, 0
 
     def send(self, kind, body, seed):
-        self.spoke = time.monotonic()
+        self.sent_last_at = time.monotonic()
         self.write(frame(kind, body, seed))
 
     def send_message(self, text):
@@ -100,13 +101,13 @@ class Endpoint:
         self.queue += [record(b"f", 0, piece) for piece in pieces[:-1]] + [record(b"m", 0, pieces[-1])]
 
     def ack(self):
-        age = min(int((time.monotonic() - self.newest) * 1000), 1023)
+        age = min(int((time.monotonic() - self.newest_at) * 1000), 1023)
         prompt, bulk = (fixed(expected) + counted(0) for expected in self.expected.values())
-        self.send(b"A", counted(age, self.their_poll) + prompt + bulk, self.seed_out)
+        self.send(b"A", counted(age, self.peer_poll) + prompt + bulk, self.seed_out)
 
     def send_poll(self):
         self.poll, self.polled_at = self.poll % 31 + 1, time.monotonic()
-        self.asked_at = self.asked_at or self.polled_at  # the first of the polls without an answer
+        self.first_poll_at = self.first_poll_at or self.polled_at  # the first of the polls without an answer
         self.send(b"P", counted(self.poll), self.seed_out)
 
     def transmit(self):
@@ -139,47 +140,47 @@ class Endpoint:
     def receive(self, data):
         for kind, body in self.frames(data):
             if kind == b"H":
-                self.greeted(body.decode().split("."))
+                self.receive_hello(body.decode().split("."))
             elif self.peer:
-                self.hear()
-                self.take(kind, body)
+                self.note_received()
+                self.receive_frame(kind, body)
 
-    def greeted(self, parts):
+    def receive_hello(self, parts):
         if len(parts) < 6 or parts[0] != "l" or parts[2] != self.nonce or parts[1] == self.peer:
             return
         oldest, newest, _, credit, _ = read_counted(parts[5].encode(), 4)
         if self.peer or not oldest <= 1 <= newest or any(flag.isupper() for flag in parts[4]):
-            sys.exit("this hub began a new session" if self.peer else "this hub speaks another version")
-        self.begin(parts[1], credit)
+            sys.exit("the hub began a new session" if self.peer else "the hub has another protocol version")
+        self.begin_session(parts[1], credit)
 
-    def take(self, kind, body):
+    def receive_frame(self, kind, body):
         if kind == b"P":
-            (self.their_poll, _), self.newest = read_counted(body, 1), time.monotonic()
+            (self.peer_poll, _), self.newest_at = read_counted(body, 1), time.monotonic()
             self.ack()
         elif kind == b"A":
             _, poll, at = read_counted(body, 2)
-            self.acknowledged(read_fixed(body, at))
+            self.receive_ack(read_fixed(body, at))
             if poll == self.poll and self.polled_at is not None:
                 if self.sent_at is not None and self.sent_at <= self.polled_at:
-                    self.transmit()  # the poll came after it and the ack leaves it out: it was lost
+                    self.transmit()  # it was sent before the poll, and the answer does not acknowledge it: it was lost
                 self.polled_at = None
         elif kind in (b"c", b"d"):
-            self.newest = time.monotonic()
+            self.newest_at = time.monotonic()
             if kind == b"c":
-                self.acknowledged(read_fixed(body, 2))
+                self.receive_ack(read_fixed(body, 2))
             if read_fixed(body, 0) == self.expected[kind]:
                 self.expected[kind] = (self.expected[kind] + 1) % 4096
-                self.records(unbase64(body[4:]))
+                self.receive_records(unbase64(body[4:]))
             self.ack()
         elif kind == b"X":
             sys.exit("the hub closed the session: " + unbase64(body).decode())
 
-    def acknowledged(self, expected):
+    def receive_ack(self, expected):
         if self.sent_at is not None and expected == (self.seq + 1) % 4096:
             self.seq, self.sent_at = expected, None
             del self.queue[0]
 
-    def records(self, payload):
+    def receive_records(self, payload):
         at = 0
         while at < len(payload):
             kind = payload[at : at + 1]
@@ -188,43 +189,45 @@ class Endpoint:
             if kind in b"op":
                 self.queue.append(record(b"x", channel, b"this endpoint serves nothing"))
             elif channel == 0 and kind in b"mf":
-                self.part, self.taken = self.part + body, self.taken + length + 4
-                if self.taken >= GRANT:
-                    self.queue.append(record(b"w", 0, counted(self.taken)))
-                    self.taken = 0
+                self.partial_message, self.consumed = self.partial_message + body, self.consumed + length + 4
+                if self.consumed >= GRANT:
+                    self.queue.append(record(b"w", 0, counted(self.consumed)))
+                    self.consumed = 0
                 if kind == b"m":
-                    self.message(self.part.decode())
-                    self.part = b""
+                    self.receive_message(self.partial_message.decode())
+                    self.partial_message = b""
             elif channel == 0 and kind == b"w":
                 self.credit += read_counted(body, 1, 0, 6)[0]
 
-    def message(self, text):
+    def receive_message(self, text):
         number, verb = text.split(" ")[:2]
         if verb in ("ok", "err"):
-            self.messages.append(text)
-        elif number != "-":  # this host has no scripts, and does one thing at a time
-            known = verb == "activity"
-            self.send_message(f"{number} ok 0" if known else f"{number} err failed {verb}%20is%20not%20known%20here")
+            self.replies.append(text)
+        elif number != "-":  # no script runs here, so the answer to activity is 0
+            is_activity = verb == "activity"
+            self.send_message(
+                f"{number} ok 0" if is_activity else f"{number} err failed {verb}%20is%20not%20known%20here"
+            )
 
     def tick(self):
         now = time.monotonic()
-        if self.call_at is not None:
-            if now >= self.call_at:
+        if self.next_call_at is not None:
+            if now >= self.next_call_at:
                 texts = f"c.{self.nonce}.{self.peer}.{self.boot}.."
                 self.send(b"H", texts.encode() + counted(1, 1, FRAME, CREDIT), 0)
                 self.calls += 1
-                self.call_at = now + (CALL_FAST if self.calls < CALL_FAST_COUNT else CALL_SLOW)
+                self.next_call_at = now + (CALL_FAST if self.calls < CALL_FAST_COUNT else CALL_SLOW)
             return
         waits_since = self.polled_at or self.sent_at
-        if self.asked_at is not None and now - self.asked_at > QUIET_AFTER:
-            self.asked_at, self.call_at = None, now  # quiet: call with both nonces
-        elif now - (waits_since or self.heard) > (FIRST_RTT if waits_since else POLL_IDLE):
+        if self.first_poll_at is not None and now - self.first_poll_at > QUIET_AFTER:
+            self.first_poll_at, self.next_call_at = None, now  # the line is quiet, so call with both nonces
+        elif now - (waits_since or self.received_at) > (FIRST_RTT if waits_since else POLL_IDLE):
             self.send_poll()
         cost = len(self.queue[0]) + 4 if self.queue and self.queue[0][:1] in b"mf" else 0
         if self.queue and self.sent_at is None and cost <= self.credit:
             self.credit -= cost
             self.transmit()
-        if now - self.spoke > self.keepalive:
+        if now - self.sent_last_at > self.keepalive:
             self.send(b"K", b"", self.seed_out)
 
 
@@ -239,18 +242,18 @@ def main(path, name, *requests):
     keepalive = KEEPALIVE_PIPE if path.endswith(".sock") else KEEPALIVE_CALLER
     end = Endpoint(lambda data: os.write(line, data), keepalive)
 
-    def turn_until(done):
+    def run_until(done):
         while not done():
             end.tick()
             if select.select([line], [], [], 0.02)[0]:
                 end.receive(os.read(line, 4096) or sys.exit("the line was closed"))
 
-    turn_until(lambda: end.peer)
+    run_until(lambda: end.peer)
 
     def ask(number, request):
         end.send_message(f"{number} {request}")
-        turn_until(lambda: end.messages)
-        return end.messages.pop(0).removeprefix(f"{number} ")
+        run_until(lambda: end.replies)
+        return end.replies.pop(0).removeprefix(f"{number} ")
 
     for number, request in enumerate([f"register {name} {end.boot}", *requests], start=1):
         reply = ask(2 * number, request)
@@ -262,7 +265,7 @@ def main(path, name, *requests):
         elif reply.startswith("ok") and named:
             end.send_message(" ".join(["- confirm", str(2 * number), *named]))
         print(reply, flush=True)
-    turn_until(lambda: not end.queue)
+    run_until(lambda: not end.queue)
     end.send(b"X", base64(b"done"), end.seed_out)
 
 

@@ -1,4 +1,4 @@
-"""docs/protocol.md agrees with the code: decodes every example, and compares every table with what it describes."""
+"""docs/protocol.md agrees with the code. The tests decode every example and compare every table with the code."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def _table(*head: str) -> list[list[str]]:
 
 
 def _bytes(text: str) -> bytes:
-    r"""Bytes as the page writes them: ``\xNN`` for a byte that does not print, ``-`` alone for nothing."""
+    r"""Bytes as the page writes them: ``\xNN`` for a byte that cannot be printed; ``-`` alone for no bytes."""
     return b"" if text == "-" else re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), text).encode("latin-1")
 
 
-# -- generated parts -------------------------------------------------------------------------------------------------------
+# -- generated parts ---------------------------------------------------------------------------------------------------
 
 
 def test_every_generated_part_agrees_with_the_code() -> None:
@@ -66,7 +66,7 @@ def test_every_generated_part_is_in_the_page_once() -> None:
     assert sorted(re.findall(r"<!-- made: ([a-z-]+) -->", PAGE_TEXT)) == sorted(PARTS)
 
 
-# -- small forms ------------------------------------------------------------------------------------------------------
+# -- numbers, checks and payloads --------------------------------------------------------------------------------------
 
 
 def test_numbers_encode_and_decode_as_in_the_page() -> None:
@@ -130,7 +130,7 @@ def test_words_encode_and_decode_as_in_the_page() -> None:
         assert escaping.unquote(row[1]) == text
 
 
-# -- frames -----------------------------------------------------------------------------------------------------------
+# -- frames ------------------------------------------------------------------------------------------------------------
 
 
 def _frame_blocks() -> list[dict[str, str]]:
@@ -237,7 +237,7 @@ def test_streams_contain_the_frames_and_text_of_the_page() -> None:
             assert damaged == b"".join(map(_bytes, case["damaged"]))
 
 
-# -- records, messages ------------------------------------------------------------------------------------------------
+# -- records, messages -------------------------------------------------------------------------------------------------
 
 
 def test_records_encode_and_decode_as_in_the_page() -> None:
@@ -247,7 +247,7 @@ def test_records_encode_and_decode_as_in_the_page() -> None:
         assert protocol_examples.read_records(data) == [(kind, int(channel), _bytes(body))]
 
 
-def test_messages_of_the_page_survive_decoding_and_encoding() -> None:
+def test_messages_of_the_page_are_unchanged_after_decoding_and_encoding() -> None:
     seen = set()
     for (text,) in _rows("message"):
         message = protocol.decode(text, *CLASSES.values())
@@ -256,7 +256,7 @@ def test_messages_of_the_page_survive_decoding_and_encoding() -> None:
     assert seen == set(CLASSES)
 
 
-def test_replies_of_the_page_can_be_read() -> None:
+def test_replies_of_the_page_can_be_decoded() -> None:
     good, parties, bad, activity, read, empty = [text.partition(" ")[2] for (text,) in _rows("reply")]
     assert protocol.read_reply(good) == ["0"]
     assert protocol.read_reply(parties) == ["1", "2", "hub", "sut1"]
@@ -307,19 +307,19 @@ def test_the_table_of_operations_has_every_message_and_an_example_of_each() -> N
         assert any(text.partition(" ")[0] == verb for (text,) in _rows("message")), verb
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_table_of_the_handshake_agrees_with_the_code() -> None:
     rows = _table("state", "what came", "next state", "what to do")
     assert {(a, b): (c, d) for a, b, c, d in rows} == handshake.TRANSITIONS
     assert len(rows) == len(handshake.TRANSITIONS)
-    for came in {came for _, came in handshake.TRANSITIONS}:
-        if came.startswith("hello of the standing"):
-            came = came.partition(", ")[0]
-        assert re.sub(r"\s+", " ", PAGE_TEXT).count(f"*{came}") + PAGE_TEXT.count(f"A *{came}*"), came
-    for do in {do for _, do in handshake.TRANSITIONS.values()}:
-        assert f"- *{do}*:" in PAGE_TEXT, do
+    for input_ in {input_ for _, input_ in handshake.TRANSITIONS}:
+        if input_.startswith("hello of the standing"):
+            input_ = input_.partition(", ")[0]
+        assert re.sub(r"\s+", " ", PAGE_TEXT).count(f"*{input_}") + PAGE_TEXT.count(f"A *{input_}*"), input_
+    for action in {action for _, action in handshake.TRANSITIONS.values()}:
+        assert f"- *{action}*:" in PAGE_TEXT, action
 
 
 def test_the_table_of_channel_states_agrees_with_the_code() -> None:
@@ -373,7 +373,7 @@ def _source(name: str) -> str:
     return (PAGE.parent.parent / "linesync" / name).read_text()
 
 
-# -- a session --------------------------------------------------------------------------------------------------------
+# -- a session ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_session_of_the_page_has_valid_frames_in_a_valid_order() -> None:
@@ -388,10 +388,10 @@ def test_the_session_of_the_page_has_valid_frames_in_a_valid_order() -> None:
     assert [pair for pair in sent if pair[1] == b"H"] == [("agent", b"H"), ("hub", b"H")]
     assert sent[-1] == ("agent", b"X")
     assert {kind for _, kind in sent} == {b"H", b"P", b"A", b"c", b"K", b"X"}
-    said = "".join(block[1::2])
+    descriptions = "".join(block[1::2])
     for part in ("register", "ok hUb4-Ee1", "sem ready -1", "2 ok 0", "commit 2", "3 ok", "keepalive", AGENT, HUB):
-        assert part in said
+        assert part in descriptions
 
 
-def test_the_prompt_lane_and_the_bulk_lane_are_all_the_lanes() -> None:
+def test_there_are_two_lanes_named_prompt_and_bulk() -> None:
     assert {lane.name.lower() for lane in Lane} == {"prompt", "bulk"}

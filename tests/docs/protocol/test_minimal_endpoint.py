@@ -1,4 +1,4 @@
-"""An endpoint that was written from docs/protocol.md alone works with a real hub."""
+"""minimal_endpoint.py, which was written from docs/protocol.md alone, works with a real hub."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ENDPOINT = Path(__file__).with_name("minimal_endpoint.py")
 LINESYNC = str(Path(sys.executable).parent / "linesync")
 
 
-def _script(path: Path, *words_: str) -> subprocess.Popen[str]:
+def _script(path: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a linesync command on the hub's machine."""
     return subprocess.Popen(
-        [LINESYNC, "--hub", f"unix:{path}", *words_], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [LINESYNC, "--hub", f"unix:{path}", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -50,7 +50,7 @@ def _hub(place: Path, *arguments: str) -> Iterator[Path]:
 
 
 def _endpoint(path: object, *requests: str) -> list[list[str]]:
-    """Run the minimal endpoint; the words of each reply."""
+    """Run the minimal endpoint; return the words of each reply."""
     argv = [sys.executable, "-I", str(ENDPOINT), str(path), "stranger", *requests]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -68,7 +68,7 @@ def test_the_endpoint_imports_no_linesync_code_and_is_short() -> None:
     assert len(text.splitlines()) < 275
 
 
-def test_it_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) -> None:
+def test_the_endpoint_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) -> None:
     with _hub(tmp_path) as path:
         replies = _endpoint(
             path, "sem ready 2", "sem ready -1 timeout=5", "hosts", "barrier b 1", "sem ready -9 timeout=0"
@@ -86,30 +86,32 @@ def test_it_registers_and_uses_a_semaphore_over_a_unix_socket(tmp_path: Path) ->
             timeout=10,
             check=True,
         )
-        assert done.stdout == "1\n", "the unit that it took was committed and must not be returned"
+        assert done.stdout == "1\n", "the endpoint committed the unit that it took, so the unit must not be returned"
 
 
-def test_it_meets_a_script_at_a_barrier_and_answers_the_hub(tmp_path: Path) -> None:
+def test_the_endpoint_waits_at_a_barrier_with_a_script_and_answers_the_hub(tmp_path: Path) -> None:
     with _hub(tmp_path) as path, ThreadPoolExecutor(1) as pool:
-        waits = pool.submit(_endpoint, path, "barrier up 0 arrival=x1 Members=hub,stranger timeout=15")
+        replies = pool.submit(_endpoint, path, "barrier up 0 arrival=x1 Members=hub,stranger timeout=15")
         wait_for(lambda: _rows(path, "barriers"), "the endpoint at the barrier")
-        time.sleep(RECENT + 0.5)  # then the hub asks it, because on a pipe it sends nothing before that
+        time.sleep(
+            RECENT + 0.5
+        )  # until the hub must ask the endpoint, which sends nothing on a Unix socket in this time
         script = _script(path, "--json", "barrier", "up", "--members", "stranger,hub", "--timeout", "2")
         output, errors_ = script.communicate(timeout=10)
         assert script.returncode == 0, errors_
         assert json.loads(output)["parties"] == ["stranger", "hub"]
-        assert waits.result(10)[1] == ["ok", "1", "1", "stranger", "hub"]
+        assert replies.result(10)[1] == ["ok", "1", "1", "stranger", "hub"]
 
 
-def test_its_answer_to_activity_lets_the_hub_find_a_deadlock(tmp_path: Path) -> None:
+def test_the_hub_finds_a_deadlock_with_the_endpoints_answer_to_activity(tmp_path: Path) -> None:
     with _hub(tmp_path) as path, ThreadPoolExecutor(1) as pool:
-        meets = [LINESYNC, "--hub", f"unix:{path}", "barrier", "up", "--members", "hub,stranger", "--timeout", "10"]
-        script = _script(path, "lock", "flash", "--", *meets)
+        barrier = [LINESYNC, "--hub", f"unix:{path}", "barrier", "up", "--members", "hub,stranger", "--timeout", "10"]
+        script = _script(path, "lock", "flash", "--", *barrier)
         wait_for(lambda: _rows(path, "barriers"), "the script at the barrier, with the lock")
-        waits = pool.submit(_endpoint, path, "lock flash timeout=15")
-        _, said = script.communicate(timeout=15)
-        assert script.returncode == errors.DeadlockError.exit_code, said
-        assert waits.result(10)[1][:2] == ["err", "deadlock"]
+        replies = pool.submit(_endpoint, path, "lock flash timeout=15")
+        _, errors_ = script.communicate(timeout=15)
+        assert script.returncode == errors.DeadlockError.exit_code, errors_
+        assert replies.result(10)[1][:2] == ["err", "deadlock"]
 
 
 def _rows(path: Path, kind: str) -> list[dict[str, object]]:
@@ -119,7 +121,7 @@ def _rows(path: Path, kind: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.real
-def test_it_registers_and_uses_a_semaphore_over_a_serial_line(tmp_path: Path) -> None:
+def test_the_endpoint_registers_and_uses_a_semaphore_over_a_serial_line(tmp_path: Path) -> None:
     with pty_pair() as cable, _hub(tmp_path, "--port", cable.left):
         replies = _endpoint(cable.right, "sem ready 1", "sem ready -1 timeout=5", "hosts")
         assert replies[1:3] == [["ok", "1"], ["ok", "0"]]
@@ -127,7 +129,7 @@ def test_it_registers_and_uses_a_semaphore_over_a_serial_line(tmp_path: Path) ->
         assert (row["name"], row["line"]) == ("stranger", cable.left)
 
 
-def test_it_works_despite_bit_errors_lost_bytes_and_kernel_messages(tmp_path: Path) -> None:
+def test_the_endpoint_works_despite_bit_errors_lost_bytes_and_kernel_messages(tmp_path: Path) -> None:
     faults = Faults(ber=3e-4, drop=3e-4, printk=5)
     with NullModem(faults=faults, seed=5) as cable, _hub(tmp_path, "--port", f"{cable.a},115200"):
         replies = _endpoint(cable.b, *(f"sem ready {delta}" for delta in (3, -1, -1, -1)))

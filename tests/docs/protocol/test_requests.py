@@ -1,4 +1,4 @@
-"""Checks rules of docs/protocol.md, 8.3 and 8.5, on a real hub, with a script whose requests the tests write by hand."""
+"""Checks rules of docs/protocol.md, sections 8.3 and 8.5, on a real hub. The tests write the requests by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from tests.system.world import World
 
 
 class Script(User):
-    """A connection to the hub (or to a host's agent) on which the test writes every message by hand."""
+    """A connection to the hub or to a host's agent. The test writes every message.
+
+    :ivar notes: the messages without a reply that this connection has received.
+    """
 
     def __init__(self, world: World, host: str = "hub") -> None:
         self.world = world
@@ -35,7 +38,7 @@ class Script(User):
         self.notes.append(text)
 
     def begin(self, text: str) -> asyncio.Task[str]:
-        """Send a request, and give the hub time to receive it."""
+        """Send a request, and give the hub time to receive it. The task's result is the reply."""
         number, pending = self.peer.ask(text)
         self.last = number
 
@@ -50,7 +53,7 @@ class Script(User):
         return task
 
     def ask(self, text: str) -> str:
-        """Send a request; the reply without its id."""
+        """Send a request; return the reply without its id."""
         task = self.begin(text)
         self.world.settle(task.done)
         return task.result()
@@ -69,6 +72,8 @@ class Script(User):
 
 
 class Channel:
+    """An open channel of a script."""
+
     def __init__(self, script: Script, stream: Stream) -> None:
         self.world, self.stream = script.world, stream
 
@@ -82,7 +87,7 @@ class Channel:
         assert item.stream == 1
         return bytes(item.data)
 
-    def give(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self.world.run(self.stream.send(0, data))
         self.world.pass_time(0.5)
 
@@ -98,10 +103,10 @@ def code(reply: str) -> str:
     return positional[1] if positional[0] == "err" else positional[0]
 
 
-# -- arrivals ---------------------------------------------------------------------------------------------------------
+# -- arrivals ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_repeated_arrival_joins_once_and_gets_the_same_result(world: World) -> None:
+def test_a_repeated_arrival_is_counted_once_and_gets_the_same_result(world: World) -> None:
     one, two = Script(world), Script(world)
     first = one.begin("barrier b 2 arrival=x1")
     second = two.begin("barrier b 2 arrival=x1")
@@ -122,12 +127,12 @@ def test_a_confirmed_result_is_forgotten(world: World) -> None:
 def test_uncommitted_units_are_returned_and_committed_ones_are_consumed(world: World) -> None:
     script = Script(world)
     assert script.ask("sem s 4") == "ok 4"
-    for makes_final, left in (("", "4"), ("commit", "3"), ("- confirm", "2")):
+    for step, left in (("", "4"), ("commit", "3"), ("- confirm", "2")):
         other = Script(world)
         assert code(other.ask("sem s -1")) == "ok"
-        if makes_final == "commit":
+        if step == "commit":
             assert other.ask(f"commit {other.last}") == "ok"
-        elif makes_final:
+        elif step:
             other.note(f"confirm {other.last}")
         other.kill()
         assert script.ask("sem s 0") == f"ok {left}"
@@ -159,14 +164,14 @@ def test_a_withdrawn_wait_is_answered_with_failed(world: World) -> None:
     assert code(waiting.result()) == "failed"
 
 
-def test_an_unknown_option_is_ignored_and_a_capital_one_is_refused(world: World) -> None:
+def test_an_unknown_option_is_ignored_if_it_begins_with_a_small_letter_and_else_refused(world: World) -> None:
     script = Script(world)
     assert script.ask("sem s 1 colour=blue") == "ok 1"
     assert code(script.ask("sem s 1 Colour=blue")) == "failed"
     assert script.ask("sem s 0") == "ok 1"
 
 
-# -- barriers ---------------------------------------------------------------------------------------------------------
+# -- barriers ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_count_of_members_may_be_0_and_must_otherwise_be_right(world: World) -> None:
@@ -180,11 +185,11 @@ def test_the_count_of_members_may_be_0_and_must_otherwise_be_right(world: World)
 def test_more_than_32_parties_are_named_only_on_request(world: World) -> None:
     script = Script(world)
     waiting = script.begin("barrier b 33")
-    curious = script.begin("barrier b 33 who=1")
+    with_names = script.begin("barrier b 33 who=1")
     for _ in range(31):
         last = script.begin("barrier b 33")
     assert waiting.result() == "ok 1 1 count=33" and last.result() == "ok 1 33 count=33"
-    assert curious.result() == "ok 1 2" + " hub" * 33
+    assert with_names.result() == "ok 1 2" + " hub" * 33
 
 
 def test_tolerated_lost_members_are_named_separately(world: World) -> None:
@@ -202,7 +207,7 @@ def test_an_abort_is_reported_once_to_later_arrivals(world: World) -> None:
     assert not script.begin("barrier b 0 Members=hub,hub#2 member=hub#2").done()
 
 
-def test_a_barrier_for_one_use_lingers_or_is_used_up(world: World) -> None:
+def test_a_barrier_with_reuse_once_is_used_up_and_one_with_linger_repeats_its_result_for_a_time(world: World) -> None:
     script = Script(world)
     assert script.ask("barrier b 1 Reuse=once") == "ok 1 1 hub"
     assert code(script.ask("barrier b 1 Reuse=once")) == "mismatch"
@@ -212,7 +217,7 @@ def test_a_barrier_for_one_use_lingers_or_is_used_up(world: World) -> None:
     assert escaping.split(script.ask("barrier c 1 Reuse=linger%3D5"))[0][1] == "2"
 
 
-# -- held objects -----------------------------------------------------------------------------------------------------
+# -- held objects ------------------------------------------------------------------------------------------------------
 
 
 def test_a_lock_is_returned_by_giveback_by_unlock_and_when_its_client_ends(world: World) -> None:
@@ -264,10 +269,10 @@ def test_a_bound_includes_held_units(world: World) -> None:
     assert script.ask("giveback x1") == "ok" and script.ask("sem s 0") == "ok 2"
 
 
-# -- events, messages -------------------------------------------------------------------------------------------------
+# -- events, messages --------------------------------------------------------------------------------------------------
 
 
-def test_a_wait_for_events_names_the_events_that_are_set(world: World) -> None:
+def test_the_reply_to_await_names_the_events_that_are_set(world: World) -> None:
     script = Script(world)
     assert script.ask("event b") == "ok"
     assert script.ask("await a b Any=1") == "ok b"
@@ -277,7 +282,7 @@ def test_a_wait_for_events_names_the_events_that_are_set(world: World) -> None:
     assert code(script.ask("await a timeout=0")) == "timeout"
 
 
-def test_messages_are_read_from_a_number_with_or_without_our_own(world: World) -> None:
+def test_receive_returns_the_messages_from_a_number_on_with_or_without_those_of_the_receiver(world: World) -> None:
     script = Script(world)
     assert script.ask("send t mine") == "ok 1"
     assert script.ask("send t k%3Dv %. member=a") == "ok 2"
@@ -300,14 +305,14 @@ def test_gather_waits_for_every_other_host_of_the_group(world: World) -> None:
     assert json.loads(escaping.split(waiting.result())[0][1]) == [[1, "b", ["x"]]]
 
 
-# -- exchanges --------------------------------------------------------------------------------------------------------
+# -- exchanges ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_exchange_follows_the_steps_of_the_page(world: World) -> None:
+def test_an_exchange_has_the_steps_that_the_page_describes(world: World) -> None:
     script = Script(world)
     one = script.open("exchange e hub#[1-2] 5 member=hub#2 arrival=x1")
     assert one.message() == "ok give"
-    one.give(b"hello")
+    one.send(b"hello")
     two = script.open("exchange e hub#1,hub#2 0 member=hub#1 arrival=x2")
     assert two.message() == "ok give"
     for channel in (one, two):
@@ -323,14 +328,16 @@ def test_a_repeated_exchange_does_not_send_its_bytes_again(world: World) -> None
     opening = "exchange e hub#[1-2] 5 member=hub#2 arrival=x1"
     first = script.open(opening)
     assert first.message() == "ok give"
-    first.give(b"hello")
+    first.send(b"hello")
     second = script.open(opening)
     assert second.message() == "ok had"
     assert code(first.message()) == "failed"
 
 
 @pytest.mark.parametrize(("reason", "result"), [("given up", "ok"), ("killed", "lost")])
-def test_a_reset_exchange_channel_means_a_withdrawal_or_a_death(world: World, reason: str, result: str) -> None:
+def test_a_reset_of_an_exchanges_channel_withdraws_the_member_or_means_that_its_client_died(
+    world: World, reason: str, result: str
+) -> None:
     script = Script(world)
     channel = script.open("exchange e hub#[1-2] 5 member=hub#1")
     assert channel.message() == "ok give"

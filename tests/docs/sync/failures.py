@@ -1,6 +1,7 @@
-"""How each operation fails, for docs/sync.md. Every row is a real run, and its sentence is what a command prints.
+"""Makes the tables in docs/sync.md that show how each operation fails, and the sentence that a command then prints.
 
-The hub, the agents and the scripts are those of the figures. Numbers that depend on milliseconds are rounded.
+Each row is the result of a real run, with the same hub, agents and scripts as in the figures. Numbers that depend on
+milliseconds are rounded.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from typing import Any
 from linesync.errors import LinesyncError
 from linesync.protocol import Register, encode, read_reply
 from linesync.runtime.peer import Peer
-from tests.docs.sync.figures import HOSTS, Play
+from tests.docs.sync.figures import HOSTS, FigureSetup
 from tests.system.world import World
 
 __all__ = ["FAILURES", "failures"]
 
-Fails = Callable[[Play], Any]
+Attempt = Callable[[FigureSetup], Any]
+"""It ends with an error: it returns the error, or raises it."""
 
 
 def failures(kind: str) -> list[tuple[str, int, str]]:
     """(what happened, exit code, sentence) of each failure of one kind of operation."""
     rows = []
-    for what, play in FAILURES[kind].items():
+    for what, attempt in FAILURES[kind].items():
         with World(seed=1, compress=False) as world:
-            stage = Play(world, a=["group=job", "role=server", "group_size=2"], b=["group=job", "role=client"])
+            setup = FigureSetup(world, a=["group=job", "role=server", "group_size=2"], b=["group=job", "role=client"])
             try:
-                error = play(stage)
+                error = attempt(setup)
             except LinesyncError as refused:  # an argument is invalid, so nothing was sent
                 error = refused
             assert isinstance(error, LinesyncError), f"{what} ended with {error!r}"
@@ -41,82 +43,83 @@ def _rounded(text: str) -> str:
     return re.sub(r"\(boot [\w-]{4}…\)", "(boot Bt7x…)", text)
 
 
-def _barrier(host: str, **how: Any) -> Fails:
-    """A script on a host arrives alone."""
-    return lambda play: play.result(play.start(play.script(host).barrier("up", **how)))
+def _barrier(host: str, **how: Any) -> Attempt:
+    """A script on a host arrives at the barrier, and waits until that fails."""
+    return lambda setup: setup.result(setup.start(setup.script(host).barrier("up", **how)))
 
 
-def _after(first: Fails, then: Fails) -> Fails:
-    """One after the other; returns the failure of the second."""
+def _after(first: Attempt, then: Attempt) -> Attempt:
+    """Do two things, one after the other; return the failure of the second."""
 
-    def both(play: Play) -> Any:
-        first(play)
-        return then(play)
-
-    return both
-
-
-def _waiting(host: str, **how: Any) -> Fails:
-    """A script on a host arrives and waits."""
-    return lambda play: play.start(play.script(host).barrier("up", **how))
-
-
-def _while_waiting(first: Fails, then: Callable[[Play], Any]) -> Fails:
-    """Something happens to a script that waits; returns its failure."""
-
-    def both(play: Play) -> Any:
-        task = first(play)
-        then(play)
-        return play.result(task)
+    def both(setup: FigureSetup) -> Any:
+        first(setup)
+        return then(setup)
 
     return both
 
 
-def _lose(play: Play, name: str = "b") -> None:
-    play.world.kill_agent(name)
-    play.rest(22.0)
+def _waiting(host: str, **how: Any) -> Attempt:
+    """A script on a host arrives at the barrier; return its task."""
+    return lambda setup: setup.start(setup.script(host).barrier("up", **how))
 
 
-def _stop(play: Play, name: str = "b") -> None:
-    agent = play.world.hosts[name].agent
+def _while_waiting(first: Attempt, then: Callable[[FigureSetup], Any]) -> Attempt:
+    """Start a script that waits, then do something that ends its wait; return its failure."""
+
+    def both(setup: FigureSetup) -> Any:
+        task = first(setup)
+        then(setup)
+        return setup.result(task)
+
+    return both
+
+
+def _lose(setup: FigureSetup, name: str = "b") -> None:
+    setup.world.kill_agent(name)
+    setup.pass_time(22.0)
+
+
+def _stop(setup: FigureSetup, name: str = "b") -> None:
+    agent = setup.world.hosts[name].agent
     assert agent is not None
-    _goodbye(play, agent._uplink, f"the agent on {name} was stopped")
+    _goodbye(setup, agent._uplink, f"the agent on {name} was stopped")
 
 
-def _restart(play: Play, name: str = "b") -> None:
-    play.world.kill_agent(name)
-    play.world.agent(name)
-    play.rest(5.0)
+def _restart(setup: FigureSetup, name: str = "b") -> None:
+    setup.world.kill_agent(name)
+    setup.world.agent(name)
+    setup.pass_time(5.0)
 
 
-def _goodbye(play: Play, peer: Peer, why: str) -> None:
-    """One end of a line stops in an orderly way."""
+def _goodbye(setup: FigureSetup, peer: Peer, why: str) -> None:
+    """One end of a line closes its session and tells the reason to the other end."""
     assert peer.link is not None
     peer.link.close(why)
     peer._flush()
-    play.rest(0.5)
+    setup.pass_time(0.5)
 
 
-def _left(play: Play) -> Any:
-    task = play.start(play.script("a").barrier("up", members=(*HOSTS, "hub"), timeout=5))
-    play.start(play.script("b").barrier("up", members=(*HOSTS, "hub"), timeout=2))
-    return play.result(task)
+def _other_member_left(setup: FigureSetup) -> Any:
+    task = setup.start(setup.script("a").barrier("up", members=(*HOSTS, "hub"), timeout=5))
+    setup.start(setup.script("b").barrier("up", members=(*HOSTS, "hub"), timeout=2))
+    return setup.result(task)
 
 
-BARRIER: dict[str, Fails] = {
+BARRIER: dict[str, Attempt] = {
     "its timeout passes": _barrier("a", members=HOSTS, timeout=5),
-    "its timeout passes, and one has left": _left,
+    "its timeout passes, and one has left": _other_member_left,
     "by count": _barrier("a", count=3, timeout=5),
     "a poll that does not complete it": _barrier("a", members=HOSTS, timeout=0),
     "a member's host is lost": _while_waiting(_waiting("a", members=HOSTS), _lose),
     "a member restarts after it had arrived": _after(
-        _waiting("b", members=("a", "b", "hub")), _while_waiting(_waiting("a", members=("a", "b", "hub")), _restart)
+        _waiting("b", members=("a", "b", "hub")),
+        _while_waiting(_waiting("a", members=("a", "b", "hub")), _restart),
     ),
     "a member's agent was stopped": _while_waiting(_waiting("a", members=HOSTS), _stop),
     "a member arrives while another one is lost": _after(_lose, _barrier("a", members=HOSTS)),
     "a member aborts it": _while_waiting(
         _waiting("a", members=HOSTS),
-        lambda play: play.start(play.script("b").barrier("up", members=HOSTS, abort="no power")),
+        lambda setup: setup.start(setup.script("b").barrier("up", members=HOSTS, abort="no power")),
     ),
     "another count": _after(_waiting("a", count=3), _barrier("b", count=2)),
     "other members": _after(_waiting("a", members=HOSTS), _barrier("b", members=["a", "b", "hub"])),
@@ -127,11 +130,11 @@ BARRIER: dict[str, Fails] = {
 }
 
 
-def _sem(host: str, delta: int, **how: Any) -> Fails:
-    return lambda play: play.result(play.start(play.script(host).semaphore("slots", delta, **how)))
+def _sem(host: str, delta: int, **how: Any) -> Attempt:
+    return lambda setup: setup.result(setup.start(setup.script(host).semaphore("slots", delta, **how)))
 
 
-SEMAPHORE: dict[str, Fails] = {
+SEMAPHORE: dict[str, Attempt] = {
     "its timeout passes": _sem("a", -2, timeout=5),
     "a poll finds too few units": _after(_sem("a", 1), _sem("a", -2, timeout=0)),
     "giving more than the bound": _after(_sem("a", 2, bound=2), _sem("b", 1)),
@@ -140,139 +143,139 @@ SEMAPHORE: dict[str, Fails] = {
 }
 
 
-def _lock(host: str, **how: Any) -> Fails:
-    return lambda play: play.start(play.script(host).lock("flash", **how))
+def _lock(host: str, **how: Any) -> Attempt:
+    return lambda setup: setup.start(setup.script(host).lock("flash", **how))
 
 
-def _given_back_late(play: Play) -> Any:
-    script = play.script("a")
-    held = play.result(play.start(script.lock("flash")))
-    play.start(play.script("b").reset())
-    return play.result(play.start(script.give_back(held)))
+def _given_back_late(setup: FigureSetup) -> Any:
+    script = setup.script("a")
+    held = setup.result(setup.start(script.lock("flash")))
+    setup.start(setup.script("b").reset())
+    return setup.result(setup.start(script.give_back(held)))
 
 
-LOCK: dict[str, Fails] = {
-    "its timeout passes": _after(_lock("a"), lambda play: play.result(_lock("b", timeout=5)(play))),
+LOCK: dict[str, Attempt] = {
+    "its timeout passes": _after(_lock("a"), lambda setup: setup.result(_lock("b", timeout=5)(setup))),
     "a lock of another host": _after(
-        _lock("a"), lambda play: play.result(play.start(play.script("b").unlock("flash", 1)))
+        _lock("a"), lambda setup: setup.result(setup.start(setup.script("b").unlock("flash", 1)))
     ),
     "the lock was lost before": _given_back_late,
 }
 
 
-def _events(play: Play) -> Any:
-    play.start(play.script("b").set_events("server-up"))
-    return play.result(play.start(play.script("a").wait_events("server-up", "client-up", timeout=5)))
+def _events(setup: FigureSetup) -> Any:
+    setup.start(setup.script("b").set_events("server-up"))
+    return setup.result(setup.start(setup.script("a").wait_events("server-up", "client-up", timeout=5)))
 
 
-EVENT: dict[str, Fails] = {"its timeout passes": _events}
+EVENT: dict[str, Attempt] = {"its timeout passes": _events}
 
 
-def _wait_all(host: str, **how: Any) -> Fails:
-    return lambda play: play.start(play.script(host).receive_all("ready", **how))
+def _wait_all(host: str, **how: Any) -> Attempt:
+    return lambda setup: setup.start(setup.script(host).receive_all("ready", **how))
 
 
-MESSAGE: dict[str, Fails] = {
-    "`wait`: its timeout passes": lambda play: play.result(
-        play.start(play.script("a").receive("ready", others=True, timeout=5))
+MESSAGE: dict[str, Attempt] = {
+    "`wait`: its timeout passes": lambda setup: setup.result(
+        setup.start(setup.script("a").receive("ready", others=True, timeout=5))
     ),
-    "`wait-all`: its timeout passes": lambda play: play.result(_wait_all("a", timeout=5)(play)),
+    "`wait-all`: its timeout passes": lambda setup: setup.result(_wait_all("a", timeout=5)(setup)),
     "`wait-all`: a host that has not sent is lost": _while_waiting(_wait_all("a"), _lose),
-    "`wait-all`: no host has the role": lambda play: play.result(_wait_all("a", role="router")(play)),
+    "`wait-all`: no host has the role": lambda setup: setup.result(_wait_all("a", role="router")(setup)),
 }
 
 
-def _exchange(host: str, members: Any = HOSTS, data: bytes = b"data", **how: Any) -> Fails:
-    return lambda play: play.start(play.script(host).exchange("keys", members, data, **how))
+def _exchange(host: str, members: Any = HOSTS, data: bytes = b"data", **how: Any) -> Attempt:
+    return lambda setup: setup.start(setup.script(host).exchange("keys", members, data, **how))
 
 
-def _alone(fails: Fails) -> Fails:
-    return lambda play: play.result(fails(play))
+def _result_of(attempt: Attempt) -> Attempt:
+    return lambda setup: setup.result(attempt(setup))
 
 
-EXCHANGE: dict[str, Fails] = {
-    "its timeout passes": _alone(_exchange("a", timeout=5)),
+EXCHANGE: dict[str, Attempt] = {
+    "its timeout passes": _result_of(_exchange("a", timeout=5)),
     "a member that has not given its data is lost": _while_waiting(_exchange("a"), _lose),
-    "other members": _after(_exchange("a"), _alone(_exchange("b", ("a", "b", "hub")))),
-    "not a member": _alone(_exchange("hub")),
-    "the member has already arrived": _after(_exchange("a"), _alone(_exchange("a"))),
-    "too much data": _alone(_exchange("a", data=bytes((16 << 20) + 1))),
+    "other members": _after(_exchange("a"), _result_of(_exchange("b", ("a", "b", "hub")))),
+    "not a member": _result_of(_exchange("hub")),
+    "the member has already arrived": _after(_exchange("a"), _result_of(_exchange("a"))),
+    "too much data": _result_of(_exchange("a", data=bytes((16 << 20) + 1))),
 }
 
 
-def _cycle(play: Play) -> Any:
-    one, two = play.script("a"), play.script("b")
-    play.result(play.start(one.lock("flash")))
-    play.result(play.start(two.lock("power")))
-    task = play.start(one.lock("power"))
-    play.start(two.lock("flash"))
-    return play.result(task)
+def _two_locks(setup: FigureSetup) -> Any:
+    one, two = setup.script("a"), setup.script("b")
+    setup.result(setup.start(one.lock("flash")))
+    setup.result(setup.start(two.lock("power")))
+    task = setup.start(one.lock("power"))
+    setup.start(two.lock("flash"))
+    return setup.result(task)
 
 
-def _at_barrier(play: Play) -> Any:
-    one, two = play.script("a"), play.script("b")
-    play.result(play.start(one.lock("flash")))
-    task = play.start(two.lock("flash"))
-    play.start(one.barrier("up", members=HOSTS))
-    return play.result(task)
+def _lock_and_barrier(setup: FigureSetup) -> Any:
+    one, two = setup.script("a"), setup.script("b")
+    setup.result(setup.start(one.lock("flash")))
+    task = setup.start(two.lock("flash"))
+    setup.start(one.barrier("up", members=HOSTS))
+    return setup.result(task)
 
 
-DEADLOCK: dict[str, Fails] = {"two locks": _cycle, "a lock and a barrier": _at_barrier}
+DEADLOCK: dict[str, Attempt] = {"two locks": _two_locks, "a lock and a barrier": _lock_and_barrier}
 
 
-def _owner_ends(play: Play) -> Any:
-    owner = play.script("b")
-    play.result(play.start(owner.begin_namespace("run17")))
-    task = play.start(play.script("a").barrier("up", 2, namespace="run17"))
-    play.world.kill(owner)
-    return play.result(task)
+def _owner_ends(setup: FigureSetup) -> Any:
+    owner = setup.script("b")
+    setup.result(setup.start(owner.begin_namespace("run17")))
+    task = setup.start(setup.script("a").barrier("up", 2, namespace="run17"))
+    setup.world.kill(owner)
+    return setup.result(task)
 
 
-def _named_twice(play: Play) -> Any:
-    play.result(play.start(play.script("b").begin_namespace("run17")))
-    return play.result(play.start(play.script("a").begin_namespace("run17")))
+def _namespace_in_use(setup: FigureSetup) -> Any:
+    setup.result(setup.start(setup.script("b").begin_namespace("run17")))
+    return setup.result(setup.start(setup.script("a").begin_namespace("run17")))
 
 
-RESET: dict[str, Fails] = {
+RESET: dict[str, Attempt] = {
     "a reset while a script waits": _while_waiting(
-        _waiting("a", members=HOSTS), lambda play: play.start(play.script("b").reset("up"))
+        _waiting("a", members=HOSTS), lambda setup: setup.start(setup.script("b").reset("up"))
     ),
     "the owner of the namespace ends while a script waits": _owner_ends,
-    "an arrival in a namespace that has ended": lambda play: play.result(
-        play.start(play.script("a").barrier("up", 2, namespace="@Ab3dE6gH"))
+    "an arrival in a namespace that has ended": lambda setup: setup.result(
+        setup.start(setup.script("a").barrier("up", 2, namespace="@Ab3dE6gH"))
     ),
-    "a name that is in use": _named_twice,
+    "a name that is in use": _namespace_in_use,
 }
 
 
-def _silent(play: Play) -> Any:
-    play.world.hosts["a"].wire.pull()
-    return play.result(play.start(play.script("a").barrier("up", 2, timeout=5)))
+def _silent_line(setup: FigureSetup) -> Any:
+    setup.world.hosts["a"].wire.pull()
+    return setup.result(setup.start(setup.script("a").barrier("up", 2, timeout=5)))
 
 
-def _agent_dies(play: Play) -> None:
-    play.world.kill_agent("a")
+def _agent_dies(setup: FigureSetup) -> None:
+    setup.world.kill_agent("a")
 
 
-def _hub_stops(play: Play) -> None:
-    _goodbye(play, play.world.hub_peer(play.world.hosts["a"]), "the hub was stopped")
+def _hub_stops(setup: FigureSetup) -> None:
+    _goodbye(setup, setup.world.hub_peer(setup.world.hosts["a"]), "the hub was stopped")
 
 
-def _twin(play: Play) -> Any:
-    script = play.script()
+def _second_agent(setup: FigureSetup) -> Any:
+    script = setup.script()
 
     async def register() -> list[str]:
         _, pending = script.peer.ask(encode(Register(name="a", boot="00000000")))
         return read_reply(await script.peer.reply_to(pending))
 
-    return play.result(play.start(register()))
+    return setup.result(setup.start(register()))
 
 
-LIFE: dict[str, Fails] = {
-    "the line is silent, and the timeout passes": _silent,
+LIFE: dict[str, Attempt] = {
+    "the line is silent, and the timeout passes": _silent_line,
     "the hub stops": _while_waiting(_waiting("a", count=2), _hub_stops),
     "the agent on the host dies": _while_waiting(_waiting("a", count=2), _agent_dies),
-    "two agents with one name": _twin,
+    "two agents with one name": _second_agent,
 }
 
 FAILURES = {

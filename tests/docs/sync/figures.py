@@ -1,8 +1,8 @@
-"""The figures of docs/sync.md: what a hub and the agents of two hosts send on their serial lines.
+"""Makes the figures of docs/sync.md, which show what a hub and the agents of two hosts send on their serial lines.
 
-Each figure is a real run on virtual time. The hub, the agents and the scripts are the program's own, and the figure shows
-the records of every data frame they sent, in order. Random ids are numbered. Acknowledgements, polls and keepalives are
-left out.
+For each figure, the real hub, agents and clients run a scenario on virtual time. The figure shows the records of every data
+frame that they send, in order. It replaces random ids with numbered ones. It does not show acknowledgements, polls and
+keepalives.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from linesync.wire.framing.frames import Data
 from tests.system.world import World
 from tools.protocol_examples import read_records
 
-__all__ = ["FIGURES", "Play", "figure"]
+__all__ = ["FIGURES", "FigureSetup", "figure"]
 
 HOSTS = ("a", "b")
-AT_ONCE = 0.05  # seconds
-WIDTH = 49  # characters of what stands between two hosts in a figure
+SAME_TIME = 0.05  # seconds: records that are closer in time than this count as sent at the same time
+WIDTH = 49  # characters between two vertical lines of a figure
 
 
 @dataclass(frozen=True)
-class Said:
-    """A record of a frame.
+class Record:
+    """A record that one end sent, or a remark in a figure.
 
-    :ivar host: the host on whose line it was; empty for a remark of the figure itself.
-    :ivar by_hub: the hub sent it; else the agent did.
+    :ivar host: the host on whose line it was sent; empty for a remark.
+    :ivar by_hub: the hub sent it; otherwise the agent of the host did.
     """
 
     time: float
@@ -43,39 +43,39 @@ class Said:
     text: str
 
 
-class Play:
-    """A hub, the hosts a and b, and what their scripts do.
+class FigureSetup:
+    """A hub and the hosts a and b, on which a scenario starts scripts.
 
-    :ivar said: each record, and remarks, in order.
+    :ivar sent: the records and remarks so far, in order.
     """
 
     def __init__(self, world: World, **published: list[str]) -> None:
         self.world = world
-        self.said: list[Said] = []
+        self.sent: list[Record] = []
         for name in HOSTS:
             host = world.agent(name, published.get(name, ()))
             world.deliver()
             assert host.agent is not None
-            host.agent._uplink.link.trace = self._tap(name, by_hub=False)
-            world.hub_peer(host).link.trace = self._tap(name, by_hub=True)
+            host.agent._uplink.link.trace = self._recorder(name, by_hub=False)
+            world.hub_peer(host).link.trace = self._recorder(name, by_hub=True)
 
-    def _tap(self, host: str, *, by_hub: bool) -> Callable[..., None]:
+    def _recorder(self, host: str, *, by_hub: bool) -> Callable[..., None]:
         pieces = b""
 
-        def tap(way: str, kind: bytes, body: bytes, length: int) -> None:
+        def record_frame(way: str, kind: bytes, body: bytes, length: int) -> None:
             nonlocal pieces
             data = frames.read_data(kind, body) if kind in frames.DATA_KINDS and way == "out" else None
             for what, channel, part in read_records(data.payload) if isinstance(data, Data) else ():
                 if what == "f":
                     pieces += part
                 elif what != "w":
-                    self.said.append(Said(self.world.now, host, by_hub, _in_words(what, channel, pieces + part)))
+                    self.sent.append(Record(self.world.now, host, by_hub, _description(what, channel, pieces + part)))
                     pieces = b""
 
-        return tap
+        return record_frame
 
     def script(self, host: str = "hub") -> Client:
-        """A script that does one thing at a time, like a command."""
+        """Start a script that makes one call at a time, as a command does."""
 
         async def connect() -> Client:
             notices = aio._Notices()
@@ -88,7 +88,7 @@ class Play:
         return client
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Begin something that waits, and let it reach everybody. Its result may be an error."""
+        """Start a call, and give its messages time to arrive. The result of the task may be an error."""
 
         async def attempt() -> Any:
             try:
@@ -97,23 +97,23 @@ class Play:
                 return error
 
         task = self.world.start(attempt())
-        self.rest(0.3)
+        self.pass_time(0.3)
         return task
 
     def result(self, task: asyncio.Task[Any]) -> Any:
-        """Its result, or the error it ended with."""
+        """Wait for the end of a call; return its result, or the error that it raised."""
         self.world.settle(task.done)
         return task.result()
 
-    def rest(self, seconds: float = 0.3) -> None:
+    def pass_time(self, seconds: float = 0.3) -> None:
         self.world.pass_time(seconds)
 
     def remark(self, text: str, seconds: float = 0.0) -> None:
-        self.said.append(Said(self.world.now, "", False, text))
-        self.rest(seconds)
+        self.sent.append(Record(self.world.now, "", False, text))
+        self.pass_time(seconds)
 
 
-def _in_words(kind: str, channel: int, body: bytes) -> str:
+def _description(kind: str, channel: int, body: bytes) -> str:
     if channel == 0:
         return body.decode()
     return {
@@ -124,163 +124,163 @@ def _in_words(kind: str, channel: int, body: bytes) -> str:
     }.get(kind) or f"stream {kind}: {body.decode()}"
 
 
-def figure(play: Callable[[Play], None]) -> str:
-    """Run a play, and draw it."""
+def figure(scenario: Callable[[FigureSetup], None]) -> str:
+    """Run a scenario, and draw its records."""
     with World(seed=1, compress=False) as world:
-        stage = Play(world)
-        play(stage)
-        stage.rest(1.0)
-        said = list(stage.said)
+        setup = FigureSetup(world)
+        scenario(setup)
+        setup.pass_time(1.0)
+        sent = list(setup.sent)
         for host in HOSTS:
             if world.hosts[host].agent is not None:
                 world.hosts[host].agent._uplink.link.trace = None
-    return _drawn(_numbered(_settled(said)))
+    return _drawn(_with_numbered_ids(_in_fixed_order(sent)))
 
 
-def _settled(said: Sequence[Said]) -> list[Said]:
-    """The records in a fixed order: those that one side sends on both lines at the same time are sorted by host, because
-    which line comes first is chance."""
-    runs: list[list[Said]] = []
-    for one in said:
+def _in_fixed_order(sent: Sequence[Record]) -> list[Record]:
+    """The records in a fixed order. The records that one side sends on both lines at the same time are sorted by host,
+    because their order is random."""
+    runs: list[list[Record]] = []
+    for record in sent:
         last = runs[-1][-1] if runs else None
-        same = last is not None and last.host and one.host and last.by_hub == one.by_hub
-        if same and last is not None and one.time - last.time < AT_ONCE:
-            runs[-1].append(one)
+        same = last is not None and last.host and record.host and last.by_hub == record.by_hub
+        if same and last is not None and record.time - last.time < SAME_TIME:
+            runs[-1].append(record)
         else:
-            runs.append([one])
-    return [one for run in runs for one in sorted(run, key=lambda one: one.host)]
+            runs.append([record])
+    return [record for run in runs for record in sorted(run, key=lambda record: record.host)]
 
 
-def _numbered(said: Sequence[Said]) -> list[Said]:
-    """The records with random ids of arrivals as x1, x2 ..., and with sentences and digests cut."""
+def _with_numbered_ids(sent: Sequence[Record]) -> list[Record]:
+    """The records, with the random ids of arrivals replaced by x1, x2 ..., and with shortened sentences and digests."""
     names: dict[str, str] = {}
 
     def name(match: re.Match[str]) -> str:
         return match[1] + names.setdefault(match[2], f"x{len(names) + 1}")
 
     shown = []
-    for one in said:
-        text = re.sub(r"((?:arrival=|within=|giveback |revoked \S+ ))([\w-]{8})(?= |$)", name, one.text)
+    for record in sent:
+        text = re.sub(r"((?:arrival=|within=|giveback |revoked \S+ ))([\w-]{8})(?= |$)", name, record.text)
         text = re.sub(r"( err \w+) .*", r"\1 <sentence> <details>", text)
         text = re.sub(r"(revoked \S+ \S+) .*", r"\1 <sentence>", text)
-        shown.append(replace(one, text=re.sub(r"(done \w{8})\w+", r"\1...", text)))
+        shown.append(replace(record, text=re.sub(r"(done \w{8})\w+", r"\1...", text)))
     return shown
 
 
-def _drawn(said: Sequence[Said]) -> str:
+def _drawn(sent: Sequence[Record]) -> str:
     lines = [f"a{'hub':^{2 * WIDTH + 1}}b"]
     nothing = " " * WIDTH
-    for one in said:
-        if not one.host:
-            lines.append(f"|{f'({one.text})':^{2 * WIDTH + 1}}|")
+    for record in sent:
+        if not record.host:
+            lines.append(f"|{f'({record.text})':^{2 * WIDTH + 1}}|")
             continue
-        text = one.text if len(one.text) <= WIDTH - 6 else one.text[: WIDTH - 9].rstrip() + "..."
+        text = record.text if len(record.text) <= WIDTH - 6 else record.text[: WIDTH - 9].rstrip() + "..."
         shaft = "-" * (WIDTH - len(text) - 5)
-        arrow = f"-- {text} {shaft}>" if one.by_hub == (one.host == "b") else f"<{shaft} {text} --"
-        lines.append(f"|{arrow}|{nothing}|" if one.host == "a" else f"|{nothing}|{arrow}|")
+        arrow = f"-- {text} {shaft}>" if record.by_hub == (record.host == "b") else f"<{shaft} {text} --"
+        lines.append(f"|{arrow}|{nothing}|" if record.host == "a" else f"|{nothing}|{arrow}|")
     return "```text\n" + "\n".join(line.rstrip() for line in lines) + "\n```\n"
 
 
-# -- the plays ----------------------------------------------------------------------------------------------------
+# -- the scenarios -----------------------------------------------------------------------------------------------------
 
 
-def _barrier(play: Play) -> None:
-    first = play.start(play.script("a").barrier("up", members=HOSTS, timeout=60))
-    second = play.start(play.script("b").barrier("up", members=HOSTS, timeout=60))
-    assert play.result(first).parties == play.result(second).parties == HOSTS
+def _barrier(setup: FigureSetup) -> None:
+    first = setup.start(setup.script("a").barrier("up", members=HOSTS, timeout=60))
+    second = setup.start(setup.script("b").barrier("up", members=HOSTS, timeout=60))
+    assert setup.result(first).parties == setup.result(second).parties == HOSTS
 
 
-def _asked(play: Play) -> None:
-    play.start(play.script("a").barrier("up", members=HOSTS, timeout=60))
-    play.remark("a's line is cut for 4 s")
-    play.world.hosts["a"].wire.pull()
-    play.rest(3.7)
-    second = play.start(play.script("b").barrier("up", members=HOSTS, timeout=60))
-    play.world.hosts["a"].wire.plug()
-    assert play.result(second).parties == HOSTS
+def _member_asked(setup: FigureSetup) -> None:
+    setup.start(setup.script("a").barrier("up", members=HOSTS, timeout=60))
+    setup.remark("a's line is cut for 4 s")
+    setup.world.hosts["a"].wire.pull()
+    setup.pass_time(3.7)
+    second = setup.start(setup.script("b").barrier("up", members=HOSTS, timeout=60))
+    setup.world.hosts["a"].wire.plug()
+    assert setup.result(second).parties == HOSTS
 
 
-def _abort(play: Play) -> None:
-    play.start(play.script("a").barrier("up", members=HOSTS, timeout=60))
-    play.start(play.script("b").barrier("up", members=HOSTS, abort="no power"))
+def _abort(setup: FigureSetup) -> None:
+    setup.start(setup.script("a").barrier("up", members=HOSTS, timeout=60))
+    setup.start(setup.script("b").barrier("up", members=HOSTS, abort="no power"))
 
 
-def _again(play: Play) -> None:
-    killed = play.script("a")
-    play.start(killed.barrier("up", 2, arrival="x1"))
-    play.remark("another script on a repeats the arrival, with the same id; then the first script is killed")
-    second = play.start(play.script("a").barrier("up", 2, arrival="x1"))
-    play.world.kill(killed)
-    play.rest()
-    play.start(play.script("b").barrier("up", 2))
-    assert play.result(second).count == 2
+def _repeated_arrival(setup: FigureSetup) -> None:
+    killed = setup.script("a")
+    setup.start(killed.barrier("up", 2, arrival="x1"))
+    setup.remark("another script on a repeats the arrival, with the same id; then the first script is killed")
+    second = setup.start(setup.script("a").barrier("up", 2, arrival="x1"))
+    setup.world.kill(killed)
+    setup.pass_time()
+    setup.start(setup.script("b").barrier("up", 2))
+    assert setup.result(second).count == 2
 
 
-def _lost(play: Play) -> None:
-    play.start(play.script("b").barrier("up", members=HOSTS, timeout=60))
-    play.remark("a's agent is killed; 20 s pass")
-    play.world.kill_agent("a")
-    play.rest(22.0)
+def _member_lost(setup: FigureSetup) -> None:
+    setup.start(setup.script("b").barrier("up", members=HOSTS, timeout=60))
+    setup.remark("a's agent is killed; 20 s pass")
+    setup.world.kill_agent("a")
+    setup.pass_time(22.0)
 
 
-def _semaphore(play: Play) -> None:
-    play.start(play.script("b").semaphore("slots", -1, timeout=60))
-    play.start(play.script("a").semaphore("slots", 1))
+def _semaphore(setup: FigureSetup) -> None:
+    setup.start(setup.script("b").semaphore("slots", -1, timeout=60))
+    setup.start(setup.script("a").semaphore("slots", 1))
 
 
-def _hold(play: Play) -> None:
-    play.start(play.script("a").semaphore("slots", 1))
-    script = play.script("a")
-    play.start(script.hold("slots"))
-    play.start(play.script("b").semaphore("slots", -1, timeout=60))
-    play.remark("a's script is killed")
-    play.world.kill(script)
+def _hold(setup: FigureSetup) -> None:
+    setup.start(setup.script("a").semaphore("slots", 1))
+    script = setup.script("a")
+    setup.start(script.hold("slots"))
+    setup.start(setup.script("b").semaphore("slots", -1, timeout=60))
+    setup.remark("a's script is killed")
+    setup.world.kill(script)
 
 
-def _lock(play: Play) -> None:
-    script = play.script("a")
-    held = play.result(play.start(script.lock("flash")))
-    play.start(play.script("b").lock("flash", timeout=60))
-    play.start(script.give_back(held))
+def _lock(setup: FigureSetup) -> None:
+    script = setup.script("a")
+    held = setup.result(setup.start(script.lock("flash")))
+    setup.start(setup.script("b").lock("flash", timeout=60))
+    setup.start(script.give_back(held))
 
 
-def _event(play: Play) -> None:
-    play.start(play.script("b").wait_events("passed", "failed", any=True, timeout=60))
-    play.start(play.script("a").set_events("passed"))
+def _event(setup: FigureSetup) -> None:
+    setup.start(setup.script("b").wait_events("passed", "failed", any=True, timeout=60))
+    setup.start(setup.script("a").set_events("passed"))
 
 
-def _message(play: Play) -> None:
-    play.start(play.script("b").receive("ready", others=True, timeout=60))
-    play.start(play.script("a").send("ready", "ip=10.0.0.2"))
+def _message(setup: FigureSetup) -> None:
+    setup.start(setup.script("b").receive("ready", others=True, timeout=60))
+    setup.start(setup.script("a").send("ready", "ip=10.0.0.2"))
 
 
-def _exchange(play: Play) -> None:
-    play.start(play.script("a").exchange("keys", HOSTS, b"from a", timeout=60))
-    second = play.start(play.script("b").exchange("keys", HOSTS, b"from b", timeout=60))
-    assert play.result(second) == {"a": b"from a", "b": b"from b"}
+def _exchange(setup: FigureSetup) -> None:
+    setup.start(setup.script("a").exchange("keys", HOSTS, b"from a", timeout=60))
+    second = setup.start(setup.script("b").exchange("keys", HOSTS, b"from b", timeout=60))
+    assert setup.result(second) == {"a": b"from a", "b": b"from b"}
 
 
-def _deadlock(play: Play) -> None:
-    one, two = play.script("a"), play.script("b")
-    play.result(play.start(one.lock("flash")))
-    play.result(play.start(two.lock("power")))
-    play.start(one.lock("power"))
-    play.start(two.lock("flash"))
-    play.remark("2 s pass", 3.0)
+def _deadlock(setup: FigureSetup) -> None:
+    one, two = setup.script("a"), setup.script("b")
+    setup.result(setup.start(one.lock("flash")))
+    setup.result(setup.start(two.lock("power")))
+    setup.start(one.lock("power"))
+    setup.start(two.lock("flash"))
+    setup.remark("2 s pass", 3.0)
 
 
-def _reset(play: Play) -> None:
-    play.start(play.script("a").lock("flash"))
-    play.start(play.script("a").barrier("up", 3))
-    play.start(play.script("b").reset())
+def _reset(setup: FigureSetup) -> None:
+    setup.start(setup.script("a").lock("flash"))
+    setup.start(setup.script("a").barrier("up", 3))
+    setup.start(setup.script("b").reset())
 
 
-FIGURES: dict[str, Callable[[Play], None]] = {
+FIGURES: dict[str, Callable[[FigureSetup], None]] = {
     "figure-barrier": _barrier,
-    "figure-asked": _asked,
+    "figure-asked": _member_asked,
     "figure-abort": _abort,
-    "figure-again": _again,
-    "figure-lost": _lost,
+    "figure-again": _repeated_arrival,
+    "figure-lost": _member_lost,
     "figure-semaphore": _semaphore,
     "figure-hold": _hold,
     "figure-lock": _lock,

@@ -1,9 +1,9 @@
-"""The parts of docs/sync.md that are made by running the program: tables of states, figures, and error messages.
+"""Makes parts of docs/sync.md by running the program: tables of states, figures, and error messages.
 
     python -m tests.docs.sync.page            shows where the page and the program differ
     python -m tests.docs.sync.page --write    writes what the program does into the page
 
-A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
+The lines ``<!-- made: NAME -->`` and ``<!-- end -->`` enclose each generated part. The rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.docs.sync.failures import FAILURES, failures
 from tests.docs.sync.figures import FIGURES, figure
 from tests.docs.sync.states import Table, rows
 from tests.docs.sync.tables import TABLES
-from tools.made_page import MadePage
+from tools.generated_page import GeneratedPage
 
 __all__ = ["PAGE", "PARTS", "differences", "filled"]
 
@@ -30,25 +30,25 @@ def _table(*lines: tuple[str, ...]) -> str:
 
 
 def states(table: Table) -> str:
-    """Each row of a table of states."""
+    """A table of states, in Markdown."""
     lines = [(row.state, row.event, row.after, row.notified) for row in rows(table)]
     return _table(("state", "event", "next state", "who is notified"), *lines)
 
 
 def sentences(kind: str) -> str:
-    """The failures of a service."""
+    """The table of the failures of one kind of operation, in Markdown."""
     lines = [(what, str(code), f"`{sentence}`") for what, code, sentence in failures(kind)]
     return _table(("what happened", "exit code", "what is printed"), *lines)
 
 
 PARTS: dict[str, Callable[[], str]] = {
     **{f"states-{name}": partial(states, table) for name, table in TABLES.items()},
-    **{name: partial(figure, play) for name, play in FIGURES.items()},
+    **{name: partial(figure, scenario) for name, scenario in FIGURES.items()},
     **{f"failures-{kind}": partial(sentences, kind) for kind in FAILURES},
 }
 
 
-_PAGE = MadePage(PAGE, lambda name: PARTS[name](), "program")
+_PAGE = GeneratedPage(PAGE, lambda name: PARTS[name](), "program")
 filled, differences = _PAGE.filled, _PAGE.differences
 
 if __name__ == "__main__":

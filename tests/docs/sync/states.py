@@ -1,7 +1,7 @@
-"""The tables of states in docs/sync.md. Each row is one run of the model.
+"""Makes the tables of states in docs/sync.md. Each row of a table is the result of one run of the model.
 
-A table names its states, each with the events that lead to it from the start, and its events. Each event is tried in each
-state, on a new model, and the table shows the results. An event that changes nothing and notifies no client has no row.
+A table defines its states, each with the events that lead to it from the start, and its events. :func:`rows` tries each
+event in each state, on a new model. An event that changes nothing and notifies no client has no row.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from linesync.model.decisions import Event, Exchanged, Failed, Granted, Messages
 from tests.model.hall import Hall
 
 __all__ = [
-    "MINUTES_10",
-    "PATIENCE",
-    "Do",
+    "TEN_MINUTES",
+    "WAIT_TIMEOUT",
+    "Action",
+    "ModelSetup",
     "Row",
-    "Stage",
     "Table",
-    "busy",
     "commit",
     "confirm",
     "failing",
-    "idle",
+    "if_not_open",
+    "if_open",
     "leaving",
-    "pass_patience",
+    "pass_wait_timeout",
     "rows",
     "waits",
     "when",
 ]
 
-Do = Callable[["Stage"], Sequence[Event]]
-MINUTES_10 = 600.0
+Action = Callable[["ModelSetup"], Sequence[Event]]
+TEN_MINUTES = 600.0
 
 
-class Stage(Hall):
-    """A hub with the hosts a, b and c, all heard just now, and the actions that the tables need."""
+class ModelSetup(Hall):
+    """The model of a hub with the hosts a, b and c, which are all up, and the actions that the tables need."""
 
     def __init__(self) -> None:
         super().__init__("a", "b", "c")
 
     def row(self, kind: str) -> Mapping[str, Any] | None:
-        """The row of ``status`` for the only thing of this kind, as JSON."""
+        """The row of ``status`` for the only object of this kind, as JSON."""
         found: Any = self.services.status(self.now).as_json()[kind]
         return found[0] if found else None
 
-    # -- events that several tables have -----------------------------------------------------------------------------
+    # -- events that several tables use --------------------------------------------------------------------------------
 
     def member(self, arrival: str, *, who: str = "", timeout: float | None = None, **how: Any) -> list[Event]:
         """A member of the barrier arrives; the first letter of the arrival is its host."""
@@ -77,30 +77,30 @@ class Stage(Hall):
         back = self.services.locks.give_back("default", "flash", row["token"], row["owner"]["name"], self.now)
         return self.note(back)
 
-    def held_back(self, arrival: str) -> list[Event]:
+    def give_back_held(self, arrival: str) -> list[Event]:
         return self.note(self.services.give_back(arrival, self.client(arrival[0]), self.now))
 
     def reset(self) -> list[Event]:
         return self.note(self.services.reset("default", (), "c", self.now)[2])
 
     def silence(self, host: str, seconds: float = 4.0) -> list[Event]:
-        """A host is silent for a while; it does not answer until the table lets it."""
+        """A host is silent for a while. It does not answer the hub either."""
         self.speaking.discard(host)
         self.answering.discard(host)
         return self.pass_time(seconds)
 
 
-class NotHere(Exception):
-    """The event cannot happen in this state, or would show nothing new."""
+class NotInThisState(Exception):
+    """The event cannot happen in this state, or the table does not show it."""
 
 
-def when(may: Callable[[Stage], object], do: Do) -> Do:
-    """An event that only some states have."""
+def when(condition: Callable[[ModelSetup], object], action: Action) -> Action:
+    """An event that is tried only in the states that meet a condition."""
 
-    def attempt(stage: Stage) -> Sequence[Event]:
-        if not may(stage):
-            raise NotHere
-        return do(stage)
+    def attempt(model: ModelSetup) -> Sequence[Event]:
+        if not condition(model):
+            raise NotInThisState
+        return action(model)
 
     return attempt
 
@@ -109,14 +109,15 @@ def when(may: Callable[[Stage], object], do: Do) -> Do:
 class Table:
     """One table.
 
-    :ivar state: gives the name of the model's state.
-    :ivar paths: each state, and the events that lead to it.
-    :ivar events: the events; if an event can happen in several ways, all of them must have the same result.
+    :ivar state: returns the name of the state that the model is in.
+    :ivar paths: the states, each with the events that lead to it.
+    :ivar events: the events, each with the action that causes it. If several actions cause it, they must all have the same
+        result.
     """
 
-    state: Callable[[Stage], str]
+    state: Callable[[ModelSetup], str]
     paths: Mapping[str, Sequence[str]]
-    events: Mapping[str, Do | tuple[Do, ...]]
+    events: Mapping[str, Action | tuple[Action, ...]]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def rows(table: Table) -> Iterator[Row]:
     """Try each event in each state."""
     for state, path in table.paths.items():
         for event in table.events:
-            found = {_tried(table, state, path, do) for do in _ways(table, event)} - {None}
+            found = {_try_event(table, state, path, action) for action in _actions(table, event)} - {None}
             assert len(found) <= 1, f"{state!r}, {event!r} has several outcomes: {found}"
             for after, notified in found:
                 assert after in table.paths, (
@@ -141,25 +142,25 @@ def rows(table: Table) -> Iterator[Row]:
                     yield Row(state, event, after, notified)
 
 
-def _ways(table: Table, event: str) -> tuple[Do, ...]:
-    ways = table.events[event]
-    return ways if isinstance(ways, tuple) else (ways,)
+def _actions(table: Table, event: str) -> tuple[Action, ...]:
+    actions = table.events[event]
+    return actions if isinstance(actions, tuple) else (actions,)
 
 
-def _tried(table: Table, state: str, path: Sequence[str], do: Do) -> tuple[str, str] | None:
+def _try_event(table: Table, state: str, path: Sequence[str], action: Action) -> tuple[str, str] | None:
     """The state after an event, and who was notified of what; None if the event cannot happen."""
-    stage = Stage()
+    model = ModelSetup()
     for step in path:
-        _ways(table, step)[0](stage)
-    assert table.state(stage) == state, f"{path} leads to {table.state(stage)!r}, not to {state!r}"
+        _actions(table, step)[0](model)
+    assert table.state(model) == state, f"{path} leads to {table.state(model)!r}, not to {state!r}"
     try:
-        notified = in_words(do(stage))
-    except NotHere:
+        notified = notifications(action(model))
+    except NotInThisState:
         return None
-    return table.state(stage), notified
+    return table.state(model), notified
 
 
-_WORDS: dict[type, str] = {
+_OUTCOMES: dict[type, str] = {
     Released: "released",
     Exchanged: "all data",
     Names: "answered",
@@ -168,12 +169,12 @@ _WORDS: dict[type, str] = {
 }
 
 
-def in_words(events: Sequence[Event]) -> str:
-    """The notified clients and the outcomes, in the table's words; the part of an arrival's id after a ``~`` is not shown."""
+def notifications(events: Sequence[Event]) -> str:
+    """Who is notified of which outcome, as the table shows it. It leaves out the part of an arrival's id after a ``~``."""
     notified: dict[str, list[str]] = {}
     for event in events:
         if isinstance(event, Granted):
-            what = _WORDS.get(type(event.value), "granted")
+            what = _OUTCOMES.get(type(event.value), "granted")
         elif isinstance(event, Failed):
             what = f"`{event.error.code}`"
         elif isinstance(event, Revoked):
@@ -187,59 +188,59 @@ def in_words(events: Sequence[Event]) -> str:
     return "; ".join(f"{', '.join(names)}: {what}" for what, names in notified.items())
 
 
-def failing(do: Do, arrival: str) -> Do:
-    """A request that the model refuses by an exception."""
+def failing(action: Action, arrival: str) -> Action:
+    """An event whose request the model refuses with an exception."""
 
-    def attempt(stage: Stage) -> Sequence[Event]:
+    def attempt(model: ModelSetup) -> Sequence[Event]:
         try:
-            return do(stage)
+            return action(model)
         except LinesyncError as error:
-            return [Failed(arrival=arrival, client=stage.client("c"), error=error)]
+            return [Failed(arrival=arrival, client=model.client("c"), error=error)]
 
     return attempt
 
 
 # -- what several tables use -------------------------------------------------------------------------------------------
 
-PATIENCE = 30.0  # seconds: the timeout of waits that may time out
+WAIT_TIMEOUT = 30.0  # seconds
 
 
-def commit(stage: Stage) -> Sequence[Event]:
-    stage.services.commit("a", stage.client("a"), stage.now)
+def commit(model: ModelSetup) -> Sequence[Event]:
+    model.services.commit("a", model.client("a"), model.now)
     return []
 
 
-def confirm(stage: Stage) -> Sequence[Event]:
-    stage.services.confirm("a", stage.client("a"))
+def confirm(model: ModelSetup) -> Sequence[Event]:
+    model.services.confirm("a", model.client("a"))
     return []
 
 
-def waits(stage: Stage, arrival: str) -> bool:
-    """The arrival is open: it waits, or it has something that it may still lose."""
-    return stage.services._waits.find(arrival[0], arrival) is not None
+def waits(model: ModelSetup, arrival: str) -> bool:
+    """The arrival is open: it waits, or it has a grant that it can still lose."""
+    return model.services._waits.find(arrival[0], arrival) is not None
 
 
-def idle(arrival: str, do: Do) -> Do:
-    """An event of a client that does not wait yet."""
-    return when(lambda s: not waits(s, arrival), do)
+def if_not_open(arrival: str, action: Action) -> Action:
+    """An event that is tried only while the arrival is not open."""
+    return when(lambda s: not waits(s, arrival), action)
 
 
-def busy(arrival: str, do: Do) -> Do:
-    """An event of a client that waits."""
-    return when(lambda s: waits(s, arrival), do)
+def if_open(arrival: str, action: Action) -> Action:
+    """An event that is tried only while the arrival is open."""
+    return when(lambda s: waits(s, arrival), action)
 
 
-def pass_patience(stage: Stage) -> Sequence[Event]:
-    return stage.pass_time(PATIENCE + 1)
+def pass_wait_timeout(model: ModelSetup) -> Sequence[Event]:
+    return model.pass_time(WAIT_TIMEOUT + 1)
 
 
-def leaving(who: str, *, in_state: Any = None) -> tuple[Do, ...]:
+def leaving(who: str, *, in_state: Any = None) -> tuple[Action, ...]:
     """The four ways in which a client leaves: it gives up, it dies, its host is lost, or its host restarts."""
-    here = in_state or (lambda stage: waits(stage, who))
-    ways: tuple[Do, ...] = (
+    condition = in_state or (lambda model: waits(model, who))
+    actions: tuple[Action, ...] = (
         lambda s: s.give_back(who, who),
         lambda s: s.end(who),
         lambda s: s.stop(who),
         lambda s: s.restart(who),
     )
-    return tuple(when(here, way) for way in ways)
+    return tuple(when(condition, action) for action in actions)

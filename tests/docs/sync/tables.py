@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.docs.sync.tables_having import ARRIVAL, CYCLE, LOCK, SEMAPHORE
-from tests.docs.sync.tables_meeting import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
-from tests.docs.sync.tables_telling import EVENT, GATHER, HOST, TOPIC
+from tests.docs.sync.tables_barriers import COUNT, EXCHANGE, LINGER, MEMBERS, ONCE
+from tests.docs.sync.tables_messages import EVENT, GATHER, HOST, TOPIC
+from tests.docs.sync.tables_ownership import ARRIVAL, CYCLE, LOCK, SEMAPHORE
 
 __all__ = ["TABLES"]
 

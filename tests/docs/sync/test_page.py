@@ -1,4 +1,4 @@
-"""docs/sync.md agrees with the program: its tables and figures are runs of the program, and its examples are executed."""
+"""docs/sync.md agrees with the program. Its tables and figures show real runs of the program, and its examples are run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from linesync.cli import main as program
 from tests.docs.pages.examples import blocks
 from tests.docs.pages.examples import differences as example_differences
 from tests.docs.sync.page import PAGE, PARTS, differences
-from tests.docs.sync.states import Stage, rows
+from tests.docs.sync.states import ModelSetup, rows
 from tests.docs.sync.tables import TABLES
 from tests.real import require
 
 PAGE_TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def test_every_made_part_of_the_page_agrees_with_the_program() -> None:
+def test_every_generated_part_of_the_page_agrees_with_the_program() -> None:
     found = differences(PAGE_TEXT)
     assert not found, "\n".join(["run python -m tests.docs.sync.page --write", *found])
 
 
-def test_every_made_part_is_in_the_page_once() -> None:
+def test_every_generated_part_is_in_the_page_once() -> None:
     assert sorted(re.findall(r"<!-- made: ([a-z-]+) -->", PAGE_TEXT)) == sorted(PARTS)
 
 
@@ -33,12 +33,12 @@ def test_every_made_part_is_in_the_page_once() -> None:
 def test_every_state_of_a_table_is_reached_and_left(name: str) -> None:
     found = list(rows(TABLES[name]))
     states = set(TABLES[name].paths)
-    assert {row.state for row in found} == states or name in _NEVER_LEFT
-    assert {row.after for row in found} | {TABLES[name].state(Stage())} >= states
+    assert {row.state for row in found} == states or name in _WITH_FINAL_STATE
+    assert {row.after for row in found} | {TABLES[name].state(ModelSetup())} >= states
 
 
-_NEVER_LEFT = {"gather", "lock"}
-"""Their tables end in a state that equals an earlier one, for another client."""
+_WITH_FINAL_STATE = {"gather", "lock"}
+"""These tables have a state without a row of its own, because it equals an earlier state, for another client."""
 
 
 @pytest.mark.real

@@ -1,1 +1,1 @@
-"""Broken or hostile peers of a real hub and a real agent: how much memory and time of theirs one peer can use."""
+"""Attacks by broken or hostile peers on a real hub and a real agent: the memory and the time that one peer can cost them."""

@@ -1,4 +1,4 @@
-"""What an attack costs: the memory of a daemon, and the wait of another client."""
+"""Measures the cost of an attack: the memory of a daemon, and the waiting time of another client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from linesync.client.aio import Client, connect
 __all__ = ["MIB", "Cost", "attack", "measured", "sessions"]
 
 MIB = 1 << 20
-_EVERY = 0.1  # seconds between two requests of the other client
+_REQUEST_INTERVAL = 0.1  # seconds between two requests of the other client
 
 
 def resident(pid: int) -> int:
@@ -27,10 +27,10 @@ def resident(pid: int) -> int:
 
 
 class Cost:
-    """What was measured, in bytes and seconds.
+    """The measured values, in bytes and seconds.
 
     :ivar before: the resident memory before the attack.
-    :ivar most: the most during the attack.
+    :ivar most: the greatest resident memory during the attack.
     :ivar after: the memory a second after the attack.
     :ivar stall: the longest time in which the other client got no answer.
     """
@@ -40,7 +40,7 @@ class Cost:
         self.before = self.most = self.after = resident(pid)
         self.stall = 0.0
 
-    def look(self) -> None:
+    def measure(self) -> None:
         self.after = resident(self._pid)
         self.most = max(self.most, self.after)
 
@@ -51,27 +51,27 @@ class Cost:
 
 @contextmanager
 def measured(pid: int, endpoint: str) -> Iterator[Cost]:
-    """Measure a daemon during a block, and ask it every 0.1 s as another client would."""
+    """Measure a daemon during a block, while another client sends it a request every 0.1 s."""
     with connect_blocking(endpoint) as client:
         client.hosts()
         cost, over = Cost(pid), threading.Event()
 
         def ask() -> None:
-            while not over.wait(_EVERY):
+            while not over.wait(_REQUEST_INTERVAL):
                 begun = time.monotonic()
                 client.hosts()
                 cost.stall = max(cost.stall, time.monotonic() - begun)
-                cost.look()
+                cost.measure()
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        requests = threading.Thread(target=ask)
+        requests.start()
         try:
             yield cost
             time.sleep(1.0)
         finally:
             over.set()
-            asking.join()
-        cost.look()
+            requests.join()
+        cost.measure()
 
 
 def attack(work: Callable[[], Awaitable[None]], seconds: float = 120.0) -> None:

@@ -1,4 +1,4 @@
-"""The memory of a hub and of an agent stays bounded, whatever one peer does. ``LINESYNC_ROUNDS`` makes the attacks longer."""
+"""No single peer can make the memory of a hub or an agent grow without limit. ``LINESYNC_ROUNDS`` makes the attacks longer."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from tests.e2e.kit import Daemon, Site, site
 
 ROUNDS = int(os.environ.get("LINESYNC_ROUNDS", "1"))
 DURING, AFTER = 64 * MIB, 16 * MIB
+"""The most bytes by which the memory may grow during an attack, and that may be left of this after it."""
 
 
-class Place:
+class AttackedSite:
     """A hub and an agent on one site, with a large file at the agent."""
 
     def __init__(self, site: Site) -> None:
@@ -45,9 +46,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    with site() as where:
-        yield Place(where)
+def attacked() -> Iterator[AttackedSite]:
+    with site() as found:
+        yield AttackedSite(found)
 
 
 def check(cost: Cost) -> None:
@@ -57,11 +58,11 @@ def check(cost: Cost) -> None:
 
 
 @pytest.mark.parametrize("how", ["reset", "closed", "aborted"])
-def test_broken_off_downloads_leave_nothing(place: Place, how: str) -> None:
-    async def broken_off() -> None:
-        client = await connect(place.endpoint("hub"))
+def test_interrupted_downloads_leave_nothing(attacked: AttackedSite, how: str) -> None:
+    async def interrupt_downloads() -> None:
+        client = await connect(attacked.endpoint("hub"))
         for _ in range(20 * ROUNDS):
-            stream = place.download(client)
+            stream = attacked.download(client)
             await asyncio.sleep(0.03)
             if how == "reset":
                 stream.reset("not wanted")
@@ -70,38 +71,40 @@ def test_broken_off_downloads_leave_nothing(place: Place, how: str) -> None:
                 await client.aclose()
             else:
                 client._peer.line.abort()
-            client = await connect(place.endpoint("hub"))
+            client = await connect(attacked.endpoint("hub"))
         await client.aclose()
 
-    attack(broken_off)  # the first round reserves what Python does not return
-    with measured(place.hub.pid, place.endpoint("hub")) as cost:
-        attack(broken_off)
+    attack(interrupt_downloads)  # the first round reserves what Python does not return
+    with measured(attacked.hub.pid, attacked.endpoint("hub")) as cost:
+        attack(interrupt_downloads)
     check(cost)
 
 
 @pytest.mark.parametrize("side", ["hub", "sut"])
-def test_downloads_that_nobody_reads_are_bounded(place: Place, side: str) -> None:
+def test_the_memory_for_unread_downloads_is_bounded(attacked: AttackedSite, side: str) -> None:
     async def unread() -> None:
-        client = await connect(place.endpoint(side))
-        streams = [place.download(client) for _ in range(40)]
+        client = await connect(attacked.endpoint(side))
+        streams = [attacked.download(client) for _ in range(40)]
         await asyncio.sleep(2.0)
         assert not any(stream.broken for stream in streams)
         await client.aclose()
 
-    with measured(place.daemon(side).pid, place.endpoint(side)) as cost:
+    with measured(attacked.daemon(side).pid, attacked.endpoint(side)) as cost:
         attack(unread)
     check(cost)
 
 
 @pytest.mark.parametrize("side", ["hub", "sut"])
-def test_replies_that_nobody_reads_are_bounded(place: Place, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_for_unread_replies_is_bounded(
+    attacked: AttackedSite, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fill() -> None:
-        async with await connect(place.endpoint(side)) as client:
+        async with await connect(attacked.endpoint(side)) as client:
             for _ in range(12):
                 await client.send("long", "x" * 60_000)
 
     async def ask() -> None:
-        client = await connect(place.endpoint(side))
+        client = await connect(attacked.endpoint(side))
         mux = client._peer.link.session.mux  # type: ignore[union-attr]
         monkeypatch.setattr(mux, "consumed", lambda number, data: None)  # gives no credit
         for _ in range(2000 * ROUNDS):
@@ -110,24 +113,24 @@ def test_replies_that_nobody_reads_are_bounded(place: Place, side: str, monkeypa
         client._peer.line.abort()  # type: ignore[union-attr]
 
     attack(fill)
-    with measured(place.daemon(side).pid, place.endpoint(side)) as cost:
+    with measured(attacked.daemon(side).pid, attacked.endpoint(side)) as cost:
         attack(ask)
     check(cost)
 
 
 @pytest.mark.parametrize("side", ["hub", "sut"])
 def test_frames_behind_a_gap_are_bounded_and_freed_when_the_line_closes(
-    place: Place, side: str, monkeypatch: pytest.MonkeyPatch
+    attacked: AttackedSite, side: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "WINDOW_BYTES", 1 << 40)  # of this process: it sends all it has
+    monkeypatch.setattr(limits, "WINDOW_BYTES", 1 << 40)  # only in this process, which then sends without a limit
 
     async def send() -> None:
-        client = await connect(place.endpoint(side))
+        client = await connect(attacked.endpoint(side))
         session = client._peer.link.session  # type: ignore[union-attr]
         for lane in Lane:
             sender = session.senders[lane]
             sender.next_seq += 1
-            sender.base += 1  # the payload before is never sent
+            sender.base += 1  # this sequence number is never sent, so there is a gap before all payloads
         for _ in range(200):
             stream = client._peer.open("run sut true")
             with suppress(LinesyncError):
@@ -135,7 +138,7 @@ def test_frames_behind_a_gap_are_bounded_and_freed_when_the_line_closes(
         await asyncio.sleep(1.0)
         client._peer.line.abort()  # type: ignore[union-attr]
 
-    with measured(place.daemon(side).pid, place.endpoint(side)) as cost:
+    with measured(attacked.daemon(side).pid, attacked.endpoint(side)) as cost:
         for _ in range(3):
             attack(send)
     check(cost)

@@ -1,4 +1,4 @@
-"""Commands with ``--timeout`` end soon after it, although the hub or the agent is stopped. The lease is a minute."""
+"""Commands end soon after their ``--timeout``, although the hub or the agent is stopped. The lease is a minute."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_commands_end_at_their_timeout_while_the_other_side_is_stopped() -> None
             for name, words in COMMANDS.items()
         }
         ends = {key: command.wait(30) for key, command in started.items()}
-        assert time.monotonic() - begin < 30, "half of the lease"
+        assert time.monotonic() - begin < 30, "the commands took half of the lease"
         codes = {key: done.code for key, done in ends.items()}
         assert codes == {
             ("hub", "run"): 125,

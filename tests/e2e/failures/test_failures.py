@@ -1,4 +1,4 @@
-"""Processes are killed, cables unplugged, devices removed: no wait is endless, nothing is lost or done twice."""
+"""Processes are killed, cables unplugged, devices removed: every wait ends, and nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from linesync.testing.nullmodem import NullModem
-from tests.e2e.kit import LINESYNC, Daemon, Site, alive, children_of, commands_of, sees
+from tests.e2e.kit import LINESYNC, Daemon, Site, alive, children_of, commands_of, text_when_written
 from tests.real import free_port, require, wait_for
 
 COUNT = 4000
-SAID = [f"{n * 2654435761 % 2**32:08x}" for n in range(COUNT)]  # compression does not make it much shorter
+EXPECTED_OUTPUT = [f"{n * 2654435761 % 2**32:08x}" for n in range(COUNT)]  # compression does not make it much shorter
 COUNTER = f"for n in range({COUNT}): print(f'{{n * 2654435761 % 2**32:08x}}', flush=n % 100 == 0)"
 
 
@@ -41,11 +41,11 @@ def hub_of(site: Site) -> str:
     return f"unix:{site.folder}/lines"
 
 
-# -- clients ----------------------------------------------------------------------------------------------------------
+# -- clients -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("side", ["hub", "sut"])
-def test_the_waits_of_a_killed_client_are_withdrawn(pair: Site, side: str) -> None:
+def test_the_requests_of_a_killed_client_are_withdrawn(pair: Site, side: str) -> None:
     barrier = pair.start(side, "barrier", "gate", "2")
     taker = pair.start(side, "sem", "units", "-1")
     pair.await_waiting("barriers", "gate", 1)
@@ -63,10 +63,10 @@ def test_the_waits_of_a_killed_client_are_withdrawn(pair: Site, side: str) -> No
 @pytest.mark.parametrize(("side", "host"), [("hub", "sut"), ("sut", "hub"), ("sut", "sut"), ("hub", "hub")])
 def test_the_command_of_a_killed_client_is_ended_with_all_its_children(pair: Site, side: str, host: str) -> None:
     table = pair.folder / "pids"
-    stubborn = "trap '' TERM; " if (side, host) == ("hub", "sut") else ""
-    script = f"{stubborn}sleep 300 & echo $$ $! > {table}; while :; do wait; done"
+    ignore_term = "trap '' TERM; " if (side, host) == ("hub", "sut") else ""
+    script = f"{ignore_term}sleep 300 & echo $$ $! > {table}; while :; do wait; done"
     command = pair.start(side, "run", host, "--", "sh", "-c", script)
-    pids = [int(word) for word in sees(table).split()]
+    pids = [int(word) for word in text_when_written(table).split()]
     command.kill()
     wait_for(lambda: not any(map(alive, pids)), "the end of the command", 15)
 
@@ -89,7 +89,7 @@ def test_a_client_killed_between_grant_and_confirmation_gives_its_units_back(pai
     wait_for(lambda: pair.type("hub", "sem", "units", "0").text == "1\n", "the unit back")
 
 
-# -- agents and hubs --------------------------------------------------------------------------------------------------
+# -- agents and hubs ---------------------------------------------------------------------------------------------------
 
 
 def test_the_restart_of_an_agent_ends_only_the_waits_of_its_host(pair: Site) -> None:
@@ -141,7 +141,7 @@ def test_each_of_several_hosts_on_which_a_command_fails_is_named(pair: Site) -> 
     assert [line.split(":")[1] for line in done.err.splitlines()] == [" hub", " sut"] and done.code == 127
 
 
-def test_a_stopped_agent_is_lost_immediately_with_the_cause_stopped(pair: Site) -> None:
+def test_the_host_of_a_stopped_agent_is_lost_immediately_with_the_cause_stopped(pair: Site) -> None:
     running = pair.start("hub", "run", "sut", "--", "sleep", "100")
     wait_for(lambda: commands_of(pair.daemons[-1].pid), "the command")
     child = commands_of(pair.daemons[-1].pid)[0]
@@ -207,10 +207,10 @@ def test_a_request_times_out_without_a_hub_and_reports_that_it_was_not_sent(site
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_hub_and_agent_stop_cleanly_within_seconds_and_leave_nothing(pair: Site, number: int) -> None:
     table = pair.folder / "pids"
-    stubborn = f"trap '' TERM; echo $$ >> {table}; while :; do sleep 1; done"
+    ignore_term = f"trap '' TERM; echo $$ >> {table}; while :; do sleep 1; done"
     commands = [
-        pair.start("hub", "run", "sut", "--", "sh", "-c", stubborn),
-        pair.start("sut", "run", "hub", "--", "sh", "-c", stubborn),
+        pair.start("hub", "run", "sut", "--", "sh", "-c", ignore_term),
+        pair.start("sut", "run", "hub", "--", "sh", "-c", ignore_term),
     ]
     wait_for(lambda: table.exists() and len(table.read_text().split()) == 2, "both commands")
     pids = [int(word) for word in table.read_text().split()]
@@ -234,7 +234,7 @@ def test_the_second_agent_with_one_name_is_refused_and_exits(pair: Site) -> None
 
 
 def test_an_agent_replaces_a_dead_one_with_the_same_name(pair: Site) -> None:
-    pair.daemons[1].process.send_signal(signal.SIGSTOP)  # it gives no sign of life, but its line is still open
+    pair.daemons[1].process.send_signal(signal.SIGSTOP)  # it sends nothing, but its line is still open
     second = pair.agent("--port", hub_of(pair), socket="twin", impatient=True)
     second.says("is registered", 10)
     assert pair.type("hub", "run", "sut", "--", "true").code == 0
@@ -243,19 +243,19 @@ def test_an_agent_replaces_a_dead_one_with_the_same_name(pair: Site) -> None:
 
 @pytest.mark.parametrize("who", [0, 1])
 def test_processes_continue_after_another_is_killed_during_many_requests(pair: Site, who: int) -> None:
-    stormers = [pair.start(side, "barrier", f"storm{n}", "2") for n in range(4) for side in ("hub", "sut")]
+    requests = [pair.start(side, "barrier", f"storm{n}", "2") for n in range(4) for side in ("hub", "sut")]
     pair.daemons[who].kill()
     if who == 0:
         pair.hub("--listen", f"unix:{pair.folder}/lines", "--lease", "2")
     else:
         pair.agent("--port", hub_of(pair))
-    for command in stormers[1::2]:
+    for command in requests[1::2]:
         command.wait(20)
     pair.await_host()
     assert pair.type("sut", "barrier", "after", "1").code == 0
 
 
-# -- lines ------------------------------------------------------------------------------------------------------------
+# -- lines -------------------------------------------------------------------------------------------------------------
 
 
 def join(site: Site, cable: NullModem, *options: str) -> None:
@@ -298,7 +298,7 @@ def test_no_output_is_lost_or_repeated_when_the_cable_is_unplugged(site: Site, c
     cable.plug()
     done = running.wait(40)
     assert done.code == 0
-    assert done.text.split() == SAID
+    assert done.text.split() == EXPECTED_OUTPUT
 
 
 def test_waits_fail_with_the_cause_when_the_cable_is_out_for_longer_than_the_lease(
@@ -364,7 +364,7 @@ def test_a_session_resumes_after_its_tcp_connection_drops_during_a_command(site:
     )
     try:
         site.agent("--port", f"tcp://127.0.0.1:{port}").says("is registered")
-        running = site.start("hub", "run", "sut", "--", sys.executable, "-c", "import time\n" + _slowly())
+        running = site.start("hub", "run", "sut", "--", sys.executable, "-c", "import time\n" + _slow_counter())
         waiting = site.start("sut", "barrier", "gate", "2")
         site.await_waiting("barriers", "gate", 1)
         for _ in range(3):
@@ -395,11 +395,11 @@ def test_a_device_that_is_removed_and_returns_is_opened_again(site: Site) -> Non
         hub = site.hub("--port", f"{ends[0]},921600")
         agent = site.agent("--port", f"{ends[1]},921600")
         agent.says("is registered")
-        running = site.start("hub", "run", "sut", "--", sys.executable, "-c", "import time\n" + _slowly())
+        running = site.start("hub", "run", "sut", "--", sys.executable, "-c", "import time\n" + _slow_counter())
         wait_for(lambda: commands_of(agent.pid), "the command")
         adapter.kill()
         for end in ends:
-            os.unlink(end)  # socat leaves it, and another process may get the terminal with this number
+            os.unlink(end)  # socat does not remove the link, and another process may get the pty with this number
         hub.says("trying again")
         agent.says("trying again")
         adapter = plug_in()
@@ -440,7 +440,7 @@ def test_repeated_failures_of_a_line_do_not_fill_the_log(site: Site) -> None:
         wait_for(lambda: hub.log.count("status 1") > 2, "one more line", 3)
 
 
-def _slowly() -> str:
+def _slow_counter() -> str:
     return f"for i in range({COUNT}):\n print(f'{{i:06d}}', flush=True)\n i % 200 or time.sleep(0.1)"
 
 

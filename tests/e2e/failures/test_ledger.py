@@ -1,13 +1,13 @@
 """Compare the results of real commands with the hub's state, while agents, commands and the hub are killed.
 
 A round starts commands on one side (on a host with a serial line of 115200 baud, or on the controller). It kills a process or
-cuts the line when a random part of the decision's bytes is on the line, or after a random time if it needs no line. Then it
-compares what the commands reported with the hub. Exit code 0 means that the effect stands, 125 with "may have" that it is
-unknown, and any other code that it does not stand.
+cuts the line when a random part of the decision's bytes has been sent on the line, or after a random time if the decision
+sends nothing on it. Then it compares the reports of the commands with the state of the hub. Exit code 0 means that the
+command had its effect, 125 with "may have" that this is unknown, and any other code that it had no effect.
 
-The rounds walk through the table of operations, sides and victims. The first rounds have each operation once; with
-``LINESYNC_ROUNDS=140`` they have the whole table, and further rounds have it again with other delays. Rounds after the first
-ones also have commands with a timeout, and cuts that are longer than the lease.
+The rounds go through the table of operations, sides and victims. The first rounds test each operation once.
+``LINESYNC_ROUNDS=140`` tests the whole table, and more rounds test it again with other delays. Rounds after the first pass
+also have commands with a timeout, and cuts that are longer than the lease.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class Round:
     def __str__(self) -> str:
         ends = "\n".join(f"  {report}" for report in self.reports)
         decided = "\n".join(f"  {report}" for report in self.decisions)
-        again = f"play it again: LINESYNC_SEED={SEED} LINESYNC_ROUNDS={ROUNDS} pytest tests/e2e -k ledger"
+        again = f"run it again: LINESYNC_SEED={SEED} LINESYNC_ROUNDS={ROUNDS} pytest tests/e2e -k ledger"
         return f"{self.title}\ncommands:\n{ends}\ndeciders:\n{decided}\n{self._logs()}\n{again}"
 
     def _logs(self) -> str:
-        """What the hub and the agent have logged since the round began."""
+        """The log lines of the hub and the agent since the start of the round."""
         texts = ((path, path.read_bytes()[size:].decode("utf-8", "replace")) for path, size in self._before.items())
         return "\n".join(f"-- {path.name}:\n{text}" for path, text in texts)
 
@@ -95,12 +95,12 @@ class Round:
         before = self._traffic()
         operation.decide()
         deadline = time.monotonic() + self.delay
-        while self._traffic() - before < self.bytes and time.monotonic() < deadline and not self._over(0.0):
+        while self._traffic() - before < self.bytes and time.monotonic() < deadline and not self._have_ended(0.0):
             time.sleep(0.001)
         self._lose()
         self.site.agents["c1"].says("is registered")  # after that, the hub knows that the earlier agent has ended
         self.site.await_host("c1")
-        if not self._over(1.0):
+        if not self._have_ended(1.0):
             operation.unblock()
         self.reports = [Report(command.wait()) for command in operation.commands]
         shared = dict(zip(operation.commands, self.reports, strict=True))
@@ -115,7 +115,7 @@ class Round:
         counters = self.site.cables["c1"].counters()
         return sum(counters[way]["bytes_in"] for way in ("ab", "ba"))
 
-    def _over(self, seconds: float) -> bool:
+    def _have_ended(self, seconds: float) -> bool:
         """Whether all commands end within this time."""
         deadline = time.monotonic() + seconds
         commands = [*self.operation.commands, *self.operation.deciders]

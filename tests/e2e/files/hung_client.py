@@ -1,5 +1,6 @@
-"""The asyncio client while a path of its own hangs. Arguments: the hub's endpoint, what to do, the path here, the control
-file that says that the path hangs. Prints the loop's worst latency, and ends though the call never returns."""
+"""A program that uses the asyncio client while one of its own paths hangs. Its arguments are the hub's endpoint, the operation,
+the path, and the control file that appears when the path hangs. It prints the longest latency of the event loop. It ends
+although the call on the path never returns."""
 
 from __future__ import annotations
 
@@ -13,15 +14,15 @@ import linesync
 
 
 async def work(endpoint: str, what: str, path: str, reached: str) -> None:
-    worst = 0.0
+    longest = 0.0
 
     async def watch() -> None:
-        nonlocal worst
+        nonlocal longest
         loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
             await asyncio.sleep(0.01)
-            worst = max(worst, loop.time() - before - 0.01)
+            longest = max(longest, loop.time() - before - 0.01)
 
     def sink(member: str) -> IO[bytes]:
         return open(path, "wb")
@@ -46,7 +47,7 @@ async def work(endpoint: str, what: str, path: str, reached: str) -> None:
         assert hung.cancelled()
         await asyncio.wait_for(client.hosts(), 0.5)
         watching.cancel()
-    print(f"{worst:.3f}")
+    print(f"{longest:.3f}")
 
 
 if __name__ == "__main__":

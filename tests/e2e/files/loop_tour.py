@@ -1,4 +1,5 @@
-"""A tour of the asyncio client: copies both ways, an exchange with files, a command. Argument: the hub's endpoint, a folder."""
+"""A program that uses most file operations of the asyncio client: copies both ways, exchanges with files, a command. Its
+arguments are the report file of the loop guard, the hub's endpoint, and a folder."""
 
 from __future__ import annotations
 

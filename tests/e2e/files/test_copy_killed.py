@@ -82,7 +82,7 @@ def _kill(killed: str, copying: Command, daemons: dict[str, Daemon]) -> None:
 
 
 def test_kills_at_random_moments_of_many_small_copies_leave_the_old_or_the_new_file(place: Path) -> None:
-    """This includes the moment between making the temporary name and renaming it, for which no test can wait."""
+    """The random moments include the short time between creating the temporary name and renaming it."""
     target = place / "target"
     with site() as processes:
         hub = f"unix:{processes.folder}/lines"

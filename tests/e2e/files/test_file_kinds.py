@@ -56,8 +56,8 @@ def make(folder: Path, kind: str) -> Path:
     return path
 
 
-def look(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
-    """Everything in a directory: name, mode, inode, device number, contents or link target."""
+def snapshot(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
+    """All entries of a directory: (name, mode, inode, device number, contents or link target)."""
     found = []
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -70,7 +70,7 @@ def look(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
     return found
 
 
-def refused(done: Done, words: str) -> None:
+def check_refused(done: Done, words: str) -> None:
     assert done.code == 125 and words in done.err, done
     assert done.err.startswith("linesync: ") and done.err.count("\n") == 1, done.err
 
@@ -82,13 +82,13 @@ def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) ->
     source = pair.folder / "source"
     source.write_bytes(NEW)
     source.chmod(0o751)
-    before = look(tmp_path)
+    before = snapshot(tmp_path)
     args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
     done = pair.type("hub", "cp", *args)
     if kind in SPECIAL:
-        refused(done, f"cannot write {args[1]}: it is {SPECIAL[kind]}, not a regular file")
+        check_refused(done, f"cannot write {args[1]}: it is {SPECIAL[kind]}, not a regular file")
         assert ("add --device" in done.err) == (kind == "block")
-        assert look(tmp_path) == before
+        assert snapshot(tmp_path) == before
         return
     assert done.code == 0, done
     real = {"regular": it, "link": tmp_path / "real", "dangling": tmp_path / "real", "directory": it / "source"}
@@ -98,7 +98,7 @@ def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) ->
     kept = {"regular": 0o640, "link": 0o604}.get(kind, 0o751 & ~umask())
     assert stat.S_IMODE(written.stat().st_mode) == kept
     names = {"link": ["it", "real"], "dangling": ["it", "real"], "directory": ["it", "it/source"]}.get(kind, ["it"])
-    assert [one[0] for one in look(tmp_path)] == names
+    assert [one[0] for one in snapshot(tmp_path)] == names
 
 
 @pytest.mark.parametrize("end", ["sut", "hub", "here"])
@@ -106,15 +106,15 @@ def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) ->
 def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
     it = make(tmp_path, kind)
     target = pair.folder / f"target-{end}-{kind}"
-    before = look(tmp_path)
+    before = snapshot(tmp_path)
     args = (str(it), f"sut:{target}") if end == "here" else (f"{end}:{it}", str(target))
     done = pair.type("hub", "cp", *args)
-    assert look(tmp_path) == before
+    assert snapshot(tmp_path) == before
     if kind in ("regular", "link"):
         assert done.code == 0 and target.read_bytes() == OLD
         return
     words = {"missing": "No such file", "dangling": "No such file", "directory": "it is a directory, not a regular"}
-    refused(done, words.get(kind, f"it is {SPECIAL.get(kind)}, not a regular file"))
+    check_refused(done, words.get(kind, f"it is {SPECIAL.get(kind)}, not a regular file"))
     assert f"cannot read {args[0]}: " in done.err and ("add --device" in done.err) == (kind == "block")
     assert not target.exists()
 
@@ -122,41 +122,43 @@ def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) ->
 @pytest.mark.parametrize("end", ["sut", "hub", "here"])
 @pytest.mark.parametrize("kind", ["regular", "fifo", "character", "missing"])
 def test_with_device_a_target_that_is_not_a_device_is_refused(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
-    """A mistyped name must not create a file beside the device."""
+    """A mistyped name must not create a regular file in the folder of the device."""
     it = make(tmp_path, kind)
     source = pair.folder / "source"
     source.write_bytes(NEW)
-    before = look(tmp_path)
+    before = snapshot(tmp_path)
     args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
     done = pair.type("hub", "cp", "--device", *args)
     what = {"regular": "it is a regular file", "missing": "it does not exist"}.get(kind, f"it is {SPECIAL.get(kind)}")
-    refused(done, f"cannot write {args[1]} as a block device: {what}")
-    assert look(tmp_path) == before
+    check_refused(done, f"cannot write {args[1]} as a block device: {what}")
+    assert snapshot(tmp_path) == before
 
 
 def test_a_device_without_a_driver_is_refused_and_left_unchanged(pair: Site, tmp_path: Path) -> None:
     it = make(tmp_path, "block")
     source = pair.folder / "source"
     source.write_bytes(NEW)
-    before = look(tmp_path)
-    refused(pair.type("hub", "cp", "--device", str(source), f"sut:{it}"), f"cannot write sut:{it}: No such device")
-    refused(pair.type("hub", "cp", "--device", f"sut:{it}", str(source)), f"cannot read sut:{it}: No such device")
-    assert look(tmp_path) == before and source.read_bytes() == NEW
+    before = snapshot(tmp_path)
+    check_refused(
+        pair.type("hub", "cp", "--device", str(source), f"sut:{it}"), f"cannot write sut:{it}: No such device"
+    )
+    check_refused(pair.type("hub", "cp", "--device", f"sut:{it}", str(source)), f"cannot read sut:{it}: No such device")
+    assert snapshot(tmp_path) == before and source.read_bytes() == NEW
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "character", "block", "directory"])
 def test_exchange_reads_and_writes_only_regular_files(pair: Site, tmp_path: Path, kind: str) -> None:
     it = make(tmp_path, kind)
-    before = look(tmp_path)
+    before = snapshot(tmp_path)
     what = SPECIAL.get(kind, "a directory")
     common = ("exchange", "keys", "--hosts", "hub", "--timeout", "5")
-    refused(pair.type("hub", *common, "--file", str(it)), f"cannot read {it}: it is {what}, not a regular file")
+    check_refused(pair.type("hub", *common, "--file", str(it)), f"cannot read {it}: it is {what}, not a regular file")
     (tmp_path / "out").mkdir()
     it.rename(tmp_path / "out" / "hub")
-    before = look(tmp_path)
+    before = snapshot(tmp_path)
     done = pair.type("hub", *common, "--dir", str(tmp_path / "out"), "data")
-    refused(done, f"cannot write {tmp_path}/out/hub: it is {what}")
-    assert look(tmp_path) == before
+    check_refused(done, f"cannot write {tmp_path}/out/hub: it is {what}")
+    assert snapshot(tmp_path) == before
 
 
 def test_exchange_follows_a_link_and_keeps_the_mode_of_its_file(pair: Site, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A path that hangs delays only the operation on it: hosts stay up, other requests are answered, processes can end."""
+"""A path that hangs delays only the operation on it. Hosts stay up, other requests are answered, and processes can end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pair(disk: Hanging) -> Iterator[Site]:
         yield place
 
 
-def answered(place: Site, seconds: float) -> None:
+def check_answers(place: Site, seconds: float) -> None:
     """Check that hub and agent work: they answer each request within half a second, even after the lease time."""
     end = time.monotonic() + seconds
     with connect_blocking(f"unix:{place.socket('hub')}") as client:
@@ -75,11 +75,11 @@ def test_a_copy_that_hangs_on_a_host_can_be_interrupted_and_delays_nothing_else(
     with disk.hang(kind):
         copying = pair.start("hub", "cp", *args)
         wait_for(lambda: disk.reached(kind), f"{kind} that hangs")
-        answered(pair, 2.5 if kind in ("open", "fsync") else 0.3)
+        check_answers(pair, 2.5 if kind in ("open", "fsync") else 0.3)
         assert copying.running
         copying.process.send_signal(signal.SIGINT)
         assert copying.wait(5).code == 130
-        answered(pair, 0.2)
+        check_answers(pair, 0.2)
         assert here.read_bytes() == b"here" and (disk.folder / "file").read_bytes() == b"there"
     wait_for(lambda: os.listdir(disk.folder) == ["file"], "the end of the interrupted copy")
     assert pair.type("hub", "cp", *args).code == 0
@@ -108,7 +108,7 @@ def test_the_number_of_hanging_copies_is_limited_and_the_next_one_fails_with_the
             copying.kill()
         time.sleep(0.3)
         assert threads(pair)[1] <= before[1] + 10
-        answered(pair, 0.3)
+        check_answers(pair, 0.3)
     wait_for(lambda: threads(pair)[1] <= before[1] + 2, "the end of the threads")
     assert pair.type("hub", "cp", source, str(pair.folder / "got")).code == 0
 
@@ -117,7 +117,7 @@ def test_the_number_of_hanging_copies_is_limited_and_the_next_one_fails_with_the
     ("what", "kind"),
     [("put", "open"), ("put", "read"), ("get", "create"), ("get", "fsync"), ("exchange", "read"), ("sink", "create")],
 )
-def test_an_asyncio_program_runs_on_and_can_end_while_one_of_its_paths_hangs(
+def test_an_asyncio_program_continues_and_can_end_while_one_of_its_paths_hangs(
     disk: Hanging, pair: Site, what: str, kind: str
 ) -> None:
     for one in disk.folder.iterdir():
@@ -132,8 +132,8 @@ def test_an_asyncio_program_runs_on_and_can_end_while_one_of_its_paths_hangs(
     process = subprocess.Popen(argv, env=pair.env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         with disk.hang(kind):
-            # The kernel keeps the rest of a process as long as one of its threads waits for a FUSE daemon.
-            wait_for(lambda: _over(process.pid), "the program's end", 20)
+            # A process stays as a zombie as long as one of its threads waits for a FUSE daemon.
+            wait_for(lambda: _has_ended(process.pid), "the program's end", 20)
     finally:
         process.kill()
         out, err = process.communicate(timeout=10)
@@ -141,7 +141,7 @@ def test_an_asyncio_program_runs_on_and_can_end_while_one_of_its_paths_hangs(
     assert float(out) < 0.5, "the loop was blocked"
 
 
-def _over(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     """Whether the program has ended; at most its hanging threads are left."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
@@ -152,7 +152,7 @@ def test_an_exchange_continues_when_the_hub_s_disk_works_again(disk: Hanging, pa
     with disk.hang("write"):
         giving = pair.start("hub", "exchange", "data", "--hosts", "hub", "--file", "much", "--dir", "out")
         wait_for(lambda: disk.reached("write"), "write that hangs")
-        answered(pair, 2.5)
+        check_answers(pair, 2.5)
         assert giving.running
     assert giving.wait(10).code == 0
     assert (pair.folder / "out" / "hub").read_bytes() == (pair.folder / "much").read_bytes()

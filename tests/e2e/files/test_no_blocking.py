@@ -1,4 +1,4 @@
-"""The hub, the agent and the asyncio client make no system call on a path or a file in an event loop."""
+"""The event loops of the hub, the agent and the asyncio client make no system call on a path or a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.kit import site
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_tour_of_copies_exchanges_and_commands_makes_no_call_on_a_path_in_an_event_loop() -> None:
+def test_copies_exchanges_and_commands_make_no_call_on_a_path_in_an_event_loop() -> None:
     with site() as place:
         place.env["PYTHONPATH"] = str(_ROOT)
         folder = place.folder / "files"
@@ -45,7 +45,7 @@ def test_a_tour_of_copies_exchanges_and_commands_makes_no_call_on_a_path_in_an_e
         assert not any(found.values()), "\n".join(f"{name}:\n{text}" for name, text in found.items())
 
 
-_CULPRIT = """
+_BLOCKING_PROGRAM = """
 import asyncio, os, sys
 from tests.loop_guard import install
 install(sys.argv[1])
@@ -75,7 +75,13 @@ asyncio.run(main())
 )
 def test_the_guard_reports_calls_on_paths_and_files_in_a_loop(tmp_path: Path, calls: str, found: str) -> None:
     (tmp_path / "file").write_text("text")
-    argv = [sys.executable, "-c", _CULPRIT.format(calls=calls), str(tmp_path / "report"), str(tmp_path / "file")]
+    argv = [
+        sys.executable,
+        "-c",
+        _BLOCKING_PROGRAM.format(calls=calls),
+        str(tmp_path / "report"),
+        str(tmp_path / "file"),
+    ]
     subprocess.run(argv, cwd=_ROOT, check=True, timeout=30)
     lines = (tmp_path / "report").read_text().splitlines()
     assert [line.split()[0] for line in lines] == found.split()

@@ -1,4 +1,4 @@
-"""A machine whose only link is its serial console: a Linux kernel under QEMU, with the agent on the same ttyS0.
+"""A virtual machine whose only connection is its serial console: a Linux kernel under QEMU, with the agent on the same ttyS0.
 
 The guest consists of Debian's cloud kernel and an initramfs with a static busybox and this machine's Python with linesync.
 ``python -m tests.e2e.lines.guest`` boots one by hand, and prints the port for ``linesync hub --port``.
@@ -101,7 +101,7 @@ def require_all() -> None:
     kernel()
 
 
-# -- the kernel -------------------------------------------------------------------------------------------------------
+# -- the kernel --------------------------------------------------------------------------------------------------------
 
 
 def kernel() -> Path:
@@ -147,7 +147,7 @@ def _package() -> str | None:
     return found[1] if found else None
 
 
-# -- the initramfs ----------------------------------------------------------------------------------------------------
+# -- the initramfs -----------------------------------------------------------------------------------------------------
 
 
 class _Archive:
@@ -191,7 +191,7 @@ class _Archive:
                 self.tree(item, target)
             elif item.suffix == ".py":
                 compiled = Path(importlib.util.cache_from_source(str(item)))
-                if compiled.exists():  # instead of the source: the guest has to unpack only half as much
+                if compiled.exists():  # the compiled file alone is enough, so the guest has to unpack only half as much
                     self.file(compiled, f"{target}c")
                 else:
                     self.file(item, target)
@@ -251,7 +251,7 @@ def _ldd(*binaries: Path) -> str:
     return done.stdout + done.stderr
 
 
-# -- the machine ------------------------------------------------------------------------------------------------------
+# -- the machine -------------------------------------------------------------------------------------------------------
 
 
 class Machine:
@@ -274,19 +274,19 @@ def boot(image: Path, folder: Path, *words: str) -> Iterator[Machine]:
     :param words: further words of the kernel's command line, such as ``noise=150000``.
     """
     require(_QEMU)
-    capture, said = folder / "line.capture", folder / "qemu.log"
+    capture, log_path = folder / "line.capture", folder / "qemu.log"
     argv = [_QEMU, "-machine", "pc,accel=tcg", "-cpu", "max", "-m", "256", "-smp", "1"]
     argv += ["-nodefaults", "-no-user-config", "-display", "none", "-kernel", str(kernel()), "-initrd", str(image)]
     argv += ["-chardev", f"pty,id=line,logfile={capture}", "-serial", "chardev:line"]
-    with open(said, "wb") as log:
+    with open(log_path, "wb") as log:
         process = subprocess.Popen(
             [*argv, "-append", " ".join([_KERNEL_LINE, *words])], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     holder = -1
     try:
-        wait_for(lambda: "/dev/pts/" in said.read_text() or process.poll() is not None, "QEMU's pty")
-        found = re.search(r"/dev/pts/\d+", said.read_text())
-        assert found is not None, f"QEMU did not start: {said.read_text()}"
+        wait_for(lambda: "/dev/pts/" in log_path.read_text() or process.poll() is not None, "QEMU's pty")
+        found = re.search(r"/dev/pts/\d+", log_path.read_text())
+        assert found is not None, f"QEMU did not start: {log_path.read_text()}"
         # QEMU discards bytes while no process has the tty open, unlike a cable, so we keep it open.
         holder = os.open(found[0], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         yield Machine(process, found[0], capture)

@@ -1,7 +1,8 @@
-"""linesync in its main use: a kernel under QEMU whose console is the agent's only line, with kernel messages at any time.
+"""The main use of linesync: the only line of the agent is the console of its kernel (here under QEMU), and the kernel prints
+messages at any time.
 
-All tests use one guest, in their order; the last two make it boot again. Its ttyS0 is a 16550 that passes bytes without
-delay, so the speed is that of the two senders, 115200 baud, and of the emulated processor.
+All tests use one guest, in the order of this file; the last two make it boot again. The guest's ttyS0 is a 16550 that passes
+bytes without delay. So the speed depends on the pacing of the two senders, 115200 baud, and on the emulated processor.
 """
 
 from __future__ import annotations
@@ -59,13 +60,13 @@ class Rig:
         wait_for(lambda: text in self.console(), f"{text!r} in the console log", 10)
         return self.console()
 
-    def ups(self) -> int:
+    def up_count(self) -> int:
         """How many times the host has come up."""
         return self.hub.log.count(f"host {NAME} is up")
 
     def await_up(self, count: int) -> None:
         try:
-            wait_for(lambda: self.ups() >= count, f"registration {count}", _BOOT)
+            wait_for(lambda: self.up_count() >= count, f"registration {count}", _BOOT)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.hub.log}\n{self.machine.capture.read_bytes()[-3000:]!r}") from None
 
@@ -81,7 +82,7 @@ def rig() -> Iterator[Rig]:
 
 def test_the_console_log_has_the_boot_messages_before_a_host_has_registered(rig: Rig) -> None:
     text = rig.console_says("Run /init as init process")
-    assert rig.site.json("hub", "hosts") == [] or rig.ups(), rig.hub.log
+    assert rig.site.json("hub", "hosts") == [] or rig.up_count(), rig.hub.log
     assert re.search(r"^\[    0\.000000\] Linux version \d", text, re.MULTILINE)
     assert text.encode() in rig.machine.capture.read_bytes(), "nothing was added or left out"
 
@@ -146,26 +147,26 @@ def test_the_console_log_has_every_kernel_message_complete_once_and_in_order(rig
     count = int(rig.inside("cat /tmp/noise.count"))
     assert count > 50
     # The guest's kernel log has the messages that it printed on the console, and also debug messages (level 7).
-    said = [
+    printed = [
         line.partition(">")[2]
         for line in rig.inside("dmesg -r").splitlines()
         if int(line[1:].partition(">")[0]) & 7 < 7
     ]
     time.sleep(2.5)  # the longest time for which the hub keeps a damaged piece back
     log = rig.console().replace("\r\n", "\n")
-    ours = [line for line in said if " noise " in line]
+    ours = [line for line in printed if " noise " in line]
     assert len(ours) == count, "the kernel's own log must have all of them"
-    wrong = [line for line in said if log.count(line) != said.count(line)]
+    wrong = [line for line in printed if log.count(line) != printed.count(line)]
     report = "\n".join(f"{log.count(line)} times: {line!r}\n{_on_the_line(rig, line)}" for line in wrong[:4])
-    assert not wrong, f"{len(wrong)} of {len(said)} messages are not in the console log once:\n{report}"
+    assert not wrong, f"{len(wrong)} of {len(printed)} messages are not in the console log once:\n{report}"
     places = [log.index(line) for line in ours]
     assert places == sorted(places), "in the order in which they were printed"
-    # Frame characters may remain around a message that was printed into a nested frame, or into a frame that quotes a frame.
-    # No message is ever lost because of another. The number of such lines is printed, and it is limited.
+    # If a message was printed into a nested frame, or beside another message that quotes a frame, the log may have characters
+    # of the frame beside the message. The number of such lines is printed, and it is limited.
     whole = Counter(log.splitlines())
-    touched = [line for line in said if whole[line] != said.count(line)]
-    print(f"\n{len(said)} kernel messages, {count} of them ours, {len(touched)} with frame characters beside them")
-    assert len(touched) <= len(said) // 20, touched[:10]
+    touched = [line for line in printed if whole[line] != printed.count(line)]
+    print(f"\n{len(printed)} kernel messages, {count} of them ours, {len(touched)} with frame characters beside them")
+    assert len(touched) <= len(printed) // 20, touched[:10]
 
 
 def _on_the_line(rig: Rig, line: str) -> str:
@@ -183,7 +184,7 @@ def test_a_reset_of_the_guest_is_reported_as_a_restart_and_the_guest_registers_a
     waiting = rig.site.start("hub", "run", NAME, "--", "sleep", "600")
     arrived = rig.site.start("hub", "run", NAME, "--", "python3", "-m", "linesync", "barrier", "cut", "2")
     rig.site.await_waiting("barriers", "cut", 1, 60)
-    count = rig.ups()
+    count = rig.up_count()
     done = rig.type("run", NAME, "--", "sh", "-c", "echo b > /proc/sysrq-trigger", seconds=_BOOT)
     assert done.code == 125 and "restarted" in done.err, (done, rig.hub.log)
     for command in (waiting, arrived):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real
 _SIZE = 6_789
 
 
-# -- the ways to connect a hub and an agent ---------------------------------------------------------------------------
+# -- connecting a hub and an agent -------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -71,11 +71,12 @@ def over_null_modem(site: Site) -> Iterator[None]:
 
 
 def _await_open_port(site: Site) -> None:
-    """Wait until the hub has opened its port. In the middle of a hello it would find the rest of it, which is console text."""
+    """Wait until the hub has opened its port. If it opened the port in the middle of a hello, it would report the rest of the
+    hello as console text."""
     site.until(lambda: any(row["state"] == "waiting" for row in site.json("hub", "links")), "an open port")
 
 
-WAYS: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], tuple[str, ...]]] = {
+TRANSPORTS: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], tuple[str, ...]]] = {
     "tcp": (over_tcp, ()),
     "unix": (over_unix, ()),
     "ssh": (over_ssh, ("sshd", "ssh")),
@@ -84,7 +85,7 @@ WAYS: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], tuple[str,
 }
 
 
-# -- the script -------------------------------------------------------------------------------------------------------
+# -- the script --------------------------------------------------------------------------------------------------------
 
 
 class Script:
@@ -198,10 +199,10 @@ def _same(one: Path, other: Path) -> tuple[bool, str]:
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, tuple[list[str], str] | BaseException]:
-    """The transcript and the logs of each way, or its error. All ways run at the same time, because they mostly wait."""
+    """The transcript and the logs of each transport, or its error. All of them run at the same time, because they mostly wait."""
 
-    def one(way: str) -> tuple[list[str], str] | BaseException:
-        over, programs = WAYS[way]
+    def one(transport: str) -> tuple[list[str], str] | BaseException:
+        over, programs = TRANSPORTS[transport]
         try:
             require(*programs)
             with kit.site() as site, over(site):
@@ -210,12 +211,12 @@ def played() -> dict[str, tuple[list[str], str] | BaseException]:
         except BaseException as error:  # this includes a skip
             return error
 
-    with ThreadPoolExecutor(len(WAYS)) as pool:
-        return dict(zip(WAYS, pool.map(one, WAYS), strict=True))
+    with ThreadPoolExecutor(len(TRANSPORTS)) as pool:
+        return dict(zip(TRANSPORTS, pool.map(one, TRANSPORTS), strict=True))
 
 
-def result_of(played: dict[str, tuple[list[str], str] | BaseException], way: str) -> tuple[list[str], str]:
-    result = played[way]
+def result_of(played: dict[str, tuple[list[str], str] | BaseException], transport: str) -> tuple[list[str], str]:
+    result = played[transport]
     if isinstance(result, BaseException):
         raise result
     return result
@@ -237,9 +238,11 @@ def test_the_script_gives_the_expected_results(played: dict[str, tuple[list[str]
     assert all(line.count("linesync: ") == 1 for line in errors) and len(errors) >= 20, text
 
 
-@pytest.mark.parametrize("way", [name for name in WAYS if name != "tcp"])
-def test_the_script_prints_the_same_over(way: str, played: dict[str, tuple[list[str], str] | BaseException]) -> None:
+@pytest.mark.parametrize("transport", [name for name in TRANSPORTS if name != "tcp"])
+def test_the_script_prints_the_same_over(
+    transport: str, played: dict[str, tuple[list[str], str] | BaseException]
+) -> None:
     reference, _ = result_of(played, "tcp")
-    transcript, logs = result_of(played, way)
-    difference = list(difflib.unified_diff(reference, transcript, "tcp", way, lineterm=""))
+    transcript, logs = result_of(played, transport)
+    difference = list(difflib.unified_diff(reference, transcript, "tcp", transport, lineterm=""))
     assert not difference, "\n".join([*difference, logs])

@@ -1,4 +1,4 @@
-"""Commands that are hard to end, for the tests which check that every command ends with its owner."""
+"""Commands that ignore signals, for the tests that check that every command ends with its owner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linesync import connect_blocking
 from tests.e2e.kit import Command, Site
 from tests.real import wait_for
 
-__all__ = ["OPERATIONS", "PATIENCE", "Job", "processes", "settled"]
+__all__ = ["OPERATIONS", "PATIENCE", "Job", "processes", "resources"]
 
 PATIENCE = 3.0 + 4.0
 """Seconds within which all processes of a command must end: three from SIGTERM, which they ignore, to SIGKILL; the rest is
@@ -32,8 +32,8 @@ OPERATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "lock": ("sut", ("lock", "L{n}"), ("",)),
     "sem --hold": ("sut", ("sem", "S{n}", "-1", "--hold"), ("",)),
 }
-"""Each operation: the host on which it is typed, its arguments, and the hosts on which the command then runs ("" means below
-the client)."""
+"""Each operation: (the host on which the user types it, its arguments, the hosts on which the command then runs). "" is for a
+command that is a child of the client."""
 
 
 class Job:
@@ -94,7 +94,7 @@ def processes(site: Site) -> list[str]:
     return sorted(_name(pid) for pid, _ in _processes() if _variable(pid, "XDG_RUNTIME_DIR") == str(site.folder))
 
 
-def settled(site: Site) -> tuple[object, ...]:
+def resources(site: Site) -> tuple[object, ...]:
     """The resources of a site: its processes, the open files of each hub and agent, and the files in its directory, which is
     also the directory for temporary files."""
     running = [daemon for daemon in site.daemons if daemon.process.poll() is None]
@@ -103,7 +103,7 @@ def settled(site: Site) -> tuple[object, ...]:
 
 
 def _left_files(site: Site) -> list[str]:
-    """The names of all files but logs and what tells a command to end."""
+    """The names of all files except logs and the files that let commands end."""
     names = sorted(path.name for path in site.folder.iterdir())
     return [name for name in names if not name.endswith(".log") and not name.startswith("go")]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.kit import Scenes, Site, site
-from tests.e2e.owners.jobs import OPERATIONS, SIGNALS, Job, settled
+from tests.e2e.owners.jobs import OPERATIONS, SIGNALS, Job, resources
 from tests.real import wait_for
 
 
@@ -24,10 +24,10 @@ def trio() -> Iterator[Site]:
             place.await_host(name)
         for host in ("hub", "sut", "two"):
             assert place.type("sut", "run", host, "--", "true").code == 0
-        before = settled(place)
+        before = resources(place)
         _place.append(place)
         yield place
-        wait_for(lambda: settled(place) == before, f"the resources of before: {before}")
+        wait_for(lambda: resources(place) == before, f"the resources of before: {before}")
 
 
 _place: list[Site] = []
@@ -40,7 +40,7 @@ def _client_ends(operation: str, how: str) -> None:
     if how == "exit":
         job.let_end()
         assert job.client.wait().code == 3
-        assert job.left() == [], "it must end before its client does"
+        assert job.left() == [], "a process of the command is left after the end of its client"
         return
     job.client.process.send_signal(SIGNALS[how])
     job.await_end()

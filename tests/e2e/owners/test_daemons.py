@@ -12,7 +12,7 @@ import pytest
 from linesync.jobs.tree import below
 from linesync.testing.nullmodem import NullModem
 from tests.e2e.kit import Daemon, Scenes, Site, serial_site, site
-from tests.e2e.owners.jobs import OPERATIONS, PATIENCE, SIGNALS, Job, settled
+from tests.e2e.owners.jobs import OPERATIONS, PATIENCE, SIGNALS, Job, resources
 from tests.real import wait_for
 
 LEASE = 2.0
@@ -62,7 +62,7 @@ def _end_all(jobs: dict[str, Job], *, without: tuple[str, ...] = (), seconds: fl
 def _agent_ends(how: str) -> None:
     with site() as place:
         trio = _Trio(place)
-        before = settled(place)
+        before = resources(place)
         jobs = _all_jobs(place)
         pid = jobs["run"].left()[0]
         agent = trio.daemons["sut"]
@@ -80,13 +80,13 @@ def _agent_ends(how: str) -> None:
             assert not place.socket("sut").exists(), "the socket's file is removed"
             trio.start["sut"]()
         trio.await_all()
-        wait_for(lambda: settled(place) == before, f"the resources of before ({how}): {before}")
+        wait_for(lambda: resources(place) == before, f"the resources of before ({how}): {before}")
 
 
 def _hub_ends(how: str) -> None:
     with site() as place:
         trio = _Trio(place)
-        before = settled(place)
+        before = resources(place)
         jobs = _all_jobs(place)
         hub = trio.daemons["hub"]
         hub.process.send_signal(SIGNALS[how])
@@ -100,7 +100,7 @@ def _hub_ends(how: str) -> None:
             assert place.socket("hub").exists(), "a killed hub cannot remove its socket; the next hub replaces it"
         trio.start["hub"]()
         trio.await_all()
-        wait_for(lambda: settled(place) == before, f"the resources of before ({how}): {before}")
+        wait_for(lambda: resources(place) == before, f"the resources of before ({how}): {before}")
 
 
 @scenes
@@ -108,7 +108,7 @@ def line_is_cut() -> None:
     with serial_site("--lease", f"{LEASE:g}", hosts=("sut", "two")) as place:
         for host in ("hub", "sut", "two"):
             assert place.type("sut", "run", host, "--", "true").code == 0
-        before = settled(place)
+        before = resources(place)
         jobs = _all_jobs(place)
         pid = jobs["run"].left()[0]
         place.cables["sut"].pull()
@@ -118,7 +118,7 @@ def line_is_cut() -> None:
         assert all(job.client.wait().code == 125 for name, job in jobs.items() if name != "run on several")
         place.cables["sut"].plug()
         place.await_host("sut")
-        wait_for(lambda: settled(place) == before, f"the resources of before: {before}")
+        wait_for(lambda: resources(place) == before, f"the resources of before: {before}")
 
 
 @scenes
@@ -160,6 +160,6 @@ def test_a_new_agent_ends_and_reports_the_commands_of_a_dead_one(site: Site) -> 
             os.kill(pid, number)
     trio.daemons["sut"].ended()
     assert job.left() == left
-    said = trio.start["sut"]().says("without an owner")
-    assert all(str(pid) in said for pid in left), said
+    report = trio.start["sut"]().says("without an owner")
+    assert all(str(pid) in report for pid in left), report
     assert job.left() == []

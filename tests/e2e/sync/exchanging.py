@@ -14,7 +14,7 @@ from linesync import connect_blocking
 from tests.e2e.kit import Command, Daemon, Done, Site
 from tests.real import wait_for
 
-__all__ = ["MIB", "NAMED", "SLOW", "Trio", "answer", "cleaned", "make_trio", "together"]
+__all__ = ["MIB", "NAMED", "SLOW", "Trio", "answer", "answers", "clean_afterwards", "make_trio"]
 
 MIB = 1 << 20
 SLOW = """
@@ -70,7 +70,7 @@ class Trio:
         wait_for(lambda: self.row(name)["given"] == sorted(members), f"data of {members}")
 
     def await_given_by(self, client: Any, *members: str) -> None:
-        """The same, with a client that has more to send meanwhile."""
+        """The same, but asked through a client whose connection stays in use."""
         wait_for(lambda: [exchange.given for exchange in client.status().exchanges] == [members], f"data of {members}")
 
     def await_arrived(self, *members: str) -> None:
@@ -89,9 +89,9 @@ def make_trio(site: Site) -> Trio:
 
 
 @contextmanager
-def cleaned(trio: Trio) -> Iterator[Trio]:
-    """Lend the hosts to a test that does not end their processes. At the end of the block, the names and files that it made
-    are removed."""
+def clean_afterwards(trio: Trio) -> Iterator[Trio]:
+    """Let a test use shared hosts, whose processes it must not end. At the end of the block, the names and files that the test
+    made are removed."""
     folder = trio.site.folder
     before = set(folder.iterdir())
     yield trio
@@ -106,5 +106,5 @@ def answer(done: Done) -> Any:
     return json.loads(done.out)
 
 
-def together(trio: Trio, *commands: Command) -> list[Any]:
+def answers(trio: Trio, *commands: Command) -> list[Any]:
     return [answer(command.wait()) for command in commands]

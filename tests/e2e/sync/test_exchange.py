@@ -1,4 +1,4 @@
-"""Exchanges between real processes: members that give and die, and the data that all get."""
+"""Exchanges between real processes: members that give data, members that die, and the data that all members get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linesync import connect, connect_blocking
 from linesync.testing.nullmodem import NullModem
 from tests.e2e import kit
 from tests.e2e.kit import Site
-from tests.e2e.sync.exchanging import MIB, NAMED, SLOW, Trio, answer, cleaned, make_trio, together
+from tests.e2e.sync.exchanging import MIB, NAMED, SLOW, Trio, answer, answers, clean_afterwards, make_trio
 from tests.real import wait_for
 
 
@@ -30,12 +30,12 @@ def shared() -> Iterator[Trio]:
 @pytest.fixture
 def trio(shared: Trio) -> Iterator[Trio]:
     """The hosts of all tests that do not end their processes."""
-    with cleaned(shared):
+    with clean_afterwards(shared):
         yield shared
 
 
 @pytest.fixture
-def fragile(site: Site) -> Trio:
+def new_trio(site: Site) -> Trio:
     """New hosts, for one test."""
     return make_trio(site)
 
@@ -69,7 +69,7 @@ def test_data_that_is_text_is_printed_as_text(trio: Trio) -> None:
         trio.start("b", ""),
         trio.site.start("c", "exchange", "keys", "--hosts", "c,b,a"),
     ]
-    assert together(trio, *commands) == [{"a": "-1 ünï\n", "b": "", "c": ""}] * 3
+    assert answers(trio, *commands) == [{"a": "-1 ünï\n", "b": "", "c": ""}] * 3
     assert trio.site.json("hub", "status")["exchanges"] == []
 
 
@@ -80,7 +80,7 @@ def test_several_members_of_one_host_and_the_hub_can_take_part(trio: Trio) -> No
         trio.start("a", "two", "--as", "a#2", hosts=hosts),
         trio.start("hub", "three", hosts=hosts),
     ]
-    assert together(trio, *commands) == [{"a#1": "one", "a#2": "two", "hub": "three"}] * 3
+    assert answers(trio, *commands) == [{"a#1": "one", "a#2": "two", "hub": "three"}] * 3
 
 
 def test_several_exchanges_run_at_the_same_time(trio: Trio) -> None:
@@ -88,16 +88,16 @@ def test_several_exchanges_run_at_the_same_time(trio: Trio) -> None:
     trio.await_given("a", "b", name="first")
     second = [trio.start(name, f"second {name}", name="second") for name in "abc"]
     elsewhere = trio.start("a", "--namespace", "other", "mine", hosts="a", name="first")
-    assert together(trio, *second) == [{name: f"second {name}" for name in "abc"}] * 3
-    assert together(trio, elsewhere) == [{"a": "mine"}]
+    assert answers(trio, *second) == [{name: f"second {name}" for name in "abc"}] * 3
+    assert answers(trio, elsewhere) == [{"a": "mine"}]
     first.append(trio.start("c", "first c", name="first"))
-    assert together(trio, *first) == [{name: f"first {name}" for name in "abc"}] * 3
+    assert answers(trio, *first) == [{name: f"first {name}" for name in "abc"}] * 3
 
 
 def test_a_name_can_be_used_again(trio: Trio) -> None:
     for round_ in range(3):
         assert (
-            together(trio, *[trio.start(n, f"{n}{round_}") for n in "abc"]) == [{n: f"{n}{round_}" for n in "abc"}] * 3
+            answers(trio, *[trio.start(n, f"{n}{round_}") for n in "abc"]) == [{n: f"{n}{round_}" for n in "abc"}] * 3
         )
 
 
@@ -153,18 +153,18 @@ def test_a_client_killed_after_giving_does_not_fail_the_exchange_and_is_logged(t
     killed.kill()
     trio.hub.says("a gave its data to exchange 'keys' and is gone (client gone)")
     others = [trio.start("b", "two"), trio.start("c", "three")]
-    assert together(trio, *others) == [{"a": "last words", "b": "two", "c": "three"}] * 2
+    assert answers(trio, *others) == [{"a": "last words", "b": "two", "c": "three"}] * 2
 
 
-def test_a_host_killed_after_giving_does_not_fail_the_exchange_and_is_logged(fragile: Trio) -> None:
-    fragile.start("a", "last words")
-    waiting = fragile.start("b", "two")
-    fragile.await_given("a", "b")
-    fragile.agents["a"].kill()
-    fragile.hub.says("host a is lost")
-    fragile.hub.says("a gave its data to exchange 'keys' and is gone (line lost)")
+def test_a_host_killed_after_giving_does_not_fail_the_exchange_and_is_logged(new_trio: Trio) -> None:
+    new_trio.start("a", "last words")
+    waiting = new_trio.start("b", "two")
+    new_trio.await_given("a", "b")
+    new_trio.agents["a"].kill()
+    new_trio.hub.says("host a is lost")
+    new_trio.hub.says("a gave its data to exchange 'keys' and is gone (line lost)")
     assert (
-        together(fragile, waiting, fragile.start("c", "three")) == [{"a": "last words", "b": "two", "c": "three"}] * 2
+        answers(new_trio, waiting, new_trio.start("c", "three")) == [{"a": "last words", "b": "two", "c": "three"}] * 2
     )
 
 
@@ -182,36 +182,36 @@ def test_a_client_killed_while_giving_fails_the_exchange_immediately(trio: Trio)
 
 
 @pytest.mark.parametrize("gives", [False, True])
-def test_a_host_killed_before_its_data_has_arrived_fails_the_exchange_immediately(fragile: Trio, gives: bool) -> None:
+def test_a_host_killed_before_its_data_has_arrived_fails_the_exchange_immediately(new_trio: Trio, gives: bool) -> None:
     waiting = [
-        fragile.start("a", "one", "--timeout", "60"),
-        fragile.start("hub", "four", hosts="a,b,c,hub", name="other"),
+        new_trio.start("a", "one", "--timeout", "60"),
+        new_trio.start("hub", "four", hosts="a,b,c,hub", name="other"),
     ]
-    fragile.await_given("a")
+    new_trio.await_given("a")
     if gives:
-        fragile.script("b", SLOW)
-        fragile.await_arrived("a", "b")
-    fragile.agents["b"].kill()
+        new_trio.script("b", SLOW)
+        new_trio.await_arrived("a", "b")
+    new_trio.agents["b"].kill()
     for command in waiting:
         done = command.wait(10)
         assert done.code == 4 and "b was lost before it gave its data (line lost" in done.err, done
 
 
-def test_the_error_says_that_an_agent_was_stopped(fragile: Trio) -> None:
-    waiting = fragile.start("a", "one", "--timeout", "60")
-    fragile.await_given("a")
-    fragile.agents["b"].stop()
+def test_the_error_says_that_an_agent_was_stopped(new_trio: Trio) -> None:
+    waiting = new_trio.start("a", "one", "--timeout", "60")
+    new_trio.await_given("a")
+    new_trio.agents["b"].stop()
     done = waiting.wait(10)
     assert done.code == 4 and "stopped" in done.err, done
 
 
-def test_a_host_that_restarts_before_it_gives_can_still_take_part(fragile: Trio) -> None:
-    waiting = [fragile.start("a", "one"), fragile.start("b", "two")]
-    fragile.await_given("a", "b")
-    fragile.agents["c"].kill()
-    fragile.site.agent("--port", f"unix:{fragile.site.folder}/lines", name="c", socket="again").says("is registered")
-    command = fragile.site.start("again", "exchange", "keys", "--hosts", "a,b,c", "three")
-    assert together(fragile, *waiting, command) == [{"a": "one", "b": "two", "c": "three"}] * 3
+def test_a_host_that_restarts_before_it_gives_can_still_take_part(new_trio: Trio) -> None:
+    waiting = [new_trio.start("a", "one"), new_trio.start("b", "two")]
+    new_trio.await_given("a", "b")
+    new_trio.agents["c"].kill()
+    new_trio.site.agent("--port", f"unix:{new_trio.site.folder}/lines", name="c", socket="again").says("is registered")
+    command = new_trio.site.start("again", "exchange", "keys", "--hosts", "a,b,c", "three")
+    assert answers(new_trio, *waiting, command) == [{"a": "one", "b": "two", "c": "three"}] * 3
 
 
 def test_the_data_of_an_interrupted_member_is_withdrawn(trio: Trio) -> None:
@@ -255,7 +255,7 @@ def test_a_mismatch_fails_only_the_new_arrival(trio: Trio) -> None:
     ]:
         done = trio.start("b", "two", *args, hosts=hosts).wait()
         assert done.code == 5 and words in done.err, done
-    assert together(trio, waiting, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "one", "b": "2", "c": "3"}] * 3
+    assert answers(trio, waiting, trio.start("b", "2"), trio.start("c", "3")) == [{"a": "one", "b": "2", "c": "3"}] * 3
 
 
 def test_a_reset_fails_the_waiting_members(trio: Trio) -> None:
@@ -270,27 +270,28 @@ def test_a_reset_fails_the_waiting_members(trio: Trio) -> None:
 # -- repeated arrivals -------------------------------------------------------------------------------------------------
 
 
-def test_a_retried_arrival_joins_once(fragile: Trio) -> None:
-    first = fragile.script("a", NAMED)
-    fragile.await_given("a")
-    second = fragile.script("a", NAMED)
+def test_a_retried_arrival_joins_once(new_trio: Trio) -> None:
+    first = new_trio.script("a", NAMED)
+    new_trio.await_given("a")
+    second = new_trio.script("a", NAMED)
     done = first.wait()
     assert done.code == 1 and "sent this arrival again" in done.err
-    fragile.await_given("a")
+    new_trio.await_given("a")
     assert (
-        together(fragile, fragile.start("b", "2"), fragile.start("c", "3")) == [{"a": "named", "b": "2", "c": "3"}] * 2
+        answers(new_trio, new_trio.start("b", "2"), new_trio.start("c", "3"))
+        == [{"a": "named", "b": "2", "c": "3"}] * 2
     )
     assert second.wait().code == 0
 
 
-def test_a_repeated_arrival_gets_a_lost_reply_again(fragile: Trio) -> None:
-    lost = fragile.script("a", NAMED)
-    fragile.await_given("a")
+def test_a_repeated_arrival_gets_a_lost_reply_again(new_trio: Trio) -> None:
+    lost = new_trio.script("a", NAMED)
+    new_trio.await_given("a")
     lost.process.send_signal(signal.SIGSTOP)
     expected = {"a": "named", "b": "2", "c": "3"}
-    assert together(fragile, fragile.start("b", "2"), fragile.start("c", "3")) == [expected] * 2
+    assert answers(new_trio, new_trio.start("b", "2"), new_trio.start("c", "3")) == [expected] * 2
     lost.kill()
-    with connect_blocking(f"unix:{fragile.site.socket('a')}") as client:
+    with connect_blocking(f"unix:{new_trio.site.socket('a')}") as client:
         again = client.exchange("keys", "a,b,c", b"whatever", arrival="mine", timeout=5)
         assert again == {name: value.encode() for name, value in expected.items()}
-        wait_for(lambda: fragile.site.json("hub", "status")["held"]["results"] == 0, "the confirmation")
+        wait_for(lambda: new_trio.site.json("hub", "status")["held"]["results"] == 0, "the confirmation")

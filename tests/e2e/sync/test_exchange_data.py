@@ -20,7 +20,7 @@ from linesync.errors import LinesyncFailed, MemberLost, UsageError
 from linesync.testing.nullmodem import NullModem
 from tests.e2e import kit
 from tests.e2e.kit import Site
-from tests.e2e.sync.exchanging import MIB, Trio, answer, cleaned, make_trio, together
+from tests.e2e.sync.exchanging import MIB, Trio, answer, answers, clean_afterwards, make_trio
 from tests.real import wait_for
 
 
@@ -33,12 +33,12 @@ def shared() -> Iterator[Trio]:
 @pytest.fixture
 def trio(shared: Trio) -> Iterator[Trio]:
     """The hosts of all tests that do not end their processes."""
-    with cleaned(shared):
+    with clean_afterwards(shared):
         yield shared
 
 
 @pytest.fixture
-def fragile(site: Site) -> Trio:
+def new_trio(site: Site) -> Trio:
     """New hosts, for one test."""
     return make_trio(site)
 
@@ -65,29 +65,29 @@ def test_members_exchange_a_mebibyte_each_through_directories(trio: Trio) -> Non
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == data
 
 
-def test_the_hub_keeps_little_of_the_data_in_memory(fragile: Trio) -> None:
+def test_the_hub_keeps_little_of_the_data_in_memory(new_trio: Trio) -> None:
     """Four members give 16 MiB each, 320 MiB in and out. The hub grows by less than one member's data."""
     data = {name: random.Random(name).randbytes(16 * MIB) for name in ("a", "b", "c", "hub")}
     sums = {name: hashlib.sha256(value).hexdigest() for name, value in data.items()}
     for name, value in data.items():
-        (fragile.site.folder / f"{name}.in").write_bytes(value)
+        (new_trio.site.folder / f"{name}.in").write_bytes(value)
     del data
-    before = most = resident(fragile.hub.pid)
+    before = most = resident(new_trio.hub.pid)
     commands = [
-        fragile.start(name, "--file", f"{name}.in", "--dir", f"out/{name}", "--timeout", "120", hosts="a,b,c,hub")
+        new_trio.start(name, "--file", f"{name}.in", "--dir", f"out/{name}", "--timeout", "120", hosts="a,b,c,hub")
         for name in sums
     ]
     deadline = time.monotonic() + 120
     while any(command.running for command in commands) and time.monotonic() < deadline:
-        most = max(most, resident(fragile.hub.pid))
+        most = max(most, resident(new_trio.hub.pid))
         time.sleep(0.01)
     assert [command.wait().code for command in commands] == [0] * 4
     for name in sums:
-        folder = fragile.site.folder / "out" / name
+        folder = new_trio.site.folder / "out" / name
         assert {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in folder.iterdir()} == sums
     assert most - before < 16 * MIB, f"{before / MIB:.1f} MiB, at most {most / MIB:.1f} MiB"
     assert not any(
-        "deleted" in os.readlink(f"/proc/{fragile.hub.pid}/fd/{n}") for n in os.listdir(f"/proc/{fragile.hub.pid}/fd")
+        "deleted" in os.readlink(f"/proc/{new_trio.hub.pid}/fd/{n}") for n in os.listdir(f"/proc/{new_trio.hub.pid}/fd")
     )
 
 
@@ -123,17 +123,17 @@ def test_an_option_of_the_hub_limits_the_data_of_a_member(site: Site) -> None:
     assert done.code == 2 and "invalid size 'much': not a number; expected 0.001 to 1024 MiB" in done.err
 
 
-def test_all_members_get_the_error_about_the_hubs_full_disk(fragile: Trio) -> None:
-    waiting = fragile.start("a", "one", "--timeout", "60")
-    fragile.await_given("a")
-    resource.prlimit(fragile.hub.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))  # instead of a full disk
-    (fragile.site.folder / "large").write_bytes(bytes(300_000))
-    for command in (fragile.start("b", "--file", "large"), waiting):
+def test_all_members_get_the_error_about_the_hubs_full_disk(new_trio: Trio) -> None:
+    waiting = new_trio.start("a", "one", "--timeout", "60")
+    new_trio.await_given("a")
+    resource.prlimit(new_trio.hub.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))  # instead of a full disk
+    (new_trio.site.folder / "large").write_bytes(bytes(300_000))
+    for command in (new_trio.start("b", "--file", "large"), waiting):
         done = command.wait()
         assert done.code == 125 and "the hub cannot store exchanged data in /tmp" in done.err, done
 
 
-# -- clients that violate the protocol --------------------------------------------------------------------------------
+# -- clients that violate the protocol ---------------------------------------------------------------------------------
 
 
 def raw(client: Any, *, size: int, member: str = "a") -> Any:
@@ -163,7 +163,7 @@ def test_a_client_that_violates_the_protocol_fails_the_exchange_but_not_the_hub(
         else:
             assert done.code == 4 and "a was lost before it gave its data" in done.err, done
     assert (
-        together(trio, trio.start("a", "1", hosts="a,b"), trio.start("b", "2", hosts="a,b"))
+        answers(trio, trio.start("a", "1", hosts="a,b"), trio.start("b", "2", hosts="a,b"))
         == [{"a": "1", "b": "2"}] * 2
     )
 
@@ -218,10 +218,10 @@ def test_an_exchange_ends_at_its_deadline_on_a_silent_line(site: Site) -> None:
         assert done.code == 125 and "no answer from the hub" in done.err, done
 
 
-def test_an_exchange_ends_with_the_hub(fragile: Trio) -> None:
-    waiting = fragile.start("a", "one")
-    fragile.await_given("a")
-    fragile.hub.stop()
+def test_an_exchange_ends_with_the_hub(new_trio: Trio) -> None:
+    waiting = new_trio.start("a", "one")
+    new_trio.await_given("a")
+    new_trio.hub.stop()
     done = waiting.wait()
     assert done.code == 125 and "exchange 'keys' was interrupted" in done.err, done
 
@@ -236,7 +236,7 @@ def test_an_exchange_ends_with_the_hub(fragile: Trio) -> None:
         (["keys", "--hosts", "a,b c", "one"], 2, "invalid host name 'b c'"),
         (["keys", "--hosts", "a[1-", "one"], 2, "brackets"),
         (["keys", "--hosts", "", "one"], 2, "invalid host name"),
-        (["keys", "--hosts", "a", "one", "--file", "x"], 2, "more than one thing to give"),
+        (["keys", "--hosts", "a", "one", "--file", "x"], 2, "DATA and --file were both given"),
         (["keys", "--hosts", "a", "--file", "nothing.there"], 125, "No such file or directory"),
         (["keys", "--hosts", "a", "--file", "."], 125, "cannot read .: it is a directory"),
         (["bad\nname", "--hosts", "a", "one"], 2, "control characters"),
@@ -299,11 +299,11 @@ class Shrinking:
         return b""
 
 
-def test_programs_get_an_exception_with_details_about_a_lost_member(fragile: Trio) -> None:
-    with connect_blocking(f"unix:{fragile.site.socket('a')}") as client, ThreadPoolExecutor() as pool:
+def test_programs_get_an_exception_with_details_about_a_lost_member(new_trio: Trio) -> None:
+    with connect_blocking(f"unix:{new_trio.site.socket('a')}") as client, ThreadPoolExecutor() as pool:
         future = pool.submit(client.exchange, "keys", "a,b,c", b"one", timeout=60)
-        fragile.await_given("a")
-        fragile.agents["c"].kill()
+        new_trio.await_given("a")
+        new_trio.agents["c"].kill()
         with pytest.raises(MemberLost) as caught:
             future.result(20)
     assert list(caught.value.details["lost"]) == ["c"] and caught.value.details["given"] == ["a"]  # type: ignore[call-overload]

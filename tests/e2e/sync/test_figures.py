@@ -1,5 +1,5 @@
-"""The two figures of autotest's documentation on serial lines: the barrier of a master and its clients, and the exchange of
-their data. A host is killed at each step."""
+"""The two figures of autotest's documentation, played on serial lines: the barrier of a master and its clients, and the
+exchange of their data. A host is killed at each step."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def give(site: SerialSite, side: str, name: str, *data: str) -> Command:
     return site.start(side, "exchange", name, "--hosts", "hub,c1,c2", *(data or (f"data of {side}",)))
 
 
-def ended(command: Command) -> Any:
+def result_of(command: Command) -> Any:
     """The output of a command that succeeded."""
     done = command.wait()
     assert (done.code, done.err) == (0, ""), done
     return json.loads(done.out)
 
 
-# -- the figures ------------------------------------------------------------------------------------------------------
+# -- the figures -------------------------------------------------------------------------------------------------------
 
 
 def test_members_wait_at_a_barrier_for_the_last_one_and_are_released_together(trio: SerialSite) -> None:
@@ -65,7 +65,7 @@ def test_members_wait_at_a_barrier_for_the_last_one_and_are_released_together(tr
         trio.await_waiting("barriers", "figure", count)
         assert all(command.running for command in commands), f"released with {count} of 3"
         commands.append(arrive(trio, side, "figure"))
-    results = [ended(command) for command in commands]
+    results = [result_of(command) for command in commands]
     assert [result["position"] for result in results] == [1, 2, 3]
     assert all(result["parties"] == ["c2", "hub", "c1"] and result["generation"] == 1 for result in results)
     assert trio.row("barriers", "figure") is None
@@ -78,7 +78,7 @@ def test_all_members_get_the_data_of_all(trio: SerialSite) -> None:
         assert all(command.running for command in commands), f"ended with {count} of 3"
         commands.append(give(trio, side, "figure"))
     everything = {side: f"data of {side}" for side in ALL}
-    assert [ended(command) for command in commands] == [everything] * 3
+    assert [result_of(command) for command in commands] == [everything] * 3
     assert trio.row("exchanges", "figure") is None
 
 
@@ -87,7 +87,7 @@ def given(site: SerialSite, name: str) -> int:
     return len(row["given"]) if row is not None else 0
 
 
-# -- scripts that are killed ------------------------------------------------------------------------------------------
+# -- scripts that are killed -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("side", ["hub", "c1"])
@@ -101,21 +101,21 @@ def test_the_arrival_of_a_killed_script_is_withdrawn_and_a_new_script_replaces_i
     waiting = [arrive(trio, each, name) for each in first]
     trio.await_waiting("barriers", name, len(first))
     victim = arrive(trio, side, name)
-    if step != "before":  # in step "before", it is killed at some point of its start
+    if step != "before":  # in step "before", it is killed at a random moment of its start
         trio.await_waiting("barriers", name, len(first) + 1)
     victim.kill()
     trio.await_waiting("barriers", name, len(first))
     row = trio.row("barriers", name)
     assert row is None or row["missing"][side] == "left: client gone", row
     waiting += [arrive(trio, each, name) for each in others[len(first) :]]
-    trio.until(lambda: {row["name"] for row in there(trio, name)} == set(others), "the others")
+    trio.until(lambda: {row["name"] for row in arrivals(trio, name)} == set(others), "the others")
     assert all(command.running for command in waiting), "released without all"
     again = arrive(trio, side, name)
-    results = [ended(command) for command in (*waiting, again)]
+    results = [result_of(command) for command in (*waiting, again)]
     assert all(sorted(result["parties"]) == sorted(ALL) for result in results), results
 
 
-def there(site: SerialSite, name: str) -> list[dict[str, Any]]:
+def arrivals(site: SerialSite, name: str) -> list[dict[str, Any]]:
     row = site.row("barriers", name)
     return row["arrived"] if row is not None else []
 
@@ -133,9 +133,9 @@ def test_a_stopped_script_does_not_delay_the_release_of_the_others(trio: SerialS
     trio.await_waiting("barriers", "stopped", 1)
     stopped.process.send_signal(signal.SIGSTOP)
     others = [arrive(trio, side, "stopped") for side in ("hub", "c2")]
-    assert [ended(command)["count"] for command in others] == [3, 3]
+    assert [result_of(command)["count"] for command in others] == [3, 3]
     stopped.process.send_signal(signal.SIGCONT)
-    assert ended(stopped)["position"] == 1
+    assert result_of(stopped)["position"] == 1
 
 
 def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
@@ -154,23 +154,26 @@ def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
     gave.kill()
     trio.await_waiting("exchanges", "whole", 0)
     everything = {side: f"data of {side}" for side in ALL}
-    assert [ended(command) for command in [give(trio, side, "whole") for side in ("hub", "c2")]] == [everything] * 2
+    assert [result_of(command) for command in [give(trio, side, "whole") for side in ("hub", "c2")]] == [everything] * 2
 
 
-# -- hosts that die ---------------------------------------------------------------------------------------------------
+# -- hosts that die ----------------------------------------------------------------------------------------------------
 
 
 class Death:
     """All steps of both figures at the same time, and the death of c1 during them.
 
-    :ivar ends: the result of each command, by (figure, name) and side. Those of c1 are of the time before its death.
-    :ivar again: the results at the same names after c1 came back.
+    :ivar ends: the result of each command, by (figure, name) and side. The commands of c1 are those from before its death.
+    :ivar again: the results of new commands with the same names after c1 is up again.
     """
 
     def __init__(self, site: SerialSite, how: str) -> None:
         self.ends: dict[tuple[str, str], dict[str, Done]] = {}
         self.again: dict[tuple[str, str], dict[str, Done]] = {}
-        for side in ("hub", "c2"):  # scripts that may act, because the figures together would be a deadlock
+        for side in (
+            "hub",
+            "c2",
+        ):  # without scripts that could still act, the waits of both figures would be a deadlock
             site.start(side, "event", "wait", "never")
         site.await_waiting("events", "never", 2)
         waiting = self._begin(site)
@@ -254,10 +257,10 @@ def a_cable_unplugged_at_any_step_fails_the_barriers_and_exchanges_that_need_it(
         check(Death(site, "cable"))
 
 
-# -- the last arrival -------------------------------------------------------------------------------------------------
+# -- the last arrival --------------------------------------------------------------------------------------------------
 
 
-def complete(site: SerialSite, silence: Callable[[], None]) -> list[Command]:
+def arrive_with_a_silent_host(site: SerialSite, silence: Callable[[], None]) -> list[Command]:
     """All three arrive. c1 arrives first and is then silent for more than three seconds, so it is asked if it is alive."""
     commands = [arrive(site, "c1", "ping"), arrive(site, "hub", "ping")]
     site.await_waiting("barriers", "ping", 2)
@@ -278,16 +281,16 @@ def heard(site: SerialSite, host: str) -> float:
 @scene
 def the_release_waits_for_the_answer_of_a_silent_host() -> None:
     with serial_site() as site:
-        commands = complete(site, site.cables["c1"].pull)
+        commands = arrive_with_a_silent_host(site, site.cables["c1"].pull)
         site.cables["c1"].plug()
-        assert [ended(command)["count"] for command in commands] == [3] * 3
+        assert [result_of(command)["count"] for command in commands] == [3] * 3
 
 
 @scene
 def a_host_that_dies_at_the_last_arrival_fails_the_barrier_for_all() -> None:
     with serial_site("--lease", "10") as site:
         agent = site.agents["c1"]
-        own, *others = complete(site, lambda: agent.process.send_signal(signal.SIGSTOP))
+        own, *others = arrive_with_a_silent_host(site, lambda: agent.process.send_signal(signal.SIGSTOP))
         agent.kill()
         for done in (command.wait() for command in others):
             assert done.code == 4, done
@@ -295,16 +298,16 @@ def a_host_that_dies_at_the_last_arrival_fails_the_barrier_for_all() -> None:
         assert own.wait().code == 125
         site.start_agent("c1")
         site.await_host("c1")
-        assert [ended(command)["count"] for command in [arrive(site, side, "ping") for side in ALL]] == [3] * 3
+        assert [result_of(command)["count"] for command in [arrive(site, side, "ping") for side in ALL]] == [3] * 3
 
 
 @pytest.mark.parametrize("name", scene.names)
-def test_that(name: str) -> None:
+def test_scene(name: str) -> None:
     scene.play(name)
 
 
 def test_a_script_that_died_while_its_agent_was_stopped_must_arrive_again(trio: SerialSite) -> None:
-    """The script is killed while its agent is stopped. The agent reports it when it continues."""
+    """The script is killed while its agent is stopped. When the agent continues, it reports the end of the script."""
     agent = trio.agents["c1"]
     victim = arrive(trio, "c1", "silent")
     trio.await_waiting("barriers", "silent", 1)
@@ -315,4 +318,4 @@ def test_a_script_that_died_while_its_agent_was_stopped_must_arrive_again(trio: 
     agent.process.send_signal(signal.SIGCONT)
     trio.await_waiting("barriers", "silent", 1)
     others += [arrive(trio, side, "silent") for side in ("c1", "c2")]
-    assert [ended(command)["count"] for command in others] == [3] * 3
+    assert [result_of(command)["count"] for command in others] == [3] * 3

@@ -1,4 +1,4 @@
-"""Locks with commands on serial lines: for a command, for a host, through deaths and restarts; and deadlocks."""
+"""Locks with commands on serial lines: for a command, for a host, after failures and restarts; and deadlocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kit import LINESYNC, Command, Done, Scenes, SerialSite, alive, sees, serial_site
+from tests.e2e.kit import LINESYNC, Command, Done, Scenes, SerialSite, alive, serial_site, text_when_written
 from tests.real import wait_for
 
 DEADLOCK = 2.0  # seconds that a cycle exists before the hub asks its hosts about it and reports it
@@ -37,7 +37,7 @@ def inner(site: SerialSite, side: str, *words: str) -> str:
     return shlex.join([LINESYNC, "--hub", f"unix:{site.socket(side)}", *words])
 
 
-def until(place: Path) -> str:
+def wait_for_file(place: Path) -> str:
     return f"while [ ! -e {place} ]; do sleep 0.02; done;"
 
 
@@ -46,7 +46,7 @@ def owner(site: SerialSite, name: str) -> str | None:
     return None if row is None or row["owner"] is None else str(row["owner"]["name"])
 
 
-# -- for a command ----------------------------------------------------------------------------------------------------
+# -- for a command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_token_of_the_command_grows_with_each_holder_on_any_host(duo: SerialSite) -> None:
@@ -61,7 +61,7 @@ def test_the_token_of_the_command_grows_with_each_holder_on_any_host(duo: Serial
 
 def test_the_next_holder_waits_for_the_end_of_the_command(duo: SerialSite) -> None:
     go = duo.folder / "go"
-    first = locked(duo, "c1", "next", f"{until(go)} echo $LINESYNC_FENCING_TOKEN")
+    first = locked(duo, "c1", "next", f"{wait_for_file(go)} echo $LINESYNC_FENCING_TOKEN")
     duo.until(lambda: owner(duo, "next") == "c1", "the owner")
     second = locked(duo, "c2", "next", "echo $LINESYNC_FENCING_TOKEN")
     duo.await_waiting("locks", "next", 1)
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_a_waiting_lock_but_a_running_command_decides_itself(duo: Se
         "-c",
         f"trap 'exit 130' INT; echo $$ > {written}; while :; do sleep 0.02; done",
     )
-    pid = int(sees(written))
+    pid = int(text_when_written(written))
     waiting = locked(duo, "c2", "keys", "echo never")
     duo.await_waiting("locks", "keys", 1)
     waiting.process.send_signal(signal.SIGINT)
@@ -126,7 +126,7 @@ def test_ctrl_c_ends_a_waiting_lock_but_a_running_command_decides_itself(duo: Se
     assert duo.row("locks", "keys") is None
 
 
-# -- for a host -------------------------------------------------------------------------------------------------------
+# -- for a host --------------------------------------------------------------------------------------------------------
 
 
 def test_a_host_keeps_a_lock_after_the_script_that_took_it_has_ended(duo: SerialSite) -> None:
@@ -155,7 +155,7 @@ def the_locks_of_a_dead_host_and_its_scripts_are_released_at_the_end_of_its_leas
         written = duo.folder / "pid"
         assert duo.type("c1", "lock", "dead-kept").code == 0
         holder = locked(duo, "c1", "dead-held", f"echo $$ > {written}; while :; do sleep 0.02; done")
-        pid = int(sees(written))
+        pid = int(text_when_written(written))
         waiting = [locked(duo, side, f"dead-{what}", "true") for side, what in (("c2", "kept"), ("hub", "held"))]
         for what in ("kept", "held"):
             duo.await_waiting("locks", f"dead-{what}", 1)
@@ -176,7 +176,7 @@ def a_restarted_hub_ends_the_command_of_a_holder_and_its_tokens_continue_to_grow
             written = site.folder / f"written-{side}"
             script = f"echo $$ $LINESYNC_FENCING_TOKEN > {written}; while :; do sleep 0.02; done"
             holders.append(locked(site, side, f"of-{side}", script))
-            pid, token = sees(written).split()
+            pid, token = text_when_written(written).split()
             pids.append(int(pid))
             tokens.append(int(token))
         site.daemons[0].kill()
@@ -195,7 +195,7 @@ def test_a_command_and_its_processes_are_ended_when_the_lock_is_lost(duo: Serial
     orphan = f'sh -c "sleep 300 & echo \\$! > {written}.orphan"'
     script = f"{orphan}; sleep 300 & echo $! $$ > {written}; wait"
     holder = locked(duo, "c1", "family", script)
-    pids = [int(word) for word in (sees(written) + Path(f"{written}.orphan").read_text()).split()]
+    pids = [int(word) for word in (text_when_written(written) + Path(f"{written}.orphan").read_text()).split()]
     assert len(pids) == 3 and all(map(alive, pids)), pids
     assert duo.type("hub", "reset", "family").code == 0
     done = holder.wait()
@@ -203,7 +203,7 @@ def test_a_command_and_its_processes_are_ended_when_the_lock_is_lost(duo: Serial
     assert not any(map(alive, pids))
 
 
-# -- deadlocks --------------------------------------------------------------------------------------------------------
+# -- deadlocks ---------------------------------------------------------------------------------------------------------
 
 
 def ends(commands: list[Command], since: float) -> list[Done]:
@@ -220,7 +220,7 @@ def two_hosts_that_wait_for_each_others_locks_get_an_error_with_the_cycle() -> N
         go = duo.folder / "cross-go"
         commands = []
         for side, mine, other in (("c1", "A", "B"), ("c2", "B", "A")):
-            script = f"{until(go)} exec {inner(duo, side, 'lock', other, '--', 'echo', 'never')}"
+            script = f"{wait_for_file(go)} exec {inner(duo, side, 'lock', other, '--', 'echo', 'never')}"
             commands.append(locked(duo, side, mine, script))
         duo.until(lambda: (owner(duo, "A"), owner(duo, "B")) == ("c1", "c2"), "both holders")
         begin = time.monotonic()
@@ -255,10 +255,11 @@ def a_cycle_through_a_lock_and_a_barrier_is_reported() -> None:
 
 @scene
 def there_is_no_deadlock_while_another_script_of_a_host_may_still_act() -> None:
-    """Two hosts keep a lock each and wait for the other's. Another script can release one of the locks, and does."""
+    """Two hosts each keep a lock and wait for the lock of the other. Another script on one host is still running, so it could
+    release a lock. Later the locks are released."""
     with serial_site() as duo:
         tokens = {name: duo.type(side, "lock", name).text.strip() for side, name in (("c1", "K1"), ("c2", "K2"))}
-        friend = duo.start("c1", "event", "wait", "never")
+        bystander = duo.start("c1", "event", "wait", "never")
         duo.await_waiting("events", "never", 1)
         commands = [duo.start("c1", "lock", "K2"), duo.start("c2", "lock", "K1")]
         for name in tokens:
@@ -269,7 +270,7 @@ def there_is_no_deadlock_while_another_script_of_a_host_may_still_act() -> None:
         again = commands[1].wait()
         assert again.code == 0 and commands[0].running
         assert duo.type("c2", "lock", "K2", "--release", tokens["K2"]).code == 0
-        assert commands[0].wait().code == 0 and friend.running
+        assert commands[0].wait().code == 0 and bystander.running
 
 
 @scene
@@ -277,7 +278,7 @@ def a_deadlock_is_reported_when_the_last_script_that_could_act_has_ended() -> No
     with serial_site() as duo:
         for side, name in (("c1", "G1"), ("c2", "G2")):
             assert duo.type(side, "lock", name).code == 0
-        friend = duo.start("c1", "event", "wait", "never")
+        bystander = duo.start("c1", "event", "wait", "never")
         duo.await_waiting("events", "never", 1)
         begin = time.monotonic()
         commands = [duo.start("c1", "lock", "G2"), duo.start("c2", "lock", "G1")]
@@ -285,11 +286,11 @@ def a_deadlock_is_reported_when_the_last_script_that_could_act_has_ended() -> No
             duo.await_waiting("locks", name, 1)
         with pytest.raises(AssertionError):
             wait_for(lambda: not all(command.running for command in commands), "a false alarm", DEADLOCK + 1)
-        friend.kill()
+        bystander.kill()
         for done in ends(commands, begin):
             assert done.code == 6 and "c1 waits for lock 'G2', which c2 has" in done.err, done
 
 
 @pytest.mark.parametrize("name", scene.names)
-def test_that(name: str) -> None:
+def test_scene(name: str) -> None:
     scene.play(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from linesync import connect_blocking
-from tests.e2e.kit import Done, SerialSite, sees, serial_site
+from tests.e2e.kit import Done, SerialSite, serial_site, text_when_written
 from tests.real import require
 
 
@@ -24,7 +24,7 @@ def trio() -> Iterator[SerialSite]:
         yield site
 
 
-# -- events -----------------------------------------------------------------------------------------------------------
+# -- events ------------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_ends_all_waits_and_stays_set_until_it_is_cleared(trio: SerialSite) -> None:
@@ -66,7 +66,7 @@ def test_several_events_change_together(trio: SerialSite) -> None:
     assert not {"one", "two", "three"} & set(rows)
 
 
-# -- messages ---------------------------------------------------------------------------------------------------------
+# -- messages ----------------------------------------------------------------------------------------------------------
 
 
 def test_waiting_and_later_receivers_get_a_message(trio: SerialSite) -> None:
@@ -167,7 +167,7 @@ def test_a_host_that_is_lost_before_it_sends_fails_only_the_waits_for_it(trio: S
     assert anyone.wait().text == trio.type("c1", "wait-all", "unsent").text == "c2\n"
 
 
-# -- deadlines --------------------------------------------------------------------------------------------------------
+# -- deadlines ---------------------------------------------------------------------------------------------------------
 
 LATE = [
     (("barrier", "late", "3"), "1 of 3 arrived: c1; 2 missing"),
@@ -210,7 +210,7 @@ def test_the_error_of_a_timeout_names_what_is_missing(late: dict[str, list[Done]
     assert LATE[number][1] in error["message"] and "late" in error["message"], error
 
 
-# -- runs that do not meet --------------------------------------------------------------------------------------------
+# -- separate runs of one script ---------------------------------------------------------------------------------------
 
 RUN = """
 eval "$(linesync namespace new || echo false)" || exit
@@ -225,7 +225,7 @@ kill -KILL $$
 
 
 @pytest.mark.real
-def test_runs_of_one_script_meet_only_themselves_and_leave_nothing_behind(trio: SerialSite) -> None:
+def test_two_runs_of_one_script_are_separate_and_leave_nothing_behind(trio: SerialSite) -> None:
     require("bash")
     runs = [trio.script(side, RUN, number) for side, number in (("hub", "1"), ("c1", "2"))]
 
@@ -243,17 +243,17 @@ def test_runs_of_one_script_meet_only_themselves_and_leave_nothing_behind(trio: 
         assert (done.code, message) == (-9, f"c2:run={number}"), done
         owners = {row["owner"]["pid"] for row in json.loads(listed) if row["owner"] is not None}
         assert owners - {one.process.pid for one in runs}, "a subshell owns its own"
-        assert sees(trio.folder / f"code.{number}").strip() == "3", "it waited in the namespace, and outlived its owner"
+        assert text_when_written(trio.folder / f"code.{number}").strip() == "3", "the wait ended with its namespace"
         names.append(name)
     assert len(set(names)) == 2 and owned() == []
     assert trio.type("c3", "event", "set", "never", "--namespace", names[0]).code == 3
 
 
-def test_a_script_goes_no_further_if_its_namespace_cannot_begin(trio: SerialSite) -> None:
+def test_a_script_has_no_namespace_if_its_creation_failed(trio: SerialSite) -> None:
     require("bash")
     run = trio.script("nobody", 'eval "$(linesync namespace new)"; echo $?; linesync namespace end; echo $?')
     done = run.wait()
     assert done.text.split() == ["125", "2"] and "LINESYNC_NAMESPACE" in done.err, done
     mine = trio.script("c1", "linesync namespace new mine && sleep 300")
-    trio.until(lambda: trio.type("hub", "namespace", "end", "mine").code == 0, "its begin")
+    trio.until(lambda: trio.type("hub", "namespace", "end", "mine").code == 0, "the new namespace")
     mine.kill()

@@ -1,4 +1,4 @@
-"""Namespaces, reset and status of all synchronising operations, with commands on serial lines."""
+"""Namespaces, ``reset`` and ``status`` with all synchronising operations, with commands on serial lines."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def serve(site: SerialSite, namespace: str, token: str) -> None:
         assert done.code == 0, done
 
 
-# -- namespaces -------------------------------------------------------------------------------------------------------
+# -- namespaces --------------------------------------------------------------------------------------------------------
 
 
 def test_two_namespaces_with_the_same_names_are_separate(duo: SerialSite) -> None:
@@ -95,7 +95,7 @@ def test_the_namespace_of_the_environment_applies_to_every_command(duo: SerialSi
         return Command([LINESYNC, "--hub", f"unix:{duo.socket('c1')}", *words], env, duo.folder).wait()
 
     assert typed("env", "sem", "mine", "+3").code == 0
-    assert [typed(room, "sem", "mine", "0").text for room in ("env", "other")] == ["3\n", "0\n"]
+    assert [typed(namespace, "sem", "mine", "0").text for namespace in ("env", "other")] == ["3\n", "0\n"]
     assert duo.type("c2", "sem", "mine", "0").text == "0\n"
     assert duo.type("c2", "sem", "mine", "0", "--namespace", "env").text == "3\n"
     assert typed("other", "sem", "mine", "0", "--namespace", "env").text == "3\n", "the option overrides the variable"
@@ -109,7 +109,7 @@ def test_the_namespace_of_the_environment_applies_to_every_command(duo: SerialSi
     assert json.loads(typed("env", "reset", "--json").out) == {"forgotten": 4, "failed": 0}
 
 
-# -- reset ------------------------------------------------------------------------------------------------------------
+# -- reset -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_reset_ends_waits_and_removes_names_in_its_namespace_only(duo: SerialSite) -> None:
@@ -118,7 +118,7 @@ def test_a_reset_ends_waits_and_removes_names_in_its_namespace_only(duo: SerialS
     for words in (("sem", "left", "+5"), ("event", "set", "left"), ("send", "left", "n=1")):
         assert duo.type("c2", *words, "--namespace", "crashed").code == 0
     done = duo.type("c2", "reset", "--namespace", "crashed")
-    assert done.code == 0 and done.text.endswith("failed 6 waits\n"), done
+    assert done.code == 0 and done.text.endswith("; failed waits: 6\n"), done
     for kind, command in crashed.items():
         done = command.wait()
         assert done.code == 3 and "was reset by c2; arrive again" in done.err and done.out == b"", (kind, done)
@@ -139,12 +139,12 @@ def test_a_reset_of_names_does_not_touch_other_names(duo: SerialSite) -> None:
     waiting = {name: duo.start("c1", "barrier", name, "2") for name in ("keep", "drop")}
     for name in waiting:
         duo.await_waiting("barriers", name, 1)
-    assert duo.type("hub", "reset", "drop").text == "forgot 3, failed 1 wait\n"
+    assert duo.type("hub", "reset", "drop").text == "removed: 3; failed waits: 1\n"
     assert waiting["drop"].wait().code == 3
     assert [duo.type("c2", "sem", name, "0").text for name in ("keep", "drop")] == ["2\n", "0\n"]
     assert duo.type("c2", "barrier", "keep", "2").code == 0
     assert waiting["keep"].wait().code == 0
-    assert duo.type("hub", "reset", "drop").text == "forgot 0, failed 0 waits\n"
+    assert duo.type("hub", "reset", "drop").text == "removed: 0; failed waits: 0\n"
 
 
 def test_a_reset_of_a_hold_ends_the_command_of_the_hold(duo: SerialSite) -> None:
@@ -167,7 +167,7 @@ def test_a_reset_of_a_hold_ends_the_command_of_the_hold(duo: SerialSite) -> None
     assert duo.type("c1", "sem", "units", "0", "--namespace", "held").text == "0\n"
 
 
-# -- status -----------------------------------------------------------------------------------------------------------
+# -- status ------------------------------------------------------------------------------------------------------------
 
 
 def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialSite) -> None:
@@ -218,7 +218,8 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
 
 
 def section(text: str, head: str) -> list[str]:
-    """The rows of one table of status, with two blanks between cells, T for seconds, and N for a script and its user."""
+    """The rows of one table of status. Cells have two blanks between them, T replaces seconds, N replaces a script's number and
+    user."""
     blocks = [block.splitlines() for block in text.split("\n\n")]
     rows = next(block for block in blocks if block[0].startswith(head + " "))
     rows = [re.sub(r" {2,}", "  ", row) for row in rows[1:]]
@@ -234,9 +235,9 @@ def test_status_without_names_prints_only_the_hosts(duo: SerialSite) -> None:
     assert (done.code, done.text) == (0, "2 of 2 hosts up: c1, c2\n"), done
 
 
-# -- json -------------------------------------------------------------------------------------------------------------
+# -- json --------------------------------------------------------------------------------------------------------------
 
-SAYS: dict[tuple[str, ...], dict[str, Any]] = {
+RESULTS: dict[tuple[str, ...], dict[str, Any]] = {
     ("barrier", "j", "1"): {"generation": 1, "position": 1, "parties": ["c1"], "count": 1},
     ("sem", "j", "+2"): {"name": "j", "value": 2},
     ("sem", "j", "-1"): {"name": "j", "value": 1},
@@ -251,7 +252,7 @@ SAYS: dict[tuple[str, ...], dict[str, Any]] = {
 
 def test_the_json_of_each_command_has_its_result(duo: SerialSite) -> None:
     assert duo.type("hub", "event", "set", "j").code == 0
-    for words, expected in SAYS.items():
+    for words, expected in RESULTS.items():
         done = duo.type("c1", *words, "--json")
         assert (done.code, done.err) == (0, ""), done
         result = json.loads(done.out)

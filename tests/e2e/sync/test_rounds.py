@@ -26,7 +26,7 @@ def counts():
 spread = set()
 with connect_blocking(hub) as client:
     for round in range(1, int(rounds) + 1):
-        os.pwrite(table, b"%8d" % round, 8 * number)  # before we arrive, so that the others never see it late
+        os.pwrite(table, b"%8d" % round, 8 * number)  # before we arrive, so that the others see it when they are released
         result = client.barrier("rounds", members=members, member=mine, timeout=60)
         seen = counts()
         assert all(round <= count <= round + 1 for count in seen), (round, seen)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kit import Command, SerialSite, alive, sees, serial_site
+from tests.e2e.kit import Command, SerialSite, alive, serial_site, text_when_written
 from tests.real import wait_for
 
 
@@ -30,12 +30,12 @@ def hold(site: SerialSite, side: str, name: str, script: str, *options: str) -> 
     return site.start(side, "sem", name, "-1", "--hold", *options, "--", "sh", "-c", script)
 
 
-def telling(place: Path, then: str = "") -> str:
+def endless_script(place: Path, then: str = "") -> str:
     """A shell script that writes its process id to a file and runs until it is ended."""
     return f"echo $$ > {shlex.quote(str(place))}; {then} while :; do sleep 0.05; done"
 
 
-# -- dissem's five rules ----------------------------------------------------------------------------------------------
+# -- dissem's five rules -----------------------------------------------------------------------------------------------
 
 
 def test_a_taker_waits_until_a_unit_is_given(duo: SerialSite) -> None:
@@ -82,7 +82,7 @@ def test_takers_are_served_in_the_order_of_arrival(duo: SerialSite) -> None:
     assert takers[2].wait().code == 0
 
 
-# -- held units -------------------------------------------------------------------------------------------------------
+# -- held units --------------------------------------------------------------------------------------------------------
 
 
 def test_held_units_are_returned_when_the_command_ends_and_its_code_is_passed_on(duo: SerialSite) -> None:
@@ -95,7 +95,7 @@ def test_held_units_are_returned_when_the_command_ends_and_its_code_is_passed_on
     assert value(duo, "held") == 1
 
 
-def test_nobody_can_take_held_units_while_the_command_runs(duo: SerialSite) -> None:
+def test_held_units_cannot_be_taken_while_the_command_runs(duo: SerialSite) -> None:
     assert duo.type("hub", "sem", "busy", "+1").code == 0
     go = duo.folder / "busy-go"
     first = hold(duo, "c1", "busy", f"while [ ! -e {go} ]; do sleep 0.02; done; echo first")
@@ -119,8 +119,8 @@ def holders(site: SerialSite, name: str) -> list[str]:
 def test_the_units_of_a_killed_holder_are_returned_and_its_command_is_ended(duo: SerialSite, side: str) -> None:
     name, written = f"killed-{side}", duo.folder / f"killed-{side}"
     assert duo.type("hub", "sem", name, "+1").code == 0
-    holder = hold(duo, side, name, telling(written))
-    pid = int(sees(written))
+    holder = hold(duo, side, name, endless_script(written))
+    pid = int(text_when_written(written))
     assert holders(duo, name) == [side] and value(duo, name) == 0
     holder.kill()
     wait_for(lambda: not alive(pid), "the end of the command")
@@ -130,8 +130,8 @@ def test_the_units_of_a_killed_holder_are_returned_and_its_command_is_ended(duo:
 def test_a_holder_that_gets_sigterm_ends_its_command_and_returns_the_units(duo: SerialSite) -> None:
     written = duo.folder / "stopped"
     assert duo.type("hub", "sem", "stopped", "+1").code == 0
-    holder = hold(duo, "c1", "stopped", telling(written, "trap 'exit 9' TERM;"))
-    sees(written)
+    holder = hold(duo, "c1", "stopped", endless_script(written, "trap 'exit 9' TERM;"))
+    text_when_written(written)
     holder.process.send_signal(signal.SIGTERM)
     assert holder.wait().code == 9, "the command chooses its exit code"
     assert value(duo, "stopped") == 1
@@ -153,8 +153,8 @@ def test_the_units_of_a_lost_host_are_returned_and_its_command_is_ended(
     for side in ("c1", "c2"):
         name, written = f"dying-{side}", duo.folder / f"dying-{side}"
         assert duo.type("hub", "sem", name, "+1").code == 0
-        holders[side] = hold(duo, side, name, telling(written))
-        pids[side] = int(sees(written))
+        holders[side] = hold(duo, side, name, endless_script(written))
+        pids[side] = int(text_when_written(written))
         takers[side] = duo.start("hub", "sem", name, "-1")
         duo.await_waiting("semaphores", name, 1)
     duo.agents["c2"].kill()
@@ -172,7 +172,7 @@ def test_the_units_of_a_lost_host_are_returned_and_its_command_is_ended(
         assert value(duo, f"dying-{side}", side) == 0
 
 
-# -- bounds -----------------------------------------------------------------------------------------------------------
+# -- bounds ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_bounded_semaphore_never_has_more_units(duo: SerialSite) -> None:

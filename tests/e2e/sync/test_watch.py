@@ -1,4 +1,4 @@
-"""``linesync status --watch``, in a pipe and on a terminal, and its ends."""
+"""``linesync status --watch`` in a pipe and on a terminal, and how it ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.e2e.kit import LINESYNC, Command, Site, site
 from tests.real import wait_for
 
 
-def ready(place: Site, descriptor: int) -> None:
-    """Change an event until a watcher has seen it."""
+def await_first_change(place: Site, descriptor: int) -> None:
+    """Change an event until a watcher has printed a change."""
     with connect_blocking(f"unix:{place.socket('hub')}") as client:
 
         def seen() -> bool:
@@ -39,7 +39,7 @@ def text_until(command: Command, text: str) -> str:
 def watcher(place: Site, *options: str) -> Command:
     command = place.start("hub", "status", "--watch", *options)
     assert command.process.stdout is not None
-    ready(place, command.process.stdout.fileno())
+    await_first_change(place, command.process.stdout.fileno())
     return command
 
 
@@ -69,7 +69,7 @@ def test_changes_are_printed_as_they_happen_until_the_watcher_or_the_hub_ends() 
         kinds = [json.loads(line)["kind"] for line in (printed + done.text).splitlines()]
         assert kinds[-2:] == ["lock taken", "lock given back"]
         assert done.code == 125 and json.loads(done.err)["message"].startswith(
-            "the changes cannot be followed any more: "
+            "the changes can no longer be followed: "
         )
 
 

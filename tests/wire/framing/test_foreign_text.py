@@ -155,3 +155,15 @@ def test_all_lines_of_a_panic_inside_a_frame_are_found_although_the_frame_stops_
     first, panic = b"[   12.0] noise;\r\n", b"".join(b"[   13.%d] panic+0x%d/0x80\r\n" % (n, n) for n in range(60))
     piece = good[:300] + first + good[300:340] + panic
     assert whole_lines(piece, good) == first + panic
+
+
+@pytest.mark.parametrize("hit", [100, 300])
+def test_a_damaged_byte_is_not_the_place_where_a_frame_stops(hit: int) -> None:
+    good = frames.encode(frames.PROBE, frames.probe_body(1024), 0)[1 : -limits.CHECK_SIZE - 1]
+    assert whole_lines(good[:hit] + b" " + good[hit + 1 : 500] + b"[   13.0] panic\r\n", good) is None
+
+
+def test_an_incomplete_message_inside_a_frame_is_found() -> None:
+    good = frames.encode(frames.PROBE, frames.probe_body(256), 0)[1 : -limits.CHECK_SIZE - 1]
+    messages = b"[   12.0] sha256 0123456789abcdef0123456789abcdef;\r\n[   13.0] noise "
+    assert whole_lines(good[:100] + messages, good) == messages

@@ -1,10 +1,10 @@
-"""Goodput of files on a line with a rate and faults: `linesync cp`, a connected client, ZMODEM, Kermit and UUCP, each on
-its own line with the same faults, and the limit of an ideal protocol.
+"""Goodput of files on a line with a rate and faults, and the limit of an ideal protocol.
 
-A figure is the payload divided by the line's physical rate and by the time taken. For `linesync cp` the time is from the
-command's start to its end; for the client from the call to its return; in both cases the session is up and the line is
-probed before. For the rivals, which have no session, it is from the first program's start to the last one's end. A transfer
-counts only if the received file is the sent one.
+`linesync cp`, a connected client, ZMODEM, Kermit and UUCP each have their own line with the same faults. Goodput is the
+payload divided by the line's physical rate and by the time of the transfer. For `linesync cp`, this is the time from the
+command's start to its end; for the client, from the call to its return. In both cases the session is up and the line is
+probed before. The rivals have no session. Their time is from the first program's start to the last one's end. A transfer
+counts only if the received file equals the sent one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from linesync.errors import LinesyncError
 
 from ..page.report import Cell, Report, Table, progress
 from ..rivals.transfer import Outcome, transfer, why_missing
-from ..testbed.cable_cut import CutOff, growing
+from ..testbed.cable_cut import CutOff, arrived_bytes_of_copy
 from ..testbed.process_time import timed
 from ..testbed.system import HOST, BenchError, LineSystem, linesync_command
 from .workloads import WORKLOADS, Workload, content, ideal
@@ -34,13 +34,13 @@ from .workloads import WORKLOADS, Workload, content, ideal
 __all__ = ["WHO", "goodput"]
 
 WHO = ("cp", "zmodem", "kermit", "uucp")
-_OURS = ("cp", "client")
-_PATIENCE = 6  # a transfer is aborted after this many times the ideal time, plus 30 s
+_LINESYNC = ("cp", "client")
+_TIMEOUT_FACTOR = 6  # a transfer is aborted after 30 s and this many times the ideal time
 _FAILS, _ABSENT = "fails", "absent"  # shown in a table instead of a figure
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Result:
     """One transfer."""
 
     rate: float
@@ -49,7 +49,7 @@ class _Found:
     """Why it failed; empty if it did not."""
     detail: str = ""
     resumed: float | None = None
-    """After a cut: seconds from the line's return until the transfer went on."""
+    """After a cut: the seconds after the cable was plugged in again until the transfer continued."""
     absent: bool = False
     """Whether it failed because the program is not installed."""
 
@@ -84,7 +84,7 @@ def goodput(
     pool = ThreadPoolExecutor(at_once)
     try:
         jobs = {
-            (work.name, name): [pool.submit(_one, name, work, baud, size, seed) for seed in range(1, seeds + 1)]
+            (work.name, name): [pool.submit(_transfer, name, work, baud, size, seed) for seed in range(1, seeds + 1)]
             for work in works
             for name in who
         }
@@ -99,26 +99,26 @@ def goodput(
         pool.shutdown(cancel_futures=True)  # so that no further transfer begins after an interrupt
 
 
-def _mean(found: Sequence[_Found]) -> Cell:
+def _mean(found: Sequence[_Result]) -> Cell:
     rates = [each.rate for each in found if not each.why]
     if rates:
         return statistics.fmean(rates)
     return _ABSENT if found[0].absent else _FAILS
 
 
-def _note(report: Report, table: Table, work: Workload, name: str, found: Sequence[_Found]) -> None:
-    """Record the single runs, and report failures."""
+def _note(report: Report, table: Table, work: Workload, name: str, found: Sequence[_Result]) -> None:
+    """Record the results of the single runs, and report failures."""
     runs = table.extra.setdefault("runs", {})
     runs.setdefault(work.name, {})[name] = [round(each.rate, 5) for each in found if not each.why]
     shown = table.rows[work.name][name]
     result = f"{shown:.3f}" if isinstance(shown, float) else str(shown)
     progress(f"{work.name}: {name} {result} {found[0].detail}")
     resumed = [each.resumed for each in found if each.resumed is not None]
-    if work.resumes is not None and name in _OURS and resumed:
+    if work.resumes is not None and name in _LINESYNC and resumed:
         table.add(work.name, resumes_after_s=max(resumed))
     failed = [each.why for each in found if each.why]
     if failed:
-        sentences = report.failures if name in _OURS else report.remarks
+        sentences = report.failures if name in _LINESYNC else report.remarks
         many = f"{len(failed)} of {len(found)} runs failed" if len(found) > 1 else "failed"
         sentences.append(f"goodput, {work.name}, {name} {many}: {failed[0]}")
 
@@ -132,7 +132,7 @@ def _compare(report: Report, table: Table, work: Workload, baud: int, size: int)
         repaired=ideal(work, repair=True, content=file, byte_rate=byte_rate),
         target=target,
     )
-    for name in _OURS:
+    for name in _LINESYNC:
         value = cells.get(name)
         if target is not None and value is not None:
             reached = value if isinstance(value, float) else 0.0
@@ -142,77 +142,77 @@ def _compare(report: Report, table: Table, work: Workload, baud: int, size: int)
         report.target(f"{work.name} at {baud}: the file goes on after", after * 1000, "<=", work.resumes * 1000, "ms")
 
 
-# -- one transfer -----------------------------------------------------------------------------------------------------
+# -- one transfer ------------------------------------------------------------------------------------------------------
 
 
-def _one(name: str, work: Workload, baud: int, size: int, seed: int) -> _Found:
+def _transfer(name: str, work: Workload, baud: int, size: int, seed: int) -> _Result:
     with tempfile.TemporaryDirectory(prefix="linesync-bench-") as folder:
         file = Path(folder, "blob")
         try:
             file.write_bytes(content(work, size, seed))
         except BenchError as error:
-            return _Found(0.0, str(error))
+            return _Result(0.0, str(error))
         ideal_time = file.stat().st_size / (baud / 10)
-        if name in _OURS:
+        if name in _LINESYNC:
             copy = _by_command if name == "cp" else _by_client
-            return _ours(copy, file, work, baud, seed, 30 + _PATIENCE * ideal_time)
+            return _transfer_by_linesync(copy, file, work, baud, seed, 30 + _TIMEOUT_FACTOR * ideal_time)
         rival = {"kermit": work.kermit, "uucp": work.uucp}.get(name, name)
-        return _rival(rival, file, work, baud, seed, 30 + 4 * ideal_time)
+        return _transfer_by_rival(rival, file, work, baud, seed, 30 + 4 * ideal_time)
 
 
-def _rival(name: str, file: Path, work: Workload, baud: int, seed: int, patience: float) -> _Found:
+def _transfer_by_rival(name: str, file: Path, work: Workload, baud: int, seed: int, timeout: float) -> _Result:
     missing = why_missing(name)
     if missing:
-        return _Found(0.0, missing, absent=True)
+        return _Result(0.0, missing, absent=True)
 
     def attempt() -> Outcome:
-        return transfer(name, file, baud=baud, faults=work.faults, seed=seed, timeout=patience, cut=work.cut)
+        return transfer(name, file, baud=baud, faults=work.faults, seed=seed, timeout=timeout, cut=work.cut)
 
     outcome = attempt()
     stuck = outcome.why.startswith("not done") and name.startswith("kermit") and work.faults.ber < 1e-5
-    if stuck:  # perhaps because of the length of the file's last packet, see RIVALS
+    if stuck:  # perhaps the length of the file's last packet is the cause, see RIVALS
         file.write_bytes(file.read_bytes()[:-100])
         outcome = attempt()
-    return _Found(outcome.rate, " ".join(outcome.why.split())[:160], f"({name}, {outcome.seconds:.1f} s)")
+    return _Result(outcome.rate, " ".join(outcome.why.split())[:160], f"({name}, {outcome.seconds:.1f} s)")
 
 
 Copy = Callable[[LineSystem, Path, Path, float], None]
 
 
-def _ours(copy: Copy, file: Path, work: Workload, baud: int, seed: int, patience: float) -> _Found:
+def _transfer_by_linesync(copy: Copy, file: Path, work: Workload, baud: int, seed: int, timeout: float) -> _Result:
     try:
         with LineSystem(baud=baud, faults=work.faults, seed=seed) as system:
             assert system.cable is not None
-            arrived = system.folder / "arrived"
+            target = system.folder / "arrived"
             frame = system.frames()
             before = system.passed()["ab"]["bytes_in"]
             began = time.monotonic()
-            with CutOff(system.cable, work.cut, growing(arrived)) if work.cut else nullcontext() as cut:
-                copy(system, file, arrived, patience)
+            with CutOff(system.cable, work.cut, arrived_bytes_of_copy(target)) if work.cut else nullcontext() as cut:
+                copy(system, file, target, timeout)
                 seconds = time.monotonic() - began
             sent = system.passed()["ab"]["bytes_in"] - before
-            again = max((link.session.repeated for link in system.links() if link.session), default=0)
-            if _digest(arrived) != _digest(file):
-                return _Found(0.0, "the received file differs from the sent one")
+            repeated = max((link.session.repeated for link in system.links() if link.session), default=0)
+            if _digest(target) != _digest(file):
+                return _Result(0.0, "the received file differs from the sent one")
     except (BenchError, LinesyncError, OSError, subprocess.SubprocessError) as error:
-        return _Found(0.0, " ".join(str(error).split())[:300])
+        return _Result(0.0, " ".join(str(error).split())[:300])
     detail = (
         f"({seconds:.2f} s, {sent} bytes for {file.stat().st_size}: {sent / seconds / system.byte_rate:.3f} of the"
-        f" line used, frames agreed {frame}, {again} repeated)"
+        f" line used, frames agreed {frame}, {repeated} repeated)"
     )
     rate = file.stat().st_size / system.byte_rate / seconds
-    return _Found(rate, "", detail, resumed=cut.resumed if cut else None)
+    return _Result(rate, "", detail, resumed=cut.resumed if cut else None)
 
 
-def _by_command(system: LineSystem, file: Path, target: Path, patience: float) -> None:
+def _by_command(system: LineSystem, file: Path, target: Path, timeout: float) -> None:
     try:
-        timed([*linesync_command(), "--hub", system.hub, "cp", str(file), f"{HOST}:{target}"], patience)
+        timed([*linesync_command(), "--hub", system.hub, "cp", str(file), f"{HOST}:{target}"], timeout)
     except subprocess.CalledProcessError as error:
         raise BenchError(f"linesync cp: {error.stderr.decode(errors='replace')}") from None
 
 
-def _by_client(system: LineSystem, file: Path, target: Path, patience: float) -> None:
-    asyncio.run(asyncio.wait_for(_put(system, file, target), patience))
+def _by_client(system: LineSystem, file: Path, target: Path, timeout: float) -> None:
+    asyncio.run(asyncio.wait_for(_put(system, file, target), timeout))
 
 
 async def _put(system: LineSystem, file: Path, target: Path) -> None:

@@ -1,8 +1,9 @@
-"""``python -m tools.bench.measure.hostile``: what a hub does with hostile or broken bytes on one of its sockets.
+"""``python -m tools.bench.measure.hostile``: the cost of hostile or invalid bytes on one of a hub's sockets.
 
-Each attack is a stream of raw bytes behind a valid handshake. For each there is the processor time of the hub until it is
-idle again, and the *stall*: the longest answer to another client, which asks every 0.1 s meanwhile. The processor time of
-the hub during such a wait says how much of it is the hub's, even on a busy machine.
+Each attack is a stream of raw bytes after a valid handshake. The table shows the processor time that the hub needs until it
+is idle again, and the *stall*: the longest time in which another client, which sends a request every 0.1 s, waits for an
+answer. The table also shows the most processor time of the hub during such a wait. On a busy machine, this shows how much
+of the wait the hub itself causes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..testbed.system import BenchError, Processes, cpu_seconds, resident
 
 __all__ = ["ATTACKS", "hostile"]
 
-_ASK_EVERY = 0.1  # seconds between two requests of the other client
+_REQUEST_INTERVAL = 0.1  # seconds between two requests of the other client
 _IDLE = 0.3  # seconds in which an idle hub uses nearly no processor time
 _IDLE_CPU = 0.03
 _LIMIT = 60.0  # most seconds for one attack
@@ -82,7 +83,7 @@ class Attacker:
         return self.frame(frames.data_kind(lane, eight=True), frames.data_body(seq % 4096, 0, payload, eight=True))
 
     def send(self, parts: Iterator[bytes]) -> None:
-        """Send the attack; the hub may close the line meanwhile."""
+        """Send the attack. The hub may close the connection at any time."""
         try:
             for part in parts:
                 self._sock.sendall(part)
@@ -103,13 +104,13 @@ def _repeated(piece: bytes, size: int = 3_000_000) -> Attack:
     return attack
 
 
-def _wrong_check(kind: bytes, text: bytes = b"A", behind: bytes = b"") -> Attack:
-    """Five frames at the limit of the length with a wrong check."""
+def _wrong_check(kind: bytes, text: bytes = b"A", after: bytes = b"") -> Attack:
+    """Five frames of the longest length, with a wrong check."""
 
     def attack(attacker: Attacker) -> Iterator[bytes]:
         body = (text * (_LONGEST // len(text)))[:_LONGEST]
         for _ in range(5):
-            yield b"^" + kind + counted(len(body)) + body + b"AAAAAA\n" + behind
+            yield b"^" + kind + counted(len(body)) + body + b"AAAAAA\n" + after
 
     return attack
 
@@ -127,7 +128,7 @@ def _valid(kind: bytes, body: bytes, size: int = 3_000_000) -> Attack:
     return attack
 
 
-def _inside(attacker: Attacker) -> Iterator[bytes]:
+def _frames_inside_a_frame(attacker: Attacker) -> Iterator[bytes]:
     yield b"^D" + counted(_LONGEST) + attacker.frame(frames.KEEP, b"") * 300_000
 
 
@@ -136,8 +137,8 @@ def _acks(attacker: Attacker) -> Iterator[bytes]:
     yield attacker.frame(frames.ACK, ack.body()) * 100_000
 
 
-def _early(attacker: Attacker) -> Iterator[bytes]:
-    """A window of frames behind one that is missing, which comes last."""
+def _early_frames(attacker: Attacker) -> Iterator[bytes]:
+    """A full window of frames; the first frame is sent last."""
     first = attacker.data(b"0" + counted(999) + counted(4) + b"late")
     for _ in range(1020):
         yield attacker.data((b"0" + counted(999) + counted(0)) * 500)
@@ -157,7 +158,9 @@ def _one_byte(attacker: Attacker) -> Iterator[bytes]:
     yield from _records(b"0" + counted(999) + counted(1) + b"x", 16_000_000)(attacker)
 
 
-def _many(make: Callable[[Attacker, int], bytes], count: int, each: int = 1000, lane: Lane = Lane.PROMPT) -> Attack:
+def _many_records(
+    make: Callable[[Attacker, int], bytes], count: int, each: int = 1000, lane: Lane = Lane.PROMPT
+) -> Attack:
     """Records in frames of ``each`` records."""
 
     def attack(attacker: Attacker) -> Iterator[bytes]:
@@ -186,8 +189,8 @@ def _opening(attacker: Attacker, number: int) -> bytes:
     return b"o" + channel + counted(len(words)) + words + b"x" + channel + counted(0)
 
 
-def _recalled(attacker: Attacker) -> Iterator[bytes]:
-    """Messages of one byte each, which the hub expands."""
+def _short_forms(attacker: Attacker) -> Iterator[bytes]:
+    """Messages in short form, which the hub must expand."""
     from linesync.wire.channels.compression import TextCompressor
 
     compressor = TextCompressor()
@@ -229,29 +232,29 @@ ATTACKS: dict[str, Attack] = {
     "frames of an unknown kind": _valid(b"Z", b""),
     "polls": _valid(frames.POLL, b"B"),
     "acknowledgements": _acks,
-    "frames inside a frame": _inside,
-    "early frames": _early,
+    "frames inside a frame": _frames_inside_a_frame,
+    "early frames": _early_frames,
     "hellos": _hellos,
     "records of one byte": _one_byte,
     "records of an unknown kind": _records(b"?" + counted(999) + counted(0)),
-    "expanded messages": _recalled,
+    "expanded messages": _short_forms,
     "credit": _records(b"w" + counted(0) + counted(1) + b"B"),
-    "openings and resets": _many(_opening, 20_000, lane=Lane.BULK),
-    "small requests": _many(lambda _, n: _message(b"%d nothing" % n), 60_000),
-    "requests": _many(lambda _, n: _message(b"%d status" % n), 20_000),
+    "openings and resets": _many_records(_opening, 20_000, lane=Lane.BULK),
+    "small requests": _many_records(lambda _, n: _message(b"%d nothing" % n), 60_000),
+    "requests": _many_records(lambda _, n: _message(b"%d status" % n), 20_000),
     "long requests": _long_requests,
 }
 """The attacks by name."""
 
 
-class _Watch:
-    """Another client, which asks every 0.1 s and notes its longest answer."""
+class _OtherClient:
+    """Another client, which sends a request every 0.1 s and measures how long it waits for the answer."""
 
     def __init__(self, pid: int, endpoint: str) -> None:
         self.stall = 0.0
-        """The longest answer, in seconds."""
-        self.worked = 0.0
-        """The most processor time of the hub during an answer, in seconds."""
+        """The longest wait for an answer, in seconds."""
+        self.hub_cpu = 0.0
+        """The most processor time that the hub used during one wait, in seconds."""
         self._clock = ~pid << 3 | 2  # Linux: the processor time of a process as a clock
         self._endpoint = endpoint
         self._stop = threading.Event()
@@ -269,19 +272,19 @@ class _Watch:
                     self.stall = float("inf")
                     return
                 self.stall = max(self.stall, time.perf_counter() - began)
-                self.worked = max(self.worked, time.clock_gettime(self._clock) - before)
-                self._stop.wait(_ASK_EVERY)
+                self.hub_cpu = max(self.hub_cpu, time.clock_gettime(self._clock) - before)
+                self._stop.wait(_REQUEST_INTERVAL)
 
     def end(self) -> None:
         self._stop.set()
         self._thread.join(_LIMIT)
 
 
-def _carry_out(pid: int, endpoint: str, attack: Attack) -> dict[str, float]:
+def _run_attack(pid: int, endpoint: str, attack: Attack) -> dict[str, float]:
     attacker = Attacker(endpoint)
     parts = list(attack(attacker))
-    watch = _Watch(pid, endpoint)
-    time.sleep(2 * _ASK_EVERY)
+    other_client = _OtherClient(pid, endpoint)
+    time.sleep(2 * _REQUEST_INTERVAL)
     before, began = cpu_seconds(pid), time.perf_counter()
     sender = threading.Thread(target=attacker.send, args=(iter(parts),), daemon=True)
     sender.start()
@@ -293,14 +296,14 @@ def _carry_out(pid: int, endpoint: str, attack: Attack) -> dict[str, float]:
             break
         used = now
     attacker.close()
-    watch.end()
+    other_client.end()
     size = sum(map(len, parts))
     return {
         "MB": size / 1e6,
         "cpu_s": used - before,
         "ns_a_byte": (used - before) / size * 1e9,
-        "stall_ms": watch.stall * 1000,
-        "cpu_in_stall_ms": watch.worked * 1000,
+        "stall_ms": other_client.stall * 1000,
+        "cpu_in_stall_ms": other_client.hub_cpu * 1000,
         "MiB": resident(pid),
     }
 
@@ -316,7 +319,7 @@ def hostile(report: Report, names: list[str] | None = None) -> None:
         with Processes() as processes:
             server = Linesync(processes)
             try:
-                found = _carry_out(server.process.pid, server.unix, ATTACKS[name])
+                found = _run_attack(server.process.pid, server.unix, ATTACKS[name])
             except (OSError, LinesyncError) as error:
                 raise BenchError(f"{name}: {error}") from error
         table.add(name, **found)

@@ -1,7 +1,7 @@
 """The hub: a busy semaphore compared with redis and etcd, a barrier of 10,000, 10,000 idle clients, files through ssh.
 
-All clients of one figure run in one process, next to the server's process, on asyncio's own event loop. This is the same
-for linesync and its rivals.
+For each measurement, all clients run in one process, and the server runs in another one. The clients use asyncio's own
+event loop. This is the same for linesync and its rivals.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .turns import turns
 
 __all__ = ["hub"]
 
-_HOT = 20  # clients on one semaphore
+_BUSY_CLIENTS = 20  # clients on one semaphore
 _COMPILED = "linesync, compiled"
 _AT_ONCE = 50  # connections that are opened at the same time
 _LIMIT = 120.0  # most seconds for one barrier
-_SPARE = 100  # descriptors that a process needs besides its clients'
+_OTHER_FILES = 100  # file descriptors that a process needs besides those for clients
 _ROUNDS = 3  # measurements of each store, alternating between the stores; the median counts
 _REDIS_TARGET, _ETCD_TARGET = 1.5, 100.0
 _SSH_TARGET = 0.6
@@ -68,7 +68,7 @@ def hub(
         _through_ssh(report, file_size)
 
 
-# -- a hot semaphore --------------------------------------------------------------------------------------------------
+# -- a hot semaphore ---------------------------------------------------------------------------------------------------
 
 
 def _stores(report: Report, processes: Processes, seconds: float) -> None:
@@ -83,24 +83,24 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
     for name, start in STORES.items():
         why = why_no_store(name)
         if why:
-            report.remarks.append(f"a hot semaphore: not measured beside {name}: {why}")
+            report.remarks.append(f"a hot semaphore: not compared with {name}: {why}")
         else:
             stores[name] = start(processes)
     rates: dict[str, list[float]] = {name: [] for name in stores}
     trips: dict[str, list[float]] = {name: [] for name in stores}
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in stores}
     for _ in range(_ROUNDS):
-        for name, store in stores.items():  # alternating, so that the machine's load affects all of them
+        for name, store in stores.items():  # alternately, so that other load on the machine affects all stores
             trips[name].append(_measured(store, 1, seconds)["trip"])
             server = cpu_seconds(store.process.pid)
-            found = _measured(store, _HOT, seconds)
+            found = _measured(store, _BUSY_CLIENTS, seconds)
             rates[name].append(found["rate"])
             server = cpu_seconds(store.process.pid) - server
             costs[name].append((server / (found["rate"] * seconds), found["cost"]))
     for name in stores:
         rate, trip = statistics.median(rates[name]), statistics.median(trips[name])
-        table.add(name, **{f"{_HOT}_clients_per_s": rate, "one_client_ms": trip * 1000})
-        # Waiting for other processes costs no processor time, so on a busy machine these figures say more than the rates.
+        table.add(name, **{f"{_BUSY_CLIENTS}_clients_per_s": rate, "one_client_ms": trip * 1000})
+        # A process that waits for others uses no processor time. So a busy machine affects these figures less than the rates.
         server, clients = (statistics.median(cost) for cost in zip(*costs[name], strict=True))
         table.add(name, server_us_an_operation=server * 1e6, client_us_an_operation=clients * 1e6)
     for ours in [name for name in ("linesync", _COMPILED) if name in stores]:
@@ -110,7 +110,9 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
             if name in stores:
                 factor = rate / statistics.median(rates[name])
                 table.add(ours, **{f"times_{name}": factor})
-                report.target(f"{_HOT} clients on a hot semaphore, over {name}{how}", factor, ">=", bound, "times")
+                report.target(
+                    f"{_BUSY_CLIENTS} clients on a hot semaphore, over {name}{how}", factor, ">=", bound, "times"
+                )
         if "redis" in stores:
             share = trip / statistics.median(trips["redis"])
             report.target(f"one client's round trip, over redis's{how}", share, "<=", 1.0, "times")
@@ -122,11 +124,11 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
 
 
 def _measured(store: Store, count: int, seconds: float) -> dict[str, float]:
-    """The result of :func:`turns`; the compiled build runs it in its own process."""
+    """The result of :func:`turns`. The clients of the compiled build run in a separate process."""
     return store.turns(count, seconds) if isinstance(store, Compiled) else asyncio.run(turns(store, count, seconds))
 
 
-# -- a large barrier --------------------------------------------------------------------------------------------------
+# -- a large barrier ---------------------------------------------------------------------------------------------------
 
 
 def _barrier(report: Report, processes: Processes, parties: int, lines: int) -> None:
@@ -166,18 +168,18 @@ async def _connected(endpoint: str, count: int) -> list[Client]:
     return clients
 
 
-# -- idle clients -----------------------------------------------------------------------------------------------------
+# -- idle clients ------------------------------------------------------------------------------------------------------
 
 
 def _idle(report: Report, count: int) -> None:
     progress(f"{count} idle clients")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count + _SPARE:
+    if hard != resource.RLIM_INFINITY and hard < count + _OTHER_FILES:
         report.remarks.append(
             f"{count} idle clients: not measured: ulimit -Hn is {hard}; each client takes a descriptor"
         )
         return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + _SPARE), hard))  # the hub inherits it
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + _OTHER_FILES), hard))  # the hub inherits it
     try:
         with Processes() as processes:
             server = Linesync(processes)
@@ -208,11 +210,13 @@ def _measure_idle(report: Report, server: Linesync, count: int) -> None:
     table.add(
         "hub", clients=count, MiB=found, before_MiB=before, KiB_each=each, connecting_s=connecting, cpu_share=busy
     )
-    table.notes.append(f"each client takes a descriptor: the hub was started with ulimit -n {count + _SPARE} or more")
+    table.notes.append(
+        f"each client takes a descriptor: the hub was started with ulimit -n {count + _OTHER_FILES} or more"
+    )
     report.target("the hub's memory with 10,000 idle clients", before + each * 10_000 / 1024, "<=", _IDLE_TARGET, "MiB")
 
 
-# -- files through ssh ------------------------------------------------------------------------------------------------
+# -- files through ssh -------------------------------------------------------------------------------------------------
 
 
 def _through_ssh(report: Report, size: int) -> None:

@@ -1,9 +1,10 @@
-"""Latency of control messages on a line: a semaphore's round trip from the agent's side, a command's from the hub's side.
+"""Latency of control messages on a line: round trips of a semaphore for a client on the host, and of a command for a client
+at the hub.
 
-A semaphore round trip takes at least the line time of its own bytes: the request frame in one direction and the reply frame
-in the other. Their lengths come from a trace of the line. The confirmation and the acknowledgements that follow cost bytes,
-which the cable counts, but the client does not wait for them. There is a pause between trips, so that none waits for the
-bytes of the trip before; only the trips under bulk have to wait for other bytes.
+A round trip takes at least the line time of its own bytes: those of the request frame and of the reply frame. A trace of the
+line shows their lengths. The confirmation and the acknowledgements follow. The cable counts their bytes, but the client does
+not wait for them. There is a pause before each round trip, so that it does not wait for bytes of the round trip before.
+Under bulk, round trips wait for the bytes of the bulk data.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from .physics import bare_trips, own_bytes
 
 __all__ = ["latency"]
 
-_GAP = (0.06, 0.13)  # seconds between two idle trips: longer than an acknowledgement is ever delayed
+_GAP = (0.06, 0.13)  # seconds between two idle trips: longer than the longest delay of an acknowledgement
 _SEMAPHORE = "bench"
 _COMMAND_TARGET = (120, 0.013)  # bytes in both directions and seconds of `run /bin/true` at 115200
 _EXCESS_TARGET = 0.003  # seconds beyond its own bytes that a trip may take
 _BULK_TARGET = 0.060  # seconds: p99 under two-way bulk
-_BULK_BEYOND_IDLE = 0.045  # seconds: the same beyond an idle trip, at every rate
+_BULK_BEYOND_IDLE = 0.045  # seconds: p99 under two-way bulk, minus the time of an idle trip, at every rate
 
 
 def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds: float) -> None:
-    """Measure at each rate: idle trips through both clients, commands, and trips under two-way bulk."""
+    """Measure at each rate: idle trips with both clients, commands, and trips under two-way bulk."""
     for baud in bauds:
         progress(f"latency at {baud} baud")
         with LineSystem(baud=baud) as system:
@@ -45,7 +46,7 @@ def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds:
             _bulk(report, system, own, idle, bulk_seconds)
 
 
-# -- idle -------------------------------------------------------------------------------------------------------------
+# -- idle --------------------------------------------------------------------------------------------------------------
 
 
 def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[float, float]:
@@ -151,7 +152,7 @@ def _blocking_trips(system: LineSystem, trips: int) -> _Measured:
     return times, own, after
 
 
-# -- commands ---------------------------------------------------------------------------------------------------------
+# -- commands ----------------------------------------------------------------------------------------------------------
 
 
 def _command(report: Report, system: LineSystem, runs: int, main: bool) -> None:
@@ -196,7 +197,7 @@ async def _commands(system: LineSystem, runs: int) -> list[float]:
     return times
 
 
-# -- under bulk -------------------------------------------------------------------------------------------------------
+# -- under bulk --------------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager

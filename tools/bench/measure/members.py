@@ -1,7 +1,7 @@
 """A thousand members at one barrier: one hub, eight agents on separate serial lines, many scripts on each host.
 
-Every member (``sut1#1`` ...) has its own connection to its host's agent, and all arrive at the same time. The benchmark
-measures the time until the last one is released, and the bytes on the lines.
+Every member (``sut1#1`` ...) has its own connection to its host's agent. All members arrive at the same time. The benchmark
+measures the time until the last member is released, and the bytes on the lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["members"]
 
 _UP = 40.0  # seconds within which all lines must be up
 _LIMIT = 120.0  # most seconds for one barrier
-_STILL = 0.6  # seconds after which the last frames are acknowledged
+_SETTLE = 0.6  # seconds in which the last frames are acknowledged, so that no more bytes are sent
 _AT_ONCE = 50  # connections that are opened at the same time
 
 
@@ -107,7 +107,7 @@ async def _rounds(system: _Lines, count: int, rounds: int) -> dict[str, dict[str
         for label in ("by members", "by count"):
             seconds, up, down, released = [], 0, 0, count
             for n in range(rounds):
-                await asyncio.sleep(_STILL)
+                await asyncio.sleep(_SETTLE)
                 before = system.passed()
                 start = time.monotonic()
                 arriving = [
@@ -120,7 +120,7 @@ async def _rounds(system: _Lines, count: int, rounds: int) -> dict[str, dict[str
                     results = await asyncio.gather(*arriving)
                 seconds.append(time.monotonic() - start)
                 released = min(released, sum(result.count == count for result in results))
-                await asyncio.sleep(_STILL)
+                await asyncio.sleep(_SETTLE)
                 after = system.passed()
                 up, down = up + after[0] - before[0], down + after[1] - before[1]
             rows[label] = {

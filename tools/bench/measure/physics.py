@@ -1,4 +1,4 @@
-"""The limits of a round trip: the line time of its own bytes, and the time that the null modem and this machine add."""
+"""The lower limits of a round trip's time: the line time of its own bytes, and what the null modem and this machine add."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ Trip = Callable[[], Awaitable[object]]
 async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
     """The mean lengths of the request's frame and of the reply's frame, including the newline.
 
-    :param trip: a trip of the client that was measured just before, since the ids in the frames grow with use.
+    :param trip: makes a round trip with the client that was measured just before. A new client would have shorter request
+        ids in its frames.
     """
     async with await linesync.connect(system.hub) as watcher:
         stream = watcher.trace(HOST)
@@ -45,7 +46,7 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
     frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]
     there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
     back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
-    if not there or not back:  # if the trace shows payloads in another way now, count every prompt frame
+    if not there or not back:  # the format of the payloads in the trace may have changed, so count every prompt frame
         prompt = [found for found in frames if found["rest"].startswith("prompt")]
         there = [int(found["length"]) for found in prompt if found["way"] == "<"]
         back = [int(found["length"]) for found in prompt if found["way"] == ">"]
@@ -55,7 +56,7 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
 
 
 def bare_trips(baud: int, there: int, back: int, trips: int) -> list[float]:
-    """The times of trips with the same bytes without linesync: the cost of the null modem and this machine."""
+    """The times of round trips of the same numbers of bytes without linesync. The null modem and this machine cause them."""
     rng, times = random.Random(5), []
     with NullModem(baud=baud) as cable:
         a, b = (os.open(path, os.O_RDWR | os.O_NOCTTY) for path in (cable.a, cable.b))

@@ -1,8 +1,8 @@
-"""The far process of the socket benchmarks: ``python -m tools.bench.measure.sink linesync|bare PORT``.
+"""The second process of the socket benchmarks: ``python -m tools.bench.measure.sink linesync|bare PORT``.
 
-``linesync`` accepts channels and discards what arrives on them; at the end of each it sends a message with the number of
-items and bytes. ``bare`` is an asyncio protocol without linesync, to find the limit of this machine and asyncio: it sends
-small pieces back and discards large ones.
+With ``linesync``, it accepts channels and discards the data that arrives on them. At the end of a channel, it sends a
+message with the number of items and bytes. With ``bare``, it is an asyncio protocol without linesync, which shows the limit
+of this machine and of asyncio: it sends small pieces back and discards large ones.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class _Sink(User):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def channel(self, peer: Conversation, stream: Stream) -> None:
-        task = asyncio.ensure_future(_swallow(stream))
+        task = asyncio.ensure_future(_discard(stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _swallow(stream: Stream) -> None:
+async def _discard(stream: Stream) -> None:
     items = size = 0
     try:
         while True:
@@ -47,7 +47,7 @@ async def _swallow(stream: Stream) -> None:
         pass
 
 
-class _Bare(asyncio.Protocol):
+class _PlainProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
@@ -59,7 +59,7 @@ class _Bare(asyncio.Protocol):
 
 async def _serve(kind: str, port: int) -> None:
     if kind == "bare":
-        await asyncio.get_running_loop().create_server(_Bare, "127.0.0.1", port)
+        await asyncio.get_running_loop().create_server(_PlainProtocol, "127.0.0.1", port)
     else:
         user = _Sink()
         await listen(f"tcp://127.0.0.1:{port}", lambda: Peer(user, "l").receiver())

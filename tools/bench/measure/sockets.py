@@ -1,7 +1,7 @@
-"""Speed over loopback TCP: frames and bytes between two processes, requests at a hub, files, memory of clients.
+"""Speed over loopback TCP: frames and bytes between two processes, requests to a hub, files, and the memory for clients.
 
-The tables also show what a bare asyncio protocol reaches between the same two processes, which is the limit of this
-machine, its kernel and asyncio.
+For comparison, the tables also show the results of an asyncio protocol without linesync between the same two processes.
+They are the limit of this machine, its kernel and asyncio.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["sockets"]
 
 _CHUNK = 1 << 16
 _SMALL = 32  # bytes of a small message, about as many as a request has
-_HOT = 20  # clients on one semaphore
+_BUSY_CLIENTS = 20  # clients on one semaphore
 _SEMAPHORE = "hot"
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,7 +51,7 @@ def sockets(report: Report, *, seconds: float, file_size: int, clients: int) -> 
         _memory(report, system, clients)
 
 
-# -- two processes ----------------------------------------------------------------------------------------------------
+# -- two processes -----------------------------------------------------------------------------------------------------
 
 
 def _pipes(report: Report, processes: Processes, seconds: float) -> None:
@@ -65,11 +65,11 @@ def _pipes(report: Report, processes: Processes, seconds: float) -> None:
     table.add("linesync", **asyncio.run(_session(ports["linesync"], seconds)))
     table.add("bare asyncio", MB_per_s=asyncio.run(_bare_bulk(ports["bare"], seconds)))
     one = asyncio.run(_bare_echo(ports["bare"], 1, seconds))
-    many = asyncio.run(_bare_echo(ports["bare"], _HOT, seconds))
+    many = asyncio.run(_bare_echo(ports["bare"], _BUSY_CLIENTS, seconds))
     hot = report.table(
         "tcp-requests", "Requests per second at a hub over TCP loopback (one semaphore, alternating +1 and -1)"
     )
-    hot.add("bare asyncio echo", one_client=one, **{f"{_HOT}_clients": many})
+    hot.add("bare asyncio echo", one_client=one, **{f"{_BUSY_CLIENTS}_clients": many})
 
 
 _RUN_SINK = "import runpy; runpy.run_module('tools.bench.measure.sink', run_name='__main__', alter_sys=True)"
@@ -126,7 +126,7 @@ async def _bare_bulk(port: int, seconds: float) -> float:
 
 
 async def _bare_echo(port: int, clients: int, seconds: float) -> float:
-    async def talk() -> int:
+    async def echo_client() -> int:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
@@ -136,27 +136,30 @@ async def _bare_echo(port: int, clients: int, seconds: float) -> float:
         writer.close()
         return count
 
-    return sum(await asyncio.gather(*(talk() for _ in range(clients)))) / seconds
+    return sum(await asyncio.gather(*(echo_client() for _ in range(clients)))) / seconds
 
 
-# -- a hub ------------------------------------------------------------------------------------------------------------
+# -- a hub -------------------------------------------------------------------------------------------------------------
 
 
 def _requests(report: Report, system: TcpSystem, seconds: float) -> None:
     progress("TCP: requests at a hub")
     table = report.tables["tcp-requests"]
     cells = {
-        "one_client": asyncio.run(_hot(system.tcp, 1, seconds)),
-        f"{_HOT}_clients": asyncio.run(_hot(system.tcp, _HOT, seconds)),
+        "one_client": asyncio.run(_operations_per_second(system.tcp, 1, seconds)),
+        f"{_BUSY_CLIENTS}_clients": asyncio.run(_operations_per_second(system.tcp, _BUSY_CLIENTS, seconds)),
     }
     table.add("linesync, asyncio clients, TCP", **cells)
-    unix = asyncio.run(_hot(system.hub, 1, seconds)), asyncio.run(_hot(system.hub, _HOT, seconds))
-    table.add("linesync, asyncio clients, unix", one_client=unix[0], **{f"{_HOT}_clients": unix[1]})
+    unix = (
+        asyncio.run(_operations_per_second(system.hub, 1, seconds)),
+        asyncio.run(_operations_per_second(system.hub, _BUSY_CLIENTS, seconds)),
+    )
+    table.add("linesync, asyncio clients, unix", one_client=unix[0], **{f"{_BUSY_CLIENTS}_clients": unix[1]})
     table.add("linesync, blocking client, TCP", one_client=_blocking(system.tcp, seconds))
     table.notes = ["the part hub compares this with redis and etcd"]
 
 
-async def _hot(endpoint: str, clients: int, seconds: float) -> float:
+async def _operations_per_second(endpoint: str, clients: int, seconds: float) -> float:
     async def work(client: Client) -> int:
         count, end = 0, time.perf_counter() + seconds
         while time.perf_counter() < end:

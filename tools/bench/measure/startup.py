@@ -1,4 +1,4 @@
-"""The cost of starting: a small command compared with a bare interpreter, and the agent's memory and imports."""
+"""Start-up: the time of a small command compared with a Python interpreter alone, and the agent's memory and imports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTED = "import sys; n = len(sys.modules); {}; print(len(sys.modules) - n)"
 
 
 def startup(report: Report, *, runs: int) -> None:
-    """Fill the tables. Commands and bare interpreters alternate, so that the machine's load affects both."""
+    """Fill the tables. Commands and interpreters run alternately, so that other load on the machine affects both."""
     progress("start-up")
     with LineSystem() as system:
         time.sleep(0.5)
@@ -76,6 +76,6 @@ def _alternate(lines: Mapping[str, Sequence[str]], runs: int) -> dict[str, list[
     for turn in range(runs + 1):
         for name, argv in lines.items():
             took = timed(argv, 30)
-            if turn:  # the first run of each only fills the caches
+            if turn:  # the first run of each does not count, because it fills the caches
                 times[name].append(took)
     return times

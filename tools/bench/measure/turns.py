@@ -1,7 +1,7 @@
 """Clients that alternately take a unit of one semaphore and give it back, as fast as they can.
 
-``python -m tools.bench.measure.turns ENDPOINT COUNT SECONDS`` does it in a separate process, to measure a build of
-linesync other than the one that runs the benchmark; it prints what it found as JSON.
+``python -m tools.bench.measure.turns ENDPOINT COUNT SECONDS`` does this in a separate process and prints the result as JSON.
+So the clients can use another build of linesync than the benchmark.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The workloads of goodput: the kinds of line and of file, the rivals' parameters for each, and the limit of each."""
+"""The workloads of goodput: kinds of lines and files, the rivals' parameters for each, and the limit of each."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["FAST", "WORKLOADS", "Workload", "content", "ideal", "selective_repea
 
 LICENCES = Path("/usr/share/common-licenses")
 """Debian's licences. Concatenated in the order of their names, without links, they are about 230 KiB of English."""
-AROUND = 12  # bytes around a payload, for the limits
+FRAME_OVERHEAD = 12  # bytes of a frame besides its payload, for the calculation of the limits
 _PRINTK_BYTES = 73  # mean length of a kernel message (linesync/testing/cable.py)
-_DELAYS = 2  # the least delays of a transfer: that of its last byte, and that of the receipt
+_DELAYS = 2  # a transfer takes at least the delay of its last byte and the delay of the final acknowledgement
 
 Kind = Literal["random", "texts"]
 
@@ -34,16 +34,17 @@ class Workload:
     name: str
     faults: Faults = field(default_factory=Faults)
     kind: Kind = "random"
-    most: int | None = None
+    max_size: int | None = None
     """The most bytes of the file; None for no limit."""
     cut: Cut | None = None
     kermit: str = "kermit"
-    """The name of the Kermit parameters that suit this line; ``uucp`` likewise."""
+    """The rival with the Kermit parameters that are suitable for this line."""
     uucp: str = "uucp"
+    """The rival with the UUCP protocol that is suitable for this line."""
     targets: Mapping[int, float] = field(default_factory=dict)
-    """The targets of `linesync cp` by baud; they apply to a connected client too."""
+    """The targets of `linesync cp` by baud rate; they also apply to a connected client."""
     resumes: float | None = None
-    """Seconds from the line's return within which the transfer must go on."""
+    """The seconds after the cable is plugged in again within which the transfer must continue."""
 
 
 def _errors(rate: str, kermit: str, **targets: float) -> Workload:
@@ -63,7 +64,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(name="7-bit", faults=Faults(seven_bit=True), kermit="kermit-7bit", targets={115200: 0.73}),
     Workload(name="printk 1/s", faults=Faults(printk=1.0), kermit="kermit-cautious", targets={115200: 0.93}),
     Workload(name="100 ms delay", faults=Faults(delay=0.1), kermit="kermit-tight", targets={115200: 0.93}),
-    Workload(name="cut 3 s", cut=Cut(1.0, 3.0), most=64 << 10, kermit="kermit-tight", resumes=0.3),
+    Workload(name="cut 3 s", cut=Cut(1.0, 3.0), max_size=64 << 10, kermit="kermit-tight", resumes=0.3),
     Workload(name="XON/XOFF eaten", faults=Faults(eat_xonxoff=True), uucp="uucp-j", targets={115200: 0.95}),
 )
 """All workloads; those without a target are for the figure."""
@@ -76,7 +77,7 @@ def content(work: Workload, size: int, seed: int) -> bytes:
 
     :raises BenchError: the licence texts are not installed.
     """
-    size = min(size, work.most or size)
+    size = min(size, work.max_size or size)
     return _texts()[:size] if work.kind == "texts" else random.Random(seed).randbytes(size)
 
 
@@ -87,21 +88,22 @@ def _texts() -> bytes:
     return b"".join(path.read_bytes() for path in found)
 
 
-# -- limits -----------------------------------------------------------------------------------------------------------
+# -- limits ------------------------------------------------------------------------------------------------------------
 
 
 def selective_repeat(ber: float, *, repair: bool) -> float:
-    """The goodput of an ideal selective repeat with random bytes: 12 bytes around a payload, no byte escaped, the best
-    frame length, no loss except damaged frames, no start-up.
+    """The goodput of an ideal selective repeat with random bytes: a frame has 12 bytes besides its payload and the best
+    length, no byte is escaped, only damaged frames are lost, and there is no start-up.
 
-    :param repair: a frame with one flipped bit is repaired, which its check makes possible.
+    :param repair: the receiver repairs a frame with one wrong bit, which is possible with its check.
     """
     return max(
-        (1 - AROUND / size) * _survives(8 * size, ber, repair) for size in range(64, limits.SERIAL_FRAME + 1, 16)
+        (1 - FRAME_OVERHEAD / size) * _share_not_lost(8 * size, ber, repair)
+        for size in range(64, limits.SERIAL_FRAME + 1, 16)
     )
 
 
-def _survives(bits: int, ber: float, repair: bool) -> float:
+def _share_not_lost(bits: int, ber: float, repair: bool) -> float:
     if not ber:
         return 1.0
     whole = exp(bits * log1p(-ber))
@@ -109,7 +111,7 @@ def _survives(bits: int, ber: float, repair: bool) -> float:
 
 
 def ideal(work: Workload, *, repair: bool, content: bytes, byte_rate: float) -> float:
-    """The limit for the line and the file: the highest payload over line rate of any protocol that sends frames."""
+    """The limit for the line and the file: the highest payload over line rate that a protocol with frames can reach."""
     faults = work.faults
     share = selective_repeat(faults.ber, repair=repair)
     if faults.seven_bit:

@@ -1,1 +1,1 @@
-"""From the results of a run to docs/performance.md: the report, the results that are kept, the figures and tables."""
+"""Generates docs/performance.md: the report of a run, the stored results, the figures and the tables."""

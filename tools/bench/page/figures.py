@@ -1,4 +1,4 @@
-"""The two figures of docs/performance.md, drawn from the kept results (docs/performance.json)."""
+"""Draws the two figures of docs/performance.md from the stored results (docs/performance.json)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .svg import Axis, Series, chart
 
 __all__ = ["FIGURES", "FRAME_OF_OTHERS"]
 
-FRAME_OF_OTHERS = 4000  # bytes of a Kermit packet: without priority, a control message waits for a whole packet
-_RATES = [10 ** (-7 + step / 12) for step in range(37)]  # bit error rates of the limits' curves: 1e-7 to 1e-4
+FRAME_OF_OTHERS = 4000  # bytes of a long Kermit packet; without priorities, a control message waits for a whole packet
+_RATES = [10 ** (-7 + step / 12) for step in range(37)]  # bit error rates, 1e-7 to 1e-4, for the curves of the limits
 _BAUDS = (9600, 19200, 57600, 115200, 230400, 460800, 921600)
 
 

@@ -1,6 +1,6 @@
-"""docs/performance.md and its figures, made from the results in docs/performance.json.
+"""Generates parts of docs/performance.md, and its figures, from the results in docs/performance.json.
 
-A part that is made here stands between ``<!-- made: NAME -->`` and ``<!-- end -->``; the rest is written by hand.
+A generated part is between ``<!-- made: NAME -->`` and ``<!-- end -->``. The rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Row = Mapping[str, Any]
 
 
 def filled(page: str, found: Kept) -> str:
-    """The page with all its made parts replaced by what the results say.
+    """The page, with all its parts generated again from the results.
 
-    :raises KeyError: it asks for a part that does not exist.
+    :raises KeyError: the page names a part that does not exist.
     """
     return _MARK.sub(lambda match: f"{match[1]}{_part(match[2], found)}{match[4]}", page)
 
 
 def draw(folder: Path = PAGE.parent) -> None:
-    """Draw the figures, and fill the page, from the results beside it."""
+    """Draw the figures and generate the parts of the page again, from the results in the same folder."""
     found = kept(folder / KEPT.name)
     for name, figure in FIGURES.items():
         (folder / name).write_text(figure(found), encoding="utf-8")
@@ -58,9 +58,9 @@ def stale(folder: Path = PAGE.parent) -> list[str]:
     for name, figure in FIGURES.items():
         path = folder / name
         files[name] = (path.read_text(encoding="utf-8") if path.exists() else "", figure(found))
-    for name, (is_now, should) in files.items():
-        pair = is_now.splitlines(), should.splitlines()
-        lines += difflib.unified_diff(*pair, name, "the results", lineterm="", n=0)
+    for name, (current, expected) in files.items():
+        texts = current.splitlines(), expected.splitlines()
+        lines += difflib.unified_diff(*texts, name, "the results", lineterm="", n=0)
     return lines
 
 
@@ -72,7 +72,7 @@ def _part(name: str, found: Kept) -> str:
     raise KeyError(f"docs/performance.md has a part {name}, which tools.bench does not make")
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -81,7 +81,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _saved(table: Mapping[str, Any] | None) -> str:
-    """A table as it was kept, with its title and notes."""
+    """A table as it was stored, with its title and notes."""
     if not table:
         return _NOTHING
     rows: Mapping[str, Row] = table["rows"]
@@ -111,7 +111,7 @@ def _goodput(found: Kept, baud: int) -> str:
 def _verdict(row: Row) -> str:
     after = row.get("resumes_after_s")
     if after is not None:
-        return f"goes on within 300 ms: {after * 1000:.0f} ms, {'met' if after <= 0.3 else '**missed**'}"
+        return f"continues within 300 ms: {after * 1000:.0f} ms, {'met' if after <= 0.3 else '**missed**'}"
     if row.get("target") is None:
         return "-"
     rate = row.get("cp")
@@ -119,7 +119,7 @@ def _verdict(row: Row) -> str:
     return f"≥ {row['target']:g}, {'met' if met else '**missed**'}"
 
 
-# -- sentences --------------------------------------------------------------------------------------------------------
+# -- sentences ---------------------------------------------------------------------------------------------------------
 
 
 def _targets(found: Kept) -> str:
@@ -170,18 +170,18 @@ def _measured(found: Kept) -> str:
 
 def _noise(found: Kept) -> str:
     """How much the runs of one transfer differ."""
-    widest: dict[str, tuple[float, str, str]] = {}
+    largest: dict[str, tuple[float, str, str]] = {}
     for name, table in tables(found).items():
         for work, by_whom in table.get("runs", {}).items():
             for who, rates in by_whom.items():
                 if len(rates) > 1:
-                    apart = max(rates) - min(rates)
-                    widest[name] = max(widest.get(name, (-1.0, "", "")), (apart, work, who))
-    if not widest:
+                    difference = max(rates) - min(rates)
+                    largest[name] = max(largest.get(name, (-1.0, "", "")), (difference, work, who))
+    if not largest:
         return _NOTHING
     return "".join(
-        f"- {name}: runs of one transfer differ by at most {apart:.3f} ({who}, {work}).\n"
-        for name, (apart, work, who) in sorted(widest.items())
+        f"- {name}: runs of one transfer differ by at most {difference:.3f} ({who}, {work}).\n"
+        for name, (difference, work, who) in sorted(largest.items())
     )
 
 

@@ -1,4 +1,4 @@
-"""The results of a run: tables for people, JSON for programs, and the targets that were met or missed."""
+"""The results of a run: tables as text, the same as JSON, and the targets that were met or missed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Cell = float | int | str | None
 
 
 def progress(sentence: str) -> None:
-    """Report on stderr what is being measured; stdout is for the tables."""
+    """Report on stderr what is being measured, because the tables are written to stdout."""
     print(f"bench: {sentence}", file=sys.stderr, flush=True)
 
 
@@ -60,7 +60,7 @@ class Table:
     """Data that is saved but not shown: the results of single runs."""
 
     def add(self, label: str, **cells: Cell) -> None:
-        """Add cells to a row; an underscore in a column's name is shown as a blank."""
+        """Add cells to a row. The table shows an underscore in a column's name as a space."""
         self.rows.setdefault(label, {}).update(cells)
 
     def text(self) -> str:
@@ -77,7 +77,7 @@ class Table:
 
 
 def shown(cell: Cell) -> str:
-    """A cell as text for people."""
+    """A cell as text."""
     if cell is None:
         return "-"
     if isinstance(cell, float):
@@ -105,7 +105,7 @@ class Report:
         self._load = os.getloadavg()[0]
 
     def table(self, name: str, title: str) -> Table:
-        """The table of this name; a new one if there is none."""
+        """The table with this name. It is created if it does not exist."""
         return self.tables.setdefault(name, Table(title))
 
     def target(self, what: str, value: float, sense: Literal["<=", ">="], bound: float, unit: str = "") -> None:
@@ -113,7 +113,7 @@ class Report:
         self.targets.append(Target(what=what, value=value, sense=sense, bound=bound, unit=unit))
 
     def text(self) -> str:
-        """The report as text for people."""
+        """The report as text."""
         parts = [table.text() for table in self.tables.values() if table.rows]
         if self.targets:
             missed = [target for target in self.targets if not target.met]
@@ -137,7 +137,7 @@ class Report:
         self.ahead = found.ahead if found.ahead is not None else self.ahead
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as a JSON-able dictionary."""
+        """The report as a dictionary for JSON."""
         system = os.uname()  # platform.platform() may start a process
         return {
             "machine": {

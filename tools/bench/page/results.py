@@ -1,7 +1,7 @@
-"""The kept results: docs/performance.json, by part of the benchmarks.
+"""Stores the results of each part of the benchmark in docs/performance.json.
 
-When a part is measured again, its results replace the old ones; the results of the other parts stay. The figures and the
-tables of the page are made from this file alone, so they can be made again without measuring.
+When a part is measured again, its results replace the old ones, and the results of the other parts do not change. The
+figures and tables of docs/performance.md are generated only from this file, so this is possible without measuring.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Kept = dict[str, Any]
 
 
 def kept(path: Path = KEPT) -> Kept:
-    """The kept results; empty if there are none."""
+    """The stored results; empty if there are none."""
     if not path.exists():
         return {}
     found: Kept = json.loads(path.read_text(encoding="utf-8"))
@@ -28,7 +28,7 @@ def kept(path: Path = KEPT) -> Kept:
 
 
 def keep(part: str, found: Mapping[str, Any], path: Path = KEPT) -> None:
-    """Replace the kept results of a part; numbers are rounded to five digits."""
+    """Replace the stored results of a part. Numbers are rounded to five digits."""
     everything = kept(path) | {part: _rounded(dict(found))}
     text = json.dumps({name: everything[name] for name in sorted(everything)}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """A chart as SVG text: lines over a logarithmic axis, readable on light and dark pages.
 
-It has only what the two figures need. The same values always give the same bytes. A style sheet sets the colours, including
-the background, and follows the reader's choice of a light or dark theme.
+The module can draw only what the two figures need. The same values always give the same bytes. A style sheet sets the
+colours, also of the background. It has colours for a light theme and for a dark theme.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Axis:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """The position of a value between the axis's ends, 0 to 1; a value outside counts as the nearer end."""
+        """The position of a value on the axis, from 0 (its start) to 1 (its end). A value outside the axis is moved to the
+        nearer end."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
         value = min(max(value, low), high)
         if self.log:
@@ -86,20 +87,20 @@ def chart(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
         f'<text class="title" x="{_LEFT}" y="28">{escape(title)}</text>',
         *_axes(x, y),
     ]
-    below = _TOP + 12.0
+    next_entry_at = _TOP + 12.0
     for each in series:
         if each.points:
-            parts += _drawn(each, [(_across(x, at), _down(y, value)) for at, value in each.points])
-            key, below = _key(each, below)
-            parts += key
+            parts += _drawn(each, [(_x_position(x, at), _y_position(y, value)) for at, value in each.points])
+            entry, next_entry_at = _legend_entry(each, next_entry_at)
+            parts += entry
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _across(x: Axis, value: float) -> float:
+def _x_position(x: Axis, value: float) -> float:
     return _LEFT + x.share(value) * (_WIDTH - _LEFT - _RIGHT)
 
 
-def _down(y: Axis, value: float) -> float:
+def _y_position(y: Axis, value: float) -> float:
     return _HEIGHT - _BOTTOM - y.share(value) * (_HEIGHT - _TOP - _BOTTOM)
 
 
@@ -107,40 +108,42 @@ def _axes(x: Axis, y: Axis) -> list[str]:
     left, right, top, bottom = _LEFT, _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM
     parts = []
     for value, text in x.ticks:
-        at = _across(x, value)
+        at = _x_position(x, value)
         parts.append(f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
         parts.append(f'<text x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{escape(text)}</text>')
     for value, text in y.ticks:
-        at = _down(y, value)
+        at = _y_position(y, value)
         parts.append(f'<line class="grid" x1="{left}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{escape(text)}</text>')
-    middle, beside = (left + right) / 2, (top + bottom) / 2
+    horizontal_middle, vertical_middle = (left + right) / 2, (top + bottom) / 2
     parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
-    parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - 18}" text-anchor="middle">{escape(x.title)}</text>')
-    turned = f'x="20" y="{beside:.1f}" transform="rotate(-90 20 {beside:.1f})" text-anchor="middle"'
-    return [*parts, f"<text {turned}>{escape(y.title)}</text>"]
+    parts.append(f'<text x="{horizontal_middle:.1f}" y="{_HEIGHT - 18}" text-anchor="middle">{escape(x.title)}</text>')
+    attributes = (
+        f'x="20" y="{vertical_middle:.1f}" transform="rotate(-90 20 {vertical_middle:.1f})" text-anchor="middle"'
+    )
+    return [*parts, f"<text {attributes}>{escape(y.title)}</text>"]
 
 
-def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[str]:
+def _drawn(series: Series, positions: Sequence[tuple[float, float]]) -> list[str]:
     parts = []
     if series.drawn != "points":
-        path = "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in positions)
         extra = " thin dashed" if series.drawn == "limit" else ""
         parts.append(f'<path class="line {series.colour}{extra}" d="M{path}"/>')
     if series.drawn != "limit":
-        parts += [_mark(series, across, down) for across, down in places]
+        parts += [_mark(series, x, y) for x, y in positions]
     return parts
 
 
-def _mark(series: Series, across: float, down: float) -> str:
+def _mark(series: Series, x: float, y: float) -> str:
     if series.drawn == "points":
-        corners = f"M{across:.1f} {down - 6:.1f}l6 6l-6 6l-6 -6z"
+        corners = f"M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z"
         return f'<path class="{series.colour}" d="{corners}"/>'
-    return f'<circle class="{series.colour}" cx="{across:.1f}" cy="{down:.1f}" r="3.6"/>'
+    return f'<circle class="{series.colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.6"/>'
 
 
-def _key(series: Series, top: float) -> tuple[list[str], float]:
-    """The legend's entry, and the position of the next entry."""
+def _legend_entry(series: Series, top: float) -> tuple[list[str], float]:
+    """The entry of a series in the legend, and the vertical position of the next entry."""
     left = _WIDTH - _RIGHT + 18
     parts = _drawn(series, [(left + 14, top)] if series.drawn == "points" else [(left, top), (left + 28, top)])
     for line in series.label.split("\n"):

@@ -1,1 +1,1 @@
-"""The programs that linesync is measured beside, and how each of them is run."""
+"""The programs that linesync is compared with, and how each of them is run."""

@@ -15,7 +15,7 @@ __all__ = ["RIVALS", "Job", "Rival"]
 
 _UUCICO = "/usr/lib/uucp/uucico"
 _UUCP_WINDOW = 16  # packets: the most that Taylor UUCP accepts ("Illegal protocol 'i' window size; using 16")
-_UUCP_PACKET = 256  # bytes: short, since on a line with errors each lost packet is sent again
+_UUCP_PACKET = 256  # bytes: short, because on a line with errors each lost packet is sent again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Job:
     file: Path
     """The file to send; its name is ``received``, and it is not in ``directory``."""
     directory: Path
-    """Where the file must arrive, and where scripts may be written."""
+    """The directory in which the file must arrive, and which may contain scripts and configuration files."""
     cable: NullModem
     baud: float
 
@@ -47,7 +47,7 @@ class Rival:
     receive: Callable[[Job], list[str]]
     """The receiver's argv, run in the job's directory."""
     on_stdio: frozenset[str] = frozenset()
-    """Which of ``sender`` and ``receiver`` use stdin and stdout; the others open the device themselves."""
+    """The programs (``sender``, ``receiver``) that use the line as stdin and stdout. The others open the device themselves."""
     prepare: Callable[[Job], None] = _nothing
     """Called before the transfer; its time does not count."""
 
@@ -86,14 +86,14 @@ def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -
     )
 
 
-# -- UUCP -------------------------------------------------------------------------------------------------------------
+# -- UUCP --------------------------------------------------------------------------------------------------------------
 
 
 def _uucp_prepare(job: Job, protocol: str) -> None:
-    """Make a directory for each end with all that it reads and writes, and put the file into the sender's queue.
+    """Create a directory for each end with all that it reads and writes, and put the file into the sender's queue.
 
-    The installed programs are setuid and therefore ignore a preloaded shim; copies of them do not. When root starts a copy,
-    it still changes to the user uucp, so all users must be able to write here.
+    The installed programs are setuid, so they ignore a preloaded shim. Copies of them do not. If root starts a copy, it still
+    changes to the user uucp, so all users must be able to write into these directories.
     """
     root = job.directory
     for program in (_UUCICO, shutil.which("uucp") or "uucp"):
@@ -110,19 +110,25 @@ def _uucp_prepare(job: Job, protocol: str) -> None:
 
 
 def _uucp_end(folder: Path, name: str, other: str, port: list[str], protocol: str) -> None:
-    for made in (folder, folder / "spool", folder / "public"):
-        made.mkdir()
-        made.chmod(0o777)
-    places = {"spool": "spool", "pubdir": "public", "logfile": "Log", "statfile": "Stats", "debugfile": "Debug"}
-    places |= {f"{kind}file": kind for kind in ("sys", "port", "dial", "call", "passwd", "dialcode")}
-    config = [f"nodename {name}", f"lockdir {folder}", *(f"{key} {folder}/{place}" for key, place in places.items())]
+    for directory in (folder, folder / "spool", folder / "public"):
+        directory.mkdir()
+        directory.chmod(0o777)
+    files_by_key = {"spool": "spool", "pubdir": "public", "logfile": "Log", "statfile": "Stats", "debugfile": "Debug"}
+    files_by_key |= {f"{kind}file": kind for kind in ("sys", "port", "dial", "call", "passwd", "dialcode")}
+    config = [
+        f"nodename {name}",
+        f"lockdir {folder}",
+        *(f"{key} {folder}/{place}" for key, place in files_by_key.items()),
+    ]
     sizes = [("window", _UUCP_WINDOW), ("packet-size", _UUCP_PACKET)]
-    asked = [f"protocol-parameter {protocol} {who}{what} {size}" for who in ("", "remote-") for what, size in sizes]
+    parameters = [
+        f"protocol-parameter {protocol} {who}{what} {size}" for who in ("", "remote-") for what, size in sizes
+    ]
     allowed = [f"{where}-{what} /" for where in ("local", "remote") for what in ("send", "receive")]
     system = [f"system {other}", "time any", "port line", port[1], 'chat ""', "called-login ANY", *allowed]
     files = {
         "config": config,
-        "sys": [*system, f"protocol {protocol}", *asked],
+        "sys": [*system, f"protocol {protocol}", *parameters],
         "port": ["port line", "type direct", *port, "carrier false"],
         **{empty: [] for empty in ("dial", "call", "passwd", "dialcode")},
     }
@@ -158,10 +164,10 @@ RIVALS: dict[str, Rival] = {
 }
 """The rivals by name.
 
-``kermit`` escapes every byte that may do harm on an unknown line. ``kermit-tight`` escapes only what Kermit itself
-reserves, which is its best setting for a clean 8-bit line. ``kermit-cautious`` has C-Kermit's own CAUTIOUS parameters, for
-poor lines. ``kermit-7bit`` shifts the eighth bit. C-Kermit 10 never ends when the last packet of a file has exactly 95
-bytes, since its length byte is then not a printable character; such a run ends with the timeout, and another file or length
-avoids it. ``uucp`` is protocol 'i'; ``uucp-j`` is the same without the bytes XON and XOFF. uucico sleeps for 2 s before it
-closes its port, which is part of its time.
+``kermit`` escapes every byte that may do harm on an unknown line. ``kermit-tight`` escapes only the bytes that Kermit itself
+reserves; this is its best setting for a clean 8-bit line. ``kermit-cautious`` has C-Kermit's own CAUTIOUS parameters, for
+poor lines. ``kermit-7bit`` encodes the eighth bit. If the last packet of a file has exactly 95 bytes, its length byte is not
+a printable character, and C-Kermit 10 never ends. Such a run ends at the timeout; a file of another length avoids this.
+``uucp`` is protocol 'i'; ``uucp-j`` is the same without the bytes XON and XOFF. uucico sleeps for 2 s before it closes its
+port, and this belongs to its time.
 """

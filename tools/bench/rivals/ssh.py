@@ -27,7 +27,7 @@ def why_no_ssh() -> str:
 
 
 class Sshd:
-    """The server, and the beginnings of the commands that connect to it.
+    """The server, and the first words of the commands that connect to it.
 
     :ivar ssh: the ssh command up to the destination, which it includes.
     :ivar scp: the scp command up to the files; a remote file begins with :attr:`host`.

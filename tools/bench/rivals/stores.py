@@ -1,9 +1,9 @@
-"""Servers that keep a semaphore for many clients: linesync, redis and etcd, with the usual client and recipe of each.
+"""Servers that store a semaphore for many clients: linesync, redis and etcd, each with its usual client and method.
 
-redis is started with an append-only file that it syncs each second. A semaphore is a list of tokens; a client takes one with
-BLPOP and gives it back with RPUSH, through redis-py's asyncio client. etcd keeps a number under one key. A client reads it
-and writes the changed number in a transaction that compares the key's revision, and repeats this until it succeeds, over
-etcd's HTTP and JSON interface.
+redis is started with an append-only file that it syncs each second. The semaphore is a list of tokens. A client takes a token
+with BLPOP and gives it back with RPUSH, with redis-py's asyncio client. etcd stores a number under one key. A client reads
+the number and writes the changed number in a transaction that compares the key's revision. It repeats this until it
+succeeds. It uses etcd's HTTP and JSON interface.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Store(Protocol):
 
 
 def why_no_store(name: str) -> str:
-    """What a rival lacks to run here, in a sentence; empty if nothing."""
+    """A sentence about what is missing to run a rival here; empty if nothing is missing."""
     program, package, module = {
         "redis": ("redis-server", "redis-server", "redis"),
         "etcd": ("etcd", "etcd-server", None),
@@ -85,7 +85,7 @@ def why_no_store(name: str) -> str:
 
 
 def why_not_compiled() -> str:
-    """Why linesync with a compiled core is not measured, in a sentence; empty if it can be."""
+    """A sentence about why linesync with a compiled core cannot be measured; empty if it can be measured."""
     stamp = COMPILED / ".built"
     if not stamp.exists():
         return "the core is not compiled; run make compiled first"
@@ -105,14 +105,14 @@ def _wait_port(port: int, log: Callable[[], str]) -> None:
             time.sleep(0.05)
 
 
-# -- linesync ---------------------------------------------------------------------------------------------------------
+# -- linesync ----------------------------------------------------------------------------------------------------------
 
 
 class Linesync:
     """A hub that listens on loopback.
 
-    :param processes: where to start the hub; None to use a running one.
-    :param endpoint: the endpoint of the running hub.
+    :param processes: starts the hub; None: use a hub that already runs.
+    :param endpoint: the endpoint of the hub that already runs.
     """
 
     env: ClassVar[dict[str, str]] = {}
@@ -141,7 +141,7 @@ class Linesync:
 
 
 class Compiled(Linesync):
-    """The hub of ``make compiled``. Its clients also use the compiled core, in a separate process."""
+    """A hub with the compiled core of ``make compiled``. Its clients run in a separate process and also use this core."""
 
     env: ClassVar[dict[str, str]] = {"PYTHONPATH": str(COMPILED)}
 
@@ -167,7 +167,7 @@ class _LinesyncTaker:
         await self._client.aclose()
 
 
-# -- redis ------------------------------------------------------------------------------------------------------------
+# -- redis -------------------------------------------------------------------------------------------------------------
 
 
 class Redis:
@@ -210,7 +210,7 @@ class _RedisTaker:
         await self._client.aclose()
 
 
-# -- etcd -------------------------------------------------------------------------------------------------------------
+# -- etcd --------------------------------------------------------------------------------------------------------------
 
 
 class Etcd:
@@ -236,7 +236,7 @@ class Etcd:
 
     async def fill(self, units: int) -> None:
         client = await self.client()
-        deadline = time.monotonic() + _UP  # etcd listens before it has elected itself
+        deadline = time.monotonic() + _UP  # etcd accepts connections before it has elected a leader
         while "error" in await client.ask("kv/put", key=_key(_NAME), value=_key(str(units))):
             if time.monotonic() > deadline:
                 raise BenchError(f"etcd did not store a value within {_UP:g} s")
@@ -249,7 +249,7 @@ def _key(text: str) -> str:
 
 
 class _EtcdTaker:
-    """One persistent connection, with as much of HTTP as etcd needs."""
+    """One persistent connection. It implements only the part of HTTP that etcd needs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

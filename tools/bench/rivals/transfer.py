@@ -1,10 +1,10 @@
-"""Transfers by ZMODEM, Kermit and UUCP on a line of the same rate, to compare linesync's goodput with.
+"""Transfers by ZMODEM, Kermit and UUCP on the same kind of line, for a comparison with linesync's goodput.
 
-Each run makes a null modem, starts the receiver at end b and the sender at end a, and measures the time from the first
-start to the last exit. So start-up, negotiation and closing are part of a transfer. A transfer counts only if the received
-file has the SHA-256 of the sent one.
+Each run creates a null modem, starts the receiver at end b and the sender at end a, and measures the time from the start of
+the first program to the end of the last one. So start-up, negotiation and closing are part of a transfer. A transfer counts
+only if the received file has the SHA-256 of the sent one.
 
-On a pty these programs need the preloaded shim ``tools/shims/notcflush.c``, which explains the reason.
+On a pty, these programs need the preloaded shim ``tools/shims/notcflush.c``. A comment in the shim explains why.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def why_missing(name: str) -> str | None:
-    """Why the rival cannot run here, in one sentence; None if it can."""
+    """A sentence about why the rival cannot run here; None if it can run."""
     rival = RIVALS[name]
     for program in rival.programs:
         if not (os.access(program, os.R_OK) if program.startswith("/") else shutil.which(program)):
@@ -58,8 +58,8 @@ def why_missing(name: str) -> str | None:
     return None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and all that it has started; each process has its own group."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all that it has started. They are in the process group of the process."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -68,7 +68,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _run(rival: Rival, job: Job, timeout: float, cut: Cut | None) -> tuple[float, str]:
-    """Returns the seconds, and what went wrong according to the programs; empty if nothing."""
+    """Run both programs. Return the seconds, and a sentence if they did not end in time."""
     shim = job.directory / "notcflush.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, _SHIM], check=True, timeout=60)
     rival.prepare(job)
@@ -85,7 +85,7 @@ def _run(rival: Rival, job: Job, timeout: float, cut: Cut | None) -> tuple[float
     finally:
         seconds = time.monotonic() - began
         for process in started:
-            _end(process)
+            _kill(process)
     return seconds, ""
 
 
@@ -123,9 +123,10 @@ def transfer(
 ) -> Outcome:
     """Transfer ``file`` from end a to end b of a null modem.
 
-    :param name: one of :data:`RIVALS`; it must not be missing (:func:`why_missing`).
-    :param baud: of the line; ``faults``, ``faults_ba`` and ``seed`` as in :class:`NullModem`.
-    :param timeout: seconds after which both programs are killed; 30 s and four times the ideal time if None.
+    :param name: one of :data:`RIVALS`; :func:`why_missing` must return None for it.
+    :param baud: the rate of the line.
+    :param faults: as in :class:`NullModem`; so are ``faults_ba`` and ``seed``.
+    :param timeout: the seconds after which both programs are killed; None: 30 s and four times the ideal time.
     :param cut: when to unplug the cable, and for how long.
     """
     ideal = file.stat().st_size / (baud / 10)

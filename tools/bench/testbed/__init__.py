@@ -1,1 +1,1 @@
-"""What every measurement stands on: processes, cables, exact times, and a quiet machine."""
+"""What all measurements use: processes, cables, exact times, and a priority over other processes."""

@@ -1,7 +1,7 @@
-"""Bytecode of all modules, as an installed program has it.
+"""Compiles all modules to bytecode, because an installed program has its bytecode.
 
-In a checkout, modules are often edited, and some shells set PYTHONDONTWRITEBYTECODE. Each start would then compile half of
-linesync again, and the figures would say nothing about an installed linesync.
+In a checkout, modules are often edited, and some shells set PYTHONDONTWRITEBYTECODE. Each start would then compile many
+modules of linesync again, and the benchmark would not show the start-up time of an installed linesync.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["compiled"]
+__all__ = ["with_bytecode"]
 
 _IMPORT_ALL = """
 import importlib, pkgutil, linesync
@@ -27,9 +27,9 @@ for found in pkgutil.walk_packages(linesync.__path__, "linesync."):
 
 
 @contextmanager
-def compiled() -> Iterator[None]:
-    """While the block runs, processes started in it find the bytecode of all of linesync and of what it imports."""
-    kept = {name: os.environ.get(name) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
+def with_bytecode() -> Iterator[None]:
+    """Compile linesync and all that it imports. Processes that are started in the block use the bytecode."""
+    old_values = {name: os.environ.get(name) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
     with tempfile.TemporaryDirectory(prefix="linesync-bench-") as folder:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = folder
@@ -37,7 +37,7 @@ def compiled() -> Iterator[None]:
             subprocess.run([sys.executable, "-c", _IMPORT_ALL], check=True, timeout=60, stdin=subprocess.DEVNULL)
             yield
         finally:
-            for name, value in kept.items():
+            for name, value in old_values.items():
                 if value is None:
                     os.environ.pop(name, None)
                 else:

@@ -1,7 +1,7 @@
-"""A cable that is unplugged in the middle of a transfer, and plugged in again.
+"""Unplugs a cable during a transfer, and plugs it in again.
 
-The times count from the start of the transfer, so a thread pulls the cable; the faults of a line count from the line's
-start.
+A thread does this, because the times are relative to the start of the transfer. (The times of a null modem's faults are
+relative to the start of the null modem.)
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from linesync.testing.nullmodem import NullModem
 
-__all__ = ["Cut", "CutOff", "growing"]
+__all__ = ["Cut", "CutOff", "arrived_bytes_of_copy"]
 
-_LOOK = 0.002  # seconds between checks of the growing file
+_CHECK_INTERVAL = 0.002  # seconds between two checks of the size of the copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Cut:
 class CutOff:
     """Unplugs a cable and plugs it in again, in a thread that starts with the ``with`` block.
 
-    :ivar resumed: seconds from the line's return until more of the file had arrived; None without ``arrived``, or if
-        nothing arrived.
+    :ivar resumed: the seconds after the cable was plugged in again until more bytes of the file arrived. None if no bytes
+        arrived, or without ``arrived``.
     """
 
     cable: NullModem
@@ -42,7 +42,7 @@ class CutOff:
     arrived: Callable[[], int] | None = None
     """Returns how many bytes of the file have arrived."""
     resumed: float | None = None
-    _over: threading.Event = field(default_factory=threading.Event)
+    _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> CutOff:
@@ -51,27 +51,29 @@ class CutOff:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._end.set()
         assert self._thread is not None
         self._thread.join()
 
     def _run(self) -> None:
-        if self._over.wait(self.cut.at):
+        if self._end.wait(self.cut.at):
             return
         self.cable.pull()
-        self._over.wait(self.cut.duration)
+        self._end.wait(self.cut.duration)
         before = self.arrived() if self.arrived else 0
         self.cable.plug()
-        back = time.monotonic()
-        while self.arrived and not self._over.wait(_LOOK):
+        plugged_in_at = time.monotonic()
+        while self.arrived and not self._end.wait(_CHECK_INTERVAL):
             if self.arrived() > before:
-                self.resumed = time.monotonic() - back
+                self.resumed = time.monotonic() - plugged_in_at
                 return
 
 
-def growing(target: Path) -> Callable[[], int]:
-    """Returns the size of a file that is being copied to ``target``: linesync writes a part file next to it, unbuffered,
-    and renames it at the end."""
+def arrived_bytes_of_copy(target: Path) -> Callable[[], int]:
+    """Return a function that returns how many bytes of a copy to ``target`` have arrived.
+
+    linesync writes the bytes into a temporary file next to the target, without buffering, and renames it at the end.
+    """
 
     def size() -> int:
         found = [target, *target.parent.glob(f".{target.name}.*.linesync")]

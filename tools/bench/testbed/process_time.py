@@ -1,7 +1,7 @@
-"""How long a process takes, to the microsecond.
+"""Measures how long a process takes, to the microsecond.
 
-``Popen.wait(timeout)`` polls, every 0.5 ms at first and every 50 ms later. So every time measured with it is one of 16, 32,
-65, 115, 165 ... ms. A pidfd reports the end immediately.
+``Popen.wait(timeout)`` polls, at first every 0.5 ms and later every 50 ms. So all times measured with it are rounded up to
+16, 32, 65, 115, 165 ... ms. A pidfd reports the end of a process immediately.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ["timed", "wait_exactly"]
 
 
 def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """Wait until a process ends; returns its exit status.
+    """Wait until a process ends; return its exit status.
 
-    :raises subprocess.TimeoutExpired: it has not ended after ``seconds``, and still runs.
+    :raises subprocess.TimeoutExpired: it still runs after ``seconds``.
     """
     descriptor = os.pidfd_open(process.pid)
     try:
@@ -32,9 +32,9 @@ def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 
 def timed(argv: Sequence[str], seconds: float) -> float:
-    """Run a command and drop its output; returns the seconds that it took.
+    """Run a command and discard its output; return the seconds that it took.
 
-    :raises subprocess.CalledProcessError: it failed; has its stderr.
+    :raises subprocess.CalledProcessError: it failed; the error has its stderr.
     :raises subprocess.TimeoutExpired: it took too long and was killed.
     """
     began = perf_counter()

@@ -1,6 +1,6 @@
-"""A hub and an agent as separate processes, joined by a null modem or by TCP, for one measurement.
+"""A hub and an agent as separate processes, connected by a null modem or by TCP, for one measurement.
 
-Each process has its own alarm, so that none outlives a benchmark that was killed.
+Each process ends itself after some time, in case the benchmark is killed and cannot end it.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
 HOST = "sut"
 _LIFE = 1800  # seconds after which a process ends itself
 _UP = 20.0  # seconds within which a system must be up
-_PROBED = 12.0  # seconds after which we do not wait any longer for the probing of longer frames
+_PROBED = 12.0  # the most seconds that the benchmark waits for the probing of longer frames
 _MAIN = "import signal; signal.alarm({life}); from linesync.cli.main import main; raise SystemExit(main())"
 
 
 class BenchError(Exception):
-    """Something could not be measured; the message is a sentence."""
+    """Something could not be measured. The message is a sentence with the reason."""
 
 
 def linesync_command() -> list[str]:
@@ -62,14 +62,14 @@ def resident(pid: int) -> float:
 
 
 def free_port() -> int:
-    """A loopback TCP port that was free a moment ago."""
+    """A loopback TCP port that was free when this function looked."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 class Processes:
-    """Processes in their own directory; close it, or use it as a context manager."""
+    """Processes that run in a temporary directory. Close it, or use it as a context manager."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="linesync-bench-")
@@ -132,7 +132,7 @@ class Processes:
 
 
 class System(Processes):
-    """A hub and one agent, with the endpoints for scripts on either side."""
+    """A hub and one agent, and the endpoints on which scripts reach them."""
 
     hub: str
     """Endpoint of the hub's socket."""
@@ -142,7 +142,10 @@ class System(Processes):
     agent_process: subprocess.Popen[bytes]
 
     def _start(self, hub_words: list[str], agent_words: list[str] | None = None) -> None:
-        """Start both and wait for the host. Without ``agent_words``, the hub starts its agent itself."""
+        """Start the hub and the agent, and wait until the host is up.
+
+        :param agent_words: the arguments of the agent; None: the hub itself starts the agent.
+        """
         self.hub, self.agent = f"unix:{self.folder}/hub.sock", f"unix:{self.folder}/agent.sock"
         self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *hub_words)
         self._wait(lambda: (self.folder / "hub.sock").exists(), "the hub's socket")
@@ -171,7 +174,8 @@ class System(Processes):
 class LineSystem(System):
     """A hub and an agent on a null modem.
 
-    :param baud: of the line; ``faults`` and ``seed`` as in :class:`NullModem`.
+    :param baud: the rate of the line.
+    :param faults: as in :class:`NullModem`; so is ``seed``.
     """
 
     def __init__(self, *, baud: int = 115200, faults: Faults | None = None, seed: int = 0) -> None:
@@ -188,7 +192,7 @@ class LineSystem(System):
             raise
 
     def _probe(self) -> None:
-        """Wait until both ends send the longest frames that they will ever send."""
+        """Wait until both ends have found their longest frame length, because shorter frames would lower the results."""
         most = min(limits.SERIAL_FRAME, max(limits.BASIC_FRAME, int(self.byte_rate * limits.BULK_TIME)))
         longest = max([limits.BASIC_FRAME, *(size for size in limits.PROBE_SIZES if size <= most)])
         deadline = time.monotonic() + _PROBED

@@ -1,4 +1,5 @@
-"""The operations of the ledger: what each of them must leave at the hub, and what its commands may report."""
+"""The operations of ``test_ledger.py``. Each of them knows the state that it must leave at the hub, and the results that its
+commands may report."""
 
 from .counting import Give, Hold, Receive, Send, Take
 from .locking import Keep, Lock, Unlock

@@ -15,7 +15,8 @@ class Take(Operation):
     """Commands wait for one unit each, and the decider gives one for each of them.
 
     The units that are missing afterwards are those that commands took: at least one for each exit code 0, and at most one
-    more for each command that does not know. Without a hub, at least nobody has a unit that was not given.
+    more for each command with an unknown result. If the hub was lost, its count is lost too; then only this is checked: the
+    commands did not take more units than were given.
     """
 
     def start(self) -> None:
@@ -45,7 +46,7 @@ class Take(Operation):
 
 
 class Hold(Take):
-    """The same with units that a command holds while it runs another one. All of them come back in the end."""
+    """The same with units that a command holds while it runs another one. In the end, all units are returned."""
 
     TRAFFIC = (430, 60)
 
@@ -59,7 +60,7 @@ class Hold(Take):
 
 
 class Give(Operation):
-    """Each command gives a unit. The semaphore has one for each exit code 0, and perhaps those that are unknown."""
+    """Each command gives a unit. The semaphore has one for each exit code 0, and perhaps one for each unknown result."""
 
     TRAFFIC = (170, 0)
 
@@ -85,7 +86,7 @@ class Give(Operation):
 
 
 class Send(Give):
-    """Each command sends a message. The topic has one for each exit code 0, and perhaps those that are unknown."""
+    """Each command sends a message. The topic has one for each exit code 0, and perhaps one for each unknown result."""
 
     def words(self) -> tuple[str, ...]:
         return ("send", self.name, f"n={len(self.commands)}")
@@ -99,7 +100,7 @@ class Receive(Operation):
     """Commands wait for a message, and the decider sends it.
 
     Exit code 0 means that a command printed the first messages of the topic. The topic has a message for each sender with
-    exit code 0, and perhaps those that are unknown. Reading takes nothing away, so the other codes of readers change nothing.
+    exit code 0, and perhaps one for each sender with an unknown result. Reading does not change the topic.
     """
 
     def start(self) -> None:

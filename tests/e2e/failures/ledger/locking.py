@@ -13,9 +13,9 @@ __all__ = ["Keep", "Lock", "Unlock"]
 class Lock(Operation):
     """Commands wait for a lock under which each runs another command; the decider holds it first.
 
-    Tokens grow from holder to holder. A command that reported 0 had the lock from its begin to its end, and no other command
-    began meanwhile. A command that certainly failed did not run anything, unless it says that it lost its hold. In the end
-    the lock is free.
+    Tokens grow from holder to holder. A command that reported 0 had the lock from its start to its end, and no other command
+    started in this time. A command that certainly failed did not run anything, unless it reports that it lost its hold. In
+    the end the lock is free.
     """
 
     TRAFFIC = (550, 75)
@@ -60,8 +60,8 @@ class Lock(Operation):
 class Keep(Operation):
     """Each command takes a lock of its own for its host, which keeps it.
 
-    The host has the lock, with the token that was printed, after exit code 0; it does not have it after a failure; both are
-    possible if it is unknown. A host that was lost or restarted may have lost it again.
+    After exit code 0, the host has the lock, with the token that was printed. After a failure, it does not have the lock. If
+    the result is unknown, both are possible. A host that was lost or restarted may have lost the lock again.
     """
 
     TRAFFIC = (450, 0)
@@ -92,8 +92,8 @@ class Keep(Operation):
 class Unlock(Operation):
     """A host has locks, and each command gives one back.
 
-    The lock is free after exit code 0, and still held after a failure; both are possible if it is unknown. A host that was
-    lost or restarted has lost its locks itself; then a command may report that the host does not own it.
+    After exit code 0, the lock is free. After a failure, it is still held. If the result is unknown, both are possible. A
+    host that was lost or restarted has lost its locks; then a command may report that the host does not own the lock.
     """
 
     TRAFFIC = (190, 0)

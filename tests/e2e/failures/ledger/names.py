@@ -14,7 +14,7 @@ __all__ = ["ClearEvents", "Reset", "SetEvents"]
 class SetEvents(Operation):
     """Each command sets two events.
 
-    Both are set after exit code 0, and neither is set after a failure. If it is unknown, they are set together or not at all.
+    After exit code 0, both are set. After a failure, neither is set. If the result is unknown, both are set or neither.
     """
 
     TRAFFIC = (210, 0)
@@ -53,8 +53,8 @@ class ClearEvents(SetEvents):
 class Reset(Operation):
     """Each command resets a name, where a waiter on the other side waits for two units of a semaphore that has one.
 
-    After exit code 0 the semaphore is forgotten and its waiter has failed with 3. After a failure neither has happened. If it
-    is unknown, both have happened or neither.
+    After exit code 0 the semaphore is forgotten and its waiter has failed with 3. After a failure neither has happened. If the
+    result is unknown, both have happened or neither.
     """
 
     TRAFFIC = (180, 280)

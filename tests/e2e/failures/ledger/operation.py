@@ -1,4 +1,4 @@
-"""One operation under test, and what its commands reported."""
+"""One operation under test, and the reports of its commands."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ KILLED = -9
 
 @dataclass(frozen=True)
 class Lost:
-    """What was lost in a round, and took its state or its holds with it."""
+    """The processes that were lost in a round."""
 
     hub: bool = False
+    """The hub was restarted, so its state is lost."""
     host: bool = False
-    """The host was restarted, or cut off for longer than its lease."""
+    """The host was restarted, or cut off for longer than its lease, so its holds are lost."""
 
 
 class Report:
-    """What a command reported: *sure* (exit code 0), *unknown* (killed, or 125 with "may have") or *failed*."""
+    """The report of a command: *sure* (exit code 0), *unknown* (killed, or 125 with "may have") or *failed*."""
 
     def __init__(self, done: Done) -> None:
         self.code, self.err, self.out = done.code, done.err, done.out
@@ -45,14 +46,15 @@ class Report:
 
 
 class Operation(ABC):
-    """One operation in one round: it starts commands, lets something decide them, and judges the reports.
+    """One operation in one round. It starts commands, starts the *decision* (what ends their waits, such as giving units), and
+    checks the reports.
 
     :ivar name: its name at the hub.
     :ivar side: where the commands run, ``c1`` or ``hub``.
-    :ivar other: the other side, where the deciding command runs.
+    :ivar other: the other side, where the decider runs.
     :ivar patience: the options for the timeout of commands that wait.
     :ivar commands: the commands.
-    :ivar deciders: the commands that decide; those that repeat a decision come last.
+    :ivar deciders: the commands that make the decision; those that repeat it come last.
     """
 
     TRAFFIC: tuple[int, int] = (150, 70)
@@ -75,7 +77,7 @@ class Operation(ABC):
 
     @abstractmethod
     def decide(self) -> None:
-        """Start what decides."""
+        """Start the deciders."""
 
     def unblock(self) -> None:  # noqa: B027 - commands that decide themselves do not wait
         """End the waits of commands that still run because the decision or some of the commands were lost."""
@@ -87,7 +89,7 @@ class Operation(ABC):
         :raises AssertionError: they do not match.
         """
 
-    # -- for the operations -------------------------------------------------------------------------------------------
+    # -- for the operations --------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """A name for each command, for operations whose commands have separate names."""

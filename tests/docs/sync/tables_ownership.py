@@ -1,4 +1,4 @@
-"""Tables of states for things that a client can own: an arrival's grant, semaphores, locks, and deadlocks between owners."""
+"""Tables of states for what a client can own: an arrival's grant, units of a semaphore, and locks; and for deadlocks."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Sequence
 from linesync.model.decisions import Event
 from linesync.model.sync.deadlock import Activity
 from tests.docs.sync.states import (
-    MINUTES_10,
-    PATIENCE,
-    Do,
-    Stage,
+    TEN_MINUTES,
+    WAIT_TIMEOUT,
+    Action,
+    ModelSetup,
     Table,
-    busy,
     commit,
     confirm,
     failing,
-    idle,
+    if_not_open,
+    if_open,
     leaving,
-    pass_patience,
+    pass_wait_timeout,
     when,
 )
 
 __all__ = ["ARRIVAL", "CYCLE", "LOCK", "SEMAPHORE"]
 
-# -- an arrival -------------------------------------------------------------------------------------------------------
+# -- an arrival --------------------------------------------------------------------------------------------------------
 
 
-def _arrival(stage: Stage) -> str:
-    wait = stage.services._waits.find("a", "a")
+def _arrival(model: ModelSetup) -> str:
+    wait = model.services._waits.find("a", "a")
     if wait is not None:
         return "held" if wait.held is not None else "granted" if wait.granted is not None else "waiting"
-    return "over" if stage.services._waits._results.get("a", "a") is not None else "unknown"
+    return "over" if model.services._waits._results.get("a", "a") is not None else "unknown"
 
 
 ARRIVAL = Table(
@@ -57,21 +57,21 @@ ARRIVAL = Table(
         "its client confirms": when(lambda s: _arrival(s) == "over", confirm),
         "its client gives up": lambda s: s.give_back("a", "a"),
         "its client gives back": when(
-            lambda s: _arrival(s) in ("granted", "held"), failing(lambda s: s.held_back("a"), "a")
+            lambda s: _arrival(s) in ("granted", "held"), failing(lambda s: s.give_back_held("a"), "a")
         ),
         "its client is gone": lambda s: s.end("a"),
         "its host is lost, or has a new session": (lambda s: s.stop("a"), lambda s: s.restart("a")),
         "its timeout passes": when(lambda s: _arrival(s) != "over", lambda s: s.pass_time(6.0)),
-        "ten minutes pass": when(lambda s: _arrival(s) == "over", lambda s: s.pass_time(MINUTES_10)),
+        "ten minutes pass": when(lambda s: _arrival(s) == "over", lambda s: s.pass_time(TEN_MINUTES)),
         "the name is reset": lambda s: [e for e in s.reset() if getattr(e, "arrival", "") == "a"],
     },
 )
 
-# -- semaphores and locks ---------------------------------------------------------------------------------------------
+# -- semaphores and locks ----------------------------------------------------------------------------------------------
 
 
-def _semaphore(stage: Stage) -> str:
-    row = stage.row("semaphores")
+def _semaphore(model: ModelSetup) -> str:
+    row = model.row("semaphores")
     if row is None:
         return "empty"
     parts = [f"{one['name']} holds 1" for one in row["holders"]]
@@ -80,8 +80,8 @@ def _semaphore(stage: Stage) -> str:
     return ", ".join([*(["1 unit"] if row["value"] else []), *parts])
 
 
-def _with_unit(do: Do) -> Do:
-    return when(lambda s: _semaphore(s) == "1 unit", do)
+def _with_unit(action: Action) -> Action:
+    return when(lambda s: _semaphore(s) == "1 unit", action)
 
 
 SEMAPHORE = Table(
@@ -100,16 +100,16 @@ SEMAPHORE = Table(
         "a takes 1": _with_unit(lambda s: s.sem("a", "a", -1, confirm=False)),
         "a commits": when(lambda s: "not committed" in _semaphore(s), commit),
         "a takes 1 to hold, and commits": _with_unit(lambda s: s.sem("a", "a", -1, hold=True)),
-        "a gives back": when(lambda s: "a holds" in _semaphore(s), lambda s: s.held_back("a")),
-        "a's client is gone": busy("a", lambda s: s.end("a")),
+        "a gives back": when(lambda s: "a holds" in _semaphore(s), lambda s: s.give_back_held("a")),
+        "a's client is gone": if_open("a", lambda s: s.end("a")),
         "a's host is lost, or has a new session": (
-            busy("a", lambda s: s.stop("a")),
-            busy("a", lambda s: s.restart("a")),
+            if_open("a", lambda s: s.stop("a")),
+            if_open("a", lambda s: s.restart("a")),
         ),
         "b takes 1": when(
-            lambda s: _semaphore(s) != "1 unit", idle("b", lambda s: s.sem("b", "b", -1, timeout=PATIENCE))
+            lambda s: _semaphore(s) != "1 unit", if_not_open("b", lambda s: s.sem("b", "b", -1, timeout=WAIT_TIMEOUT))
         ),
-        "b's timeout passes": busy("b", pass_patience),
+        "b's timeout passes": if_open("b", pass_wait_timeout),
         "b gives up, or its client or host is gone": leaving("b"),
         "c polls for 1": when(lambda s: _semaphore(s) != "1 unit", lambda s: s.sem("c~poll", "c", -1, timeout=0.0)),
         "c gives 2, with a bound of 1": when(
@@ -120,8 +120,8 @@ SEMAPHORE = Table(
 )
 
 
-def _lock(stage: Stage) -> str:
-    row = stage.row("locks")
+def _lock(model: ModelSetup) -> str:
+    row = model.row("locks")
     if row is None:
         return "free"
     owner = row["owner"]
@@ -130,8 +130,8 @@ def _lock(stage: Stage) -> str:
     return ", ".join([*parts, *(f"{one['name']} waits" for one in row["queue"])])
 
 
-def _owned(do: Do) -> Do:
-    return when(lambda s: _lock(s) in ("a has it", "a has it, kept", "a has it, b waits"), do)
+def _owned(action: Action) -> Action:
+    return when(lambda s: _lock(s) in ("a has it", "a has it, kept", "a has it, b waits"), action)
 
 
 LOCK = Table(
@@ -163,30 +163,30 @@ LOCK = Table(
     },
 )
 
-# -- deadlocks --------------------------------------------------------------------------------------------------------
+# -- deadlocks ---------------------------------------------------------------------------------------------------------
 
 
-def _cycle(stage: Stage) -> str:
-    cycles = list(stage.services._deadlocks._cycles.values())
+def _cycle(model: ModelSetup) -> str:
+    cycles = list(model.services._deadlocks._cycles.values())
     if not cycles:
-        return "dismissed for a time" if stage.services._deadlocks._beliefs else "no cycle"
+        return "dismissed for a time" if model.services._deadlocks._beliefs else "no cycle"
     return "asked" if cycles[0].asked is not None else "seen"
 
 
-def _close_cycle(stage: Stage) -> Sequence[Event]:
-    """a has a lock and waits for b's lock, and b has the other lock and waits for a's."""
-    stage.answering.clear()
-    stage.lock("a1", "a", "x")
-    stage.lock("b1", "b", "y")
-    stage.lock("a", "a", "y", within="a1")
-    events = stage.lock("b", "b", "x", within="b1")
-    return [*events, *stage.pass_time(0.6)]
+def _close_cycle(model: ModelSetup) -> Sequence[Event]:
+    """a and b each have a lock, and each waits for the other one's lock."""
+    model.answering.clear()
+    model.lock("a1", "a", "x")
+    model.lock("b1", "b", "y")
+    model.lock("a", "a", "y", within="a1")
+    events = model.lock("b", "b", "x", within="b1")
+    return [*events, *model.pass_time(0.6)]
 
 
-def _answer(a: Activity) -> Do:
-    def answer(stage: Stage) -> Sequence[Event]:
-        parts = [*stage.services.answered("a", a, stage.now)]
-        return stage.note([*parts, *stage.services.answered("b", Activity(clients=frozenset("1")), stage.now)])
+def _answer(a: Activity) -> Action:
+    def answer(model: ModelSetup) -> Sequence[Event]:
+        parts = [*model.services.answered("a", a, model.now)]
+        return model.note([*parts, *model.services.answered("b", Activity(clients=frozenset("1")), model.now)])
 
     return when(lambda s: _cycle(s) == "asked", answer)
 

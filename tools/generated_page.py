@@ -1,4 +1,4 @@
-"""Pages with parts that are made by the program: each stands between ``<!-- made: NAME -->`` and ``<!-- end -->``."""
+"""Pages with generated parts. Each part is between ``<!-- made: NAME -->`` and ``<!-- end -->``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["MadePage"]
+__all__ = ["GeneratedPage"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MARK = re.compile(r"(<!-- made: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
-class MadePage:
-    """A page, and how its parts are made.
+class GeneratedPage:
+    """A page with generated parts.
 
     :param path: the file of the page.
     :param make: returns the text of a part; raises KeyError for a part that does not exist.
-    :param source: what the parts are made from, for people.
+    :param source: a word for what the parts are generated from; the messages name it.
     """
 
     def __init__(self, path: Path, make: Callable[[str], str], source: str) -> None:
@@ -28,14 +28,14 @@ class MadePage:
         self._source = source
 
     def filled(self, page: str) -> str:
-        """The page with all its made parts written again.
+        """The page, with all its parts generated again.
 
-        :raises KeyError: it asks for a part that does not exist.
+        :raises KeyError: the page names a part that does not exist.
         """
         return _MARK.sub(lambda match: f"{match[1]}{self._make(match[2])}{match[4]}", page)
 
     def differences(self, page: str) -> list[str]:
-        """Lines of a diff from the page to what it should be; empty if the page is right."""
+        """Lines of a diff from the page to the generated one; empty if they are equal."""
         new = self.filled(page).splitlines()
         return list(difflib.unified_diff(page.splitlines(), new, "page", self._source, lineterm="", n=1))
 

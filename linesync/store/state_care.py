@@ -1,0 +1,238 @@
+"""The care of a state file: a new file appears when it is complete, and an unsuitable one is refused and not changed.
+
+1. A new file is made under another name, synced, and then renamed. So a file at the path always has a complete header.
+2. An existing file is examined before anything can write to it. SQLite would create files beside it, and move committed
+   pages into it. So the examination opens it read-only: as ``immutable`` if its write-ahead log is empty, or else with the
+   VFS ``unix-none``, which needs no shared memory.
+3. The caller has the lock of the file (:mod:`linesync.store.state_lock`).
+
+All functions may block.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import quote
+
+from ..errors import LinesyncFailed, UsageError
+from .state_schema import APPLICATION, build, migrate, newest_version
+
+__all__ = ["create", "examine", "make_folder", "reading", "set_meta", "sqlite_sentence", "use_log"]
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER = 100  # bytes
+_BESIDE = ("-wal", "-journal", "-shm")  # what SQLite creates beside a file
+
+
+def make_folder(path: str) -> None:
+    """Create the directory of a file, if it is missing, for this user only.
+
+    :raises LinesyncFailed: it cannot be created.
+    """
+    folder = os.path.dirname(path) or "."
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+    except OSError as error:
+        raise LinesyncFailed(
+            f"cannot create the directory {folder} for the state file: {error.strerror}; choose another file"
+        ) from None
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file that may be a state file.
+
+    :raises LinesyncFailed: there is something else, or it cannot be looked at.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder):
+            raise LinesyncFailed(
+                f"there is no directory {folder} for the state file {os.path.basename(path)}; create it or choose"
+                " another file"
+            ) from None
+        return False
+    except OSError as error:
+        raise LinesyncFailed(f"cannot read {path}: {error.strerror}; choose another file") from None
+    if stat.S_ISLNK(found.st_mode):
+        raise LinesyncFailed(f"{path} is a symbolic link; give the path of the state file itself")
+    if not stat.S_ISREG(found.st_mode):
+        raise LinesyncFailed(f"{path} is not a regular file, so it cannot be a state file; choose another path")
+    if found.st_nlink > 1:
+        raise LinesyncFailed(
+            f"{path} has a second name (a hard link), under which another hub could use it; remove that name or choose"
+            " another file"
+        )
+    return True
+
+
+def check_owner(path: str) -> None:
+    """Refuse a file that another user can change.
+
+    :raises LinesyncFailed: another user owns it or can write to it.
+    """
+    found = os.stat(path)
+    if found.st_uid != os.geteuid():
+        raise LinesyncFailed(
+            f"{path} belongs to the user {found.st_uid}, not to the user of this hub, {os.geteuid()}; change its owner or"
+            " choose another file"
+        )
+    if found.st_mode & 0o022:
+        raise LinesyncFailed(f"other users can write to {path}; run chmod 600 {path} or choose another file")
+
+
+def examine(path: str) -> int:
+    """Check that a file is a sound state file, without a change to it.
+
+    :return: the version of its tables.
+    :raises LinesyncFailed: it cannot be read, is not a state file, is damaged, or is newer than this program.
+    """
+    _check_header(path)
+    with reading(path) as connection:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > newest_version():
+            raise LinesyncFailed(
+                f"{path} was written by a newer linesync: it has state version {version}, and this linesync knows up to"
+                f" {newest_version()}; use that linesync, or choose another file"
+            )
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok" or version < 1:
+            raise _damaged(path, found if found != "ok" else "it has no version")
+    return version
+
+
+def _check_header(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise LinesyncFailed(f"cannot read {path}: {error.strerror}; check its owner and mode") from None
+    try:
+        header = os.read(descriptor, _HEADER)
+    except OSError as error:
+        raise LinesyncFailed(f"cannot read {path}: {error.strerror}; check that disk") from None
+    finally:
+        os.close(descriptor)
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        what = "it is empty" if not header else "it is not an SQLite file, or its header is damaged"
+        raise LinesyncFailed(f"{path} is not the state file of a hub: {what}; choose another file")
+    if int.from_bytes(header[68:72], "big") != APPLICATION:
+        raise LinesyncFailed(
+            f"{path} is not the state file of a hub: it is an SQLite file of another program; choose another file"
+        )
+
+
+def _damaged(path: str, why: str) -> LinesyncFailed:
+    return LinesyncFailed(f"the state file {path} is damaged: {' '.join(why.split())}; restore it from a backup")
+
+
+@contextmanager
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that changes nothing on the disk.
+
+    :raises LinesyncFailed: SQLite cannot read the file.
+    """
+    try:
+        waiting = os.path.getsize(f"{path}-wal")
+    except OSError:
+        waiting = 0
+    how = "vfs=unix-none" if waiting else "immutable=1"
+    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}?mode=ro&{how}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            yield connection
+        finally:
+            connection.close()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _damaged(path, sqlite_sentence(error)) from None
+
+
+def sqlite_sentence(error: Exception) -> str:
+    """An error of SQLite in words, with its name."""
+    name = getattr(error, "sqlite_errorname", "")
+    return f"{error} ({name})" if name else str(error)
+
+
+def create(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], version: int | None = None) -> None:
+    """Create a state file. It appears when it is complete and on the disk.
+
+    :param hub: the id of the hub.
+    :param fill: puts in what the file has from the beginning.
+    :param version: the version of the tables that ``fill`` writes; by default the newest.
+    :raises UsageError: there is already a file.
+    :raises LinesyncFailed: it cannot be created. Errors of ``fill`` are raised, too; then there is no file.
+    """
+    version = newest_version() if version is None else version
+    fresh = f"{path}.new"
+    beside = [name for end in _BESIDE if os.path.lexists(name := f"{path}{end}")]
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists already; choose another file, or remove it if you do not need it")
+    if beside:
+        raise LinesyncFailed(
+            f"there is {beside[0]}, a part of a state file, but not {path} itself; move that file back, or remove"
+            f" {beside[0]} if you do not need it"
+        )
+    try:
+        _remove(fresh)
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        _write(fresh, hub, fill, version)
+        os.rename(fresh, path)
+        _sync(os.path.dirname(path) or ".")
+    except (OSError, sqlite3.Error) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else sqlite_sentence(error)
+        raise LinesyncFailed(f"cannot create the state file {path}: {why}; choose another file") from None
+    finally:
+        _remove(fresh)
+
+
+def _write(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], version: int) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        build(connection, version)
+        set_meta(connection, "hub", hub)
+        fill(connection)
+        migrate(connection, version)
+        connection.execute("COMMIT")
+        use_log(connection)
+    finally:
+        connection.close()
+    _sync(path)
+
+
+def use_log(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log.
+
+    :raises sqlite3.OperationalError: it cannot be used. SQLite itself would only answer so.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError("the write-ahead log cannot be used")
+
+
+def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Write a value of the table ``meta``."""
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+    )
+
+
+def _remove(path: str) -> None:
+    for end in ("", *_BESIDE):
+        with suppress(OSError):
+            os.unlink(f"{path}{end}")
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,324 @@
+"""A hub's state in a file, for an event loop: one thread has the file, and all commits that wait share one sync.
+
+While a transaction syncs, later commits collect; the next transaction takes them together. :mod:`linesync.store.state` says
+what a commit promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
+
+from ..errors import LinesyncError, LinesyncFailed
+from .state import LONGEST, Change, NotStored, Row, State, StateFailed, check_change
+from .state_database import BlobChange, Database
+from .state_memory import MemoryState
+
+__all__ = ["MEMORY", "StateFile", "default_path", "open_state"]
+
+MEMORY = ":memory:"
+"""Instead of a path: keep the state in memory only."""
+BOUND = 16 << 20  # bytes that wait from which the state is full
+_BATCH = 4 << 20  # bytes after which a transaction takes no more commits
+
+
+def default_path(socket: str | None, folder: str) -> str:
+    """Where a hub keeps its state.
+
+    :param socket: the path of its socket; None for the default socket.
+    :param folder: this user's directory for state.
+    """
+    return f"{folder}/hub.db" if socket is None else f"{socket}.db"
+
+
+async def open_state(
+    path: str,
+    *,
+    make_folder: bool = False,
+    bound: int = BOUND,
+    on_failure: Callable[[StateFailed], object] | None = None,
+) -> tuple[State, list[Row]]:
+    """Open a state, or make a new one.
+
+    :param path: the file, which is created if it is missing; :data:`MEMORY` for none.
+    :param make_folder: create the directory of the file, too.
+    :param bound: the bytes that wait from which the state is full.
+    :param on_failure: called once, when a write or a sync has failed.
+    :return: the state and its rows, in the order of their kinds and keys by code points.
+    :raises BusyError: another process has the file open.
+    :raises LinesyncFailed: the file cannot be used: it is damaged, newer, not ours ... It is then as it was before.
+    """
+    if path == MEMORY:
+        return MemoryState(), []
+    state = StateFile(path, bound, on_failure)
+    return state, await state.start(make_folder)
+
+
+class _Commit:
+    """Changes of rows and blobs that are stored together."""
+
+    __slots__ = ("age", "blobs", "changes", "future", "size")
+
+    def __init__(self, future: asyncio.Future[None], age: int, size: int) -> None:
+        self.future = future
+        self.age = age
+        self.size = size
+        self.changes: Sequence[Change] = ()
+        self.blobs: Sequence[BlobChange] = ()
+
+
+class _Read:
+    """A piece of a blob that is wanted."""
+
+    __slots__ = ("count", "future", "number", "offset")
+
+    def __init__(self, future: asyncio.Future[bytes], number: int, offset: int, count: int) -> None:
+        self.future = future
+        self.number = number
+        self.offset = offset
+        self.count = count
+
+
+_Asked: TypeAlias = "_Commit | _Read | None"
+"""What the thread is asked to do; None ends it."""
+
+
+class StateFile:
+    """A state in a file; see :class:`linesync.store.state.State`. :func:`open_state` makes one.
+
+    The event loop and the thread share only the queue. What the thread has done comes back to the loop in its order.
+    """
+
+    def __init__(self, path: str, bound: int, on_failure: Callable[[StateFailed], object] | None) -> None:
+        self._path = path
+        self._bound = bound
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Asked] = SimpleQueue()
+        self._database: Database | None = None
+        # -- of the loop
+        self._waiting = 0  # bytes of commits that are not done
+        self._age = 0  # counts how often the disk was full
+        self._room: list[asyncio.Future[None]] = []
+        self._failed: StateFailed | None = None
+        self._opened: asyncio.Future[list[Row]] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        # -- of the thread
+        self._full: tuple[int, NotStored] | None = None  # the age in which the disk is full, and the error
+        self._broken: StateFailed | None = None
+        self._left: _Commit | _Read | None = None  # taken from the queue, but not done
+
+    # -- for the event loop -------------------------------------------------------------------------------------------
+
+    async def start(self, make_folder: bool) -> list[Row]:
+        """Open the file in the thread, and return its rows. If this is cancelled, the thread closes the file."""
+        self._opened = self._loop.create_future()
+        ended: asyncio.Future[None] = self._loop.create_future()
+        threading.Thread(target=self._work, args=(ended, make_folder), name="linesync_state", daemon=True).start()
+        try:
+            rows = await self._opened
+        except BaseException:
+            self._queue.put(None)
+            raise
+        finally:
+            self._opened = None  # it has the rows
+        self._ended = ended
+        return rows
+
+    @property
+    def hub(self) -> str:
+        assert self._database is not None
+        return self._database.hub
+
+    @property
+    def offset(self) -> float:
+        assert self._database is not None
+        return self._database.offset
+
+    @property
+    def full(self) -> bool:
+        return self._waiting >= self._bound
+
+    @property
+    def failed(self) -> StateFailed | None:
+        return self._failed
+
+    async def room(self) -> None:
+        while self.full:
+            future = self._loop.create_future()
+            self._room.append(future)
+            await future
+
+    def commit(self, changes: Sequence[Change], *, remove: Iterable[int] = ()) -> asyncio.Future[None]:
+        asked = self._new(100 + sum(map(check_change, changes)))
+        asked.changes = tuple(changes)
+        asked.blobs = tuple(remove)
+        return self._put(asked)
+
+    def append(self, number: int, offset: int, data: bytes) -> asyncio.Future[None]:
+        if len(data) > LONGEST:
+            raise ValueError(f"a piece has {len(data):,} bytes: expected at most {LONGEST:,}")
+        asked = self._new(100 + len(data))
+        asked.blobs = ((number, offset, data),)
+        return self._put(asked)
+
+    def read(self, number: int, offset: int, count: int) -> asyncio.Future[bytes]:
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        if self._ended is None:
+            future.set_exception(self._closed())
+        else:
+            self._queue.put(_Read(future, number, offset, count))
+        return future
+
+    async def close(self) -> None:
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            self._queue.put(None)
+            await ended
+
+    def _new(self, size: int) -> _Commit:
+        return _Commit(self._loop.create_future(), self._age, size)
+
+    def _put(self, asked: _Commit) -> asyncio.Future[None]:
+        if self._failed is not None:
+            asked.future.set_exception(self._failed)
+        elif self._ended is None:
+            asked.future.set_exception(self._closed())
+        else:
+            self._waiting += asked.size
+            self._queue.put(asked)
+        return asked.future
+
+    def _closed(self) -> LinesyncFailed:
+        return LinesyncFailed(f"the state file {self._path} is closed; start the hub again")
+
+    def _begin(self, error: Exception | None, rows: list[Row]) -> None:
+        """Take the rows of the opened file from the thread."""
+        if self._opened is not None:
+            _settle(self._opened, error, rows)
+
+    def _done(self, asked: list[_Commit], error: LinesyncError | None) -> None:
+        """Take the outcome of commits from the thread."""
+        if isinstance(error, NotStored) and asked[0].age == self._age:
+            self._age += 1
+        news = error if isinstance(error, StateFailed) and self._failed is None else None
+        self._failed = self._failed or news
+        for one in asked:
+            self._waiting -= one.size
+            _settle(one.future, error, None)
+        if not self.full:
+            room, self._room = self._room, []
+            for future in room:
+                _settle(future, None, None)
+        if news is not None and self._on_failure is not None:
+            self._on_failure(news)
+
+    # -- in the thread ------------------------------------------------------------------------------------------------
+
+    def _work(self, ended: asyncio.Future[None], make_folder: bool) -> None:
+        try:
+            self._database = database = Database(self._path, folder=make_folder)
+        except Exception as error:
+            self._call(self._begin, error, [])
+            return
+        try:
+            self._call(self._begin, None, database.rows())
+        except Exception as error:
+            self._call(self._begin, error, [])
+            database.close(broken=True)
+            return
+        while (asked := self._next()) is not None:
+            self._serve(database, asked)
+            del asked  # its rows may be large, and the next one may come late
+        outcome: Exception | None = None
+        try:
+            database.close(broken=self._broken is not None)
+        except StateFailed as error:
+            outcome = error
+        self._call(_settle, ended, outcome or self._broken, None)
+
+    def _next(self) -> _Asked:
+        asked, self._left = self._left, None
+        return asked or self._queue.get()
+
+    def _serve(self, database: Database, asked: _Commit | _Read) -> None:
+        """Do what is asked, and with a commit all those that wait behind it."""
+        if isinstance(asked, _Read):
+            self._read(database, asked)
+            return
+        batch, size = [asked], asked.size
+        while size < _BATCH:
+            try:
+                after = self._queue.get_nowait()
+            except Empty:
+                break
+            if after is None:
+                self._queue.put(None)  # nothing can follow it
+                break
+            if isinstance(after, _Read) or after.age != asked.age:
+                self._left = after
+                break
+            batch.append(after)
+            size += after.size
+        self._store(database, batch)
+
+    def _store(self, database: Database, batch: list[_Commit]) -> None:
+        """Commit a batch, and report the outcome to the loop. Only then, move pages from the log into the file."""
+        error: LinesyncError | None = self._broken
+        if error is None and self._full is not None and self._full[0] == batch[0].age:
+            error = self._full[1]
+        if error is None:
+            rows = {(kind, key): value for one in batch for kind, key, value in one.changes}
+            error = self._attempt(lambda: database.apply(rows, [change for one in batch for change in one.blobs]))
+            if isinstance(error, NotStored):
+                self._full = batch[0].age, error
+        self._call(self._done, batch, error)
+        if self._broken is None:
+            late = self._attempt(database.tidy)
+            if late is not None:
+                self._call(self._done, [], late)
+
+    def _attempt(self, job: Callable[[], object]) -> LinesyncError | None:
+        """Run a job of the database. After the first one whose outcome is unknown, no other job is run."""
+        try:
+            job()
+        except NotStored as error:
+            return error
+        except StateFailed as error:
+            self._broken = error
+            return error
+        except Exception as error:  # a fault of ours; what is stored is not known either
+            self._broken = StateFailed(
+                f"the hub cannot store its state in {self._path}: {error!r}; report this fault, and start the hub again"
+            )
+            return self._broken
+        return None
+
+    def _read(self, database: Database, asked: _Read) -> None:
+        data: bytes | None = None
+        failed: Exception | None = None
+        try:
+            data = database.read(asked.number, asked.offset, asked.count)
+        except Exception as error:
+            failed = error
+        self._call(_settle, asked.future, failed, data)
+        if isinstance(failed, StateFailed) and self._broken is None:
+            self._broken = failed
+            self._call(self._done, [], failed)
+
+    def _call(self, function: Callable[..., object], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for this
+            self._loop.call_soon_threadsafe(function, *args)
+
+
+def _settle(future: asyncio.Future[Any], error: Exception | None, value: Any) -> None:
+    if future.done():  # cancelled
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

@@ -1,0 +1,81 @@
+"""The lock of a state file: only one process uses the file, and a killed one never blocks the next.
+
+1. The lock is a ``flock`` on ``PATH.lock``, which contains the pid of the owner. The kernel releases it with the process. A
+   lock on the state file itself would not do: SQLite's own locks end when any descriptor of that file is closed.
+2. The owner removes ``PATH.lock`` before it releases the lock. A process that has locked a file without a name
+   tries again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import suppress
+
+from ..errors import BusyError, LinesyncFailed
+
+__all__ = ["StateLock"]
+
+_TRIES = 100  # owners that may end while we lock
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class StateLock:
+    """The lock of one state file, which is held from the beginning.
+
+    :param path: the state file.
+    :param reading: the file is only read. Then it is not locked if no lock can be created, as on a read-only
+        medium.
+    :raises BusyError: another process, or this one, has the lock.
+    :raises LinesyncFailed: the lock cannot be made.
+    """
+
+    def __init__(self, path: str, *, reading: bool = False) -> None:
+        self._path = f"{path}.lock"
+        self._descriptor = -1
+        for _ in range(_TRIES):
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                if reading and error.errno in _READ_ONLY and not os.path.lexists(self._path):
+                    return
+                raise LinesyncFailed(
+                    f"cannot create {self._path}, the lock of the state file: {error.strerror}; make its directory"
+                    " writable, or choose another file"
+                ) from None
+            if self._take(descriptor, path):
+                return
+        raise BusyError(f"cannot lock {path}: other processes keep taking its lock; try again")
+
+    def _take(self, descriptor: int, path: str) -> bool:
+        """Lock the file, or close it and return False if it has lost its name."""
+        taken = False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                os.ftruncate(descriptor, 0)
+                with suppress(OSError):  # the lock does not depend on the pid, and the disk may be full
+                    os.write(descriptor, b"%d\n" % os.getpid())
+                self._descriptor, taken = descriptor, True
+        except BlockingIOError:
+            pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            who = f"process {pid}" if pid.isdecimal() else "another process"
+            raise BusyError(
+                f"{who} has the state file {path} open; stop that hub first, or choose another file",
+                details={"pid": int(pid) if pid.isdecimal() else None},
+            ) from None
+        except OSError as error:
+            raise LinesyncFailed(f"cannot lock {self._path}: {error.strerror}; choose another file") from None
+        finally:
+            if not taken:
+                os.close(descriptor)
+        return taken
+
+    def release(self) -> None:
+        """Remove the lock. Further calls have no effect."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                os.unlink(self._path)
+            os.close(self._descriptor)
+            self._descriptor = -1

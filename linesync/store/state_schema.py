@@ -1,0 +1,48 @@
+"""The tables of a state file, by version, and the changes from each version to the next.
+
+The first table never changes: it is what the first version of linesync with a state file wrote. A file of today is made by
+all changes, one after the other, so it does not differ from an old file that was migrated.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+__all__ = ["APPLICATION", "MIGRATIONS", "build", "migrate", "newest_version"]
+
+APPLICATION = 0x4C53594E  # "LSYN", the application id in the header of the file
+_FIRST = (
+    "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE rows (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"
+    " WITHOUT ROWID",
+    # With a rowid: pieces are long, and long rows make a table without a rowid slow.
+    "CREATE TABLE blobs (number INTEGER NOT NULL, offset INTEGER NOT NULL, data BLOB NOT NULL,"
+    " PRIMARY KEY (number, offset))",
+)
+MIGRATIONS: list[Callable[[sqlite3.Connection], object]] = []
+"""The change from version 1 to 2, from 2 to 3, and so on. Each runs in a transaction."""
+
+
+def newest_version() -> int:
+    """The version that this program writes."""
+    return 1 + len(MIGRATIONS)
+
+
+def build(connection: sqlite3.Connection, version: int) -> None:
+    """Make the tables of a version in an empty file, in a transaction of the caller."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    for statement in _FIRST:
+        connection.execute(statement)
+    _migrate(connection, 1, version)
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Change the tables of a version into those of the newest, in a transaction of the caller."""
+    _migrate(connection, version, newest_version())
+
+
+def _migrate(connection: sqlite3.Connection, version: int, until: int) -> None:
+    for change in MIGRATIONS[version - 1 : until - 1]:
+        change(connection)
+    connection.execute(f"PRAGMA user_version = {until}")
