@@ -279,6 +279,16 @@ class Hub(User):
         if session is not None:
             self._requests.take(session, number, text)
 
+    def sender(self, number: str, text: str) -> str:
+        """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
+        if number == NOTE:
+            with suppress(LinesyncError):  # what is malformed is refused in its turn
+                note = operations.read(text, operations.HUB, note=True)
+                if isinstance(note, ClientGone):
+                    return note.client
+                number = getattr(note, "request", "")
+        return Id.read(number).script
+
     def held_back(self, peer: Conversation, number: str, text: str) -> None:
         """A script that is gone does not let the requests of other scripts behind its agent wait."""
         assert isinstance(peer, Peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -214,6 +215,39 @@ def test_a_request_with_a_mistake_is_not_kept(world: World) -> None:
         raw.ask("barrier go 0 arrival=mine")
     assert not world.hub._requests._waiting
     raw.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "script"),
+    [
+        ("5.7", "hosts", "7"),
+        ("5", "hosts", ""),
+        ("-", "withdraw 5.7", "7"),
+        ("-", "withdraw -.7 arrival=x", "7"),
+        ("-", "confirm 5.7", "7"),
+        ("-", "gone 7", "7"),
+        ("-", "ownergone 1 2", ""),
+        ("-", "nonsense", ""),
+    ],
+)
+def test_a_note_waits_in_the_queue_of_its_script(world: World, number: str, text: str, script: str) -> None:
+    assert world.hub.sender(number, text) == script
+
+
+def test_a_script_with_long_replies_does_not_delay_others_of_its_host(world: World) -> None:
+    one, other = (Raw(world, world.hosts["h1"].socket) for _ in range(2))
+    text = random.Random(1).randbytes(10_000).hex()
+    world.run(world.client().send("long", text))
+    many: list[Any] = []
+    for _ in range(100):
+        one.peer.ask("receive long 1 most=20", many.append)
+    world.pass_time(10.0)
+    replies: list[Any] = []
+    other.peer.ask("hosts", replies.append)
+    world.settle(lambda: bool(replies))
+    assert len(many) < 20
+    one.close()
+    other.close()
 
 
 def test_an_agent_that_does_not_answer_is_not_asked_again(world: World) -> None:
