@@ -144,6 +144,7 @@ async def inside(line: str) -> AsyncIterator[Inside]:
             await place.hub.add_listener(endpoint)
         else:
             place.hub.add_port(f"{cable.a},921600")
+            place.hub._log_of(f"{cable.a},921600")  # otherwise, the first noise on the line would make it
         try:
             await place.start_agent()
             yield place
