@@ -80,6 +80,7 @@ class Hub(User):
             self._report,
             policy,
         )
+        self._requests.on_replaced = self._replaced
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
@@ -285,6 +286,16 @@ class Hub(User):
         if session is not None:
             self._requests.take(session, number, text)
 
+    def sender(self, number: str, text: str) -> str:
+        """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
+        if number == NOTE:
+            with suppress(LinesyncError):  # what is malformed is refused in its turn
+                note = operations.read(text, operations.HUB, note=True)
+                if isinstance(note, ClientGone):
+                    return note.client
+                number = getattr(note, "request", "")
+        return Id.read(number).script
+
     def held_back(self, peer: Conversation, number: str, text: str) -> None:
         """A script that is gone does not let the requests of other scripts behind its agent wait."""
         assert isinstance(peer, Peer)
@@ -378,6 +389,12 @@ class Hub(User):
         if session is not None:
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
+
+    def _replaced(self, session: HubSession) -> None:
+        """A host has begun another session. This one is over, also if its line was lost without a goodbye."""
+        if session.peer not in self._ports:
+            reason = f"the agent on {session.host} has begun another session"
+            asyncio.get_running_loop().call_soon(self._end, session.peer, reason)
 
     def _links(self) -> list[LinkState]:
         found = []

@@ -75,6 +75,8 @@ class Requests:
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
+        self.on_replaced: Callable[[HubSession], None] = lambda session: None
+        """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
         self._asked: Asked | None = None
         """The request that is being handled."""
@@ -200,8 +202,10 @@ class Requests:
         except LinesyncError as error:
             self._refused(session, "", message, error)
             raise
-        self._sessions.name(session, message.name)
+        earlier = self._sessions.name(session, message.name)
         self.tell(events)
+        if earlier is not None:
+            self.on_replaced(earlier)
         return protocol.encode_ok(self._boot, lease=self.lease_option)
 
     @property

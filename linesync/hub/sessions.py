@@ -132,10 +132,12 @@ class Sessions:
         """The session with this number."""
         return next((session for session in self._by_peer.values() if session.id == serial), None)
 
-    def name(self, session: HubSession, host: str) -> None:
-        """Make this the session of a host."""
+    def name(self, session: HubSession, host: str) -> HubSession | None:
+        """Make this the session of a host. Returns the earlier one, if there was one."""
         session.host = host
+        earlier = self._by_host.get(host)
         self._by_host[host] = session
+        return earlier
 
     def host(self, name: str) -> HubSession | None:
         return self._by_host.get(name)

@@ -1,5 +1,5 @@
 """The messages between an agent or a hub and its helper processes (:mod:`linesync.jobs.forkserver`,
-:mod:`linesync.jobs.supervisor`), and the mark that their commands carry."""
+:mod:`linesync.jobs.supervisor`), and the mark in the environment of their commands."""
 
 from __future__ import annotations
 

@@ -488,7 +488,8 @@ class Link:
         return self._take_events(now)
 
     def _frame_broke_off(self, now: float) -> None:
-        """The peer stopped in the middle of a frame. The line may have failed: poll before a listener must be silent."""
+        """The peer stopped in the middle of a frame, so the line may have failed. Poll now, because a listener can
+        answer only for a short time after a valid frame."""
         if self.session is not None and self.local.role == "c" and not self._liveness.quiet:
             self.session.ask()
             self.session.unanswered_since = self.session.unanswered_since or now

@@ -86,7 +86,7 @@ class Scheduler:
         return bool(self._hello_timer.hellos) or self.bye is not None or self.parting is not None
 
     def prepare(self, line: LineState, session: Session | None, now: float) -> None:
-        """The frames that are requested next go out on this line."""
+        """Set the line and the session for the next calls of :meth:`next_control` and :meth:`next_bulk`."""
         self._line, self._session, self._now = line, session, now
         self._departs = max(line.pacer.busy_until, now)
 
