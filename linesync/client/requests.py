@@ -54,7 +54,7 @@ class Requests:
             return await self._reply(request, pending)
 
     async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
-        """Wait for the reply to a request. If the session ends first, the error says what is undecided."""
+        """Wait for the reply to a request. If the session ends first, the error names the possible effect."""
         try:
             return protocol.read_reply(await self.peer.reply_to(pending))
         except Unanswered as error:

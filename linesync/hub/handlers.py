@@ -6,7 +6,7 @@ Requests that end in an outcome of the model are in :mod:`linesync.hub.dispatch`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, Protocol
 
 from .. import protocol
@@ -103,13 +103,17 @@ def _unlock(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok()
 
 
+def _failed(waits: Sized) -> str:
+    return "1 wait failed" if len(waits) == 1 else f"{len(waits)} waits failed"
+
+
 def _reset(hub: Hub, asked: Asked) -> str:
     message = asked.message
     forgotten, waits, outcomes = hub.services.reset(message.ns, message.names, asked.client.host, asked.now)
     hub.tell(outcomes)
     what = names_in_words(message.names, len(message.names)) if message.names else "all names"
     hub.report(
-        f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {len(waits)} waits failed",
+        f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {_failed(waits)}",
         peer=asked.session.endpoint,
     )
     return protocol.encode_ok(str(forgotten), str(len(waits)))
@@ -137,7 +141,7 @@ def _end_namespace(hub: Hub, asked: Asked) -> str:
     name = asked.message.name
     forgotten, waits, outcomes = hub.services.end_namespace(name, asked.client.host, asked.now)
     hub.tell(outcomes)
-    hub.report(f"{asked.client.principal} ended namespace '{name}'; {len(waits)} waits failed")
+    hub.report(f"{asked.client.principal} ended namespace '{name}'; {_failed(waits)}")
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 

@@ -250,7 +250,7 @@ async def fetch(
 
 def _left(shown: str, device: bool) -> str:
     """What an interrupted copy leaves at its target, for an error message."""
-    return f"if {shown} is a block device, its contents are now incomplete" if device else "nothing was changed there"
+    return f"if {shown} is a block device, its contents are now incomplete" if device else f"{shown} was not changed"
 
 
 async def store(
@@ -273,9 +273,17 @@ async def store(
     :param like: the properties of the original file, if ``source`` is a copy of another host's file.
     :returns: the size in bytes.
     :raises LinesyncFailed: the file cannot be read here or written there. Nothing was changed, except on a block device
-        that was being written.
+        that was being written. If the connection was lost after all bytes had been sent, the message says that the target
+        may have been replaced.
     """
-    sending = _Sending(peer.desk(source), source)
+    sending, shown, complete = _Sending(peer.desk(source), source), f"{host}:{path}", False
+
+    def sent_all() -> None:
+        nonlocal complete
+        complete = True
+        if touch is not None:
+            touch()
+
     try:
         file = await sending.open(source, device=device)
         from_device = file.device if like is None else like.device
@@ -293,10 +301,13 @@ async def store(
             touch()
         stream = peer.open(protocol.encode(request))
         try:
-            await _send_all(stream, sending, file, f"{host}:{path}", progress, touch)
+            await _send_all(stream, sending, file, shown, progress, sent_all)
         except (BrokenError, EndOfStream) as error:
+            left = _left(shown, device)
+            if complete:
+                left = f"{shown} may have been replaced, so compare it before you copy it again"
             raise await _their_error(stream) or LinesyncFailed(
-                f"the copy was interrupted: {error.message}; {_left(f'{host}:{path}', device)}"
+                f"the copy was interrupted: {error.message}; {left}"
             ) from None
         except BaseException:
             stream.reset("the copy was given up")  # bytes that still wait need not be sent
@@ -308,9 +319,12 @@ async def store(
 
 
 async def _send_all(
-    stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, touch: Touch | None
+    stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, sent_all: Touch
 ) -> None:
-    """Send a file's bytes, and wait until the host has written it."""
+    """Send a file's bytes, and wait until the host has written it.
+
+    :param sent_all: called before the host may put the file in its place.
+    """
 
     def handle(text: str) -> protocol.Message:
         message = _message(text, FileGot, FileEnd)
@@ -323,8 +337,7 @@ async def _send_all(
             handle(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
 
     digest = await sending.send(stream.desk(file.path), stream, meanwhile)
-    if touch is not None:
-        touch()
+    sent_all()
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
     written = handle(await stream.receive_message())
     while isinstance(written, FileGot):

@@ -108,6 +108,7 @@ class BlockingPeer(Conversation):
         self._ready_by = None if seconds is None else self.now() + seconds
         self._line: FdPair | None = open_fd_pair(self.endpoint, seconds)
         self._unsent = b""
+        self._over = ""
         self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True), token)
         self.link.line_up(self.now())
@@ -310,11 +311,12 @@ class BlockingPeer(Conversation):
 
     def _lost(self, why: str) -> NoReturn:
         self._shut()
+        farewell = "" if self.up else self._over  # why the other end has ended the session
         if self.link is not None:
             self.handle(self.link.line_down(self.now()))
         if not self.up and self.refused:
             raise LinesyncFailed(f"cannot connect to {self.endpoint}: {self.refused}")
-        reason = f"the connection to {self.endpoint} was lost ({why})"
+        reason = farewell or f"the connection to {self.endpoint} was lost ({why})"
         self.abandon(reason)
         raise BrokenError(reason)
 

@@ -294,8 +294,9 @@ class Conversation:
     def _mux(self) -> Mux:
         mux = self._current_mux()
         if mux is None:
+            over = f" ({self._over})" if self._over else ""
             raise LinesyncFailed(
-                f"there is no session on this line{self._over}; check that a hub or agent runs at its other end"
+                f"there is no session on this line{over}; check that a hub or agent runs at its other end"
             )
         return mux
 
@@ -406,7 +407,7 @@ class Conversation:
         self._session_over(event.reason)
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
-        self._session_mux, self._over = None, f" ({reason})"
+        self._session_mux, self._over = None, reason
         self._untaken = None
         pending, self._pending = self._pending, {}
         for request in pending.values():
