@@ -13,7 +13,11 @@ deadlines, deaths, confirmations and limits.
 3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
    are made, while all parties are still in place and can be named. Then all of these waits leave their places. Then each
    place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
-4. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
+4. A host that stops, restarts or gets a new session may still run what it holds something for, until the lease ends that
+   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they are no longer
+   its own, and go back at the end of that lease. For the same reason, a hub that takes the place of a dead one grants nothing
+   that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
+5. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
 A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
 """
@@ -38,6 +42,7 @@ __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 
 WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
 WAITS_PER_CLIENT = 5000  # the same of one client, so that one script leaves room for the others of its host
+_ALWAYS = float("-inf")
 WAITS = 100_000  # live arrivals of all hosts
 _KINDS = {"events": "event", "topic": "message"}  # the words of titles for which the kinds of changes have others
 _ARRIVING = ("barrier", "exchange")  # where a wait is an arrival, which is a change even if it does not wait
@@ -150,6 +155,7 @@ class Wait:
     :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
     :ivar held: who owns the grant after the confirmation; None before.
     :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
+    :ivar lapses: its host is lost, and the hold goes back when the lease of the host ends.
     """
 
     arrival: ArrivalId
@@ -161,6 +167,7 @@ class Wait:
     granted: Granted | None = None
     held: Hold | None = None
     within: str = ""
+    lapses: bool = False
 
     def state(self, now: float) -> Waiting:
         return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
@@ -174,6 +181,9 @@ class Waits:
         self._hosts: dict[str, dict[Wait, None]] = {}
         self._clients: dict[Client, dict[Wait, None]] = {}
         self._deadlines: Timers[Wait] = Timers()
+        self._lapsing: Timers[Wait] = Timers()
+        self.holds_from = _ALWAYS
+        """Nothing that can be held is granted before this time, seconds."""
         self._results = Results()
         self._noted: list[Noted] = []
         self.changes = 0
@@ -183,7 +193,8 @@ class Waits:
 
     def sizes(self) -> Remembered:
         """The sizes of the tables."""
-        return Remembered(waits=len(self._live), deadlines=len(self._deadlines), results=len(self._results))
+        waits = len(self._live) + len(self._lapsing)
+        return Remembered(waits=waits, deadlines=len(self._deadlines), results=len(self._results))
 
     # -- for the services ------------------------------------------------------------------------------------
 
@@ -239,7 +250,7 @@ class Waits:
             raise LinesyncFailed(
                 f"{place.title}: too many arrivals of this script wait or are held ({WAITS_PER_CLIENT}); end some of them first"
             )
-        if len(self._live) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
+        if len(self._live) + len(self._lapsing) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
             mine = len(self._hosts.get(client.host, ()))
             raise LinesyncFailed(
                 f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {mine} of them from "
@@ -368,24 +379,51 @@ class Waits:
         result = self._results.get(client.host, arrival)
         return [replace(result, client=client)] if result else []
 
-    def client_gone(self, client: Client, now: float, cause: Cause, why: str = "") -> list[Outcome]:
-        """End everything that a dead client waits for, holds or has not confirmed."""
-        return self._end_for(list(self._clients.get(client, ())), cause, why, now)
+    def client_gone(
+        self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
+        """End everything that a dead client waits for, holds or has not confirmed. What it holds goes back at the end of its
+        lease, if that is later."""
+        return self._end_for(list(self._clients.get(client, ())), cause, why, now, lease_end)
 
-    def host_gone(self, host: str, now: float, cause: Cause, why: str = "") -> list[Outcome]:
+    def host_gone(
+        self, host: str, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
         """The same for every client of a host."""
-        return self._end_for(list(self._hosts.get(host, ())), cause, why, now)
+        return self._end_for(list(self._hosts.get(host, ())), cause, why, now, lease_end)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held, or may be held by clients of an earlier hub."""
+        if len(self._lapsing) or self.holds_from != _ALWAYS:
+            return True
+        return any(wait.held is not None for wait in self._live.values())
+
+    def grant_no_holds_before(self, when: float) -> None:
+        """Clients of an earlier hub may hold something until then."""
+        self.holds_from = when
 
     def next_timer(self) -> float | None:
         """When to call :meth:`handle_timer`, or None."""
-        times = (self._deadlines.next_timer(), self._results.next_timer())
+        opens = None if self.holds_from == _ALWAYS else self.holds_from
+        times = (self._deadlines.next_timer(), self._results.next_timer(), self._lapsing.next_timer(), opens)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Outcome]:
-        """Time out the waits whose deadline has passed; forget old results."""
+        """Take back the holds that have lapsed, and time out the waits whose deadline has passed; forget old results."""
         self._results.handle_timer(now)
+        outcomes = self._end_for(self._lapsing.pop_due(now), Cause.LINE_LOST, "", now)
+        if self.holds_from <= now:
+            outcomes += self._open_for_holds(now)
         due = self._deadlines.pop_due(now)
-        return self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)
+        return [*outcomes, *self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)]
+
+    def _open_for_holds(self, now: float) -> list[Outcome]:
+        if self.holds_from == _ALWAYS:
+            return []
+        self.holds_from = _ALWAYS
+        places = dict.fromkeys(wait.place for wait in self.all() if wait.granted is None and wait.place.owned())
+        return [outcome for place in places for outcome in place.settle(now)]
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -399,30 +437,48 @@ class Waits:
         if wait.granted is not None:
             wait.granted = replace(wait.granted, client=client)
 
-    def _end_for(self, waits: Iterable[Wait], cause: Cause, why: str, now: float) -> list[Outcome]:
-        return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now)
+    def _end_for(
+        self, waits: Iterable[Wait], cause: Cause, why: str, now: float, lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
+        return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now, lease_end)
 
     def _end(
-        self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float, *, together: bool = False
+        self,
+        ending: list[tuple[Wait, LinesyncError]],
+        cause: Cause,
+        now: float,
+        lease_end: float = _ALWAYS,
+        *,
+        together: bool = False,
     ) -> list[Outcome]:
-        """End waits; those that end together at one place are one change."""
+        """End waits; those that end together at one place are one change. Holds lapse if the lease of their owner ends
+        later."""
         outcomes: list[Outcome] = []
         places: dict[Place, None] = {}
         failed: set[Place] = set()
         for wait, error in ending:
             place = wait.place
+            if wait.lapses:  # its client has heard of the loss already
+                self._lapsing.cancel(wait)
+                place.leave(wait, cause)
+                places[place] = None
+                continue
             if wait.granted is None and not together:
                 self.note(f"{place.kind} left", place.key, wait.name, why=str(cause), client=wait.client)
             elif wait.granted is None and place not in failed:
                 self.note(f"{place.kind} failed", place.key, why=error.message)
                 failed.add(place)
-            place.leave(wait, cause)
+            wait.lapses = wait.held is not None and lease_end > now
+            if wait.lapses:
+                self._lapsing.set(wait, lease_end)
+            else:
+                place.leave(wait, cause)
+                places[place] = None
             self._forget(wait)
             if wait.held is None:
                 outcomes.append(self._keep(Failed(arrival=wait.arrival, client=wait.client, error=error), now))
             elif cause not in (Cause.GAVE_UP, Cause.CLIENT_GONE):
                 outcomes.append(Revoked(arrival=wait.arrival, client=wait.client, why=error.message))
-            places[wait.place] = None
         for place in places:
             outcomes += place.settle(now)
         return outcomes
