@@ -22,8 +22,8 @@ from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
-from ..runtime.link_state import LinkState
-from ..runtime.link_status import link_state
+from ..runtime.lines.link_state import LinkState
+from ..runtime.lines.link_status import link_state
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -95,6 +95,7 @@ class Hub(User):
             policy,
             durable,
         )
+        self._requests.on_replaced = self._replaced
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
@@ -111,6 +112,8 @@ class Hub(User):
         """What this host does for others."""
         if tokens is not None:
             self._keepers.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
+        self._knows_holds = self._keeping and memory.used
+        """Whether the memory has what an earlier hub granted."""
         if self._keeping:
             memory.restarted()
             self._requests.restore(self._peer)
@@ -129,6 +132,11 @@ class Hub(User):
             endpoint, lambda: self._accept().receiver(), mode=mode, group=group, door=self._entrance
         )
         self._listeners.append(listener)
+        if listener.replaced and not self._knows_holds:
+            self._requests.grant_no_holds_for_a_lease()
+            self._report(
+                f"hosts may still hold locks of an earlier hub; this hub grants the first ones in {self._requests.lease:g} s"
+            )
         self.runner.extra.setdefault("LINESYNC_HUB", listener.endpoint)
         return listener.endpoint
 
@@ -161,6 +169,7 @@ class Hub(User):
 
         :param keep: do not end the sessions, because the next hub continues them.
         """
+        leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
         if keep:
             self._requests.stop()
             for peer in self._peers:
@@ -176,7 +185,7 @@ class Hub(User):
             keeper.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
         for listener in self._listeners:
-            await listener.aclose()
+            await listener.aclose(leave=leave)
         farewell |= {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in self._peers - farewell.keys()}
         await asyncio.sleep(0)  # the goodbyes are on their way
         await stop(self._tasks, _TO_END, reason)
@@ -266,6 +275,7 @@ class Hub(User):
         if session.host:
             session.give_up = asyncio.get_running_loop().call_later(_KEEP_AGENT, self._give_up, peer, why)
         else:
+            session.cut = peer.info is not None and peer.info.kind != "unix"
             self._give_up(peer, why)  # a script does not come back
 
     def _give_up(self, peer: Peer, why: str) -> None:
@@ -327,6 +337,16 @@ class Hub(User):
         await durable.room()
         for peer in list(self._peers):
             peer.take_requests()
+
+    def sender(self, number: str, text: str) -> str:
+        """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
+        script = Id.read(number).script
+        if not script:
+            with suppress(LinesyncError):  # what is malformed is refused in its turn
+                message = operations.read(text, operations.HUB, note=number == NOTE)
+                named = getattr(message, "request", "")
+                return message.client if isinstance(message, ClientGone) else Id.read(named).script
+        return script
 
     def held_back(self, peer: Conversation, number: str, text: str) -> None:
         """A script that is gone does not let the requests of other scripts behind its agent wait."""
@@ -422,6 +442,12 @@ class Hub(User):
         if session is not None:
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
+
+    def _replaced(self, session: HubSession) -> None:
+        """A host has begun another session. This one is over, also if its line was lost without a goodbye."""
+        if session.peer not in self._ports:
+            reason = f"the agent on {session.host} has begun another session"
+            asyncio.get_running_loop().call_soon(self._end, session.peer, reason)
 
     def _links(self) -> list[LinkState]:
         found = []

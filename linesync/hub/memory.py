@@ -170,6 +170,11 @@ class Memory:
             session.closed(request)
         session.arrived(session.last_said)
 
+    @property
+    def used(self) -> bool:
+        """Whether another life of the hub has used this memory."""
+        return self._reserved > 0
+
     def restarted(self) -> None:
         """Another hub begins with this memory: skip the session numbers that may be in use."""
         self._serial = self._reserved

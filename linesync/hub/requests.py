@@ -22,7 +22,7 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE, Id
-from ..runtime.link_state import LinkState
+from ..runtime.lines.link_state import LinkState
 from ..runtime.peer import Peer
 from ..runtime.reports import Report
 from ..store.state import NotStored
@@ -36,7 +36,7 @@ from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
-_STALL = 5.0  # if the hub itself is late by this many seconds, the silence of hosts does not count
+_STALL = 5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), what hosts sent may be unread
 _TICK = 1.0
 _LAST = 1.0  # seconds after the lease when a session that did not come back ends; its host is lost before that
 _RESTARTED = "the hub has restarted"
@@ -80,7 +80,7 @@ class Requests:
         self.outbox = outbox
         self._durable = durable
         self._offset = durable.offset if durable is not None else 0.0
-        self._lease = lease
+        self.lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
         self.links = links
@@ -91,6 +91,8 @@ class Requests:
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
+        self.on_replaced: Callable[[HubSession], None] = lambda session: None
+        """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
         self._asked: Asked | None = None
         """The request that is being handled."""
@@ -266,13 +268,16 @@ class Requests:
         except LinesyncError as error:
             self._refused(session, "", message, error)
             raise
-        self._sessions.name(session, message.name)
+        earlier = self._sessions.name(session, message.name)
         self.tell(events)
-        return protocol.encode_ok(self._boot, lease=self._lease_in_words())
+        if earlier is not None:
+            self.on_replaced(earlier)
+        return protocol.encode_ok(self._boot, lease=self.lease_option)
 
-    def _lease_in_words(self) -> str:
-        """The lease for an agent; empty if it is the default."""
-        return "" if self._lease == limits.LEASE else f"{self._lease:g}"
+    @property
+    def lease_option(self) -> str:
+        """The lease in seconds, as an option of a reply; empty if it is the usual one."""
+        return "" if self.lease == limits.LEASE else f"{self.lease:g}"
 
     # -- after a restart of the hub -----------------------------------------------------------------------------------
 
@@ -288,7 +293,7 @@ class Requests:
                 key = session.client("").host, arrival
                 self._waiting.setdefault(key, []).append((session, number))
             session.give_up = self._loop.call_later(
-                max(self._lease, limits.LEASE) + _LAST,
+                max(self.lease, limits.LEASE) + _LAST,
                 session.peer.abandon,
                 "it did not come back after the hub restarted",
             )
@@ -333,7 +338,7 @@ class Requests:
             self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
         for said in list(old.kept.said):
             self.outbox.put(lambda said=said: old.send(said))  # type: ignore[misc]
-        return protocol.encode_ok(old.id, *old.kept.open, lease=self._lease_in_words())
+        return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -466,8 +471,11 @@ class Requests:
         """A session is over: end everything that its host and its scripts wait for."""
         now = self.now()
         if session.host:
+            if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
+                self._hear_of(session)  # its holds go back a lease after this
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
-        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
+        lease_end = now + self.lease if session.cut else now
+        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
         self._forget(lambda asker, _: asker is session)
         self._finish()
 
@@ -479,6 +487,16 @@ class Requests:
         if session.host:
             self.tell(self._services.line_back(session.host, session.id, session.line, self.now()))
             self._finish()
+
+    def grant_no_holds_for_a_lease(self) -> None:
+        """Hosts may still hold what an earlier hub granted, and this hub does not know what."""
+        self._services.grant_no_holds_before(self.now() + self.lease)
+        self._set_timer()
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held."""
+        return self._services.holds
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
         """The state of each host."""
@@ -521,7 +539,7 @@ class Requests:
             self._timer.cancel()
             self._timer = None
         now = self.now()
-        if now - self._ticked > _TICK + min(_STALL, self._lease / 2):
+        if now - self._ticked > self._tick + min(_STALL, self.lease / 4):
             self._services.extend_all(now)
         self._ticked = now
         self._hear(now)
@@ -534,7 +552,7 @@ class Requests:
             self._hear_of(session)
             session.forget_arrived()
             link = session.peer.link
-            if session.host and link is not None and self._loop.time() - link.heard_at > self._lease * _ASK_AT:
+            if session.host and link is not None and self._loop.time() - link.heard_at > self.lease * _ASK_AT:
                 session.peer.ask_alive()
 
     def _hear_of(self, session: HubSession) -> None:

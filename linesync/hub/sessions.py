@@ -46,6 +46,8 @@ class HubSession:
         """Whether it was asked who is active on its host, and has not answered."""
         self.exchanges = 0
         """The number of exchanges in which a script waits."""
+        self.cut = False
+        """Whether the connection of a script was lost in a way in which the script may not have noticed it."""
         self.heard_at = float("-inf")
         """When the frame came that last renewed the host's lease, monotonic seconds."""
 
@@ -226,13 +228,15 @@ class Sessions:
         """The session with this number."""
         return self._by_serial.get(int(serial)) if serial.isdecimal() else None
 
-    def name(self, session: HubSession, host: str) -> None:
-        """Make this the session of a host."""
+    def name(self, session: HubSession, host: str) -> HubSession | None:
+        """Make this the session of a host. Returns the earlier one, if there was one."""
         if session.keeping:
             session.kept.register(host)
         else:
             session.kept.host = host
+        earlier = self._by_host.get(host)
         self._by_host[host] = session
+        return earlier
 
     def host(self, name: str) -> HubSession | None:
         return self._by_host.get(name)

@@ -6,7 +6,6 @@ implements three methods: ``kick`` (there is something to send), ``wait`` (until
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 
 from .. import limits
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .desk import Desk, Work
+    from .fair_queue import FairQueue
 
 __all__ = ["Conversation", "Pending", "Timeout", "User"]
 
@@ -69,7 +69,7 @@ class Conversation:
         self.link: Link | None = None
         self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
         self._pending: dict[str, Pending] = {}  # bound: waits.WAITS_PER_HOST
-        self._untaken: deque[tuple[str, str, bytes]] = deque()  # bound: limits.CREDIT_PIPE
+        self._untaken: FairQueue | None = None
         """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
         self._next_request = 0
         self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS
@@ -213,11 +213,11 @@ class Conversation:
         return (self.listens and self.congested) or self.user.holds_back(self)
 
     def take_requests(self) -> None:
-        """Handle the requests and notes that have waited, in their order, until the peer has to be held back again."""
+        """Handle the requests and notes that have waited, the senders in turn, until the peer has to be held back again."""
         mux = self._current_mux()
         failure: Exception | None = None
         while mux is not None and self._untaken and not self._holds_back():
-            number, text, data = self._untaken.popleft()
+            number, text, data = self._untaken.take()
             mux.consumed(0, data)
             try:
                 self.user.request(self, number, text)
@@ -233,15 +233,13 @@ class Conversation:
 
         :param which: is called with the id of each.
         """
-        dropped = []
-        mux, waiting, self._untaken = self._current_mux(), self._untaken, deque()
-        for number, text, data in waiting:
-            if number == NOTE or mux is None or not which(number):
-                self._untaken.append((number, text, data))
-            else:
-                mux.consumed(0, data)
-                dropped.append(number)
-        return dropped
+        mux = self._current_mux()
+        if mux is None or self._untaken is None:
+            return []
+        dropped = self._untaken.remove(lambda number: number != NOTE and which(number))
+        for _, _, data in dropped:
+            mux.consumed(0, data)
+        return [number for number, _, _ in dropped]
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
@@ -284,8 +282,9 @@ class Conversation:
     def _mux(self) -> Mux:
         mux = None if self.interrupted else self._current_mux()
         if mux is None:
+            over = f" ({self._over})" if self._over else ""
             raise LinesyncFailed(
-                f"there is no session on this line{self._over}; check that a hub or agent runs at its other end"
+                f"there is no session on this line{over}; check that a hub or agent runs at its other end"
             )
         return mux
 
@@ -327,7 +326,11 @@ class Conversation:
             number, _, text = event.data.decode("utf-8", "replace").partition(" ")
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
-                self._untaken.append((number, text, event.data))
+                if self._untaken is None:
+                    from .fair_queue import FairQueue  # only for a peer that asks faster than it reads
+
+                    self._untaken = FairQueue()
+                self._untaken.put(self.user.sender(number, text), (number, text, event.data))
                 self.user.held_back(self, number, text)
                 return
             mux = self._current_mux()
@@ -425,8 +428,8 @@ class Conversation:
 
     def _stop(self, reason: str) -> None:
         """Nothing of the link's session arrives any more."""
-        self._session_mux, self._over, self._continuing = None, f" ({reason})", ""
-        self._untaken.clear()
+        self._session_mux, self._over, self._continuing = None, reason, ""
+        self._untaken = None
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.put_closed(reason)

@@ -62,7 +62,8 @@ class User:
     ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
     and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
     ``holds_back`` returns whether the peer's requests should wait; then the owner calls ``take_requests`` of the conversation
-    when that may have changed. ``held_back`` gets such a request when it arrives. ``requests_sent``: our own requests that
+    when that may have changed. ``held_back`` gets such a request when it arrives. ``sender`` returns which of the senders
+    behind the peer sent it; they take turns. ``requests_sent``: our own requests that
     waited for the peer's credit were sent. ``session_interrupted``: the hub has restarted; the session may continue when it is
     back, which ``session_continued`` reports with the hub's reply. Otherwise ``session_down`` follows.
     """
@@ -77,6 +78,9 @@ class User:
     def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None: ...
     def request(self, peer: Conversation, number: str, text: str) -> None: ...
     def held_back(self, peer: Conversation, number: str, text: str) -> None: ...
+    def sender(self, number: str, text: str) -> str:
+        return ""
+
     def requests_sent(self, peer: Conversation) -> None: ...
     def holds_back(self, peer: Conversation) -> bool:
         return False

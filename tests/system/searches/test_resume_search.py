@@ -1,8 +1,8 @@
 """Compare a hub that is killed again and again with references: nothing is lost, and nothing happens twice.
 
-The hub stores its state on a disk that may be slow (:mod:`.disk`). When it is killed, what it had not committed is thrown
-away, and its lines and sessions end. The references do not know that: the answers to the scripts must be those of a hub that
-was never killed.
+The hub stores its state on a disk that may be slow (:mod:`tests.system.disk`). When it is killed, what it had not committed
+is lost, and its lines and sessions end. The references do not know that: the answers to the scripts must be those of a hub
+that was never killed.
 """
 
 from __future__ import annotations
