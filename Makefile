@@ -110,6 +110,7 @@ docs: $(DOCS_STAMP)
 
 # The searching tests with many more lives and examples, for a night.
 soak: $(STAMP)
+	LINESYNC_SOAK=1 $(BIN)/python -m pytest tests/e2e/attacks/test_counts.py
 	LINESYNC_SOAK=1 $(BIN)/python -m pytest -m "not live" $(ARGS)
 
 bench: $(STAMP)

@@ -78,7 +78,7 @@ WINDOW_BYTES = 4 << 20  # bytes in flight in all lanes, on lines without a rate;
 
 # -- pacing (section 5.6) --------------------------------------------------------------------------------------------
 AHEAD = 0.008  # how far a sender may be ahead of a serial line
-AHEAD_SLACK = 0.005  # a lag of the line behind our estimate that is corrected
+AHEAD_SLACK = 0.005  # the smallest lag of the line behind our estimate that is corrected
 
 # -- channels (section 6) --------------------------------------------------------------------------------------------
 CREDIT_SERIAL = 1 << 16  # the credit of a new channel, in each direction

@@ -1,11 +1,11 @@
-"""The tables of docs/operations.md with the bounds of a hub and an agent.
+"""Generates the tables of docs/operations.md with the bounds of a hub and an agent.
 
     python -m tools.bounds            shows where the page and the constants differ
     python -m tools.bounds --write    writes the tables into the page
 
-The value of a bound is a constant of the program. This file says for people what the constant limits and what happens there,
-so that the program does not carry these texts. A growing table of the program names its bound in a comment
-(``# bound: limits.CHANNELS``), and ``tests/docs/pages/test_bounds.py`` checks that the bound is declared here.
+The value of a bound is a constant of the program. This file describes what each constant limits and what happens at the
+bound, so that the program itself does not contain these texts. In the program, a comment at each table that can grow names
+its bound (``# bound: limits.CHANNELS``). ``tests/docs/pages/test_bounds.py`` checks that the bound is declared here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Bound:
     option: str = ""
     """The option that sets another value: the command, and the option."""
     scale: int = 1
-    """The unit of the option, as a multiple of that of the constant."""
+    """The unit of the option, as a multiple of the unit of the constant."""
 
     @property
     def value(self) -> float:
@@ -69,7 +69,7 @@ class Bound:
 
 @cache
 def _modules() -> dict[str, list[str]]:
-    """The last part of each module's name to the full names."""
+    """The full names of the modules, by the last part of the name."""
     root = Path(linesync.__file__).parent
     found: dict[str, list[str]] = {}
     for file in root.rglob("*.py"):
@@ -96,37 +96,46 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "limits.SESSIONS",
             number,
             "accepted connections of one hub or agent; fewer if the process may open fewer files (`ulimit -Hn`)",
-            "A newcomer gets the reason as a line of text, and its connection is closed. An idle script makes room first.",
+            "If there is an idle script, its session ends to make room. Otherwise the new connection gets the reason as a line of"
+            " text, and is closed.",
         ),
         Bound(
             "limits.AGENTS_ONLY",
             share,
             "the share of the hub's places that only agents may take",
-            "A script there gets an error for each request, and its connection is closed.",
+            "A script in such a place gets an error for each request, and its connection is closed.",
         ),
         Bound(
             "limits.PROCESS_SHARE",
             share,
             "the share of the other places that the scripts of one process may take",
+            "A further script of that process is refused.",
+        ),
+        Bound(
+            "limits.SENDER_SHARE",
+            share,
+            "the same for one user, or for one address on TCP",
             "A further script is refused.",
         ),
         Bound(
-            "limits.SENDER_SHARE", share, "the same for one user, or one address on TCP", "A further script is refused."
+            "limits.HANDSHAKE",
+            seconds,
+            "time until a session begins on an accepted connection",
+            "The connection is closed.",
         ),
-        Bound("limits.HANDSHAKE", seconds, "until a session begins on an accepted connection", "It is closed."),
         Bound(
             "limits.SCRIPT_SILENCE",
             seconds,
             "silence of a script that holds nothing and waits for nothing",
-            "Its connection is closed. It connects again with its next request.",
+            "Its connection is closed. The script connects again for its next request.",
         ),
         Bound(
             "limits.SCRIPT_RECLAIM",
             seconds,
-            "the same while a newcomer finds no place",
-            "The script that was silent longest makes room.",
+            "the same while a new connection does not find a place",
+            "The session of the script that was silent longest ends.",
         ),
-        Bound("hub._KEEP_AGENT", seconds, "an accepted agent's session without a connection", "The session ends."),
+        Bound("hub._KEEP_AGENT", seconds, "life of an agent's session without a connection", "The session ends."),
     ),
     "sessions": (
         Bound(
@@ -135,7 +144,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "open channels of one session",
             "A further channel is refused. The session of a peer that does not read the refusals ends.",
         ),
-        Bound("limits.MESSAGE_MAX", size, "one message", "The session ends: the peer violates the protocol."),
+        Bound("limits.MESSAGE_MAX", size, "one message", "The session ends, because the peer violates the protocol."),
         Bound("limits.OPEN_MAX", size, "the opening of a channel: a command with its environment", "The session ends."),
         Bound("limits.PIECES_MAX", size, "incomplete messages and openings of one session", "The session ends."),
         Bound(
@@ -147,13 +156,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "limits.UNREAD_MAX",
             size,
             "memory for the unread records of one session",
-            "The channel with the most of it is reset with the reason.",
+            "The channel that needs the most memory is reset, with the reason.",
         ),
         Bound(
             "limits.REPLIES_MAX",
             size,
             "replies that a peer of the hub does not read",
-            "The hub takes no more of its requests. If more replies become due, the session ends.",
+            "The hub does not take further requests of the peer. If more replies become due, the session ends.",
         ),
         Bound("limits.SCRIPT_REPLIES_MAX", size, "the same for a script of an agent", "The same."),
         Bound("limits.WINDOW_FRAMES", number, "frames in flight in each lane of a session", "The sender waits."),
@@ -163,30 +172,50 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "received bytes of a session that wait for a missing frame",
             "Further frames are dropped. The peer sends them again.",
         ),
-        Bound("limits.PIPE_FRAME", size, "one frame on a socket or pipe", "It counts as noise."),
-        Bound("session._REPLIES", number, "answers to probes of the line that wait", "The oldest is dropped."),
+        Bound("limits.PIPE_FRAME", size, "one frame on a socket or pipe", "A longer frame counts as noise."),
+        Bound("session._POLLS", number, "numbers of polls", "The numbers begin again at 1."),
+        Bound("session._REPLIES", number, "answers to probes of the line that wait", "The oldest answer is dropped."),
         Bound("hello_timer._ANSWERS", number, "answers to hellos that wait", "Further hellos get no answer."),
         Bound(
-            "limits.FOREIGN_LINES", number, "foreign lines inside one frame", "The frame is noise, and is sent again."
+            "limits.FOREIGN_LINES",
+            number,
+            "foreign lines inside one frame",
+            "The frame counts as noise, and is sent again.",
         ),
         Bound(
-            "limits.HELD_COUNT", number, "damaged pieces of frames that wait for a good copy", "The oldest is noise."
+            "limits.HELD_COUNT",
+            number,
+            "damaged pieces of frames that wait for a valid copy",
+            "The oldest piece counts as noise.",
         ),
-        Bound("limits.HELD_BYTES", size, "the size of these pieces together", "The oldest is noise."),
+        Bound("limits.HELD_BYTES", size, "the size of these pieces together", "The oldest piece counts as noise."),
         Bound(
-            "limits.REPAIR_MOST", size, "damaged frames that are searched for a repair together", "They are dropped."
+            "limits.REPAIR_MOST",
+            size,
+            "damaged frames that are searched for a repair at once",
+            "The frames are dropped.",
         ),
         Bound(
             "compression._SHAPES",
             number,
-            "remembered texts of each lane of a compressed session",
-            "The oldest is forgotten at both ends.",
+            "stored texts of each lane of a compressed session",
+            "Both ends remove the oldest text.",
         ),
     ),
     "logs": (
-        Bound("limits.LOG_BURST", number, "similar lines about one peer in a minute", "The others are counted."),
+        Bound(
+            "limits.LOG_BURST",
+            number,
+            "similar lines about one peer in a minute",
+            "Further lines are counted, but not written.",
+        ),
         Bound("limits.LOG_KINDS", number, "kinds of lines in a minute", "Further lines count as one kind."),
-        Bound("conversation._STATIONS", number, "other stations on one line that are reported", "Others are ignored."),
+        Bound(
+            "conversation._STATIONS",
+            number,
+            "other stations on one line that are reported",
+            "Further stations are ignored.",
+        ),
         Bound(
             "refusal.REFUSAL_MOST",
             size,
@@ -194,60 +223,75 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "Further text is dropped.",
         ),
         Bound("console._KEPT", size, "the console log of one line", "The oldest bytes are dropped."),
-        Bound("console._FOLLOWER_MAX", size, "what a reader of a console has not read", "It loses the oldest pieces."),
+        Bound(
+            "console._FOLLOWER_MAX",
+            size,
+            "text that a reader of a console has not read",
+            "The reader loses the oldest pieces.",
+        ),
         Bound(
             "changes._BEHIND",
             size,
-            "what a reader of `linesync watch` has not read",
-            "It loses the oldest changes, and gets their number.",
+            "changes that a reader of `linesync status --watch` has not read",
+            "The reader loses the oldest changes, and gets their number.",
         ),
         Bound("watch._TRACE_BEHIND", size, "the same for a trace of frames", "The same."),
     ),
     "waits": (
         Bound(
-            "waits.WAITS", number, "requests of all hosts that wait or are granted and unconfirmed", "More are refused."
+            "waits.WAITS",
+            number,
+            "requests of all hosts that wait, or that are granted and unconfirmed",
+            "Further requests are refused.",
         ),
-        Bound("waits.WAITS_PER_HOST", number, "the same of one host's scripts", "More are refused."),
-        Bound("waits.WAITS_PER_CLIENT", number, "the same of one script", "More are refused."),
+        Bound("waits.WAITS_PER_HOST", number, "the same for the scripts of one host", "Further requests are refused."),
+        Bound("waits.WAITS_PER_CLIENT", number, "the same for one script", "Further requests are refused."),
         Bound(
             "requests._REPEATS",
             number,
             "requests with the same arrival id that wait",
-            "More are refused. The earlier ones wait on.",
+            "Further requests are refused. The earlier requests continue to wait.",
         ),
-        Bound("kept_results.RESULTS_PER_HOST", number, "unconfirmed results of one host", "The oldest is forgotten."),
-        Bound("kept_results.RESULT_LIFE", seconds, "the life of an unconfirmed result", "It is forgotten."),
+        Bound(
+            "kept_results.RESULTS_PER_HOST", number, "unconfirmed results of one host", "The oldest result is removed."
+        ),
+        Bound("kept_results.RESULT_LIFE", seconds, "the life of an unconfirmed result", "The result is removed."),
         Bound("membership.LEASE", seconds, "silence of a host", "The host is lost.", "hub --lease"),
     ),
     "names": (
-        Bound("membership.HOSTS_MAX", number, "hosts, including lost ones", "A lost host is forgotten for a new one."),
+        Bound("membership.HOSTS_MAX", number, "hosts, including lost ones", "A new host replaces a lost host."),
         Bound("membership.CAPABILITIES_MAX", number, "capabilities of one host", "The agent is refused."),
         Bound("membership.PUBLISHED_MAX", number, "published values of one host", "The agent is refused."),
-        Bound("membership.PUBLISHED_BYTES", size, "one published value", "It is refused."),
+        Bound("membership.PUBLISHED_BYTES", size, "one published value", "The value is refused."),
         Bound("names.NAME_BYTES", size, "the name of a barrier, lock, event ...", "The request is refused."),
-        Bound("names.WORD_CHARS", number, "characters of the name of a host or the tag of a member", "It is refused."),
+        Bound(
+            "names.WORD_CHARS",
+            number,
+            "characters of the name of a host or the tag of a member",
+            "The name is refused.",
+        ),
         Bound("members.MEMBERS_MAX", number, "members of one list", "The request is refused."),
         Bound("barrier_terms.PARTIES_MAX", number, "parties of a barrier", "The request is refused."),
         Bound(
             "barrier_history.NAMES_REMEMBERED",
             number,
-            "barriers whose last generation is remembered",
-            "The oldest is forgotten.",
+            "barriers whose last generation is stored",
+            "The oldest generation is removed.",
         ),
         Bound(
             "barrier_history.MEMBERS_REMEMBERED",
             number,
             "members in these generations",
-            "The oldest list is forgotten.",
+            "The oldest list is removed.",
         ),
-        Bound("semaphore.NAMES_MAX", number, "semaphores", "A new one is refused."),
+        Bound("semaphore.NAMES_MAX", number, "semaphores", "A further semaphore is refused."),
         Bound("lock.NAMES_MAX", number, "locks with an owner", "A further lock is refused."),
         Bound("event.SET_MAX", number, "events that are set", "A further event is refused."),
         Bound("event.NAMES_MAX", number, "events of one request", "The request is refused."),
         Bound("event.AWAITED_MAX", number, "events that all waits together name", "A further wait is refused."),
-        Bound("namespaces.TOTAL", number, "namespaces with an owner", "A further one is refused."),
-        Bound("namespaces.PER_HOST", number, "the same of one host", "A further one is refused."),
-        Bound("owners._LIMIT", number, "processes of one host that own namespaces", "A further one is refused."),
+        Bound("namespaces.TOTAL", number, "namespaces with an owner", "A further namespace is refused."),
+        Bound("namespaces.PER_HOST", number, "the same for one host", "A further namespace is refused."),
+        Bound("owners._LIMIT", number, "processes of one host that own namespaces", "A further process is refused."),
     ),
     "data": (
         Bound("mailbox.ROOM", size, "memory for all messages", "A further message is refused."),
@@ -256,7 +300,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("mailbox.TEXT_MAX", size, "the items of one message", "The message is refused."),
         Bound("mailbox.ITEMS_MAX", number, "items of one message", "The message is refused."),
         Bound("mailbox.MOST", number, "messages in one answer", "The request is refused."),
-        Bound("gathering.ANSWER_ROOM", size, "messages in one answer", "It ends there; `wait-all` is refused."),
+        Bound(
+            "gathering.ANSWER_ROOM",
+            size,
+            "bytes of messages in one answer",
+            "The answer ends there; `wait-all` is refused.",
+        ),
         Bound(
             "exchange.EXCHANGE_BYTES",
             size,
@@ -266,16 +315,18 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             1 << 20,
         ),
         Bound("blobs.BOUND", size, "data of all exchanges of a hub", "A further exchange is refused."),
-        Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest is in temporary files (TMPDIR)."),
+        Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest goes to temporary files (TMPDIR)."),
     ),
     "jobs": (
         Bound(
             "serve.JOBS",
             number,
             "commands and file transfers of one script that run on one host at the same time",
-            "A further one is refused.",
+            "A further command or transfer is refused.",
         ),
-        Bound("serve.HOST_JOBS", number, "the same of all scripts together", "A further one is refused."),
+        Bound(
+            "serve.HOST_JOBS", number, "the same for all scripts together", "A further command or transfer is refused."
+        ),
         Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
     ),
     "agents": (
@@ -283,13 +334,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "relayed._QUEUE_MAX",
             size,
             "requests of all scripts that wait for the hub",
-            "The agent takes no more requests until the hub has taken some.",
+            "The agent does not take further requests until the hub has taken some.",
         ),
         Bound(
             "relayed._REMEMBERED",
             number,
             "granted requests of one script that it has not confirmed",
-            "The oldest can no longer be confirmed.",
+            "The oldest request can no longer be confirmed.",
         ),
     ),
 }

@@ -26,7 +26,7 @@ from linesync.model.state.record import State
 from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
 from linesync.model.state.topic import TopicState
-from linesync.runtime.link_state import LinkState, SessionState, Traffic
+from linesync.runtime.lines.link_state import LinkState, SessionState, Traffic
 from tools.generated_page import GeneratedPage
 
 __all__ = ["PAGE", "RECORDS", "differences", "fields", "fields_under_own_names", "filled"]

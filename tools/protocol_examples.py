@@ -451,6 +451,7 @@ def message_examples() -> str:
         protocol.Activity(),
         protocol.ClientGone(client="7"),
         protocol.Note(text="waiting for the hub"),
+        protocol.Lease(),
         protocol.Hosts(),
         protocol.Status(),
         protocol.Namespaces(),
@@ -482,6 +483,7 @@ def reply_examples() -> str:
         "5 " + protocol.encode_ok("1", "3", "8*"),
         "6 " + protocol.encode_ok(topic_messages),
         "7 " + protocol.encode_ok(),
+        "8 " + protocol.encode_ok("0.25", lease="5"),
     )
     return _fence("reply", "\n".join(texts))
 

@@ -484,6 +484,7 @@ _MESSAGES = (
     "withdraw 2.7 arrival=x1",
     "gone 7",
     "note waiting%20for%20the%20hub",
+    "lease",
     "hosts",
     "status",
     "namespaces",

@@ -11,7 +11,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
-from ..protocol import Activity, ExchangeOpen, Links, Message, Register, Revoked, operations
+from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.entrance import Entrance
@@ -62,7 +62,7 @@ class Agent:
         self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
         self._report = Reports(report)
         self._uplink = Peer(_Uplink(self), "c", boot)
-        self.relayed = Relayed(self._uplink, self._after, self._alone, self._watching, self._report)
+        self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching, self._report)
         self._owners: Owners | None = None
         self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
         self._scripts = _Scripts(self)
@@ -253,9 +253,14 @@ class Agent:
             return protocol.encode_ok(json.dumps([*rows, self._own_row()]))
         return reply
 
-    def _alone(self, request: Message | None) -> str | None:
-        """The reply to ``links`` while there is no hub: only our own end of the line. None for other requests."""
-        return protocol.encode_ok(json.dumps([self._own_row()])) if isinstance(request, Links) else None
+    def _own_reply(self, request: Message | None) -> str | None:
+        """The reply to a request that we answer ourselves: ``lease``, and ``links`` while there is no hub (then it is only
+        our own end of the line). None for other requests."""
+        if isinstance(request, Lease):
+            return self.lease.answer()
+        if isinstance(request, Links) and not self.relayed.works:
+            return protocol.encode_ok(json.dumps([self._own_row()]))
+        return None
 
     def _watching(self) -> Owners:
         """What watches the owners of namespaces; it is made when it is needed first."""
@@ -266,7 +271,7 @@ class Agent:
         return self._owners
 
     def _own_row(self) -> dict[str, Any]:
-        from ..runtime.link_status import link_state  # seldom needed
+        from ..runtime.lines.link_status import link_state  # seldom needed
 
         return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 

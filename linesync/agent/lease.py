@@ -1,8 +1,16 @@
-"""The agent's side of the lease: when the hub has been silent for the lease, the agent ends all that depends on it.
+"""The agent's side of the lease: when the hub may count this host as lost, the agent ends all that depends on the hub.
 
 When the hub has not heard a host for the lease, it counts the host as lost. It reports that to the clients of commands on
 that host, and grants the holds of the host's scripts to others. The agent cannot receive that, so it applies the same rule
 on its side of the line: it ends the commands and notifies the scripts. A shorter interruption of the line has no effect.
+
+What we hear from the hub does not show that the hub hears us: one direction of the line may fail earlier than the other. So
+the time that counts is when we sent the newest frame that the hub has acknowledged (:attr:`Link.acknowledged_at`). The hub
+heard us then or later.
+
+While nothing depends on the hub, we send only keepalives, which nobody acknowledges. So the lease counts at the earliest from
+the time at which something began to depend on the hub. From then on we ask the hub for an acknowledgement so often that,
+while the line works, the newest one is always much younger than the lease.
 """
 
 from __future__ import annotations
@@ -11,13 +19,17 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .. import limits
+from .. import limits, protocol
 from ..runtime.peer import Peer
+from ..wire.link import Link
 
 __all__ = ["HubLease"]
 
-_LOOKS = 8  # checks in one lease
-_ASK_AT = 0.45  # part of the lease without a frame after which we ask the hub for one; the hub does the same
+_LOOKS = 16  # checks in one lease
+_LATE = 1 / 8  # part of the lease: if a check is later than that, our own process was stopped
+_ASK_AT = 1 / 8  # part of the lease without an acknowledgement after which we ask the hub for one
+_SCRIPTS_ASK_AT = 1 / 16  # the same while scripts ask, because they end their commands early when it is old ...
+_SCRIPTS_ASK_LEAST = 0.2  # ... but not after fewer seconds
 
 
 class HubLease:
@@ -33,6 +45,7 @@ class HubLease:
         self._holds = holds
         self._lost = lost
         self._seconds = limits.LEASE
+        self._idle_at = 0.0  # when we last saw that nothing depends on the hub
         self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -48,7 +61,8 @@ class HubLease:
             value = 0.0
         self._seconds = value if 0 < value < 1e9 else limits.LEASE
         self.stop()
-        self._set(self._loop.time())
+        self._idle_at = self._loop.time()
+        self._set(self._idle_at)
 
     def stop(self) -> None:
         """Stop watching, because the session is over."""
@@ -56,35 +70,58 @@ class HubLease:
             self._timer.cancel()
             self._timer = None
 
+    def answer(self) -> str:
+        """The reply to a script's ``lease``: how long ago the hub has certainly heard this host, at most the lease."""
+        link = self._uplink.link
+        age = self._seconds
+        if self._timer is not None and link is not None:
+            age = max(min(age, self._loop.time() - link.acknowledged_at), 0.0)
+            if age > max(self._seconds * _SCRIPTS_ASK_AT, _SCRIPTS_ASK_LEAST):
+                self._uplink.ask_alive()
+        option = "" if self._seconds == limits.LEASE else f"{self._seconds:g}"
+        return protocol.encode_ok(f"{age:.6f}", lease=option)
+
     async def bound(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do this work. It is cancelled, with the reason, when the hub has been silent for the lease."""
+        """Do this work. It is cancelled, with the reason, when the hub has acknowledged nothing for the lease."""
         task = asyncio.current_task()
         assert task is not None
+        if not self._depends:
+            self._idle_at = self._loop.time()
         self._tasks.add(task)
         try:
             await work()
         finally:
             self._tasks.discard(task)
 
+    @property
+    def _depends(self) -> bool:
+        """Whether anything depends on the hub."""
+        return bool(self._tasks) or self._holds()
+
+    def _over_at(self, link: Link) -> float:
+        return max(link.acknowledged_at, self._idle_at) + self._seconds
+
     def _set(self, now: float) -> None:
         link = self._uplink.link
         when = now + self._seconds / _LOOKS
-        if link is not None and link.heard_at + self._seconds > now:
-            when = min(when, link.heard_at + self._seconds)
+        if link is not None and self._over_at(link) > now:
+            when = min(when, self._over_at(link))
         self._timer = self._loop.call_at(when, self._look, when)
 
     def _look(self, due: float) -> None:
         now, link = self._loop.time(), self._uplink.link
-        if link is not None and (self._tasks or self._holds()):
-            silent = now - link.heard_at
-            late = (
-                now - due > self._seconds / _LOOKS
-            )  # our own process was stopped: frames of the hub may still be unread
-            if silent >= self._seconds and not late:
-                why = f"the hub was not heard for {self._seconds:g} s"
-                for task in list(self._tasks):
+        if not self._depends:
+            self._idle_at = now
+        elif link is not None:
+            # If our own process was stopped, acknowledgements may still be unread.
+            late = now - due > self._seconds * _LATE
+            if now >= self._over_at(link) and not late:
+                why = f"the hub acknowledged nothing for {self._seconds:g} s"
+                tasks, self._tasks = self._tasks, set()  # each is cancelled once; a command gets some seconds to end
+                for task in tasks:
                     task.cancel(why)
                 self._lost(why)
-            elif silent > self._seconds * _ASK_AT:
+                self._idle_at = now
+            elif now - link.acknowledged_at > self._seconds * _ASK_AT:
                 self._uplink.ask_alive()
         self._set(now)

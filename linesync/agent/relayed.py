@@ -106,7 +106,7 @@ class Relayed:
 
     :param uplink: the session with the hub.
     :param after: may change a reply of the hub: (request, reply text) to reply text.
-    :param alone: returns the reply to a request that can be answered while there is no hub, or None.
+    :param own: returns the reply to a request that the agent answers itself, or None.
     :param owners: returns what watches the processes of this machine that own a namespace.
     :param report: writes to the log.
     """
@@ -115,7 +115,7 @@ class Relayed:
         self,
         uplink: Peer,
         after: Callable[[Message | None, str], str],
-        alone: Callable[[Message | None], str | None],
+        own: Callable[[Message | None], str | None],
         owners: Callable[[], Owners],
         report: Report,
     ) -> None:
@@ -123,7 +123,7 @@ class Relayed:
         self._uplink = uplink
         self._report = report
         self._after = after
-        self._alone = alone
+        self._own = own
         self._queue: list[_Request] = []  # bound: relayed._QUEUE_MAX
         """Requests that wait for a session with the hub."""
         self._queued = 0
@@ -188,7 +188,7 @@ class Relayed:
             self._note(script, text)
             return
         request = _Request(script, number, text)
-        reply = None if self.works else self._alone(request.message)
+        reply = self._own(request.message)
         if reply is not None:
             peer.answer(number, reply)
             return

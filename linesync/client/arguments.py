@@ -1,8 +1,8 @@
 """Checks the arguments of the public methods of both clients, at the call.
 
 A parameter means the same in every method, so each parameter has one rule, by its name. An argument of the wrong type raises
-TypeError, and an impossible value raises :class:`UsageError`, which is a ValueError. Both name the parameter and say what is
-expected. What only the hub can know (the members of others, its limits) is checked there.
+TypeError, and an invalid value raises :class:`UsageError`, which is a ValueError. Both name the parameter and the expected
+values. The hub checks conditions that only the hub can know (the members of others, its limits).
 
 A rule returns the value that the method gets, for example a tuple for any list, because an iterator can be read only once.
 """
@@ -143,7 +143,7 @@ def _check_reuse(mode: str) -> None:
 
 
 def flag(parameter: str, value: Any) -> bool:
-    """The rule for what is True or False."""
+    """The rule for a bool."""
     if not isinstance(value, bool):
         raise _wrong_type(parameter, value, "True or False")
     return value
@@ -217,7 +217,7 @@ def _item(parameter: str, value: Any) -> str | dict[str, str]:
     return dict(value)
 
 
-# -- rules for what is done on a host ---------------------------------------------------------------------------------
+# -- rules for commands and files on a host ---------------------------------------------------------------------------
 
 
 def _argument(parameter: str, value: Any) -> str:

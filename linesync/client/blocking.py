@@ -145,6 +145,7 @@ class BlockingClient:
     lock = _blocking(Operations.lock)
     unlock = _blocking(Operations.unlock)
     give_back = _blocking(Operations.give_back)
+    check = _blocking(Operations.check)
     set_events = _blocking(Operations.set_events)
     clear_events = _blocking(Operations.clear_events)
     wait_events = _blocking(Operations.wait_events)

@@ -72,6 +72,7 @@ class _Exchange:
         self._opening = opening
         self._shown = shown
         self._progress = progress
+        self._begin = peer.now()
         self._again = bool(opening.arrival)  # this may be a retry of an arrival whose data the hub already has
         self._left: int | None = None  # the bytes of our data that were not sent yet, when their number is known
 
@@ -84,6 +85,11 @@ class _Exchange:
         """The error if the hub was silent for too long."""
         return self._over(f"was given up: {silence(after)}", deadline=self._opening.timeout)
 
+    def _passed(self) -> float | None:
+        """The timeout if it has passed, or None."""
+        timeout = self._opening.timeout
+        return timeout if timeout is not None and self._peer.now() - self._begin >= timeout else None
+
     def _over(self, how: str, *, deadline: float | None = None) -> LinesyncError:
         what = f"exchange '{self._opening.name}' {how}"
         return given_up(what, self._given, deadline=deadline, check="check with them")
@@ -91,7 +97,6 @@ class _Exchange:
     async def work(
         self, scope: Timeout, members: Sequence[str], data: Data, sink: Sink | None
     ) -> dict[str, bytes] | dict[str, int]:
-        begin = self._peer.now()
         stack = ExitStack()
         desk = self._peer.desk(self._shown)
         try:
@@ -101,7 +106,7 @@ class _Exchange:
                 raise LinesyncFailed(
                     f"cannot read {self._shown}: {error.strerror or error}; check its path and mode"
                 ) from None
-            timeout = remaining(self._opening.timeout, self._peer.now() - begin)
+            timeout = remaining(self._opening.timeout, self._peer.now() - self._begin)
             stream = self._peer.open(protocol.encode(self._opening.but(size=size, timeout=timeout)))
             desk = stream.desk(self._shown)
             try:
@@ -109,7 +114,7 @@ class _Exchange:
                 await self._give(watched, desk, source, size)
                 got = await _get(watched, members, sink, self._progress)
             except (BrokenError, EndOfStream) as error:
-                raise self._over(f"was interrupted: {error.message}") from None
+                raise self._over(f"was interrupted: {error.message}", deadline=self._passed()) from None
             except OSError as error:
                 stream.reset(protocol.GIVEN_UP)
                 raise self._over(f"was given up: {error.strerror or error}") from None

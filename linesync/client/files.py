@@ -126,9 +126,7 @@ class _Copy:
         self._touched = True
 
     def late(self, after: float) -> LinesyncError:
-        return given_up(
-            f"the copy to {self._target} was given up after {after:.3g} s",
-            "the target may have been changed" if self._touched else "",
-            deadline=self._timeout,
-            check="compare it",
-        )
+        what = f"the copy to {self._target} was given up"
+        if not self._touched:
+            return given_up(what, "", deadline=self._timeout)
+        return given_up(f"{what} after {after:.3g} s", "the target may have been changed", check="compare it")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..model.state.hosts import HostState
     from ..model.state.namespace import NamespaceState
     from ..model.state.status import Status
-    from ..runtime.link_state import LinkState
+    from ..runtime.lines.link_state import LinkState
     from .changes import Following
 
 __all__ = ["CommandResult", "Operations", "Running", "command_line"]
@@ -145,7 +145,7 @@ class Operations(ExchangeOperations, FileOperations):
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:
         """The lines of the hub and of the agent in between, with their counters."""
-        from ..runtime.link_state import LinkState
+        from ..runtime.lines.link_state import LinkState
 
         return read_each(LinkState, await self._json(protocol.Links(), timeout))
 

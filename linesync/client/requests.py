@@ -9,6 +9,10 @@ from ..protocol.operations import decode_request, unanswered
 from ..runtime.conversation import Conversation, Pending
 from .deadlines import limit, silence
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .validity import Validity
+
 __all__ = ["Requests"]
 
 
@@ -25,6 +29,8 @@ class Requests:
         self.peer = peer
         self.revoked: dict[str, str] = {}
         """The holds that the hub revoked: the arrival's id to the reason."""
+        self.validities: dict[str, Validity] = {}
+        """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
         self._holding: set[str] = set()
 
     @property
@@ -54,7 +60,7 @@ class Requests:
             return await self._reply(request, pending)
 
     async def _reply(self, request: str, pending: Pending) -> protocol.Reply:
-        """Wait for the reply to a request. If the session ends first, the error says what is undecided."""
+        """Wait for the reply to a request. If the session ends first, the error names the possible effect."""
         try:
             return protocol.read_reply(await self.peer.reply_to(pending))
         except Unanswered as error:
@@ -91,6 +97,10 @@ class Requests:
             except BaseException:  # cancelled, interrupted, too late: the hub must not wait for us
                 self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
                 raise
+            if holds:
+                from .validity import Validity  # most small commands hold nothing
+
+                self.validities[arrival] = Validity()  # it counts from here, before the commit
             if takes:
                 asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
                 await self._commit(asked, request, number, arrival)

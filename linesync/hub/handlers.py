@@ -6,7 +6,7 @@ Requests that end in an outcome of the model are in :mod:`linesync.hub.dispatch`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, Protocol
 
 from .. import protocol
@@ -20,7 +20,7 @@ from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
 from ..protocol import Message
 from ..protocol.ids import Id
-from ..runtime.link_state import LinkState
+from ..runtime.lines.link_state import LinkState
 from ..runtime.reports import Report
 from .sessions import HubSession
 
@@ -37,6 +37,8 @@ class Hub(Protocol):
 
     @property
     def services(self) -> SyncServices: ...
+    @property
+    def lease_option(self) -> str: ...
     def tell(self, events: Iterable[Event | Outcome]) -> None: ...
     def register(self, session: HubSession, message: protocol.Register, now: float) -> str: ...
     def hosts(self, now: float) -> tuple[HostState, ...]: ...
@@ -103,13 +105,17 @@ def _unlock(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok()
 
 
+def _failed(waits: Sized) -> str:
+    return "1 wait failed" if len(waits) == 1 else f"{len(waits)} waits failed"
+
+
 def _reset(hub: Hub, asked: Asked) -> str:
     message = asked.message
     forgotten, waits, outcomes = hub.services.reset(message.ns, message.names, asked.client.host, asked.now)
     hub.tell(outcomes)
     what = names_in_words(message.names, len(message.names)) if message.names else "all names"
     hub.report(
-        f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {len(waits)} waits failed",
+        f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {_failed(waits)}",
         peer=asked.session.endpoint,
     )
     return protocol.encode_ok(str(forgotten), str(len(waits)))
@@ -137,7 +143,7 @@ def _end_namespace(hub: Hub, asked: Asked) -> str:
     name = asked.message.name
     forgotten, waits, outcomes = hub.services.end_namespace(name, asked.client.host, asked.now)
     hub.tell(outcomes)
-    hub.report(f"{asked.client.principal} ended namespace '{name}'; {len(waits)} waits failed")
+    hub.report(f"{asked.client.principal} ended namespace '{name}'; {_failed(waits)}")
     return protocol.encode_ok(str(forgotten), str(len(waits)))
 
 
@@ -160,6 +166,11 @@ def _client_gone(hub: Hub, asked: Asked) -> None:
 
 def _register(hub: Hub, asked: Asked) -> str:
     return hub.register(asked.session, asked.message, asked.now)
+
+
+def _lease(hub: Hub, asked: Asked) -> str:
+    """The hub hears the client now. (An agent that does not know the request passes it on.)"""
+    return protocol.encode_ok("0", lease=hub.lease_option)
 
 
 def _hosts(hub: Hub, asked: Asked) -> str:
@@ -188,6 +199,7 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.Concurrent: _concurrent,
     protocol.ClientGone: _client_gone,
     protocol.Register: _register,
+    protocol.Lease: _lease,
     protocol.Hosts: _hosts,
     protocol.Status: _status,
     protocol.Links: _links,

@@ -21,8 +21,8 @@ from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
 from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
-from ..runtime.link_state import LinkState
-from ..runtime.link_status import link_state
+from ..runtime.lines.link_state import LinkState
+from ..runtime.lines.link_status import link_state
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
@@ -80,6 +80,7 @@ class Hub(User):
             self._report,
             policy,
         )
+        self._requests.on_replaced = self._replaced
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
@@ -109,6 +110,11 @@ class Hub(User):
             endpoint, lambda: self._accept().receiver(), mode=mode, group=group, door=self._entrance
         )
         self._listeners.append(listener)
+        if listener.replaced:
+            self._requests.grant_no_holds_for_a_lease()
+            self._report(
+                f"hosts may still hold locks of an earlier hub; this hub grants the first ones in {self._requests.lease:g} s"
+            )
         self.runner.extra.setdefault("LINESYNC_HUB", listener.endpoint)
         return listener.endpoint
 
@@ -133,13 +139,14 @@ class Hub(User):
 
     async def aclose(self, reason: str = "the hub was stopped") -> None:
         """Stop: notify all sessions and close all lines, then end the commands that run here for others."""
+        leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
         self._requests.stop()
         self._entrance.close()
         for keeping in self._keeping:
             keeping.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
         for listener in self._listeners:
-            await listener.aclose()
+            await listener.aclose(leave=leave)
         farewell |= {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in self._peers - farewell.keys()}
         await asyncio.sleep(0)  # the goodbyes are on their way
         await stop(self._tasks, _TO_END, reason)
@@ -229,6 +236,7 @@ class Hub(User):
         if session.host:
             session.give_up = asyncio.get_running_loop().call_later(_KEEP_AGENT, self._give_up, peer, why)
         else:
+            session.cut = peer.info is not None and peer.info.kind != "unix"
             self._give_up(peer, why)  # a script does not come back
 
     def _give_up(self, peer: Peer, why: str) -> None:
@@ -277,6 +285,16 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is not None:
             self._requests.take(session, number, text)
+
+    def sender(self, number: str, text: str) -> str:
+        """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
+        if number == NOTE:
+            with suppress(LinesyncError):  # what is malformed is refused in its turn
+                note = operations.read(text, operations.HUB, note=True)
+                if isinstance(note, ClientGone):
+                    return note.client
+                number = getattr(note, "request", "")
+        return Id.read(number).script
 
     def held_back(self, peer: Conversation, number: str, text: str) -> None:
         """A script that is gone does not let the requests of other scripts behind its agent wait."""
@@ -371,6 +389,12 @@ class Hub(User):
         if session is not None:
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
+
+    def _replaced(self, session: HubSession) -> None:
+        """A host has begun another session. This one is over, also if its line was lost without a goodbye."""
+        if session.peer not in self._ports:
+            reason = f"the agent on {session.host} has begun another session"
+            asyncio.get_running_loop().call_soon(self._end, session.peer, reason)
 
     def _links(self) -> list[LinkState]:
         found = []

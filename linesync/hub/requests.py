@@ -21,7 +21,7 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE, Id
-from ..runtime.link_state import LinkState
+from ..runtime.lines.link_state import LinkState
 from ..runtime.reports import Report
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
@@ -30,7 +30,7 @@ from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
-_STALL = 5.0  # if the hub itself is late by this many seconds, the silence of hosts does not count
+_STALL = 5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), what hosts sent may be unread
 _TICK = 1.0
 _REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
@@ -64,7 +64,7 @@ class Requests:
         self.report = report
         self._sessions = sessions
         self._services = SyncServices(lease=lease, first_token=first_token)
-        self._lease = lease
+        self.lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
         self.links = links
@@ -75,6 +75,8 @@ class Requests:
         """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
+        self.on_replaced: Callable[[HubSession], None] = lambda session: None
+        """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
         self._asked: Asked | None = None
         """The request that is being handled."""
@@ -200,9 +202,16 @@ class Requests:
         except LinesyncError as error:
             self._refused(session, "", message, error)
             raise
-        self._sessions.name(session, message.name)
+        earlier = self._sessions.name(session, message.name)
         self.tell(events)
-        return protocol.encode_ok(self._boot, lease="" if self._lease == limits.LEASE else f"{self._lease:g}")
+        if earlier is not None:
+            self.on_replaced(earlier)
+        return protocol.encode_ok(self._boot, lease=self.lease_option)
+
+    @property
+    def lease_option(self) -> str:
+        """The lease in seconds, as an option of a reply; empty if it is the usual one."""
+        return "" if self.lease == limits.LEASE else f"{self.lease:g}"
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -316,8 +325,11 @@ class Requests:
         """A session is over: end everything that its host and its scripts wait for."""
         now = self._loop.time()
         if session.host:
+            if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
+                self._hear_of(session)  # its holds go back a lease after this
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
-        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why))
+        lease_end = now + self.lease if session.cut else now
+        self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
         self._forget(lambda asker, _: asker is session)
         self._finish()
 
@@ -329,6 +341,16 @@ class Requests:
         if session.host:
             self.tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
             self._finish()
+
+    def grant_no_holds_for_a_lease(self) -> None:
+        """Hosts may still hold what an earlier hub granted, and this hub does not know what."""
+        self._services.grant_no_holds_before(self._loop.time() + self.lease)
+        self._set_timer()
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held."""
+        return self._services.holds
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
         """The state of each host."""
@@ -371,7 +393,7 @@ class Requests:
             self._timer.cancel()
             self._timer = None
         now = self._loop.time()
-        if now - self._ticked > _TICK + min(_STALL, self._lease / 2):
+        if now - self._ticked > self._tick + min(_STALL, self.lease / 4):
             self._services.extend_all(now)
         self._ticked = now
         self._hear(now)
@@ -383,7 +405,7 @@ class Requests:
         for session in self._sessions.all():
             self._hear_of(session)
             link = session.peer.link
-            if session.host and link is not None and now - link.heard_at > self._lease * _ASK_AT:
+            if session.host and link is not None and now - link.heard_at > self.lease * _ASK_AT:
                 session.peer.ask_alive()
 
     def _hear_of(self, session: HubSession) -> None:

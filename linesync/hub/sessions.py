@@ -42,6 +42,8 @@ class HubSession:
         """Whether a script does several things at the same time."""
         self.exchanges = 0
         """The number of exchanges in which a script waits."""
+        self.cut = False
+        """Whether the connection of a script was lost in a way in which the script may not have noticed it."""
         self.heard_at = float("-inf")
         """When the frame came that last renewed the host's lease, monotonic seconds."""
 
@@ -130,10 +132,12 @@ class Sessions:
         """The session with this number."""
         return next((session for session in self._by_peer.values() if session.id == serial), None)
 
-    def name(self, session: HubSession, host: str) -> None:
-        """Make this the session of a host."""
+    def name(self, session: HubSession, host: str) -> HubSession | None:
+        """Make this the session of a host. Returns the earlier one, if there was one."""
         session.host = host
+        earlier = self._by_host.get(host)
         self._by_host[host] = session
+        return earlier
 
     def host(self, name: str) -> HubSession | None:
         return self._by_host.get(name)

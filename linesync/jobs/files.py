@@ -1,8 +1,9 @@
-"""Copies files over a channel. A file arrives whole and checked, or not at all.
+"""Copies files over a channel. The target has the complete and checked file, or nothing of it.
 
 Both ends use the same send loop and the same receive loop, with any driver. ``paths.py`` examines paths and reads
-sources; ``targets.py`` writes. Their calls block, so they run at a desk (``runtime/desk.py``). There, a disk that hangs
-stops only this copy. The sender reads the next piece while it sends one; the receiver writes while more bytes arrive.
+sources; ``targets.py`` writes. Their calls may block, so a desk runs them (``runtime/desk.py``). With asyncio, it runs them
+in a thread, so a disk that hangs stops only this copy. The sender reads the next piece while it sends one; the receiver
+writes while more bytes arrive.
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ async def fetch(
 
 def _left(shown: str, device: bool) -> str:
     """What an interrupted copy leaves at its target, for an error message."""
-    return f"if {shown} is a block device, its contents are now incomplete" if device else "nothing was changed there"
+    return f"if {shown} is a block device, its contents are now incomplete" if device else f"{shown} was not changed"
 
 
 async def store(
@@ -273,9 +274,17 @@ async def store(
     :param like: the properties of the original file, if ``source`` is a copy of another host's file.
     :returns: the size in bytes.
     :raises LinesyncFailed: the file cannot be read here or written there. Nothing was changed, except on a block device
-        that was being written.
+        that was being written. If the connection was lost after all bytes had been sent, the message says that the target
+        may have been replaced.
     """
-    sending = _Sending(peer.desk(source), source)
+    sending, shown, complete = _Sending(peer.desk(source), source), f"{host}:{path}", False
+
+    def sent_all() -> None:
+        nonlocal complete
+        complete = True
+        if touch is not None:
+            touch()
+
     try:
         file = await sending.open(source, device=device)
         from_device = file.device if like is None else like.device
@@ -293,10 +302,13 @@ async def store(
             touch()
         stream = peer.open(protocol.encode(request))
         try:
-            await _send_all(stream, sending, file, f"{host}:{path}", progress, touch)
+            await _send_all(stream, sending, file, shown, progress, sent_all)
         except (BrokenError, EndOfStream) as error:
-            raise await _their_error(stream) or LinesyncFailed(
-                f"the copy was interrupted: {error.message}; {_left(f'{host}:{path}', device)}"
+            left = _left(shown, device)
+            if complete:
+                left = f"{shown} may have been replaced, so compare it before you copy it again"
+            raise await _host_error(stream) or LinesyncFailed(
+                f"the copy was interrupted: {error.message}; {left}"
             ) from None
         except BaseException:
             stream.reset("the copy was given up")  # bytes that still wait need not be sent
@@ -308,9 +320,12 @@ async def store(
 
 
 async def _send_all(
-    stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, touch: Touch | None
+    stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, sent_all: Touch
 ) -> None:
-    """Send a file's bytes, and wait until the host has written it."""
+    """Send a file's bytes, and wait until the host has written it.
+
+    :param sent_all: called before the host may put the file in its place.
+    """
 
     def handle(text: str) -> protocol.Message:
         message = _message(text, FileGot, FileEnd)
@@ -323,8 +338,7 @@ async def _send_all(
             handle(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
 
     digest = await sending.send(stream.desk(file.path), stream, meanwhile)
-    if touch is not None:
-        touch()
+    sent_all()
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
     written = handle(await stream.receive_message())
     while isinstance(written, FileGot):
@@ -335,7 +349,7 @@ async def _send_all(
         raise LinesyncFailed(f"{shown} differs from what was sent: the host reports another SHA-256; copy it again")
 
 
-async def _their_error(stream: Stream) -> LinesyncError | None:
+async def _host_error(stream: Stream) -> LinesyncError | None:
     """The error that the host sent before it closed the channel, or None."""
     try:
         return protocol.read_error(await stream.receive_message())

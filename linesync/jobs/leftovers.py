@@ -71,7 +71,7 @@ class Note:
 def replace_file(path: str, text: str, mode: int | None = None) -> None:
     """Write a small file, whole or not at all. It replaces the file, or the link, that has the name now.
 
-    :param mode: its permission bits; None for those that the umask leaves.
+    :param mode: its permission bits; None: the default of the umask.
     :raises OSError: the system refuses.
     """
     folder, name = os.path.split(path)

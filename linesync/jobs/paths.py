@@ -101,7 +101,7 @@ class Source:
     def __init__(self, path: str, shown: str, *, device: bool = False, advice: str = "") -> None:
         status = status_of(path)
         if status is None:
-            status = os.stat(path)  # which raises
+            status = os.stat(path)  # raises the error for a missing file
         self._check(status.st_mode, shown, device, advice)
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         self._descriptor = os.open(path, flags)

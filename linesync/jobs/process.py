@@ -244,7 +244,8 @@ class Process:
             os.write(descriptors[-1], spec)
             await hand_over(descriptors)
         except OSError as error:
-            raise CannotExecute(f"{self._runner.name} cannot start {self._program}: {error.strerror}") from None
+            why = f"{error.strerror}; try again later"
+            raise CannotExecute(f"{self._runner.name} cannot start {self._program}: {why}") from None
         finally:
             for number in descriptors:
                 os.close(number)

@@ -36,7 +36,7 @@ class Jobs:
     """The jobs of one script, or those of one host for all scripts.
 
     :param most: the most jobs on one host.
-    :param whose: for whom they are done, for the error.
+    :param whose: whose jobs they are, for the error.
     """
 
     def __init__(self, most: int, whose: str) -> None:
@@ -90,7 +90,7 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
     except LinesyncError as error:
         refuse(stream, error)
     except OSError as error:
-        refuse(stream, LinesyncFailed(f"{runner.name} failed: {error.strerror}"))
+        refuse(stream, LinesyncFailed(f"{runner.name} cannot do this now: {error.strerror or error}; try again later"))
     except Exception as error:
         # A bug in linesync must not leave the client waiting; the log has the rest.
         where = runner.name

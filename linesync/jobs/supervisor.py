@@ -5,6 +5,9 @@ It is a subreaper, so every process that the command leaves behind becomes its c
 called setsid(). It ignores the signals that end a process group, and waits for its owner's socket and for its children. It
 ends the command and all children when the owner asks for that or is gone.
 
+The command may have a time at which all of its processes must have ended. The owner postpones that time again and again; if
+it does not, for example because it is stopped, the supervisor ends the command before that time.
+
 On the socket, the owner sends a letter and a number (``handover.PACKET``): a signal for the command (``s``), end (``e``), kill
 (``k``). The supervisor answers in the same form: whether the command started, how it ended, and last that no process is left
 (``g``). If the socket closes without ``g``, the supervisor itself was killed.
@@ -19,19 +22,23 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from .handover import PACKET
+from .handover import PACKET, PATIENCE, boottime
 from .tree import SUPERVISOR, Ending, become_subreaper, below, set_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["Spec", "fork_supervisor", "ignore_signals", "supervise", "wakeup"]
+__all__ = ["NO_LIMIT", "Spec", "fork_supervisor", "ignore_signals", "supervise", "wakeup"]
 
+NO_LIMIT = float("inf")
 _CHECK_INTERVAL = 0.02  # seconds between checks of the processes that are being ended, at first
 _CHECK_INTERVAL_MOST = 1.0  # the same for processes that do not end, such as one that waits for a dead disk
+_CLOCK_INTERVAL = (
+    1.0  # the most seconds between two readings of the clock, which goes on while the machine is suspended
+)
 _IGNORED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE}
 _defaults: set[int] = {signal.SIGXFSZ, *_IGNORED}
 """The signals that have their default action in a command. Under nohup, SIGHUP is not among them."""
@@ -45,6 +52,8 @@ class Spec:
     :param cwd: the working directory; empty for ours.
     :param streams: the descriptors for its stdin, stdout and stderr; empty for ours.
     :param group: the process group that it joins; 0 for a new session.
+    :param until: the time of :func:`boottime` at which all of its processes must have ended; infinity for no such time.
+    :param patience: seconds from SIGTERM to SIGKILL at that time.
     """
 
     def __init__(
@@ -55,12 +64,16 @@ class Spec:
         cwd: bytes = b"",
         streams: Sequence[int] = (),
         group: int = 0,
+        until: float = NO_LIMIT,
+        patience: float = PATIENCE,
     ) -> None:
         self.argv = argv
         self.env = env
         self.cwd = cwd
         self.streams = streams
         self.group = group
+        self.until = until
+        self.patience = patience
 
 
 def ignore_signals() -> None:
@@ -79,10 +92,20 @@ def wakeup() -> int:
     return reader
 
 
-def fork_supervisor(argv: list[bytes], env: Mapping[bytes, bytes]) -> tuple[int, socket.socket]:
+def fork_supervisor(
+    argv: list[bytes],
+    env: Mapping[bytes, bytes],
+    *,
+    until: float = NO_LIMIT,
+    patience: float = PATIENCE,
+    keep: Collection[int],
+) -> tuple[int, socket.socket]:
     """Fork a supervisor for a command in our process group, with our stdin, stdout and stderr.
 
     The calling process must have only one thread.
+
+    :param until: as for :class:`Spec`, like ``patience``.
+    :param keep: descriptors that the supervisor keeps open until the command and all its processes have ended.
 
     :returns: the supervisor's pid, and our end of its socket.
     """
@@ -95,14 +118,14 @@ def fork_supervisor(argv: list[bytes], env: Mapping[bytes, bytes]) -> tuple[int,
     try:
         os.setpgid(0, 0)  # signals to the foreground process group are for the command only
         for number in map(int, os.listdir("/proc/self/fd")):
-            if number > 2 and number != theirs.fileno():
+            if number > 2 and number != theirs.fileno() and number not in keep:
                 try:
                     os.close(number)
                 except OSError:
                     pass  # the descriptor of listdir itself
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         ignore_signals()
-        supervise(lambda: (theirs, Spec(argv, env, group=group)))
+        supervise(lambda: (theirs, Spec(argv, env, group=group, until=until, patience=patience)))
     finally:
         os._exit(1)
 
@@ -141,6 +164,7 @@ class _Supervisor:
         self._has_children = False
         """Whether we have children, and so perhaps descendants."""
         self._ending: Ending | None = None
+        self._until = spec.until
         self._unread = b""
         sock.setblocking(False)
 
@@ -152,13 +176,14 @@ class _Supervisor:
         poll.register(self._sock, select.POLLIN)
         poll.register(self._children, select.POLLIN)
         while self._has_children:
-            found = {number for number, _ in poll.poll(None if self._ending is None else pause * 1000)}
+            found = {number for number, _ in poll.poll(self._wait(pause))}
             if self._children in found:
                 os.read(self._children, 4096)
             self._reap()
             if self._sock.fileno() in found and not self._requests():
                 poll.unregister(self._sock)
                 self._end()
+            self._watch_clock()
             if self._ending is not None:
                 nothing = self._ending.look(time.monotonic())
                 self._reap()
@@ -167,6 +192,24 @@ class _Supervisor:
                 pause = min(pause * 1.1, _CHECK_INTERVAL_MOST)
         self._report(b"g", 0)
 
+    def _wait(self, pause: float) -> float | None:
+        """The longest wait for a descriptor, in milliseconds; None waits without limit."""
+        if self._ending is not None:
+            return pause * 1000
+        if self._until == NO_LIMIT:
+            return None
+        return min(max(self._until - self._spec.patience - boottime(), 0.0), _CLOCK_INTERVAL) * 1000 + 0.5
+
+    def _watch_clock(self) -> None:
+        """End the command in time."""
+        left = self._until - boottime()
+        if self._ending is not None:
+            if left <= 0:
+                self._ending.hurry()
+        elif left <= self._spec.patience:
+            self._report(b"l", 0)
+            self._end(max(left, 0.0))
+
     def _start(self) -> None:
         spec, letter = self._spec, b"f"
         try:
@@ -174,7 +217,9 @@ class _Supervisor:
                 letter = b"d"
                 os.chdir(os.path.expanduser(spec.cwd))  # may block for long on a dead file server
                 letter = b"f"
-            if self._requests() and self._ending is None:
+            owned = self._requests()
+            self._watch_clock()
+            if owned and self._ending is None:
                 self._pid = _spawn(spec)
                 self._has_children = True
                 self._report(b"p", self._pid)
@@ -216,6 +261,8 @@ class _Supervisor:
             self._unread = self._unread[PACKET.size :]
             if letter == b"s":
                 self._signal(number)
+            elif letter == b"u":
+                self._until = max(self._until, number / 1000)
             else:
                 self._end()
                 if letter == b"k" and self._ending is not None:
@@ -233,10 +280,10 @@ class _Supervisor:
         except OSError:
             pass  # it has just ended, belongs to another user now, or the signal number is invalid here
 
-    def _end(self) -> None:
+    def _end(self, patience: float = PATIENCE) -> None:
         if self._ending is None:
             me = os.getpid()
-            self._ending = Ending(lambda: below(me) if self._has_children else set(), time.monotonic())
+            self._ending = Ending(lambda: below(me) if self._has_children else set(), time.monotonic(), patience)
 
     def _report(self, letter: bytes, number: int) -> None:
         try:

@@ -8,6 +8,7 @@ __all__ = [
     "ChangesOpen",
     "ConsoleOpen",
     "Hosts",
+    "Lease",
     "Links",
     "Namespaces",
     "Status",
@@ -25,6 +26,13 @@ class Status(Message):
     """Client to hub: hosts, barriers, semaphores ... Reply: JSON in one field."""
 
     VERB = "status"
+
+
+class Lease(Message):
+    """Client to hub or agent: how long the client's host is still alive for the hub. Reply: the seconds since a time at which
+    the hub has heard the host, or later; option ``lease``: the lease in seconds, if it is not 20."""
+
+    VERB = "lease"
 
 
 class Links(Message):

@@ -165,13 +165,14 @@ OPERATIONS = (
     Operation(
         message=hosts.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
     ),
+    Operation(message=look.Lease, kind=REQUEST, senders=(SCRIPT,), receivers=(HUB, AGENT), answer="ok: age lease=20"),
     _request(look.Hosts, "ok: JSON, an array", LOOK),
     _request(look.Status, "ok: JSON, an object", LOOK),
     _request(look.Namespaces, "ok: JSON, an array", LOOK),
     _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
-    _opening(jobs.Run, "`started` at times, `exit`; or err", RUN, HOST),
+    _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST),
     _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST),
-    _opening(jobs.FileWrite, "`got` now and then, `done`; or err", FILES, HOST),
+    _opening(jobs.FileWrite, "`got` if requested, `done`; or err", FILES, HOST),
     _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
     _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),

@@ -108,6 +108,7 @@ class BlockingPeer(Conversation):
         self._ready_by = None if seconds is None else self.now() + seconds
         self._line: FdPair | None = open_fd_pair(self.endpoint, seconds)
         self._unsent = b""
+        self._over = ""
         self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True), token)
         self.link.line_up(self.now())
@@ -227,6 +228,11 @@ class BlockingPeer(Conversation):
                 )
             await _turn
 
+    @property
+    def descriptors(self) -> set[int]:
+        """The descriptors of the connection. The other end sees the end of the connection when no process has them open."""
+        return {self._line.reader, self._line.writer} if self._line is not None else set()
+
     def watch(self, descriptor: int, callback: Callable[[], None] | None) -> None:
         """Call a function whenever a descriptor can be read. None as the function ends that."""
         if callback is None:
@@ -310,11 +316,12 @@ class BlockingPeer(Conversation):
 
     def _lost(self, why: str) -> NoReturn:
         self._shut()
+        farewell = "" if self.up else self._over  # why the other end has ended the session
         if self.link is not None:
             self.handle(self.link.line_down(self.now()))
         if not self.up and self.refused:
             raise LinesyncFailed(f"cannot connect to {self.endpoint}: {self.refused}")
-        reason = f"the connection to {self.endpoint} was lost ({why})"
+        reason = farewell or f"the connection to {self.endpoint} was lost ({why})"
         self.abandon(reason)
         raise BrokenError(reason)
 

@@ -6,7 +6,6 @@ implements three methods: ``kick`` (there is something to send), ``wait`` (until
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from .. import limits
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Protocol, Self
 
     from .desk import Desk, Work
+    from .fair_queue import FairQueue
 else:
     Protocol = object
 
@@ -87,8 +87,8 @@ class User:
     ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
     and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
     ``holds_back`` returns whether the peer's requests should wait; then the owner calls ``take_requests`` of the conversation
-    when that may have changed. ``held_back`` gets such a request when it arrives. ``requests_sent``: our own requests that
-    waited for the peer's credit were sent.
+    when that may have changed. ``held_back`` gets such a request when it arrives. ``sender`` returns which of the senders
+    behind the peer sent it; they take turns. ``requests_sent``: our own requests that waited for the peer's credit were sent.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
@@ -99,6 +99,9 @@ class User:
     def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None: ...
     def request(self, peer: Conversation, number: str, text: str) -> None: ...
     def held_back(self, peer: Conversation, number: str, text: str) -> None: ...
+    def sender(self, number: str, text: str) -> str:
+        return ""
+
     def requests_sent(self, peer: Conversation) -> None: ...
     def holds_back(self, peer: Conversation) -> bool:
         return False
@@ -120,7 +123,7 @@ class Conversation:
         self.link: Link | None = None
         self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
         self._pending: dict[str, Pending] = {}  # bound: waits.WAITS_PER_HOST
-        self._untaken: deque[tuple[str, str, bytes]] = deque()  # bound: limits.CREDIT_PIPE
+        self._untaken: FairQueue | None = None
         """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
         self._next_request = 0
         self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS
@@ -223,11 +226,11 @@ class Conversation:
         return (self.listens and self.congested) or self.user.holds_back(self)
 
     def take_requests(self) -> None:
-        """Handle the requests and notes that have waited, in their order, until the peer has to be held back again."""
+        """Handle the requests and notes that have waited, the senders in turn, until the peer has to be held back again."""
         mux = self._current_mux()
         failure: Exception | None = None
         while mux is not None and self._untaken and not self._holds_back():
-            number, text, data = self._untaken.popleft()
+            number, text, data = self._untaken.take()
             mux.consumed(0, data)
             try:
                 self.user.request(self, number, text)
@@ -243,13 +246,12 @@ class Conversation:
 
         :param which: is called with the id of each.
         """
-        mux, waiting, self._untaken = self._current_mux(), self._untaken, deque()
-        for number, text, data in waiting:
-            if number == NOTE or mux is None or not which(number):
-                self._untaken.append((number, text, data))
-            else:
-                mux.consumed(0, data)
-                self.answer(number, reply)
+        mux = self._current_mux()
+        if mux is None or self._untaken is None:
+            return
+        for number, _, data in self._untaken.remove(lambda number: number != NOTE and which(number)):
+            mux.consumed(0, data)
+            self.answer(number, reply)
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
@@ -292,8 +294,9 @@ class Conversation:
     def _mux(self) -> Mux:
         mux = self._current_mux()
         if mux is None:
+            over = f" ({self._over})" if self._over else ""
             raise LinesyncFailed(
-                f"there is no session on this line{self._over}; check that a hub or agent runs at its other end"
+                f"there is no session on this line{over}; check that a hub or agent runs at its other end"
             )
         return mux
 
@@ -335,7 +338,11 @@ class Conversation:
             number, _, text = event.data.decode("utf-8", "replace").partition(" ")
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
-                self._untaken.append((number, text, event.data))
+                if self._untaken is None:
+                    from .fair_queue import FairQueue  # only for a peer that asks faster than it reads
+
+                    self._untaken = FairQueue()
+                self._untaken.put(self.user.sender(number, text), (number, text, event.data))
                 self.user.held_back(self, number, text)
                 return
             mux = self._current_mux()
@@ -400,8 +407,8 @@ class Conversation:
         self._session_over(event.reason)
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
-        self._session_mux, self._over = None, f" ({reason})"
-        self._untaken.clear()
+        self._session_mux, self._over = None, reason
+        self._untaken = None
         pending, self._pending = self._pending, {}
         for request in pending.values():
             self._settle(request, Unanswered(reason))

@@ -16,8 +16,8 @@ from ..wire.link import Link
 from ..wire.reliability.pacing import SLICE
 from .conversation import Conversation, Pending, User
 from .identity import BOOT, local_end, token
+from .lines.symptoms import Symptoms
 from .streams import Stream
-from .symptoms import Symptoms
 
 if TYPE_CHECKING:
     from .desk import Work
@@ -389,9 +389,10 @@ class Peer(Conversation):
         await self._lost.wait()
 
     def ask_alive(self) -> None:
-        """Ask the peer for a sign of life."""
-        if self.link is not None and self.link.session is not None and not self.link.quiet:
-            self.link.session.ask()
+        """Ask the peer for a sign of life, unless it was asked and has not answered yet."""
+        session = self.link.session if self.link is not None and not self.link.quiet else None
+        if session is not None and not session.awaits_answer:
+            session.ask()
             self.kick()
 
     def end_session(self, reason: str) -> None:

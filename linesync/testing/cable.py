@@ -31,7 +31,7 @@ End = Literal["a", "b"]
 """An end of a cable."""
 
 GROUP_S = 0.001
-"""A line with a rate delivers bytes in groups of at most this many seconds of line time, or single bytes."""
+"""A line with a rate delivers bytes together that take at most this many seconds on the line; at least one byte."""
 
 # A line without a rate sends all bytes immediately, so no bytes wait when a kernel message is due. The message is therefore held
 # until the sender's next bytes come, and is inserted between them.

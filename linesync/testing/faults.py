@@ -29,7 +29,7 @@ class Faults:
     """
 
     ber: float = 0.0
-    """Probability that a data bit flips (eight of them a byte)."""
+    """Probability that a data bit flips; a byte has eight data bits."""
     drop: float = 0.0
     """Probability that a byte is lost."""
     dup: float = 0.0
@@ -108,7 +108,7 @@ class Counters:
     """Currently held by a tty that waits for the rest of the line; part of ``waiting``."""
 
     def as_dict(self) -> dict[str, int]:
-        """The counters by name, JSON-able."""
+        """The counters by name."""
         return asdict(self)
 
 
@@ -186,7 +186,9 @@ def _doubles(rng: random.Random, p: float, counters: Counters) -> Stage:
 
 def _bursts(rng: random.Random, p: float, longest: int, counters: Counters) -> Stage:
     hits = _Hits(rng, p)
-    lengths = random.Random(rng.random())  # a separate generator, so that lengths do not depend on the gaps drawn ahead
+    lengths = random.Random(
+        rng.random()
+    )  # a separate generator: the lengths must not depend on the number of gaps drawn so far
     left = b""
 
     def stage(data: bytes) -> bytes:

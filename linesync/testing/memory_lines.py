@@ -230,7 +230,9 @@ class _Listening:
         self.accepted: list[Pipe] = []
         self._board = board
 
-    async def aclose(self) -> None:
+    replaced = False
+
+    async def aclose(self, *, leave: bool = False) -> None:
         self._board.hang_up(self.endpoint)
 
 

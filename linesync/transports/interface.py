@@ -125,5 +125,9 @@ class Listener(Protocol):
     def endpoint(self) -> str:
         """The endpoint, with the port that the system chose (``tcp://127.0.0.1:41234``)."""
 
-    async def aclose(self) -> None:
-        """Stop accepting lines and remove the path of a unix socket. Open lines stay open."""
+    @property
+    def replaced(self) -> bool:
+        """Whether it has replaced a unix socket that a process had left behind, usually because it was killed."""
+
+    async def aclose(self, *, leave: bool = False) -> None:
+        """Stop accepting lines and remove the path of a unix socket, unless it is to be left. Open lines stay open."""

@@ -38,19 +38,27 @@ class SocketListener:
     """One listening socket, or several if the endpoint's name has more than one address.
 
     :param owned: path, device and inode of the unix socket to remove at the close.
+    :param replaced: it has replaced a unix socket that another process had left behind.
     """
 
-    def __init__(self, endpoint: str, acceptor: Acceptor, owned: tuple[str, int, int] | None = None) -> None:
+    def __init__(
+        self, endpoint: str, acceptor: Acceptor, owned: tuple[str, int, int] | None = None, replaced: bool = False
+    ) -> None:
         self._endpoint = endpoint
         self._acceptor = acceptor
         self._owned = owned
+        self._replaced = replaced
 
     @property
     def endpoint(self) -> str:
         return self._endpoint
 
-    async def aclose(self) -> None:
-        if self._owned is not None:
+    @property
+    def replaced(self) -> bool:
+        return self._replaced
+
+    async def aclose(self, *, leave: bool = False) -> None:
+        if self._owned is not None and not leave:
             owned, self._owned = self._owned, None
             with suppress(TimeoutError, Hung):
                 async with asyncio.timeout(_LOCK_SECONDS):
@@ -136,22 +144,22 @@ async def listen_unix(
     """
     loop = asyncio.get_running_loop()
     try:
-        sock, owned = await run_blocking(lambda: _bound(endpoint, mode, group), endpoint.path, _unbind)
+        sock, owned, replaced = await run_blocking(lambda: _bound(endpoint, mode, group), endpoint.path, _unbind)
     except (OSError, ValueError) as error:
         raise _no_socket(endpoint, error) from error
     acceptor = Acceptor([sock], lambda: SocketLine(loop, endpoint.text, "unix", factory()), door)
-    return SocketListener(absolute(endpoint.text), acceptor, owned)
+    return SocketListener(absolute(endpoint.text), acceptor, owned, replaced)
 
 
-def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int]]:
-    """A listening socket, and (path, device, inode) of its file."""
+def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int], bool]:
+    """A listening socket, (path, device, inode) of its file, and whether it has replaced a stale socket."""
     gid = -1 if group is None else _group_id(endpoint, group)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         directory = _lock_directory(endpoint.path)
         try:
-            _remove_stale(endpoint)
+            replaced = _remove_stale(endpoint)
             sock.bind(endpoint.path)
             try:
                 found = os.stat(endpoint.path)
@@ -168,10 +176,10 @@ def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket
     except BaseException:
         sock.close()
         raise
-    return sock, (endpoint.path, found.st_dev, found.st_ino)
+    return sock, (endpoint.path, found.st_dev, found.st_ino), replaced
 
 
-def _unbind(made: tuple[socket.socket, tuple[str, int, int]]) -> None:
+def _unbind(made: tuple[socket.socket, tuple[str, int, int], bool]) -> None:
     _remove(*made[1])
     made[0].close()
 
@@ -192,11 +200,12 @@ def _lock_directory(path: str) -> int:
     return descriptor
 
 
-def _remove_stale(endpoint: UnixEndpoint) -> None:
+def _remove_stale(endpoint: UnixEndpoint) -> bool:
+    """Remove a socket on which no process listens. Return whether there was one."""
     try:
         found = os.lstat(endpoint.path)
     except FileNotFoundError:
-        return
+        return False
     if not stat.S_ISSOCK(found.st_mode):
         raise LinesyncFailed(
             f"cannot listen on {endpoint}: {endpoint.path} exists and is not a socket; remove it or choose another path"
@@ -207,7 +216,7 @@ def _remove_stale(endpoint: UnixEndpoint) -> None:
             probe.connect(endpoint.path)
         except (ConnectionRefusedError, FileNotFoundError):
             os.unlink(endpoint.path)
-            return
+            return True
         except BlockingIOError:  # a process listens, and its backlog is full
             pass
     raise BusyError(

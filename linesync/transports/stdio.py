@@ -1,9 +1,9 @@
 """A line over this process's own stdin and stdout, as ssh, inetd or ``exec:`` provide them.
 
-The line takes the two descriptors away from the rest of the process. They move to private ones; descriptor 0 becomes
-``/dev/null`` and descriptor 1 becomes stderr. So a stray ``print``, a library's warning or a child's output never reaches
-the wire. The descriptors do not move back when the line closes, since the peer must then see the end of the line. A
-terminal is put into raw mode, and restored at the close or at the latest when the process exits.
+The line uses private copies of the two descriptors. For the rest of the process, descriptor 0 becomes ``/dev/null`` and
+descriptor 1 becomes stderr. So the output of a ``print``, of a library or of a child process never reaches the line. The
+descriptors are not restored when the line closes, because the peer must then see the end of the line. A terminal is put
+into raw mode. It is restored when the line closes, or at the latest when the process exits.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class LineState:
     def pace_by(self, baud: int, now: float) -> list[Event]:
         """The port has this rate now. The port of the other end may have it a little later; send nothing until then.
 
-        :returns: events for the bytes that were half read; they were sent at the other rate.
+        :returns: events for the bytes of an incomplete frame, which were sent at the other rate.
         """
         if self.autobaud is None or baud == self.autobaud.baud:
             return []

@@ -124,6 +124,12 @@ class Link:
         return self._liveness.heard_at
 
     @property
+    def acknowledged_at(self) -> float:
+        """The peer of the session has heard us at this time or later (:attr:`Session.acknowledged_at`), seconds; minus
+        infinity if there is no session, or it has acknowledged nothing yet."""
+        return self.session.acknowledged_at if self.session is not None else float("-inf")
+
+    @property
     def repaired(self) -> int:
         """Frames received on this line in which one wrong bit was repaired."""
         return self._line.decoder.repaired if self._line is not None else 0
@@ -482,7 +488,8 @@ class Link:
         return self._take_events(now)
 
     def _frame_broke_off(self, now: float) -> None:
-        """The peer stopped in the middle of a frame. The line may have failed: poll before a listener must be silent."""
+        """The peer stopped in the middle of a frame, so the line may have failed. Poll now, because a listener can
+        answer only for a short time after a valid frame."""
         if self.session is not None and self.local.role == "c" and not self._liveness.quiet:
             self.session.ask()
             self.session.unanswered_since = self.session.unanswered_since or now

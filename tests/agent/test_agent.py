@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -283,6 +284,21 @@ def test_a_job_that_ends_because_the_agent_stops_reports_the_name_of_the_host() 
             await pause()
         error = protocol.read_error((await client_end.receive()).data.decode())
         assert str(error) == "the agent on a was stopped"
+
+    play(test)
+
+
+def test_an_error_of_the_operating_system_under_a_job_reports_the_name_of_the_host() -> None:
+    async def test() -> None:
+        pair = await Pair.joined()
+        client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
+        with patch("linesync.jobs.files.serve_read", side_effect=OSError(errno.EMFILE, "Too many open files")):
+            job = asyncio.ensure_future(serve(agent_end, SimpleNamespace(name="a"), Jobs(1, "all")))  # type: ignore[arg-type]
+            await pause()
+        error = protocol.read_error((await client_end.receive()).data.decode())
+        assert str(error) == "a cannot do this now: Too many open files; try again later"
+        client_end.end()
+        await job
 
     play(test)
 

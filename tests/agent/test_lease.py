@@ -1,4 +1,4 @@
-"""The agent's side of the lease: what ends when the hub is silent for its length."""
+"""The hub's lease as its agent keeps it: what ends when the hub acknowledges nothing, and what does not."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from typing import Any
 import pytest
 
 from linesync.agent.lease import HubLease
+from linesync.testing.memory_lines import Pipe
 from linesync.testing.virtual_loop import VirtualLoop
-from tests.runtime.peers import play
+from tests.runtime.peers import Pair, play, stubborn
 
 
 class LeaseWithFakeLine:
-    """A lease, and a simulated line. The test decides when the hub is heard.
+    """A lease of 20 s over a line on which the hub acknowledges nothing, unless the test lets it.
 
-    :param seconds: the length of the lease that the hub has sent; empty: the default of 20 s.
-    :ivar polled: the times at which the agent polled the hub, from the start.
-    :ivar lost: the time and the reason of each end of the lease.
-    :ivar holds: scripts of the host hold something that they lose when the lease ends.
+    :ivar asked: the times at which the hub was asked for a sign of life, from the start.
+    :ivar lost: the time and the reason of each end.
     """
 
     def __init__(self, seconds: str = "") -> None:
         self.loop = asyncio.get_running_loop()
         self._start = self.loop.time()
-        self.link = SimpleNamespace(heard_at=self._start)
+        self.link = SimpleNamespace(acknowledged_at=self._start)
         self.polled: list[float] = []
         self.lost: list[tuple[float, str]] = []
         self.holds = True
@@ -38,8 +37,8 @@ class LeaseWithFakeLine:
     def passed(self) -> float:
         return round(self.loop.time() - self._start, 3)
 
-    def heard(self) -> None:
-        self.link.heard_at = self.loop.time()
+    def acknowledged(self) -> None:
+        self.link.acknowledged_at = self.loop.time()
 
 
 def on_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -51,46 +50,44 @@ def on_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[
 
 
 @on_virtual_time
-async def test_a_command_ends_with_the_reason_when_the_lease_ends() -> None:
+async def test_a_command_ends_with_the_reason_when_the_hub_acknowledged_nothing_for_the_lease() -> None:
     setup = LeaseWithFakeLine()
     command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     await asyncio.sleep(19.9)
     assert not command.done()
     await asyncio.sleep(0.2)
-    with pytest.raises(asyncio.CancelledError, match="the hub was not heard for 20 s"):
+    with pytest.raises(asyncio.CancelledError, match="the hub acknowledged nothing for 20 s"):
         await command
 
 
 @on_virtual_time
-async def test_scripts_lose_what_they_hold_exactly_at_the_end_of_the_lease() -> None:
+async def test_what_scripts_hold_is_lost_exactly_at_the_end_of_the_lease() -> None:
     setup = LeaseWithFakeLine()
     await asyncio.sleep(1.3)
-    setup.heard()
+    setup.acknowledged()
     await asyncio.sleep(20.1)
-    assert setup.lost[0] == (21.3, "the hub was not heard for 20 s")
+    assert setup.lost[0] == (21.3, "the hub acknowledged nothing for 20 s")
 
 
 @on_virtual_time
-async def test_nothing_is_lost_and_no_command_ends_while_the_hub_is_heard_in_time() -> None:
+async def test_a_hub_that_acknowledges_something_in_time_costs_nothing() -> None:
     setup = LeaseWithFakeLine()
     command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
     for _ in range(10):
         await asyncio.sleep(19.0)
-        setup.heard()
+        setup.acknowledged()
     assert not setup.lost and not command.done()
 
 
 @on_virtual_time
-async def test_the_agent_polls_a_silent_hub_before_half_of_the_lease_has_passed() -> None:
+async def test_a_silent_hub_is_asked_in_the_first_quarter_of_the_lease() -> None:
     setup = LeaseWithFakeLine()
-    await asyncio.sleep(7.6)
-    assert not setup.polled
-    await asyncio.sleep(2.5)
-    assert len(setup.polled) == 1 and 9.0 <= setup.polled[0] <= 10.0
+    await asyncio.sleep(5.1)
+    assert setup.polled and 2.5 <= setup.polled[0] <= 5.0
 
 
 @on_virtual_time
-async def test_the_agent_does_not_poll_the_hub_while_nothing_depends_on_it() -> None:
+async def test_nothing_is_asked_or_lost_while_nothing_depends_on_the_hub() -> None:
     setup = LeaseWithFakeLine()
     setup.holds = False
     await setup.lease.bound(lambda: asyncio.sleep(1.0))
@@ -99,14 +96,43 @@ async def test_the_agent_does_not_poll_the_hub_while_nothing_depends_on_it() -> 
 
 
 @on_virtual_time
-async def test_a_lease_has_the_length_that_the_hub_has_sent() -> None:
+async def test_the_lease_counts_from_the_time_at_which_something_begins_to_depend_on_the_hub() -> None:
+    """Nothing was acknowledged while the agent was idle, because it sent nothing."""
+    setup = LeaseWithFakeLine()
+    setup.holds = False
+    await asyncio.sleep(100.4)
+    command = asyncio.ensure_future(setup.lease.bound(lambda: asyncio.sleep(1000.0)))
+    await asyncio.sleep(2.0)
+    assert setup.polled and setup.polled[0] <= 101.7, "soon after the start, the hub is asked"
+    await asyncio.sleep(17.8)
+    assert not command.done()
+    await asyncio.sleep(0.3)
+    assert command.cancelled()
+    setup.holds = True
+    await asyncio.sleep(19.7)
+    assert [when for when, _ in setup.lost] == [120.4]
+    await asyncio.sleep(0.4)
+    assert [when for when, _ in setup.lost] == [120.4, 140.4]
+
+
+@on_virtual_time
+async def test_work_that_takes_long_to_end_is_cancelled_once() -> None:
+    setup = LeaseWithFakeLine()
+    command = asyncio.ensure_future(setup.lease.bound(lambda: stubborn(40.0)))
+    await asyncio.sleep(39.0)
+    assert command.cancelling() == 1
+    command.cancel()
+
+
+@on_virtual_time
+async def test_the_hub_says_how_long_its_lease_is() -> None:
     setup = LeaseWithFakeLine("2.5")
     await asyncio.sleep(2.6)
-    assert setup.lost[0] == (2.5, "the hub was not heard for 2.5 s")
+    assert setup.lost[0] == (2.5, "the hub acknowledged nothing for 2.5 s")
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "-1", "0", "nan", "inf", "1e300"])
-def test_an_invalid_length_of_the_lease_is_replaced_by_the_default(seconds: str) -> None:
+def test_a_lease_that_makes_no_sense_is_as_long_as_usual(seconds: str) -> None:
     async def test() -> None:
         setup = LeaseWithFakeLine(seconds)
         await asyncio.sleep(20.1)
@@ -116,7 +142,7 @@ def test_an_invalid_length_of_the_lease_is_replaced_by_the_default(seconds: str)
 
 
 @on_virtual_time
-async def test_a_lease_does_not_end_after_its_session_is_over() -> None:
+async def test_a_session_that_is_over_is_not_watched() -> None:
     setup = LeaseWithFakeLine()
     await asyncio.sleep(10.0)
     setup.lease.stop()
@@ -125,7 +151,7 @@ async def test_a_lease_does_not_end_after_its_session_is_over() -> None:
 
 
 @on_virtual_time
-async def test_only_the_lease_of_the_new_session_ends() -> None:
+async def test_a_new_session_is_watched_once() -> None:
     setup = LeaseWithFakeLine("40")
     setup.lease.begin("")
     await asyncio.sleep(20.1)
@@ -133,13 +159,41 @@ async def test_only_the_lease_of_the_new_session_ends() -> None:
 
 
 @on_virtual_time
-async def test_time_in_which_this_machine_was_suspended_does_not_count_as_silence_of_the_hub() -> None:
+async def test_after_this_machine_slept_the_agent_first_reads_what_the_hub_has_acknowledged() -> None:
     setup = LeaseWithFakeLine()
     assert isinstance(setup.loop, VirtualLoop)
     await asyncio.sleep(1.0)
     setup.loop.skip(500.0)
     await asyncio.sleep(0.1)
-    assert not setup.lost, "the agent must first read the frames that have arrived"
-    setup.heard()
+    assert not setup.lost, "what the hub has said meanwhile is still unread"
+    setup.acknowledged()
     await asyncio.sleep(10.0)
     assert not setup.lost
+
+
+@on_virtual_time
+async def test_a_hub_that_no_longer_hears_the_agent_is_lost_although_the_agent_still_hears_it() -> None:
+    """The direction to the hub fails 19 s before the other one."""
+    pair, loop = await Pair.joined(), asyncio.get_running_loop()
+    lost: list[float] = []
+    lease = HubLease(pair.caller, lambda: True, lambda why: lost.append(loop.time()))
+    lease.begin("20")
+    await asyncio.sleep(30.0)
+    assert not lost, "the agent asks for acknowledgements"
+    hub, agent = pair.listener.link, pair.caller.link
+    assert isinstance(pair.pipe, Pipe) and hub is not None and agent is not None
+    pair.pipe.dead = True  # what the agent sends from now on is lost,
+    wake, pair.pipe._wake = pair.pipe._wake, lambda: None  # type: ignore[method-assign]  # and what the hub sends is late
+    for _ in range(4):
+        pair.listener.note("still here")
+        await asyncio.sleep(1.0)
+    await asyncio.sleep(15.0)
+    pair.pipe._wake = wake  # type: ignore[method-assign]
+    wake()
+    await asyncio.sleep(0.0)
+    assert loop.time() == agent.heard_at >= hub.heard_at + 19.0
+    await asyncio.sleep(21.0)
+    assert lost and hub.heard_at + 10.0 < lost[0] <= hub.heard_at + 20.0, (
+        "the agent knows it before the hub grants its holds"
+    )
+    lease.stop()

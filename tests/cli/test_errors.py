@@ -12,9 +12,13 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 
+from linesync.cli.look.console import copy_out
+from linesync.client.deadlines import Deadline
+from linesync.errors import BrokenError
 from tests.e2e.kit import AS_USER, LINESYNC, Command, Done, Site
 from tests.real import pty_pair, require, wait_for
 
@@ -298,6 +302,19 @@ def test_a_command_ends_silently_when_its_reader_exits(hub: Site) -> None:
     program = f"{LINESYNC} --hub unix:{hub.socket('hub')} run hub -- yes | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = Command(["bash", "-c", program], hub.env, hub.folder).wait()
     assert done.text.splitlines() == ["y", "141"] and done.err == "", done
+
+
+def test_the_error_of_a_console_log_or_a_trace_that_ends_names_it() -> None:
+    class Ended:
+        def receive_nowait(self) -> None:
+            raise BrokenError("the agent on a was stopped")
+
+    shown: list[bytes] = []
+    with pytest.raises(
+        BrokenError, match="^the trace of b cannot be shown any more: the agent on a was stopped; check"
+    ):
+        copy_out(cast("Any", None), cast("Any", Ended()), "the trace of b", Deadline(None), shown.append)
+    assert shown == [b""], "what waited for the rest of a character is shown"
 
 
 def test_console_and_trace_of_an_unknown_host_are_refused(hub: Site) -> None:

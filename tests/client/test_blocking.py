@@ -16,7 +16,7 @@ import pytest
 import linesync
 from linesync.client import deadlines
 from linesync.client.blocking import BlockingClient
-from linesync.errors import LinesyncError, LinesyncFailed, TimedOut
+from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, TimedOut
 from linesync.model.state.status import Remembered
 from tests.e2e.kit import Site, commands_of
 from tests.real import wait_for
@@ -42,6 +42,11 @@ def test_the_operations_work_without_asyncio(client: BlockingClient, tmp_path: P
     assert client.put_file(str(source), "sut", str(target)) == 500_000
     assert client.get_file("sut", str(target), str(tmp_path / "back")) == 500_000
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+def follow(client: BlockingClient) -> None:
+    while True:
+        client.peer.turn(1.0)
 
 
 def test_after_thousands_of_operations_no_files_memory_or_processes_remain_in_use(pair: Site) -> None:
@@ -142,6 +147,15 @@ def test_a_waiting_client_gets_an_error_when_the_hub_is_lost(tmp_path: Path) -> 
         linesync.connect_blocking(f"unix:{tmp_path}/none")
 
 
+def test_a_lost_connection_is_reported_with_the_reason_of_the_other_end(site: Site) -> None:
+    hub = site.hub()
+    hub.says("scripts on this machine reach hub")
+    with linesync.connect_blocking(f"unix:{site.socket('hub')}") as client:
+        hub.stop()
+        with pytest.raises(BrokenError, match="^the hub was stopped$"):
+            follow(client)
+
+
 def test_a_client_whose_session_the_hub_has_closed_begins_another_session(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,8 +167,9 @@ def test_a_client_whose_session_the_hub_has_closed_begins_another_session(
         assert idle.hosts() == []
         holder.lock("flash")
         hub.stop()  # it closes the session, as it also does with a script that is silent for long
-        with pytest.raises(LinesyncFailed, match="there is no socket"):
+        with pytest.raises(LinesyncFailed, match="no process listens on"):
             idle.hosts()
+        site.socket("hub").unlink()  # the hub left it, because a lock was held
         with socket.socket(socket.AF_UNIX) as silent:
             silent.bind(str(site.socket("hub")))
             silent.listen()

@@ -52,8 +52,8 @@ def test_example_4_a_barrier_of_two_servers(hosts: Hosts) -> None:
     assert [(done.code, done.text, done.err) for done in (first.wait(), second)] == [(0, "", "")] * 2
 
 
-def test_example_5_the_object_named(hosts: Hosts) -> None:
-    """The two syntax lines of the README, and the one of the usage text."""
+def test_example_5_the_object_is_named(hosts: Hosts) -> None:
+    """The two forms of the command line in the README, and the form in the usage text."""
     first = hosts.start("server1", "dissem", "barrier", "meeting", "2")
     second = hosts.start("server2", "dissem", "br", "meeting", "2")
     assert (first.wait().code, second.wait().code) == (0, 0)

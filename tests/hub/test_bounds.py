@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -216,6 +217,39 @@ def test_a_request_with_a_mistake_is_not_kept(world: World) -> None:
     raw.close()
 
 
+@pytest.mark.parametrize(
+    ("number", "text", "script"),
+    [
+        ("5.7", "hosts", "7"),
+        ("5", "hosts", ""),
+        ("-", "withdraw 5.7", "7"),
+        ("-", "withdraw -.7 arrival=x", "7"),
+        ("-", "confirm 5.7", "7"),
+        ("-", "gone 7", "7"),
+        ("-", "ownergone 1 2", ""),
+        ("-", "nonsense", ""),
+    ],
+)
+def test_a_note_waits_in_the_queue_of_its_script(world: World, number: str, text: str, script: str) -> None:
+    assert world.hub.sender(number, text) == script
+
+
+def test_a_script_with_long_replies_does_not_delay_others_of_its_host(world: World) -> None:
+    one, other = (Raw(world, world.hosts["h1"].socket) for _ in range(2))
+    text = random.Random(1).randbytes(10_000).hex()
+    world.run(world.client().send("long", text))
+    many: list[Any] = []
+    for _ in range(100):
+        one.peer.ask("receive long 1 most=20", many.append)
+    world.pass_time(10.0)
+    replies: list[Any] = []
+    other.peer.ask("hosts", replies.append)
+    world.settle(lambda: bool(replies))
+    assert len(many) < 20
+    one.close()
+    other.close()
+
+
 def test_an_agent_that_does_not_answer_is_not_asked_again(world: World) -> None:
     agent = world.hosts["h1"].agent
     assert agent is not None
@@ -314,6 +348,21 @@ def test_lost_agents_without_a_line_make_room(world: World) -> None:
         raw.peer.line.abort()
     world.pass_time(60.0)
     assert world.run(world.client().hosts())
+
+
+def test_a_restarted_agent_takes_the_place_of_its_lost_session(world: World) -> None:
+    for n in range(5):
+        raw = Raw(world)
+        raw.ask(f"register p1 BootBoo{n}")
+        assert raw.peer.line is not None
+        raw.peer.line.abort()
+        world.pass_time(0.1)
+    raw = Raw(world)
+    raw.ask("register p1 BootBoot")
+    world.pass_time(0.1)
+    assert len(world.hub._entrance.peers) == 1 and len(world.hub._sessions.all()) == 3, "with h1 and h2"
+    assert hosts(world) == ["h1", "h2", "p1"] and raw.peer.up
+    raw.close()
 
 
 def test_silent_scripts_do_not_keep_another_out(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from linesync.client.changes import Following
-from linesync.errors import BrokenError, MemberLost, NotAllowed
+from linesync.errors import Aborted, BrokenError, MemberLost, NotAllowed
 from linesync.hub.follower import Follower
 from linesync.model.policy import Policy, Rule
 from linesync.model.state.change import KINDS, LOST, Change
@@ -219,7 +219,8 @@ def test_a_follower_on_a_host_whose_line_is_cut_gets_an_error_after_the_lease() 
         task = world.start(watch.following.next())
         world.hosts["a"].wire.pull()
         world.settle(task.done)
-        assert "followed: the hub was not heard for 20 s;" in str(task.exception())
+        assert "followed: the hub acknowledged nothing for 20 s;" in str(task.exception())
+        world.pass_time(20.0)
         assert not world.hub._requests.changes._followers
 
 
@@ -236,9 +237,13 @@ def test_the_log_names_who_reset() -> None:
         hub = world.client()
         world.run(hub.set_events("ready"))
         world.run(hub.reset("ready", "other"))
-        assert (
-            "script 1 on hub, line unix:/hub#1 reset ready, other of namespace 'default'; 0 waits" in world.transcript()
-        )
+        who = "script 1 on hub, line unix:/hub#1 reset"
+        assert f"{who} ready, other of namespace 'default'; 0 waits failed" in world.transcript()
+        waiting = world.start(world.client().wait_events("never"))
+        world.pass_time(0.1)
+        world.run(hub.reset())
+        assert f"{who} all names of namespace 'default'; 1 wait failed" in world.transcript()
+        assert isinstance(waiting.exception(), Aborted)
 
 
 def test_a_follower_gives_what_was_put_and_counts_what_was_lost() -> None:

@@ -74,7 +74,18 @@ def test_an_operation_of_an_agent_is_refused_from_a_script(message: protocol.Mes
 
 def test_every_request_and_opening_has_a_permission_except_those_about_the_senders_session() -> None:
     without = {row.message for row in operations.OPERATIONS if not row.permission and row.kind != operations.INSIDE}
-    own = {"Register", "Confirm", "Withdraw", "Revoked", "Concurrent", "ClientGone", "OwnerGone", "Note", "Activity"}
+    own = {
+        "Register",
+        "Confirm",
+        "Withdraw",
+        "Revoked",
+        "Concurrent",
+        "ClientGone",
+        "OwnerGone",
+        "Note",
+        "Activity",
+        "Lease",
+    }
     assert {cls.__name__ for cls in without} == own
 
 

@@ -203,22 +203,22 @@ def test_other_text_is_not_a_refusal(text: bytes) -> None:
         ("tcp", "10.0.0.7:{}", None, 6, "10.0.0.7"),
     ],
 )
-def test_one_process_user_or_address_does_not_take_all_places(
+def test_one_process_user_or_address_cannot_take_all_places(
     kind: str, peer: str, uid: int | None, others: int, who: str
 ) -> None:
     async def test() -> None:
         owner = Owner(most=8)
 
-        def newcomer(peer: str, uid: int | None) -> str:
+        def enter(peer: str, uid: int | None) -> str:
             one = Peer(owner, "l", token())
             one.info = LineInfo(endpoint="unix:/s", kind=kind, peer=peer, uid=uid)
             owner.entrance.enter(one)
             return owner.entrance.crowded(one, lambda: owner.entrance.peers, owner.entrance.places)
 
-        assert not any(newcomer(peer.format(n), uid) for n in range(others))
-        assert f"no place for another connection of {who} ({others} of its {others} places" in newcomer(
+        assert not any(enter(peer.format(n), uid) for n in range(others))
+        assert f"no place for another connection of {who} ({others} of its {others} places" in enter(
             peer.format(99), uid
         )
-        assert not newcomer("pid 1, uid 6" if kind == "unix" else "10.0.0.8:5", 6 if kind == "unix" else None)
+        assert not enter("pid 1, uid 6" if kind == "unix" else "10.0.0.8:5", 6 if kind == "unix" else None)
 
     play(test)

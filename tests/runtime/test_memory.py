@@ -1,4 +1,4 @@
-"""A daemon returns memory once after the sessions that carried much."""
+"""After sessions with much data, a daemon returns memory to the system once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .peers import Pair, pause, play
 
 
 @pytest.mark.parametrize(("size", "times"), [(1000, 0), (9 << 20, 1)])
-def test_the_end_of_sessions_that_carried_much_returns_memory_once(
+def test_memory_is_returned_once_after_the_end_of_sessions_with_much_data(
     size: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trimmed: list[int] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import LinesyncFailed
+from linesync.jobs.targets import NewFile
 
 from .world import World
 
@@ -33,6 +34,46 @@ def test_progress_counts_bytes_that_have_arrived_not_bytes_that_were_queued(tmp_
         assert total == 200_000 and done <= 11520 * (at + 0.1), "not more than the line can have carried"
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
     assert seen[-1][1] == 200_000
+
+
+def test_a_copy_whose_host_is_lost_before_it_answers_may_have_replaced_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = NewFile.commit
+
+    def lost(file: NewFile, sha256: str) -> bool:
+        more = commit(file, sha256)
+        world.hosts["sut"].wire.pull()
+        return more
+
+    monkeypatch.setattr(NewFile, "commit", lost)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"new")
+    target.write_bytes(b"old")
+    with World(seed=1) as world:
+        world.agent("sut")
+        world.pass_time(1.0)
+        copy = world.start(world.client("hub").put_file(str(source), "sut", str(target)))
+        world.settle(copy.done)
+        assert target.read_bytes() == b"new"
+        with pytest.raises(LinesyncFailed, match=f"sut:{target} may have been replaced, so compare it"):
+            copy.result()
+
+
+def test_a_copy_whose_host_dies_before_all_bytes_were_sent_changes_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(random.Random(1).randbytes(4_000_000))
+    target.write_bytes(b"old")
+    with World(seed=1) as world:
+        world.agent("sut")
+        world.pass_time(1.0)
+        copy = world.start(world.client("hub").put_file(str(source), "sut", str(target)))
+        world.pass_time(2.0)
+        world.kill_agent("sut")
+        world.settle(copy.done)
+        with pytest.raises(LinesyncFailed, match=f"sut:{target} was not changed"):
+            copy.result()
+    assert target.read_bytes() == b"old"
 
 
 def test_the_error_of_a_host_that_cannot_write_arrives_before_all_data_is_sent(tmp_path: Path) -> None:

@@ -69,6 +69,14 @@ def test_a_call_to_a_host_ends_at_its_timeout_although_its_line_is_cut(make: Mak
     check(ended(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_ends_at_its_timeout_although_the_line_of_its_agent_is_cut(make: Make, name: str) -> None:
+    world = cut(make)
+    client = world.client("a")
+    world.hosts["a"].wire.pull()
+    check(ended(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
+
+
 def test_a_timeout_of_zero_gives_the_hub_the_time_to_answer(make: Make) -> None:
     world = cut(make)
     client = world.client("a")

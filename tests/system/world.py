@@ -314,6 +314,13 @@ class World:
         over, self._over = self._over, set()
         return over
 
+    def lapsing(self) -> bool:
+        """Whether a lost host holds something until its lease ends."""
+        status = self.status()
+        owners = [row["owner"] for row in status["locks"]]
+        owners += [holder for row in status["semaphores"] for holder in row["holders"]]
+        return any(owner is not None and owner["lost"] for owner in owners)
+
     def status(self) -> dict[str, Any]:
         """The data of ``status``, as JSON."""
         return self.hub._requests._services.status(self.now).as_json()

@@ -1,7 +1,7 @@
 """``python -m tools.bench``: measures, prints the tables, stores the results, and draws the figures.
 
-The results of a part that was measured completely are stored in docs/performance.json. The figures and tables of
-docs/performance.md are generated from this file. The results of ``--quick`` and of a reduced measurement of goodput are
+The results of a part that was measured completely are stored in docs/measurements/performance.json. The figures and tables
+of docs/performance.md are generated from this file. The results of ``--quick`` and of a reduced measurement of goodput are
 only printed. The exit status is 1 if something could not be measured, and otherwise 0, even if targets are missed.
 """
 
@@ -42,8 +42,8 @@ _LIMIT = 4 * 3600
 _EPILOG = """\
 parts: latency (control messages on a line, idle and under bulk), goodput (files at 115200 baud, and the rivals), fast (the
 same at 921600), members (a thousand members at a barrier), tcp and hub (without a serial line), startup; all by default.
-figures: draw docs/*.svg and fill in docs/performance.md from the stored results, without measuring (with --check: only
-report whether they agree).
+figures: draw docs/measurements/*.svg and fill in docs/performance.md from the stored results, without measuring (with
+--check: only report whether they agree).
 """
 
 Plan = dict[str, Callable[[Report], None]]
@@ -159,7 +159,10 @@ def main() -> int:
         return 2
     if args.check:
         differences = stale()
-        print("\n".join(differences) or "docs/performance.md and its figures agree with docs/performance.json")
+        print(
+            "\n".join(differences)
+            or "docs/performance.md and its figures agree with docs/measurements/performance.json"
+        )
         return 1 if differences else 0
     if args.parts == ["figures"]:
         draw()

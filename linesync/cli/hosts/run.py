@@ -65,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
         running = jobs
         while running := [job for job in running if not job.advance()]:
             client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
-    for job in jobs:
-        job.report(as_json=args.json)
+    if args.json:
+        for job in jobs:
+            print_json(job.as_json())
     return next((job.exit_code for job in jobs if job.exit_code), 0)
 
 
@@ -186,6 +187,8 @@ class _Job:
             if rest:
                 write_output(number, self._prefix + rest + b"\n")
         self._over = True
+        if not self._json:
+            self._say_error()  # now, because the commands on other hosts may run for long
 
     def _output(self, number: int, data: bytes) -> None:
         if self._json:
@@ -196,19 +199,18 @@ class _Job:
             *lines, self._partial[number] = (self._partial[number] + data).split(b"\n")
             write_output(number, b"".join(self._prefix + line + b"\n" for line in lines))
 
-    def report(self, *, as_json: bool) -> None:
-        """Print the result as JSON, or else an error if there was one."""
-        if as_json:
-            print_json(
-                {
-                    "host": self.host,
-                    "exit_code": self.exit_code,
-                    "stdout": bytes_as_json(self._captured[1]),
-                    "stderr": bytes_as_json(self._captured[2]),
-                    **({"error": self._error.code, "message": self._error.message} if self._error else {}),
-                }
-            )
-        elif self._error is not None:
+    def as_json(self) -> dict[str, object]:
+        """The result, for ``--json``."""
+        return {
+            "host": self.host,
+            "exit_code": self.exit_code,
+            "stdout": bytes_as_json(self._captured[1]),
+            "stderr": bytes_as_json(self._captured[2]),
+            **({"error": self._error.code, "message": self._error.message} if self._error else {}),
+        }
+
+    def _say_error(self) -> None:
+        if self._error is not None:
             print(f"linesync: {self._prefix.decode()}{self._error.message}", file=sys.stderr)
         elif self._prefix and self.exit_code:
             code = self.exit_code

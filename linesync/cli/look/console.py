@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ...errors import EndOfStream, UsageError
+from ...errors import BrokenError, EndOfStream, UsageError
 from ...program import read_stdin, write_output
 from ...timestamps import utc
 from ..common import bytes_as_json, connection, print_json, timeout_option
@@ -82,6 +82,7 @@ def copy_out(
     :param what: the text, for the error.
     :param show: prints a piece of the text; called without bytes at the end. By default, the text is printed unchanged.
     :raises TimedOut: it did not end before the deadline.
+    :raises BrokenError: the hub, the host or the line to it was lost.
     """
     from ... import protocol
     from ...runtime.streams import MESSAGE
@@ -103,6 +104,11 @@ def copy_out(
     except EndOfStream:
         show(b"")
         return 0
+    except BrokenError as error:
+        show(b"")
+        raise BrokenError(
+            f"{what} cannot be shown any more: {error.message}; check that the hub and the line work, and show it again"
+        ) from None
 
 
 def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from ..common import connection, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...runtime.link_state import LinkState
+    from ...runtime.lines.link_state import LinkState
 
 HELP = "show each line: its state, its traffic, repeated frames, and bytes outside frames"
 EXAMPLES = """\

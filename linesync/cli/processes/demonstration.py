@@ -25,7 +25,7 @@ __all__ = ["show"]
 
 _BAUD = 115200
 _HOSTS = ("alpha", "beta")
-_START = 20.0  # seconds until both agents must have registered
+_START = 20.0  # seconds until the hub must have started, and both agents must have registered
 
 
 def show(*, as_json: bool) -> None:
@@ -75,7 +75,7 @@ async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> 
         async with _processes(folder, modems, step) as hub:
             async with await connect(hub) as client:
                 await _registered(client)
-                step(f"{' and '.join(_HOSTS)} have registered over their lines; the hub knows:")
+                step(f"{' and '.join(_HOSTS)} have registered over their lines; the hub lists these hosts:")
                 for host in await client.hosts():
                     step(f"    {host.name:6} {host.state:4} on {host.line}")
                 await _barrier(client, step)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from ...errors import UsageError
 from ..common import print_json
 
-HELP = "check the state file of a hub, print it as JSON lines, or make one from them; the hub must not run"
+HELP = "check the state file of a hub, print it as JSON lines, or create it from them; the hub must not run"
 EXAMPLES = """\
   linesync state check /var/lib/linesync/hub.db
-  linesync state export hub.db > hub.jsonl      back it up
-  linesync state import new.db < hub.jsonl      make a file that a hub can use
+  linesync state export hub.db > hub.jsonl      back up the state
+  linesync state import new.db < hub.jsonl      create a file that a hub can use
   linesync state export hub.db | jq -r 'select(.kind == "lock") | .key'
 """
 

@@ -1,1 +1,1 @@
-"""What the user's shell needs: completion."""
+"""Completion for the shell of the user."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...jobs.targets import NewFile
     from ..progress import Progress
 
-HELP = "give data and get the data of all members, when every member in the list has given its data"
+HELP = "give data, wait until every member in the list has given its data, and get the data of all members"
 EXAMPLES = """\
   linesync exchange addr --hosts sut,peer,hub "$(hostname -I)"
       prints {"hub": "...", "peer": "...", "sut": "..."}

@@ -1,7 +1,12 @@
-"""A command that runs while a lock or units are held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
+"""A command that runs while a lock or units of a semaphore are held: ``lock NAME -- CMD``, ``sem NAME -N --hold -- CMD``.
 
 It runs below a supervisor, as the commands of ``run`` do. If this process ends in any way, the supervisor ends the command
-and all processes that it started. The command stays in our process group, so that it can use the terminal.
+and all processes that it started. It also keeps our connection open until then, so that the hub does not give the hold to
+another earlier. The command stays in our process group, so that it can use the terminal.
+
+The hub gives the hold to another when it has not heard this host for the lease. So the supervisor ends the command before
+that time. We postpone the time whenever the agent or the hub shows that the hub still hears us
+(:mod:`linesync.client.validity`). If we, the agent, the line or the hub are stopped or cut off, that does not happen.
 """
 
 from __future__ import annotations
@@ -13,21 +18,25 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ...client.blocking import BlockingClient
 from ...client.sync import Held
+from ...client.validity import Validity
 from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFailed
 from ...jobs.handover import PACKET, PATIENCE
-from ...jobs.supervisor import fork_supervisor
+from ...jobs.supervisor import NO_LIMIT, fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
+from ...runtime.conversation import Pending
 from ...transports.endpoint import absolute
 from ..common import say
 
 __all__ = ["run_holding"]
 
-_SI_KERNEL = 0x80  # si_code in sigaction(2) of a Ctrl-C from the terminal, which the command also gets
+_SI_KERNEL = 0x80  # si_code of a SIGINT that the terminal sent (sigaction(2)); the command receives that signal too
 _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, errno and si_code
+_ASK_EVERY = 1 / 16  # of the lease: how often we ask whether the hub hears us
+_PATIENCE = 0.15  # of the lease, if that is less than the usual time between SIGTERM and SIGKILL
 _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ended
 
 
@@ -44,9 +53,10 @@ def run_holding(
 
     The command's environment has ``LINESYNC_WITHIN``, with which the hub finds a deadlock through the command's own waits.
     If the hold is lost earlier (the hub ended, or the name was reset), the command is ended, because another host may
-    already own the lock or the units. SIGTERM and SIGHUP end the command. A SIGINT that does not come from the terminal is
-    forwarded, and the command is ended if it still runs 3 s later. A Ctrl-C on the terminal reaches the command directly,
-    and the command decides what to do.
+    already own the lock or the units. If the hub may not hear this host, the command is ended before another host can own
+    them. SIGTERM and SIGHUP end the command. A SIGINT that does not come from the terminal is forwarded, and the command is
+    ended if it still runs 3 s later. A Ctrl-C on the terminal reaches the command directly, and the command decides what to
+    do.
 
     :param extra: further environment variables for the command.
     :param timeout: seconds within which the hub must confirm the return of the hold, or None.
@@ -56,6 +66,7 @@ def run_holding(
     :raises CannotExecute: the command cannot be executed.
     :raises LinesyncFailed: the hold was lost before the command had ended.
     """
+    validity = _first_validity(client, held)
     env = {**os.environb, **{os.fsencode(key): os.fsencode(value) for key, value in extra.items()}}
     env[b"LINESYNC_HUB"] = os.fsencode(absolute(client.peer.endpoint))  # the command may change its directory
     env[b"LINESYNC_WITHIN"] = os.fsencode(held.arrival)
@@ -64,7 +75,7 @@ def run_holding(
         numbers.add(signal.SIGHUP)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     signals = _signal_descriptor(numbers)
-    command = _Command(argv, env)
+    command = _Command(argv, env, validity, client.peer.descriptors)
     try:
         why = _watch(client, held, command, signals)
         if why is not None:
@@ -77,6 +88,21 @@ def run_holding(
         command.end_now()
         os.close(signals)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _first_validity(client: BlockingClient, held: Held) -> Validity:
+    """How long the hold is ours, before the command starts.
+
+    :raises LinesyncFailed: it was lost already.
+    """
+    validity = client.operations.validities[held.arrival]
+    try:
+        client.check(held)
+    except LinesyncFailed:
+        if validity.lease or held.arrival in client.operations.revoked or not client.peer.up:
+            raise
+        # The agent or the hub is too old to answer. It notifies us after the lease, when the hold is lost.
+    return validity
 
 
 def _signal_descriptor(numbers: Iterable[int]) -> int:
@@ -107,19 +133,31 @@ def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) 
             command.ask(b"s", number)
             command.end_at = command.end_at or time.monotonic() + PATIENCE
 
+    why: str | None = None
+    asking: Pending | None = None
+    ask_at = 0.0
     client.peer.watch(signals, signalled)
     client.peer.watch(command.sock.fileno(), command.receive)
     try:
         while not command.over:
             why = client.operations.revoked.get(held.arrival)
-            if why is not None:
-                return why
-            left = None if command.end_at is None else command.end_at - time.monotonic()
-            if left is not None and left <= 0:
+            if why is not None or command.late:
+                break
+            now = time.monotonic()
+            waits = []
+            if command.end_at is not None and command.end_at <= now:
                 command.ask(b"e")
-                left = None
-            client.peer.turn(left)
-        return None
+                command.end_at = None
+            elif command.end_at is not None:
+                waits.append(command.end_at - now)
+            if command.validity.lease and (asking is None or asking.reply is not None):
+                command.postpone()
+                if ask_at <= now:
+                    asking, ask_at = command.validity.ask(client.peer), now + command.validity.lease * _ASK_EVERY
+                else:
+                    waits.append(ask_at - now)
+            client.peer.turn(min(waits, default=None))
+        return command.validity.why_over if command.late else why
     except LinesyncError as error:
         return error.message
     finally:
@@ -130,12 +168,19 @@ def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) 
 class _Command:
     """The command and its supervisor.
 
+    :param validity: the time at which all its processes must have ended; without a lease there is none.
+    :param keep: descriptors that the supervisor keeps open until they have ended.
     :ivar over: the supervisor, the command and all its processes have ended.
+    :ivar late: the supervisor ends the command, because the hold may be lost soon.
     :ivar end_at: the time, in monotonic seconds, when the command is ended if it still runs, or None.
     """
 
-    def __init__(self, argv: Sequence[str], env: Mapping[bytes, bytes]) -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[bytes, bytes], validity: Validity, keep: Collection[int]
+    ) -> None:
+        self.validity = validity
         self.over = False
+        self.late = False
         self.end_at: float | None = None
         self._program = argv[0]
         self._status: int | None = None
@@ -145,7 +190,16 @@ class _Command:
         # Child processes that do not belong to the command: a program that calls this function may have some.
         self._others = below(os.getpid())
         become_subreaper()  # if the supervisor is killed, we become the parent of its processes
-        self._supervisor, self.sock = fork_supervisor([os.fsencode(word) for word in argv], env)
+        self._until = validity.until if validity.lease else NO_LIMIT
+        patience = min(PATIENCE, validity.lease * _PATIENCE)
+        words = [os.fsencode(word) for word in argv]
+        self._supervisor, self.sock = fork_supervisor(words, env, until=self._until, patience=patience, keep=keep)
+
+    def postpone(self) -> None:
+        """Report to the supervisor until when the command may run."""
+        if self.validity.until > self._until:
+            self._until = self.validity.until
+            self.ask(b"u", int(self._until * 1000))
 
     def ask(self, letter: bytes, number: int = 0) -> None:
         """Send the supervisor a request (:mod:`linesync.jobs.supervisor`)."""
@@ -168,6 +222,8 @@ class _Command:
                 self._failed = number
             elif letter == b"g":
                 self._clean = True
+            elif letter == b"l":
+                self.late = True
             elif letter == b"x":
                 self._status = number
                 self.ask(b"e")  # end the processes that the command left behind

@@ -198,6 +198,10 @@ class Membership:
         host = self._hosts.get(name)
         return Cause.NEVER_SEEN if host is None else host.lost
 
+    def lease_end(self, name: str) -> float:
+        """When the present or last lease of a host ends or ended. Its clients may use what they hold until then."""
+        return self._hosts[name].lease_end
+
     def lost(self, name: str) -> tuple[Cause, str] | None:
         """The cause and the reason for the loss of a host; None while it is alive or if it was never seen."""
         host = self._hosts.get(name)

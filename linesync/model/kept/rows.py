@@ -26,6 +26,7 @@ from .things import (
     KeptPast,
     KeptSemaphore,
     KeptTerms,
+    KeptTime,
     KeptTopic,
 )
 from .values import Clients
@@ -42,6 +43,7 @@ _PAST: dict[str, type[State]] = {
 }
 KINDS: dict[str, type[State]] = {
     "counter": KeptCounter,
+    "time": KeptTime,
     "host": KeptHost,
     "namespace": KeptNamespace,
     "wait": KeptWait,

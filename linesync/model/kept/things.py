@@ -23,6 +23,7 @@ __all__ = [
     "KeptPast",
     "KeptSemaphore",
     "KeptTerms",
+    "KeptTime",
     "KeptTopic",
 ]
 
@@ -82,6 +83,13 @@ class KeptCounter(State):
 
     value: int
     """the number"""
+
+
+class KeptTime(State):
+    """A time before which something must not happen. The key is its name."""
+
+    at: float
+    """the time"""
 
 
 class KeptSemaphore(State):

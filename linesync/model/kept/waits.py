@@ -138,13 +138,15 @@ class KeptWait(State):
     within: str
     """the arrival id of the hold on whose behalf it waits; empty if there is none"""
     order: int
-    """grows in the order in which the arrivals of one client became its own"""
+    """grows in the order in which the arrivals of one client became its own, or in which holds began to lapse"""
     granted: KeptToken | KeptLevel | None
     """what it was given; ``null`` while it waits"""
     held: str | None
     """who holds the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if that is not confirmed"""
     at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
     """where it waits, and what for"""
+    lapses: float | None = None
+    """when the hold goes back because its host is lost; ``null`` unless it is"""
 
 
 class KeptResult(State):

@@ -18,6 +18,8 @@ class Owner(State):
     """whether the owner has confirmed that it has the lock"""
     since: float
     """seconds since it got the lock"""
+    lost: bool = False
+    """whether its host is lost, so that the lock is free when the lease of the host ends"""
 
 
 class LockState(State):
@@ -31,6 +33,6 @@ class LockState(State):
     """the owner's fencing token"""
     owner: Owner | None
     """an object, or ``null``: ``name``; ``client`` (``null`` if the lock belongs to the host); ``confirmed``; ``since``
-    (seconds)"""
+    (seconds); ``lost`` (its host is lost, and the lock is free when the lease of the host ends)"""
     queue: tuple[Waiting, ...]
     """the waiting clients, in order: objects with ``name``, ``client`` and ``waiting``"""

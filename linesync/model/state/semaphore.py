@@ -29,6 +29,8 @@ class Loan(State):
     """the number of its connection on its host"""
     units: int
     """the number of units, 1 or more"""
+    lost: bool = False
+    """whether its host is lost, so that the units return when the lease of the host ends"""
 
 
 class SemaphoreState(State):
@@ -45,6 +47,7 @@ class SemaphoreState(State):
     bound: int | None
     """the largest number of units that it may have, or ``null``"""
     unconfirmed: tuple[Loan, ...]
-    """the clients that have not confirmed their units: objects with ``name``, ``client`` and ``units``"""
+    """the clients that have not confirmed their units: objects with ``name``, ``client``, ``units`` and ``lost``"""
     holders: tuple[Loan, ...]
-    """the clients that hold units: objects with ``name``, ``client`` and ``units``"""
+    """the clients that hold units: objects with ``name``, ``client``, ``units`` and ``lost`` (its host is lost, and the units
+    return when the lease of the host ends)"""

@@ -109,7 +109,7 @@ class Terms:
         :param total: the number of parties that have arrived.
         """
         return Mismatch(
-            f"{title} is {self}, as its first arrival said (arrived: {names_in_words(arrived, total)}), but this arrival is"
+            f"{title} is {self}, which its first arrival fixed (arrived: {names_in_words(arrived, total)}), but this arrival is"
             f" {yours}; use the same terms everywhere, or another name",
             details={"stands": str(self), "yours": str(yours), "count": self.count, "arrived": arrived},
         )

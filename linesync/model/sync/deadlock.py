@@ -263,6 +263,8 @@ class _View(Acting):
     # -- questions of the places ----------------------------------------------------------------------------------------
 
     def holder(self, wait: Wait) -> bool:
+        if wait.lapses:
+            return True
         if wait.held is Hold.BY_HOST:
             return self.member(wait.client.host)
         if wait.client in self._open:

@@ -59,7 +59,7 @@ class Generation(Place):
         if members != self.members:
             there = self._arrived()
             raise Mismatch(
-                f"{self.title} is for {_folded(self.members)}, as its first arrival said (arrived: "
+                f"{self.title} is for {_folded(self.members)}, which its first arrival fixed (arrived: "
                 f"{names_in_words(there, len(there))}), but this arrival is for {_folded(members)}; "
                 "name the same members everywhere, or use another name",
                 details={"members": self._some(self.members), "yours": self._some(members), "arrived": there},

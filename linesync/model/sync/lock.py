@@ -92,7 +92,7 @@ class Locks:
                         "give some back, or reset them"
                     )
                 lock = _Lock(self, namespace, name)
-            if timeout == 0 and lock.owner is not None:
+            if timeout == 0 and (lock.owner is not None or now < self.waits.holds_from):
                 raise lock.taken(f"{lock.title} is taken")
             wait = self.waits.open(arrival, client, lock, client.host, now, timeout, within)
             if lock.key not in self._named:
@@ -208,12 +208,18 @@ class _Lock(Place):
 
     def taken(self, headline: str, before: Wait | None = None) -> TimedOut:
         """The error for a timeout: the owner, and the arrivals that wait before ``before`` (None: all that wait)."""
-        owner = self.owner.name if self.owner is not None else "nobody"
+        owner = self.owner.name if self.owner is not None else ""
         ahead = list(takewhile(lambda wait: wait is not before, self._queue))
         queue = [wait.name for wait in ahead[:QUEUE_LISTED]]
         first = f"; waiting: {names_in_words(queue, len(ahead))}" if queue else ""
+        if self.owner is None:
+            has = "the hub has just started, and a host may still have it from before"
+        elif self.owner.lapses:
+            has = f"{owner} is lost, and may have it (token {self.token}) until its lease ends"
+        else:
+            has = f"{owner} has it (token {self.token})"
         return TimedOut(
-            f"{headline}: {owner} has it (token {self.token}){first}",
+            f"{headline}: {has}{first}",
             details={"owner": owner, "token": self.token, "queue": queue},
         )
 
@@ -232,7 +238,7 @@ class _Lock(Place):
         return Hold.BY_HOST if wait in self._kept else Hold.BY_CLIENT
 
     def settle(self, now: float) -> list[Outcome]:
-        if self.owner is not None:
+        if self.owner is not None or (self._queue and now < self._home.waits.holds_from):
             return []
         if not self._queue:
             self._home.remove(self)
@@ -290,5 +296,6 @@ class _Lock(Place):
             name=wait.name,
             client=None if wait in self._kept else wait.client.number,
             confirmed=wait.held is not None,
+            lost=wait.lapses,
             since=now - self._since,
         )

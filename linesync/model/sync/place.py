@@ -1,23 +1,35 @@
-"""What the table of arrivals and the search for deadlocks ask a service about one named thing, its *place*."""
+"""One live arrival, and its *place*: what the table of arrivals and the search for deadlocks ask a service about one named
+thing."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from enum import Enum
+from typing import Any, ClassVar
 
 from ...errors import TimedOut
-from ..decisions import Outcome
-from ..kept.waits import At
-from ..participants import Cause
+from ..decisions import ArrivalId, Granted, Outcome
+from ..kept.values import KeptLevel, KeptToken, kept_value
+from ..kept.waits import At, KeptWait
+from ..participants import Cause, Client
+from ..state.record import Waiting
 
-if TYPE_CHECKING:
-    from .waits import Hold, Wait
-
-__all__ = ["Acting", "Edge", "Place"]
+__all__ = ["Acting", "Edge", "Hold", "Place", "Wait"]
 
 _KINDS = {"events": "event", "topic": "message"}  # the words of titles for which the kinds of changes have others
+
+
+class Hold(Enum):
+    """Who owns a grant after its client has confirmed it."""
+
+    FOR_GOOD = 0
+    """The client, forever; the service forgets it."""
+    BY_CLIENT = 1
+    """The client holds it until it gives it back or is gone."""
+    BY_HOST = 2
+    """The client's host holds it, even after the client is gone, until it is given back or the host is gone."""
 
 
 class Acting(ABC):
@@ -118,3 +130,58 @@ class Place(ABC):
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
         """The clients that cannot act and that an open wait waits for if it could not proceed."""
         return []
+
+
+@dataclass(slots=True, eq=False)
+class Wait:
+    """One live arrival.
+
+    :ivar name: the name of the arrival in messages and ``status``: its member or its host.
+    :ivar since: when it was opened, monotonic seconds.
+    :ivar timeout: its timeout in seconds; None if there is none.
+    :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
+    :ivar held: who owns the grant after the confirmation; None before.
+    :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
+    :ivar lapses: its host is lost, and the hold goes back when the lease of the host ends.
+    :ivar number: grows in the order of arrival.
+    :ivar order: grows in the order in which the arrivals of one client became its own, or in which holds began to lapse.
+    """
+
+    arrival: ArrivalId
+    client: Client
+    place: Place
+    name: str
+    since: float
+    timeout: float | None
+    granted: Granted | None = None
+    held: Hold | None = None
+    within: str = ""
+    lapses: bool = False
+    number: int = 0
+    order: int = 0
+
+    def state(self, now: float) -> Waiting:
+        return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
+
+    def kept(self, lapses: float | None) -> KeptWait:
+        """What is stored of it.
+
+        :param lapses: when its hold goes back, if it lapses.
+        """
+        granted = kept_value(self.granted.value) if self.granted is not None else None
+        assert granted is None or isinstance(granted, KeptLevel | KeptToken)
+        return KeptWait(
+            self.arrival,
+            self.client.host,
+            self.client.number,
+            self.client.principal,
+            self.name,
+            self.since,
+            self.timeout,
+            self.within,
+            self.order,
+            granted,
+            self.held.name if self.held is not None else None,
+            self.place.kept(self),
+            lapses,
+        )

@@ -240,7 +240,7 @@ class _Semaphore(Place):
     ) -> list[Outcome]:
         """Queue an arrival for units, and serve the takers."""
         self._refuse_more(units, bound or self._bound)
-        if timeout == 0 and (self._queue or self.value < units):
+        if timeout == 0 and (self._queue or self.value < units or (hold and now < self._waits.holds_from)):
             raise self._short(f"{self.title} has too few units", units, None)
         self._home.refuse_new(self)
         wait = self._waits.open(arrival, client, self, client.host, now, timeout, within)
@@ -300,7 +300,7 @@ class _Semaphore(Place):
         outcomes: list[Outcome] = []
         while self._queue:
             wait, units = next(iter(self._queue.items()))
-            if units > self.value:
+            if units > self.value or (wait in self._holders and now < self._waits.holds_from):
                 break
             del self._queue[wait]
             self._lent[wait] = units
@@ -395,4 +395,4 @@ class _Semaphore(Place):
         )
 
     def _loan(self, wait: Wait) -> Loan:
-        return Loan(name=wait.name, client=wait.client.number, units=self._lent[wait])
+        return Loan(name=wait.name, client=wait.client.number, units=self._lent[wait], lost=wait.lapses)

@@ -227,14 +227,28 @@ class SyncServices:
 
     # -- lives of hosts and clients --------------------------------------------------------------------------------------
 
-    def client_gone(self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Outcome]:
+    def client_gone(
+        self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "", *, lease_end: float = 0.0
+    ) -> list[Outcome]:
         """A client's connection ended: withdraw its waits, take back what it holds or has not confirmed, and end its
-        namespaces."""
-        outcomes = self._waits.client_gone(client, now, cause, why)
+        namespaces.
+
+        :param lease_end: what it holds goes back at this time, if that is later.
+        """
+        outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
         owned = self.namespaces.of_client(client)
         return outcomes + self._end_namespaces(
             owned, client.host, f"its owner, a script on {client.host}, has ended", now
         )
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held, or may be held by clients of an earlier hub."""
+        return self._waits.holds
+
+    def grant_no_holds_before(self, when: float) -> None:
+        """Clients of an earlier hub may hold something until then, and this hub does not know what."""
+        self._waits.grant_no_holds_before(when)
 
     def register(
         self,
@@ -343,7 +357,8 @@ class SyncServices:
                 spread += self.barriers.host_lost(event.host, event.cause, event.why, now)
                 spread += self.exchanges.host_lost(event.host, event.cause, event.why, now)
                 spread += self.mailbox.host_lost(event.host, now)
-                spread += self._waits.host_gone(event.host, now, event.cause, event.why)
+                lease_end = self._hosts.lease_end(event.host)
+                spread += self._waits.host_gone(event.host, now, event.cause, event.why, lease_end)
                 why = f"its owner's host {event.host} is lost: {cause_in_words(event.cause, event.why)}"
                 spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
                 spread += self.barriers.recount(now)

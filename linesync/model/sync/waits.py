@@ -13,7 +13,11 @@ deadlines, deaths, confirmations and limits.
 3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
    are made, while all parties are still in place and can be named. Then all of these waits leave their places. Then each
    place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
-4. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
+4. A host that stops, restarts or gets a new session may still run what it holds something for, until the lease ends that
+   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they are no longer
+   its own, and go back at the end of that lease. For the same reason, a hub that takes the place of a dead one grants nothing
+   that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
+5. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
 A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
 """
@@ -21,69 +25,29 @@ A deadline takes effect only when ``handle_timer`` is called: a release that com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Noted, Outcome, Revoked, Value
 from ..journal import Journal
 from ..kept.rows import Rows, by_key
-from ..kept.values import KeptLevel, KeptToken, kept_value, value_of
+from ..kept.things import KeptTime
+from ..kept.values import value_of
 from ..kept.waits import At, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
-from ..state.record import Waiting
 from ..state.status import Remembered
 from ..timers import Timers
 from .kept_results import Results
-from .place import Acting, Edge, Place
+from .place import Acting, Edge, Hold, Place, Wait
 
 __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 
 WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
 WAITS_PER_CLIENT = 5000  # the same of one client, so that one script leaves room for the others of its host
+_ALWAYS = float("-inf")
+_HOLDS = "holds from"
 WAITS = 100_000  # live arrivals of all hosts
 _ARRIVING = ("barrier", "exchange")  # where a wait is an arrival, which is a change even if it does not wait
-
-
-class Hold(Enum):
-    """Who owns a grant after its client has confirmed it."""
-
-    FOR_GOOD = 0
-    """The client, forever; the service forgets it."""
-    BY_CLIENT = 1
-    """The client holds it until it gives it back or is gone."""
-    BY_HOST = 2
-    """The client's host holds it, even after the client is gone, until it is given back or the host is gone."""
-
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """One live arrival.
-
-    :ivar name: the name of the arrival in messages and ``status``: its member or its host.
-    :ivar since: when it was opened, monotonic seconds.
-    :ivar timeout: its timeout in seconds; None if there is none.
-    :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
-    :ivar held: who owns the grant after the confirmation; None before.
-    :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
-    :ivar number: grows in the order of arrival.
-    :ivar order: grows in the order in which the arrivals of one client became its own.
-    """
-
-    arrival: ArrivalId
-    client: Client
-    place: Place
-    name: str
-    since: float
-    timeout: float | None
-    granted: Granted | None = None
-    held: Hold | None = None
-    within: str = ""
-    number: int = 0
-    order: int = 0
-
-    def state(self, now: float) -> Waiting:
-        return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
 
 
 class Waits:
@@ -95,11 +59,16 @@ class Waits:
     def __init__(self, journal: Journal | None = None) -> None:
         self.journal = journal or Journal(on=False)
         self.journal.source("wait", self._kept, lambda: self._numbered)
+        self.journal.source("time", self._kept_time, lambda: [_HOLDS])
         self._numbered: dict[int, Wait] = {}
+        """All arrivals by number, and the holds that lapse."""
         self._live: dict[tuple[str, ArrivalId], Wait] = {}
         self._hosts: dict[str, dict[Wait, None]] = {}
         self._clients: dict[Client, dict[Wait, None]] = {}
         self._deadlines: Timers[Wait] = Timers()
+        self._lapsing: Timers[Wait] = Timers()
+        self.holds_from = _ALWAYS
+        """Nothing that can be held is granted before this time, seconds."""
         self._results = Results(self.journal)
         self._noted: list[Noted] = []
         self.changes = 0
@@ -109,7 +78,8 @@ class Waits:
 
     def sizes(self) -> Remembered:
         """The sizes of the tables."""
-        return Remembered(waits=len(self._live), deadlines=len(self._deadlines), results=len(self._results))
+        waits = len(self._live) + len(self._lapsing)
+        return Remembered(waits=waits, deadlines=len(self._deadlines), results=len(self._results))
 
     # -- for the services ------------------------------------------------------------------------------------
 
@@ -165,7 +135,7 @@ class Waits:
             raise LinesyncFailed(
                 f"{place.title}: too many arrivals of this script wait or are held ({WAITS_PER_CLIENT}); end some of them first"
             )
-        if len(self._live) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
+        if len(self._live) + len(self._lapsing) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
             mine = len(self._hosts.get(client.host, ()))
             raise LinesyncFailed(
                 f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {mine} of them from "
@@ -294,47 +264,62 @@ class Waits:
         result = self._results.get(client.host, arrival)
         return [replace(result, client=client)] if result else []
 
-    def client_gone(self, client: Client, now: float, cause: Cause, why: str = "") -> list[Outcome]:
-        """End everything that a dead client waits for, holds or has not confirmed."""
-        return self._end_for(list(self._clients.get(client, ())), cause, why, now)
+    def client_gone(
+        self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
+        """End everything that a dead client waits for, holds or has not confirmed. What it holds goes back at the end of its
+        lease, if that is later."""
+        return self._end_for(list(self._clients.get(client, ())), cause, why, now, lease_end)
 
-    def host_gone(self, host: str, now: float, cause: Cause, why: str = "") -> list[Outcome]:
+    def host_gone(
+        self, host: str, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
         """The same for every client of a host."""
-        return self._end_for(list(self._hosts.get(host, ())), cause, why, now)
+        return self._end_for(list(self._hosts.get(host, ())), cause, why, now, lease_end)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held, or may be held by clients of an earlier hub."""
+        if len(self._lapsing) or self.holds_from != _ALWAYS:
+            return True
+        return any(wait.held is not None for wait in self._live.values())
+
+    def grant_no_holds_before(self, when: float) -> None:
+        """Clients of an earlier hub may hold something until then."""
+        self.holds_from = when
+        self.journal.mark("time", _HOLDS)
 
     def next_timer(self) -> float | None:
         """When to call :meth:`handle_timer`, or None."""
-        times = (self._deadlines.next_timer(), self._results.next_timer())
+        opens = None if self.holds_from == _ALWAYS else self.holds_from
+        times = (self._deadlines.next_timer(), self._results.next_timer(), self._lapsing.next_timer(), opens)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Outcome]:
-        """Time out the waits whose deadline has passed; forget old results."""
+        """Take back the holds that have lapsed, and time out the waits whose deadline has passed; forget old results."""
         self._results.handle_timer(now)
+        outcomes = self._end_for(self._lapsing.pop_due(now), Cause.LINE_LOST, "", now)
+        if self.holds_from <= now:
+            outcomes += self._open_for_holds(now)
         due = self._deadlines.pop_due(now)
-        return self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)
+        return [*outcomes, *self._end([(wait, wait.place.timed_out(wait)) for wait in due], Cause.TIMED_OUT, now)]
+
+    def _open_for_holds(self, now: float) -> list[Outcome]:
+        if self.holds_from == _ALWAYS:
+            return []
+        self.holds_from = _ALWAYS
+        self.journal.mark("time", _HOLDS)
+        places = dict.fromkeys(wait.place for wait in self.all() if wait.granted is None and wait.place.owned())
+        return [outcome for place in places for outcome in place.settle(now)]
 
     # -- storing ---------------------------------------------------------------------------------------------
 
     def _kept(self, number: int) -> KeptWait | None:
         wait = self._numbered.get(number)
-        if wait is None:
-            return None
-        granted = kept_value(wait.granted.value) if wait.granted is not None else None
-        assert granted is None or isinstance(granted, KeptLevel | KeptToken)
-        return KeptWait(
-            wait.arrival,
-            wait.client.host,
-            wait.client.number,
-            wait.client.principal,
-            wait.name,
-            wait.since,
-            wait.timeout,
-            wait.within,
-            wait.order,
-            granted,
-            wait.held.name if wait.held is not None else None,
-            wait.place.kept(wait),
-        )
+        return wait.kept(self._lapsing.due(wait)) if wait is not None else None
+
+    def _kept_time(self, name: str) -> KeptTime | None:
+        return KeptTime(self.holds_from) if self.holds_from != _ALWAYS else None
 
     def restore(self, rows: Rows, place: Callable[[At], Place]) -> None:
         """Restore the arrivals and the results, after all places.
@@ -362,6 +347,14 @@ class Waits:
                 wait.granted = Granted(arrival=kept.arrival, client=client, value=value, provisional=True)
             elif wait.held is not None:
                 raise ValueError("it is held, but was not granted")
+            if kept.lapses is not None:
+                if wait.held is None:
+                    raise ValueError("it lapses, but is not held")
+                wait.lapses = True
+                wait.place.put_back(wait, kept.at)
+                self._numbered[wait.number] = wait
+                lapsing.append((wait, kept.lapses + rows.shift))
+                return
             if (client.host, kept.arrival) in self._live:
                 raise ValueError(f"there is another arrival {kept.arrival} of {client.host}")
             wait.place.put_back(wait, kept.at)
@@ -369,7 +362,16 @@ class Waits:
             if wait.granted is None and wait.place.owned():
                 self.owned_opened_at = rows.now
 
+        def wait_until(parts: list[str], kept: KeptTime) -> None:
+            if parts != [_HOLDS]:
+                raise ValueError("it is not known what happens then")
+            self.holds_from = kept.at + rows.shift
+
+        lapsing: list[tuple[Wait, float]] = []
+        rows.each("time", KeptTime, wait_until)
         rows.each("wait", KeptWait, put_back, by_key)
+        for wait, due in sorted(lapsing, key=lambda one: one[0].order):
+            self._lapsing.set(wait, due)
         for client, waits in self._clients.items():
             self._clients[client] = dict.fromkeys(sorted(waits, key=lambda wait: wait.order))
         self._results.restore(rows)
@@ -398,30 +400,51 @@ class Waits:
         if wait.granted is not None:
             wait.granted = replace(wait.granted, client=client)
 
-    def _end_for(self, waits: Iterable[Wait], cause: Cause, why: str, now: float) -> list[Outcome]:
-        return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now)
+    def _end_for(
+        self, waits: Iterable[Wait], cause: Cause, why: str, now: float, lease_end: float = _ALWAYS
+    ) -> list[Outcome]:
+        return self._end([(wait, _withdrawn(wait, cause, why)) for wait in waits], cause, now, lease_end)
 
     def _end(
-        self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float, *, together: bool = False
+        self,
+        ending: list[tuple[Wait, LinesyncError]],
+        cause: Cause,
+        now: float,
+        lease_end: float = _ALWAYS,
+        *,
+        together: bool = False,
     ) -> list[Outcome]:
-        """End waits; those that end together at one place are one change."""
+        """End waits; those that end together at one place are one change. Holds lapse if the lease of their owner ends
+        later."""
         outcomes: list[Outcome] = []
         places: dict[Place, None] = {}
         failed: set[Place] = set()
         for wait, error in ending:
             place = wait.place
+            if wait.lapses:  # its client has heard of the loss already
+                self._lapsing.cancel(wait)
+                del self._numbered[wait.number]
+                self.journal.mark("wait", wait.number)
+                place.leave(wait, cause)
+                places[place] = None
+                continue
             if wait.granted is None and not together:
                 self.note(f"{place.kind} left", place.key, wait.name, why=str(cause), client=wait.client)
             elif wait.granted is None and place not in failed:
                 self.note(f"{place.kind} failed", place.key, why=error.message)
                 failed.add(place)
-            place.leave(wait, cause)
+            wait.lapses = wait.held is not None and lease_end > now
+            if wait.lapses:
+                self._lapsing.set(wait, lease_end)
+                wait.order = self.journal.number()
+            else:
+                place.leave(wait, cause)
+                places[place] = None
             self._forget(wait)
             if wait.held is None:
                 outcomes.append(self._keep(Failed(arrival=wait.arrival, client=wait.client, error=error), now))
             elif cause not in (Cause.GAVE_UP, Cause.CLIENT_GONE):
                 outcomes.append(Revoked(arrival=wait.arrival, client=wait.client, why=error.message))
-            places[wait.place] = None
         for place in places:
             outcomes += place.settle(now)
         return outcomes
@@ -434,8 +457,9 @@ class Waits:
         self.changes += 1
         self._deadlines.cancel(wait)
         del self._live[wait.client.host, wait.arrival]
-        del self._numbered[wait.number]
         self.journal.mark("wait", wait.number)
+        if not wait.lapses:
+            del self._numbered[wait.number]
         siblings = self._hosts[wait.client.host]
         del siblings[wait]
         if not siblings:

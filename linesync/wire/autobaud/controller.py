@@ -2,7 +2,7 @@
 
 The leader (the caller) asks, at the present rate, for the next faster rate that both ports support. The other end says yes;
 that is the last frame it sends at this rate. Both set their ports and look for each other at the new rate. Then each
-sends a volley of test frames and counts those of the other. If enough frames came both ways, they keep the rate;
+sends a series of test frames and counts those of the other. If enough frames arrived at both ends, they keep the rate;
 otherwise both go back.
 
 No finite exchange of frames can make both ends sure of the same rate. Three rules, which each end follows by itself,
@@ -12,7 +12,7 @@ keep them together:
    ordinary frame comes at it soon.
 2. At any rate but the first one, an end that receives only bytes that are neither text nor frames, or no answer at all,
    goes back to the first rate.
-3. At the first rate an end stays for as long as it hears nothing.
+3. An end stays at the first rate for as long as it hears nothing.
 
 So two ends at different rates meet at the first rate. :mod:`linesync.wire.autobaud.states` has the state machine.
 """

@@ -8,7 +8,7 @@ from ..framing import digits
 
 __all__ = ["RateFrame", "rate_set", "read_rate_set"]
 
-_UNIT = 100  # a rate on the line is a number of so many bits a second
+_UNIT = 100  # the unit of the rates in a frame, in bits a second
 _STEPS = frozenset(bytes((byte,)) for byte in b"aynhtrkbw")
 
 

@@ -7,9 +7,9 @@ from .rate_frames import RateFrame
 
 __all__ = ["RateTrial"]
 
-_NUMBERS = 31
-_REPORTS = 3  # copies of a report: it is not repeated later
-_BACKS = 2
+_NUMBERS = 31  # trials have the numbers 1..31
+_REPORTS = 3  # a report is sent this many times at once, because it is not repeated later
+_BACKS = 2  # the same for a back frame
 
 
 class RateTrial:
@@ -71,7 +71,7 @@ class RateTrial:
         self.received, self.reported = 0, None
 
     def queue_tests(self) -> float:
-        """Queue the volley of tests in place of everything else.
+        """Queue the test frames, and drop all other frames from the queue.
 
         :returns: its duration on the line, seconds.
         """
@@ -83,7 +83,7 @@ class RateTrial:
         self.pending += [self._frame("r", self.received)] * _REPORTS
 
     def queue_back(self) -> None:
-        """Queue the order to go back in place of everything else."""
+        """Queue the order to go back to the rate before, and drop all other frames from the queue."""
         self.pending = [self._frame("b")] * _BACKS
 
     def drop_all_but_keep(self) -> None:

@@ -39,7 +39,7 @@ LIFE: dict[tuple[str, str], str] = {
     (WE_ENDED, "reset"): CLOSED,
     (THEY_ENDED, "reset"): CLOSED,
 }
-"""The life of a channel (section 6.2 of docs/protocol.md): (state, event) to next state. Anything else is illegal."""
+"""The states of a channel (section 6.2 of docs/protocol.md): (state, event) to next state. Anything else is illegal."""
 
 _HEAD_MOST = 11  # the most bytes of a record's kind, channel number and length
 _LEAST_PIECE = 16  # bytes: a body is not divided into smaller pieces
@@ -90,7 +90,7 @@ class Channel:
         self.ready = False
         """It is in the queue of its lane, because it has something to send."""
         self.full = False
-        """The user was asked to wait."""
+        """The user was told that the channel is full, so it waits for ChannelWritable."""
         self.incoming = bytearray()  # bound: limits.MESSAGE_MAX, limits.PIECES_MAX
         """The pieces of a message that is incomplete."""
         self.unread_records = 0
@@ -120,7 +120,7 @@ class Channel:
 
     @property
     def memory(self) -> int:
-        """The memory of what the user has not consumed, about, in bytes."""
+        """The approximate memory of what the user has not consumed, in bytes."""
         return self.credit.unread + self.unread_records * limits.RECORD_MEMORY
 
     def put(self, kind: bytes, body: bytes | bytearray | memoryview) -> None:
@@ -187,7 +187,7 @@ class Channel:
         if self.cut:
             rest = body[size:]
             if isinstance(body.obj, Encoded):
-                rest = memoryview(bytes(rest))  # a part cannot be forwarded as it came, so it must not keep the whole
+                rest = memoryview(bytes(rest))  # a part cannot be forwarded unchanged, so it need not keep the whole
             self.queue[0] = (kind, rest)
         else:
             self.queue.popleft()

@@ -171,7 +171,7 @@ class ZstdDataDecompressor:
 
         data = bytearray()
         try:
-            # The library has no limit for its output; a few bytes of a bomb make some blocks of 128 KiB.
+            # The library has no limit for its output: a few malicious bytes can become some blocks of 128 KiB.
             for at in range(0, len(piece), _ZSTD_SLICE):
                 data += self._context.decompress(piece[at : at + _ZSTD_SLICE])
                 if len(data) > most:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 __all__ = ["RECORD_COST", "ReceiveCredit", "SendCredit"]
 
-RECORD_COST = 4  # bytes of credit for a record, beside its body
+RECORD_COST = 4  # bytes of credit for a record, besides those for its body
 
 
 class SendCredit:
@@ -51,7 +51,7 @@ class ReceiveCredit:
         return self.left >= 0
 
     def given_early(self, cost: int) -> None:
-        """The credit for part of what the user will consume was granted already: the pieces of a message."""
+        """Account for credit that was granted before the user consumes the data: that of the pieces of a message."""
         self._taken -= cost
 
     def taken(self, cost: int) -> int:

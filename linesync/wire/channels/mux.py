@@ -49,7 +49,7 @@ ALL = 1 << 60
 _PIECE_BITS = 14  # 16 KiB of text count as much as a record
 _LEAST_RECORD = 8  # bytes of room below which no record is started
 _CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
-_ENCODED_MAX = 4 << 20  # bytes of unread memory from which further data keeps no second form
+_ENCODED_MAX = 4 << 20  # while the unread records need more bytes than this, new data does not keep its encoded text
 _NUMBER_DIGITS = 6  # of a channel's number: a session may last for months, and no number is used twice
 
 
@@ -62,7 +62,7 @@ class Mux:
     :param compress: we send compressed records, which the peer accepts.
     :param expand: we accept compressed records.
     :param zstd: data streams are compressed with Zstandard instead of deflate.
-    :param whole: long data fills frames of its own. It may pass several lines; such a frame is forwarded as it came.
+    :param whole: long data fills frames of its own, so that a hub between two lines can forward such a frame unchanged.
     """
 
     def __init__(
@@ -234,9 +234,9 @@ class Mux:
                     self.watch("out", channel.number, bytes(channel.last_text))
                 self._after_record(channel, kind)
             if not channel.ready:
-                continue  # it is over and left the round
+                continue  # it is over and no longer ready
             if not channel.sendable:
-                if channel.ready:  # otherwise it is over and left the round
+                if channel.ready:  # otherwise it is over
                     channel.ready = False
                     round_.popleft()
             elif not record or alone or room < _LEAST_RECORD:
@@ -336,7 +336,7 @@ class Mux:
             body: bytes
             whole = kind in DATA and begun == 0 and at + length == len(payload)
             if whole and isinstance(payload, Encoded) and self._unread < _ENCODED_MAX:
-                body = payload.behind(at)  # it may be forwarded as it came, at the price of twice the memory
+                body = payload.behind(at)  # it can be forwarded unchanged, but needs twice the memory
             else:
                 body = payload[at : at + length]
             at += length
@@ -357,7 +357,7 @@ class Mux:
             self._pieces -= len(self._opening.pop(number, b""))  # its opening is incomplete
         channel = self._channels.get(number)
         if channel is None or (channel.state == CLOSED and kind != CREDIT):
-            self.discarded += len(body)  # it was on the line when we closed the channel
+            self.discarded += len(body)  # it was on its way when we closed the channel
             return True
         return self._record(channel, kind, body)
 
@@ -414,7 +414,7 @@ class Mux:
             channel.opening_size = len(words)
             self._opening_bytes += len(words)
             if len(self._channels) > 2 * limits.CHANNELS:
-                return False  # it does not read that we refuse them
+                return False  # the peer does not read our refusals
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
             elif self._opening_bytes > limits.OPENINGS_MAX:

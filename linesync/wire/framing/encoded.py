@@ -2,8 +2,8 @@
 
 A hub forwards the data of a file from one line to another. If both lines use the eight form
 (:mod:`linesync.wire.framing.payload`), the received text is also the text to send; encoding it again would be a third of
-the work. So the payload of a long bulk frame keeps its text on the way up through the channels and down again, unless it
-is divided or joined with other data. All other code treats it as ordinary bytes.
+the work. So the payload of a long bulk frame keeps its text while it passes from the receiving channel to the sending one,
+unless it is divided or joined with other data. All other code treats it as ordinary bytes.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ class Encoded(bytes):
         return Encoded.of(memoryview(self)[plain:], self.text[plain:])
 
     def with_head(self, plain: bytes) -> Encoded:
-        """The same bytes behind ``plain``, in which no byte needs an escape."""
+        """The same bytes after ``plain``, in which no byte needs an escape."""
         return Encoded.of(plain + self, plain + self.text)

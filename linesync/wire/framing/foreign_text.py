@@ -42,7 +42,7 @@ _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
 _EARLY_BLANK = re.compile(rb"[^ \r\n]{0,23} [^\r\n]")  # the rest of a damaged frame has none
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
 _IDENTIFIES_FRAME = 24  # bytes of a frame that identify it
-_TRY = 256  # the cost of a check beside that of its bytes, in the bytes that a check reads in the same time
+_TRY = 256  # the cost of a check besides that of its bytes, in the bytes that a check reads in the same time
 _SEARCH = 16  # the cost of the search for line ends, for each byte
 _DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
 

@@ -410,4 +410,4 @@ def describe(kind: bytes, body: bytes) -> str:
             return f"hello  {hello.role} nonce={hello.nonce} peer={hello.peer or '-'} boot={hello.boot}"
     if kind == PROBE:
         return f"probe  {len(body)} bytes"
-    return f"{name:6} {body.decode('ascii', 'replace')}"
+    return f"{name:6} {body.decode('ascii', 'replace')}".rstrip()

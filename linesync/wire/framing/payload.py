@@ -90,7 +90,7 @@ def _mask(number: int) -> bytes:
 class MaskedForm:
     """Writes the masked form for one set of bytes to escape.
 
-    :param harmed: the bytes that the line damages, beside those that are always escaped.
+    :param harmed: the bytes that the line damages, besides those that are always escaped.
     """
 
     def __init__(self, harmed: bytes = b"") -> None:

@@ -1,11 +1,11 @@
 """How two ends agree on a session, and notice when they no longer do (section 4.4 of docs/protocol.md).
 
 A session is the pair of the two ends' nonces. A hello names the speaker's nonce and, if the speaker knows it, the
-listener's. An end that sees its own nonce in a hello knows that the other end is alive now, and not an old copy.
+listener's. An end that receives its own nonce in a hello knows that the hello is new, and not an old copy.
 
-A hello alone never replaces a session, because it may be a stale copy. The answer to it is an *offer*, with a nonce drawn
-for this purpose. The old session ends when something arrives that only a live peer can send: a hello that names the
-offered nonce, or a frame whose check is keyed with it.
+A hello alone never replaces a session, because it may be an old copy. The answer to it is an *offer*, with a new random
+nonce. The old session ends when something arrives that only a peer with this offer can send: a hello that names the offered
+nonce, or a frame whose check has a seed with it.
 
 ``TRANSITIONS`` is complete and drives the code: the next state and the action come from it, and the state changes
 nowhere else. An event that has no entry for the present state changes nothing.
@@ -257,7 +257,7 @@ class Handshake:
                 return TO_US
             return STALE if hello.peer else UNKNOWN
         if hello.peer == self.nonce and not alive:
-            return TO_OFFER  # a peer with a new life answered our call
+            return TO_OFFER  # a peer that has restarted answered our call
         second_caller = self.local.role == hello.role != self.peer.role
         if alive and (second_caller or self._was_displaced(hello, now)):
             return OTHER_STATION

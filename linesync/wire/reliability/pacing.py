@@ -30,7 +30,7 @@ _SAMPLES = 2  # the fewest acknowledgements in a span: each may have been delaye
 _WAIT = 6  # bytes by which the start of an acknowledgement may be wrong
 _STALL = 0.08  # seconds: a greater lag within a span is a stop, not a slower line
 _LEAST_PACE = 0.8  # of the nominal rate
-_STEADY = 2  # consecutive spans with a lag that show a slower line
+_STEADY = 2  # so many consecutive spans with a lag show that the line is slower
 _REGAIN = 0.001  # of the rate, regained after the first span without a lag, doubled after each further one
 _REGAIN_MOST = 0.002  # of the rate, the most that is regained after a span
 
@@ -99,7 +99,7 @@ class Pacer:
     def arrived(self, sent_at: float, delay: float, now: float) -> None:
         """A frame with the estimated departure ``sent_at`` arrived ``delay`` seconds later.
 
-        :param delay: from its acknowledgement, without the duration of that.
+        :param delay: as its acknowledgement shows it, without the duration of the acknowledgement.
         """
         if self.rate is None or sent_at <= self._valid_from:
             return

@@ -1,8 +1,8 @@
 """The measured round trip and the probe timeout (section 5.5 of docs/protocol.md).
 
-The estimator is that of RFC 6298. The probe timeout serves the last frames that were sent, behind which nothing arrives
-that could reveal their loss: when it expires, a poll asks what arrived, and the order of arrivals shows what was lost. No
-frame is ever repeated because of a timer alone, so a slow line does not fill with copies.
+The estimator is that of RFC 6298. The probe timeout is for the last frames that were sent: no later frame can arrive and
+show their loss. When it expires, a poll asks what arrived, and the order of arrivals shows what was lost. No frame is ever
+repeated because of a timer alone, so a slow line does not fill with copies.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Scheduler:
         return bool(self._hello_timer.hellos) or self.bye is not None or self.parting is not None
 
     def prepare(self, line: LineState, session: Session | None, now: float) -> None:
-        """The frames that are requested next go out on this line."""
+        """Set the line and the session for the next calls of :meth:`next_control` and :meth:`next_bulk`."""
         self._line, self._session, self._now = line, session, now
         self._departs = max(line.pacer.busy_until, now)
 
@@ -117,7 +117,7 @@ class Scheduler:
             bye, self.bye = self.bye, None
             return _outgoing(frames.BYE, bye, session.seed_out)
         if self._liveness.quiet:
-            return session.next_poll()
+            return session.next_poll(now)
         frame = session.next_control(inside, now, self._departs)
         if frame is None and not inside and now >= self._liveness.keepalive_at(line):
             self._liveness.spoke_at = now

@@ -35,13 +35,15 @@ def nearest_of_six_bits(wire: int, reference: int) -> int:
 class SentPayload:
     """One payload that is not acknowledged yet."""
 
-    __slots__ = ("count", "lost", "masked", "payload", "sent_at", "seq", "size", "times")
+    __slots__ = ("count", "first_at", "lost", "masked", "payload", "sent_at", "seq", "size", "times")
 
     def __init__(self, seq: int, payload: bytes) -> None:
         self.seq = seq
         self.payload = payload
         self.count = -1
         """The transmission count of its last transmission, -1 until that is complete."""
+        self.first_at = float("-inf")
+        """When its first transmission began, seconds; minus infinity before that."""
         self.sent_at = 0.0
         """When the last byte of that transmission leaves, as the pacer computes it; seconds."""
         self.size = 0

@@ -24,6 +24,8 @@ from .transmit_queue import OutgoingFrame
 
 __all__ = ["Session"]
 
+_NEVER = float("-inf")
+_POLLS = 31  # the number of different poll numbers
 _REPLIES = 12  # the most answers to probes and tries that wait to be sent
 _TRIES_BEFORE_BASE64 = 5  # transmissions of a payload after which the line is assumed to damage it
 _MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
@@ -80,6 +82,10 @@ class Session:
         self._delivered = 0  # the offset in the first of them
         self.unanswered_since: float | None = None
         """When the first unanswered poll was sent, seconds; None if there is none."""
+        self.acknowledged_at = _NEVER
+        """The peer has heard us at this time or later: when we began to send the newest frame that it has acknowledged; minus
+        infinity before the first acknowledgement. Of a frame that was sent several times, the first transmission counts,
+        because the acknowledgement may be that of any of them (Karn's algorithm)."""
         self._count = 0  # completed transmissions
         self._newest = -1  # the greatest transmission count that is known to have arrived
         self._ack_at: dict[Lane, float | None] = dict.fromkeys(Lane)  # when an acknowledgement is due
@@ -96,6 +102,9 @@ class Session:
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
+        # When each of our polls on this line began, by number.
+        self._polls: dict[int, float] = {}  # bound: session._POLLS
+        self._poll_acknowledged = 0  # the number of the last poll that the peer has acknowledged
         self._replies: list[OutgoingFrame] = []  # bound: session._REPLIES
         self._masked_lost = 0  # masked frames lost since the last one that arrived
         self._control_time = 0.0  # the duration of the longest control frame, seconds
@@ -211,6 +220,9 @@ class Session:
         for lane, (expected, ranges) in ((Lane.PROMPT, ack.prompt), (Lane.BULK, ack.bulk)):
             settled = self.senders[lane].acknowledged(expected, ranges)
             new = None if settled is None or new is None else new + settled
+        if ack.poll in self._polls:
+            self._poll_acknowledged = ack.poll
+            self.acknowledged_at = max(self.acknowledged_at, self._polls[ack.poll])
         number, count, sent_at = self._poll
         if ack.poll == number and count >= 0:
             self.round_trip.backoff = 0
@@ -243,6 +255,7 @@ class Session:
             return
         if not new:
             return
+        self.acknowledged_at = max(self.acknowledged_at, *[sent.first_at for sent in new])
         newest = new[0] if len(new) == 1 else max(new, key=lambda sent: sent.count)
         if newest.count < 0:
             return
@@ -285,7 +298,7 @@ class Session:
         if self._answer_now or any(due is not None and due <= now for due in self._ack_at.values()):
             return self._short_ack() or OutgoingFrame(self._ack_frame(now, departs), frames.ACK)
         if self.poll_wanted:
-            return self.next_poll()
+            return self.next_poll(now)
         if after_data:
             frame = self._next_prompt(inside, now)
             self._last_was_data = frame is not None
@@ -313,12 +326,15 @@ class Session:
         length = self.frame_sizer.agreed if self.clean and not inside else limits.CONTROL_FRAME
         return self._next_data(Lane.PROMPT, length, inside, now)
 
-    def next_poll(self) -> OutgoingFrame | None:
+    def next_poll(self, now: float) -> OutgoingFrame | None:
         """The poll, if one is wanted."""
         if not self.poll_wanted:
             return None
         self.poll_wanted, self._polling = False, True
-        number = self._poll[0] % 31 + 1
+        number = self._poll[0] % _POLLS + 1
+        if number == self._poll_acknowledged:  # the peer repeats it, and that must not acknowledge a newer poll
+            number = number % _POLLS + 1
+        self._polls[number] = now
         text = frames.encode(frames.POLL, frames.poll_body(number), self.seed_out)
         return OutgoingFrame(text, frames.POLL, poll=number)
 
@@ -373,6 +389,8 @@ class Session:
 
     def _data_frame(self, lane: Lane, sender: SelectiveRepeatSender, sent: SentPayload, now: float) -> OutgoingFrame:
         receiver = self.receivers[lane]
+        if sent.first_at == _NEVER:
+            sent.first_at = now
         numbers = sent.seq % limits.SEQ_MOD, receiver.expected % limits.SEQ_MOD
         escapes = self.transparency.escapes
         # A payload that is lost repeatedly may hold bytes that the line damages: use other masks, and base64 in between.
@@ -464,6 +482,11 @@ class Session:
                 return True
         return False
 
+    @property
+    def awaits_answer(self) -> bool:
+        """A poll waits to be sent or for its answer, and is repeated if there is none."""
+        return self.poll_wanted or self._polling or self._poll[1] >= 0
+
     def ask(self) -> None:
         """Poll as soon as the line accepts it."""
         self.poll_wanted = True
@@ -520,5 +543,6 @@ class Session:
         for sender in self.senders.values():
             sender.lose_all()
         self._poll = (self._poll[0], -1, 0.0)
+        self._polls.clear()
         self._polling = False
         self.round_trip.backoff = 0

@@ -1,4 +1,4 @@
-"""Finds the tables, queues and buffers in source code that grow and have no bound of their own."""
+"""Finds the tables, queues and buffers in source code that can grow and that have no maximum length themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BOUND = re.compile(r"#.*\bbound: ([\w.]+(?:, [\w.]+)*)")
 
 @dataclass(frozen=True)
 class Table:
-    """A table that grows: its name, the line that creates it first, and the bounds that a comment there names."""
+    """A table that grows: its name, the first line that creates it, and the bounds that a comment on that line names."""
 
     name: str
     line: int
@@ -25,7 +25,7 @@ class Table:
 
 
 def growing(trees: Iterable[ast.AST]) -> set[str]:
-    """The names of all attributes and variables to which code adds something."""
+    """The names of all attributes and variables to which the code adds elements."""
     found: set[str] = set()
     for tree in trees:
         aliases: dict[str, set[str]] = {}
@@ -39,7 +39,7 @@ def growing(trees: Iterable[ast.AST]) -> set[str]:
 
 
 def _grown(node: ast.AST) -> Iterator[str]:
-    """The names of what one statement or expression makes longer."""
+    """The names of the tables to which one statement or expression adds elements."""
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr in _GROWS:
             yield from _names(node.func.value)
@@ -54,7 +54,7 @@ def _grown(node: ast.AST) -> Iterator[str]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    """The name of an attribute or a variable, or of the one that a subscript is in."""
+    """The name of an attribute or a variable; for ``NAME[...]``, this is NAME."""
     while isinstance(node, ast.Subscript):
         node = node.value
     if isinstance(node, ast.Attribute):
@@ -71,7 +71,7 @@ def _flat(targets: Iterable[ast.expr]) -> Iterator[ast.expr]:
 
 
 def _is_own(target: ast.expr) -> bool:
-    """Whether this is ``self.NAME``; an attribute of something else belongs to the class of that."""
+    """Whether this is ``self.NAME``. An attribute of another object belongs to the class of that object."""
     return isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
 
 
@@ -84,7 +84,7 @@ def _is_queue(value: ast.expr) -> bool:
 
 
 def _is_table(value: ast.expr) -> bool:
-    """Whether an expression makes a table, queue or buffer without a bound."""
+    """Whether an expression creates a table, queue or buffer without a maximum length."""
     if isinstance(value, ast.IfExp):
         return _is_table(value.body) or _is_table(value.orelse)
     if isinstance(value, ast.DictComp):
@@ -112,13 +112,13 @@ def _made(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def tables(tree: ast.Module, lines: list[str], grown: set[str]) -> list[Table]:
-    """The tables of one file, the first line first.
+    """The tables of one file that grow.
 
-    A table is an attribute, or a variable of the module or of a class. A queue counts anywhere, because tasks share it.
+    A table is an attribute, or a variable of the module or of a class. A queue counts even if it is a local variable, because
+    tasks share it.
 
     :param lines: the lines of the file; the comment with the bound is on the first line of the table or on the line before.
-    :param grown: the public names to which code anywhere adds something; other tables keep their size, unless their name is
-        private and the file itself adds to it.
+    :param grown: the names to which any file adds elements. A private name counts only if this file adds elements to it.
     """
     grown = {name for name in grown if not name.startswith("_")} | growing([tree])
     classes: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.ClassDef)]

@@ -23,7 +23,7 @@ _WORDS = {
     "options": "one entry for each option of the command",
     "call": "it is emptied before the call that fills it returns, or by the next call",
 }
-"""What a comment may say instead of a bound, and what it means."""
+"""The words that a comment may have instead of a bound, and their meanings."""
 
 
 def test_the_page_shows_the_bounds_of_the_program() -> None:

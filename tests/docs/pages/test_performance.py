@@ -1,5 +1,5 @@
-"""docs/performance.md agrees with the measurements. Its tables and figures are made only from docs/performance.json, and
-they show every target that was missed."""
+"""docs/performance.md agrees with the measurements. Its tables and figures are made only from
+docs/measurements/performance.json, and they show every target that was missed."""
 
 from __future__ import annotations
 
@@ -153,10 +153,13 @@ def test_a_repeated_measurement_replaces_only_its_own_part(tmp_path: Path) -> No
     assert kept(path)["goodput"] == json.loads(json.dumps(sample()["goodput"]))
 
 
-def test_drawing_writes_the_figures_and_the_page_into_the_folder_of_the_results(tmp_path: Path) -> None:
+def test_drawing_writes_the_page_and_the_figures_beside_the_results(tmp_path: Path) -> None:
+    page, results = tmp_path / PAGE.name, tmp_path / "measurements" / KEPT.name
+    results.parent.mkdir()
     for part, found in sample().items():
-        keep(part, found, tmp_path / KEPT.name)
-    (tmp_path / PAGE.name).write_text(PAGE_TEXT, encoding="utf-8")
-    assert stale(tmp_path)
-    draw(tmp_path)
-    assert stale(tmp_path) == []
+        keep(part, found, results)
+    page.write_text(PAGE_TEXT, encoding="utf-8")
+    assert stale(page, results)
+    draw(page, results)
+    assert stale(page, results) == []
+    assert {path.name for path in results.parent.iterdir()} == {KEPT.name, *FIGURES}

@@ -257,7 +257,7 @@ def test_messages_of_the_page_are_unchanged_after_decoding_and_encoding() -> Non
 
 
 def test_replies_of_the_page_can_be_decoded() -> None:
-    good, parties, bad, activity, read, empty = [text.partition(" ")[2] for (text,) in _rows("reply")]
+    good, parties, bad, activity, read, empty, lease = [text.partition(" ")[2] for (text,) in _rows("reply")]
     assert protocol.read_reply(good) == ["0"]
     assert protocol.read_reply(parties) == ["1", "2", "hub", "sut1"]
     assert protocol.read_reply(parties).texts("lost") == ("sut2",)
@@ -268,6 +268,7 @@ def test_replies_of_the_page_can_be_decoded() -> None:
     ((number, sender, items),) = json.loads(protocol.read_reply(read)[0])
     assert (number, sender, items) == (1, "sut", ["ip=10.0.0.7", "port=5001"])
     assert protocol.read_reply(empty) == []
+    assert protocol.read_reply(lease) == ["0.25"] and protocol.read_reply(lease).options == {"lease": "5"}
 
 
 def test_the_reply_to_a_release_agrees_with_the_page() -> None:

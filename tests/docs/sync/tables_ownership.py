@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from linesync.model.decisions import Event
+from linesync.model.hosts.membership import LEASE
 from linesync.model.sync.deadlock import Activity
 from tests.docs.sync.states import (
     TEN_MINUTES,
@@ -102,9 +103,9 @@ SEMAPHORE = Table(
         "a takes 1 to hold, and commits": _with_unit(lambda s: s.sem("a", "a", -1, hold=True)),
         "a gives back": when(lambda s: "a holds" in _semaphore(s), lambda s: s.give_back_held("a")),
         "a's client is gone": if_open("a", lambda s: s.end("a")),
-        "a's host is lost, or has a new session": (
-            if_open("a", lambda s: s.stop("a")),
-            if_open("a", lambda s: s.restart("a")),
+        "a's host is lost, or has a new session, and its lease ends": (
+            if_open("a", lambda s: [*s.stop("a"), *s.pass_time(LEASE + 0.5)]),
+            if_open("a", lambda s: [*s.restart("a"), *s.pass_time(LEASE + 0.5)]),
         ),
         "b takes 1": when(
             lambda s: _semaphore(s) != "1 unit", if_not_open("b", lambda s: s.sem("b", "b", -1, timeout=WAIT_TIMEOUT))
@@ -155,9 +156,9 @@ LOCK = Table(
             failing(lambda s: s.note(s.services.locks.give_back("default", "flash", 1, "c", s.now)), "c")
         ),
         "a's client is gone": when(lambda s: _lock(s).startswith("a "), lambda s: s.end("a")),
-        "a's host is lost, or has a new session": (
-            when(lambda s: _lock(s).startswith("a "), lambda s: s.stop("a")),
-            when(lambda s: _lock(s).startswith("a "), lambda s: s.restart("a")),
+        "a's host is lost, or has a new session, and its lease ends": (
+            when(lambda s: _lock(s).startswith("a "), lambda s: [*s.stop("a"), *s.pass_time(LEASE + 0.5)]),
+            when(lambda s: _lock(s).startswith("a "), lambda s: [*s.restart("a"), *s.pass_time(LEASE + 0.5)]),
         ),
         "the name is reset": when(lambda s: _lock(s) != "b has it", lambda s: s.reset()),
     },

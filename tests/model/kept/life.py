@@ -97,6 +97,7 @@ class Inputs:
             *([self.client_gone] * 2),
             *([self.answered] * 2),
             *([self.reset] * 1),
+            *([self.held_before] * 1),
             *([self.namespace] * 2),
         ]
 
@@ -342,8 +343,11 @@ class Inputs:
         return lambda services, now: services.ended(host, session, cause, "it says so", now)
 
     def client_gone(self) -> Input:
-        client = self.client()
-        return lambda services, now: services.client_gone(client, now, Cause.CLIENT_GONE, "")
+        client, later = self.client(), self.random.choice((0.0, 0.0, 3.0, 20.0))
+        return lambda services, now: services.client_gone(client, now, Cause.CLIENT_GONE, "", lease_end=now + later)
+
+    def held_before(self) -> Input:
+        return lambda services, now: services.grant_no_holds_before(now + 8.0)
 
     def hear(self, host: str) -> Input:
         session = self.session(host)

@@ -61,6 +61,7 @@ def everything() -> dict[tuple[str, str], str]:
     services.mailbox.send("14", "run", "log", ("x", "y"), "a", A, 0.0)
     services.mailbox.receive("15", "run", "log", 2, 1, True, "a", A, 0.0)
     services.mailbox.receive_all("16", "run", "log", "a", "", A, 0.0)
+    services.grant_no_holds_before(20.0)
     store.take(services)
     assert {kind for kind, _ in store.rows} == KINDS.keys() - {"exchange lingering"}  # an exchange does not linger
     assert Store.dump(services) == store.rows

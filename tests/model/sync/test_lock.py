@@ -88,7 +88,7 @@ def test_a_kept_lock_survives_its_client_and_not_its_host(hall: Hall) -> None:
     assert hall.end("a/1") == []
     (row,) = hall.services.locks.status(hall.now)
     assert row.owner == Owner(name="a", client=None, confirmed=True, since=0.0)
-    assert token(hall.stop("a"), "y") == 2
+    assert token(hall.lose("a"), "y") == 2
 
 
 def test_a_kept_lock_that_is_not_confirmed_is_not_kept_yet(hall: Hall) -> None:
@@ -97,11 +97,46 @@ def test_a_kept_lock_that_is_not_confirmed_is_not_kept_yet(hall: Hall) -> None:
     assert token(hall.lock("y", "b"), "y") == 2
 
 
-def test_a_restart_releases_a_kept_lock(hall: Hall) -> None:
-    hall.lock("x", "a/1", keep=True)
-    hall.end("a/1")
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_host_that_stops_or_restarts_may_write_until_its_lease_ends(hall: Hall, keep: bool, stops: bool) -> None:
+    """A client that is stopped does not notice that its agent has gone. Its command ends with the lease."""
+    hall.lock("x", "a/1", keep=keep)
     hall.lock("y", "b")
-    assert token(hall.restart("a"), "y") == 2
+    hall.pass_time(5.0)
+    events = hall.stop("a") if stops else hall.restart("a")
+    assert [type(event) for event in events if getattr(event, "arrival", "") == "x"] == [Revoked]
+    (row,) = hall.services.locks.status(hall.now)
+    assert row.owner == Owner(name="a", client=None if keep else "1", confirmed=True, since=5.0, lost=True)
+    assert "a is lost, and may have it (token 1) until its lease ends" in str(
+        error(hall.lock("z", "c", timeout=0.0), "z")
+    )
+    with pytest.raises(LinesyncFailed, match="no longer holds anything"):
+        hall.services.give_back("x", hall.client("a/1"), hall.now)
+    assert hall.lock("x", "a/2") == [], "the same id arrives again, and waits as others do"
+    assert hall.pass_time(19.0) == []
+    assert token(hall.pass_time(1.5), "y") == 2
+
+
+def test_who_knows_the_token_can_give_back_the_lock_of_a_lost_host_and_so_does_a_reset(hall: Hall) -> None:
+    for name in ("one", "two"):
+        hall.lock(f"x{name}", "a/1", name, keep=True)
+        hall.lock(f"y{name}", "b", name)
+    hall.restart("a")
+    assert token(unlock(hall, "a", "one", 1), "yone") == 3
+    hall.services.reset("default", ("two",), "hub", hall.now)
+    assert [row.name for row in hall.services.locks.status(hall.now)] == ["one"]
+    assert hall.pass_time(30.0) == []
+    assert [row.owner.lost for row in hall.services.locks.status(hall.now) if row.owner is not None] == [False]
+
+
+def test_a_hub_that_takes_the_place_of_a_dead_one_grants_no_lock_before_a_lease_has_passed(hall: Hall) -> None:
+    hall.services.grant_no_holds_before(hall.now + 20.0)
+    assert hall.lock("x", "a") == [] and hall.lock("y", "b", timeout=5.0) == []
+    assert "a host may still have it from before" in str(error(hall.lock("z", "c", timeout=0.0), "z"))
+    assert list(failed(hall.pass_time(19.0))) == ["y"]
+    assert token(hall.pass_time(1.0), "x") == 1
+    assert token(hall.lock("w", "c", "other", timeout=0.0), "w") == 2
 
 
 def test_any_client_of_the_host_may_unlock_with_the_token(hall: Hall) -> None:
@@ -180,7 +215,8 @@ def test_a_dying_host_does_not_get_its_own_lock_back(hall: Hall) -> None:
     hall.lock("x", "a/1")
     hall.lock("y", "a/2")
     events = hall.stop("a")
-    assert list(failed(events)) == ["y"] and got(events) == {} and len(hall.services.locks) == 0
+    assert list(failed(events)) == ["y"]
+    assert got(hall.pass_time(20.5)) == {} and len(hall.services.locks) == 0
 
 
 def test_a_reset_frees_the_lock_fails_waits_and_notifies_the_owner(hall: Hall) -> None:
@@ -222,6 +258,6 @@ def test_status_shows_the_owner_and_the_queue(hall: Hall) -> None:
         "namespace": "default",
         "name": "flash",
         "token": 1,
-        "owner": {"name": "a", "client": "7", "confirmed": False, "since": 3.0},
+        "owner": {"name": "a", "client": "7", "confirmed": False, "since": 3.0, "lost": False},
         "queue": [{"name": "b", "client": "1", "waiting": 2.0}],
     }

@@ -214,7 +214,7 @@ def test_status_shows_the_value_the_queue_and_unconfirmed_units(room: Room) -> N
         "value": 1,
         "queue": [{"name": "b", "client": "1", "wants": 5, "waiting": 2.0}],
         "bound": None,
-        "unconfirmed": [{"name": "a", "client": "1", "units": 1}],
+        "unconfirmed": [{"name": "a", "client": "1", "units": 1, "lost": False}],
         "holders": [],
     }
 

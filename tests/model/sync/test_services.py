@@ -61,8 +61,10 @@ def test_a_restart_gives_back_what_the_host_held_and_revokes_it(hub: SyncService
     hub.commit("t", client("sut1"), 0.0)
     hub.semaphores.change("u", "default", "slots", -1, client("sut2"), 0.0, hold=True)
     events = hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)
-    assert [type(event) for event in events] == [HostLost, Revoked, Granted]
-    assert list(granted(events)) == ["u"]
+    assert [type(event) for event in events] == [HostLost, Revoked]
+    hub.heard("sut2", "s1", 20.5)
+    assert list(granted(hub.handle_timer(20.9))) == []
+    assert list(granted(hub.handle_timer(21.0))) == ["u"], "a lease later"
 
 
 @pytest.mark.parametrize("gives", [False, True])

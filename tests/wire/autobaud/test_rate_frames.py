@@ -12,7 +12,7 @@ from linesync.wire.framing import frames
 RATES = (230400, 460800, 921600)
 
 
-def test_a_rate_frame_survives_writing_and_reading() -> None:
+def test_a_rate_frame_is_unchanged_after_writing_and_reading() -> None:
     for step in "aynhtrkbw":
         for rate in limits.CLIMB_RATES:
             frame = RateFrame(step=step, number=31, rate=rate, value=77)
@@ -31,6 +31,6 @@ def test_reading_any_bytes_gives_a_known_step_or_none(body: bytes) -> None:
     assert found is None or found.step in "aynhtrkbw"
 
 
-def test_a_set_of_rates_survives_writing_and_reading() -> None:
+def test_a_set_of_rates_is_unchanged_after_writing_and_reading() -> None:
     for chosen in (frozenset(), frozenset(RATES), frozenset(limits.CLIMB_RATES)):
         assert read_rate_set(rate_set(chosen)) == chosen

@@ -17,7 +17,7 @@ def test_every_state_can_be_left_and_every_trial_ends_by_itself() -> None:
     for state in set(STATES) - {states.IDLE, states.CHANGING}:
         assert (state, states.TIMEOUT) in TRANSITIONS, f"{state} may last forever"
     for state in set(STATES) - {states.FALLING_BACK}:
-        assert (state, states.LOST) in TRANSITIONS, f"{state} outlives the loss of the peer"
+        assert (state, states.LOST) in TRANSITIONS, f"{state} does not end when the peer is lost"
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -88,13 +88,13 @@ def test_openings_of_all_open_channels_together_are_bounded() -> None:
     assert isinstance(receiver.events[-1], ChannelOpened), "a channel that is over still counts"
 
 
-def test_a_peer_that_does_not_read_refusals_opens_no_channels_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_does_not_read_refusals_cannot_open_more_and_more_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHANNELS", 50)
     receiver = Receiver()
     numbers = iter(range(2, 2000, 2))
     while receiver.mux.receive(Lane.BULK, record(b"o", next(numbers), b"run")):
         assert receiver.mux.open_count <= 2 * limits.CHANNELS
-    assert receiver.mux.open_count > limits.CHANNELS, "the first refusals do not end the session"
+    assert receiver.mux.open_count > limits.CHANNELS, "the first refusals must not end the session"
 
 
 def test_data_keeps_its_text_for_forwarding_only_while_little_is_unread() -> None:
@@ -114,7 +114,7 @@ def test_data_keeps_its_text_for_forwarding_only_while_little_is_unread() -> Non
     assert kept == [True] * 5 + [False] * 12
 
 
-def test_a_part_of_queued_data_does_not_keep_the_whole() -> None:
+def test_the_rest_of_partly_sent_data_does_not_keep_all_of_the_data_in_memory() -> None:
     mux = Mux(odd=True, send_credit=WINDOW, receive_window=WINDOW)
     data = Encoded.of(bytes(200_000), bytes(200_000))
     number = mux.open(Lane.BULK, b"")

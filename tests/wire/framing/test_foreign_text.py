@@ -158,7 +158,7 @@ def test_all_lines_of_a_panic_inside_a_frame_are_found_although_the_frame_stops_
 
 
 @pytest.mark.parametrize("hit", [100, 300])
-def test_a_damaged_byte_is_not_the_place_where_a_frame_stops(hit: int) -> None:
+def test_a_frame_that_continues_after_a_damaged_byte_does_not_count_as_stopped(hit: int) -> None:
     good = frames.encode(frames.PROBE, frames.probe_body(1024), 0)[1 : -limits.CHECK_SIZE - 1]
     assert whole_lines(good[:hit] + b" " + good[hit + 1 : 500] + b"[   13.0] panic\r\n", good) is None
 

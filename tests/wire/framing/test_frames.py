@@ -67,3 +67,7 @@ def test_a_probe_has_the_requested_length(size: int) -> None:
 @pytest.mark.parametrize("size", limits.PROBE_SIZES)
 def test_the_probes_in_use_have_exactly_their_length(size: int) -> None:
     assert len(frames.encode(frames.PROBE, frames.probe_body(size), 0)) == size
+
+
+def test_a_frame_without_fields_is_described_by_its_name_alone() -> None:
+    assert frames.describe(frames.KEEP, b"") == "keep"

@@ -1,4 +1,4 @@
-"""A kernel prints whole lines into frames, and the machine may then stall: no line is lost on the way to the console log."""
+"""A kernel prints whole lines into frames, and the machine may then stall. The console log must have all these lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Line:
 
     def __init__(self, rng: random.Random, kinds: str, stall: float) -> None:
         self.pieces: list[tuple[bytes, float]] = []
-        """Pieces of bytes, each with the seconds of silence behind it."""
+        """Pieces of bytes, each with the seconds of silence after it."""
         self.messages: list[bytes] = []
         for _ in range(6):
             probe = rng.choice(kinds) == "T"

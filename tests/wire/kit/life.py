@@ -198,6 +198,7 @@ class Life:
         other = "b" if end.name == "a" else "a"
 
         def receive(event: Event) -> None:
+            self.acknowledged_was_heard()
             if isinstance(event, SessionUp):
                 self.sessions[end] = self._session(end)
                 self.open_channels[end] = []
@@ -233,6 +234,12 @@ class Life:
                 longest = end.link.local.frame + limits.FOREIGN_IN_FRAME + 4096
                 assert len(line.decoder._view) <= longest
                 assert line.console._bytes <= limits.HELD_BYTES
+
+    def acknowledged_was_heard(self) -> None:
+        """What an end sent at the time of its newest acknowledgement was heard by the other end then or later."""
+        for end, other in (self.line.ends, self.line.ends[::-1]):
+            if end.up and other.up and self._session(end) == self._session(other):
+                assert end.link.acknowledged_at <= other.link.heard_at
 
     def settled(self) -> bool:
         """Whether everything that was sent in the present session has arrived."""

@@ -24,7 +24,7 @@ class Pipes:
             end.line_up(0.0)
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock in steps, and carry the bytes across."""
         until = self.now + seconds
         while self.now < until:
             self.now += 0.001

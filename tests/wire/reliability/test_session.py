@@ -45,3 +45,19 @@ def test_a_gap_gets_a_full_acknowledgement() -> None:
     line.run(1)
     assert seen[0] == b"A", line.transcript()
     assert line.b.messages(0) == [b"1 sem ready 1", b"2 sem ready 1"]
+
+
+def test_an_old_acknowledgement_that_the_peer_repeats_never_acknowledges_a_newer_poll() -> None:
+    line = ready(settle=3)
+    session = line.a.link.session
+    assert session is not None
+    session.poll_wanted = True
+    line.run(1)
+    known = session._poll_acknowledged
+    assert known
+    numbers = []
+    for step in range(40):
+        session.poll_wanted = True
+        assert line.a.link.data_to_send(line.now + step)  # these bytes are lost
+        numbers.append(session._poll[0])
+    assert known not in numbers and set(numbers) == set(range(1, 32)) - {known}

@@ -1,4 +1,4 @@
-"""Draws the two figures of docs/performance.md from the stored results (docs/performance.json)."""
+"""Draws the two figures of docs/performance.md from the stored results (docs/measurements/performance.json)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generates parts of docs/performance.md, and its figures, from the results in docs/performance.json.
+"""Generates parts of docs/performance.md, and its figures, from the results in docs/measurements/performance.json.
 
 A generated part is between ``<!-- made: NAME -->`` and ``<!-- end -->``. The rest of the page is written by hand.
 """
@@ -18,7 +18,7 @@ from .results import KEPT, Kept, kept, tables
 
 __all__ = ["PAGE", "draw", "filled", "stale"]
 
-PAGE = KEPT.with_name("performance.md")
+PAGE = KEPT.parents[1] / "performance.md"
 _MARK = re.compile(r"(<!-- made: ([a-z0-9-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _HEADS = {
     "cp": "`linesync cp`",
@@ -40,23 +40,22 @@ def filled(page: str, found: Kept) -> str:
     return _MARK.sub(lambda match: f"{match[1]}{_part(match[2], found)}{match[4]}", page)
 
 
-def draw(folder: Path = PAGE.parent) -> None:
-    """Draw the figures and generate the parts of the page again, from the results in the same folder."""
-    found = kept(folder / KEPT.name)
+def draw(page: Path = PAGE, results: Path = KEPT) -> None:
+    """Draw the figures, in the folder of the results, and generate the parts of the page again."""
+    found = kept(results)
     for name, figure in FIGURES.items():
-        (folder / name).write_text(figure(found), encoding="utf-8")
-    page = folder / PAGE.name
+        results.with_name(name).write_text(figure(found), encoding="utf-8")
     page.write_text(filled(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
-def stale(folder: Path = PAGE.parent) -> list[str]:
+def stale(page: Path = PAGE, results: Path = KEPT) -> list[str]:
     """Lines of a diff where the page or a figure differs from the results; empty if all agree."""
-    found = kept(folder / KEPT.name)
+    found = kept(results)
     lines: list[str] = []
-    page = (folder / PAGE.name).read_text(encoding="utf-8")
-    files = {PAGE.name: (page, filled(page, found))}
+    text = page.read_text(encoding="utf-8")
+    files = {page.name: (text, filled(text, found))}
     for name, figure in FIGURES.items():
-        path = folder / name
+        path = results.with_name(name)
         files[name] = (path.read_text(encoding="utf-8") if path.exists() else "", figure(found))
     for name, (current, expected) in files.items():
         texts = current.splitlines(), expected.splitlines()

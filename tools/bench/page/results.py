@@ -1,4 +1,4 @@
-"""Stores the results of each part of the benchmark in docs/performance.json.
+"""Stores the results of each part of the benchmark in docs/measurements/performance.json.
 
 When a part is measured again, its results replace the old ones, and the results of the other parts do not change. The
 figures and tables of docs/performance.md are generated only from this file, so this is possible without measuring.
@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["KEPT", "Kept", "keep", "kept", "tables"]
 
-KEPT = Path(__file__).resolve().parents[3] / "docs" / "performance.json"
+KEPT = Path(__file__).resolve().parents[3] / "docs" / "measurements" / "performance.json"
 
 Kept = dict[str, Any]
 """For each part, the result of :meth:`tools.bench.page.report.Report.as_dict`."""

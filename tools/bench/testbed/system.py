@@ -19,7 +19,7 @@ from typing import Self
 from linesync import limits
 from linesync.client.blocking import connect_blocking
 from linesync.errors import LinesyncError
-from linesync.runtime.link_state import LinkState
+from linesync.runtime.lines.link_state import LinkState
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..wire.framing.frames import Lane
-from ..wire.link import Link
+from ...wire.framing.frames import Lane
+from ...wire.link import Link
+from ..peer import Peer
 from .link_state import LinkState, SessionState, Traffic
-from .peer import Peer
 
 __all__ = ["link_state"]
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from linesync.runtime.symptoms import Symptoms
+from linesync.runtime.lines.symptoms import Symptoms
 
 NEVER = float("-inf")
 

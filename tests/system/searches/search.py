@@ -22,8 +22,8 @@ from linesync.testing.faults import Faults
 from tests.effort import SOAK
 from tests.model import conftest  # registers the profile
 
+from ..world import World
 from .reference import Ask, GiveBack, Reference, Script, State, Try
-from .world import World
 
 __all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profile"]
 
@@ -282,6 +282,9 @@ class Search(RuleBasedStateMachine):
         if seconds:
             world.pass_time(seconds)
         world.deliver()
+        while world.lapsing():  # the lease of a host that has restarted still runs
+            world.pass_time(1.0)
+            world.deliver()
         self.silent = {host for host in silent if not self.reachable(host)}
         self.since = {host: self.since.get(host, began) for host in HOSTS if not self.reachable(host)}
         self.explain((began, world.now))

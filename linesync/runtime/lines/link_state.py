@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model.state.record import State
+from ...model.state.record import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from linesync.errors import LinesyncFailed
 from linesync.runtime.conversation import User
 from linesync.runtime.identity import token
-from linesync.runtime.link_state import LinkState
-from linesync.runtime.link_status import link_state
+from linesync.runtime.lines.link_state import LinkState
+from linesync.runtime.lines.link_status import link_state
 from linesync.runtime.peer import Peer
 from linesync.testing.memory_lines import Pipe, SerialWire
 
-from .peers import Pair, pause, play
+from ..peers import Pair, pause, play
 
 
 class SerialPair:

@@ -1,0 +1,52 @@
+"""Requests that wait, one queue for each sender, taken in turn: a sender with many does not delay those of the others."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["FairQueue", "Waiting"]
+
+Waiting = tuple[str, str, bytes]
+"""The id of a request or note, its text, and its bytes on channel 0."""
+
+
+class FairQueue:
+    """The queues. Each sender's own order stays."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[Waiting]] = {}  # bound: limits.CREDIT_PIPE
+        """The queue of each sender that has something in it; the one whose turn is next first."""
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def put(self, sender: str, waiting: Waiting) -> None:
+        self._queues.setdefault(sender, deque()).append(waiting)
+
+    def take(self) -> Waiting:
+        """The first request of the sender whose turn it is."""
+        sender, queue = next(iter(self._queues.items()))
+        del self._queues[sender]
+        first = queue.popleft()
+        if queue:
+            self._queues[sender] = queue
+        return first
+
+    def remove(self, which: Callable[[str], bool]) -> list[Waiting]:
+        """Remove and return some requests.
+
+        :param which: called with the id of each.
+        """
+        removed = []
+        for sender, queue in list(self._queues.items()):
+            removed += [one for one in queue if which(one[0])]
+            kept = deque(one for one in queue if not which(one[0]))
+            if kept:
+                self._queues[sender] = kept
+            else:
+                del self._queues[sender]
+        return removed
+
+    def clear(self) -> None:
+        self._queues.clear()

@@ -1,0 +1,154 @@
+"""A hub and an agent inside this process, on real sockets or ptys, and the number of things that they keep."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from linesync.agent.agent import Agent
+from linesync.hub.hub import Hub
+from linesync.protocol import codec
+from linesync.runtime import reports
+from linesync.runtime.identity import token
+from linesync.testing.nullmodem import NullModem
+from tests.e2e.attacks.attack import resident
+from tests.e2e.kit import children_of
+
+__all__ = ["Inside", "inside"]
+
+LEASE = 20.0
+_Window = reports._Window
+"""A kind of line in the log; those of a minute are counted."""
+
+
+class Inside:
+    """A hub and an agent.
+
+    :ivar host: the name of the agent's host; no other agent on this machine has it, because it would end the commands that
+        a dead one with its name has left.
+    :ivar folder: a directory for files.
+    """
+
+    def __init__(self, folder: Path, line: str) -> None:
+        self.host = f"sut{os.getpid()}"
+        self.folder = folder
+        self.log: list[str] = []
+        self.hub = Hub(lease=LEASE, report=self.log.append)
+        self._line = line
+        self.agent: Agent | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def endpoint(self, side: str) -> str:
+        """The endpoint for scripts of ``hub`` or ``sut``."""
+        return f"unix:{self.folder / side}.sock"
+
+    async def start_agent(self) -> None:
+        """Start an agent and wait until it is registered."""
+        self.agent = Agent(name=self.host, report=self.log.append, boot=token())
+        self.agent.runner.open()
+        await self.agent.add_listener(self.endpoint("sut"))
+        self._running = asyncio.ensure_future(self.agent.run(self._line))
+        async with asyncio.timeout(30.0):
+            await self.agent.relayed.ready.wait()
+
+    async def stop_agent(self, *, killed: bool = False) -> None:
+        """Stop the agent.
+
+        :param killed: the hub gets no goodbye: the line is lost first.
+        """
+        assert self.agent is not None and self._running is not None
+        self._running.cancel()
+        if killed and self.agent._uplink.line is not None:
+            self.agent._uplink.line.abort()
+        with suppress(asyncio.CancelledError):
+            await self._running
+        await self.agent.aclose()
+        self.agent = None
+
+    def counted(self) -> dict[str, int]:
+        """The number of tasks, descriptors, child processes, peers, channels and the objects of each class of linesync."""
+        codec._decode_again.cache_clear()
+        gc.collect()
+        assert self.agent is not None
+        peers = [*self.hub._peers, *self.agent.entrance.peers, self.agent._uplink]
+        muxes = [peer.link.session.mux for peer in peers if peer.link is not None and peer.link.session is not None]
+        found = Counter(
+            {
+                "tasks": len(asyncio.all_tasks()),
+                "descriptors": len(os.listdir("/proc/self/fd")),
+                "children": len(children_of(os.getpid())),
+                "peers": len(peers),
+                "streams": sum(len(peer._streams) for peer in peers),
+                "channels": sum(mux.open_count for mux in muxes),
+                "files": sum(len(names) for _, _, names in os.walk(self.folder)),
+            }
+        )
+        for one in gc.get_objects():
+            kind = type(one)
+            if kind.__module__.startswith("linesync.") and kind is not _Window:
+                found[f"{kind.__module__}.{kind.__qualname__}"] += 1
+        return dict(found)
+
+    def open_files(self) -> list[str]:
+        """The files in the folder that this process has open, also those without a name."""
+        found = []
+        for descriptor in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        return [path for path in found if path.startswith(f"{self.folder}/")]
+
+    async def settled(self) -> dict[str, int]:
+        """Wait until what is counted does not change any more, and return it."""
+        while True:
+            counted = self.counted()
+            await asyncio.sleep(0.3)
+            if counted == self.counted():
+                return counted
+
+    async def grown(self, before: Mapping[str, int], seconds: float = 15.0) -> dict[str, tuple[int, int]]:
+        """What has grown since then, from and to how many, after what ends by itself has had time for that."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            now = self.counted()
+            grown = {name: (before.get(name, 0), count) for name, count in now.items() if count > before.get(name, 0)}
+            if not grown or loop.time() > until:
+                return grown
+            await asyncio.sleep(0.2)
+
+    async def memory(self) -> float:
+        """The resident memory of this process in MiB, after freed memory was returned."""
+        await asyncio.sleep(0.5)
+        gc.collect()
+        return resident(os.getpid()) / (1 << 20)
+
+
+@asynccontextmanager
+async def inside(line: str) -> AsyncIterator[Inside]:
+    """A hub and an agent.
+
+    :param line: the line between them: ``socket`` or ``pty``.
+    """
+    with tempfile.TemporaryDirectory(prefix="linesync-") as folder, NullModem(baud=921600) as cable:
+        endpoint = f"unix:{folder}/line.sock" if line == "socket" else f"{cable.b},921600"
+        place = Inside(Path(folder), endpoint)
+        place.hub.runner.open()
+        await place.hub.add_listener(place.endpoint("hub"))
+        if line == "socket":
+            await place.hub.add_listener(endpoint)
+        else:
+            place.hub.add_port(f"{cable.a},921600")
+            place.hub._log_of(f"{cable.a},921600")  # otherwise, the first noise on the line would make it
+        try:
+            await place.start_agent()
+            yield place
+        finally:
+            if place.agent is not None:
+                await place.stop_agent()
+            await place.hub.aclose()
