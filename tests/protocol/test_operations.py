@@ -76,6 +76,7 @@ def test_every_request_and_opening_has_a_permission_except_those_about_the_sende
     without = {row.message for row in operations.OPERATIONS if not row.permission and row.kind != operations.INSIDE}
     own = {
         "Register",
+        "Continue",
         "Confirm",
         "Withdraw",
         "Revoked",
