@@ -166,6 +166,17 @@ class Unanswered(LinesyncFailed):
         self.why = why
 
 
+class NotSent(LinesyncFailed):
+    """The session ended before a request was sent, so it changed nothing.
+
+    :ivar why: why the session ended, as a clause without a full stop.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the request was not sent: {why}")
+        self.why = why
+
+
 OTHERS_MAY_HAVE_IT = "the other members may have got the data, so check with them before you"
 """The clause of every error of an exchange after this member has given its data. What the user may do then follows it."""
 

@@ -424,6 +424,7 @@ def _option(name: str, default: object) -> str:
 def message_examples() -> str:
     samples: tuple[protocol.Message, ...] = (
         protocol.Register(name="sut", boot=AGENT_BOOT, capabilities=("kvm", "usb"), published=("ip=10.0.0.7",)),
+        protocol.Continue(hub=HUB, own=AGENT),
         protocol.Semaphore(name="ready", delta=-1, timeout=5.0),
         protocol.Semaphore(name="slots", delta=-2, arrival="x7", Hold=True, Bound=4),
         protocol.Barrier(name="boot phase", count=3, ns="nightly", member="sut#1"),

@@ -445,6 +445,7 @@ def words_file() -> dict[str, Any]:
 _MESSAGES = (
     "register sut Bt7xA2mN capabilities=kvm%1Fusb published=ip%3D10.0.0.7%1Fos%3Dlinux",
     "register sut Bt7xA2mN",
+    "continue R9dLs3uE kT4vWq0Z",
     "sem ready -1 timeout=5",
     "sem ready 1",
     "sem %25 0 ns=a%20b timeout=0.25 arrival=x1",

@@ -11,7 +11,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
-from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, Revoked, operations
+from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, Reply, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.entrance import Entrance
@@ -62,6 +62,7 @@ class Agent:
         self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
         self._report = Reports(report)
         self._uplink = Peer(_Uplink(self), "c", boot)
+        self._uplink.keeping = True
         self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching, self._report)
         self._owners: Owners | None = None
         self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
@@ -189,6 +190,12 @@ class Agent:
         self.relayed.registered = False
         self.spawn(self._say_who_we_are())
 
+    def session_continued(self, reply: Reply) -> None:
+        """The hub has restarted, and knows this host."""
+        self.lease.begin(reply.options.get("lease", ""))
+        self._report(f"{self.name} continues its session with the hub on {self._endpoint}")
+        self.relayed.continued()
+
     async def _say_who_we_are(self) -> None:
         for attempt in range(_TWIN_TRIES):
             try:
@@ -291,6 +298,13 @@ class _Uplink(User):
         self._agent.lease.stop()
         self._agent.relayed.down()
         self._agent.report(f"the session with the hub is over: {reason}", peer="the hub")
+
+    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+        self._agent.relayed.interrupted()
+        self._agent.report(f"the session with the hub is interrupted: {reason}", peer="the hub")
+
+    def session_continued(self, peer: Conversation, reply: Reply) -> None:
+        self._agent.session_continued(reply)
 
     def line_quiet(self, peer: Conversation, silent_for: float) -> None:
         assert isinstance(peer, Peer)

@@ -96,7 +96,7 @@ class HubLease:
     @property
     def _depends(self) -> bool:
         """Whether anything depends on the hub."""
-        return bool(self._tasks) or self._holds()
+        return bool(self._tasks) or self._holds() or bool(self._uplink.interrupted)
 
     def _over_at(self, link: Link) -> float:
         return max(link.acknowledged_at, self._idle_at) + self._seconds
@@ -121,6 +121,7 @@ class HubLease:
                 for task in tasks:
                     task.cancel(why)
                 self._lost(why)
+                self._uplink.cannot_continue(why)
                 self._idle_at = now
             elif now - link.acknowledged_at > self._seconds * _ASK_AT:
                 self._uplink.ask_alive()

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from .. import protocol
-from ..errors import LinesyncError, LinesyncFailed, NotAllowed, Unanswered
+from ..errors import LinesyncError, LinesyncFailed, NotAllowed, NotSent, Unanswered
 from ..jobs.serve import JOBS, Jobs
 from ..protocol import (
     Commit,
@@ -159,8 +159,8 @@ class Relayed:
             self._unqueue(request)
         self._held_back.pop(peer, None)
         leaves = script.requests or script.unsure or script.held
-        if leaves and self._uplink.up:  # otherwise the hub keeps nothing for it and needs no note
-            self._uplink.note(protocol.encode(protocol.ClientGone(client=str(script.number))))
+        if leaves:  # without a session, the hub keeps nothing for it, and the note is dropped
+            self._uplink.tell(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
     def idle(self, peer: Conversation) -> bool:
@@ -205,13 +205,17 @@ class Relayed:
         patience = self._patience(request.message)
         if patience is not None:
             request.timer = self._loop.call_later(patience, self._deadline, request, patience)
-        if self.registered and self._uplink.up:
+        if self._sends:
             self._send(request)
         else:
-            self._queue.append(request)
-            self._queued += len(request.text)
+            self._enqueue(request)
         if not self.works:
             self.say_waiting(script)
+
+    def _enqueue(self, request: _Request) -> None:
+        request.hub = ""
+        self._queue.append(request)
+        self._queued += len(request.text)
 
     def _unqueue(self, request: _Request) -> None:
         self._queue.remove(request)
@@ -236,6 +240,11 @@ class Relayed:
         """Whether this host is registered with the hub and receives its frames."""
         link = self._uplink.link
         return self.registered and self._uplink.up and link is not None and not link.quiet
+
+    @property
+    def _sends(self) -> bool:
+        """Whether requests go to the session with the hub, which may be interrupted."""
+        return self.registered and (self._uplink.up or bool(self._uplink.interrupted))
 
     @staticmethod
     def _name_grant(request: _Request, commit: Commit) -> bool:
@@ -262,8 +271,7 @@ class Relayed:
 
     def owner_gone(self, pid: int, begin: str) -> None:
         """The owner of namespaces has ended. Without a session, the hub has already ended them."""
-        if self._uplink.up:
-            self._uplink.note(protocol.encode(OwnerGone(pid=pid, begin=begin)))
+        self._uplink.tell(protocol.encode(OwnerGone(pid=pid, begin=begin)))
 
     @staticmethod
     def _patience(message: Message | None) -> float | None:
@@ -291,6 +299,11 @@ class Relayed:
     def _answer(self, request: _Request, reply: str | LinesyncError) -> None:
         if request.answered:
             return
+        if isinstance(reply, NotSent):
+            if not isinstance(request.message, Commit):
+                self._enqueue(request)  # it goes to the next session
+                return
+            reply = LinesyncFailed(_GONE_BACK)
         self._settle(request)
         request.script.requests.pop(request.own, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
@@ -334,7 +347,7 @@ class Relayed:
             self._answer(request, never_sent(request.text, silence(waited), deadline=deadline))
             return
         if request.hub:
-            self._uplink.note(protocol.encode(Withdraw(request=request.hub, arrival=_arrival(request.message))))
+            self._uplink.tell(protocol.encode(Withdraw(request=request.hub, arrival=_arrival(request.message))))
         self._answer(request, unanswered(request.text, silence(waited), deadline=deadline))
 
     def _note(self, script: Script, text: str) -> None:
@@ -356,7 +369,11 @@ class Relayed:
             self._unqueue(request)
             self._answer(request, never_sent(request.text, "it was withdrawn before a hub had received it"))
         elif number:
-            self._uplink.note(protocol.encode(type(message)(request=number, arrival=message.arrival)))
+            note = protocol.encode(type(message)(request=number, arrival=message.arrival))
+            if isinstance(message, Withdraw):
+                self._uplink.tell(note)
+            else:
+                self._uplink.note(note)
 
     def revoked(self, note: Revoked) -> None:
         """The hub reports that a script has lost a hold."""
@@ -374,6 +391,19 @@ class Relayed:
         for request in queue:
             self._send(request)
         self.take_held_back()
+
+    def interrupted(self) -> None:
+        """The hub has restarted. Its session with this host may continue."""
+        self.ready.clear()
+        for script in self._scripts.values():
+            if script.requests:
+                self.say_waiting(script)
+
+    def continued(self) -> None:
+        """The session continues, and the requests that waited for that were sent."""
+        if self.registered:
+            self.ready.set()
+            self.take_held_back()
 
     def down(self) -> None:
         """The session with the hub is over. Its unanswered requests have already been answered with an error. Its numbers

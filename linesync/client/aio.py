@@ -11,8 +11,10 @@ from ..errors import LinesyncError, LinesyncFailed
 from ..protocol import Note
 from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
+from ..runtime.reconnect import bring_back
 from ..transports import connect as open_line
 from ..transports.fd_pair import not_answered
+from ..wire.framing.frames import Hello
 from .arguments import checked
 from .operations import Operations
 
@@ -22,9 +24,27 @@ _GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
 class _Notices(User):
-    def __init__(self) -> None:
+    def __init__(self, endpoint: str, *, concurrent: bool = True) -> None:
         self.last = ""
         self.operations: Operations | None = None
+        self.returning: asyncio.Task[None] | None = None
+        """Connects again after the hub has restarted."""
+        self._endpoint = endpoint
+        self._concurrent = concurrent
+
+    def session_up(self, peer: Conversation, hello: Hello) -> None:
+        if self._concurrent:
+            peer.note(protocol.encode(protocol.Concurrent()))
+
+    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+        if self.operations is not None:
+            self.operations.session_over(reason)
+
+    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+        assert isinstance(peer, Peer)
+        self.last = f"waiting for the hub: {reason}"
+        if self.returning is None or self.returning.done():
+            self.returning = asyncio.ensure_future(bring_back(peer, self._endpoint, open_line))
 
     def request(self, peer: Conversation, number: str, text: str) -> None:
         if self.operations is not None and self.operations.heard_revoked(text):
@@ -38,7 +58,8 @@ class _Notices(User):
 
     def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
         why = error.message if error is not None else "it was closed at the other end"
-        peer.abandon(f"the connection was lost ({why})")
+        if not peer.interrupt(f"the connection was lost ({why})"):
+            peer.abandon(f"the connection was lost ({why})")
 
 
 class Client(Operations):
@@ -62,6 +83,9 @@ class Client(Operations):
         """End the session and close the connection. Requests that still wait are withdrawn and fail."""
         await self._peer.aclose("the script is done")
         self._peer.abandon("the connection was closed here")
+        if self._notices.returning is not None:
+            self._notices.returning.cancel()
+            await asyncio.wait({self._notices.returning})
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,8 +105,9 @@ async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
     :raises TimedOut: no hub or agent answered within ``timeout``.
     :raises LinesyncFailed: nothing listens there, or no hub or agent answered within 10 s.
     """
-    notices = _Notices()
+    notices = _Notices(endpoint)
     peer = Peer(notices, "c")
+    peer.keeping = peer.starts_over = True
     scope = asyncio.timeout(timeout)
     try:
         async with scope:
@@ -91,7 +116,6 @@ async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
         if not scope.expired():
             raise
         raise not_answered(endpoint, timeout or 0.0) from None
-    peer.note(protocol.encode(protocol.Concurrent()))
     return Client(peer, notices)
 
 

@@ -85,6 +85,14 @@ class _Notices(User):
         self._on_notice = on_notice
         self.operations: Operations | None = None
 
+    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+        if self.operations is not None:
+            self.operations.session_over(reason)
+
+    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+        if self._on_notice is not None:
+            self._on_notice(f"waiting for the hub: {reason}")
+
     def request(self, peer: Conversation, number: str, text: str) -> None:
         if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
             return

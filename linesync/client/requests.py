@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .. import protocol
-from ..errors import LinesyncError, Unanswered
+from ..errors import LinesyncError, NotSent, Unanswered
 from ..protocol import Message
-from ..protocol.operations import decode_request, unanswered
+from ..protocol.operations import decode_request, never_sent, unanswered
 from ..runtime.conversation import Conversation, Pending
 from .deadlines import limit, silence
 
@@ -52,6 +52,12 @@ class Requests:
                 self.revoked[arrival] = note.why
         return True
 
+    def session_over(self, why: str) -> None:
+        """The session with the hub is over: all holds have gone back."""
+        for arrival in self._holding:
+            self.revoked[arrival] = why
+        self._holding.clear()
+
     async def _ask(self, message: Message, timeout: float | None = None) -> protocol.Reply:
         """Send a request that the hub answers immediately, and wait for its reply."""
         request = protocol.encode(message)
@@ -65,6 +71,8 @@ class Requests:
             return protocol.read_reply(await self.peer.reply_to(pending))
         except Unanswered as error:
             raise unanswered(request, error.why) from None
+        except NotSent as error:
+            raise never_sent(request, error.why) from None
 
     async def _wait(
         self,
@@ -95,7 +103,7 @@ class Requests:
             except LinesyncError:
                 raise
             except BaseException:  # cancelled, interrupted, too late: the hub must not wait for us
-                self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
+                self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
                 raise
             if holds:
                 from .validity import Validity  # most small commands hold nothing
@@ -116,7 +124,7 @@ class Requests:
         except LinesyncError:
             raise
         except BaseException:  # cancelled, interrupted, too late: give back what may be ours by now
-            self.peer.note(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
+            self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
             if isinstance(taken, protocol.Semaphore) and not taken.Hold:
                 if pending.reply is None:
@@ -127,5 +135,5 @@ class Requests:
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
         """Give back the units of a cancelled take whose commit succeeded, because a withdrawal cannot return them."""
-        if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.up:
+        if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.asks:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))

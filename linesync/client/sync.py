@@ -241,7 +241,9 @@ class SyncOperations(Requests):
         self.validities.pop(held.arrival, None)
         why = self.revoked.pop(held.arrival, None)
         if why is not None:
-            if self.peer.up:  # the agent ends a hold when it does not hear the hub, and the hub may still keep it then
+            if (
+                self.peer.asks
+            ):  # the agent ends a hold when it does not hear the hub, and the hub may still keep it then
                 self.peer.ask(protocol.encode(protocol.GiveBack(arrival=held.arrival)))
             raise LinesyncFailed(
                 f"the hold was lost before it was given back: {why}; check the work that relied on it, and repeat it"

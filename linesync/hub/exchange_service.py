@@ -9,7 +9,6 @@ retries get it. A receiver that is still being served then gets the rest.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,6 @@ class Exchanging:
         self._channels: dict[tuple[str, str], _Channel] = {}  # bound: waits.WAITS
         """(host, arrival) to the channel that serves it: that of the latest request."""
         self._bundles: dict[tuple[int, ...], _Bundle] = {}  # bound: blobs.BOUND, kept_results.RESULT_LIFE
-        self._numbers = itertools.count(1)
         requests.services.exchanges.limit = limit
         requests.services.exchanges.dropped = self.blobs.drop
 
@@ -65,7 +63,7 @@ class Exchanging:
         """
         opening = protocol.decode(stream.words, ExchangeOpen)
         assert isinstance(opening, ExchangeOpen)
-        number = next(self._numbers)
+        number = self.requests.memory.next_serial()  # another life of this hub must not use it again
         client = Client(session.host or HUB, f"{session.serial}.x{number}", session.principal(""))
         channel = _Channel(self, session, stream, opening, client, opening.arrival or f"{session.serial}/x{number}")
         await channel.work()
@@ -188,6 +186,7 @@ class _Channel:
                 reader.result()  # this raises
             self._session.exchanges -= 1
             waits = False
+            await self._home.requests.outbox.stored()
             ended = self._ended.result()
             if isinstance(ended, LinesyncError):
                 refuse(self._stream, ended)

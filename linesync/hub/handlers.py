@@ -40,6 +40,7 @@ class Hub(Protocol):
     @property
     def lease_option(self) -> str: ...
     def tell(self, events: Iterable[Event | Outcome]) -> None: ...
+    def resume(self, session: HubSession, message: protocol.Continue) -> str: ...
     def register(self, session: HubSession, message: protocol.Register, now: float) -> str: ...
     def hosts(self, now: float) -> tuple[HostState, ...]: ...
     def status(self, now: float) -> Status: ...
@@ -157,11 +158,16 @@ def _namespaces(hub: Hub, asked: Asked) -> str:
 
 
 def _concurrent(hub: Hub, asked: Asked) -> None:
-    asked.session.concurrent = not asked.session.host
+    asked.session.kept.concurrent = not asked.session.host
+    asked.session.kept.changed()
 
 
 def _client_gone(hub: Hub, asked: Asked) -> None:
     hub.tell(hub.services.client_gone(asked.session.client(asked.message.client), asked.now))
+
+
+def _continue(hub: Hub, asked: Asked) -> str:
+    return hub.resume(asked.session, asked.message)
 
 
 def _register(hub: Hub, asked: Asked) -> str:
@@ -198,6 +204,7 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.OwnerGone: _owner_gone,
     protocol.Concurrent: _concurrent,
     protocol.ClientGone: _client_gone,
+    protocol.Continue: _continue,
     protocol.Register: _register,
     protocol.Lease: _lease,
     protocol.Hosts: _hosts,

@@ -16,6 +16,7 @@ from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
+from ..model.sync.services import SyncServices
 from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
@@ -32,6 +33,8 @@ from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
 from .console import ConsoleLog, escaped
 from .exchange_service import Exchanging
+from .memory import Memory
+from .outbox import Commit, Outbox
 from .requests import Requests
 from .sessions import HubSession, Sessions
 from .tokens import Tokens
@@ -49,6 +52,8 @@ class Hub(User):
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
+    :param memory: what an earlier life of this hub has left. Sessions then continue after a restart.
+    :param commit: stores the rows of the memory that have changed; by default, nothing is stored.
     :param exchange_limit: the most bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, everything is allowed.
     :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
@@ -63,17 +68,23 @@ class Hub(User):
         tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
+        memory: Memory | None = None,
+        commit: Commit | None = None,
     ) -> None:
         self._report = Reports(report)
         self._boot = boot
-        self._sessions = Sessions()
+        self._keeping = memory is not None
+        if memory is None:
+            memory = Memory(SyncServices(lease=lease, first_token=tokens.first if tokens is not None else 1))
+        self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The commands that run on the hub itself for others."""
         self._requests = Requests(
             self._sessions,
             lease,
             boot,
-            tokens.first if tokens is not None else 1,
+            memory,
+            Outbox(commit),
             self._links,
             lambda: len(self._commands),
             self._host_changed,
@@ -84,7 +95,7 @@ class Hub(User):
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
-        self._keeping: list[asyncio.Task[None]] = []  # bound: options
+        self._keepers: list[asyncio.Task[None]] = []  # bound: options
         """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []  # bound: options
         self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
@@ -94,15 +105,20 @@ class Hub(User):
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
         """What this host does for others."""
         if tokens is not None:
-            self._keeping.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
+            self._keepers.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
+        self._knows_holds = self._keeping and memory.used
+        """Whether the memory has what an earlier hub granted."""
+        if self._keeping:
+            memory.restarted()
+            self._requests.restore(self._peer)
 
     # -- lines --------------------------------------------------------------------------------------------------------
 
     def add_port(self, endpoint: str) -> None:
         """Open a line and keep it open."""
-        peer = Peer(self, "l", self._boot)
+        peer = self._peer()
         self._ports[peer] = endpoint
-        self._keeping.append(self._spawn(keep_connected(peer, endpoint, self._report)))
+        self._keepers.append(self._spawn(keep_connected(peer, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Accept lines; returns the endpoint with the values that the system chose."""
@@ -110,7 +126,7 @@ class Hub(User):
             endpoint, lambda: self._accept().receiver(), mode=mode, group=group, door=self._entrance
         )
         self._listeners.append(listener)
-        if listener.replaced:
+        if listener.replaced and not self._knows_holds:
             self._requests.grant_no_holds_for_a_lease()
             self._report(
                 f"hosts may still hold locks of an earlier hub; this hub grants the first ones in {self._requests.lease:g} s"
@@ -119,8 +135,13 @@ class Hub(User):
         return listener.endpoint
 
     def _accept(self) -> Peer:
-        peer = Peer(self, "l", self._boot)
+        peer = self._peer()
         self._entrance.enter(peer)
+        return peer
+
+    def _peer(self) -> Peer:
+        peer = Peer(self, "l", self._boot)
+        peer.keeping = self._keeping
         return peer
 
     @property
@@ -137,13 +158,23 @@ class Hub(User):
     def _log_of(self, label: str) -> ConsoleLog:
         return self._logs.setdefault(label, ConsoleLog())
 
-    async def aclose(self, reason: str = "the hub was stopped") -> None:
-        """Stop: notify all sessions and close all lines, then end the commands that run here for others."""
+    async def aclose(self, reason: str = "the hub was stopped", *, keep: bool = False) -> None:
+        """Stop: notify all sessions and close all lines, then end the commands that run here for others.
+
+        :param keep: do not end the sessions, because the next hub continues them.
+        """
         leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
-        self._requests.stop()
+        if keep:
+            self._requests.stop()
+            for peer in self._peers:
+                if peer.line is not None:
+                    peer.line.close()
+        else:
+            self._requests.end_all(reason)
+            self._requests.stop()
         self._entrance.close()
-        for keeping in self._keeping:
-            keeping.cancel()  # otherwise it would open its line again
+        for keeper in self._keepers:
+            keeper.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
         for listener in self._listeners:
             await listener.aclose(leave=leave)
@@ -288,25 +319,26 @@ class Hub(User):
 
     def sender(self, number: str, text: str) -> str:
         """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
-        if number == NOTE:
+        script = Id.read(number).script
+        if not script:
             with suppress(LinesyncError):  # what is malformed is refused in its turn
-                note = operations.read(text, operations.HUB, note=True)
-                if isinstance(note, ClientGone):
-                    return note.client
-                number = getattr(note, "request", "")
-        return Id.read(number).script
+                message = operations.read(text, operations.HUB, note=number == NOTE)
+                named = getattr(message, "request", "")
+                return message.client if isinstance(message, ClientGone) else Id.read(named).script
+        return script
 
     def held_back(self, peer: Conversation, number: str, text: str) -> None:
         """A script that is gone does not let the requests of other scripts behind its agent wait."""
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
-        if number != NOTE or session is None or not session.host:
+        if session is None or not session.host:
             return
         with suppress(LinesyncError):  # what is malformed is refused in its turn
-            note = operations.read(text, operations.HUB, note=True)
+            note = operations.read(text, operations.HUB, note=number == NOTE)
             if isinstance(note, ClientGone):
                 gone = protocol.encode_error(LinesyncFailed("the script is gone"))
-                peer.refuse_requests(lambda number: Id.read(number).script == note.client, gone)
+                for dropped in peer.drop_requests(lambda number: Id.read(number).script == note.client):
+                    self._requests.answer(session, dropped, gone)
 
     # -- channels -----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ..model.policy import Policy
 from ..model.state.hosts import HostState
 from ..model.state.status import ClientState, Status
 from ..model.sync import deadlock
+from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
 from ..protocol import (
     Message,
@@ -22,16 +23,21 @@ from ..protocol import (
 )
 from ..protocol.ids import NOTE, Id
 from ..runtime.lines.link_state import LinkState
+from ..runtime.peer import Peer
 from ..runtime.reports import Report
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
 from .handlers import HANDLERS, Asked
+from .memory import Memory
+from .outbox import Outbox
 from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
 _STALL = 5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), what hosts sent may be unread
 _TICK = 1.0
+_LAST = 1.0  # seconds after the lease when a session that did not come back ends; its host is lost before that
+_RESTARTED = "the hub has restarted"
 _REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
 
@@ -40,7 +46,8 @@ class Requests:
     """The hub's requests and replies.
 
     :param boot: the hub's boot id.
-    :param first_token: the first fencing token.
+    :param memory: what the hub remembers.
+    :param outbox: sends what the hub says.
     :param links: returns the state of each line.
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
@@ -53,7 +60,8 @@ class Requests:
         sessions: Sessions,
         lease: float,
         boot: str,
-        first_token: int,
+        memory: Memory,
+        outbox: Outbox,
         links: Callable[[], list[LinkState]],
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
@@ -63,7 +71,9 @@ class Requests:
         self.policy = policy or Policy()
         self.report = report
         self._sessions = sessions
-        self._services = SyncServices(lease=lease, first_token=first_token)
+        self.memory = memory
+        self._services = memory.services
+        self.outbox = outbox
         self.lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
@@ -89,11 +99,16 @@ class Requests:
 
     def take(self, session: HubSession, number: str, text: str) -> None:
         """Handle a request or a note that came."""
+        session.forget_arrived()
+        keep = False
         try:
             message = operations.read(text, operations.HUB, note=number == NOTE)
             asked = self._asked = Asked(session, number, Id.read(number), message, self._loop.time())
             self.check(asked.session, asked.id.script, message)
+            keep = operations.changes(message)
             reply = self._do(asked)
+            if reply is None and operations.operation(message).numbered:
+                reply = protocol.encode_ok()
         except LinesyncError as error:
             reply = protocol.encode_error(error)
         except Exception as error:  # after an internal error, the client must still get an answer
@@ -103,8 +118,20 @@ class Requests:
             who = session.principal(number.partition(".")[2])
             self._loop.call_exception_handler({"message": f"the request {text!r} of {who} failed", "exception": error})
         if reply is not None and number != NOTE:
-            session.peer.answer(number, reply)
+            self.answer(session, number, reply, keep=keep)
         self._finish()
+
+    def answer(self, session: HubSession, number: str, text: str, *, keep: bool = True) -> None:
+        """Send a reply, or a note with the number of notes. Everything that the hub says on channel 0 leaves here.
+
+        :param keep: the peer cannot ask again, so it gets this again if it continues the session.
+        """
+        session.kept.closed(number)
+        if keep and session.keeping:
+            said = session.kept.say(number, text)
+            self.outbox.put(lambda: session.send(said))
+        else:
+            self.outbox.put(lambda: session.peer.answer(number, text))
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
         """Refuse a message that its sender may not send or has no permission for, and report that.
@@ -117,6 +144,8 @@ class Requests:
         try:
             if isinstance(message, protocol.Register) and not script:
                 self._check_register(session, message)
+            elif isinstance(message, protocol.Continue) and not script:
+                self._check_continue(session)
             else:
                 self._check(session, script, message)
         except LinesyncError as error:
@@ -148,6 +177,12 @@ class Requests:
                 " for that host"
             )
 
+    @staticmethod
+    def _check_continue(session: HubSession) -> None:
+        """Only the first request of a session continues another one."""
+        if session.host or session.acted:
+            raise NotAllowed("'continue' is not allowed here: it comes before all other requests of a session")
+
     def _refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
         """Report a message that was refused, with its sender."""
         if not session.refusal:  # that was reported once for the session
@@ -171,6 +206,8 @@ class Requests:
                 f"{_REPEATS} requests with the arrival id {arrival} wait already; wait for their outcome, or use another id"
             )
         waiting.append((session, number))
+        if session.keeping:
+            session.kept.opened(number, arrival)
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
         except UsageError:
@@ -213,6 +250,67 @@ class Requests:
         """The lease in seconds, as an option of a reply; empty if it is the usual one."""
         return "" if self.lease == limits.LEASE else f"{self.lease:g}"
 
+    # -- after a restart of the hub -----------------------------------------------------------------------------------
+
+    def restore(self, peer: Callable[[], Peer]) -> None:
+        """Make the sessions that the hub remembers from an earlier life. Each has one lease to come back.
+
+        :param peer: makes a peer without a line.
+        """
+        now = self._loop.time()
+        self._services.extend_all(now)
+        for session in self._sessions.restore(peer):
+            for number, arrival in session.kept.open.items():
+                key = session.client("").host, arrival
+                self._waiting.setdefault(key, []).append((session, number))
+            session.give_up = self._loop.call_later(
+                max(self.lease, limits.LEASE) + _LAST,
+                session.peer.abandon,
+                "it did not come back after the hub restarted",
+            )
+        for host in self._services.hosts(now):
+            self._services.line_lost(host.name, host.session, _RESTARTED)
+        self._end_forgotten(now)
+        self._finish()
+
+    def _end_forgotten(self, now: float) -> None:
+        """End what has ended with the earlier life of the hub: scripts that cannot continue, owners of namespaces, and the
+        channels of exchanges."""
+        clients = list(self._services.waits_by_client())
+        for owner in self._services.namespaces.owners():
+            if owner.pid and owner.host == HUB:
+                self._watch(owner)
+            elif not owner.pid:
+                clients.append(owner.client)
+        for client in clients:
+            id_ = Id.read(client.number)
+            if id_.script.startswith("x"):  # an exchange, whose channel and data are gone
+                for arrival in self._services.arrivals_of(client):
+                    self.tell(self._services.exchanges.cannot_keep(arrival, client, _RESTARTED, now))
+            elif client.host == HUB and self._sessions.numbered(id_.number) is None:
+                self.tell(self._services.client_gone(client, now, Cause.CLIENT_GONE, _RESTARTED))
+
+    def _watch(self, owner: Owner) -> None:
+        """Watch a process on this machine that owns a namespace."""
+        try:
+            self.owners.watch(owner.pid, owner.begin)
+        except LinesyncError:  # it has ended in the meantime
+            self._owner_gone(owner.pid, owner.begin)
+
+    def resume(self, session: HubSession, message: protocol.Continue) -> str:
+        """Continue an earlier session; returns the reply."""
+        old = self._sessions.named(message.hub, message.own)
+        if old is None:
+            raise LinesyncFailed("the hub does not know this session: it has ended; begin again")
+        if old.kept.uid != session.kept.uid:
+            raise NotAllowed("the session belongs to another user, so this script cannot continue it")
+        self._sessions.resume(old, session)
+        if old.host:
+            self.tell(self._services.line_back(old.host, old.id, old.line, self._loop.time()))
+        for said in list(old.kept.said):
+            self.outbox.put(lambda said=said: old.send(said))  # type: ignore[misc]
+        return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)
+
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
     def tell(self, events: Iterable[Event | Outcome]) -> None:
@@ -221,6 +319,8 @@ class Requests:
         for event in events:
             if isinstance(event, HostUp | HostLost):
                 self._on_host(event)
+                if isinstance(event, HostLost) and event.cause is Cause.RESTARTED:
+                    self._end_replaced(event)
                 if isinstance(event, HostLost) and event.cause is Cause.LINE_LOST:
                     silent[event.host] = event
             elif isinstance(event, Revoked):
@@ -249,7 +349,7 @@ class Requests:
         session = self._sessions.numbered(client.number)
         if session is not None:
             note = protocol.Revoked(client=client.script or NOTE, arrival=event.arrival, why=event.why)
-            session.peer.note(protocol.encode(note))
+            self.answer(session, NOTE, protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
         """End the session of a lost host that had not confirmed a grant. The grant has gone back, and another client may have
@@ -257,7 +357,20 @@ class Requests:
         session = self._sessions.host(lost.host)
         if session is not None and session.id == lost.session:
             # Later, after all outcomes of the loss were sent.
-            self._loop.call_soon(session.peer.end_session, f"host {lost.host} was lost: {lost.why}")
+            self._loop.call_soon(self._end_session, session, f"host {lost.host} was lost: {lost.why}")
+
+    def _end_replaced(self, lost: HostLost) -> None:
+        """Another agent has the name of a host whose session had not come back since the hub restarted."""
+        session = self._sessions.numbered(lost.session)
+        if session is not None and not session.peer.up:
+            self._loop.call_soon(session.peer.abandon, lost.why)
+
+    @staticmethod
+    def _end_session(session: HubSession, why: str) -> None:
+        if session.peer.up:
+            session.peer.end_session(why)
+        else:
+            session.peer.abandon(why)  # it has not come back since the hub restarted
 
     def _reply(self, outcome: Granted | Failed) -> bool:
         """Send an outcome to all requests that wait for it; returns whether there were any."""
@@ -271,11 +384,15 @@ class Requests:
             if not provisional and outcome.arrival == session.arrival(number, ""):
                 # A retry is only possible with an arrival id, so without one the result need not be kept.
                 self._services.confirm(outcome.arrival, outcome.client)
-            session.peer.answer(number, text)
+            self.answer(session, number, text)
         return bool(waiting) or listener is not None
 
     def _forget(self, gone: Callable[[HubSession, str], bool]) -> None:
         """Forget the requests whose replies are no longer needed."""
+        for asked in self._waiting.values():
+            for session, number in asked:
+                if gone(session, number):
+                    session.kept.closed(number)
         left = {key: [one for one in asked if not gone(*one)] for key, asked in self._waiting.items()}
         self._waiting = {key: asked for key, asked in left.items() if asked}
 
@@ -404,6 +521,7 @@ class Requests:
         """Renew the lease of each host that was heard since the last check."""
         for session in self._sessions.all():
             self._hear_of(session)
+            session.forget_arrived()
             link = session.peer.link
             if session.host and link is not None and now - link.heard_at > self.lease * _ASK_AT:
                 session.peer.ask_alive()
@@ -416,6 +534,7 @@ class Requests:
 
     def _finish(self) -> None:
         """After each call of the services: pass on the changes, and set the timer."""
+        self.outbox.changed()
         self.changes.add(self._services.take_noted(), self._asked.client if self._asked is not None else None)
         self._asked = None
         self._set_timer()
@@ -428,8 +547,21 @@ class Requests:
             self._timer.cancel()
         self._timer, self._timer_at = self._loop.call_at(max(when, self._loop.time()), self.tick), when
 
+    def end_all(self, why: str) -> None:
+        """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
+        gets its replies from the next life of the hub."""
+        for session in self._sessions.all():
+            if session.keeping and session.host:
+                self._sessions.end(session.peer)
+            if session.keeping or session.host:
+                self.session_over(session, Cause.STOPPED, why)
+
     def stop(self) -> None:
         self.owners.close()
+        self.outbox.close()
+        for session in self._sessions.all():
+            if session.give_up is not None:
+                session.give_up.cancel()
         if self._timer is not None:
             self._timer.cancel()
 

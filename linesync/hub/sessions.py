@@ -1,9 +1,11 @@
-"""The peers of the hub's sessions: each is an agent with a name and scripts behind it, or a script."""
+"""The peers of the hub's sessions: each is an agent with a name and scripts behind it, or a script.
+
+After a restart of the hub, a session that it remembers has a peer without a line until the peer continues it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from ..jobs.serve import JOBS, Jobs
 from ..model.participants import HUB, Client
@@ -11,6 +13,8 @@ from ..model.state.principal import Principal
 from ..protocol.ids import Id
 from ..protocol.operations import AGENT, SCRIPT
 from ..runtime.peer import Peer
+from ..wire.framing import hello_flags
+from .memory import KeptSession, Memory
 
 __all__ = ["HubSession", "Sessions"]
 
@@ -18,13 +22,15 @@ __all__ = ["HubSession", "Sessions"]
 class HubSession:
     """One session and the hub's data about it."""
 
-    def __init__(self, peer: Peer, serial: int, line: str) -> None:
+    def __init__(self, peer: Peer, kept: KeptSession) -> None:
         self.peer = peer
-        self.serial = serial
-        self.line = line
-        """The line's label, one for each byte pipe."""
-        self.host = ""
-        """The host of the session after it has registered; empty before."""
+        self.kept = kept
+        self.keeping = False
+        """Whether its peer can continue it after a restart of the hub, so that its replies are kept."""
+        self._sent = 0
+        """The number of the last kept reply that was sent to the peer in the present link session."""
+        self._mark: tuple[int, int] | None = None
+        """A mark of the link session, and the number of the last kept reply before it."""
         self._last: tuple[str, str, Client] | None = None
         """The host, the script and the client of the last request, because a script often sends several."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
@@ -38,8 +44,6 @@ class HubSession:
         """Why its requests are refused unless it registers a host; empty if they are not."""
         self.questioned = False
         """Whether it was asked who is active on its host, and has not answered."""
-        self.concurrent = False
-        """Whether a script does several things at the same time."""
         self.exchanges = 0
         """The number of exchanges in which a script waits."""
         self.cut = False
@@ -48,8 +52,58 @@ class HubSession:
         """When the frame came that last renewed the host's lease, monotonic seconds."""
 
     @property
+    def serial(self) -> int:
+        return self.kept.serial
+
+    @property
     def id(self) -> str:
-        return str(self.serial)
+        return str(self.kept.serial)
+
+    @property
+    def line(self) -> str:
+        """The line's label, one for each byte pipe."""
+        return self.kept.line
+
+    @property
+    def host(self) -> str:
+        """The host of the session after it has registered; empty before."""
+        return self.kept.host
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether a script does several things at the same time."""
+        return self.kept.concurrent
+
+    # -- replies ------------------------------------------------------------------------------------------------------
+
+    def send(self, number: int) -> None:
+        """Send a kept reply or note, unless the peer got it in this link session, or it has arrived."""
+        said = self.kept.said.get(number)
+        if said is not None and number > self._sent and self.peer.up:
+            self._sent = number
+            self.peer.answer(*said)
+
+    def forget_arrived(self) -> None:
+        """Forget the replies that have arrived."""
+        while self.kept.said:
+            if self._mark is None:
+                mark = self.peer.sent_mark
+                if mark is None or not self._sent:
+                    return
+                self._mark = mark, self._sent
+            if not self.peer.has_arrived(self._mark[0]):
+                return
+            self.kept.arrived(self._mark[1])
+            if self._mark[1] == self._sent:
+                self._sent = 0
+            self._mark = None
+
+    def attach(self, other: HubSession) -> None:
+        """Continue this session with the peer and on the line of another one."""
+        self.peer, self.keeping = other.peer, other.keeping
+        self.kept.line = other.kept.line
+        self.kept.changed()
+        self._sent, self._mark = 0, None
 
     @property
     def endpoint(self) -> str:
@@ -67,8 +121,7 @@ class HubSession:
     @property
     def local(self) -> bool:
         """Whether the peer runs on this machine."""
-        info = self.peer.info
-        return info is not None and info.uid is not None
+        return self.kept.uid is not None
 
     def sender(self, script: str) -> str:
         """The kind of sender of a message with this script number: a script or an agent."""
@@ -76,10 +129,9 @@ class HubSession:
 
     def principal(self, script: str) -> Principal:
         """The principal of a request of this script."""
-        info = self.peer.info
         if self.host:
             return Principal(line=self.line, host=self.host, script=script)
-        return Principal(line=self.line, host=HUB, script=self.id, uid=info.uid if info is not None else None)
+        return Principal(line=self.line, host=HUB, script=self.id, uid=self.kept.uid)
 
     def arrival(self, request: str, named: str) -> str:
         """The arrival id of a request."""
@@ -92,10 +144,16 @@ class HubSession:
 
 
 class Sessions:
-    """All sessions of a hub."""
+    """All sessions of a hub.
 
-    def __init__(self) -> None:
-        self._serial = 0
+    :param memory: has the sessions that the hub remembers.
+    :param keeping: whether sessions can continue after a restart of the hub.
+    """
+
+    def __init__(self, memory: Memory, keeping: bool) -> None:
+        self._memory = memory
+        self._keeping = keeping
+        self._by_serial: dict[int, HubSession] = {}  # bound: limits.SESSIONS, options
         self._by_peer: dict[Peer, HubSession] = {}  # bound: limits.SESSIONS, options
         self._by_nonces: dict[tuple[str, str], Peer] = {}  # bound: limits.SESSIONS, options
         self._nonces: dict[Peer, tuple[str, str]] = {}  # bound: limits.SESSIONS, options
@@ -109,10 +167,48 @@ class Sessions:
         return [peer for peer in peers if peer not in self._by_peer or not self._by_peer[peer].host]
 
     def begin(self, peer: Peer, line: str) -> HubSession:
-        self._serial += 1
-        session = HubSession(peer, self._serial, line)
-        self._by_peer[peer] = session
+        link = peer.link.session if peer.link is not None else None
+        nonces = (link.nonce, link.peer.nonce) if link is not None else ("", "")
+        uid = peer.info.uid if peer.info is not None else None
+        session = self._add(peer, KeptSession(self._memory, self._memory.next_serial(), nonces, uid, line))
+        session.keeping = self._keeping and link is not None and hello_flags.KEEPING in link.peer.flags
         return session
+
+    def _add(self, peer: Peer, kept: KeptSession) -> HubSession:
+        session = HubSession(peer, kept)
+        self._by_peer[peer] = self._by_serial[kept.serial] = session
+        return session
+
+    def restore(self, peer: Callable[[], Peer]) -> list[HubSession]:
+        """Make the sessions that the hub remembers; their peers have not come back yet.
+
+        :param peer: makes a peer without a line.
+        """
+        restored = []
+        for kept in self._memory.sessions.values():
+            session = self._add(peer(), kept)
+            session.keeping = session.acted = True
+            if kept.host:
+                self._by_host[kept.host] = session
+            restored.append(session)
+        return restored
+
+    def named(self, hub: str, peer: str) -> HubSession | None:
+        """The session that the hub remembers with these nonces, if its peer has not come back yet."""
+        for session in self._by_serial.values():
+            if session.kept.nonces == (hub, peer) and not session.peer.up:
+                return session
+        return None
+
+    def resume(self, old: HubSession, new: HubSession) -> None:
+        """A peer continues an old session in a new link session."""
+        del self._by_peer[old.peer], self._by_serial[new.serial]
+        for timer in (old.give_up, new.give_up):
+            if timer is not None:
+                timer.cancel()
+        old.give_up = None
+        old.attach(new)
+        self._by_peer[old.peer] = old
 
     def known(self, ours: str, theirs: str) -> Peer | None:
         """The peer whose session has this pair of nonces."""
@@ -130,11 +226,14 @@ class Sessions:
 
     def numbered(self, serial: str) -> HubSession | None:
         """The session with this number."""
-        return next((session for session in self._by_peer.values() if session.id == serial), None)
+        return self._by_serial.get(int(serial)) if serial.isdecimal() else None
 
     def name(self, session: HubSession, host: str) -> HubSession | None:
         """Make this the session of a host. Returns the earlier one, if there was one."""
-        session.host = host
+        if session.keeping:
+            session.kept.register(host)
+        else:
+            session.kept.host = host
         earlier = self._by_host.get(host)
         self._by_host[host] = session
         return earlier
@@ -149,6 +248,9 @@ class Sessions:
         if nonces is not None and self._by_nonces.get(nonces) is peer:
             del self._by_nonces[nonces]
         if session is not None:
+            self._by_serial.pop(session.serial, None)
+            session.keeping = False
+            self._memory.forget(session.kept)
             if self._by_host.get(session.host) is session:
                 del self._by_host[session.host]
             if session.give_up is not None:

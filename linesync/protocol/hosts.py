@@ -8,6 +8,7 @@ __all__ = [
     "Activity",
     "ClientGone",
     "Concurrent",
+    "Continue",
     "Note",
     "Register",
 ]
@@ -23,6 +24,18 @@ class Register(Message):
     capabilities: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     """``key=value`` texts."""
+
+
+class Continue(Message):
+    """Client or agent to hub, first in a new session: this is the session that the restart of the hub has interrupted. Reply:
+    the number of the session, then the ids of the requests that the hub has and has not answered; option ``lease`` as for
+    ``register``."""
+
+    VERB = "continue"
+    hub: str
+    """The hub's nonce in the earlier session."""
+    own: str
+    """The sender's nonce in the earlier session."""
 
 
 class ClientGone(Message):

@@ -25,6 +25,7 @@ __all__ = [
     "REQUEST",
     "SCRIPT",
     "Operation",
+    "changes",
     "check_sender",
     "decode_request",
     "effect",
@@ -68,6 +69,8 @@ class Operation(Record):
     """Whether it may wait for others; then it has its own ``timeout``."""
     holds: bool = False
     """Whether its grant may be held until it is given back."""
+    numbered: bool = False
+    """Whether a note may also come with an id, as a request that is answered with ``ok``."""
     effect: str = ""
     """The possible effect of a request or a channel that got no final answer, as a clause; empty if it changes nothing."""
 
@@ -95,8 +98,15 @@ def _request(
     )
 
 
-def _note(message: type[Message], senders: tuple[str, ...], receivers: tuple[str, ...], answer: str = "") -> Operation:
-    return Operation(message=message, kind=NOTE, senders=senders, receivers=receivers, answer=answer)
+def _note(
+    message: type[Message],
+    senders: tuple[str, ...],
+    receivers: tuple[str, ...],
+    answer: str = "",
+    *,
+    numbered: bool = False,
+) -> Operation:
+    return Operation(message=message, kind=NOTE, senders=senders, receivers=receivers, answer=answer, numbered=numbered)
 
 
 def _opening(
@@ -128,6 +138,7 @@ OPERATIONS = (
         receivers=(HUB,),
         answer="ok: the hub's boot id lease=20",
     ),
+    _request(hosts.Continue, "ok: session ids ... lease=20", ""),
     _request(
         sync.Barrier,
         f"ok: {' '.join(sync.BARRIER_REPLY)}",
@@ -156,11 +167,11 @@ OPERATIONS = (
     ),
     _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
     _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
-    _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply"),
+    _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply", numbered=True),
     _note(sync.Revoked, (HUB, AGENT), (SCRIPT, AGENT)),
-    _note(sync.OwnerGone, (AGENT,), (HUB,)),
+    _note(sync.OwnerGone, (AGENT,), (HUB,), numbered=True),
     _note(hosts.Concurrent, (SCRIPT,), (HUB, AGENT)),
-    _note(hosts.ClientGone, (AGENT,), (HUB,)),
+    _note(hosts.ClientGone, (AGENT,), (HUB,), numbered=True),
     _note(hosts.Note, (AGENT,), (SCRIPT,)),
     Operation(
         message=hosts.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
@@ -189,12 +200,15 @@ OPERATIONS = (
 _OF = {operation.message: operation for operation in OPERATIONS}
 
 
-def _messages(kinds: tuple[str, ...], receiver: str) -> tuple[type[Message], ...]:
-    return tuple([one.message for one in OPERATIONS if one.kind in kinds and receiver in one.receivers])
+def _messages(receiver: str, *, note: bool) -> tuple[type[Message], ...]:
+    """The messages that a receiver takes without an id, or with one."""
+    kinds = (NOTE,) if note else (REQUEST,)
+    mine = [one for one in OPERATIONS if receiver in one.receivers]
+    return tuple([one.message for one in mine if one.kind in kinds or (one.numbered and not note)])
 
 
-_REQUESTS = {receiver: _messages((REQUEST,), receiver) for receiver in (HUB, AGENT, SCRIPT)}
-_NOTES = {receiver: _messages((NOTE,), receiver) for receiver in (HUB, AGENT, SCRIPT)}
+_REQUESTS = {receiver: _messages(receiver, note=False) for receiver in (HUB, AGENT, SCRIPT)}
+_NOTES = {receiver: _messages(receiver, note=True) for receiver in (HUB, AGENT, SCRIPT)}
 _OPENINGS = tuple([one.message for one in OPERATIONS if one.kind == OPENING])
 
 
@@ -211,6 +225,11 @@ def read(text: str, receiver: str, *, note: bool) -> Message:
 def read_opening(text: str) -> Message:
     """Read the opening of a channel; raises as :func:`decode` does."""
     return decode(text, *_OPENINGS)
+
+
+def changes(message: Message) -> bool:
+    """Whether a request may change something at the hub, so that it must not be handled twice."""
+    return operation(message).permission != LOOK and not isinstance(message, hosts.Continue)
 
 
 def known_opening(text: str) -> Message | None:

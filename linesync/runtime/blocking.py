@@ -13,7 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 
-from ..errors import BrokenError, LinesyncFailed
+from .. import limits
+from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from ..transports.fd_pair import FdPair, not_answered, open_fd_pair
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
@@ -24,7 +25,7 @@ from .streams import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, NoReturn, Self, TypeVar
+    from typing import Any, Self, TypeVar
 
     from .desk import Work
     from .threads import Waited
@@ -38,6 +39,7 @@ _PIECE = 256  # records, frames and start characters that are handled in one tur
 _GREETING = 10.0  # seconds until the other end must have answered our hello
 _GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
 _CLOSING = 2.0  # most seconds for sending the queued data before the connection is closed
+_AGAIN = 0.2  # seconds between attempts to connect again
 _WORK_INTERVAL = 0.02  # seconds between checks whether a call in a thread is over
 
 
@@ -100,6 +102,9 @@ class BlockingPeer(Conversation):
         self._watched: dict[int, Callable[[], None]] = {}  # bound: fixed
         self._after_turns: list[Callable[[], bool]] = []  # bound: fixed
         self._dismissed = False  # the other end has ended the idle session
+        self.keeping = self.starts_over = True
+        self._back_at = 0.0  # when to connect again, while the session is interrupted
+        self._back_by = 0.0  # when to give that up
         self._open(seconds)
 
     def _open(self, seconds: float | None) -> None:
@@ -110,7 +115,7 @@ class BlockingPeer(Conversation):
         self._unsent = b""
         self._over = ""
         self._other_bytes = False  # whether bytes outside frames have arrived
-        self.link = Link(local_end("c", clean=True), token)
+        self.link = Link(local_end("c", clean=True, keeping=True), token)
         self.link.line_up(self.now())
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
@@ -214,11 +219,11 @@ class BlockingPeer(Conversation):
         scope.reschedule(self._ready_by)
         try:
             async with scope:
-                await self._answered()
+                await self._until_answered()
         except TimeoutError:
             raise not_answered(self.endpoint, self._seconds or 0.0) from None
 
-    async def _answered(self) -> None:
+    async def _until_answered(self) -> None:
         start = self.now()
         while not self.up:
             if self.now() > start + (_GREETING_AFTER_OTHER_BYTES if self._other_bytes else _GREETING):
@@ -251,15 +256,22 @@ class BlockingPeer(Conversation):
         :raises LinesyncFailed: the connection is closed.
         :raises BrokenError: the connection was lost.
         """
+        if self.interrupted:
+            timeout = self._come_back(timeout)
         line, link = self._line, self.link
-        if line is None or link is None:
+        if link is None or (line is None and not self.interrupted):
             raise LinesyncFailed(f"the connection to {self.endpoint} is closed; connect again")
+        if line is None:
+            self._wait_for_watched(timeout)
+            return
         self._send(line, link)
+        if self._line is None:
+            return  # it was lost
         now = self.now()
         timer = link.next_timer(now)
         waits = [max(time - now, 0.0) for time in (timer,) if time is not None]
         waits += [] if timeout is None else [timeout]
-        poll = select.poll()
+        poll = self._poll_watched()
         behind = link.backlog  # received bytes are handled before others are read
         if behind:
             self.handle(link.receive_data(b"", now, _PIECE))
@@ -269,8 +281,6 @@ class BlockingPeer(Conversation):
         if self._unsent:
             both = line.writer == line.reader and not behind
             poll.register(line.writer, select.POLLOUT | (select.POLLIN if both else 0))
-        for descriptor in self._watched:
-            poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(min(waits) * 1000 + 0.5 if waits else None):
             if descriptor == line.reader and not behind:
                 self._receive(line, link)
@@ -279,6 +289,40 @@ class BlockingPeer(Conversation):
         if self._line is not None:
             self.handle(link.handle_timer(self.now()))
         self._after_turns = [callback for callback in self._after_turns if not callback()]
+
+    def _poll_watched(self) -> select.poll:
+        poll = select.poll()
+        for descriptor in self._watched:
+            poll.register(descriptor, select.POLLIN)
+        return poll
+
+    def _wait_for_watched(self, timeout: float | None) -> None:
+        """Wait for a watched descriptor while there is no connection."""
+        for descriptor, _ in self._poll_watched().poll(None if timeout is None else timeout * 1000 + 0.5):
+            self._watched[descriptor]()
+        self._after_turns = [callback for callback in self._after_turns if not callback()]
+
+    def _come_back(self, timeout: float | None) -> float:
+        """Connect again if it is time to, because the hub was killed and may be back.
+
+        :returns: the longest wait in seconds until this must be called again, and at most ``timeout``.
+        :raises BrokenError: the hub did not come back within its lease.
+        """
+        now = self.now()
+        if now >= self._back_by:
+            reason = f"{self.interrupted}, and the hub did not come back"
+            self._shut()
+            self.cannot_continue(reason)
+            raise BrokenError(reason)
+        if self._line is None and now >= self._back_at:
+            self._back_at = now + _AGAIN
+            with suppress(LinesyncError):
+                self._line = open_fd_pair(self.endpoint, self._back_by - now)
+                assert self.link is not None
+                self._unsent = self._outside = b""
+                self.link.line_up(now)
+        wait = self._back_by - now if self._line is not None else min(self._back_at, self._back_by) - now
+        return max(wait, 0.0) if timeout is None else max(min(wait, timeout), 0.0)
 
     def _send(self, line: FdPair, link: Link) -> None:
         while True:
@@ -294,7 +338,9 @@ class BlockingPeer(Conversation):
                 return
             except OSError as error:
                 self._read_rest(line, link)
+                self._unsent = b""
                 self._lost(error.strerror or str(error))
+                return
             self._unsent = self._unsent[sent:]
 
     def _receive(self, line: FdPair, link: Link) -> None:
@@ -304,8 +350,10 @@ class BlockingPeer(Conversation):
             return
         except OSError as error:
             self._lost(error.strerror or str(error))
+            return
         if not data:
             self._lost("it was closed at the other end")
+            return
         self.handle(link.receive_data(data, self.now(), _PIECE))
 
     def _read_rest(self, line: FdPair, link: Link) -> None:
@@ -314,14 +362,22 @@ class BlockingPeer(Conversation):
             if data := os.read(line.reader, _READ_SIZE):
                 self.handle(link.receive_data(data, self.now()))
 
-    def _lost(self, why: str) -> NoReturn:
+    def _lost(self, why: str) -> None:
+        """The connection was lost.
+
+        :raises BrokenError: the session cannot continue.
+        """
         self._shut()
         farewell = "" if self.up else self._over  # why the other end has ended the session
         if self.link is not None:
             self.handle(self.link.line_down(self.now()))
-        if not self.up and self.refused:
+        if not (self.up or self.interrupted) and self.refused:
             raise LinesyncFailed(f"cannot connect to {self.endpoint}: {self.refused}")
         reason = farewell or f"the connection to {self.endpoint} was lost ({why})"
+        if not self.interrupted:
+            self._back_by = self.now() + limits.LEASE
+        if self.interrupt(reason):
+            return
         self.abandon(reason)
         raise BrokenError(reason)
 
@@ -336,7 +392,8 @@ class BlockingPeer(Conversation):
             try:
                 self._send_all(self._line, self.link)  # before the goodbye, which would overtake queued data
                 self.link.close(reason)
-                self._send_all(self._line, self.link)
+                if self._line is not None:
+                    self._send_all(self._line, self.link)
             except BrokenError:
                 pass
             self._shut()

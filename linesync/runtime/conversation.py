@@ -6,10 +6,11 @@ implements three methods: ``kick`` (there is something to send), ``wait`` (until
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from .. import limits
-from ..errors import LinesyncError, LinesyncFailed, Unanswered
+from ..errors import LinesyncError, LinesyncFailed, NotSent, Unanswered
+from ..protocol import Continue, encode, read_reply
 from ..protocol.ids import NOTE, Id
 from ..wire.channels.mux import Mux
 from ..wire.events import (
@@ -33,83 +34,24 @@ from ..wire.events import (
     SessionEnded,
     SessionUp,
 )
+from ..wire.framing import hello_flags
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
 from .refusal import REFUSAL_MOST, read_refusal
 from .streams import MESSAGE, Item, Stream
+from .user import Done, Pending, Timeout, User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Protocol, Self
+    from typing import Self
 
     from .desk import Desk, Work
     from .fair_queue import FairQueue
-else:
-    Protocol = object
 
 __all__ = ["Conversation", "Pending", "Timeout", "User"]
 
 _STATIONS = 100  # most other stations on the line that are reported
-Done = Callable[[str | LinesyncError], None]
-
-
-class Timeout(Protocol):
-    """Limits the time of a block, as :func:`asyncio.timeout` does: when the time is over, the block is cancelled, and then
-    TimeoutError is raised."""
-
-    def reschedule(self, when: float | None) -> None:
-        """Set another time, in seconds of :meth:`Conversation.now`; None for no limit."""
-
-    def expired(self) -> bool:
-        """Whether the time was over before the block had ended."""
-
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None: ...
-
-
-class Pending:
-    """A request without a reply yet."""
-
-    __slots__ = ("done", "reply", "waiter")
-
-    def __init__(self, done: Done | None) -> None:
-        self.reply: str | LinesyncError | None = None
-        self.done = done
-        self.waiter: object = None
-
-
-class User:
-    """The owner of a conversation, which the conversation notifies. Each method does nothing unless it is overridden.
-
-    ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
-    and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
-    ``holds_back`` returns whether the peer's requests should wait; then the owner calls ``take_requests`` of the conversation
-    when that may have changed. ``held_back`` gets such a request when it arrives. ``sender`` returns which of the senders
-    behind the peer sent it; they take turns. ``requests_sent``: our own requests that waited for the peer's credit were sent.
-    """
-
-    def session_up(self, peer: Conversation, hello: Hello) -> None: ...
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None: ...
-    def line_quiet(self, peer: Conversation, silent_for: float) -> None: ...
-    def line_back(self, peer: Conversation) -> None: ...
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None: ...
-    def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None: ...
-    def request(self, peer: Conversation, number: str, text: str) -> None: ...
-    def held_back(self, peer: Conversation, number: str, text: str) -> None: ...
-    def sender(self, number: str, text: str) -> str:
-        return ""
-
-    def requests_sent(self, peer: Conversation) -> None: ...
-    def holds_back(self, peer: Conversation) -> bool:
-        return False
-
-    def channel(self, peer: Conversation, stream: Stream) -> None: ...
-    def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None: ...
-    def trouble(self, peer: Conversation, sentence: str) -> None: ...
-    def rate(self, peer: Conversation, baud: int) -> None: ...
+_UNSENT_MAX = 1 << 20  # bytes of requests that wait for a session to continue, above which no more are taken
 
 
 class Conversation:
@@ -117,6 +59,10 @@ class Conversation:
 
     listens = False
     """Whether this end listens: it is a hub, or an agent towards its scripts."""
+    keeping = False
+    """Whether this end can continue a session after a restart of the hub (docs/protocol.md, 8.6)."""
+    starts_over = False
+    """Whether the requests go to a new session if the hub has stored nothing of the one that was interrupted."""
 
     def __init__(self, user: User) -> None:
         self.user = user
@@ -130,6 +76,12 @@ class Conversation:
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
         self._over = ""  # why the last session ended
         self._outside = b""  # text that arrived on this line before a session began; bound: refusal.REFUSAL_MOST
+        self.interrupted = ""
+        """Why the session is interrupted, which may continue; empty if it is not."""
+        self._kept: tuple[str, str] | None = None  # the nonces (the hub's, ours) by which the hub knows the session
+        self._continuing = ""  # the id of our request to continue it
+        self._answered = False  # a reply has arrived in this session, so the hub has stored it
+        self._waiting_bytes = 0  # bytes of the requests that wait for that
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
 
@@ -173,24 +125,44 @@ class Conversation:
     @property
     def up(self) -> bool:
         """Whether a session is established. Its line may be quiet."""
-        return self._current_mux() is not None
+        return self._current_mux() is not None and not self.interrupted
+
+    @property
+    def asks(self) -> bool:
+        """Whether requests can be made. While a session is interrupted, they wait until it continues."""
+        return self._current_mux() is not None or bool(self.interrupted)
 
     def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
-        """Send a request.
+        """Send a request. While the session is interrupted, the request waits until the session continues.
 
         :param done: called before a waiter continues, with the text of the reply, or with an error if the session ends first.
         :param suffix: appended to the id after a dot; it names the client for which the request is relayed.
         :return: the id of the request, and an object for :meth:`reply_to`.
         :raises LinesyncFailed: no session is established.
         """
-        mux = self._mux()
+        mux = None if self.interrupted else self._mux()
         self._next_request += 1
         number = str(Id(str(self._next_request), suffix))
-        pending = Pending(done)
+        pending = Pending(text, done)
         self._pending[number] = pending
-        mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
-        self.kick()
+        if mux is not None:
+            self._send_request(mux, number, pending)
+        else:
+            self._waiting_bytes += len(text)
         return number, pending
+
+    def _send_request(self, mux: Mux, number: str, pending: Pending) -> None:
+        pending.sent = True
+        mux.send_message(0, f"{number} {pending.text}".encode("utf-8", "replace"))
+        self.kick()
+
+    def tell(self, text: str) -> None:
+        """Send a note that changes something at the hub. It is dropped if no session is established. A hub that keeps the
+        session gets it as a request, which arrives once even if the hub restarts."""
+        if self._kept is not None:
+            self.ask(text)
+        else:
+            self.note(text)
 
     async def reply_to(self, pending: Pending) -> str:
         """Wait for the text of a reply.
@@ -210,13 +182,28 @@ class Conversation:
     def answer(self, number: str, text: str) -> None:
         """Send the reply to a request. It is dropped if no session is established."""
         mux = self._current_mux()
-        if mux is not None:
+        if mux is not None and not self.interrupted:
             mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
             self.kick()
 
     @property
+    def sent_mark(self) -> int | None:
+        """A mark for everything that was sent on channel 0; None while some of it waits."""
+        mux = self._current_mux()
+        if mux is None or mux.queued(0) or self.link is None or self.link.session is None:
+            return None
+        return self.link.session.senders[Lane.PROMPT].next_seq
+
+    def has_arrived(self, mark: int) -> bool:
+        """Whether everything before a mark of this session has arrived. The peer handles it even if the session ends now."""
+        session = self.link.session if self.link is not None else None
+        return session is not None and session.senders[Lane.PROMPT].base >= mark
+
+    @property
     def congested(self) -> bool:
         """Whether much waits for the peer on channel 0, because it does not read or because the line is slow."""
+        if self.interrupted:
+            return self._waiting_bytes > _UNSENT_MAX
         mux = self._current_mux()
         return mux is not None and mux.full(0)
 
@@ -241,17 +228,18 @@ class Conversation:
         if failure is not None:
             raise failure
 
-    def refuse_requests(self, which: Callable[[str], bool], reply: str) -> None:
-        """Answer requests that have waited, instead of handling them.
+    def drop_requests(self, which: Callable[[str], bool]) -> list[str]:
+        """Take requests that have waited, without handling them; the caller answers them. Returns their ids.
 
         :param which: is called with the id of each.
         """
         mux = self._current_mux()
         if mux is None or self._untaken is None:
-            return
-        for number, _, data in self._untaken.remove(lambda number: number != NOTE and which(number)):
+            return []
+        dropped = self._untaken.remove(lambda number: number != NOTE and which(number))
+        for _, _, data in dropped:
             mux.consumed(0, data)
-            self.answer(number, reply)
+        return [number for number, _, _ in dropped]
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
@@ -292,7 +280,7 @@ class Conversation:
             del self._streams[stream.number]
 
     def _mux(self) -> Mux:
-        mux = self._current_mux()
+        mux = None if self.interrupted else self._current_mux()
         if mux is None:
             over = f" ({self._over})" if self._over else ""
             raise LinesyncFailed(
@@ -351,7 +339,10 @@ class Conversation:
             if not is_reply:
                 self.user.request(self, number, text)
             elif number in self._pending:
+                self._answered = True
                 self._settle(self._pending.pop(number), text)
+            elif number == self._continuing:
+                self._take_continued(text)
             return
         stream = self._streams.get(event.channel)
         if stream is not None:
@@ -392,32 +383,115 @@ class Conversation:
             self.wake(stream)
 
     def _session_up(self, event: SessionUp) -> None:
-        self._session_mux = self.link.mux if self.link is not None and self.link.session is not None else None
-        self._next_request = 0
         self._other_stations.clear()
-        self.user.session_up(self, event.peer)
+        if self.interrupted and hello_flags.KEEPING in event.peer.flags:
+            self._session_mux = self._link_mux()
+            self._ask_to_continue()
+            return
+        if self.interrupted:
+            self._session_over(self.interrupted, restarted=True)
+        self._begin(event.peer)
+
+    def _begin(self, hello: Hello) -> None:
+        """A new session has begun."""
+        self._session_mux = self._link_mux()
+        self._next_request, self._answered = 0, False
+        self._enter(hello)
+
+    def _enter(self, hello: Hello) -> None:
+        session = self.link.session if self.link is not None else None
+        keeping = self.keeping and not self.listens and session is not None and hello_flags.KEEPING in hello.flags
+        self._kept = (hello.nonce, session.nonce) if keeping and session is not None else None
+        self.user.session_up(self, hello)
         self.wake(self)
+
+    def _link_mux(self) -> Mux | None:
+        return self.link.mux if self.link is not None and self.link.session is not None else None
 
     def _restarted(self, event: Restarted) -> None:
         same = event.old_boot == event.new_boot
         reason = "the peer began a new session" if same else "the peer restarted"
-        self._session_over(reason, restarted=True)
+        if same or not self.interrupt(reason):
+            self._session_over(reason, restarted=True)
 
     def _session_ended(self, event: SessionEnded) -> None:
         self._session_over(event.reason)
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
-        self._session_mux, self._over = None, reason
-        self._untaken = None
-        pending, self._pending = self._pending, {}
+        self._stop(reason)
+        self.interrupted, self._kept = "", None
+        pending, self._pending, self._waiting_bytes = self._pending, {}, 0
         for request in pending.values():
-            self._settle(request, Unanswered(reason))
+            self._settle(request, Unanswered(reason) if request.sent else NotSent(reason))
+        self.user.session_down(self, reason, restarted)
+        self.wake(self)
+
+    def _stop(self, reason: str) -> None:
+        """Nothing of the link's session arrives any more."""
+        self._session_mux, self._over, self._continuing = None, reason, ""
+        self._untaken = None
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.put_closed(reason)
             self.wake(stream)
-        self.user.session_down(self, reason, restarted)
+
+    # -- continuing a session after a restart of the hub --------------------------------------------------------------
+
+    def interrupt(self, reason: str) -> bool:
+        """Keep the requests until the session continues. Return False, without a change, if it cannot continue."""
+        if self._kept is None:
+            return False
+        self._stop(reason)
+        if not self.interrupted:
+            self.interrupted = reason
+            self.user.session_interrupted(self, reason)
+        return True
+
+    def cannot_continue(self, reason: str) -> None:
+        """The hub was not heard for so long that it counts us as lost. An interrupted session is over."""
+        self._kept = None
+        if self.interrupted:
+            self._session_over(reason)
+
+    def _ask_to_continue(self) -> None:
+        mux = self._current_mux()
+        assert mux is not None and self._kept is not None
+        self._next_request += 1
+        self._continuing = str(self._next_request)
+        text = encode(Continue(hub=self._kept[0], own=self._kept[1]))
+        mux.send_message(0, f"{self._continuing} {text}".encode())
+        self.kick()
+
+    def _take_continued(self, text: str) -> None:
+        """The hub has said whether the session continues. If so, it has sent the replies that we may have missed before that.
+        Send it the requests that it does not have, in their order."""
+        mux = self._current_mux()
+        assert mux is not None and self.link is not None and self.link.session is not None
+        self._continuing = ""
+        try:
+            reply = read_reply(text)
+        except LinesyncError as error:
+            if self.starts_over and isinstance(error, LinesyncFailed) and not self._answered:
+                # It would know the session if it had done anything for it.
+                self.interrupted = ""
+                self._enter(self.link.session.peer)
+                self._send_again(mux, ())
+                return
+            self._session_over(self.interrupted, restarted=True)
+            self._begin(self.link.session.peer)
+            return
+        self.interrupted = ""
+        self._send_again(mux, reply[1:])
+        self.user.session_continued(self, reply)
         self.wake(self)
+
+    def _send_again(self, mux: Mux, known: Collection[str]) -> None:
+        """Send the requests without a reply, except those that the hub has."""
+        self._waiting_bytes = 0
+        known = set(known)
+        for number, pending in self._pending.items():
+            if number not in known:
+                self._send_request(mux, number, pending)
 
     def abandon(self, reason: str) -> None:
         """End the session at our end for good. Open requests and channels fail with this reason, and its data is freed."""

@@ -47,19 +47,20 @@ BOOT = token()
 """The boot id of this process."""
 
 
-def local_end(role: str, *, clean: bool, boot: str = BOOT) -> LocalParameters:
+def local_end(role: str, *, clean: bool, boot: str = BOOT, keeping: bool = False) -> LocalParameters:
     """The parameters that our end sends in its hello.
 
     :param role: ``c`` calls, ``l`` listens.
     :param clean: the line carries every byte unchanged, like a socket or a pipe.
     :param boot: our boot id.
+    :param keeping: our end can continue a session after a restart of the hub.
     """
     return LocalParameters(
         role=role,
         boot=boot,
         frame=limits.PIPE_FRAME if clean else limits.SERIAL_FRAME,
         credit=limits.CREDIT_PIPE if clean else limits.CREDIT_SERIAL,
-        flags=_PIPE_FLAGS if clean else _LINE_FLAGS + _zstd(),
+        flags=(_PIPE_FLAGS if clean else _LINE_FLAGS + _zstd()) + (hello_flags.KEEPING if keeping else ""),
     )
 
 

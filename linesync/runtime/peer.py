@@ -225,7 +225,8 @@ class Peer(Conversation):
         if self._behind:
             line.pause_reading()
         if self.link is None:
-            self.link = Link(local_end(self.role, clean=line.info.eight_bit, boot=self._boot), token)
+            local = local_end(self.role, clean=line.info.eight_bit, boot=self._boot, keeping=self.keeping)
+            self.link = Link(local, token)
         self.link.line_up(
             self.now(),
             byte_rate=line.info.byte_rate,

@@ -7,16 +7,18 @@ the next line. A fault is reported once for each new reason, not for each try.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from .. import limits
 from ..errors import LinesyncError, UsageError
 from ..transports import connect
+from ..transports.interface import Line, LineReceiver
 from .peer import Peer
 
-__all__ = ["keep_connected"]
+__all__ = ["bring_back", "keep_connected"]
 
 _LOST = "the line"
-_FIRST_WAIT = 0.2  # seconds before the line is opened again for the first time
+FIRST_WAIT = 0.2  # seconds before the line is opened again for the first time
 _LONGEST_WAIT = 2.0  # most seconds between two tries
 _STEADY = 5.0  # seconds after which the loss of a line is reported again, even for the same reason
 
@@ -29,7 +31,7 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
     :raises UsageError: the endpoint is invalid.
     :raises LinesyncError: with ``once``, the line cannot be opened.
     """
-    wait, reported = _FIRST_WAIT, ""
+    wait, reported = FIRST_WAIT, ""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -51,10 +53,39 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
             if once:
                 return
             if loop.time() - opened > _STEADY:
-                wait, reported = _FIRST_WAIT, ""
+                wait, reported = FIRST_WAIT, ""
             why = f"{_LOST} {endpoint} is lost: {peer.lost_why or 'the other end closed it'}"
             if reported != why:
                 reported = why
                 report(f"{why} (opening it again)")
         await asyncio.sleep(wait)
         wait = min(wait * 1.6, _LONGEST_WAIT)
+
+
+async def bring_back(
+    peer: Peer, endpoint: str, open_line: Callable[[str, Callable[[], LineReceiver]], Awaitable[Line]]
+) -> None:
+    """Open the line of an interrupted session again until the session continues, or is over because a lease has passed.
+
+    :param open_line: opens a line, as :func:`linesync.transports.connect` does.
+    """
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(limits.LEASE, peer.cannot_continue, f"{peer.interrupted}, and the hub did not come back")
+    try:
+        while peer.interrupted:
+            await asyncio.sleep(FIRST_WAIT)
+            if not peer.interrupted:
+                break
+            try:
+                await open_line(endpoint, peer.receiver)
+            except LinesyncError:
+                continue
+            continued, lost = asyncio.ensure_future(peer.ready()), asyncio.ensure_future(peer.lost())
+            try:
+                await asyncio.wait({continued, lost}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                continued.cancel()
+                lost.cancel()
+                await asyncio.wait({continued, lost})
+    finally:
+        timer.cancel()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from math import inf
+from math import inf, ulp
 from typing import Any
 
 __all__ = ["VirtualLoop"]
@@ -53,6 +53,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Clock(self)
 
     def time(self) -> float:
+        # Otherwise a call that is due a nanosecond later would run now, and again and again if it waits for its time.
+        self._clock_resolution = ulp(self._now)
         return self._now
 
     # -- for the test -------------------------------------------------------------------------------------------------

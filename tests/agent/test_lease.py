@@ -30,6 +30,7 @@ class LeaseWithFakeLine:
         self.lost: list[tuple[float, str]] = []
         self.holds = True
         uplink: Any = SimpleNamespace(link=self.link, ask_alive=lambda: self.polled.append(self.passed))
+        uplink.interrupted, uplink.cannot_continue = "", lambda why: None
         self.lease = HubLease(uplink, lambda: self.holds, lambda why: self.lost.append((self.passed, why)))
         self.lease.begin(seconds)
 

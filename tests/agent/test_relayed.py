@@ -17,6 +17,7 @@ class FakePeer:
 
     def __init__(self) -> None:
         self.up = True
+        self.interrupted = ""
         self.line = self.info = None
         self.link = SimpleNamespace(quiet=False)
         self.asked: list[tuple[str, str, Callable[[str | LinesyncError], None]]] = []
@@ -30,6 +31,10 @@ class FakePeer:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def tell(self, text: str) -> None:
+        if self.up:
+            self.note(text)
 
     def answer(self, number: str, text: str) -> None:
         self.answers.append((number, text))

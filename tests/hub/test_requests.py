@@ -9,8 +9,11 @@ import pytest
 
 from linesync import protocol
 from linesync.errors import LinesyncFailed
+from linesync.hub.memory import Memory
+from linesync.hub.outbox import Outbox
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
+from linesync.model.sync.services import SyncServices
 from linesync.runtime.reports import Reports
 
 
@@ -42,8 +45,11 @@ def handle(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, 
                 raise ZeroDivisionError("an internal error")
             return []
 
-        sessions = Sessions()
-        hub = Requests(sessions, 20.0, "boot", 1, links, lambda: 0, lambda event: None, Reports(lambda _: None))
+        memory = Memory(SyncServices())
+        sessions = Sessions(memory, keeping=False)
+        hub = Requests(
+            sessions, 20.0, "boot", memory, Outbox(), links, lambda: 0, lambda event: None, Reports(lambda _: None)
+        )
         session: HubSession = sessions.begin(peer, "line")  # type: ignore[arg-type]
         for number, text in requests:
             hub.take(session, number, text)

@@ -78,6 +78,7 @@ def test_only_messages_about_the_senders_own_session_need_no_permission() -> Non
     without = {row.message for row in operations.OPERATIONS if not row.permission and row.kind != operations.INSIDE}
     own = {
         "Register",
+        "Continue",
         "Confirm",
         "Withdraw",
         "Revoked",

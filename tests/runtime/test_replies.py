@@ -137,7 +137,8 @@ def test_waiting_requests_can_be_refused_and_the_others_keep_their_order() -> No
         asked = [pair.caller.ask(f"read {n}", suffix=str(n % 2))[1] for n in range(6)]
         pair.caller.note("note")
         await pause(1.0)
-        pair.listener.refuse_requests(lambda number: number.endswith(".1"), "err failed gone")
+        for number in pair.listener.drop_requests(lambda number: number.endswith(".1")):
+            pair.listener.answer(number, "err failed gone")
         pair.user.must_wait = False
         pair.listener.take_requests()
         replies = [await pair.caller.reply_to(pending) for pending in asked]

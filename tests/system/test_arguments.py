@@ -91,7 +91,7 @@ def methods() -> dict[str, Callable[..., Any]]:
     return {
         name: method
         for name, method in inspect.getmembers(Operations, inspect.isfunction)
-        if not name.startswith("_") and name != "heard_revoked"
+        if not name.startswith("_") and name not in ("heard_revoked", "session_over")
     }
 
 

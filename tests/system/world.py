@@ -33,6 +33,8 @@ from linesync.testing.virtual_loop import VirtualLoop
 from linesync.wire.framing.frames import Lane, describe
 from linesync.wire.reliability.handshake import LocalParameters
 
+from .disk import Disk
+
 __all__ = ["Host", "World"]
 
 _HUB = "unix:/hub"
@@ -66,6 +68,7 @@ class World:
     :param byte_rate: the speed of every line in bytes per second.
     :param lease: the hub's lease in seconds.
     :param probe: the ends probe for longer frames, and check their lines for symptoms.
+    :param durable: the hub stores its state, and continues with it after it was killed.
     :param compress: messages are compressed on the lines. Without compression, the transcript shows their text.
     """
 
@@ -78,6 +81,7 @@ class World:
         lease: float = 20.0,
         probe: bool = False,
         compress: bool = True,
+        durable: bool = False,
     ) -> None:
         self.seed = seed
         self.loop = VirtualLoop()
@@ -110,10 +114,12 @@ class World:
         for change in self._patches:
             change.start()
         self._lease = lease
+        self.disk = Disk(lease, self.random, self._events) if durable else None
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
-        hub = Hub(lease=self._lease, report=self._report, boot=identity.token())
+        memory, commit = (self.disk.load(), self.disk.commit) if self.disk is not None else (None, None)
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), memory=memory, commit=commit)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")
@@ -206,17 +212,24 @@ class World:
         running.cancel()
         self.run(self._await_end(agent, running))
 
-    def kill_hub(self) -> None:
-        """Kill the hub and start a new one immediately. It has no state, and the controller's scripts are disconnected."""
+    def kill_hub(self, away: float = 0.0) -> None:
+        """Kill the hub and start a new one, which has the state that the old one has stored, if any.
+
+        :param away: the seconds until the new one starts.
+        """
         self.note("the hub is killed, and another starts")
+        if self.disk is not None:
+            self.disk.load()
         hub = self.hub
         for peer in hub._peers:
             if isinstance(peer.line, MemoryLine):
                 peer.line.die()
         for pipe in self._board.hang_up(_HUB):
             pipe.die()
-        self.run(hub.aclose())
-        self._events.clear()
+        self.run(hub.aclose(keep=True))
+        self.pass_time(away)
+        if self.disk is None:
+            self._events.clear()
         self.hub = self.run(self._begin())
 
     @staticmethod
@@ -272,10 +285,18 @@ class World:
 
         That includes the last data of dead agents.
         """
+        if self.disk is not None and not (self.disk.idle and self._all_continued()):
+            return False
         return all(
             self._host_idle(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
             for host in self.hosts.values()
         )
+
+    def _all_continued(self) -> bool:
+        """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
+        reached."""
+        sessions = self.hub._requests._sessions.all()
+        return all(session.peer.up or session.host for session in sessions)
 
     def _host_idle(self, host: Host) -> bool:
         assert host.agent is not None
@@ -306,7 +327,10 @@ class World:
 
     def take_events(self) -> list[tuple[str, str, str]]:
         """The hub's reports about hosts since the last call: (``up`` or ``lost``, host, cause)."""
-        events, self._events = self._events, []
+        if self.disk is not None:
+            return self.disk.take_events()
+        events = self._events[:]
+        self._events.clear()
         return events
 
     def take_ended_sessions(self) -> set[str]:

@@ -115,7 +115,8 @@ class KeptMessages(State):
     """in the order of their numbers"""
 
 
-# Each of these has a field that no other one needs, so the fields of an object show which one it is.
+# Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
+# does not know this alias, so KeptWait and KeptResult repeat the list.
 KeptValue: TypeAlias = KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages
 
 

@@ -114,7 +114,8 @@ class AtGathering(State):
     """the number of the gathering"""
 
 
-# Each of these has a field that no other one needs, so the fields of an object show which one it is.
+# Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
+# does not know this alias, so KeptWait repeats the list.
 At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
 
 

@@ -42,7 +42,7 @@ class State(Record):
     def as_json(self) -> dict[str, Any]:
         """The state as plain dicts, lists, texts and numbers."""
         made = {}
-        for name, types, _, _ in _fields(type(self)):
+        for name, types, *_ in _fields(type(self)):
             value = getattr(self, name)
             made[name] = value if types else _plain(value)
         return made
@@ -55,16 +55,17 @@ class State(Record):
         """
         if type(value) is not dict:
             raise ValueError(f"a {cls.__name__} is an object, not {value!r:.50}")
-        made, put = cls.__new__(cls), object.__setattr__  # the checks of __init__ would take most of the time
-        for name, types, read, default in _fields(cls):
-            if name not in value:
-                if default is MISSING:
-                    raise ValueError(f"a {cls.__name__} needs the field {name}")
-                put(made, name, default)
-            elif type(value[name]) in types:
-                put(made, name, value[name])
+        made = cls.__new__(cls)  # the checks of __init__ would take most of the time
+        for name, types, read, default, put in _fields(cls):
+            found = value.get(name, MISSING)
+            if type(found) in types:
+                put(made, found)
+            elif found is not MISSING:
+                put(made, read(found))
+            elif default is not MISSING:
+                put(made, default)
             else:
-                put(made, name, read(value[name]))
+                raise ValueError(f"a {cls.__name__} needs the field {name}")
         return made
 
 
@@ -90,9 +91,13 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _fields(record: type[State]) -> list[tuple[str, tuple[type, ...], Callable[[Any], Any], Any]]:
-    """Of each field of a record: its name, its types if they are plain, the function that reads another value, its default."""
-    return [(name, _plain_types(kind), _reader(kind), default) for name, (kind, default) in record.FIELDS.items()]
+def _fields(record: type[State]) -> list[tuple[str, tuple[type, ...], Callable[[Any], Any], Any, Callable[..., None]]]:
+    """Of each field of a record: its name; its types, if they are plain; the function that reads any other value; its
+    default; and the function that sets it."""
+    return [
+        (name, _plain_types(kind), _reader(kind), default, getattr(record, name).__set__)
+        for name, (kind, default) in record.FIELDS.items()
+    ]
 
 
 def _plain_types(kind: str) -> tuple[type, ...]:

@@ -161,6 +161,10 @@ class Namespaces:
             del self._owned[found.owner.key]
         return found
 
+    def owners(self) -> list[Owner]:
+        """The owner of each namespace."""
+        return [one.owner for one in self._named.values()]
+
     def of_client(self, client: Client) -> list[str]:
         """The namespaces that a client owns."""
         return list(self._owned.get(client, ()))

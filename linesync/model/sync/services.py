@@ -326,6 +326,10 @@ class SyncServices:
         """The number of live arrivals of each client: those that wait, and those that hold something."""
         return self._waits.by_client()
 
+    def arrivals_of(self, client: Client) -> list[ArrivalId]:
+        """The ids of the live arrivals of a client."""
+        return [wait.arrival for wait in self._waits.of_client(client)]
+
     def keeps_for(self, client: Client) -> bool:
         """Whether a client waits for something, holds something, has not confirmed something, or owns a namespace."""
         return bool(self._waits.of_client(client) or self.namespaces.of_client(client))

@@ -10,6 +10,7 @@ __all__ = [
     "CLEAN_PIPE",
     "COMPRESSION",
     "EIGHT_FORM",
+    "KEEPING",
     "MASKED_FORM",
     "NESTING",
     "SHORT_ACKS",
@@ -24,3 +25,4 @@ AUTOBAUD = "r"  # section 7.2: can change the rate of this line
 COMPRESSION = "z"  # section 6.5: accepts compressed records
 ZSTANDARD = "s"  # section 6.5: accepts data streams in Zstandard
 SHORT_ACKS = "a"  # section 5.3: accepts short acknowledgements
+KEEPING = "k"  # section 8.6: can continue a session after a restart of the hub

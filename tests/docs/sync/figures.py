@@ -78,7 +78,7 @@ class FigureSetup:
         """Start a script that makes one call at a time, as a command does."""
 
         async def connect() -> Client:
-            notices = aio._Notices()
+            notices = aio._Notices("unix:hub.sock", concurrent=False)
             peer = Peer(notices, "c")
             await aio.open_line("unix:/hub" if host == "hub" else f"unix:/{host}", peer.receiver)
             await peer.ready()

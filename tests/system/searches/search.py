@@ -81,6 +81,8 @@ KILLS = st.sampled_from(
 class Search(RuleBasedStateMachine):
     """A life. The search of an operation defines ``REFERENCE``, ``ASKS``, :meth:`request` and :meth:`view`."""
 
+    DURABLE = False
+    """Whether the hub stores its state, and continues after it was killed."""
     REFERENCE: type[Reference]
     STATE: type[State] = State
     ASKS: st.SearchStrategy[Any]
@@ -100,7 +102,7 @@ class Search(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 2**20), harm=st.sampled_from(HARMS))
     def begin(self, seed: int, harm: Faults | None) -> None:
-        self.world = World(seed, faults=harm)
+        self.world = World(seed, faults=harm, durable=self.DURABLE)
         self.since: dict[str, float] = {}
         """The hosts that the hub cannot hear, and the time when that began."""
         self.silent: set[str] = set()
@@ -233,8 +235,11 @@ class Search(RuleBasedStateMachine):
     def kill_hub(self) -> None:
         """The hub is killed and started again. Its state is lost, and so are requests on the way to it.
 
-        Requests that an agent had not sent yet go to the new hub.
+        Requests that an agent had not sent yet go to the new hub. If the hub stores its state, nothing is lost.
         """
+        if self.DURABLE:
+            self.world.kill_hub()
+            return
         self.listen()
         waiting = self.unsent()
         for script in self.scripts.values():

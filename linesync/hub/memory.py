@@ -1,0 +1,254 @@
+"""What a hub remembers over its own restart: the model, the sessions, and what it has said in them.
+
+1. A session has a number, which is part of the numbers of its clients and of the ids of their arrivals. It continues in
+   another link session after the hub has restarted, if the peer proves that it is the same one (docs/protocol.md, 8.6).
+2. A request that waits is *open* until its reply is decided. A reply is kept until it has arrived at the peer. So a request
+   that the peer sends again is one that this hub has never handled.
+3. Each open request, each kept reply and each session is one row. A change marks its row. A store writes the marked rows
+   together with those of the model in one commit, before any reply leaves (:mod:`linesync.hub.outbox`).
+
+Nothing here knows lines, clocks or tasks. A session has no row until it has an open request, a kept reply, or a host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from ..model.state.record import State
+from ..model.sync.services import SyncServices
+
+__all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory", "Row"]
+
+SESSION, OPEN, REPLY, SERIALS = "session", "request", "reply", "serials"
+"""The kinds of rows. Their keys: the session's number, ``session/request id``, ``session/number of the reply``, empty."""
+_BLOCK = 1024  # session numbers that are reserved together
+
+Row = tuple[str, str]
+"""The kind and the key of a row."""
+
+
+class SessionRow(State):
+    """The row of a session."""
+
+    hub: str
+    """the hub's nonce of its first link session"""
+    peer: str
+    """the peer's nonce"""
+    host: str
+    """the host that it registered, or empty for a script"""
+    uid: int | None
+    """the user id of the peer, if it came over a Unix socket"""
+    line: str
+    """the label of its last line"""
+    concurrent: bool
+    """the script does several things at the same time"""
+
+
+class OpenRow(State):
+    """The row of a request that waits."""
+
+    arrival: str
+    """the id of its arrival"""
+
+
+class ReplyRow(State):
+    """The row of a reply or a note that may not have arrived yet."""
+
+    request: str
+    """the id of the request, or ``-`` for a note"""
+    text: str
+    """the reply"""
+
+
+class SerialsRow(State):
+    """The row of the session numbers."""
+
+    reserved: int
+    """all numbers up to this one may have been used"""
+
+
+class KeptSession:
+    """One session.
+
+    :ivar nonces: the nonces (the hub's, the peer's) of its first link session.
+    """
+
+    def __init__(self, memory: Memory, serial: int, nonces: tuple[str, str], uid: int | None, line: str) -> None:
+        self.serial = serial
+        self.nonces = nonces
+        self.uid = uid
+        self.line = line
+        self.host = ""
+        self.concurrent = False
+        self.open: dict[str, str] = {}  # bound: waits.WAITS_PER_HOST
+        """The ids of the requests that wait, and their arrivals."""
+        self.said: dict[int, tuple[str, str]] = {}  # bound: limits.REPLIES_MAX
+        """The replies and notes that may not have arrived, in order: their numbers to (request id or ``-``, text)."""
+        self.last_said = 0
+        """The number of the last reply or note."""
+        self._memory = memory
+
+    def changed(self) -> None:
+        """A field of the session has changed."""
+        if self.serial in self._memory.sessions:
+            self._memory.remember(self)
+
+    def register(self, host: str) -> None:
+        """The session has registered a host."""
+        self.host = host
+        self._memory.remember(self)
+
+    def opened(self, request: str, arrival: str) -> None:
+        """A request waits from now on."""
+        self.open[request] = arrival
+        self._memory.mark(OPEN, f"{self.serial}/{request}")
+        self._known()
+
+    def closed(self, request: str) -> None:
+        """A request does not wait any more."""
+        if self.open.pop(request, None) is not None:
+            self._memory.mark(OPEN, f"{self.serial}/{request}")
+
+    def say(self, request: str, text: str) -> int:
+        """Keep a reply or a note; returns its number."""
+        self.last_said += 1
+        self.said[self.last_said] = request, text
+        self._memory.mark(REPLY, f"{self.serial}/{self.last_said}")
+        self._known()
+        return self.last_said
+
+    def arrived(self, number: int) -> None:
+        """All replies up to this one have arrived."""
+        for one in [one for one in self.said if one <= number]:
+            del self.said[one]
+            self._memory.mark(REPLY, f"{self.serial}/{one}")
+
+    def _known(self) -> None:
+        if self.serial not in self._memory.sessions:
+            self._memory.remember(self)
+
+    def state(self) -> SessionRow:
+        hub, peer = self.nonces
+        return SessionRow(hub=hub, peer=peer, host=self.host, uid=self.uid, line=self.line, concurrent=self.concurrent)
+
+
+class Memory:
+    """Everything that a hub remembers.
+
+    :param services: the model.
+    """
+
+    def __init__(self, services: SyncServices) -> None:
+        self.services = services
+        self.sessions: dict[int, KeptSession] = {}  # bound: limits.SESSIONS, options
+        """The sessions that have a row, by number."""
+        self._serial = 0
+        self._reserved = 0
+        self._marked: dict[Row, None] = {}  # bound: call
+
+    def next_serial(self) -> int:
+        """A session number that no session of any life of this hub had."""
+        self._serial += 1
+        if self._serial > self._reserved:
+            self._reserved = self._serial + _BLOCK
+            self.mark(SERIALS, "")
+        return self._serial
+
+    def remember(self, session: KeptSession) -> None:
+        """Give a session a row, or change it."""
+        self.sessions[session.serial] = session
+        self.mark(SESSION, str(session.serial))
+
+    def forget(self, session: KeptSession) -> None:
+        """A session is over."""
+        if self.sessions.pop(session.serial, None) is None:
+            return
+        self.mark(SESSION, str(session.serial))
+        for request in list(session.open):
+            session.closed(request)
+        session.arrived(session.last_said)
+
+    @property
+    def used(self) -> bool:
+        """Whether another life of the hub has used this memory."""
+        return self._reserved > 0
+
+    def restarted(self) -> None:
+        """Another hub begins with this memory: skip the session numbers that may be in use."""
+        self._serial = self._reserved
+
+    # -- rows, for a store --------------------------------------------------------------------------------------------
+
+    def mark(self, kind: str, key: str) -> None:
+        """A row has changed."""
+        self._marked[kind, key] = None
+
+    @property
+    def marked(self) -> bool:
+        """Whether rows have changed since :meth:`take_changes`."""
+        return bool(self._marked)
+
+    def take_changes(self) -> list[tuple[str, str, str | None]]:
+        """The rows that have changed since the last call, as a store takes them: (kind, key, JSON text, or None if it is
+        gone)."""
+        marked, self._marked = self._marked, {}
+        changes: list[tuple[str, str, str | None]] = []
+        for kind, key in marked:
+            row = self.row(kind, key)
+            changes.append((kind, key, None if row is None else json.dumps(row.as_json(), separators=(",", ":"))))
+        return changes
+
+    def row(self, kind: str, key: str) -> State | None:
+        """The row as it is now; None if it is gone."""
+        if kind == SERIALS:
+            return SerialsRow(reserved=self._reserved)
+        serial, _, rest = key.partition("/")
+        session = self.sessions.get(int(serial))
+        if session is None:
+            return None
+        if kind == SESSION:
+            return session.state()
+        if kind == OPEN:
+            return OpenRow(arrival=session.open[rest]) if rest in session.open else None
+        said = session.said.get(int(rest))
+        return ReplyRow(request=said[0], text=said[1]) if said is not None else None
+
+    def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Restore sessions from rows: (kind, key, JSON text), in any order. Rows of other kinds are ignored.
+
+        :raises ValueError: a row is invalid, or belongs to a session without a row.
+        """
+        found = sorted(rows, key=lambda row: (row[0] != SESSION, row[0], _order(row[1])))
+        for kind, key, text in found:
+            if kind not in (SESSION, OPEN, REPLY, SERIALS):
+                continue
+            value = json.loads(text)
+            if kind == SERIALS:
+                self._reserved = SerialsRow.from_json(value).reserved
+                continue
+            serial, _, rest = key.partition("/")
+            if kind == SESSION:
+                self.sessions[int(serial)] = self._session(int(serial), SessionRow.from_json(value))
+                continue
+            session = self.sessions.get(int(serial))
+            if session is None:
+                raise ValueError(f"{kind} {key} belongs to a session that is missing")
+            if kind == OPEN:
+                session.open[rest] = OpenRow.from_json(value).arrival
+            else:
+                reply = ReplyRow.from_json(value)
+                session.said[int(rest)] = reply.request, reply.text
+                session.last_said = int(rest)
+
+    def _session(self, serial: int, state: SessionRow) -> KeptSession:
+        session = KeptSession(self, serial, (state.hub, state.peer), state.uid, state.line)
+        session.host, session.concurrent = state.host, state.concurrent
+        return session
+
+
+def _order(key: str) -> tuple[int, int, str]:
+    """Sorts keys by session, and then by number; ids of requests that are not numbers follow."""
+    serial, _, rest = key.partition("/")
+    number = int(rest) if rest.isdecimal() else 0
+    return int(serial or 0), number, rest

@@ -1,0 +1,69 @@
+"""Everything that the hub says to its peers leaves here, after what it depends on is stored.
+
+A request changes the model, and its reply says so. If the hub died between the two writes, the peer would know of a change
+that the next hub does not know. So a message waits until all rows that were marked before it are committed. All messages
+that wait share one commit. Without a store, each message leaves immediately.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
+
+__all__ = ["Commit", "Outbox"]
+
+Commit: TypeAlias = Callable[[Callable[[], None]], None]
+"""Commits all rows that are marked now, and calls the argument after that, in the event loop. Calls are answered in their
+order. With nothing to commit and no commit under way, it may call the argument immediately."""
+
+
+class Outbox:
+    """The messages that wait for a commit.
+
+    :param commit: commits the state; None if nothing is stored.
+    """
+
+    def __init__(self, commit: Commit | None = None) -> None:
+        self._commit = commit
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Callable[[], None]] = []  # bound: call
+        self._due = False
+
+    def put(self, send: Callable[[], None]) -> None:
+        """Send something after everything that has changed so far is stored. Messages leave in the order of their calls."""
+        if self._commit is None:
+            send()
+            return
+        self._waiting.append(send)
+        self.changed()
+
+    def changed(self) -> None:
+        """The state has changed: commit it soon."""
+        if self._commit is not None and not self._due:
+            self._due = True
+            self._loop.call_soon(self._flush)
+
+    async def stored(self) -> None:
+        """Wait until everything that has changed so far is stored."""
+        if self._commit is None:
+            return
+        stored = asyncio.Event()
+        self.put(stored.set)
+        await stored.wait()
+
+    def _flush(self) -> None:
+        self._due = False
+        if self._commit is None:
+            return
+        waiting, self._waiting = self._waiting, []
+
+        def leave() -> None:
+            for send in waiting:
+                send()
+
+        self._commit(leave)
+
+    def close(self) -> None:
+        """Say nothing more."""
+        self._waiting = []

@@ -1,0 +1,81 @@
+"""Compare a hub that is killed again and again with references: nothing is lost, and nothing happens twice.
+
+The hub stores its state on a disk that may be slow (:mod:`tests.system.disk`). When it is killed, what it had not committed
+is lost, and its lines and sessions end. The references do not know that: the answers to the scripts must be those of a hub
+that was never killed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from .reference import State
+from .search import MOMENTS, Search, profile
+from .test_barrier_search import BarrierSearch
+from .test_events_search import EventSearch
+from .test_lock_search import LockSearch
+from .test_messages_search import MessageSearch
+from .test_semaphore_search import SemaphoreSearch
+
+
+class Shuffled(State):
+    """Scripts on the hub's machine connect again in any order, so only the order of each script's own requests is known."""
+
+    def next(self, host: str) -> list[int]:
+        positions = super().next(host)
+        if host != "hub":
+            return positions
+        scripts = [by or who for _, who, by in self.queue[host]]
+        return [at for at, script in enumerate(scripts) if script not in scripts[:at]]
+
+
+class Killing(Search):
+    """The hub is killed at some moment of most batches."""
+
+    DURABLE = True
+    STATE = Shuffled
+
+    def wait(self, seconds: float) -> None:
+        assert self.world is not None
+        self.world.pass_time(seconds)
+
+    @rule(
+        data=st.data(), count=st.integers(1, 3), moments=st.lists(MOMENTS, min_size=1, max_size=2), late=st.booleans()
+    )
+    def the_hub_is_killed(self, data: st.DataObject, count: int, moments: list[float], late: bool) -> None:
+        asks: list[tuple[Any, ...]] = [data.draw(self.ASKS) for _ in range(count)]
+        kills = [deed for moment in moments for deed in (("wait", moment), ("kill_hub",))]
+        self.batch([*asks, *kills, *([data.draw(self.ASKS)] if late else [])])
+
+
+class BarrierKills(Killing, BarrierSearch):
+    pass
+
+
+class SemaphoreKills(Killing, SemaphoreSearch):
+    pass
+
+
+class LockKills(Killing, LockSearch):
+    pass
+
+
+class MessageKills(Killing, MessageSearch):
+    pass
+
+
+class EventKills(Killing, EventSearch):
+    pass
+
+
+for search in (BarrierKills, SemaphoreKills, LockKills, MessageKills, EventKills):
+    search.TestCase.settings = profile()
+
+TestBarrierKills = BarrierKills.TestCase
+TestSemaphoreKills = SemaphoreKills.TestCase
+TestLockKills = LockKills.TestCase
+TestMessageKills = MessageKills.TestCase
+TestEventKills = EventKills.TestCase
