@@ -43,6 +43,11 @@ class Timers(Generic[_Key]):
         self._live.pop(key, None)
         self._compact()
 
+    def due(self, key: _Key) -> float | None:
+        """The deadline of ``key``, or None."""
+        found = self._live.get(key)
+        return found[0] if found is not None else None
+
     def next_timer(self) -> float | None:
         """The nearest deadline, or None."""
         heap = self._heap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from linesync.errors import Aborted, LinesyncError
 from linesync.model.decisions import Messages, Outcome
@@ -25,7 +25,7 @@ class HostGroups:
     def name_of(self, host: str) -> str:
         return self.where.get(host, ("", ""))[0]
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str, stopped: Collection[str] = ()) -> Group:
         members = {host: role for host, (group, role) in self.where.items() if group == name}
         return Group(members=members, size=self.sizes.get(name))
 

@@ -24,6 +24,9 @@ from dataclasses import dataclass, field
 
 from ...errors import LinesyncFailed, NotAllowed, UsageError
 from ..decisions import HostEvent, HostLost, HostUp
+from ..journal import Journal
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptHost
 from ..participants import HUB, Cause, check_host, check_name, seconds_in_words
 from ..state.hosts import HostState
 from ..timers import Timers
@@ -55,6 +58,8 @@ class _Host:
     system: str = ""
     down: str | None = None  # why its line is down; None while it is up
     lost: Cause | None = None
+    unheard: bool = False  # it was restored, and not heard since then
+    number: int = 0  # grows in the order in which hosts were first seen
     ended: bool = False  # the session is over
     why: str = ""
 
@@ -66,10 +71,13 @@ class Membership:
     """The registry of hosts. All times are monotonic seconds.
 
     :param lease: seconds without a valid frame after which a host is lost.
+    :param journal: gets the changes; by default one that is off.
     """
 
-    def __init__(self, *, lease: float = LEASE) -> None:
+    def __init__(self, *, lease: float = LEASE, journal: Journal | None = None) -> None:
         self._lease = lease
+        self._journal = journal or Journal(on=False)
+        self._journal.source("host", self._kept, lambda: self._hosts)
         self._hosts: dict[str, _Host] = {}
         self._leases: Timers[str] = Timers()
         self._asked: dict[str, None] = {}
@@ -110,6 +118,7 @@ class Membership:
         old = self._hosts.get(name)
         if old is not None and old.session == session and not old.ended:
             old.capabilities, old.published = offers, values
+            self._journal.mark("host", name)
             return self.line_back(name, session, line, now)
         if old is not None:
             self._refuse_twin(old, boot, line, now)
@@ -120,7 +129,9 @@ class Membership:
         if old is not None and old.lost is None:
             events += self._lose(old, Cause.RESTARTED, f"{again or 'its agent started again'} on {line}", now)
         host = _Host(name, session, boot, line, now, now, now + self._lease, offers, values, system=system)
+        host.number = old.number if old is not None else self._journal.number()
         self._hosts[name] = host
+        self._journal.mark("host", name, new=old is None)
         self._leases.set(name, host.lease_end)
         return [*events, HostUp(host=name, session=session, resumed=False, again=again)]
 
@@ -130,6 +141,7 @@ class Membership:
         if host is None:
             return []
         host.heard = now
+        host.unheard = False
         host.lease_end = now + self._lease
         if host.lost is None:
             return []
@@ -137,21 +149,25 @@ class Membership:
         host.why = ""
         host.since = now
         self._leases.set(name, host.lease_end)
+        self._journal.mark("host", name)
         return [HostUp(host=name, session=session, resumed=True)]
 
     def line_lost(self, name: str, session: str, why: str = "") -> None:
         """The host's line was lost; its lease goes on."""
         host = self._speaking(name, session)
-        if host is not None:
+        if host is not None and host.down != why:
             host.down = why
+            self._journal.mark("host", name)
 
     def line_back(self, name: str, session: str, line: str, now: float) -> list[HostEvent]:
         """The session resumed, perhaps on another line. Returns HostUp if the host was lost."""
         host = self._speaking(name, session)
         if host is None:
             return []
-        host.down = None
-        host.line = line
+        if host.down is not None or host.line != line:
+            host.down = None
+            host.line = line
+            self._journal.mark("host", name)
         return self.heard(name, session, now)
 
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[HostEvent]:
@@ -163,6 +179,7 @@ class Membership:
         if host is None:
             return []
         host.ended = True
+        self._journal.mark("host", name)
         if host.lost:
             return []
         events = self._lose(host, cause, why, now)
@@ -174,7 +191,13 @@ class Membership:
     def extend_all(self, now: float) -> None:
         """The hub itself was stalled: give every host a full lease from now."""
         for host in self._hosts.values():
-            host.lease_end = now + self._lease
+            self._renew(host, now)
+
+    def _renew(self, host: _Host, now: float) -> None:
+        """Start a host's lease again, if it runs."""
+        host.lease_end = now + self._lease
+        if host.lost in (None, Cause.RESTARTED):
+            self._leases.set(host.name, host.lease_end)
 
     def absent(self, name: str) -> Cause | None:
         """Why a host is absent; None while it is alive. The hub itself is always alive."""
@@ -195,7 +218,7 @@ class Membership:
     def silent(self, name: str, now: float) -> bool:
         """Whether nothing was heard from a host for three seconds, so that it must be asked before anyone relies on it."""
         host = self._hosts.get(name)
-        return host is not None and now - host.heard > RECENT
+        return host is not None and (host.unheard or now - host.heard > RECENT)
 
     def word(self, name: str) -> str:
         """A remark about a host that is not lost: ``never seen``, ``its line ... is down``, or an empty text."""
@@ -243,6 +266,48 @@ class Membership:
         """The state of each host, sorted by name."""
         return [self._state(host, now) for _, host in sorted(self._hosts.items())]
 
+    # -- storing ---------------------------------------------------------------------------------------------
+
+    def _kept(self, name: str) -> KeptHost | None:
+        host = self._hosts.get(name)
+        if host is None:
+            return None
+        return KeptHost(
+            number=host.number,
+            session=host.session,
+            boot=host.boot,
+            line=host.line,
+            since=host.since,
+            heard=host.heard if host.lost is not None else None,
+            capabilities=host.capabilities,
+            published=host.published,
+            down=host.down,
+            lost=str(host.lost) if host.lost is not None else None,
+            ended=host.ended,
+            why=host.why,
+            system=host.system,
+        )
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the hosts. Those that are alive get a new lease, and count as silent until they are heard.
+
+        :raises BadRow: a row does not fit.
+        """
+
+        def put_back(key: list[str], kept: KeptHost) -> None:
+            (name,) = key
+            check_host(name)
+            heard = rows.now if kept.heard is None else kept.heard + rows.shift
+            host = _Host(name, kept.session, kept.boot, kept.line, kept.since + rows.shift, heard, 0.0)
+            host.capabilities, host.published, host.down = kept.capabilities, kept.published, kept.down
+            host.lost = Cause(kept.lost) if kept.lost is not None else None
+            host.ended, host.why, host.unheard = kept.ended, kept.why, kept.heard is None
+            host.number, host.system = self._journal.numbered(kept.number), kept.system
+            self._hosts[name] = host
+            self._renew(host, rows.now)
+
+        rows.each("host", KeptHost, put_back, by_number)
+
     # -- inside ----------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -275,12 +340,15 @@ class Membership:
         if lost is None:
             raise LinesyncFailed(f"this hub already serves {HOSTS_MAX} hosts, which is the limit; stop an agent first")
         del self._hosts[lost.name]
+        self._leases.cancel(lost.name)  # one that restarted has a lease in which it may register again
+        self._journal.mark("host", lost.name)
 
     def _lose(self, host: _Host, cause: Cause, why: str, now: float) -> list[HostEvent]:
         host.lost = cause
         host.why = why
         host.since = now
         self._leases.cancel(host.name)
+        self._journal.mark("host", host.name)
         return [HostLost(host=host.name, session=host.session, cause=cause, why=why)]
 
     def _state(self, host: _Host, now: float) -> HostState:

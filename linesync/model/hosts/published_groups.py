@@ -7,6 +7,7 @@ host waits for them. If no host has published the size of a group, a host that w
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from ..participants import Cause, cause_in_words
 from ..sync.gathering import Group
@@ -28,13 +29,18 @@ class PublishedGroups:
         """The group of a host."""
         return self._hosts.published(host).get(_GROUP, "")
 
-    def group(self, name: str) -> Group:
-        """The hosts of a group; its size is the largest that any of them publishes."""
+    def group(self, name: str, stopped: Collection[str] = ()) -> Group:
+        """The hosts of a group; its size is the largest that any of them publishes.
+
+        :param stopped: stopped hosts that still belong to it.
+        """
         published = {host: values for host, values in self._hosts.all_published() if values.get(_GROUP, "") == name}
         texts = [values.get(_SIZE, "") for values in published.values()]
         size = max((int(text) for text in texts if _NUMBER.fullmatch(text)), default=None)
         if size is None:
-            published = {host: values for host, values in published.items() if not self._stopped(host)}
+            published = {
+                host: values for host, values in published.items() if host in stopped or not self._stopped(host)
+            }
         return Group(members={host: values.get(_ROLE, "") for host, values in published.items()}, size=size)
 
     def _stopped(self, host: str) -> bool:

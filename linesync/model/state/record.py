@@ -6,12 +6,13 @@ because an older hub does not send it.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from ...frozen_record import MISSING, Record
 
 TYPE_CHECKING = False  # importing typing would take a tenth of the time of a small command
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, ClassVar, Self
 
 __all__ = ["State", "Waiting"]
@@ -40,7 +41,11 @@ class State(Record):
 
     def as_json(self) -> dict[str, Any]:
         """The state as plain dicts, lists, texts and numbers."""
-        return {name: _plain(getattr(self, name)) for name in self.FIELDS}
+        made = {}
+        for name, types, *_ in _fields(type(self)):
+            value = getattr(self, name)
+            made[name] = value if types else _plain(value)
+        return made
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -48,15 +53,20 @@ class State(Record):
 
         :raises ValueError: a field is missing, or its value has another type.
         """
-        if not isinstance(value, dict):
+        if type(value) is not dict:
             raise ValueError(f"a {cls.__name__} is an object, not {value!r:.50}")
-        fields: dict[str, Any] = {}
-        for name, (kind, default) in cls.FIELDS.items():
-            if name in value:
-                fields[name] = _read(kind, value[name])
-            elif default is MISSING:
+        made = cls.__new__(cls)  # the checks of __init__ would take most of the time
+        for name, types, read, default, put in _fields(cls):
+            found = value.get(name, MISSING)
+            if type(found) in types:
+                put(made, found)
+            elif found is not MISSING:
+                put(made, read(found))
+            elif default is not MISSING:
+                put(made, default)
+            else:
                 raise ValueError(f"a {cls.__name__} needs the field {name}")
-        return cls(**fields)
+        return made
 
 
 class Waiting(State):
@@ -80,33 +90,75 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _read(kind: str, value: Any) -> Any:
-    """Read a value of a type, which is written as in an annotation; raises ValueError."""
-    one, others = _union(kind)
-    if others:
-        try:
-            return _read(one, value)
-        except ValueError:
-            return _read(others, value)
+@cache
+def _fields(record: type[State]) -> list[tuple[str, tuple[type, ...], Callable[[Any], Any], Any, Callable[..., None]]]:
+    """Of each field of a record: its name; its types, if they are plain; the function that reads any other value; its
+    default; and the function that sets it."""
+    return [
+        (name, _plain_types(kind), _reader(kind), default, getattr(record, name).__set__)
+        for name, (kind, default) in record.FIELDS.items()
+    ]
+
+
+def _plain_types(kind: str) -> tuple[type, ...]:
+    """The types whose values need no conversion; empty if any value of this type needs one."""
+    kinds = _union(kind)
+    return tuple([one for name in kinds for one in _PLAIN[name]]) if all(name in _PLAIN for name in kinds) else ()
+
+
+@cache
+def _reader(kind: str) -> Callable[[Any], Any]:
+    """Make the function that reads a value of a type, which is written as in an annotation; it raises ValueError."""
+    kinds = _union(kind)
+    if len(kinds) > 1:
+        return _union_reader(kind, kinds)
     if kind in State.BY_NAME:
-        return State.BY_NAME[kind].from_json(value)
-    if kind.startswith("tuple[") and isinstance(value, list):
-        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
-        return tuple([_read(inner, one) for one in value])
-    if kind.startswith("dict[str, ") and isinstance(value, dict):
-        inner = kind.removeprefix("dict[str, ").removesuffix("]")
-        return {name: _read(inner, one) for name, one in value.items()}
-    if type(value) not in _PLAIN.get(kind, ()):  # not isinstance: True is an int
+        return State.BY_NAME[kind].from_json
+    if kind.startswith("tuple["):
+        inner = _reader(kind.removeprefix("tuple[").removesuffix(", ...]"))
+        return lambda value: tuple([inner(one) for one in _checked(value, (list,), kind)])
+    if kind.startswith("dict[str, "):
+        inner = _reader(kind.removeprefix("dict[str, ").removesuffix("]"))
+        return lambda value: {name: inner(one) for name, one in _checked(value, (dict,), kind).items()}
+    return lambda value: _checked(value, _PLAIN[kind], kind)
+
+
+def _union_reader(kind: str, kinds: list[str]) -> Callable[[Any], Any]:
+    """The function that reads the first of several types that fits."""
+    readers = [(_required(one), _reader(one)) for one in kinds]
+
+    def read(value: Any) -> Any:
+        for required, reader in readers:
+            if required is not None and not (type(value) is dict and required <= value.keys()):
+                continue  # an exception for each type that does not fit would take most of the time
+            try:
+                return reader(value)
+            except ValueError:
+                pass
+        raise ValueError(f"{value!r:.50} is not a {kind}")
+
+    return read
+
+
+def _required(kind: str) -> set[str] | None:
+    """The fields that an object of a type needs; None if the type is not a state."""
+    record = State.BY_NAME.get(kind)
+    return None if record is None else {name for name, (_, default) in record.FIELDS.items() if default is MISSING}
+
+
+def _checked(value: Any, types: tuple[type, ...], kind: str) -> Any:
+    if type(value) not in types:  # not isinstance: True is an int
         raise ValueError(f"{value!r:.50} is not a {kind}")
     return value
 
 
-@lru_cache
-def _union(kind: str) -> tuple[str, str]:
-    """The first type of a union, and the others; without others, they are empty."""
-    depth = 0
-    for place, char in enumerate(kind):
+def _union(kind: str) -> list[str]:
+    """The types of a union."""
+    kinds, depth = [""], 0
+    for char in kind:
         depth += (char == "[") - (char == "]")
         if char == "|" and depth == 0:
-            return kind[:place].strip(), kind[place + 1 :].strip()
-    return kind, ""
+            kinds.append("")
+        else:
+            kinds[-1] += char
+    return [one.strip() for one in kinds]

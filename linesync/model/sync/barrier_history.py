@@ -12,10 +12,14 @@ Lingering releases and failures keep lists of members. Together these hold at mo
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...errors import LinesyncError, Mismatch
 from ..decisions import Released
+from ..journal import Journal
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptFailure, KeptLingering, KeptMark, KeptPast
+from ..kept.values import KeptError
 from ..participants import names_in_words, seconds_in_words
 from .barrier_terms import Terms
 from .kept_results import RESULT_LIFE
@@ -34,6 +38,7 @@ class Failure:
     :ivar absent: the members that have not got the error yet.
     :ivar others: by count, how many parties have not got the error yet.
     :ivar since: when it failed, in monotonic seconds.
+    :ivar notified: the members that had not arrived and have got the error since then.
     """
 
     terms: Terms
@@ -41,6 +46,7 @@ class Failure:
     absent: set[str]
     others: int
     since: float
+    notified: set[str] = field(default_factory=set)
 
     def error_for(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
         """The error for an arrival, or None if this failure does not concern it."""
@@ -48,6 +54,7 @@ class Failure:
             return None
         if name in self.absent:
             self.absent.discard(name)
+            self.notified.add(name)
         elif self.others > 0:
             self.others -= 1
         else:
@@ -68,6 +75,8 @@ class _Last:
     :ivar parties: the first 32 parties.
     :ivar all_named: ``parties`` lists all parties.
     :ivar came: how many parties arrived, including late ones.
+    :ivar number: grows in the order in which names were used last.
+    :ivar weighed: grows in the order in which the lists of members were kept.
     """
 
     generation: int = 0
@@ -79,6 +88,8 @@ class _Last:
     since: float = 0.0
     came: int = 0
     failure: Failure | None = None
+    number: int = 0
+    weighed: int = 0
 
     def members(self) -> int:
         """How many members' names this record keeps."""
@@ -87,14 +98,27 @@ class _Last:
 
 
 class Past:
-    """The history of all names, by namespace and name."""
+    """The history of all names, by namespace and name.
 
-    def __init__(self) -> None:
+    :param journal: gets the changes.
+    :param kind: whose names they are: ``barrier`` or ``exchange``.
+    """
+
+    def __init__(self, journal: Journal, kind: str) -> None:
+        self._journal = journal
+        self._past, self._lingering, self._failure, self._notified, self._forgotten = (
+            f"{kind} {word}" for word in ("past", "lingering", "failure", "notified", "forgotten")
+        )
+        journal.source(self._past, self._kept, lambda: self._last)
+        journal.source(self._lingering, self._kept_lingering, lambda: self._last)
+        journal.source(self._failure, self._kept_failure, lambda: self._last)
+        journal.source(self._notified, self._kept_notified, self._all_notified)
+        journal.counter(self._forgotten, lambda: self._highest_forgotten)
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
         self._highest_forgotten = 0
         self._members: OrderedDict[tuple[str, str], int] = OrderedDict()
         """How many members' names each record keeps, the oldest record first; without those that keep none."""
-        self._kept = 0  # the sum of these
+        self._names = 0  # the sum of these
 
     def __len__(self) -> int:
         return len(self._last)
@@ -115,18 +139,22 @@ class Past:
     ) -> None:
         """Record that a generation was released."""
         last = self._touch(key)
+        self._forget(key, last)
         last.generation, last.once, last.since, last.came = generation, terms.reuse.once, now, len(parties)
-        last.lingers = terms if terms.reuse.linger else None
+        if terms.reuse.linger:
+            last.lingers = terms
+            self._journal.mark(self._lingering, key)
         last.all_named = len(parties) <= PARTIES_SHOWN
         last.parties = parties[:PARTIES_SHOWN] if last.once or last.lingers is not None else ()
         last.lost = lost if last.lingers is not None else ()
-        last.failure = None
         self._weigh(key, last)
 
     def failed(self, key: tuple[str, str], failure: Failure) -> None:
         """Record that a generation failed; the next one gets its number."""
         last = self._touch(key)
+        self._end_failure(key, last)
         last.failure = failure
+        self._journal.mark(self._failure, key)
         self._weigh(key, last)
 
     def used_up(self, key: tuple[str, str], title: str, now: float) -> Mismatch | None:
@@ -153,8 +181,12 @@ class Past:
         if last is None or last.failure is None:
             return None
         error = last.failure.error_for(terms, name, now)
+        if name in last.failure.notified:
+            self._journal.mark(self._notified, (*key, name), new=True)
+        elif error is not None:
+            self._journal.mark(self._past, key)
         if last.failure.delivered:
-            last.failure = None
+            self._end_failure(key, last)
             self._weigh(key, last)
         return error
 
@@ -173,6 +205,7 @@ class Past:
                 details={"stands": str(last.lingers), "yours": str(terms)},
             )
         last.came += 1
+        self._journal.mark(self._past, key)
         return Released(
             generation=last.generation,
             parties=last.parties if last.all_named else (),
@@ -202,25 +235,122 @@ class Past:
 
     def _touch(self, key: tuple[str, str]) -> _Last:
         last = self._last.setdefault(key, _Last(generation=self._highest_forgotten))
+        last.number = self._journal.number()
         self._last.move_to_end(key)
+        self._journal.mark(self._past, key)
         if len(self._last) > NAMES_REMEMBERED:
             oldest, forgotten = self._last.popitem(last=False)
             self._forget(oldest, forgotten)
             self._highest_forgotten = max(self._highest_forgotten, forgotten.generation)
+            self._journal.mark("counter", self._forgotten)
         return last
 
     def _weigh(self, key: tuple[str, str], last: _Last) -> None:
         """Count the members that a record keeps; forget the oldest lists if there are too many."""
-        self._kept -= self._members.pop(key, 0)
+        self._names -= self._members.pop(key, 0)
         members = last.members()
         if members:
+            last.weighed = self._journal.number()
+            self._journal.mark(self._past, key)
             self._members[key] = members
-            self._kept += members
-        while self._kept > MEMBERS_REMEMBERED:
+            self._names += members
+        while self._names > MEMBERS_REMEMBERED:
             oldest = next(iter(self._members))
             self._forget(oldest, self._last[oldest])
 
     def _forget(self, key: tuple[str, str], last: _Last) -> None:
-        last.lingers = last.failure = None
+        if last.lingers is not None:
+            self._journal.mark(self._lingering, key)
+        self._journal.mark(self._past, key)
+        self._end_failure(key, last)
+        last.lingers = None
         last.lost = ()
-        self._kept -= self._members.pop(key, 0)
+        self._names -= self._members.pop(key, 0)
+
+    def _end_failure(self, key: tuple[str, str], last: _Last) -> None:
+        if last.failure is None:
+            return
+        self._journal.mark(self._failure, key)
+        for name in last.failure.notified:
+            self._journal.mark(self._notified, (*key, name))
+        last.failure = None
+
+    # -- storing -----------------------------------------------------------------------------------------------------------
+
+    def _kept(self, key: tuple[str, str]) -> KeptPast | None:
+        last = self._last.get(key)
+        if last is None:
+            return None
+        return KeptPast(
+            number=last.number,
+            weighed=last.weighed,
+            generation=last.generation,
+            once=last.once,
+            parties=last.parties,
+            all_named=last.all_named,
+            since=last.since,
+            came=last.came,
+            others=last.failure.others if last.failure is not None else 0,
+        )
+
+    def _kept_lingering(self, key: tuple[str, str]) -> KeptLingering | None:
+        last = self._last.get(key)
+        return None if last is None or last.lingers is None else KeptLingering(last.lingers.kept(), last.lost)
+
+    def _kept_failure(self, key: tuple[str, str]) -> KeptFailure | None:
+        last = self._last.get(key)
+        if last is None or last.failure is None:
+            return None
+        failure = last.failure
+        absent = tuple(sorted(failure.absent | failure.notified))
+        return KeptFailure(failure.terms.kept(), KeptError.keep(failure.error), absent, failure.since)
+
+    def _kept_notified(self, key: tuple[str, str, str]) -> KeptMark | None:
+        namespace, name, member = key
+        last = self._last.get((namespace, name))
+        there = last is not None and last.failure is not None and member in last.failure.notified
+        return KeptMark() if there else None
+
+    def _all_notified(self) -> list[tuple[str, str, str]]:
+        return [(*key, member) for key, last in self._last.items() if last.failure for member in last.failure.notified]
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the history; raises BadRow."""
+        self._highest_forgotten = rows.counter(self._forgotten, 0)
+
+        def past(key: list[str], kept: KeptPast) -> None:
+            namespace, name = key
+            last = self._last[namespace, name] = _Last(kept.generation, kept.once, None, kept.parties, kept.all_named)
+            last.since, last.came = kept.since + rows.shift, kept.came
+            last.number = self._journal.numbered(kept.number)
+            last.weighed = self._journal.numbered(kept.weighed)
+            others[namespace, name] = kept.others
+
+        def lingering(key: list[str], kept: KeptLingering) -> None:
+            namespace, name = key
+            last = self._last[namespace, name]
+            last.lingers, last.lost = Terms.restore(kept.terms), kept.lost
+
+        def failure(key: list[str], kept: KeptFailure) -> None:
+            namespace, name = key
+            terms, error = Terms.restore(kept.terms), kept.error.restore()
+            failed = Failure(terms, error, set(kept.absent), others[namespace, name], kept.since + rows.shift)
+            self._last[namespace, name].failure = failed
+
+        def notified(key: list[str], kept: KeptMark) -> None:
+            namespace, name, member = key
+            failed = self._last[namespace, name].failure
+            if failed is None or member not in failed.absent:
+                raise ValueError("the failure that the member has got is not stored")
+            failed.absent.remove(member)
+            failed.notified.add(member)
+
+        others: dict[tuple[str, str], int] = {}
+        rows.each(self._past, KeptPast, past, by_number)
+        rows.each(self._lingering, KeptLingering, lingering)
+        rows.each(self._failure, KeptFailure, failure)
+        rows.each(self._notified, KeptMark, notified)
+        for key, last in sorted(self._last.items(), key=lambda item: item[1].weighed):
+            if last.members():
+                self._members[key] = last.members()
+                self._names += last.members()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...errors import Mismatch, UsageError
 from ...numbers import read_seconds
 from ..hosts.members import fold
+from ..kept.things import KeptTerms
 from ..participants import names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
@@ -86,6 +87,19 @@ class Terms:
             raise UsageError("a barrier by count has no members that could arrive again; name the members")
         if self.members is not None and self.count != len(self.members):
             raise UsageError(f"the count is {self.count}, but {len(self.members)} members are named; omit the count")
+
+    def kept(self) -> KeptTerms:
+        """What is stored of these terms."""
+        members = tuple(sorted(self.members)) if self.members is not None else None
+        return KeptTerms(self.count, members, self.reuse.once, self.reuse.linger, self.tolerate, self.rejoin)
+
+    @classmethod
+    def restore(cls, kept: KeptTerms) -> Terms:
+        """Read what :meth:`kept` returns; raises UsageError."""
+        members = frozenset(kept.members) if kept.members is not None else None
+        terms = cls(kept.count, members, Reuse(kept.once, kept.linger), kept.tolerate, kept.rejoin)
+        terms.check()
+        return terms
 
     def mismatch(self, yours: Terms, title: str, arrived: Sequence[str], total: int) -> Mismatch:
         """The error for an arrival with other terms.

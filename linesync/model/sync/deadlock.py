@@ -28,7 +28,8 @@ from ...errors import DeadlockError, LinesyncError
 from ..decisions import Outcome
 from ..hosts.membership import Membership
 from ..participants import Cause, Client, host_of
-from .waits import Acting, Edge, Hold, Place, Wait, Waits
+from .place import Acting, Edge, Place
+from .waits import Hold, Wait, Waits
 
 __all__ = ["STANDING", "Activity", "Deadlocks"]
 

@@ -19,9 +19,13 @@ from collections.abc import Iterable
 
 from ...errors import LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Names, Outcome
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptEvent
+from ..kept.waits import AtEvents
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
 from ..state.event import EventState, EventWaiting
-from .waits import Place, Wait, Waits
+from .place import Place
+from .waits import Wait, Waits
 
 __all__ = ["Events"]
 
@@ -37,11 +41,11 @@ class Events:
 
     def __init__(self, waits: Waits) -> None:
         self.waits = waits
-        self.is_set: dict[_Key, None] = {}
-        """The events that are set, in the order in which they were set."""
+        self.is_set: dict[_Key, int] = {}
+        """The events that are set, in the order in which they were set, each with a number that grows."""
         self._at: dict[_Key, dict[_Question, None]] = {}
         self._awaited = 0
-        self._serial = 0
+        waits.journal.source("event", self._kept, lambda: self.is_set)
 
     def __len__(self) -> int:
         """How many events are set or waited for."""
@@ -66,7 +70,8 @@ class Events:
                     f"is {SET_MAX}; clear or reset those that are no longer used"
                 )
             for key in new:
-                self.is_set[key] = None
+                self.is_set[key] = self.waits.journal.number()
+                self.waits.journal.mark("event", key, new=True)
                 self.waits.note("event set", key, client.host)
             done = self.waits.answer(arrival, client, Names(names=()), now)
             return [done, *self._serve(new, now)]
@@ -123,8 +128,7 @@ class Events:
                     f"{question.title} cannot be waited for: the waits on this hub name {self._awaited} events, and the "
                     f"limit is {AWAITED_MAX}; end some of these waits first"
                 )
-            question.wait = self.waits.open(arrival, client, question, client.host, now, timeout, within)
-            self._file(question)
+            question.enter(self.waits.open(arrival, client, question, client.host, now, timeout, within))
             return []
 
         return self.waits.admit(arrival, client, now, join)
@@ -147,7 +151,7 @@ class Events:
         return forgotten, [question.wait for question in self._at_any(keys)]
 
     def status(self, now: float) -> list[EventState]:
-        """The state of each event that is set or has waits."""
+        """The state of each event that is set, in order, and then of each that has waits, the longest wait first."""
         return [
             EventState(
                 namespace=key[0],
@@ -155,8 +159,27 @@ class Events:
                 set=key in self.is_set,
                 waiting=tuple([question.state(now) for question in self._at.get(key, ())]),
             )
-            for key in dict.fromkeys([*self.is_set, *self._at])
+            for key in dict.fromkeys([*self.is_set, *sorted(self._at, key=self._longest)])
         ]
+
+    # -- storing -----------------------------------------------------------------------------------------------------------
+
+    def _kept(self, key: _Key) -> KeptEvent | None:
+        number = self.is_set.get(key)
+        return KeptEvent(number) if number is not None else None
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the events that are set; raises BadRow."""
+
+        def put_back(key: list[str], kept: KeptEvent) -> None:
+            namespace, name = key
+            self.is_set[namespace, name] = self.waits.journal.numbered(kept.number)
+
+        rows.each("event", KeptEvent, put_back, by_number)
+
+    def place(self, at: AtEvents) -> Place:
+        """A place for a stored wait; raises UsageError."""
+        return _Question(self, _keys(at.namespace, at.events), at.any)
 
     # -- inside ------------------------------------------------------------------------------------------------------------
 
@@ -164,6 +187,7 @@ class Events:
         if key not in self.is_set:
             return False
         del self.is_set[key]
+        self.waits.journal.mark("event", key)
         for question in self._at.get(key, ()):
             question.lacks += 1
         return True
@@ -181,11 +205,15 @@ class Events:
     def _at_any(self, keys: Iterable[_Key]) -> list[_Question]:
         """The waits at any of these events, in order of arrival."""
         found = {question: None for key in keys for question in self._at.get(key, ())}
-        return sorted(found, key=lambda question: question.serial)
+        return sorted(found, key=lambda question: question.wait.number)
 
-    def _file(self, question: _Question) -> None:
-        self._serial += 1
-        question.serial = self._serial
+    def _longest(self, key: _Key) -> tuple[int, int]:
+        """The place of an event among those that are waited for: its longest wait, and its place in that request."""
+        question = next(iter(self._at[key]))
+        return question.wait.number, question.keys.index(key)
+
+    def file(self, question: _Question) -> None:
+        """Add a wait that has not ended."""
         self._awaited += len(question.keys)
         for key in question.keys:
             self._at.setdefault(key, {})[question] = None
@@ -204,7 +232,6 @@ class _Question(Place):
     """The events that one wait asks for. It is the wait's place, since a wait may be at many events."""
 
     wait: Wait
-    serial: int
 
     def __init__(self, home: Events, keys: list[_Key], any_: bool) -> None:
         names = tuple(name for _, name in keys)
@@ -214,6 +241,19 @@ class _Question(Place):
         self._any = any_
         self.lacks = sum(key not in home.is_set for key in keys)
         """How many of the events are not set."""
+
+    def enter(self, wait: Wait) -> None:
+        """Begin the wait."""
+        self.wait = wait
+        self._home.file(self)
+
+    def kept(self, wait: Wait) -> AtEvents:
+        return AtEvents(self.keys[0][0], tuple([name for _, name in self.keys]), self._any)
+
+    def put_back(self, wait: Wait, at: AtEvents) -> None:
+        if self.answered or wait.granted is not None:
+            raise ValueError(f"a wait for the {self.title} would have ended")
+        self.enter(wait)
 
     @property
     def answered(self) -> bool:

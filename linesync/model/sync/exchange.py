@@ -20,37 +20,27 @@ A poll (timeout 0) succeeds only if all other members have given their data. The
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Protocol
 
-from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
-from ..decisions import ArrivalId, Exchanged, Failed, Outcome
-from ..hosts.members import MEMBERS_MAX, fold
-from ..participants import (
-    LOST,
-    Cause,
-    Client,
-    cause_in_words,
-    check_member,
-    check_name,
-    check_timeout,
-    host_of,
-    names_in_words,
-    seconds_in_words,
-)
+from ...errors import LinesyncError, UsageError
+from ..decisions import ArrivalId, Failed, Outcome
+from ..hosts.members import MEMBERS_MAX
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptExchange, KeptGiven, KeptTerms
+from ..kept.waits import AtExchange
+from ..participants import Cause, Client, check_member, check_name, check_timeout
 from ..state.exchange import ExchangeState
 from ..timers import Timers
-from .barrier_history import Failure, Past
+from .barrier_history import Past
 from .barrier_terms import Terms
+from .exchange_generation import Generation
 from .kept_results import RESULT_LIFE
-from .waits import Acting, Edge, Place, Wait, Waits
+from .place import Place
+from .waits import Wait, Waits
 
 __all__ = ["EXCHANGE_BYTES", "Exchanges", "Hosts"]
 
 EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can set another limit
-NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
-FOLDED_SHOWN = 400  # characters of a list of members in one error
-_DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)  # the client died; with all other causes it ended by itself
 
 
 class Hosts(Protocol):
@@ -75,11 +65,14 @@ class Exchanges:
         self.waits = waits
         self.hosts = hosts
         self.limit = limit
-        self.past = Past()
+        self.past = Past(waits.journal, "exchange")
         self.dropped: Callable[[int], None] = lambda key: None
-        self._open: dict[tuple[str, str], _Exchange] = {}
-        self._left: Timers[_Exchange] = Timers()
+        self._open: dict[tuple[str, str], Generation] = {}
+        self._left: Timers[Generation] = Timers()
         """The exchanges at which no arrival waits, until they are forgotten."""
+        waits.journal.source("exchange", self._kept, lambda: self._open)
+        waits.journal.source("exchange terms", self._kept_terms, lambda: self._open)
+        waits.journal.source("exchange given", self._kept_given, self._all_given)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -125,13 +118,16 @@ class Exchanges:
                 exchange.refuse_poll(who)
             # The transfer of a poll's data takes time; the poll is checked again when it is complete.
             wait = self.waits.open(arrival, client, exchange, who, now, timeout or None, within)
-            self._open[exchange.key] = exchange
-            self._left.cancel(exchange)
+            if exchange.key not in self._open:
+                exchange.number = self.waits.journal.number()
+                self._open[exchange.key] = exchange
+                self._mark(exchange, new=True)
+            self._set_until(exchange, None)
             exchange.join(wait, polls=timeout == 0)
             return []
 
         known = self.waits.find(client.host, arrival)
-        if known is not None and not isinstance(known.place, _Exchange):
+        if known is not None and not isinstance(known.place, Generation):
             error = UsageError(
                 f"the arrival id {arrival} is already in use at {known.place.title}; use a new id for each arrival"
             )
@@ -201,285 +197,98 @@ class Exchanges:
         """The state of each open generation."""
         return [exchange.state(now) for exchange in self._open.values()]
 
+    # -- storing -------------------------------------------------------------------------------------------------------
+
+    def _kept(self, key: tuple[str, str]) -> KeptExchange | None:
+        exchange = self._open.get(key)
+        return exchange.kept_itself() if exchange is not None else None
+
+    def _kept_terms(self, key: tuple[str, str]) -> KeptTerms | None:
+        exchange = self._open.get(key)
+        return exchange.terms.kept() if exchange is not None else None
+
+    def _kept_given(self, key: tuple[str, str, str]) -> KeptGiven | None:
+        namespace, name, member = key
+        exchange = self._open.get((namespace, name))
+        return exchange.kept_member(member) if exchange is not None else None
+
+    def _all_given(self) -> list[tuple[str, str, str]]:
+        return [(*key, member) for key, exchange in self._open.items() for member in exchange.marked()]
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the history and the open generations, without the arrivals; raises BadRow."""
+        terms: dict[tuple[str, ...], Terms] = {}
+
+        def read_terms(key: list[str], kept: KeptTerms) -> None:
+            terms[tuple(key)] = Terms.restore(kept)
+
+        def put_back(key: list[str], kept: KeptExchange) -> None:
+            namespace, name = key
+            exchange = Generation(self, namespace, name, terms[namespace, name])
+            exchange.restore(kept, rows.shift)
+            exchange.number = self.waits.journal.numbered(kept.number)
+            self._open[exchange.key] = exchange
+            if exchange.until is not None:
+                self._left.set(exchange, exchange.until)
+
+        def given(key: list[str], kept: KeptGiven) -> None:
+            namespace, name, member = key
+            self._open[namespace, name].restore_member(member, kept)
+
+        self.past.restore(rows)
+        rows.each("exchange terms", KeptTerms, read_terms)
+        rows.each("exchange", KeptExchange, put_back, by_number)
+        rows.each("exchange given", KeptGiven, given)
+
+    def place(self, at: AtExchange) -> Place:
+        """The place of a stored arrival; raises KeyError."""
+        return self._open[at.namespace, at.exchange]
+
     # -- for the places ------------------------------------------------------------------------------------------------
 
-    def close(self, exchange: _Exchange) -> None:
+    def close(self, exchange: Generation) -> None:
         """Remove a generation that is over."""
         self._left.cancel(exchange)
         if self._open.get(exchange.key) is exchange:
             del self._open[exchange.key]
+            self._mark(exchange)
 
-    def keep_data(self, exchange: _Exchange, now: float) -> None:
+    def _mark(self, exchange: Generation, *, new: bool = False) -> None:
+        """A generation was opened or has ended."""
+        self.waits.journal.mark("exchange", exchange.key, new=new)
+        self.waits.journal.mark("exchange terms", exchange.key, new=new)
+        for member in exchange.marked():
+            self.waits.journal.mark("exchange given", (*exchange.key, member))
+
+    def keep_data(self, exchange: Generation, now: float) -> None:
         """No arrival waits any more, so start the timer that forgets the data."""
-        self._left.set(exchange, now + RESULT_LIFE)
+        self._set_until(exchange, now + RESULT_LIFE)
 
-    def _new(self, namespace: str, name: str, members: frozenset[str]) -> _Exchange:
+    def _set_until(self, exchange: Generation, until: float | None) -> None:
+        if until is not None:
+            self._left.set(exchange, until)
+        else:
+            self._left.cancel(exchange)
+        if exchange.until != until:
+            exchange.until = until
+            self.waits.journal.mark("exchange", exchange.key)
+
+    def _new(self, namespace: str, name: str, members: frozenset[str]) -> Generation:
         if not members:
             raise UsageError("an exchange needs members; name all of them (--hosts)")
         for member in members:
             check_member(member)
         if len(members) > MEMBERS_MAX:
             raise UsageError(f"an exchange has at most {MEMBERS_MAX} members, not {len(members)}; make groups")
-        return _Exchange(self, namespace, name, Terms(count=len(members), members=members))
+        return Generation(self, namespace, name, Terms(count=len(members), members=members))
 
     def _wait(self, arrival: ArrivalId, client: Client) -> Wait | None:
         """The open arrival of this client."""
         wait = self.waits.find(client.host, arrival)
-        mine = wait is not None and wait.client == client and isinstance(wait.place, _Exchange)
+        mine = wait is not None and wait.client == client and isinstance(wait.place, Generation)
         return wait if mine else None
 
     @staticmethod
-    def _place(wait: Wait) -> _Exchange:
-        assert isinstance(wait.place, _Exchange)
+    def _place(wait: Wait) -> Generation:
+        assert isinstance(wait.place, Generation)
         return wait.place
-
-
-class _Exchange(Place):
-    """One open generation of one name."""
-
-    OWNED = True
-
-    def __init__(self, home: Exchanges, namespace: str, name: str, terms: Terms) -> None:
-        super().__init__("exchange", namespace, name)
-        self.terms = terms
-        self.members = terms.members or frozenset()
-        self.data: dict[str, int] = {}
-        """Member to the key of its data, whether it still waits or is gone."""
-        self._home = home
-        self._generation = home.past.next_generation(self.key)
-        self._there: dict[str, Wait] = {}  # member to its open arrival, in order of arrival
-        self._polls: set[Wait] = set()
-        self._gone: dict[str, Cause] = {}  # members that left and have not come back
-        self._dead: dict[str, str] = {}  # members that died before their data was complete; settle() fails the exchange
-        self._over = False
-
-    def everybody(self) -> list[Wait]:
-        return list(self._there.values())
-
-    # -- refusals ------------------------------------------------------------------------------------------------------
-
-    def refuse(self, members: frozenset[str], member: str, size: int) -> None:
-        """Raise for an arrival that does not match this exchange."""
-        if members != self.members:
-            there = self._arrived()
-            raise Mismatch(
-                f"{self.title} is for {_folded(self.members)}, which its first arrival fixed (arrived: "
-                f"{names_in_words(there, len(there))}), but this arrival is for {_folded(members)}; "
-                "name the same members everywhere, or use another name",
-                details={"members": self._some(self.members), "yours": self._some(members), "arrived": there},
-            )
-        if member not in self.members:
-            raise Mismatch(
-                f"{member} is not a member of {self.title}, which is for {_folded(self.members)}; "
-                "give as one of its members (--as), or name all members everywhere",
-                details={"member": member, "members": self._some(self.members)},
-            )
-        if member in self._there:
-            raise Mismatch(
-                f"member {member} is already waiting at {self.title}; end that wait first, or give as another member",
-                details={"member": member, "arrived": self._arrived()},
-            )
-        if not 0 <= size <= self._home.limit:
-            raise UsageError(
-                f"{member} cannot give {size:,} bytes to {self.title}: a member gives at most {self._home.limit:,} bytes; "
-                "copy larger data as a file (linesync cp)",
-                details={"size": size, "limit": self._home.limit},
-            )
-
-    def refuse_lost(self, newcomer: str) -> None:
-        """Raise MemberLost for an arrival while another member is lost."""
-        lost = {member: why for member in self.members if member != newcomer and (why := self._lost(member))}
-        if lost:
-            raise self._member_lost(lost)
-
-    def refuse_poll(self, newcomer: str) -> None:
-        """Raise TimedOut for a poll that does not complete it."""
-        if any(member not in self.data and member != newcomer for member in self.members):
-            raise self._incomplete(f"{self.title} is not complete", newcomer)
-
-    # -- members that have arrived and members that are missing --------------------------------------------------------
-
-    def _missing(self) -> list[str]:
-        """The members whose data is not complete, sorted."""
-        return sorted(self.members - self.data.keys())
-
-    def _arrived(self) -> list[str]:
-        """The members that have arrived, sorted."""
-        return self._some(self.data.keys() | self._there.keys())
-
-    @staticmethod
-    def _some(names: Iterable[str]) -> list[str]:
-        return list(islice(sorted(names), NAMES_LISTED))
-
-    def _lost(self, member: str) -> str:
-        """Why a member's host is lost, empty while it is not."""
-        lost = self._home.hosts.lost(host_of(member))
-        return "" if lost is None or lost[0] not in LOST else cause_in_words(*lost)
-
-    def _why_missing(self, member: str) -> str:
-        if member in self._there:
-            return "still giving"
-        if member in self._gone:
-            return f"left: {self._gone[member]}"
-        lost = self._home.hosts.lost(host_of(member))
-        return cause_in_words(*lost) if lost else self._home.hosts.word(host_of(member)) or "has not arrived"
-
-    def _details(self) -> dict[str, object]:
-        missing = self._missing()
-        return {
-            "generation": self._generation,
-            "count": len(self.members),
-            "given": self._some(self.data),
-            "missing": {member: self._why_missing(member) for member in missing[:NAMES_LISTED]},
-            "gone": {name: str(cause) for name, cause in islice(self._gone.items(), NAMES_LISTED)},
-        }
-
-    def _incomplete(self, headline: str, poller: str = "") -> TimedOut:
-        """The error for a timeout: which members gave, and which are missing and why."""
-        missing = [member for member in self._missing() if member != poller]
-        described = [f"{member} ({self._why_missing(member)})" for member in missing[:NAMES_LISTED]]
-        gave = names_in_words(self._some(self.data), len(self.data))
-        return TimedOut(
-            f"{headline}: {len(self.data)} of {len(self.members)} members gave their data: {gave}; missing: "
-            + names_in_words(described, len(missing)),
-            details=self._details(),
-        )
-
-    def _member_lost(self, lost: dict[str, str]) -> MemberLost:
-        described = "; ".join(
-            f"{member} was lost before it gave its data ({why})" for member, why in islice(lost.items(), 12)
-        )
-        gave = names_in_words(self._some(self.data), len(self.data))
-        return MemberLost(
-            f"{self.title} cannot be complete: {described}; gave their data: {gave}; bring it back and give again",
-            details={"lost": dict(islice(lost.items(), NAMES_LISTED)), **self._details()},
-        )
-
-    # -- arriving and leaving ------------------------------------------------------------------------------------------
-
-    def join(self, wait: Wait, *, polls: bool) -> None:
-        """Add an arrival that matches. Its data replaces what the member gave before it died."""
-        self._there[wait.name] = wait
-        self._gone.pop(wait.name, None)
-        self._drop(wait.name)
-        if polls:
-            self._polls.add(wait)
-
-    def give(self, wait: Wait, key: int, now: float) -> list[Outcome]:
-        """Record the data of an arrival, which is complete."""
-        self.data[wait.name] = key
-        if wait in self._polls and len(self.data) < len(self.members):
-            error = self._incomplete(f"{self.title} is no longer complete")
-            return self._home.waits.fail([(wait, error)], Cause.TIMED_OUT, now)
-        return self.settle(now)
-
-    def timed_out(self, wait: Wait) -> TimedOut:
-        return self._incomplete(f"timed out after {seconds_in_words(wait.timeout or 0)} at {self.title}")
-
-    def leave(self, wait: Wait, cause: Cause) -> None:
-        member = wait.name
-        del self._there[member]
-        self._polls.discard(wait)
-        self._gone[member] = cause
-        if self._over or cause not in _DEATHS:
-            self._drop(member)
-        elif member not in self.data:
-            self._dead[member] = str(cause)
-
-    def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """Fail the exchange for all if the data of a lost host's member is missing."""
-        dead = [name for name, wait in self._there.items() if wait.client.host == host and name not in self.data]
-        if cause in LOST:
-            dead += [name for name in self._missing() if name not in self._there and host_of(name) == host]
-        self._dead |= dict.fromkeys(sorted(dead), cause_in_words(cause, why))
-        return self._fail(self._member_lost(self._dead), now) if dead else []
-
-    def cannot_keep(self, wait: Wait, why: str, now: float) -> list[Outcome]:
-        """Fail the exchange for all because the hub cannot store the data of this arrival."""
-        error = LinesyncFailed(
-            f"{self.title} failed: the hub cannot store the data of {wait.name}: {why}",
-            details={"member": wait.name, **self._details()},
-        )
-        return self._fail(error, now)
-
-    def _fail(self, error: LinesyncError, now: float) -> list[Outcome]:
-        """Fail all arrivals, and remember the error for the members that have not arrived."""
-        absent = set(self.members - self._there.keys() - self._dead.keys())
-        self._over = True
-        self._dead = {}
-        self.forget_left()
-        self._home.close(self)
-        if absent:
-            self._home.past.failed(self.key, Failure(self.terms, error, absent, 0, now))
-        return self._home.waits.fail([(wait, error) for wait in self.everybody()], Cause.ABORTED, now)
-
-    def forget_left(self) -> None:
-        """Drop the data of the members that no longer wait."""
-        for member in list(self.data):
-            if member not in self._there:
-                self._drop(member)
-
-    def _drop(self, member: str) -> None:
-        key = self.data.pop(member, None)
-        if key is not None:
-            self._home.dropped(key)
-
-    def settle(self, now: float) -> list[Outcome]:
-        if self._over:
-            return []
-        if self._dead:
-            return self._fail(self._member_lost(self._dead), now)
-        if len(self.data) == len(self.members):
-            return self._release(now)
-        if not self._there:
-            if self.data:
-                self._home.keep_data(self, now)
-            else:
-                self._home.close(self)
-        return []
-
-    def _release(self, now: float) -> list[Outcome]:
-        members = tuple(sorted(self.members))
-        value = Exchanged(
-            generation=self._generation, members=members, keys=tuple(self.data[member] for member in members)
-        )
-        self._over = True
-        self._home.waits.note("exchange complete", self.key, value=self._generation)
-        waits = self.everybody()
-        self._there.clear()
-        self._home.close(self)
-        self._home.past.released(self.key, self.terms, self._generation, members, (), now)
-        return [self._home.waits.grant(wait, value, now) for wait in waits]
-
-    # -- deadlocks and status ------------------------------------------------------------------------------------------
-
-    def could_proceed(self, wait: Wait, acting: Acting) -> bool:
-        return all(member in self._there or acting.member(member, self) for member in self._missing())
-
-    def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
-        return [
-            Edge(tuple(acting.waits_of(member)), f"{self.title}, to which {member} has not given its data")
-            for member in self._missing()
-            if member not in self._there and not acting.member(member, self)
-        ]
-
-    def state(self, now: float) -> ExchangeState:
-        namespace, name = self.key
-        missing = islice(self._missing(), NAMES_LISTED)
-        return ExchangeState(
-            namespace=namespace,
-            name=name,
-            members=fold(self.members),
-            arrived=tuple([wait.state(now) for wait in self.everybody()]),
-            generation=self._generation,
-            count=len(self.members),
-            given=tuple(self._some(self.data)),
-            missing={member: self._why_missing(member) for member in missing},
-            gone={name: str(cause) for name, cause in islice(self._gone.items(), NAMES_LISTED)},
-        )
-
-
-def _folded(members: frozenset[str]) -> str:
-    """A list of members for a message: folded, or only its first names if the folded list is too long."""
-    folded = fold(members)
-    return folded if 0 < len(folded) <= FOLDED_SHOWN else names_in_words(sorted(members), len(members))

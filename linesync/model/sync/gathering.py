@@ -14,16 +14,18 @@ message costs one step for all of them together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut
 from ..decisions import Message, Messages, Outcome
+from ..kept.waits import AtGathering
 from ..participants import NAMES_SHOWN, Cause, host_of, names_in_words, seconds_in_words
 from ..state.topic import GroupReader
-from .waits import Place, Wait, Waits
+from .place import Place
+from .waits import Wait, Waits
 
 __all__ = ["Gathering", "Group", "Groups", "Last"]
 
@@ -50,8 +52,11 @@ class Groups(Protocol):
     def name_of(self, host: str) -> str:
         """The group of a host. Unknown hosts and hosts that publish no group are in the group with the empty name."""
 
-    def group(self, name: str) -> Group:
-        """The hosts of a group."""
+    def group(self, name: str, stopped: Collection[str] = ()) -> Group:
+        """The hosts of a group.
+
+        :param stopped: stopped hosts that still belong to it.
+        """
 
     def lost(self, host: str) -> str | None:
         """Why a host is lost, as a phrase for an error; None while it is alive or if it was never seen."""
@@ -76,6 +81,7 @@ class Gathering(Place):
     :param group: the group's name.
     :param role: the role in the group; empty for all roles.
     :param ended: called when the last wait has left.
+    :param stopped: stopped hosts that still belong to a gathering that is restored.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Gathering(Place):
         group: str,
         role: str,
         ended: Callable[[Gathering], None],
+        stopped: Collection[str] = (),
     ) -> None:
         super().__init__("topic", *key)
         self.whom = (group, role)
@@ -95,19 +102,27 @@ class Gathering(Place):
         self._last = last
         self._ended = ended
         self._here: dict[Wait, None] = {}
+        self.stopped = tuple(stopped)
+        """The hosts that have stopped since the last look at the group, and still belong to it: they have sent."""
         self._look()
 
     def _look(self) -> None:
         name, wanted = self.whom
-        self._group = self._groups.group(name)
+        self._group = self._groups.group(name, self.stopped)
         self._expected = [host for host, role in self._group.members.items() if wanted in ("", role)]
         self._missing = {host: None for host in self._expected if host not in self._last}
 
     # -- what a reader needs -----------------------------------------------------------------------------------------------
 
-    def needs(self, host: str) -> bool:
-        """Whether a wait here may need this host."""
-        return host in self._missing
+    def host_lost(self, host: str, now: float) -> list[Outcome]:
+        """A host is lost: fail the waits that need it."""
+        if host in self._group.members:
+            known = self._groups.group(self.whom[0]).members
+            stopped = tuple([host for host in self._group.members if host not in known])
+            if stopped != self.stopped:
+                self.stopped = stopped
+                self._waits.journal.mark("gathering", self.number)
+        return self.end_hopeless(now) if host in self._missing else []
 
     def ready(self, reader: str) -> bool:
         """Whether every host that the reader waits for has sent."""
@@ -174,6 +189,9 @@ class Gathering(Place):
 
     def look_again(self, now: float) -> list[Outcome]:
         """The group may have changed: look again, and end the waits that this ends."""
+        if self.stopped:
+            self.stopped = ()
+            self._waits.journal.mark("gathering", self.number)
         self._look()
         return [*self.end_hopeless(now), *self._serve(now)]
 
@@ -198,6 +216,14 @@ class Gathering(Place):
             del self._here[wait]
             outcomes.append(self._waits.grant(wait, value, now))
         return [*outcomes, *self._waits.fail(too_long, Cause.ABORTED, now), *self.settle(now)]
+
+    def kept(self, wait: Wait) -> AtGathering:
+        return AtGathering(self.number)
+
+    def put_back(self, wait: Wait, at: AtGathering) -> None:
+        if wait.granted is not None:
+            raise ValueError(f"a wait at {self.title} is not granted before it ends")
+        self.enter(wait)
 
     def leave(self, wait: Wait, cause: Cause) -> None:
         del self._here[wait]

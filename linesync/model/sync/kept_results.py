@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ..decisions import ArrivalId, Outcome
+from ..decisions import ArrivalId, Failed, Granted, Outcome
+from ..journal import Journal
+from ..kept.rows import Rows, by_number
+from ..kept.values import KeptError, kept_value, value_of
+from ..kept.waits import KeptResult
 
 __all__ = ["Results"]
 
@@ -20,8 +24,11 @@ RESULTS_PER_HOST = 1000  # most unconfirmed results of one host
 class Results:
     """Outcomes by host and arrival id, bounded in time and number. Times are monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._all: OrderedDict[tuple[str, ArrivalId], tuple[float, Outcome]] = OrderedDict()
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal or Journal(on=False)
+        self._journal.source("result", self._kept, lambda: self._all)
+        self._all: OrderedDict[tuple[str, ArrivalId], tuple[float, int, Outcome]] = OrderedDict()
+        """Until when each is kept, and its number, which grows."""
         self._hosts: dict[str, OrderedDict[ArrivalId, None]] = {}
 
     def __len__(self) -> int:
@@ -29,28 +36,34 @@ class Results:
 
     def put(self, outcome: Outcome, now: float) -> None:
         """Keep the final outcome of an arrival that has no kept outcome yet."""
+        key = (outcome.client.host, outcome.arrival)
+        self._journal.mark("result", key, new=key not in self._all)
+        self._add(outcome, now + RESULT_LIFE, self._journal.number())
+
+    def _add(self, outcome: Outcome, until: float, number: int) -> None:
         host, arrival = outcome.client.host, outcome.arrival
         kept = self._hosts.setdefault(host, OrderedDict())
         kept[arrival] = None
-        self._all[host, arrival] = (now + RESULT_LIFE, outcome)
+        self._all[host, arrival] = (until, number, outcome)
         if len(kept) > RESULTS_PER_HOST:
             self.drop(host, next(iter(kept)))
 
     def get(self, host: str, arrival: ArrivalId) -> Outcome | None:
         """The kept outcome of an arrival, or None."""
         found = self._all.get((host, arrival))
-        return found[1] if found else None
+        return found[2] if found else None
 
     def drop(self, host: str, arrival: ArrivalId) -> Outcome | None:
         """Forget the outcome of an arrival and return it; None if there is none."""
         found = self._all.pop((host, arrival), None)
         if found is None:
             return None
+        self._journal.mark("result", (host, arrival))
         kept = self._hosts[host]
         del kept[arrival]
         if not kept:
             del self._hosts[host]
-        return found[1]
+        return found[2]
 
     def next_timer(self) -> float | None:
         """When the oldest result expires, or None."""
@@ -60,3 +73,34 @@ class Results:
         """Forget the results that have expired."""
         while (due := self.next_timer()) is not None and due <= now:
             self.drop(*next(iter(self._all)))
+
+    # -- storing ---------------------------------------------------------------------------------------------
+
+    def _kept(self, key: tuple[str, ArrivalId]) -> KeptResult | None:
+        found = self._all.get(key)
+        if found is None:
+            return None
+        until, number, outcome = found
+        value = kept_value(outcome.value) if isinstance(outcome, Granted) else None
+        error = KeptError.keep(outcome.error) if isinstance(outcome, Failed) else None
+        return KeptResult(number, outcome.client.number, until, value, error)
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the results.
+
+        :raises BadRow: a row does not fit.
+        """
+
+        def put_back(parts: list[str], kept: KeptResult) -> None:
+            host, arrival = parts
+            client = rows.clients.client(host, kept.client)
+            outcome: Outcome
+            if kept.value is not None and kept.error is None:
+                outcome = Granted(arrival=arrival, client=client, value=value_of(kept.value))
+            elif kept.value is None and kept.error is not None:
+                outcome = Failed(arrival=arrival, client=client, error=kept.error.restore())
+            else:
+                raise ValueError("it needs either a value or an error")
+            self._add(outcome, kept.until + rows.shift, self._journal.numbered(kept.number))
+
+        rows.each("result", KeptResult, put_back, by_number)

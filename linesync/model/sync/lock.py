@@ -20,15 +20,20 @@ from math import inf
 
 from ...errors import LinesyncFailed, NotAllowed, TimedOut
 from ..decisions import ArrivalId, Outcome, Token
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptLock
+from ..kept.waits import AtLock
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
 from ..state.lock import LockState, Owner
-from .waits import Acting, Edge, Hold, Place, Wait, Waits
+from .place import Acting, Edge, Place
+from .waits import Hold, Wait, Waits
 
 __all__ = ["Locks"]
 
 NAMES_MAX = 10_000  # most locks that have an owner
 TOKENS_SPARE = 1 << 18  # reserved tokens below which no lock is taken; more than all arrivals that may wait for locks
 QUEUE_LISTED = 100  # most waiting names in the details of one error
+_TOKEN = "next token"
 
 
 class Locks:
@@ -43,6 +48,8 @@ class Locks:
         self.last_token: int | None = None
         self._named: dict[tuple[str, str], _Lock] = {}
         self._next = first_token
+        waits.journal.source("lock", self._kept, lambda: self._named)
+        waits.journal.counter(_TOKEN, lambda: self._next)
 
     def __len__(self) -> int:
         return len(self._named)
@@ -88,7 +95,10 @@ class Locks:
             if timeout == 0 and (lock.owner is not None or now < self.waits.holds_from):
                 raise lock.taken(f"{lock.title} is taken")
             wait = self.waits.open(arrival, client, lock, client.host, now, timeout, within)
-            self._named[lock.key] = lock
+            if lock.key not in self._named:
+                lock.number = self.waits.journal.number()
+                self._named[lock.key] = lock
+                self.waits.journal.mark("lock", lock.key, new=True)
             return lock.join(wait, keep, now)
 
         return self.waits.admit(arrival, client, now, join)
@@ -118,14 +128,40 @@ class Locks:
     def reserved(self, first: int, last: int) -> None:
         """Tokens from ``first`` to ``last`` (not included) are reserved for this hub."""
         self._next, self.last_token = max(self._next, first), last
+        self.waits.journal.mark("counter", _TOKEN)
 
     def next_token(self) -> int:
         token, self._next = self._next, self._next + 1
+        self.waits.journal.mark("counter", _TOKEN)
         return token
 
     def remove(self, lock: _Lock) -> None:
         """Forget a lock without an owner and without waits."""
         self._named.pop(lock.key, None)
+        self.waits.journal.mark("lock", lock.key)
+
+    # -- storing ---------------------------------------------------------------------------------------------------------
+
+    def _kept(self, key: tuple[str, str]) -> KeptLock | None:
+        lock = self._named.get(key)
+        return lock.kept_itself() if lock is not None else None
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the tokens and the locks, without those who own them or wait; raises BadRow."""
+
+        def put_back(key: list[str], kept: KeptLock) -> None:
+            namespace, name = key
+            lock = _Lock(self, namespace, name)
+            lock.restore(kept, rows.shift)
+            lock.number = self.waits.journal.numbered(kept.number)
+            self._named[lock.key] = lock
+
+        self._next = rows.counter(_TOKEN, self._next)
+        rows.each("lock", KeptLock, put_back, by_number)
+
+    def place(self, at: AtLock) -> Place:
+        """The place of a stored wait; raises KeyError."""
+        return self._named[at.namespace, at.lock]
 
     def names(self) -> set[tuple[str, str]]:
         """The namespaces and names that a reset would forget."""
@@ -210,8 +246,32 @@ class _Lock(Place):
         self.owner, _ = self._queue.popitem(last=False)
         self.token = self._home.next_token()
         self._since = now
+        self._home.waits.journal.mark("lock", self.key)
         self._home.waits.note("lock taken", self.key, self.owner.name, self.token, client=self.owner.client)
         return [self._home.waits.grant(self.owner, Token(token=self.token), now, provisional=True)]
+
+    # -- storing ------------------------------------------------------------------------------------------------------------
+
+    def kept_itself(self) -> KeptLock:
+        return KeptLock(self.number, self.token, self._since)
+
+    def restore(self, kept: KeptLock, shift: float) -> None:
+        self.token, self._since = kept.token, kept.since + shift
+
+    def kept(self, wait: Wait) -> AtLock:
+        return AtLock(*self.key, wait in self._kept)
+
+    def put_back(self, wait: Wait, at: AtLock) -> None:
+        if wait.granted is None:
+            self._queue[wait] = None
+        elif self.owner is None and wait.granted.value == Token(token=self.token):
+            self.owner = wait
+        else:
+            raise ValueError(f"{self.title} has another owner")
+        if at.keep:
+            self._kept.add(wait)
+
+    # -- deadlocks and status -----------------------------------------------------------------------------------------------
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:
         return self.owner is None or acting.holder(self.owner)

@@ -8,34 +8,23 @@
 3. A reader *gathers* (LAVA's wait-all): it waits until every other host of its group, or every other host with a role, has
    sent; see :mod:`.gathering`.
 4. A reset forgets a topic; its numbers start at 1 again.
-
-A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, that is
-the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
-for each wait that it ends and for each such wait of its sender, for any number of other waits.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterable
 
-from ...errors import LinesyncFailed, TimedOut, UsageError
-from ..decisions import ArrivalId, Message, Messages, Outcome, Posted
-from ..participants import (
-    Cause,
-    Client,
-    check_member,
-    check_name,
-    check_timeout,
-    host_of,
-    names_in_words,
-    seconds_in_words,
-)
-from ..state.topic import GroupReader, Reader, TopicState
-from .gathering import ANSWER_ROOM, LISTED, Gathering, Group, Groups, Last
-from .waits import Place, Wait, Waits
+from ...errors import LinesyncFailed, UsageError
+from ..decisions import ArrivalId, Outcome, Posted
+from ..kept.rows import Rows, by_key, by_number
+from ..kept.things import KeptGathering, KeptMessageRow, KeptTopic
+from ..kept.waits import AtGathering, AtTopic
+from ..participants import Client, check_member, check_name, check_timeout, host_of
+from ..state.topic import TopicState
+from .gathering import Gathering, Group, Groups
+from .place import Place
+from .topic import Reading, Topic
+from .waits import Wait, Waits
 
 __all__ = ["Group", "Groups", "Mailbox"]
 
@@ -61,11 +50,16 @@ class Mailbox:
     def __init__(self, waits: Waits, groups: Groups, *, room: int = ROOM) -> None:
         self.waits = waits
         self.groups = groups
-        self.gatherings: dict[Gathering, None] = {}
-        self._topics: dict[tuple[str, str], _Topic] = {}
+        self.gatherings: dict[int, Gathering] = {}
+        """All gatherings by number, which grows."""
+        self._topics: dict[tuple[str, str], Topic] = {}
         self._written = 0  # topics that have messages
         self._room = room
         self._taken = 0
+        journal = waits.journal
+        journal.source("topic", self._kept, lambda: self._topics)
+        journal.source("message", self._kept_message, self._message_keys)
+        journal.source("gathering", self._kept_gathering, lambda: self.gatherings)
 
     def __len__(self) -> int:
         return len(self._topics)
@@ -94,10 +88,9 @@ class Mailbox:
             found = self._find(namespace, topic)
             room = _room(items)
             self._refuse(found, room)
-            self._topics[found.key] = found
-            self._written += not found.messages
-            self._taken += room
-            number = found.add(sender, items, room)
+            self._keep(found)
+            number = self._add(found, sender, items, room)
+            self.waits.journal.mark("message", (*found.key, number), new=True)
             self.waits.note("message sent", found.key, sender, number)
             done = self.waits.answer(arrival, client, Posted(number=number), now)
             return [done, *found.serve(sender, now)]
@@ -137,13 +130,13 @@ class Mailbox:
                     f"invalid range of {most} messages from number {first}: expected 1 to {MOST} messages "
                     f"from a number of 1 to {MESSAGES_MAX}"
                 )
-            reading = _Reading(first, most, reader if others else None)
+            reading = Reading(first, most, reader if others else None)
             if found.holds(reading):
                 return [self.waits.answer(arrival, client, found.read(reading), now)]
             if timeout == 0:
                 raise found.missing(reading)
             wait = self.waits.open(arrival, client, found, reader, now, timeout, within)
-            self._topics[found.key] = found
+            self._keep(found)
             found.enter(wait, reading)
             return []
 
@@ -184,8 +177,9 @@ class Mailbox:
             if timeout == 0:
                 raise gathering.missing(f"poll failed at {found.title}", reader)
             wait = self.waits.open(arrival, client, gathering, reader, now, timeout, within)
-            self._topics[found.key] = found
-            found.gather(wait, gathering)
+            self._keep(found)
+            found.gather(gathering)
+            gathering.enter(wait)
             return []
 
         return self.waits.admit(arrival, client, now, join)
@@ -202,6 +196,8 @@ class Mailbox:
         keys = list(self._topics) if names is None else [(namespace, name) for name in names]
         found = [self._topics.pop(key) for key in keys if key[0] == namespace and key in self._topics]
         written = [topic for topic in found if topic.messages]
+        for topic in found:
+            self._mark_removed(topic)
         self._written -= len(written)
         self._taken -= sum(topic.room for topic in written)
         return len(written), [wait for topic in found for wait in topic.everybody()]
@@ -214,21 +210,32 @@ class Mailbox:
 
     def hosts_changed(self, now: float) -> list[Outcome]:
         """The group or the role of a host may have changed."""
-        return [outcome for gathering in list(self.gatherings) for outcome in gathering.look_again(now)]
+        return [outcome for gathering in list(self.gatherings.values()) for outcome in gathering.look_again(now)]
 
     def host_lost(self, host: str, now: float) -> list[Outcome]:
         """A host was lost: fail the waits that need it. The caller ends the host's own waits."""
-        needing = [gathering for gathering in self.gatherings if gathering.needs(host)]
-        return [outcome for gathering in needing for outcome in gathering.end_hopeless(now)]
+        return [outcome for gathering in list(self.gatherings.values()) for outcome in gathering.host_lost(host, now)]
 
     # -- inside --------------------------------------------------------------------------------------------------------------
 
-    def _find(self, namespace: str, name: str) -> _Topic:
+    def _keep(self, topic: Topic) -> None:
+        """Keep a topic that is about to have messages or waits."""
+        if topic.key not in self._topics:
+            topic.number = self.waits.journal.number()
+            self._topics[topic.key] = topic
+            self.waits.journal.mark("topic", topic.key, new=True)
+
+    def _add(self, topic: Topic, sender: str, items: tuple[str, ...], room: int) -> int:
+        self._written += not topic.messages
+        self._taken += room
+        return topic.add(sender, items, room)
+
+    def _find(self, namespace: str, name: str) -> Topic:
         check_name("namespace", namespace)
         check_name("topic", name)
-        return self._topics.get((namespace, name)) or _Topic(self, namespace, name)
+        return self._topics.get((namespace, name)) or Topic(self, namespace, name)
 
-    def _refuse(self, topic: _Topic, room: int) -> None:
+    def _refuse(self, topic: Topic, room: int) -> None:
         """Raise LinesyncFailed if a message of this size cannot be kept."""
         if len(topic.messages) >= MESSAGES_MAX:
             raise LinesyncFailed(f"{topic.title} already has {MESSAGES_MAX} messages; use another one, or reset it")
@@ -243,199 +250,66 @@ class Mailbox:
                 f"{self._room >> 10} KiB; reset topics that are no longer used"
             )
 
-    def remove(self, topic: _Topic) -> None:
+    def remove(self, topic: Topic) -> None:
         """Forget a topic without messages and waits, unless a reset has already forgotten it."""
         if self._topics.get(topic.key) is topic:
             del self._topics[topic.key]
+            self._mark_removed(topic)
 
+    def _mark_removed(self, topic: Topic) -> None:
+        self.waits.journal.mark("topic", topic.key)
+        for message in topic.messages:
+            self.waits.journal.mark("message", (*topic.key, message.number))
 
-@dataclass(slots=True, eq=False)
-class _Reading:
-    """The messages that one wait asks for.
+    # -- storing -------------------------------------------------------------------------------------------------------------
 
-    :ivar apart: the member whose messages do not count; None if all count.
-    :ivar due: the number of the message that will end the wait.
-    :ivar turn: the wait's place in the order of arrival.
-    """
+    def _kept(self, key: tuple[str, str]) -> KeptTopic | None:
+        topic = self._topics.get(key)
+        return KeptTopic(topic.number) if topic is not None else None
 
-    first: int
-    most: int
-    apart: str | None
-    due: int = 0
-    turn: int = 0
+    def _kept_message(self, key: tuple[str, str, int]) -> KeptMessageRow | None:
+        namespace, name, number = key
+        topic = self._topics.get((namespace, name))
+        if topic is None or number > len(topic.messages):
+            return None
+        message = topic.messages[number - 1]
+        return KeptMessageRow(message.sender, message.items)
 
+    def _message_keys(self) -> Iterable[tuple[str, str, int]]:
+        return [(*key, message.number) for key, topic in self._topics.items() for message in topic.messages]
 
-class _Topic(Place):
-    """One topic: its messages, and the waits for more."""
+    def _kept_gathering(self, number: int) -> KeptGathering | None:
+        gathering = self.gatherings.get(number)
+        return KeptGathering(*gathering.key, *gathering.whom, gathering.stopped) if gathering is not None else None
 
-    def __init__(self, home: Mailbox, namespace: str, name: str) -> None:
-        super().__init__("topic", namespace, name)
-        self.messages: list[Message] = []
-        self.room = 0
-        """The bytes of all its messages, as :func:`_room` counts them."""
-        self._home = home
-        self._rooms: list[int] = []
-        self._of: dict[str, list[int]] = {}
-        """For each sender: how many messages of others come before each of its own."""
-        self._last: dict[str, Last] = {}
-        self._readings: dict[Wait, _Reading] = {}
-        self._due: dict[int, dict[Wait, _Reading]] = {}
-        self._apart: dict[str, dict[Wait, _Reading]] = {}
-        self._gatherings: dict[tuple[str, str], Gathering] = {}
-        self._turn = 0
+    def restore(self, rows: Rows) -> None:
+        """Restore the topics, their messages and the gatherings, without the waits; raises BadRow."""
+        numbered = self.waits.journal.numbered
 
-    # -- writing ---------------------------------------------------------------------------------------------------------------
+        def topic(key: list[str], kept: KeptTopic) -> None:
+            namespace, name = key
+            found = self._topics[namespace, name] = Topic(self, namespace, name)
+            found.number = numbered(kept.number)
 
-    def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
-        """Add a message. Call :meth:`serve` to end the waits for it."""
-        own = self._of.setdefault(sender, [])
-        own.append(len(self.messages) - len(own))
-        message = Message(number=len(self.messages) + 1, sender=sender, items=items)
-        self.messages.append(message)
-        self._rooms.append(room)
-        self.room += room
-        self._last[host_of(sender)] = Last(message, room)
-        return message.number
+        def message(key: list[str], kept: KeptMessageRow) -> None:
+            namespace, name, number = key
+            room = _room(kept.items)
+            if self._add(self._topics[namespace, name], kept.sender, kept.items, room) != int(number):
+                raise ValueError("an earlier message of the topic is not stored")
 
-    def serve(self, sender: str, now: float) -> list[Outcome]:
-        """End the waits for the newest message, which is from this sender."""
-        number = len(self.messages)
-        for wait, reading in self._apart.get(sender, {}).items():
-            self._unfile(wait, reading)
-            reading.due += 1
-            self._due.setdefault(reading.due, {})[wait] = reading
-        ready = sorted(self._due.get(number, {}).items(), key=lambda entry: entry[1].turn)
-        for wait, _ in ready:
-            self._drop(wait)
-        outcomes = [self._home.waits.grant(wait, self.read(reading), now) for wait, reading in ready]
-        for gathering in list(self._gatherings.values()):
-            outcomes += gathering.sent(host_of(sender), now)
-        return outcomes
+        def gathering(key: list[str], kept: KeptGathering) -> None:
+            there = self._topics[kept.namespace, kept.topic]
+            found = there.gathering(kept.group, kept.role, kept.stopped)
+            found.number = numbered(int(key[0]))
+            there.gather(found)
 
-    # -- reading ---------------------------------------------------------------------------------------------------------------
+        rows.each("topic", KeptTopic, topic, by_number)
+        rows.each("message", KeptMessageRow, message, by_key)
+        rows.each("gathering", KeptGathering, gathering, by_key)
 
-    def holds(self, reading: _Reading) -> bool:
-        """Whether the first message of a reading is there."""
-        return self._countable(reading) >= reading.first
-
-    def read(self, reading: _Reading) -> Messages:
-        """The messages of a reading that are there, as many as fit into one answer."""
-        before: Sequence[int] = self._of.get(reading.apart, ()) if reading.apart is not None else ()
-        found: list[Message] = []
-        room = 0
-        for number in range(reading.first, min(reading.first + reading.most - 1, self._countable(reading)) + 1):
-            place = number + bisect_left(before, number) - 1  # skips the reader's own messages before it
-            room += self._rooms[place]
-            if found and room > ANSWER_ROOM:
-                break
-            message = self.messages[place]
-            found.append(message if reading.apart is None else replace(message, number=number))
-        return Messages(messages=tuple(found))
-
-    def _countable(self, reading: _Reading) -> int:
-        """How many messages count for a reading."""
-        return len(self.messages) - (len(self._of.get(reading.apart, ())) if reading.apart is not None else 0)
-
-    # -- waits -----------------------------------------------------------------------------------------------------------------
-
-    def everybody(self) -> list[Wait]:
-        return [*self._readings, *(wait for gathering in self._gatherings.values() for wait in gathering.everybody())]
-
-    def enter(self, wait: Wait, reading: _Reading) -> None:
-        """Add a wait whose first message is not there yet."""
-        self._turn += 1
-        reading.turn = self._turn
-        reading.due = reading.first + len(self.messages) - self._countable(reading)
-        self._readings[wait] = reading
-        self._due.setdefault(reading.due, {})[wait] = reading
-        if reading.apart is not None:
-            self._apart.setdefault(reading.apart, {})[wait] = reading
-
-    def gathering(self, group: str, role: str) -> Gathering:
-        """The gathering for a group, or for a role in it: the existing one, or a new one that is not kept yet."""
-        return self._gatherings.get((group, role)) or Gathering(
-            self._home.waits, self._home.groups, self.key, self._last, group, role, self._gathered
-        )
-
-    def gather(self, wait: Wait, gathering: Gathering) -> None:
-        """Add a wait to a gathering."""
-        self._gatherings[gathering.whom] = gathering
-        self._home.gatherings[gathering] = None
-        gathering.enter(wait)
-
-    def _gathered(self, gathering: Gathering) -> None:
-        if self._gatherings.pop(gathering.whom, None) is not None:
-            del self._home.gatherings[gathering]
-            self._vanish_if_empty()
-
-    def leave(self, wait: Wait, cause: Cause) -> None:
-        self._drop(wait)
-
-    def settle(self, now: float) -> list[Outcome]:
-        self._vanish_if_empty()
-        return []
-
-    def _drop(self, wait: Wait) -> None:
-        reading = self._readings.pop(wait)
-        self._unfile(wait, reading)
-        if reading.apart is not None:
-            there = self._apart[reading.apart]
-            del there[wait]
-            if not there:
-                del self._apart[reading.apart]
-
-    def _unfile(self, wait: Wait, reading: _Reading) -> None:
-        there = self._due[reading.due]
-        del there[wait]
-        if not there:
-            del self._due[reading.due]
-
-    def _vanish_if_empty(self) -> None:
-        if not (self.messages or self._readings or self._gatherings):
-            self._home.remove(self)
-
-    # -- in words --------------------------------------------------------------------------------------------------------------
-
-    def missing(self, reading: _Reading, timeout: float = 0) -> TimedOut:
-        """The error for a timeout or a poll (0): the message that is missing, and how many there are from whom."""
-        senders = [sender for sender in self._of if sender != reading.apart]
-        there = self._countable(reading)
-        whose = "" if reading.apart is None else f" from a sender other than {reading.apart}"
-        if senders:
-            so_far = f"{there} so far, from {names_in_words(senders, len(senders))}"
-        else:
-            so_far = "no host has sent one" if reading.apart is None else "no other sender has sent one"
-        message = f"message {reading.first} of {self.title}{whose}"
-        after = f"timed out after {seconds_in_words(timeout)} waiting for {message}"
-        return TimedOut(
-            f"{after if timeout else f'{message} is not there yet'}: {so_far}",
-            details={"first": reading.first, "messages": there, "senders": senders[:LISTED]},
-        )
-
-    def timed_out(self, wait: Wait) -> TimedOut:
-        return self.missing(self._readings[wait], wait.timeout or 0)
-
-    def state(self, now: float) -> TopicState:
-        namespace, name = self.key
-        waiting: list[Reader | GroupReader] = [
-            Reader(
-                name=wait.name,
-                client=wait.client.number,
-                waiting=now - wait.since,
-                first=reading.first,
-                others=reading.apart is not None,
-            )
-            for wait, reading in self._readings.items()
-        ]
-        for gathering in self._gatherings.values():
-            waiting += gathering.state(now)
-        return TopicState(
-            namespace=namespace,
-            name=name,
-            messages=len(self.messages),
-            senders=tuple(islice(self._of, LISTED)),
-            waiting=tuple(waiting),
-        )
+    def place(self, at: AtTopic | AtGathering) -> Place:
+        """The place of a stored wait; raises KeyError."""
+        return self.gatherings[at.gathering] if isinstance(at, AtGathering) else self._topics[at.namespace, at.topic]
 
 
 def _room(items: tuple[str, ...]) -> int:

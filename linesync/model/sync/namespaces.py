@@ -16,6 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
+from ..journal import Journal
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptNamespace
 from ..participants import Cause, Client, check_name
 from ..state.namespace import NamespaceState, OwnerState
 
@@ -66,11 +69,13 @@ class Namespace:
     """The state of a namespace that has an owner.
 
     :ivar since: when it began.
+    :ivar number: grows in the order in which namespaces began.
     """
 
     name: str
     owner: Owner
     since: float
+    number: int
 
     def state(self, things: int, now: float) -> NamespaceState:
         """Its state for people and programs.
@@ -88,9 +93,14 @@ class Namespace:
 
 
 class Namespaces:
-    """All namespaces of a hub that have an owner."""
+    """All namespaces of a hub that have an owner.
 
-    def __init__(self) -> None:
+    :param journal: gets the changes; by default one that is off.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal or Journal(on=False)
+        self._journal.source("namespace", self._kept, lambda: self._named)
         self._named: dict[str, Namespace] = {}
         self._owned: dict[_Key, dict[str, None]] = {}
 
@@ -125,8 +135,12 @@ class Namespaces:
                 f"namespace '{name}' cannot begin: there are {len(self._named)}, {mine} of them from {owner.host}, and the"
                 f" limits are {TOTAL} and {PER_HOST}; end some with 'linesync namespace end NAME'"
             )
-        self._named[name] = Namespace(name, owner, now)
-        self._owned.setdefault(owner.key, {})[name] = None
+        self._add(Namespace(name, owner, now, self._journal.number()))
+        self._journal.mark("namespace", name, new=True)
+
+    def _add(self, namespace: Namespace) -> None:
+        self._named[namespace.name] = namespace
+        self._owned.setdefault(namespace.owner.key, {})[namespace.name] = None
 
     def end(self, name: str) -> Namespace:
         """Forget a namespace.
@@ -140,6 +154,7 @@ class Namespaces:
                 " --namespace' for one without an owner",
                 details={"namespace": name},
             )
+        self._journal.mark("namespace", name)
         owned = self._owned[found.owner.key]
         del owned[name]
         if not owned:
@@ -183,3 +198,32 @@ class Namespaces:
         return [one.state(things.get(name, 0), now) for name, one in self._named.items()] + [
             NamespaceState(name=name, since=None, owner=None, things=things[name]) for name in others
         ]
+
+    # -- storing -----------------------------------------------------------------------------------------------------------
+
+    def _kept(self, name: str) -> KeptNamespace | None:
+        found = self._named.get(name)
+        if found is None:
+            return None
+        owner = found.owner
+        return KeptNamespace(
+            number=found.number,
+            host=owner.client.host,
+            client=owner.client.number,
+            principal=owner.client.principal,
+            pid=owner.pid,
+            begin=owner.begin,
+            command=owner.command,
+            since=found.since,
+        )
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the namespaces; raises BadRow."""
+
+        def put_back(key: list[str], kept: KeptNamespace) -> None:
+            (name,) = key
+            client = rows.clients.client(kept.host, kept.client, kept.principal)
+            owner = Owner(client, kept.pid, kept.begin, kept.command)
+            self._add(Namespace(name, owner, kept.since + rows.shift, self._journal.numbered(kept.number)))
+
+        rows.each("namespace", KeptNamespace, put_back, by_number)

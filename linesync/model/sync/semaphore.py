@@ -24,9 +24,13 @@ from itertools import islice, takewhile
 
 from ...errors import LinesyncFailed, Mismatch, TimedOut, UsageError
 from ..decisions import ArrivalId, Level, Outcome
+from ..kept.rows import Rows, by_number
+from ..kept.things import KeptSemaphore
+from ..kept.waits import AtSemaphore
 from ..participants import NAMES_SHOWN, Cause, Client, check_name, check_timeout, seconds_in_words
 from ..state.semaphore import Loan, SemaphoreState, Taker
-from .waits import Acting, Edge, Hold, Place, Wait, Waits
+from .place import Acting, Edge, Place
+from .waits import Hold, Wait, Waits
 
 __all__ = ["Semaphores"]
 
@@ -43,6 +47,7 @@ class Semaphores:
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
         self._named: dict[tuple[str, str], _Semaphore] = {}
+        waits.journal.source("semaphore", self._kept, lambda: self._named)
 
     def __len__(self) -> int:
         return len(self._named)
@@ -123,11 +128,37 @@ class Semaphores:
 
     def add(self, semaphore: _Semaphore) -> None:
         """Keep a semaphore that is about to have units or waits."""
-        self._named[semaphore.key] = semaphore
+        if semaphore.key not in self._named:
+            semaphore.number = self._waits.journal.number()
+            self._named[semaphore.key] = semaphore
+            self._waits.journal.mark("semaphore", semaphore.key, new=True)
 
     def remove(self, semaphore: _Semaphore) -> None:
         """Forget a semaphore without units, waits and bound."""
         self._named.pop(semaphore.key, None)
+        self._waits.journal.mark("semaphore", semaphore.key)
+
+    # -- storing ---------------------------------------------------------------------------------------------------------
+
+    def _kept(self, key: tuple[str, str]) -> KeptSemaphore | None:
+        semaphore = self._named.get(key)
+        return semaphore.kept_itself() if semaphore is not None else None
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the semaphores, without those who wait or hold; raises BadRow."""
+
+        def put_back(key: list[str], kept: KeptSemaphore) -> None:
+            namespace, name = key
+            semaphore = _Semaphore(self, self._waits, namespace, name)
+            semaphore.restore(kept)
+            semaphore.number = self._waits.journal.numbered(kept.number)
+            self._named[semaphore.key] = semaphore
+
+        rows.each("semaphore", KeptSemaphore, put_back, by_number)
+
+    def place(self, at: AtSemaphore) -> Place:
+        """The place of a stored wait; raises KeyError."""
+        return self._named[at.namespace, at.semaphore]
 
 
 class _Semaphore(Place):
@@ -194,6 +225,7 @@ class _Semaphore(Place):
         self._home.add(self)
         self._bound = bound or self._bound
         self.value += units
+        self._changed()
 
     def take(
         self,
@@ -213,7 +245,9 @@ class _Semaphore(Place):
         self._home.refuse_new(self)
         wait = self._waits.open(arrival, client, self, client.host, now, timeout, within)
         self._home.add(self)
-        self._bound = bound or self._bound
+        if bound and not self._bound:
+            self._bound = bound
+            self._changed()
         self._queue[wait] = units
         if hold:
             self._holders.add(wait)
@@ -223,6 +257,7 @@ class _Semaphore(Place):
         """Drop all units; returns the waits that the caller must fail."""
         self.value = -self._out  # the lent units fill it up to 0 when those waits end
         self._bound = 0
+        self._changed()
         self._vanish_if_empty()
         return [*self._queue, *self._lent]
 
@@ -250,6 +285,7 @@ class _Semaphore(Place):
             del self._queue[wait]
         else:
             self.value += self._end_loan(wait)
+            self._changed()
             self._waits.note("semaphore changed", self.key, wait.name, self.value, str(cause), wait.client)
         self._holders.discard(wait)
 
@@ -270,10 +306,15 @@ class _Semaphore(Place):
             self._lent[wait] = units
             self._out += units
             self.value -= units
+            self._changed()
             self._waits.note("semaphore changed", self.key, wait.name, self.value, client=wait.client)
             outcomes.append(self._waits.grant(wait, Level(value=self.value), now, provisional=True))
         self._vanish_if_empty()
         return outcomes
+
+    def _changed(self) -> None:
+        """The value or the bound has changed."""
+        self._waits.journal.mark("semaphore", self.key)
 
     def _end_loan(self, wait: Wait) -> int:
         units = self._lent.pop(wait)
@@ -283,6 +324,31 @@ class _Semaphore(Place):
     def _vanish_if_empty(self) -> None:
         if not (self.value or self._queue or self._lent or self._bound):
             self._home.remove(self)
+
+    # -- storing ------------------------------------------------------------------------------------------------------------
+
+    def kept_itself(self) -> KeptSemaphore:
+        return KeptSemaphore(self.number, self.value, self._bound)
+
+    def restore(self, kept: KeptSemaphore) -> None:
+        if not 0 <= kept.value <= UNITS_MAX or not 0 <= kept.bound <= UNITS_MAX:
+            raise ValueError(f"a semaphore has 0 to {UNITS_MAX} units")
+        self.value, self._bound = kept.value, kept.bound
+
+    def kept(self, wait: Wait) -> AtSemaphore:
+        units = self._queue[wait] if wait.granted is None else self._lent[wait]
+        return AtSemaphore(*self.key, units, wait in self._holders)
+
+    def put_back(self, wait: Wait, at: AtSemaphore) -> None:
+        if not 1 <= at.units <= UNITS_MAX:
+            raise ValueError(f"a client wants or has 1 to {UNITS_MAX} units")
+        if wait.granted is None:
+            self._queue[wait] = at.units
+        else:
+            self._lent[wait] = at.units
+            self._out += at.units
+        if at.holds:
+            self._holders.add(wait)
 
     # -- deadlocks and status -----------------------------------------------------------------------------------------------
 

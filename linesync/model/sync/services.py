@@ -8,6 +8,9 @@ says so. Only this module connects the services:
    hold or have not confirmed ends, in the same call. The event of the loss comes first, then the outcomes.
 2. The leases of hosts are checked before deadlines, so that a wait whose host is dead fails with that cause.
 3. No outcome is sent again without a request: a retry asks for it.
+4. Every change of the state is marked in the journal where it is made. The hub takes the rows after each call, and sends the
+   outcomes when they are stored. Only what is transient has no row: the time at which a live host was last heard, the
+   questions to hosts, the search for deadlocks, and the changes for followers.
 
 Times are monotonic seconds and never run backwards. No call raises because of what a peer sent, except ``register``,
 ``commit``, ``give_back``, ``reset``, the ``give_back`` of the locks, and those for namespaces.
@@ -15,13 +18,18 @@ Times are monotonic seconds and never run backwards. No call raises because of w
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed
 from ..decisions import ArrivalId, Event, HostEvent, HostLost, Noted, Outcome
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
+from ..journal import Journal
+from ..kept.rows import Rows
+from ..kept.waits import At, AtBarrier, AtEvents, AtExchange, AtGathering, AtLock, AtSemaphore, AtTopic
 from ..participants import Cause, Client, cause_in_words, check_name
 from ..state.hosts import HostState
 from ..state.namespace import NamespaceState
@@ -33,6 +41,7 @@ from .exchange import Exchanges
 from .lock import Locks
 from .mailbox import Mailbox
 from .namespaces import Namespaces, Owner
+from .place import Place
 from .semaphore import Semaphores
 from .waits import Wait, Waits
 
@@ -44,11 +53,14 @@ class SyncServices:
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param first_token: the first fencing token; larger than all that an earlier life of this hub used.
+    :param stored: whether the journal keeps what changes.
+    :ivar journal: what has changed, as rows for a store.
     """
 
-    def __init__(self, *, lease: float = LEASE, first_token: int = 1) -> None:
-        self._waits = Waits()
-        self._hosts = Membership(lease=lease)
+    def __init__(self, *, lease: float = LEASE, first_token: int = 1, stored: bool = False) -> None:
+        self.journal = Journal(on=stored)
+        self._waits = Waits(self.journal)
+        self._hosts = Membership(lease=lease, journal=self.journal)
         self._deadlocks = Deadlocks(self._waits, self._hosts)
         self.barriers = Barriers(self._waits, self._hosts)
         self.semaphores = Semaphores(self._waits)
@@ -57,7 +69,59 @@ class SyncServices:
         self.events = Events(self._waits)
         self.mailbox = Mailbox(self._waits, PublishedGroups(self._hosts))
         self._all = (self.barriers, self.semaphores, self.locks, self.exchanges, self.events, self.mailbox)
-        self.namespaces = Namespaces()
+        self.namespaces = Namespaces(self.journal)
+
+    @classmethod
+    def restore(
+        cls,
+        rows: Iterable[tuple[str, str, str]],
+        shift: float,
+        now: float,
+        *,
+        lease: float = LEASE,
+        first_token: int = 1,
+        stored: bool = True,
+    ) -> SyncServices:
+        """Make the services again from the rows of a journal, in any order.
+
+        Hosts get a new lease, and count as silent until they are heard. The search for deadlocks begins again. Call
+        ``take_asked`` afterwards.
+
+        :param rows: kind, key and JSON of each record that the store has.
+        :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, less what that of the
+            machine that stored them would show now. Unless it is 0, the journal then has all rows, with the new times.
+        :param first_token: no token below it will be given.
+        :raises BadRow: a row is not valid, does not fit the others, or is from a newer version.
+        """
+        services = cls(lease=lease, first_token=first_token)
+        collects = gc.isenabled()
+        gc.disable()  # nothing that is made here is garbage, and looking for it would take most of the time
+        try:
+            services._restore(Rows(rows, shift, now))
+        finally:
+            if collects:
+                gc.enable()
+        services.journal.on = stored
+        if shift:
+            services.journal.mark_all()  # so that all times in the store are those of one clock
+        return services
+
+    def _restore(self, rows: Rows) -> None:
+        self._hosts.restore(rows)
+        self.namespaces.restore(rows)
+        for service in self._all:
+            service.restore(rows)
+        places: dict[type[At], Callable[[Any], Place]] = {
+            AtBarrier: self.barriers.place,
+            AtSemaphore: self.semaphores.place,
+            AtLock: self.locks.place,
+            AtExchange: self.exchanges.place,
+            AtEvents: self.events.place,
+            AtTopic: self.mailbox.place,
+            AtGathering: self.mailbox.place,
+        }
+        self._waits.restore(rows, lambda at: places[type(at)](at))
+        self.barriers.ask_again(rows.now)
 
     # -- requests of all services ---------------------------------------------------------------------------------------
 

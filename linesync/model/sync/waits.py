@@ -24,159 +24,44 @@ A deadline takes effect only when ``handle_timer`` is called: a release that com
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from ...errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
+from ...errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Noted, Outcome, Revoked, Value
+from ..journal import Journal
+from ..kept.rows import Rows, by_key
+from ..kept.things import KeptTime
+from ..kept.values import value_of
+from ..kept.waits import At, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
-from ..state.record import Waiting
 from ..state.status import Remembered
 from ..timers import Timers
 from .kept_results import Results
+from .place import Acting, Edge, Hold, Place, Wait
 
 __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 
 WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
 WAITS_PER_CLIENT = 5000  # the same of one client, so that one script leaves room for the others of its host
 _ALWAYS = float("-inf")
+_HOLDS = "holds from"
 WAITS = 100_000  # live arrivals of all hosts
-_KINDS = {"events": "event", "topic": "message"}  # the words of titles for which the kinds of changes have others
 _ARRIVING = ("barrier", "exchange")  # where a wait is an arrival, which is a change even if it does not wait
 
 
-class Hold(Enum):
-    """Who owns a grant after its client has confirmed it."""
-
-    FOR_GOOD = 0
-    """The client, forever; the service forgets it."""
-    BY_CLIENT = 1
-    """The client holds it until it gives it back or is gone."""
-    BY_HOST = 2
-    """The client's host holds it, even after the client is gone, until it is given back or the host is gone."""
-
-
-class Acting(ABC):
-    """Which clients can still act; for the search for deadlocks."""
-
-    @abstractmethod
-    def holder(self, wait: Wait) -> bool:
-        """Whether the owner of a grant can give it back."""
-
-    @abstractmethod
-    def holder_waits(self, wait: Wait) -> list[Wait]:
-        """The open waits because of which an owner cannot give back its grant."""
-
-    @abstractmethod
-    def member(self, name: str, at: Place | None = None) -> bool:
-        """Whether the member can still arrive, or is not part of a deadlock (its host was never seen, or is lost).
-
-        :param at: the place that waits for the member. If all clients of its host wait there as other members, the client
-            for this member has not started yet.
-        """
-
-    @abstractmethod
-    def waits_of(self, name: str) -> list[Wait]:
-        """The open waits because of which a member cannot arrive."""
-
-
-@dataclass(slots=True, frozen=True)
-class Edge:
-    """One reason why a wait does not end: another client that waits too.
-
-    :ivar waits: the open waits because of which the other client cannot act.
-    :ivar why: the reason as a clause: ``lock 'flash', which sut holds``.
-    """
-
-    waits: tuple[Wait, ...]
-    why: str
-
-
-class Place(ABC):
-    """One named thing at which arrivals wait; each service derives its own class from it.
-
-    ``title`` is its name in messages: ``barrier 'boot'``. ``kind`` is the word for it in the kinds of changes.
-    """
-
-    OWNED: ClassVar[bool] = False
-    """Whether clients can own what the waits at a place of this kind wait for."""
-
-    def __init__(self, kind: str, namespace: str, name: str) -> None:
-        self.key = (namespace, name)
-        self.kind = _KINDS.get(kind, kind)
-        self.title = f"{kind} '{name}'" + (f" of namespace '{namespace}'" if namespace != "default" else "")
-
-    def owned(self) -> bool:
-        """Whether clients can own what the waits at this place wait for, so that these can be part of a deadlock."""
-        return self.OWNED
-
-    @abstractmethod
-    def timed_out(self, wait: Wait) -> TimedOut:
-        """The error for an open wait whose deadline has passed; all waits are still in place."""
-
-    @abstractmethod
-    def leave(self, wait: Wait, cause: Cause) -> None:
-        """Remove an open wait, or take back an unconfirmed grant. This serves no other wait yet."""
-
-    @abstractmethod
-    def settle(self, now: float) -> list[Outcome]:
-        """Serve the waits that can be served now; remove the place if there is nothing left to remember."""
-
-    def confirmed(self, wait: Wait) -> Hold:
-        """Make a provisional grant final: it is the client's forever, or until it is given back."""
-        raise AssertionError(f"{self.title} grants nothing provisionally")
-
-    def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        """Those of some open waits that could succeed if all clients that can act did what the others wait for."""
-        return list(waits) if self.could_proceed(waits[0], acting) else []
-
-    def could_proceed(self, wait: Wait, acting: Acting) -> bool:
-        """The same for one wait, at a place where either all open waits could succeed or none.
-
-        Only a thing that has an owner can be missing forever. So a place without owners returns True.
-        """
-        return True
-
-    def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
-        """The clients that cannot act and that an open wait waits for if it could not proceed."""
-        return []
-
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """One live arrival.
-
-    :ivar name: the name of the arrival in messages and ``status``: its member or its host.
-    :ivar since: when it was opened, monotonic seconds.
-    :ivar timeout: its timeout in seconds; None if there is none.
-    :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
-    :ivar held: who owns the grant after the confirmation; None before.
-    :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
-    :ivar lapses: its host is lost, and the hold goes back when the lease of the host ends.
-    """
-
-    arrival: ArrivalId
-    client: Client
-    place: Place
-    name: str
-    since: float
-    timeout: float | None
-    granted: Granted | None = None
-    held: Hold | None = None
-    within: str = ""
-    lapses: bool = False
-
-    def state(self, now: float) -> Waiting:
-        return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
-
-
 class Waits:
-    """The table of live arrivals; one for all services of a hub. All times are monotonic seconds."""
+    """The table of live arrivals; one for all services of a hub. All times are monotonic seconds.
 
-    def __init__(self) -> None:
+    :param journal: gets the changes of all services; by default one that is off.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self.journal = journal or Journal(on=False)
+        self.journal.source("wait", self._kept, lambda: self._numbered)
+        self.journal.source("time", self._kept_time, lambda: [_HOLDS])
+        self._numbered: dict[int, Wait] = {}
+        """All arrivals by number, and the holds that lapse."""
         self._live: dict[tuple[str, ArrivalId], Wait] = {}
         self._hosts: dict[str, dict[Wait, None]] = {}
         self._clients: dict[Client, dict[Wait, None]] = {}
@@ -184,7 +69,7 @@ class Waits:
         self._lapsing: Timers[Wait] = Timers()
         self.holds_from = _ALWAYS
         """Nothing that can be held is granted before this time, seconds."""
-        self._results = Results()
+        self._results = Results(self.journal)
         self._noted: list[Noted] = []
         self.changes = 0
         """Grows with each wait that begins, ends, or gets another state or client, and with each answer of a service."""
@@ -256,13 +141,11 @@ class Waits:
                 f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {mine} of them from "
                 f"{client.host}); end some of them first"
             )
-        wait = Wait(arrival, client, place, name, now, timeout, within=within)
+        number = self.journal.number()
+        wait = Wait(arrival, client, place, name, now, timeout, within=within, number=number, order=number)
         self.changes += 1
-        self._live[client.host, arrival] = wait
-        self._hosts.setdefault(client.host, {})[wait] = None
-        self._clients.setdefault(client, {})[wait] = None
-        if timeout is not None:
-            self._deadlines.set(wait, now + timeout)
+        self._add(wait)
+        self.journal.mark("wait", number, new=True)
         if place.owned():
             self.owned_opened_at = now
         if place.kind in _ARRIVING:
@@ -278,6 +161,7 @@ class Waits:
         self.changes += 1
         self._deadlines.cancel(wait)
         wait.granted = granted
+        self.journal.mark("wait", wait.number)
         return granted
 
     def fail(self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float) -> list[Outcome]:
@@ -348,6 +232,7 @@ class Waits:
                 return True
             self.changes += 1
             wait.held = hold
+            self.journal.mark("wait", wait.number)
             if hold is Hold.BY_HOST:
                 self._unlink(wait)
         return True
@@ -402,6 +287,7 @@ class Waits:
     def grant_no_holds_before(self, when: float) -> None:
         """Clients of an earlier hub may hold something until then."""
         self.holds_from = when
+        self.journal.mark("time", _HOLDS)
 
     def next_timer(self) -> float | None:
         """When to call :meth:`handle_timer`, or None."""
@@ -422,10 +308,85 @@ class Waits:
         if self.holds_from == _ALWAYS:
             return []
         self.holds_from = _ALWAYS
+        self.journal.mark("time", _HOLDS)
         places = dict.fromkeys(wait.place for wait in self.all() if wait.granted is None and wait.place.owned())
         return [outcome for place in places for outcome in place.settle(now)]
 
+    # -- storing ---------------------------------------------------------------------------------------------
+
+    def _kept(self, number: int) -> KeptWait | None:
+        wait = self._numbered.get(number)
+        return wait.kept(self._lapsing.due(wait)) if wait is not None else None
+
+    def _kept_time(self, name: str) -> KeptTime | None:
+        return KeptTime(self.holds_from) if self.holds_from != _ALWAYS else None
+
+    def restore(self, rows: Rows, place: Callable[[At], Place]) -> None:
+        """Restore the arrivals and the results, after all places.
+
+        :param place: returns the place of an arrival; raises KeyError if it is not there.
+        :raises BadRow: a row does not fit.
+        """
+
+        def put_back(parts: list[str], kept: KeptWait) -> None:
+            client = rows.clients.client(kept.host, kept.client, kept.principal)
+            wait = Wait(
+                kept.arrival,
+                client,
+                place(kept.at),
+                kept.name,
+                kept.since + rows.shift,
+                kept.timeout,
+                held=Hold[kept.held] if kept.held is not None else None,
+                within=kept.within,
+                number=int(parts[0]),
+                order=self.journal.numbered(max(kept.order, int(parts[0]))),
+            )
+            if kept.granted is not None:
+                value = value_of(kept.granted)
+                wait.granted = Granted(arrival=kept.arrival, client=client, value=value, provisional=True)
+            elif wait.held is not None:
+                raise ValueError("it is held, but was not granted")
+            if kept.lapses is not None:
+                if wait.held is None:
+                    raise ValueError("it lapses, but is not held")
+                wait.lapses = True
+                wait.place.put_back(wait, kept.at)
+                self._numbered[wait.number] = wait
+                lapsing.append((wait, kept.lapses + rows.shift))
+                return
+            if (client.host, kept.arrival) in self._live:
+                raise ValueError(f"there is another arrival {kept.arrival} of {client.host}")
+            wait.place.put_back(wait, kept.at)
+            self._add(wait)
+            if wait.granted is None and wait.place.owned():
+                self.owned_opened_at = rows.now
+
+        def wait_until(parts: list[str], kept: KeptTime) -> None:
+            if parts != [_HOLDS]:
+                raise ValueError("it is not known what happens then")
+            self.holds_from = kept.at + rows.shift
+
+        lapsing: list[tuple[Wait, float]] = []
+        rows.each("time", KeptTime, wait_until)
+        rows.each("wait", KeptWait, put_back, by_key)
+        for wait, due in sorted(lapsing, key=lambda one: one[0].order):
+            self._lapsing.set(wait, due)
+        for client, waits in self._clients.items():
+            self._clients[client] = dict.fromkeys(sorted(waits, key=lambda wait: wait.order))
+        self._results.restore(rows)
+
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _add(self, wait: Wait) -> None:
+        """Add an arrival to the tables."""
+        self._numbered[wait.number] = wait
+        self._live[wait.client.host, wait.arrival] = wait
+        self._hosts.setdefault(wait.client.host, {})[wait] = None
+        if wait.held is not Hold.BY_HOST:
+            self._clients.setdefault(wait.client, {})[wait] = None
+        if wait.timeout is not None and wait.granted is None:
+            self._deadlines.set(wait, wait.since + wait.timeout)
 
     def _adopt(self, wait: Wait, client: Client) -> None:
         if wait.client == client or wait.held is Hold.BY_HOST:
@@ -433,6 +394,8 @@ class Waits:
         self.changes += 1
         self._unlink(wait)
         wait.client = client
+        wait.order = self.journal.number()
+        self.journal.mark("wait", wait.number)
         self._clients.setdefault(client, {})[wait] = None
         if wait.granted is not None:
             wait.granted = replace(wait.granted, client=client)
@@ -460,6 +423,8 @@ class Waits:
             place = wait.place
             if wait.lapses:  # its client has heard of the loss already
                 self._lapsing.cancel(wait)
+                del self._numbered[wait.number]
+                self.journal.mark("wait", wait.number)
                 place.leave(wait, cause)
                 places[place] = None
                 continue
@@ -471,6 +436,7 @@ class Waits:
             wait.lapses = wait.held is not None and lease_end > now
             if wait.lapses:
                 self._lapsing.set(wait, lease_end)
+                wait.order = self.journal.number()
             else:
                 place.leave(wait, cause)
                 places[place] = None
@@ -491,6 +457,9 @@ class Waits:
         self.changes += 1
         self._deadlines.cancel(wait)
         del self._live[wait.client.host, wait.arrival]
+        self.journal.mark("wait", wait.number)
+        if not wait.lapses:
+            del self._numbered[wait.number]
         siblings = self._hosts[wait.client.host]
         del siblings[wait]
         if not siblings:

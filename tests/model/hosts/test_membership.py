@@ -208,6 +208,16 @@ def test_when_the_table_is_full_the_longest_lost_host_makes_room(
     assert hosts.absent("a") is Cause.NEVER_SEEN and len(hosts) == 2
 
 
+def test_a_host_that_restarted_and_made_room_has_no_lease_left(
+    hosts: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership_module, "HOSTS_MAX", 1)
+    hosts.register("a", "s1", "boot1", "ttyS0", 0.0)
+    hosts.ended("a", "s1", Cause.RESTARTED, "", 1.0)
+    hosts.register("b", "s2", "boot2", "ttyS1", 2.0)
+    assert [event.host for event in hosts.handle_timer(22.0)] == ["b"]
+
+
 @dataclass
 class Life:
     """The reference: one host in its simplest form."""

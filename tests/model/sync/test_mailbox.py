@@ -12,6 +12,7 @@ from linesync.model.decisions import Message, Messages, Posted
 from linesync.model.participants import Cause
 from linesync.model.sync import gathering as gathering_module
 from linesync.model.sync import mailbox as mailbox_module
+from linesync.model.sync import topic as topic_module
 from linesync.model.sync import waits as waits_module
 from linesync.protocol import escaping
 
@@ -127,7 +128,7 @@ def test_an_answer_is_limited_but_always_has_the_first_message(room: Room, monke
     (event,) = room.receive("r", most=1000)
     (answer,) = granted([event]).values()
     assert isinstance(answer, Messages) and len(answer.messages) == 8
-    monkeypatch.setattr(mailbox_module, "ANSWER_ROOM", 1)
+    monkeypatch.setattr(topic_module, "ANSWER_ROOM", 1)
     assert len(read(room.receive("q", first=3))["q"]) == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from linesync.errors import Aborted, MemberLost, Mismatch, TimedOut, UsageError
 from linesync.model.decisions import Event, Released
 from linesync.model.sync import barrier_history as past_module
-from linesync.model.sync.barrier import GONE_REMEMBERED
+from linesync.model.sync.barrier_generation import GONE_REMEMBERED
 from linesync.model.sync.barrier_history import Past
 from linesync.model.sync.barrier_terms import Reuse
 
@@ -332,7 +332,7 @@ def test_the_oldest_lists_of_members_are_forgotten_if_there_are_too_many(
 def kept(past: Past) -> int:
     """The number of members' names that are kept, counted again."""
     total = sum(last.members() for last in past._last.values())
-    assert total == past._kept == sum(past._members.values())
+    assert total == past._names == sum(past._members.values())
     return total
 
 

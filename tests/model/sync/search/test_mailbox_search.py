@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -56,7 +58,7 @@ class MailboxSearch(RuleBasedStateMachine):
     def name_of(self, host: str) -> str:
         return self.where.get(host, ("", ""))[0]
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str, stopped: Collection[str] = ()) -> Group:
         members = {host: role for host, (group, role) in self.where.items() if group == name}
         return Group(members=members, size=self.sizes.get(name))
 

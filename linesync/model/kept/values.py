@@ -1,0 +1,181 @@
+"""Clients, outcomes and errors, as parts of stored records."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeAlias
+
+from ...errors import LinesyncError, error_for
+from ..decisions import Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
+from ..participants import Client
+from ..state.principal import Principal
+from ..state.record import State
+
+__all__ = ["Clients", "KeptError", "KeptValue", "kept_value", "value_of"]
+
+
+class KeptError(State):
+    """An error that an arrival ended with.
+
+    Its class is stored as the code that the class also has on the line. So what is restored is what the client would have got.
+    """
+
+    code: str
+    """the code of its class"""
+    message: str
+    """its sentence"""
+    details: str
+    """its details as JSON: a text, since each error has other ones"""
+
+    @classmethod
+    def keep(cls, error: LinesyncError) -> KeptError:
+        """Make the record of an error."""
+        return cls(error.code, error.message, json.dumps(error.details, separators=(",", ":")) if error.details else "")
+
+    def restore(self) -> LinesyncError:
+        """Make the error again.
+
+        :raises ValueError: the details are not the JSON of an object.
+        """
+        details = json.loads(self.details) if self.details else {}
+        if not isinstance(details, dict):
+            raise ValueError("the details of an error are an object")
+        return error_for(self.code, self.message, details)
+
+
+class KeptReleased(State):
+    """The fields of :class:`linesync.model.decisions.Released`."""
+
+    generation: int
+    """which use of the name it was"""
+    parties: tuple[str, ...]
+    """the parties in order of arrival, or none if they are too many"""
+    position: int
+    """the receiver's place among them"""
+    count: int
+    """how many arrived"""
+    lost: tuple[str, ...] = ()
+    """the lost members that were not waited for"""
+
+
+class KeptToken(State):
+    """A lock was given."""
+
+    token: int
+    """the fencing token"""
+
+
+class KeptLevel(State):
+    """Units were given, taken or counted."""
+
+    value: int
+    """the units that were left"""
+
+
+class KeptExchanged(State):
+    """An exchange was complete."""
+
+    generation: int
+    """which use of the name it was"""
+    members: tuple[str, ...]
+    """the members, sorted"""
+    keys: tuple[int, ...]
+    """for each member, the key of its data"""
+
+
+class KeptNames(State):
+    """Events were set, cleared or waited for."""
+
+    names: tuple[str, ...]
+    """the events that are set, for a wait"""
+
+
+class KeptPosted(State):
+    """A message was sent."""
+
+    posted: int
+    """its number"""
+
+
+class KeptMessage(State):
+    """A message in an answer."""
+
+    number: int
+    """its number in the answer"""
+    sender: str
+    """the member that sent it"""
+    items: tuple[str, ...]
+    """its contents"""
+
+
+class KeptMessages(State):
+    """Messages were read."""
+
+    messages: tuple[KeptMessage, ...]
+    """in the order of their numbers"""
+
+
+# Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
+# does not know this alias, so KeptWait and KeptResult repeat the list.
+KeptValue: TypeAlias = KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages
+
+
+def kept_value(value: Value) -> KeptValue:
+    """The record of a result."""
+    match value:
+        case Released():
+            return KeptReleased(value.generation, value.parties, value.position, value.count, value.lost)
+        case Token():
+            return KeptToken(value.token)
+        case Level():
+            return KeptLevel(value.value)
+        case Exchanged():
+            return KeptExchanged(value.generation, value.members, value.keys)
+        case Names():
+            return KeptNames(value.names)
+        case Posted():
+            return KeptPosted(value.number)
+        case Messages():
+            return KeptMessages(tuple([KeptMessage(one.number, one.sender, one.items) for one in value.messages]))
+
+
+def value_of(kept: KeptValue) -> Value:
+    """The result of which this is the record."""
+    match kept:
+        case KeptReleased():
+            return Released(
+                generation=kept.generation,
+                parties=kept.parties,
+                position=kept.position,
+                count=kept.count,
+                lost=kept.lost,
+            )
+        case KeptToken():
+            return Token(token=kept.token)
+        case KeptLevel():
+            return Level(value=kept.value)
+        case KeptExchanged():
+            return Exchanged(generation=kept.generation, members=kept.members, keys=kept.keys)
+        case KeptNames():
+            return Names(names=kept.names)
+        case KeptPosted():
+            return Posted(number=kept.posted)
+        case KeptMessages():
+            messages = [Message(number=one.number, sender=one.sender, items=one.items) for one in kept.messages]
+            return Messages(messages=tuple(messages))
+
+
+class Clients:
+    """The clients of a store, each made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str | int | None, ...], Client] = {}
+
+    def client(self, host: str, number: str, principal: Principal | None = None) -> Client:
+        key: tuple[str | int | None, ...] = (host, number)
+        if principal is not None:
+            key = (*key, principal.line, principal.host, principal.script, principal.uid)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = Client(host, number, principal)
+        return known

@@ -1,0 +1,165 @@
+"""Arrivals and results, as stored records."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from ..state.principal import Principal
+from ..state.record import State
+from .values import (
+    KeptError,
+    KeptExchanged,
+    KeptLevel,
+    KeptMessages,
+    KeptNames,
+    KeptPosted,
+    KeptReleased,
+    KeptToken,
+)
+
+__all__ = [
+    "At",
+    "AtBarrier",
+    "AtEvents",
+    "AtExchange",
+    "AtGathering",
+    "AtLock",
+    "AtSemaphore",
+    "AtTopic",
+    "KeptResult",
+    "KeptWait",
+]
+
+
+class AtBarrier(State):
+    """An arrival at a barrier."""
+
+    namespace: str
+    """the namespace of the barrier"""
+    barrier: str
+    """the barrier"""
+    member: str | None
+    """the member that arrived; ``null`` for a party without a name"""
+    later: bool
+    """whether it came when the generation was complete, and waits for the next one"""
+    all_parties: bool
+    """whether it asked for a list of all parties"""
+
+
+class AtSemaphore(State):
+    """A taker of units: it waits, or has units that may return."""
+
+    namespace: str
+    """the namespace of the semaphore"""
+    semaphore: str
+    """the semaphore"""
+    units: int
+    """the units that it wants or has"""
+    holds: bool
+    """whether it asked to hold them"""
+
+
+class AtLock(State):
+    """The owner of a lock, or an arrival that waits for it."""
+
+    namespace: str
+    """the namespace of the lock"""
+    lock: str
+    """the lock"""
+    keep: bool
+    """whether the host owns the lock"""
+
+
+class AtExchange(State):
+    """An arrival at an exchange."""
+
+    namespace: str
+    """the namespace of the exchange"""
+    exchange: str
+    """the exchange"""
+    polls: bool
+    """whether it fails if another member's data is missing when its own data is complete"""
+
+
+class AtEvents(State):
+    """A wait for events."""
+
+    namespace: str
+    """the namespace of the events"""
+    events: tuple[str, ...]
+    """the events"""
+    any: bool
+    """whether one of them is enough"""
+
+
+class AtTopic(State):
+    """A wait for a message."""
+
+    namespace: str
+    """the namespace of the topic"""
+    topic: str
+    """the topic"""
+    first: int
+    """the number of the message waited for"""
+    most: int
+    """the most messages to read"""
+    apart: str | None
+    """the member whose messages do not count"""
+
+
+class AtGathering(State):
+    """A wait for a message of every other host of a group."""
+
+    gathering: int
+    """the number of the gathering"""
+
+
+# Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
+# does not know this alias, so KeptWait repeats the list.
+At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
+
+
+class KeptWait(State):
+    """A live arrival. Its key is its number, which grows in order of arrival."""
+
+    arrival: str
+    """its id"""
+    host: str
+    """the host of the client that waits or holds"""
+    client: str
+    """the number of its connection on its host"""
+    principal: Principal | None
+    """who it is; ``null`` if that is not known"""
+    name: str
+    """its member or host"""
+    since: float
+    """when it came"""
+    timeout: float | None
+    """its timeout in seconds"""
+    within: str
+    """the arrival id of the hold on whose behalf it waits; empty if there is none"""
+    order: int
+    """grows in the order in which the arrivals of one client became its own, or in which holds began to lapse"""
+    granted: KeptToken | KeptLevel | None
+    """what it was given; ``null`` while it waits"""
+    held: str | None
+    """who holds the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if that is not confirmed"""
+    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
+    """where it waits, and what for"""
+    lapses: float | None = None
+    """when the hold goes back because its host is lost; ``null`` unless it is"""
+
+
+class KeptResult(State):
+    """The outcome of an ended arrival, until its client confirms it. The key is the host and the arrival id."""
+
+    number: int
+    """grows in the order in which results were stored"""
+    client: str
+    """the number of the connection of its client, on its host"""
+    until: float
+    """when it is forgotten"""
+    value: KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages | None
+    """the result; ``null`` for a failure"""
+    error: KeptError | None
+    """the failure; ``null`` for a success"""

@@ -1,0 +1,384 @@
+"""One open generation of a barrier: who has arrived, who is missing or lost and why, and the release."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ...errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
+from ..decisions import Outcome, Released
+from ..kept.things import KeptBarrier
+from ..kept.waits import AtBarrier
+from ..participants import (
+    LOST,
+    NAMES_SHOWN,
+    Cause,
+    cause_in_words,
+    host_of,
+    names_in_words,
+    seconds_in_words,
+)
+from ..state.barrier import BarrierState
+from .barrier_history import Failure
+from .barrier_terms import CYCLIC, Terms
+from .place import Acting, Edge, Place
+from .waits import Wait
+
+if TYPE_CHECKING:
+    from .barrier import Barriers
+
+__all__ = ["Generation"]
+
+GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
+ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
+PARTIES_SHOWN = 32  # a result lists more parties only on request: a thousand times a thousand names are a megabyte
+
+
+class Generation(Place):
+    """One open generation of one name."""
+
+    def __init__(self, home: Barriers, namespace: str, name: str, terms: Terms) -> None:
+        super().__init__("barrier", namespace, name)
+        self.terms = terms
+        self.asked: set[str] = set()
+        """The hosts that were asked for a sign of life. Empty unless the generation is complete."""
+        self._home = home
+        self._generation = home.past.next_generation(self.key)
+        self._parties: dict[Wait, str | None] = {}  # wait to the member that arrived, in order of arrival
+        self._later: dict[Wait, str | None] = {}  # the same for arrivals at a complete generation
+        self._members: set[str] = set()
+        self._absent_sorted: tuple[str, ...] | None = None
+        self._hosts = {host_of(member) for member in terms.members or ()}
+        self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
+        self._gone: dict[str, Cause] = {}
+        self._restarted: dict[str, str] = {}
+        """The members whose loss is tolerated and whose host restarted after they had arrived, each with the reason."""
+
+    def owned(self) -> bool:
+        return self.terms.members is not None
+
+    def everybody(self) -> list[Wait]:
+        return [*self._parties, *self._later]
+
+    # -- present and absent parties -------------------------------------------------------------------------------------
+
+    def _absent(self) -> tuple[str, ...]:
+        """The members that have not arrived, sorted."""
+        if self._absent_sorted is None:
+            self._absent_sorted = tuple(sorted((self.terms.members or frozenset()) - self._members))
+        return self._absent_sorted
+
+    def _lost(self, member: str) -> str | None:
+        """Why a member is lost; None if it is not."""
+        if member in self._restarted:
+            return self._restarted[member]
+        lost = self._home.hosts.lost(host_of(member))
+        return None if lost is None or lost[0] not in LOST else cause_in_words(*lost)
+
+    def _missing(self) -> int:
+        """How many arrivals are still missing."""
+        if self.terms.members is None:
+            return self.terms.count - len(self._parties)
+        if self.terms.tolerate and self._any_lost():
+            return sum(self._lost(member) is None for member in self._absent())
+        return len(self.terms.members) - len(self._members)
+
+    def _any_lost(self) -> bool:
+        """Whether any member is lost. Asks by host, since there are often fewer hosts than members."""
+        return bool(self._restarted) or any(self._lost(host) is not None for host in self._hosts)
+
+    def _listed(self) -> list[str]:
+        """The names of the first 100 parties, in order of arrival."""
+        return [wait.name for wait in islice(self._parties, ARRIVED_LISTED)]
+
+    # -- refusals ---------------------------------------------------------------------------------------------------------
+
+    def refuse(self, terms: Terms, member: str | None, *, aborts: bool) -> None:
+        """Raise Mismatch for an arrival that does not fit this generation."""
+        there = self._listed()
+        if terms != self.terms:
+            raise self.terms.mismatch(terms, self.title, there, len(self._parties))
+        if terms.members is not None and member not in terms.members:
+            raise Mismatch(
+                f"{member} is not a member of {self.title}, which is {terms}; "
+                "arrive as one of its members (--as), or name all members everywhere",
+                details={"member": member, "members": sorted(terms.members)[:ARRIVED_LISTED]},
+            )
+        if member in self._members and not aborts:
+            raise Mismatch(
+                f"member {member} is already waiting at {self.title}; end that wait first, or arrive as another member",
+                details={"count": self.terms.count, "member": member, "arrived": there},
+            )
+
+    def refuse_lost(self, newcomer: str | None) -> None:
+        """Raise MemberLost for an arrival while another member is lost."""
+        if self.terms.members is None or self.terms.tolerate or not self._any_lost():
+            return
+        lost = {member: why for member in self._absent() if (why := self._lost(member)) is not None}
+        lost.pop(newcomer or "", None)  # it has just arrived, so it is back
+        if lost:
+            raise self._member_lost(lost)
+
+    def refuse_poll(self, shown: str) -> None:
+        """Raise TimedOut for a poll that does not complete the barrier."""
+        missing = self._missing()
+        others = missing if shown in self._lost_names() else missing - 1
+        if others > 0 or self.asked:
+            raise self._incomplete(f"{self.title} is not complete", shown)
+
+    def _lost_names(self) -> set[str]:
+        if not (self.terms.tolerate and self._any_lost()):
+            return set()
+        return {member for member in self._absent() if self._lost(member)}
+
+    def _member_lost(self, lost: dict[str, str], *, restarted: bool = False) -> MemberLost:
+        parts = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
+        parts += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
+        there = names_in_words(self._listed(), len(self._parties))
+        advice = "bring the host back and arrive again"
+        if restarted:
+            advice = "arrive again on all hosts, or let members restart (--rejoin)"
+        return MemberLost(
+            f"{self.title} cannot be complete: {parts}; arrived: {there}; {advice}",
+            details={
+                "lost": dict(islice(lost.items(), ARRIVED_LISTED)),
+                "arrived": self._listed(),
+                "generation": self._generation,
+            },
+        )
+
+    def _incomplete(self, headline: str, poller: str | None = None) -> TimedOut:
+        """The error for a timeout: who arrived (including a poller), how many or who are missing, who left and why."""
+        arrived = self._listed() if poller is None else [*self._listed(), poller]
+        there = len(self._parties) + (poller is not None)
+        details: dict[str, object] = {
+            "count": self.terms.count,
+            "generation": self._generation,
+            "arrived": arrived,
+            "gone": {name: str(cause) for name, cause in self._gone.items()},
+        }
+        if self.asked:
+            missing = f"no answer yet from {names_in_words(sorted(self.asked), len(self.asked))}"
+            details |= {"missing": 0, "unheard": sorted(self.asked)}
+        elif self.terms.members is None:
+            missing = f"{self.terms.count - there} missing"
+            missing += "".join(f"; {name} left ({cause})" for name, cause in self._gone.items())
+            details["missing"] = self.terms.count - there
+        else:
+            absent = self._absent()
+            listed = (member for member in absent if member != poller)
+            reasons = {member: self._why_absent(member) for member in islice(listed, ARRIVED_LISTED)}
+            parts = [f"{member} ({why})" for member, why in islice(reasons.items(), NAMES_SHOWN)]
+            missing = "missing: " + names_in_words(parts, len(absent) - (poller in absent))
+            details["missing"] = reasons
+        return TimedOut(
+            f"{headline}: {there} of {self.terms.count} arrived: {names_in_words(arrived, there)}; {missing}",
+            details=details,
+        )
+
+    def _why_absent(self, member: str) -> str:
+        left = self._gone.get(member)
+        if left is not None:
+            return f"left: {left}"
+        return self._lost(member) or self._home.hosts.word(host_of(member)) or "has not arrived"
+
+    # -- arrivals, departures and releases ----------------------------------------------------------------------------------
+
+    def join(self, wait: Wait, member: str | None, all_parties: bool) -> None:
+        """Add an arrival that was not refused."""
+        if self.asked and self.terms.members is None:
+            self._later[wait] = member
+        else:
+            self._parties[wait] = member
+        if wait.name in self._gone or wait.name in self._restarted:
+            self._gone.pop(wait.name, None)
+            self._restarted.pop(wait.name, None)
+            self._changed()
+        self._note(wait, member, all_parties)
+
+    def _note(self, wait: Wait, member: str | None, all_parties: bool) -> None:
+        if member is not None:
+            self._members.add(member)
+            self._absent_sorted = None
+        if all_parties:
+            self._all_parties.add(wait)
+
+    def _changed(self) -> None:
+        """What is stored of the generation itself has changed."""
+        self._home.waits.journal.mark("barrier", self.key)
+
+    def timed_out(self, wait: Wait) -> TimedOut:
+        return self._incomplete(f"timed out after {seconds_in_words(wait.timeout or 0)} at {self.title}")
+
+    def leave(self, wait: Wait, cause: Cause) -> None:
+        there = self._parties if wait in self._parties else self._later
+        member = there.pop(wait)
+        self._all_parties.discard(wait)
+        if member is not None:
+            self._members.discard(member)
+            self._absent_sorted = None
+        self._gone.pop(wait.name, None)
+        if len(self._gone) >= GONE_REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+        self._gone[wait.name] = cause
+        self._changed()
+
+    def abort(self, shown: str, reason: str, now: float) -> tuple[LinesyncError, list[Outcome]]:
+        """Fail the generation for all parties, including those that have not arrived.
+
+        :returns: the error, which the party that aborts also gets, and the outcomes.
+        """
+        error = Aborted(
+            f"{self.title} was aborted by {shown}: {reason}",
+            details={"by": shown, "reason": reason, "arrived": self._listed(), "generation": self._generation},
+        )
+        self._home.waits.note("barrier aborted", self.key, shown, why=reason)
+        return error, self._fail(error, {shown}, Cause.ABORTED, now)
+
+    def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
+        """Fail the generation for all parties if it needs the host."""
+        restarted = cause not in LOST
+        if self.terms.members is None or (restarted and self.terms.rejoin):
+            return []
+        dead = {wait.name for wait in self._parties if wait.client.host == host}
+        if restarted:
+            lost = dict.fromkeys(sorted(dead), cause_in_words(f"{cause} after it had arrived", why))
+        else:
+            dead |= {member for member in self._absent() if host_of(member) == host}
+            lost = dict.fromkeys(sorted(dead), cause_in_words(cause, why))
+        if self.terms.tolerate:
+            if restarted and lost:
+                self._restarted |= lost
+                self._changed()
+            return []
+        return self._fail(self._member_lost(lost, restarted=restarted), dead, cause, now) if dead else []
+
+    def _fail(self, error: LinesyncError, notified: set[str], cause: Cause, now: float) -> list[Outcome]:
+        """Fail all waits here, and remember the error for parties that have not arrived.
+
+        :param notified: members that do not get the error again when they arrive.
+        """
+        everybody = self.everybody()
+        absent = set(self._absent()) - notified
+        came = len(everybody) + len(notified - self._members)
+        others = self.terms.count - came if self.terms.members is None else 0
+        if absent or others > 0:
+            self._home.past.failed(self.key, Failure(self.terms, error, absent, max(others, 0), now))
+        return self._home.waits.fail([(wait, error) for wait in everybody], cause, now)
+
+    def settle(self, now: float) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while self._ready(now):
+            outcomes += self._release(now)
+        return outcomes
+
+    def _ready(self, now: float) -> bool:
+        """Whether the generation is complete and each host was heard from. Asks the silent hosts of a complete one, and
+        closes an empty one."""
+        while self._later and self._missing() > 0:
+            wait = next(iter(self._later))
+            self._parties[wait] = self._later.pop(wait)
+            self._home.waits.journal.mark("wait", wait.number)
+        if not self._parties:
+            self._home.close(self)
+        complete = bool(self._parties) and self._missing() <= 0
+        hosts = {wait.client.host for wait in self._parties} if complete else ()
+        silent = [host for host in hosts if self._home.hosts.silent(host, now)]
+        self._home.ask(self, silent, now)
+        return complete and not silent
+
+    def _release(self, now: float) -> list[Outcome]:
+        """Release all parties. Arrivals that came while the generation was complete open the next one, or are late."""
+        home = self._home
+        parties = tuple(wait.name for wait in self._parties)
+        lost = tuple(member for member in self._absent() if self.terms.tolerate)
+        values = {
+            wait: Released(
+                generation=self._generation,
+                parties=parties if len(parties) <= PARTIES_SHOWN or wait in self._all_parties else (),
+                position=position,
+                count=len(parties),
+                lost=lost,
+            )
+            for position, wait in enumerate(self._parties, start=1)
+        }
+        home.past.released(self.key, self.terms, self._generation, parties, lost, now)
+        home.waits.note("barrier released", self.key, value=self._generation)
+        self._parties.clear()
+        self._members = {member for member in self._later.values() if member is not None}
+        self._absent_sorted = None
+        self._all_parties -= values.keys()
+        self._gone.clear()
+        self._restarted.clear()
+        outcomes: list[Outcome] = [home.waits.grant(wait, value, now) for wait, value in values.items()]
+        if self.terms.reuse == CYCLIC:
+            self._generation = home.past.next_generation(self.key)
+            self._changed()
+            return outcomes
+        home.close(self)
+        late = [(wait, home.past.passed(self.key, self.title, self.terms, now)) for wait in self._later]
+        refused = [(wait, answer) for wait, answer in late if isinstance(answer, LinesyncError)]
+        for wait, answer in late:
+            if isinstance(answer, Released):
+                del self._later[wait]
+                outcomes.append(home.waits.grant(wait, answer, now))
+        return outcomes + home.waits.fail(refused, Cause.ABORTED, now)
+
+    # -- storing ------------------------------------------------------------------------------------------------------------
+
+    def kept_itself(self) -> KeptBarrier:
+        gone = {name: str(cause) for name, cause in self._gone.items()}
+        return KeptBarrier(self.number, self._generation, gone, dict(self._restarted))
+
+    def restore(self, kept: KeptBarrier) -> None:
+        self._generation = kept.generation
+        self._gone = {name: Cause(cause) for name, cause in kept.gone.items()}
+        self._restarted = dict(kept.restarted)
+
+    def kept(self, wait: Wait) -> AtBarrier:
+        later = wait in self._later
+        member = self._later[wait] if later else self._parties[wait]
+        return AtBarrier(*self.key, member, later, wait in self._all_parties)
+
+    def put_back(self, wait: Wait, at: AtBarrier) -> None:
+        if at.member in self._members or wait.granted is not None:
+            raise ValueError(f"{wait.name} cannot wait twice at {self.title}, and is not granted before it ends")
+        if self.terms.members is not None and at.member not in self.terms.members:
+            raise ValueError(f"{at.member} is not a member of {self.title}")
+        (self._later if at.later else self._parties)[wait] = at.member
+        self._note(wait, at.member, at.all_parties)
+
+    def ask_again(self, now: float) -> None:
+        """Ask the hosts of a restored generation that is complete. It was not released, so the hub had asked some of them."""
+        if self._parties and self._missing() <= 0:
+            hosts = {wait.client.host for wait in self._parties}
+            self._home.ask(self, [host for host in hosts if self._home.hosts.silent(host, now)], now)
+
+    # -- deadlocks and status -----------------------------------------------------------------------------------------------
+
+    def could_proceed(self, wait: Wait, acting: Acting) -> bool:
+        return all(acting.member(member, self) for member in self._absent())
+
+    def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
+        first = {host_of(member): member for member in reversed(self._absent()) if not acting.member(member, self)}
+        return [
+            Edge(tuple(acting.waits_of(host)), f"{self.title}, where {member} has not arrived")
+            for host, member in reversed(first.items())
+        ]
+
+    def state(self, now: float) -> BarrierState:
+        namespace, name = self.key
+        return BarrierState(
+            namespace=namespace,
+            name=name,
+            count=self.terms.count,
+            members=tuple(sorted(self.terms.members)) if self.terms.members is not None else None,
+            reuse=str(self.terms.reuse),
+            generation=self._generation,
+            missing=self._missing()
+            if self.terms.members is None
+            else {member: self._why_absent(member) for member in self._absent()},
+            unheard=tuple(sorted(self.asked)),
+            arrived=tuple([wait.state(now) for wait in self.everybody()]),
+            gone={name: str(cause) for name, cause in self._gone.items()},
+        )

@@ -1,0 +1,230 @@
+"""One topic: its messages, and the waits for more.
+
+A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, that is
+the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
+for each wait that it ends and for each such wait of its sender, for any number of other waits.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ...errors import TimedOut
+from ..decisions import Message, Messages, Outcome
+from ..kept.waits import AtTopic
+from ..participants import Cause, host_of, names_in_words, seconds_in_words
+from ..state.topic import GroupReader, Reader, TopicState
+from .gathering import ANSWER_ROOM, LISTED, Gathering, Last
+from .place import Place
+from .waits import Wait
+
+if TYPE_CHECKING:
+    from .mailbox import Mailbox
+
+__all__ = ["Reading", "Topic"]
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """The messages that one wait asks for.
+
+    :ivar apart: the member whose messages do not count; None if all count.
+    :ivar due: the number of the message that will end the wait.
+    """
+
+    first: int
+    most: int
+    apart: str | None
+    due: int = 0
+
+
+class Topic(Place):
+    """One topic: its messages, and the waits for more."""
+
+    def __init__(self, home: Mailbox, namespace: str, name: str) -> None:
+        super().__init__("topic", namespace, name)
+        self.messages: list[Message] = []
+        self.room = 0
+        """The bytes of all its messages, as :func:`_room` counts them."""
+        self._home = home
+        self._rooms: list[int] = []
+        self._of: dict[str, list[int]] = {}
+        """For each sender: how many messages of others come before each of its own."""
+        self._last: dict[str, Last] = {}
+        self._readings: dict[Wait, Reading] = {}
+        self._due: dict[int, dict[Wait, Reading]] = {}
+        self._apart: dict[str, dict[Wait, Reading]] = {}
+        self._gatherings: dict[tuple[str, str], Gathering] = {}
+
+    # -- writing ---------------------------------------------------------------------------------------------------------------
+
+    def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
+        """Add a message. Call :meth:`serve` to end the waits for it."""
+        own = self._of.setdefault(sender, [])
+        own.append(len(self.messages) - len(own))
+        message = Message(number=len(self.messages) + 1, sender=sender, items=items)
+        self.messages.append(message)
+        self._rooms.append(room)
+        self.room += room
+        self._last[host_of(sender)] = Last(message, room)
+        return message.number
+
+    def serve(self, sender: str, now: float) -> list[Outcome]:
+        """End the waits for the newest message, which is from this sender."""
+        number = len(self.messages)
+        for wait, reading in self._apart.get(sender, {}).items():
+            self._unfile(wait, reading)
+            reading.due += 1
+            self._due.setdefault(reading.due, {})[wait] = reading
+        ready = sorted(self._due.get(number, {}).items(), key=lambda entry: entry[0].number)
+        for wait, _ in ready:
+            self._drop(wait)
+        outcomes = [self._home.waits.grant(wait, self.read(reading), now) for wait, reading in ready]
+        for gathering in list(self._gatherings.values()):
+            outcomes += gathering.sent(host_of(sender), now)
+        return outcomes
+
+    # -- reading ---------------------------------------------------------------------------------------------------------------
+
+    def holds(self, reading: Reading) -> bool:
+        """Whether the first message of a reading is there."""
+        return self._countable(reading) >= reading.first
+
+    def read(self, reading: Reading) -> Messages:
+        """The messages of a reading that are there, as many as fit into one answer."""
+        before: Sequence[int] = self._of.get(reading.apart, ()) if reading.apart is not None else ()
+        found: list[Message] = []
+        room = 0
+        for number in range(reading.first, min(reading.first + reading.most - 1, self._countable(reading)) + 1):
+            place = number + bisect_left(before, number) - 1  # skips the reader's own messages before it
+            room += self._rooms[place]
+            if found and room > ANSWER_ROOM:
+                break
+            message = self.messages[place]
+            found.append(message if reading.apart is None else replace(message, number=number))
+        return Messages(messages=tuple(found))
+
+    def _countable(self, reading: Reading) -> int:
+        """How many messages count for a reading."""
+        return len(self.messages) - (len(self._of.get(reading.apart, ())) if reading.apart is not None else 0)
+
+    # -- waits -----------------------------------------------------------------------------------------------------------------
+
+    def everybody(self) -> list[Wait]:
+        return [*self._readings, *(wait for gathering in self._gatherings.values() for wait in gathering.everybody())]
+
+    def enter(self, wait: Wait, reading: Reading) -> None:
+        """Add a wait whose first message is not there yet."""
+        reading.due = reading.first + len(self.messages) - self._countable(reading)
+        self._readings[wait] = reading
+        self._due.setdefault(reading.due, {})[wait] = reading
+        if reading.apart is not None:
+            self._apart.setdefault(reading.apart, {})[wait] = reading
+
+    def gathering(self, group: str, role: str, stopped: Collection[str] = ()) -> Gathering:
+        """The gathering for a group, or for a role in it: the existing one, or a new one that is not kept yet.
+
+        :param stopped: stopped hosts that still belong to a gathering that is restored.
+        """
+        return self._gatherings.get((group, role)) or Gathering(
+            self._home.waits, self._home.groups, self.key, self._last, group, role, self._gathered, stopped
+        )
+
+    def gather(self, gathering: Gathering) -> None:
+        """Keep a gathering that is about to have waits."""
+        if gathering.whom in self._gatherings:
+            return
+        journal = self._home.waits.journal
+        gathering.number = gathering.number or journal.number()
+        self._gatherings[gathering.whom] = gathering
+        self._home.gatherings[gathering.number] = gathering
+        journal.mark("gathering", gathering.number, new=True)
+
+    def _gathered(self, gathering: Gathering) -> None:
+        if self._gatherings.pop(gathering.whom, None) is not None:
+            del self._home.gatherings[gathering.number]
+            self._home.waits.journal.mark("gathering", gathering.number)
+            self._vanish_if_empty()
+
+    def kept(self, wait: Wait) -> AtTopic:
+        reading = self._readings[wait]
+        return AtTopic(*self.key, reading.first, reading.most, reading.apart)
+
+    def put_back(self, wait: Wait, at: AtTopic) -> None:
+        reading = Reading(at.first, at.most, at.apart)
+        if self.holds(reading) or wait.granted is not None:
+            raise ValueError(f"a wait for message {at.first} of {self.title} would have ended")
+        self.enter(wait, reading)
+
+    def leave(self, wait: Wait, cause: Cause) -> None:
+        self._drop(wait)
+
+    def settle(self, now: float) -> list[Outcome]:
+        self._vanish_if_empty()
+        return []
+
+    def _drop(self, wait: Wait) -> None:
+        reading = self._readings.pop(wait)
+        self._unfile(wait, reading)
+        if reading.apart is not None:
+            there = self._apart[reading.apart]
+            del there[wait]
+            if not there:
+                del self._apart[reading.apart]
+
+    def _unfile(self, wait: Wait, reading: Reading) -> None:
+        there = self._due[reading.due]
+        del there[wait]
+        if not there:
+            del self._due[reading.due]
+
+    def _vanish_if_empty(self) -> None:
+        if not (self.messages or self._readings or self._gatherings):
+            self._home.remove(self)
+
+    # -- in words --------------------------------------------------------------------------------------------------------------
+
+    def missing(self, reading: Reading, timeout: float = 0) -> TimedOut:
+        """The error for a timeout or a poll (0): the message that is missing, and how many there are from whom."""
+        senders = [sender for sender in self._of if sender != reading.apart]
+        there = self._countable(reading)
+        whose = "" if reading.apart is None else f" from a sender other than {reading.apart}"
+        if senders:
+            so_far = f"{there} so far, from {names_in_words(senders, len(senders))}"
+        else:
+            so_far = "no host has sent one" if reading.apart is None else "no other sender has sent one"
+        message = f"message {reading.first} of {self.title}{whose}"
+        after = f"timed out after {seconds_in_words(timeout)} waiting for {message}"
+        return TimedOut(
+            f"{after if timeout else f'{message} is not there yet'}: {so_far}",
+            details={"first": reading.first, "messages": there, "senders": senders[:LISTED]},
+        )
+
+    def timed_out(self, wait: Wait) -> TimedOut:
+        return self.missing(self._readings[wait], wait.timeout or 0)
+
+    def state(self, now: float) -> TopicState:
+        namespace, name = self.key
+        waiting: list[Reader | GroupReader] = [
+            Reader(
+                name=wait.name,
+                client=wait.client.number,
+                waiting=now - wait.since,
+                first=reading.first,
+                others=reading.apart is not None,
+            )
+            for wait, reading in self._readings.items()
+        ]
+        for gathering in self._gatherings.values():
+            waiting += gathering.state(now)
+        return TopicState(
+            namespace=namespace,
+            name=name,
+            messages=len(self.messages),
+            senders=tuple(islice(self._of, LISTED)),
+            waiting=tuple(waiting),
+        )
