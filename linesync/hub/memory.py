@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from ..model.hosts.membership import LEASE
 from ..model.state.record import State
 from ..model.sync.services import SyncServices
 
@@ -22,6 +23,7 @@ __all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory", "Row"
 
 SESSION, OPEN, REPLY, SERIALS = "session", "request", "reply", "serials"
 """The kinds of rows. Their keys: the session's number, ``session/request id``, ``session/number of the reply``, empty."""
+_KINDS = (SESSION, OPEN, REPLY, SERIALS)
 _BLOCK = 1024  # session numbers that are reserved together
 
 Row = tuple[str, str]
@@ -136,7 +138,7 @@ class KeptSession:
 class Memory:
     """Everything that a hub remembers.
 
-    :param services: the model.
+    :param services: the model; its journal is on if the memory is stored.
     """
 
     def __init__(self, services: SyncServices) -> None:
@@ -146,6 +148,30 @@ class Memory:
         self._serial = 0
         self._reserved = 0
         self._marked: dict[Row, None] = {}  # bound: call
+
+    @classmethod
+    def restore(
+        cls,
+        rows: Iterable[tuple[str, str, str]],
+        shift: float,
+        now: float,
+        *,
+        lease: float = LEASE,
+        first_token: int = 1,
+    ) -> Memory:
+        """Make the memory again from its rows (kind, key, JSON text), in any order. The parameters are those of
+        :meth:`SyncServices.restore`.
+
+        :raises BadRow: a row of the model is not valid.
+        :raises ValueError: another row is not valid.
+        """
+        own: list[tuple[str, str, str]] = []
+        model: list[tuple[str, str, str]] = []
+        for row in rows:
+            (own if row[0] in _KINDS else model).append(row)
+        memory = cls(SyncServices.restore(model, shift, now, lease=lease, first_token=first_token))
+        memory._load(own)
+        return memory
 
     def next_serial(self) -> int:
         """A session number that no session of any life of this hub had."""
@@ -184,22 +210,17 @@ class Memory:
         """A row has changed."""
         self._marked[kind, key] = None
 
-    @property
-    def marked(self) -> bool:
-        """Whether rows have changed since :meth:`take_changes`."""
-        return bool(self._marked)
-
     def take_changes(self) -> list[tuple[str, str, str | None]]:
-        """The rows that have changed since the last call, as a store takes them: (kind, key, JSON text, or None if it is
-        gone)."""
+        """The rows that have changed since the last call, those of the model first, as a store takes them: (kind, key, JSON
+        text, or None if it is gone)."""
         marked, self._marked = self._marked, {}
-        changes: list[tuple[str, str, str | None]] = []
-        for kind, key in marked:
-            row = self.row(kind, key)
-            changes.append((kind, key, None if row is None else json.dumps(row.as_json(), separators=(",", ":"))))
-        return changes
+        changed = [*self.services.journal.take(), *((kind, key, self._row(kind, key)) for kind, key in marked)]
+        return [
+            (kind, key, None if row is None else json.dumps(row.as_json(), separators=(",", ":")))
+            for kind, key, row in changed
+        ]
 
-    def row(self, kind: str, key: str) -> State | None:
+    def _row(self, kind: str, key: str) -> State | None:
         """The row as it is now; None if it is gone."""
         if kind == SERIALS:
             return SerialsRow(reserved=self._reserved)
@@ -214,15 +235,9 @@ class Memory:
         said = session.said.get(int(rest))
         return ReplyRow(request=said[0], text=said[1]) if said is not None else None
 
-    def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Restore sessions from rows: (kind, key, JSON text), in any order. Rows of other kinds are ignored.
-
-        :raises ValueError: a row is invalid, or belongs to a session without a row.
-        """
+    def _load(self, rows: Iterable[tuple[str, str, str]]) -> None:
         found = sorted(rows, key=lambda row: (row[0] != SESSION, row[0], _order(row[1])))
         for kind, key, text in found:
-            if kind not in (SESSION, OPEN, REPLY, SERIALS):
-                continue
             value = json.loads(text)
             if kind == SERIALS:
                 self._reserved = SerialsRow.from_json(value).reserved

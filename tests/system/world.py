@@ -118,7 +118,7 @@ class World:
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
-        memory, commit = (self.disk.load(), self.disk.commit) if self.disk is not None else (None, None)
+        memory, commit = (self.disk.load(self.now), self.disk.commit) if self.disk is not None else (None, None)
         hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), memory=memory, commit=commit)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
@@ -219,7 +219,7 @@ class World:
         """
         self.note("the hub is killed, and another starts")
         if self.disk is not None:
-            self.disk.load()
+            self.disk.load(self.now)
         hub = self.hub
         for peer in hub._peers:
             if isinstance(peer.line, MemoryLine):
