@@ -94,6 +94,7 @@ class World:
         self._failures: list[dict[str, Any]] = []
         self._started: set[asyncio.Task[Any]] = set()
         self._over: set[str] = set()
+        self._clients: list[Client] = []
         self._events: list[tuple[str, str, str]] = []
         self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
         self._patches = [
@@ -187,7 +188,9 @@ class World:
 
     def client(self, host: str = "hub") -> Client:
         """Start a script on a host or on the hub's machine. Returns its client."""
-        return self.run(aio.connect(_HUB if host == "hub" else self.hosts[host].socket))
+        client: Client = self.run(aio.connect(_HUB if host == "hub" else self.hosts[host].socket))
+        self._clients.append(client)
+        return client
 
     # -- deaths -------------------------------------------------------------------------------------------------------
 
@@ -295,6 +298,8 @@ class World:
     def _all_back(self) -> bool:
         """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
         reached."""
+        if any(client._peer.interrupted for client in self._clients if client._peer.info.endpoint == _HUB):
+            return False
         sessions = self.hub._requests._sessions.all()
         return all(session.peer.up or session.host for session in sessions)
 
