@@ -15,7 +15,7 @@ from ..transports import connect
 
 __all__ = ["find_port", "serial_ports"]
 
-_PATIENCE = 3.0  # seconds within which a hub must answer; it normally answers the first call, within 0.2 s
+_ANSWER_TIME = 3.0  # seconds within which a hub must answer; it normally answers the first call, within 0.2 s
 _PAUSE = 2.0  # seconds between rounds
 
 
@@ -32,15 +32,15 @@ async def find_port(report: Callable[[str], None], ports: Callable[[], Sequence[
     :param report: called with sentences for the log.
     :param ports: returns the ports to try; called once for each round.
     """
-    said = ""
+    reported = ""
     while True:
         found = await asyncio.to_thread(ports)
         for port in found:
             if await _answers(port):
                 return port
         text = f"no hub answers on {', '.join(found)}" if found else "this machine has no serial port"
-        if text != said:
-            said = text
+        if text != reported:
+            reported = text
             report(f"{text}; trying again until one does")
         await asyncio.sleep(_PAUSE)
 
@@ -52,7 +52,7 @@ async def _answers(port: str) -> bool:
     except LinesyncError:
         return False  # the port is busy, or it is not a serial device
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_ANSWER_TIME):
             await peer.ready()
     except TimeoutError:
         return False

@@ -54,17 +54,17 @@ class _Relay:
         self._onward: Stream | None = None
 
     async def work(self, uplink: Peer) -> None:
-        opening = await self._hub_there()
+        opening = await self._wait_for_hub()
         onward = self._onward = uplink.open(protocol.encode(opening), self._stream.lane)
         self._task = asyncio.current_task()
         if opening.timeout is not None:
             self._timer = self._loop.call_later(opening.timeout + GRACE, self._deadline)
         try:
-            await splice(self._stream, onward, self._passes)
+            await splice(self._stream, onward, self._from_hub)
         finally:
             self._stop_timer()
 
-    async def _hub_there(self) -> ExchangeOpen:
+    async def _wait_for_hub(self) -> ExchangeOpen:
         """Wait until the agent is registered with a hub. Return the opening with the remaining timeout."""
         timeout = self._opening.timeout
         if self._relayed.ready.is_set():
@@ -86,7 +86,7 @@ class _Relay:
             return self._opening
         return self._opening.but(timeout=max(timeout - (self._loop.time() - self._start), 0.0))
 
-    def _passes(self, item: Item) -> None:
+    def _from_hub(self, item: Item) -> None:
         """The hub has sent something. Everything except its permission to give data is the outcome."""
         if self._timer is not None and not (item.stream == MESSAGE and item.data.startswith(b"ok ")):
             self._stop_timer()
@@ -97,7 +97,8 @@ class _Relay:
         if self._relayed.works:
             self._timer = self._loop.call_later(GRACE, self._deadline)  # the hub decides; its answer is on the way
         else:
-            # First, so that the relay does not report the reset to the script. The script knows whether it gave.
+            # Cancel the task before the reset, so that the relay does not report the reset to the script. The script
+            # knows whether it has given its data.
             self._task.cancel(silence(round(self._loop.time() - self._start, 1)))
             # The hub may receive the arrival only now, after its timeout. The reset withdraws it without harm to others.
             self._onward.reset(protocol.GIVEN_UP)

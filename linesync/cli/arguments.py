@@ -20,9 +20,9 @@ _SHIELD = "\0"
 """Precedes a word that argparse must not treat as an option. An argument of a process cannot contain it."""
 
 
-_COMMAND_INDENT = 2  # of the commands in examples
+_COMMAND_INDENT = 2  # columns by which commands in examples are indented
 _COLUMNS = re.compile(r"(\S+(?: \S+)*)(?:( {2,})(\S.*))?$")
-_NARROWEST = 20  # columns of a help; a narrower terminal breaks the lines itself
+_NARROWEST = 20  # the smallest width of a help text in columns; a narrower terminal wraps the lines itself
 
 
 class Parser(argparse.ArgumentParser):

@@ -29,7 +29,7 @@ __all__ = [
     "option_values",
     "print_json",
     "print_messages",
-    "say",
+    "print_notice",
     "seconds",
     "table",
     "timeout_option",
@@ -154,7 +154,7 @@ def connection(args: argparse.Namespace) -> BlockingClient:
                 from .progress import clear_line
 
                 clear_line()
-            say(text, as_json=args.json)
+            print_notice(text, as_json=args.json)
 
     args.deadline = deadline = Deadline(getattr(args, "timeout", None))
     client = connect_blocking(find_hub() if args.hub is None else args.hub, notice, timeout=deadline.to_connect)
@@ -194,7 +194,7 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def say(sentence: str, *, as_json: bool) -> None:
+def print_notice(sentence: str, *, as_json: bool) -> None:
     """Print a notice on stderr."""
     if as_json:
         import json

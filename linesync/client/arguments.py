@@ -99,8 +99,8 @@ def text(parameter: str, value: Any) -> str:
     return value
 
 
-def _keeping(check: Callable[[str], None], *, optional: bool = False) -> Rule:
-    """The rule for a text that a rule of the hub accepts.
+def _accepted_by(check: Callable[[str], None], *, optional: bool = False) -> Rule:
+    """The rule for a text that a check of the hub accepts.
 
     :param optional: it may also be empty.
     """
@@ -109,14 +109,14 @@ def _keeping(check: Callable[[str], None], *, optional: bool = False) -> Rule:
         if not isinstance(value, str):
             raise _wrong_type(parameter, value, "a str")
         if value or not optional:
-            _ask(check, parameter, value)
+            _apply(check, parameter, value)
         return str(value)
 
     return rule
 
 
-def _ask(check: Callable[[str], T], parameter: str, value: str) -> T:
-    """Apply a rule of the hub, and name the parameter in its error."""
+def _apply(check: Callable[[str], T], parameter: str, value: str) -> T:
+    """Apply a check of the hub, and name the parameter in its error."""
     try:
         return check(value)
     except UsageError as error:
@@ -127,12 +127,12 @@ def _ask(check: Callable[[str], T], parameter: str, value: str) -> T:
 
 def name_of(what: str, *, optional: bool = False) -> Rule:
     """The rule for a name of a barrier, a lock ..."""
-    return _keeping(lambda value: check_name(what, value), optional=optional)
+    return _accepted_by(lambda value: check_name(what, value), optional=optional)
 
 
-_member = _keeping(check_member)
-_arrival = _keeping(check_arrival, optional=True)
-_host = _keeping(check_host)
+_member = _accepted_by(check_member)
+_arrival = _accepted_by(check_arrival, optional=True)
+_host = _accepted_by(check_host)
 
 
 def _check_reuse(mode: str) -> None:
@@ -197,9 +197,9 @@ def an_instance(kind: type, expected: str) -> Rule:
 
 def _members(parameter: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
-        from ..model.hosts.members import unfold  # it takes more time than all of this module
+        from ..model.hosts.members import unfold  # importing it takes more time than importing this module
 
-        value = _ask(unfold, parameter, text(parameter, value))
+        value = _apply(unfold, parameter, text(parameter, value))
     if isinstance(value, bytes | bytearray) or not isinstance(value, Iterable):
         raise _wrong_type(parameter, value, "a list of str, or a folded list such as 'sut[1-8],hub'")
     return tuple([_member(f"{parameter}[{n}]", item) for n, item in enumerate(value)])
@@ -221,7 +221,7 @@ def _item(parameter: str, value: Any) -> str | dict[str, str]:
 
 
 def _argument(parameter: str, value: Any) -> str:
-    """The rule for a text that an operating system gets."""
+    """The rule for a text that is passed to an operating system."""
     if "\0" in text(parameter, value):
         raise _invalid(parameter, value, "a str without NUL characters")
     return value  # type: ignore[no-any-return]
@@ -308,11 +308,11 @@ RULES: dict[str, Rule] = {
     "topic": name_of("topic"),
     "namespace": name_of("namespace"),
     "host": _host,
-    "member": _keeping(check_member, optional=True),
+    "member": _accepted_by(check_member, optional=True),
     "members": _members,
     "arrival": _arrival,
     "within": _arrival,
-    "reuse": _keeping(_check_reuse, optional=True),
+    "reuse": _accepted_by(_check_reuse, optional=True),
     "role": name_of("role", optional=True),
     "abort": text,
     "begin": text,

@@ -77,8 +77,8 @@ class _Exchange:
         self._left: int | None = None  # the bytes of our data that were not sent yet, when their number is known
 
     @property
-    def _given(self) -> str:
-        """The possible effect if no outcome of the hub comes. The hub uses data only when it has all of it."""
+    def _possible_effect(self) -> str:
+        """The possible effect if the hub reports no outcome. The hub uses our data only when it has all of it."""
         return effect(self._opening) if self._again or self._left == 0 else ""
 
     def late(self, after: float) -> LinesyncError:
@@ -92,7 +92,7 @@ class _Exchange:
 
     def _over(self, how: str, *, deadline: float | None = None) -> LinesyncError:
         what = f"exchange '{self._opening.name}' {how}"
-        return given_up(what, self._given, deadline=deadline, check="check with them")
+        return given_up(what, self._possible_effect, deadline=deadline, check="check with them")
 
     async def work(
         self, scope: Timeout, members: Sequence[str], data: Data, sink: Sink | None
@@ -110,9 +110,9 @@ class _Exchange:
             stream = self._peer.open(protocol.encode(self._opening.but(size=size, timeout=timeout)))
             desk = stream.desk(self._shown)
             try:
-                watched = _Watched(stream, scope, timeout)
-                await self._give(watched, desk, source, size)
-                got = await _get(watched, members, sink, self._progress)
+                channel = _LimitedChannel(stream, scope, timeout)
+                await self._give(channel, desk, source, size)
+                got = await _get(channel, members, sink, self._progress)
             except (BrokenError, EndOfStream) as error:
                 raise self._over(f"was interrupted: {error.message}", deadline=self._passed()) from None
             except OSError as error:
@@ -126,42 +126,42 @@ class _Exchange:
         stream.end()  # this confirms the exchange
         return got
 
-    async def _give(self, watched: _Watched, desk: Desk, source: _Reader, size: int) -> None:
-        stream = watched.stream
+    async def _give(self, channel: _LimitedChannel, desk: Desk, source: _Reader, size: int) -> None:
+        stream = channel.stream
         had = protocol.read_reply(await stream.receive_message()) == ["had"]
         self._left = 0 if had else size
         while self._left:
             desk.start(partial(source.read, min(_READ, self._left)))
-            data = await desk.finish(partial(self._early, stream))
+            data = await desk.finish(partial(self._check_for_error, stream))
             if not data:
                 raise LinesyncFailed(
                     f"the data to give ended {self._left:,} bytes early; do not change the file until it has been sent"
                 )
             for begin in range(0, len(data), _CHUNK):
-                watched.giving()
+                channel.giving()
                 await self._send(stream, data[begin : begin + _CHUNK], size)
 
     async def _send(self, stream: Stream, chunk: bytes, size: int) -> None:
         assert self._left is not None
         self._left -= len(chunk)
         await stream.send(0, chunk)
-        self._early(stream)
+        self._check_for_error(stream)
         if self._progress is not None:
             queued = min(stream.queued, size - self._left)
             self._progress("giving", size - self._left - queued, size)
 
-    def _early(self, stream: Stream) -> None:
+    def _check_for_error(self, stream: Stream) -> None:
         """Raise the error that the hub has sent before it had received all data, if any."""
         item = stream.receive_nowait() if self._left else None
         if item is not None:
-            raise protocol.read_error(_text(item)) or _strange()
+            raise protocol.read_error(_text(item)) or _unexpected_message()
 
 
-class _Watched:
+class _LimitedChannel:
     """The channel of an exchange whose time is limited.
 
-    The timeout covers the giving, except that a poll sends its data without hurry. When all have given, the rest may
-    take as long as data arrives.
+    The timeout limits the time to give the data. A poll, with the timeout 0, may send its data for longer. When all members
+    have given, the transfer may take longer, as long as data arrives without a long pause.
     """
 
     def __init__(self, stream: Stream, scope: Timeout, timeout: float | None) -> None:
@@ -196,14 +196,14 @@ def _open(data: Data, stack: ExitStack) -> tuple[_Reader, int]:
         file: IO[bytes] = stack.enter_context(_spooled(source))
     else:
         file = data
-    if not file.seekable() or not (size := _size(file)):  # files of /proc and devices say that they are empty
+    if not file.seekable() or not (size := _size(file)):  # files of /proc and devices report the size 0
         file = stack.enter_context(_spooled(file))
         size = _size(file)
     return file, size
 
 
 def _size(file: IO[bytes]) -> int:
-    """The number of bytes from the current position to the end; 0 if the file cannot say."""
+    """The number of bytes from the current position to the end; 0 if it is not known."""
     here = file.tell()
     try:
         size = file.seek(0, os.SEEK_END) - here
@@ -234,7 +234,7 @@ def _spooled(file: _Reader) -> IO[bytes]:
 
 
 async def _get(
-    watched: _Watched, members: Sequence[str], sink: Sink | None, progress: ExchangeProgress | None
+    channel: _LimitedChannel, members: Sequence[str], sink: Sink | None, progress: ExchangeProgress | None
 ) -> dict[str, bytes] | dict[str, int]:
     """Receive the data of all members and check it."""
     from hashlib import sha256  # slow to import, and only exchanges need it
@@ -242,19 +242,19 @@ async def _get(
     digest, held, sizes = sha256(), {}, {}
     done = total = 0
     for member in members:
-        part = _message(await watched.receive(), ExchangePart)
+        part = _message(await channel.receive(), ExchangePart)
         assert isinstance(part, ExchangePart)
         if part.member != member:
-            raise _strange()
+            raise _unexpected_message()
         total = total or part.total
-        receiver = _Part(watched.stream, member, sink)
+        receiver = _Part(channel.stream, member, sink)
         try:
             await receiver.open()
             left = part.size
             while left:
-                item = await watched.receive()
+                item = await channel.receive()
                 if item.stream == MESSAGE or len(item.data) > left:
-                    raise protocol.read_error(_text(item)) or _strange()
+                    raise protocol.read_error(_text(item)) or _unexpected_message()
                 left -= len(item.data)
                 done += len(item.data)
                 digest.update(item.data)
@@ -265,7 +265,7 @@ async def _get(
         finally:
             await receiver.close()
         sizes[member] = part.size
-    end = _message(await watched.receive(), FileEnd)
+    end = _message(await channel.receive(), FileEnd)
     assert isinstance(end, FileEnd)
     if end.sha256 != digest.hexdigest():
         raise LinesyncFailed(
@@ -324,7 +324,7 @@ class _Part:
 
 def _message(item: Item, kind: type[protocol.Message]) -> protocol.Message:
     if item.stream != MESSAGE:
-        raise _strange()
+        raise _unexpected_message()
     error = protocol.read_error(_text(item))
     if error is not None:
         raise error
@@ -335,5 +335,5 @@ def _text(item: Item) -> str:
     return item.data.decode("utf-8", "replace")
 
 
-def _strange() -> LinesyncError:
+def _unexpected_message() -> LinesyncError:
     return LinesyncFailed("the hub sent an unexpected message; install the same version of linesync on hub and client")

@@ -83,7 +83,7 @@ class Running:
         self.timeout = request.timeout
         self.give_up_at = None if request.timeout is None else stream.now() + request.timeout + _TO_END
 
-    def heard(self, text: str) -> CommandResult | None:
+    def handle_message(self, text: str) -> CommandResult | None:
         """Handle a message from the host. Return the result of the command (its channel then ends too), or None.
 
         :raises LinesyncError: the message is an error.
@@ -101,7 +101,7 @@ class Running:
             return CommandResult(status=None, signal=-message.status)
         return CommandResult(status=message.status, signal=None)
 
-    def late(self) -> LinesyncFailed:
+    def give_up(self) -> LinesyncFailed:
         """Give up the command, and return the error for it."""
         self.stream.reset("the client gave up")
         return self.lost(silence((self.timeout or 0.0) + _TO_END))
@@ -275,7 +275,7 @@ class Operations(ExchangeOperations, FileOperations):
         running = Running(stream)
         output = {1: bytearray(), 2: bytearray()}
         try:
-            async with limit(self.peer, running.timeout, lambda _: running.late(), _TO_END):
+            async with limit(self.peer, running.timeout, lambda _: running.give_up(), _TO_END):
                 result = await self._until_ended(running, output, on_output)
         except (BrokenError, EndOfStream) as error:
             raise _with_output(running.lost(error.message), output) from None
@@ -292,7 +292,7 @@ class Operations(ExchangeOperations, FileOperations):
         while True:
             item = await running.stream.receive()
             if item.stream == MESSAGE:
-                result = running.heard(item.data.decode("utf-8", "replace"))
+                result = running.handle_message(item.data.decode("utf-8", "replace"))
                 if result is not None:
                     return result
             elif on_output is not None:

@@ -1,15 +1,16 @@
-"""How long a hold is certainly ours, also while the hub cannot be heard.
+"""The time until which a hold is certainly ours, even while nothing arrives from the hub.
 
-The hub gives the holds of a host to others when it has not heard the host for a lease, and not earlier. So a hold is ours
-until a lease after any moment at which we had it and the hub heard us. We know such moments:
+The hub gives the holds of a host to other clients when it has not heard the host for one lease, and not earlier. If we had
+the hold at some time and the hub heard us then, the hold is ours for one lease from that time. We know such times:
 
-1. The hub has handled the commit of the grant, after we had sent it.
-2. The answer to the request ``lease`` has an age: so long ago our agent sent what the hub has acknowledged. The agent
-   measured the age after we had asked, so we may count it from the time at which we asked.
-3. An answer that comes when the hold may have been lost is too late. It does not show that the hub heard us in between. So a
-   hold that may have been lost stays lost.
+1. We sent the commit of the grant, and the hub handled it later.
+2. The answer to the request ``lease`` has an age: the time since our agent sent the newest frame that the hub has
+   acknowledged. The agent measured the age after we had asked, so we may subtract it from the time at which we asked.
 
-The clock is CLOCK_BOOTTIME, which goes on while the machine is suspended.
+An answer that comes after this time is too late, because it does not show that the hub heard us in between. So a hold that
+may have been lost stays lost.
+
+The clock is CLOCK_BOOTTIME, which continues while the machine is suspended.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ _RESERVE_MOST = 1.0  # ... and the most seconds of it
 
 
 class Validity:
-    """The time until which one hold is certainly ours. Make it before the commit of the grant is sent."""
+    """The time until which one hold is certainly ours. Create it before the commit of the grant is sent."""
 
     REQUEST = protocol.encode(protocol.Lease())
 
     def __init__(self) -> None:
         self.lease = 0.0
-        """The hub's lease, seconds; 0 while it is not known, because there was no answer."""
+        """The hub's lease in seconds; 0 before the first answer."""
         self.until = float("-inf")
-        """Until then the hold is ours, seconds of CLOCK_BOOTTIME; minus infinity while the lease is not known."""
+        """The time until which the hold is ours, in seconds of CLOCK_BOOTTIME; minus infinity before the first answer."""
         self._taken_at = boottime()
 
     def ask(self, peer: Conversation) -> Pending:
-        """Ask the agent or the hub, and take its answer when it comes."""
+        """Ask the agent or the hub, and use its answer when it arrives."""
         asked_at = boottime()
 
         def answered(reply: str | LinesyncError) -> None:
@@ -57,7 +58,7 @@ class Validity:
             self.heard(asked_at - age, lease, now)
 
     def heard(self, heard_at: float, lease: float, now: float) -> None:
-        """The hub has heard us at this time or later; we know it now."""
+        """The hub has heard us at ``heard_at`` or later. We know this at ``now``."""
         length = lease - min(lease * _RESERVE, _RESERVE_MOST)
         if not self.lease:
             self.until = self._taken_at + length
@@ -67,13 +68,13 @@ class Validity:
 
     @property
     def over(self) -> bool:
-        """The hold may have been lost."""
+        """Whether the hold may have been lost."""
         return boottime() >= self.until
 
     @property
     def why_over(self) -> str:
-        """The reason, as a clause."""
+        """The reason why it may have been lost, as a clause."""
         return (
             "nothing shows that the hub still hears this host; "
-            f"another may get the hold when the lease of {self.lease:g} s is over"
+            f"another client may get the hold when the lease of {self.lease:g} s is over"
         )

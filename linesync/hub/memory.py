@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from ..model.hosts.membership import LEASE
 from ..model.state.record import State
 from ..model.sync.services import SyncServices
 
@@ -23,7 +22,6 @@ __all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory", "Row"
 
 SESSION, OPEN, REPLY, SERIALS = "session", "request", "reply", "serials"
 """The kinds of rows. Their keys: the session's number, ``session/request id``, ``session/number of the reply``, empty."""
-_KINDS = (SESSION, OPEN, REPLY, SERIALS)
 _BLOCK = 1024  # session numbers that are reserved together
 
 Row = tuple[str, str]
@@ -103,8 +101,8 @@ class KeptSession:
 
     def opened(self, request: str, arrival: str) -> None:
         """A request waits from now on."""
+        self._memory.mark(OPEN, f"{self.serial}/{request}", new=request not in self.open)
         self.open[request] = arrival
-        self._memory.mark(OPEN, f"{self.serial}/{request}")
         self._known()
 
     def closed(self, request: str) -> None:
@@ -116,7 +114,7 @@ class KeptSession:
         """Keep a reply or a note; returns its number."""
         self.last_said += 1
         self.said[self.last_said] = request, text
-        self._memory.mark(REPLY, f"{self.serial}/{self.last_said}")
+        self._memory.mark(REPLY, f"{self.serial}/{self.last_said}", new=True)
         self._known()
         return self.last_said
 
@@ -138,7 +136,7 @@ class KeptSession:
 class Memory:
     """Everything that a hub remembers.
 
-    :param services: the model; its journal is on if the memory is stored.
+    :param services: the model.
     """
 
     def __init__(self, services: SyncServices) -> None:
@@ -147,31 +145,8 @@ class Memory:
         """The sessions that have a row, by number."""
         self._serial = 0
         self._reserved = 0
-        self._marked: dict[Row, None] = {}  # bound: call
-
-    @classmethod
-    def restore(
-        cls,
-        rows: Iterable[tuple[str, str, str]],
-        shift: float,
-        now: float,
-        *,
-        lease: float = LEASE,
-        first_token: int = 1,
-    ) -> Memory:
-        """Make the memory again from its rows (kind, key, JSON text), in any order. The parameters are those of
-        :meth:`SyncServices.restore`.
-
-        :raises BadRow: a row of the model is not valid.
-        :raises ValueError: another row is not valid.
-        """
-        own: list[tuple[str, str, str]] = []
-        model: list[tuple[str, str, str]] = []
-        for row in rows:
-            (own if row[0] in _KINDS else model).append(row)
-        memory = cls(SyncServices.restore(model, shift, now, lease=lease, first_token=first_token))
-        memory._load(own)
-        return memory
+        self._marked: dict[Row, bool] = {}  # bound: call
+        """The rows that have changed; true if they are new."""
 
     def next_serial(self) -> int:
         """A session number that no session of any life of this hub had."""
@@ -183,8 +158,8 @@ class Memory:
 
     def remember(self, session: KeptSession) -> None:
         """Give a session a row, or change it."""
+        self.mark(SESSION, str(session.serial), new=session.serial not in self.sessions)
         self.sessions[session.serial] = session
-        self.mark(SESSION, str(session.serial))
 
     def forget(self, session: KeptSession) -> None:
         """A session is over."""
@@ -206,21 +181,25 @@ class Memory:
 
     # -- rows, for a store --------------------------------------------------------------------------------------------
 
-    def mark(self, kind: str, key: str) -> None:
-        """A row has changed."""
-        self._marked[kind, key] = None
+    def mark(self, kind: str, key: str, *, new: bool = False) -> None:
+        """A row has changed.
 
-    def take_changes(self) -> list[tuple[str, str, str | None]]:
-        """The rows that have changed since the last call, those of the model first, as a store takes them: (kind, key, JSON
-        text, or None if it is gone)."""
+        :param new: it did not exist before.
+        """
+        self._marked.setdefault((kind, key), new)
+
+    def take_changed(self) -> list[tuple[str, str, State | None]]:
+        """The present rows of everything that has changed since the last call, here and in the model; None for a row that is
+        gone. A row that began and ended in the meantime is not among them."""
         marked, self._marked = self._marked, {}
-        changed = [*self.services.journal.take(), *((kind, key, self._row(kind, key)) for kind, key in marked)]
-        return [
-            (kind, key, None if row is None else json.dumps(row.as_json(), separators=(",", ":")))
-            for kind, key, row in changed
-        ]
+        rows: list[tuple[str, str, State | None]] = []
+        for (kind, key), new in marked.items():
+            row = self.row(kind, key)
+            if row is not None or not new:
+                rows.append((kind, key, row))
+        return rows + self.services.journal.take()
 
-    def _row(self, kind: str, key: str) -> State | None:
+    def row(self, kind: str, key: str) -> State | None:
         """The row as it is now; None if it is gone."""
         if kind == SERIALS:
             return SerialsRow(reserved=self._reserved)
@@ -235,9 +214,15 @@ class Memory:
         said = session.said.get(int(rest))
         return ReplyRow(request=said[0], text=said[1]) if said is not None else None
 
-    def _load(self, rows: Iterable[tuple[str, str, str]]) -> None:
+    def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Restore sessions from rows: (kind, key, JSON text), in any order. Rows of other kinds are ignored.
+
+        :raises ValueError: a row is invalid, or belongs to a session without a row.
+        """
         found = sorted(rows, key=lambda row: (row[0] != SESSION, row[0], _order(row[1])))
         for kind, key, text in found:
+            if kind not in (SESSION, OPEN, REPLY, SERIALS):
+                continue
             value = json.loads(text)
             if kind == SERIALS:
                 self._reserved = SerialsRow.from_json(value).reserved

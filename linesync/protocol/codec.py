@@ -37,7 +37,7 @@ class Message(Record):
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() would also accept spaces, underscores and the digits of all scripts
-_SHORT = 4096  # most characters of a message whose decoded form is cached
+_SHORT = 4096  # the maximum length of a message whose decoded form is cached
 _SEPARATOR = "\x1f"  # between the items of an optional tuple
 
 
@@ -52,7 +52,10 @@ def _write(value: Any) -> str:
 
 
 def _read(kind: str, text: str) -> Any:
-    """:raises ValueError: what is wrong with the text."""
+    """Read a value of this type.
+
+    :raises ValueError: the text is invalid; the error is the reason, as a clause.
+    """
     if kind == "int":
         if not _NUMBER.fullmatch(text):
             raise ValueError("it is not a whole number of at most 19 digits")
@@ -104,7 +107,7 @@ def decode(text: str, *classes: type[Message]) -> Message:
     :raises UsageError: it is malformed.
     :raises LinesyncFailed: it is not one of these, or it has a required option that this side does not know.
     """
-    return (_decode_again if len(text) <= _SHORT else _decode)(text, classes)
+    return (_decode_cached if len(text) <= _SHORT else _decode)(text, classes)
 
 
 def _decode(text: str, classes: tuple[type[Message], ...]) -> Message:
@@ -121,7 +124,7 @@ def _decode(text: str, classes: tuple[type[Message], ...]) -> Message:
     )
 
 
-_decode_again = lru_cache(maxsize=512)(_decode)  # scripts repeat their requests, and messages are immutable
+_decode_cached = lru_cache(maxsize=512)(_decode)  # scripts repeat their requests, and messages are immutable
 
 
 def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
@@ -178,7 +181,7 @@ def read_error(text: str) -> LinesyncError | None:
 
         details = json.loads(positional[3]) if len(positional) > 3 else None
         return error_for(positional[1], positional[2], details if isinstance(details, dict) else None)
-    except (ValueError, IndexError, RecursionError):  # the last from JSON that is nested a thousand deep
+    except (ValueError, IndexError, RecursionError):  # the last is the error for JSON with a thousand levels
         return LinesyncFailed(
             "the other side sent an error that cannot be read; update linesync on one of the two sides"
         )

@@ -1,4 +1,4 @@
-"""The operations that do something on a host: commands and files."""
+"""The operations that run commands on a host and copy files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run(Message):
     env: str = ""
     """A JSON object of variables to set."""
     stdin: bool = False
-    """Stream 0 is the command's standard input; otherwise it is empty."""
+    """Stream 0 is the command's standard input; otherwise the standard input is empty."""
     timeout: float | None = None
     """Seconds after which the host ends the command."""
     tell: bool = False
@@ -78,7 +78,7 @@ class FileWrite(Message):
     size: int
     mode: int = 0o644
     tell: bool = False
-    """Report from time to time how much has arrived (FileGot)."""
+    """Report from time to time the number of bytes that have arrived (FileGot)."""
     Device: int = 0
     """1: ``path`` must be a block device, which is overwritten; 2: it may be one."""
 
@@ -90,7 +90,7 @@ class FileHead(Message):
     size: int
     mode: int
     device: bool = False
-    """It is the contents of a block device."""
+    """The contents are those of a block device."""
 
 
 class FileGot(Message):
@@ -102,7 +102,7 @@ class FileGot(Message):
 
 
 class FileEnd(Message):
-    """From the sender of a file: all of it was sent. From the receiver: it is in its place."""
+    """From the sender of a file: all of it was sent. From the receiver: the file is complete at its path."""
 
     VERB = "done"
     sha256: str

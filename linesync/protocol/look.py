@@ -29,8 +29,8 @@ class Status(Message):
 
 
 class Lease(Message):
-    """Client to hub or agent: how long the client's host is still alive for the hub. Reply: the seconds since a time at which
-    the hub has heard the host, or later; option ``lease``: the lease in seconds, if it is not 20."""
+    """Client to hub or agent: ask when the hub has certainly heard the client's host. Reply: the seconds since then; option
+    ``lease``: the lease in seconds, if it is not 20."""
 
     VERB = "lease"
 
@@ -48,7 +48,7 @@ class Namespaces(Message):
 
 
 class ConsoleOpen(Message):
-    """Client to hub: the console log of a host's line, on stream 1; with ``follow`` also later text. The hub writes bytes on
+    """Client to hub: the console log of a host's line, on stream 1; with ``follow``, later text too. The hub writes bytes on
     stream 0 to the line, and the message ``break`` sends a BREAK."""
 
     VERB = "console"

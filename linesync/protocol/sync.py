@@ -43,9 +43,9 @@ class Barrier(Message):
     member: str = ""
     """The member that arrives; with members, the client's host if it is absent."""
     arrival: str = ""
-    """The id of this arrival; a retry with the same id joins once. If absent, this request gets an id of its own."""
+    """The id of this arrival; a retry with the same id joins once. If absent, this request gets its own id."""
     within: str = ""
-    """The arrival id of what the client holds during the wait (a lock, units), for the search for deadlocks."""
+    """The arrival id of a hold (a lock or units) that the client has during the wait. The hub uses it to find deadlocks."""
     who: bool = False
     """The reply names the parties even if there are more than 32."""
     Members: str = ""
@@ -78,7 +78,7 @@ class Semaphore(Message):
     Hold: bool = False
     """The units go back when the client gives them back or is gone."""
     Bound: int = 0
-    """The most units that the semaphore may ever have; 0 keeps the present bound, if there is one."""
+    """The maximum number of units of the semaphore; 0 keeps the present bound, if there is one."""
 
 
 class Lock(Message):
@@ -121,7 +121,8 @@ class EventSet(Message):
 
 
 class EventWait(Message):
-    """Client to hub: wait until all of these events are set at the same time, or any of them. Reply: the set ones."""
+    """Client to hub: wait until all of these events are set at the same time, or any of them. Reply: the names of those that
+    are set."""
 
     VERB = "await"
     names: tuple[str, ...]
@@ -152,14 +153,14 @@ class Receive(Message):
     VERB = "receive"
     topic: str
     first: int
-    """The number of the message to wait for; the reply also has later messages that are already there."""
+    """The number of the message to wait for; the reply also has later messages that exist already."""
     ns: str = "default"
     timeout: float | None = None
     member: str = ""
     arrival: str = ""
     within: str = ""
     most: int = 100
-    """The most messages in the reply."""
+    """The maximum number of messages in the reply."""
     Others: bool = False
     """Skip the reader's own messages: ``first`` counts only the messages of others."""
 
@@ -197,9 +198,9 @@ class NamespaceBegin(Message):
     pid: int = 0
     """The process id of the owner."""
     begin: str = ""
-    """When the owner started, in clock ticks since its host booted."""
+    """The start time of the owner, in clock ticks since its host booted."""
     command: str = ""
-    """What the owner runs, for people; at most 200 characters."""
+    """The command of the owner, for display; at most 200 characters."""
     watched: bool = False
     """An agent adds this when it relays the request: it watches the owner, and sends ``ownergone``."""
 
@@ -248,7 +249,7 @@ class Withdraw(Message):
 
 GIVEN_UP = "given up"
 """The reason with which a client resets the channel of an exchange that it gives up. If the channel ends in another way
-before the data of all is complete, the client counts as dead."""
+before the data of all members is complete, the client counts as dead."""
 
 
 class Revoked(Message):

@@ -1,11 +1,12 @@
 """The accepted lines of a hub or an agent, and the bounds on them (docs/protocol.md, 4.10).
 
-1. There is a fixed number of places, of which the process can open all. A newcomer that finds none free gets the reason as
-   a line of text, and its connection is closed. So does a newcomer while the process has no descriptor left.
+1. The number of places is fixed, and the process has enough descriptors for all of them. A newcomer that finds no free
+   place gets the reason as a line of text, and its connection is closed. The same happens if no descriptor is left.
 2. A session must begin soon after the line was accepted. Otherwise the line is closed.
-3. The connections of one process, of one user and of one address may take a share of the places each.
-4. A script that the owner calls idle (it holds nothing and waits for nothing) and that was silent for ten minutes is closed.
-   If a newcomer finds no free place, half a minute is enough, and the script that was silent longest makes room.
+3. The connections of one process may take only a share of the places, and so may those of one user and of one address.
+4. The connection of a script is closed if the script is idle (it holds nothing and waits for nothing) and was silent for ten
+   minutes. If a newcomer finds no free place, the connection of the idle script that was silent longest is closed, if that was
+   at least half a minute.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Entrance", "places"]
 
 _KEPT_FREE = 32  # descriptors that are kept free for lines to hosts, commands and files ...
-_KEPT_FREE_SHARE = 8  # ... or this part of all, if that is more
+_KEPT_FREE_SHARE = 8  # ... or one eighth of all descriptors, if that is more
 _SEARCH = 1.0  # seconds between searches of all peers for silent ones
 _FILES = (errno.EMFILE, errno.ENFILE)
 _LOOKS = 10  # searches for silent scripts in the time after which one is closed
@@ -38,7 +39,7 @@ def places() -> int:
 
 
 def _senders(peer: Peer) -> list[tuple[str, float]]:
-    """Who is at the other end of a peer's line, each with its share of the places; empty if that is unknown."""
+    """The process, user and address at the other end of a line, each with its share of the places; empty if unknown."""
     info = peer.info
     if info is None or not info.peer:
         return []
@@ -113,18 +114,18 @@ class Entrance:
         self._greeting.pop(peer, None)
 
     def crowded(self, peer: Peer, scripts: Callable[[], Collection[Peer]], most: int) -> str:
-        """Why a newcomer's session gets no place although some are free: its process, its user or its address has its share
-        of them. Empty if it gets one.
+        """The reason why a newcomer gets no place although some are free: its process, its user or its address already has
+        its share. Empty if it gets a place.
 
         :param scripts: returns the peers that take such places.
         :param most: the number of these places.
         """
         for sender, share in _senders(peer):
-            its = max(int(most * share), 1)
-            if len(self.peers) > its and sum(1 for one in scripts() if (sender, share) in _senders(one)) > its:
+            allowed = max(int(most * share), 1)
+            if len(self.peers) > allowed and sum(1 for one in scripts() if (sender, share) in _senders(one)) > allowed:
                 return (
-                    f"{self._who} has no place for another connection of {sender} ({its} of its {its} places are taken, and the"
-                    " others are for other users); end some of its scripts, or try again later"
+                    f"{self._who} has no place for another connection of {sender} ({allowed} of its {allowed} places are taken,"
+                    " and the others are for other users); end some of its scripts, or try again later"
                 )
         return ""
 
@@ -138,7 +139,7 @@ class Entrance:
         self.peers.discard(peer)
         self._greeting.pop(peer, None)
 
-    # -- those who say nothing ----------------------------------------------------------------------------------------
+    # -- silent peers -------------------------------------------------------------------------------------------------
 
     def make_room(self) -> bool:
         """Close the idle script that was silent longest, if that was long enough. Returns whether there was one."""

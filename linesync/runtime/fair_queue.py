@@ -1,4 +1,7 @@
-"""Requests that wait, one queue for each sender, taken in turn: a sender with many does not delay those of the others."""
+"""Waiting requests, with one queue for each sender.
+
+The senders are served in turn, so a sender with many requests does not delay the others.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ Waiting = tuple[str, str, bytes]
 
 
 class FairQueue:
-    """The queues. Each sender's own order stays."""
+    """The queues of all senders. The requests of one sender stay in their order."""
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[Waiting]] = {}  # bound: limits.CREDIT_PIPE
-        """The queue of each sender that has something in it; the one whose turn is next first."""
+        """The queues that are not empty, by sender. The sender that is served next comes first."""
 
     def __bool__(self) -> bool:
         return bool(self._queues)
@@ -25,7 +28,7 @@ class FairQueue:
         self._queues.setdefault(sender, deque()).append(waiting)
 
     def take(self) -> Waiting:
-        """The first request of the sender whose turn it is."""
+        """Remove and return the first request of the next sender."""
         sender, queue = next(iter(self._queues.items()))
         del self._queues[sender]
         first = queue.popleft()

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 __all__ = ["return_soon"]
 
-_DELAY = 0.25  # seconds: what the session has kept is freed by then, and other sessions that end share the work
+_DELAY = 0.25  # seconds: by then the data of the session is freed, and sessions that end in the meantime share the work
 
 _waiting: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 """The loops that will return memory."""

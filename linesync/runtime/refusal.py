@@ -14,7 +14,7 @@ def refusal(sentence: str) -> bytes:
 
 
 def read_refusal(text: bytes) -> str:
-    """The sentence in what a caller received instead of frames; empty if there is none."""
+    """The sentence in the text that a caller received instead of frames; empty if there is none."""
     for line in text.decode("utf-8", "replace").splitlines():
         if line.startswith(_MARK):
             return "".join(char for char in line[len(_MARK) :] if char.isprintable())

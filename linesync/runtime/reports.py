@@ -1,11 +1,11 @@
 """Sentences for the log of a hub or an agent, with a bound on similar ones.
 
-What a peer does decides how often some sentences are reported, and a hostile or broken peer must not fill the disk:
+The actions of a peer decide how often some sentences are reported. A hostile or broken peer must not fill the disk:
 
 1. Two sentences are similar if they are about the same peer and differ only in numbers, quoted texts and lists of single
    capital letters. A sentence that is not about a peer is similar only to itself.
 2. Of similar sentences, the first five of a minute are written. The others are counted. At the end of the minute, one
-   sentence gives their number. While more of them come, only such a sentence is written each minute.
+   sentence gives their number. While more of them follow, only such a sentence is written each minute.
 3. All sentences about one peer together have ten times that bound.
 4. Beyond a thousand different kinds in a minute, all further ones count as one kind.
 """
@@ -41,7 +41,7 @@ class Report(Protocol):
 
 
 def kind_of(sentence: str) -> str:
-    """The sentence without what differs between similar sentences."""
+    """The sentence without the parts in which similar sentences differ."""
     return _VARIABLE.sub("#", sentence)[:_KIND_CHARS]
 
 
@@ -95,20 +95,20 @@ class LogLimit:
 
     def handle_timer(self, now: float) -> list[str]:
         """End the periods that are over. Returns the sentences that give the numbers."""
-        said = []
+        sentences = []
         while self._windows and (window := next(iter(self._windows.values()))).ends <= now:
             key, _ = self._windows.popitem(last=False)
             if window.left_out:
-                said.append(_left_out(window))
+                sentences.append(_left_out(window))
                 window.ends, window.left_out = now + limits.LOG_PERIOD, 0
                 self._windows[key] = window  # still full, so the next period writes only its number
-        return said
+        return sentences
 
     def flush(self) -> list[str]:
         """The sentences that give the numbers of the unfinished periods, which end now."""
-        said = [_left_out(window) for window in self._windows.values() if window.left_out]
+        sentences = [_left_out(window) for window in self._windows.values() if window.left_out]
         self._windows.clear()
-        return said
+        return sentences
 
 
 def _left_out(window: _Window) -> str:

@@ -13,7 +13,7 @@ from ..workers import FILES, PATIENCE, SPOOL, Call, Workers
 
 __all__ = ["Threaded", "Waited", "start"]
 
-_MOSTLY = 0.05  # seconds within which a call on a file is mostly over
+_SHORT_CALL = 0.05  # seconds within which most calls on a file are over
 
 _MMAP_THRESHOLD = -3  # the parameter of mallopt(3)
 _PIECE = 1 << 17  # bytes: the C library's own value, until it increases it
@@ -91,7 +91,7 @@ class Waited:
         self._call = Call(job, about)
         self._future = FILES.submit(self._call)
         with suppress(TimeoutError):
-            self._future.exception(_MOSTLY)
+            self._future.exception(_SHORT_CALL)
 
     def done(self) -> bool:
         return self._future.done()

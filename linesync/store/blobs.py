@@ -154,12 +154,12 @@ class Blob:
     :ivar written: the bytes that it has.
     """
 
-    def __init__(self, home: Blobs, number: int, size: int, spool: _Spool | None) -> None:
+    def __init__(self, blobs: Blobs, number: int, size: int, spool: _Spool | None) -> None:
         self.number = number
         self.size = size
         self.written = 0
         self.dropped = False
-        self._home = home
+        self._blobs = blobs
         self._spool = spool
         self._memory: bytearray | None = bytearray() if spool is None else None
         self._readers = 0
@@ -206,10 +206,10 @@ class Blob:
         """Free the bytes if the blob was dropped and has no reader."""
         if self.dropped and not self._readers and not self._freed:
             self._freed = True
-            self._home.freed(self)
+            self._blobs.freed(self)
             self._memory = None
             if self._spool is not None:
-                self._home.dispose(self._spool.close)
+                self._blobs.dispose(self._spool.close)
 
     @staticmethod
     @contextmanager

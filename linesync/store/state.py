@@ -42,7 +42,7 @@ class State(Protocol):
 
     @property
     def hub(self) -> str:
-        """The id of the hub, which the state keeps for its whole life."""
+        """The id of the hub, which never changes."""
 
     @property
     def offset(self) -> float:
@@ -50,7 +50,7 @@ class State(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether so many bytes wait that the caller should take no more input until :meth:`room` returns."""
+        """Whether so many bytes wait that the caller should accept no more input until :meth:`room` returns."""
 
     @property
     def failed(self) -> StateFailed | None:
@@ -68,9 +68,9 @@ class State(Protocol):
         """
 
     def append(self, number: int, offset: int, data: bytes) -> asyncio.Future[None]:
-        """Write a piece of a blob. A piece that is already there is replaced by one of the same offset and length.
+        """Write a piece of a blob. A piece replaces an earlier piece with the same offset and length.
 
-        :param offset: the bytes of the blob before it.
+        :param offset: the number of bytes of the blob before the piece.
         :return: as :meth:`commit`.
         :raises ValueError: the piece is too long.
         """
@@ -90,7 +90,7 @@ class State(Protocol):
 
 
 def check_change(change: Change) -> int:
-    """The bytes that a change needs in the queue, about.
+    """The approximate number of bytes that a change needs in the queue.
 
     :raises ValueError: a text is not valid Unicode, or is too long.
     """

@@ -1,4 +1,4 @@
-"""The care of a state file: a new file appears when it is complete, and an unsuitable one is refused and not changed.
+"""Creates and examines state files: a new file appears when it is complete, and an unsuitable one is refused, not changed.
 
 1. A new file is made under another name, synced, and then renamed. So a file at the path always has a complete header.
 2. An existing file is examined before anything can write to it. SQLite would create files beside it, and move committed
@@ -25,7 +25,7 @@ __all__ = ["create", "examine", "make_folder", "reading", "set_meta", "sqlite_se
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # bytes
-_BESIDE = ("-wal", "-journal", "-shm")  # what SQLite creates beside a file
+_BESIDE = ("-wal", "-journal", "-shm")  # suffixes of the files that SQLite creates beside a file
 
 
 def make_folder(path: str) -> None:
@@ -45,7 +45,7 @@ def make_folder(path: str) -> None:
 def exists(path: str) -> bool:
     """Whether there is a file that may be a state file.
 
-    :raises LinesyncFailed: there is something else, or it cannot be looked at.
+    :raises LinesyncFailed: something else has this path, or it cannot be examined.
     """
     try:
         found = os.lstat(path)
@@ -87,7 +87,7 @@ def check_owner(path: str) -> None:
 
 
 def examine(path: str) -> int:
-    """Check that a file is a sound state file, without a change to it.
+    """Check that a file is a sound state file, without changing it.
 
     :return: the version of its tables.
     :raises LinesyncFailed: it cannot be read, is not a state file, is damaged, or is newer than this program.
@@ -132,7 +132,7 @@ def _damaged(path: str, why: str) -> LinesyncFailed:
 
 @contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
-    """A connection that changes nothing on the disk.
+    """Open a connection that changes nothing on the disk.
 
     :raises LinesyncFailed: SQLite cannot read the file.
     """
@@ -163,7 +163,7 @@ def create(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], ve
     """Create a state file. It appears when it is complete and on the disk.
 
     :param hub: the id of the hub.
-    :param fill: puts in what the file has from the beginning.
+    :param fill: writes the initial rows and blobs.
     :param version: the version of the tables that ``fill`` writes; by default the newest.
     :raises UsageError: there is already a file.
     :raises LinesyncFailed: it cannot be created. Errors of ``fill`` are raised, too; then there is no file.
@@ -210,7 +210,7 @@ def _write(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], ve
 def use_log(connection: sqlite3.Connection) -> None:
     """Use a write-ahead log.
 
-    :raises sqlite3.OperationalError: it cannot be used. SQLite itself would only answer so.
+    :raises sqlite3.OperationalError: it cannot be used. SQLite itself raises no error, but returns the mode in use.
     """
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":

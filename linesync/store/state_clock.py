@@ -1,7 +1,7 @@
 """The time in rows: seconds of a monotonic clock that continues when the hub or its machine starts again.
 
-The monotonic clock of the kernel begins again with each boot. So the state keeps a reading of it beside one of the wall
-clock, and the boot id of the kernel. After a reboot, the wall clock shows how long ago that was.
+The monotonic clock of the kernel begins again with each boot. So the state stores a reading of both the monotonic clock
+and the wall clock, and the boot id of the kernel. After a reboot, the wall clock shows the time since that reading.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Clock", "system_boot_id"]
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _STALE = 1.0  # seconds after which a reading is replaced
-_STEP = 0.01  # seconds that the wall clock may move against the monotonic one before a reading is replaced
+_STEP = 0.01  # seconds by which the two clocks may diverge before a reading is replaced
 
 
 def system_boot_id() -> str:
@@ -46,8 +46,8 @@ class Clock(Record):
         return cls(time.monotonic(), time.time(), boot, offset)
 
     def continued(self, now: Clock) -> Clock:
-        """A later reading, with the offset that continues the time of this one. A wall clock that was set back counts as
-        one that stood still."""
+        """A later reading, with the offset that continues the time of this one. If the wall clock was set back,
+        no time has passed."""
         if self.boot and self.boot == now.boot:
             return now.but(offset=self.offset)
         return now.but(offset=self.monotonic + self.offset + max(now.wall - self.wall, 0.0) - now.monotonic)

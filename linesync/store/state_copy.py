@@ -1,4 +1,4 @@
-"""A state file as JSON lines, for ``linesync state``: out, in, and a check.
+"""A state file as JSON lines, for ``linesync state``: export, import and check.
 
 1. The first line is the header: ``{"linesync_state": VERSION, "hub": ID, "clock": {...}}``.
 2. A line is a row, ``{"kind": K, "key": K, "value": V}``, or a piece of a blob, ``{"blob": N, "offset": O, "base64": B}``.
@@ -33,7 +33,7 @@ _NAME = "linesync_state"
 
 
 class Found(Record):
-    """What is in a sound state file.
+    """The content of a sound state file, in numbers.
 
     :ivar version: the version of its tables.
     :ivar hub: the id of the hub.
@@ -52,12 +52,12 @@ class Found(Record):
 
 
 def check(path: str) -> Found:
-    """Examine a state file that no hub has open, without a change to it.
+    """Examine a state file that no hub has open, without changing it.
 
     :raises BusyError: a hub has it open.
     :raises LinesyncFailed: there is no such file, or it is not a sound state file.
     """
-    with _quiet(path) as (version, connection):
+    with _opened(path) as (version, connection):
         (rows,) = connection.execute("SELECT count(*) FROM rows").fetchone()
         blobs, size = connection.execute(
             "SELECT count(DISTINCT number), coalesce(sum(length(data)), 0) FROM blobs"
@@ -66,12 +66,12 @@ def check(path: str) -> Found:
 
 
 def export(path: str) -> Iterator[str]:
-    """The lines of a state file that no hub has open. It does not change meanwhile.
+    """The lines of a state file that no hub has open. The file cannot change in the meantime.
 
     :raises BusyError: a hub has it open.
     :raises LinesyncFailed: there is no such file, or it is not a sound state file.
     """
-    with _quiet(path) as (version, connection):
+    with _opened(path) as (version, connection):
         yield _line({_NAME: version, "hub": _hub(connection), "clock": read_clock(connection).as_dict()})
         rows = pieces = 0
         for kind, key, value in connection.execute("SELECT kind, key, value FROM rows ORDER BY kind, key"):
@@ -86,7 +86,7 @@ def export(path: str) -> Iterator[str]:
 
 
 @contextmanager
-def _quiet(path: str) -> Iterator[tuple[int, sqlite3.Connection]]:
+def _opened(path: str) -> Iterator[tuple[int, sqlite3.Connection]]:
     """The version of a sound state file that is not in use, and a connection that only reads."""
     if not exists(path):
         raise LinesyncFailed(f"there is no state file {path}; name the file of a hub")
@@ -167,7 +167,7 @@ def _header(line: bytes) -> tuple[int, str, Clock]:
 
 
 class _Reader:
-    """Puts lines into the tables, and counts them."""
+    """Writes lines into the tables, and counts them."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -177,7 +177,7 @@ class _Reader:
         self._complete = False
 
     def take(self, connection: sqlite3.Connection, number: int, line: bytes) -> None:
-        """Put one line in.
+        """Write one line into the tables.
 
         :raises UsageError: it is not valid.
         """
@@ -224,9 +224,9 @@ class _Reader:
         self._complete = True
 
     def end(self) -> None:
-        """Check that the last line was there.
+        """Check that the last line was present.
 
-        :raises UsageError: it was not.
+        :raises UsageError: it was missing.
         """
         if not self._complete:
             raise UsageError("the exported state is not complete: its last line is missing; export the state again")

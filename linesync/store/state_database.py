@@ -1,7 +1,7 @@
 """The one connection to a state file. One thread opens, writes, checkpoints and closes it: releases of SQLite before 3.51.3
 can damage a write-ahead log that two connections write or checkpoint.
 
-The connection has the file exclusively, so other programs cannot open it either, and SQLite needs no shared memory.
+The connection uses the file exclusively. So other programs cannot open the file, and SQLite needs no shared memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["BlobChange", "Database", "read_clock"]
 BlobChange: TypeAlias = tuple[int, int, bytes] | int
 """A piece: number, offset, bytes; or the number of a blob to remove."""
 
-_CHECKPOINT = 1000  # pages in the write-ahead log, about, after which they are moved into the file
+_CHECKPOINT = 1000  # approximate number of pages in the write-ahead log after which they are moved into the file
 _PAGE = 4096  # bytes
 _CACHE = 1024  # KiB of pages in memory
 _LOG = 16 << 20  # bytes of the write-ahead log that stay on the disk after a large commit
@@ -127,7 +127,7 @@ class Database:
         blobs = tuple(blobs)
         try:
             if len(rows) == len(puts) <= _MANY and not blobs and clock is None:
-                self._put(puts)  # a statement outside a transaction is one
+                self._put(puts)  # a statement outside a transaction is a transaction itself
             else:
                 connection.execute("BEGIN IMMEDIATE")
                 for at in range(0, len(puts), _MANY):
@@ -143,10 +143,10 @@ class Database:
         self._pages += len(rows) + size // _PAGE + 1
 
     def _put(self, puts: list[tuple[str, str, str]]) -> None:
-        """Write rows with one statement. The thread waits for the interpreter after each, so there should be few."""
+        """Write rows with one statement, because the thread waits for the interpreter after each statement."""
         if puts:
             count = 1 << (len(puts) - 1).bit_length()
-            puts = [*puts, *[puts[-1]] * (count - len(puts))]  # so few statements have to be prepared
+            puts = [*puts, *[puts[-1]] * (count - len(puts))]  # so that few different statements have to be prepared
             self._connection.execute(_put_statement(count), [field for row in puts for field in row])
 
     def _change_blobs(self, blobs: Iterable[BlobChange]) -> int:
@@ -166,7 +166,7 @@ class Database:
         return now if self._clock.boot != now.boot or self._clock.is_stale(now) else None
 
     def _failed(self, error: sqlite3.Error) -> LinesyncFailed:
-        """Roll back, and say what the error means for the transaction."""
+        """Roll back, and return the error of the transaction."""
         if _code(error) == sqlite3.SQLITE_FULL:
             try:
                 if self._connection.in_transaction:
@@ -203,7 +203,7 @@ class Database:
         return b"".join(data[max(offset - at, 0) : end - at] for at, data in found)
 
     def tidy(self) -> None:
-        """Move what is in the write-ahead log into the file, if there is much of it.
+        """Move the pages of the write-ahead log into the file, if there are many.
 
         :raises StateFailed: a write or a sync failed. The caller must not write again.
         """
@@ -214,12 +214,12 @@ class Database:
         try:
             self._connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
         except sqlite3.Error as error:
-            if _code(error) != sqlite3.SQLITE_FULL:  # all of it stays in the log until there is room
+            if _code(error) != sqlite3.SQLITE_FULL:  # the pages stay in the log until there is space
                 raise self._broken(error) from None
         self._pages = 0
 
     def close(self, *, broken: bool = False) -> None:
-        """Close the file. If nothing is broken, all of it is then in one file.
+        """Close the file. Unless ``broken``, it then contains everything, and there is no write-ahead log.
 
         :raises StateFailed: a write or a sync failed; the next start reads the write-ahead log.
         """

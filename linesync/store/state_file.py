@@ -1,7 +1,7 @@
-"""A hub's state in a file, for an event loop: one thread has the file, and all commits that wait share one sync.
+"""A hub's state in a file, for an event loop: one thread uses the file, and all waiting commits share one sync.
 
-While a transaction syncs, later commits collect; the next transaction takes them together. :mod:`linesync.store.state` says
-what a commit promises.
+Commits that arrive while a transaction syncs wait, and the next transaction stores all of them. :mod:`linesync.store.state`
+describes the guarantees of a commit.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["MEMORY", "StateFile", "default_path", "open_state"]
 
 MEMORY = ":memory:"
 """Instead of a path: keep the state in memory only."""
-BOUND = 16 << 20  # bytes that wait from which the state is full
-_BATCH = 4 << 20  # bytes after which a transaction takes no more commits
+BOUND = 16 << 20  # number of waiting bytes from which the state is full
+_BATCH = 4 << 20  # bytes after which a transaction accepts no more commits
 
 
 def default_path(socket: str | None, folder: str) -> str:
-    """Where a hub keeps its state.
+    """The path of a hub's state file.
 
     :param socket: the path of its socket; None for the default socket.
     :param folder: this user's directory for state.
@@ -46,11 +46,11 @@ async def open_state(
 
     :param path: the file, which is created if it is missing; :data:`MEMORY` for none.
     :param make_folder: create the directory of the file, too.
-    :param bound: the bytes that wait from which the state is full.
+    :param bound: the number of waiting bytes from which the state is full.
     :param on_failure: called once, when a write or a sync has failed.
     :return: the state and its rows, in the order of their kinds and keys by code points.
     :raises BusyError: another process has the file open.
-    :raises LinesyncFailed: the file cannot be used: it is damaged, newer, not ours ... It is then as it was before.
+    :raises LinesyncFailed: the file cannot be used: it is damaged, is newer, or belongs to another user. It is then unchanged.
     """
     if path == MEMORY:
         return MemoryState(), []
@@ -72,7 +72,7 @@ class _Commit:
 
 
 class _Read:
-    """A piece of a blob that is wanted."""
+    """A request for a piece of a blob."""
 
     __slots__ = ("count", "future", "number", "offset")
 
@@ -83,14 +83,14 @@ class _Read:
         self.count = count
 
 
-_Asked: TypeAlias = "_Commit | _Read | None"
-"""What the thread is asked to do; None ends it."""
+_Task: TypeAlias = "_Commit | _Read | None"
+"""A task for the thread; None ends the thread."""
 
 
 class StateFile:
     """A state in a file; see :class:`linesync.store.state.State`. :func:`open_state` makes one.
 
-    The event loop and the thread share only the queue. What the thread has done comes back to the loop in its order.
+    The event loop and the thread share only the queue. The thread reports the results to the loop in order.
     """
 
     def __init__(self, path: str, bound: int, on_failure: Callable[[StateFailed], object] | None) -> None:
@@ -98,16 +98,16 @@ class StateFile:
         self._bound = bound
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Asked] = SimpleQueue()
+        self._queue: SimpleQueue[_Task] = SimpleQueue()
         self._database: Database | None = None
-        # -- of the loop
+        # -- used by the loop
         self._waiting = 0  # bytes of commits that are not done
         self._age = 0  # counts how often the disk was full
         self._room: list[asyncio.Future[None]] = []
         self._failed: StateFailed | None = None
         self._opened: asyncio.Future[list[Row]] | None = None
         self._ended: asyncio.Future[None] | None = None
-        # -- of the thread
+        # -- used by the thread
         self._full: tuple[int, NotStored] | None = None  # the age in which the disk is full, and the error
         self._broken: StateFailed | None = None
         self._left: _Commit | _Read | None = None  # taken from the queue, but not done
@@ -125,7 +125,7 @@ class StateFile:
             self._queue.put(None)
             raise
         finally:
-            self._opened = None  # it has the rows
+            self._opened = None  # the future has the rows, which must not stay in memory
         self._ended = ended
         return rows
 
@@ -233,7 +233,7 @@ class StateFile:
             return
         while (asked := self._next()) is not None:
             self._serve(database, asked)
-            del asked  # its rows may be large, and the next one may come late
+            del asked  # its rows may be large, and the next task may come much later
         outcome: Exception | None = None
         try:
             database.close(broken=self._broken is not None)
@@ -241,12 +241,12 @@ class StateFile:
             outcome = error
         self._call(_settle, ended, outcome or self._broken, None)
 
-    def _next(self) -> _Asked:
+    def _next(self) -> _Task:
         asked, self._left = self._left, None
         return asked or self._queue.get()
 
     def _serve(self, database: Database, asked: _Commit | _Read) -> None:
-        """Do what is asked, and with a commit all those that wait behind it."""
+        """Do a task. A commit is stored together with the commits that wait behind it."""
         if isinstance(asked, _Read):
             self._read(database, asked)
             return
@@ -257,7 +257,7 @@ class StateFile:
             except Empty:
                 break
             if after is None:
-                self._queue.put(None)  # nothing can follow it
+                self._queue.put(None)  # None is the last task
                 break
             if isinstance(after, _Read) or after.age != asked.age:
                 self._left = after
@@ -291,7 +291,7 @@ class StateFile:
         except StateFailed as error:
             self._broken = error
             return error
-        except Exception as error:  # a fault of ours; what is stored is not known either
+        except Exception as error:  # a bug in linesync; it is also unknown what was stored
             self._broken = StateFailed(
                 f"the hub cannot store its state in {self._path}: {error!r}; report this fault, and start the hub again"
             )

@@ -1,8 +1,8 @@
 """The lock of a state file: only one process uses the file, and a killed one never blocks the next.
 
 1. The lock is a ``flock`` on ``PATH.lock``, which contains the pid of the owner. The kernel releases it with the process. A
-   lock on the state file itself would not do: SQLite's own locks end when any descriptor of that file is closed.
-2. The owner removes ``PATH.lock`` before it releases the lock. A process that has locked a file without a name
+   lock on the state file itself would not work: SQLite's own locks end when any descriptor of that file is closed.
+2. The owner removes ``PATH.lock`` before it releases the lock. A process that has locked a removed file
    tries again.
 """
 
@@ -17,12 +17,12 @@ from ..errors import BusyError, LinesyncFailed
 
 __all__ = ["StateLock"]
 
-_TRIES = 100  # owners that may end while we lock
+_TRIES = 100  # attempts; an attempt fails if the owner removes its lock between our opening and our locking
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class StateLock:
-    """The lock of one state file, which is held from the beginning.
+    """The lock of one state file. The constructor takes it.
 
     :param path: the state file.
     :param reading: the file is only read. Then it is not locked if no lock can be created, as on a read-only
@@ -49,7 +49,7 @@ class StateLock:
         raise BusyError(f"cannot lock {path}: other processes keep taking its lock; try again")
 
     def _take(self, descriptor: int, path: str) -> bool:
-        """Lock the file, or close it and return False if it has lost its name."""
+        """Lock the file. If it was removed in the meantime, close it and return False."""
         taken = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """The tables of a state file, by version, and the changes from each version to the next.
 
-The first table never changes: it is what the first version of linesync with a state file wrote. A file of today is made by
-all changes, one after the other, so it does not differ from an old file that was migrated.
+The tables of version 1 never change: the first version of linesync with a state file wrote them. A new file is built by all
+changes, one after the other, so it does not differ from an old file that was migrated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def newest_version() -> int:
 
 
 def build(connection: sqlite3.Connection, version: int) -> None:
-    """Make the tables of a version in an empty file, in a transaction of the caller."""
+    """Create the tables of a version in an empty file, in a transaction of the caller."""
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     for statement in _FIRST:
         connection.execute(statement)

@@ -11,13 +11,13 @@ from tests.e2e import kit
 
 @pytest.fixture
 def site() -> Iterator[kit.Site]:
-    with kit.site() as place:
-        yield place
+    with kit.site() as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[kit.Site]:
     """A site where a hub runs, for tests that do not change it."""
-    with kit.site() as place:
-        place.hub().says("scripts on this machine")
-        yield place
+    with kit.site() as site:
+        site.hub().says("scripts on this machine")
+        yield site

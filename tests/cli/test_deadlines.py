@@ -1,4 +1,4 @@
-"""``--timeout`` of every command, although what listens on the hub's socket does not answer."""
+"""``--timeout`` of every command, while the process at the hub's socket does not answer."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_each_command_ends_at_its_timeout_although_nothing_answers(site: Site) -
         silent.bind(str(site.socket("hub")))
         silent.listen(100)
         started = {name: site.start("hub", name, "--timeout", "0.1", *words) for name, words in COMMANDS.items()}
-        patient = site.start("hub", "status")
+        without_timeout = site.start("hub", "status")
         for name, command in started.items():
             done = command.wait()
             assert done.code == 124 and "no linesync hub or agent answered" in done.err, (name, done)
-        assert patient.running, "without a timeout, a hub has 10 s to answer"
+        assert without_timeout.running, "without a timeout, a hub has 10 s to answer"
 
 
 def test_an_exchange_ends_at_its_timeout_although_its_stdin_does_not_end(hub: Site) -> None:

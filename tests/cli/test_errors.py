@@ -25,12 +25,12 @@ from tests.real import pty_pair, require, wait_for
 pytestmark = pytest.mark.live
 
 
-def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
+def run_linesync(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
     """Run the program without --hub."""
     return Command([LINESYNC, *args], site.env | (env or {}), site.folder).wait()
 
 
-def one_sentence(done: Done, code: int, *parts: str) -> None:
+def check_sentence(done: Done, code: int, *parts: str) -> None:
     assert done.code == code, done
     assert done.out == b""
     (line,) = done.err.splitlines()
@@ -72,12 +72,12 @@ USAGE = [
 
 @pytest.mark.parametrize(("words", "part"), USAGE, ids=[" ".join(words) for words, _ in USAGE])
 def test_wrong_usage(site: Site, words: list[str], part: str) -> None:
-    one_sentence(bare(site, *words), 2, part)
+    check_sentence(run_linesync(site, *words), 2, part)
 
 
 def test_with_json_an_error_is_an_object_on_stderr(site: Site) -> None:
     for words, code in ((["--json", "barrier", "x", "two"], 2), (["sem", "x", "0", "--json"], 125)):
-        done = bare(site, *words)
+        done = run_linesync(site, *words)
         error = json.loads(done.err)
         assert done.code == code == error["exit_code"] and done.out == b""
         assert error["message"] and error["error"] in ("usage", "failed")
@@ -85,11 +85,11 @@ def test_with_json_an_error_is_an_object_on_stderr(site: Site) -> None:
 
 def test_no_hub_on_this_machine(site: Site) -> None:
     done = Command([*AS_USER, "sem", "x", "0"], site.env, site.folder).wait()
-    one_sentence(done, 125, f"{site.folder}/linesync.sock", "start the hub")
+    check_sentence(done, 125, f"{site.folder}/linesync.sock", "start the hub")
 
 
 def test_no_hub_at_an_address(site: Site) -> None:
-    one_sentence(bare(site, "--hub", "tcp://127.0.0.1:1", "sem", "x", "0"), 125, "tcp://127.0.0.1:1")
+    check_sentence(run_linesync(site, "--hub", "tcp://127.0.0.1:1", "sem", "x", "0"), 125, "tcp://127.0.0.1:1")
 
 
 def test_another_program_listens_on_the_socket(site: Site) -> None:
@@ -101,7 +101,7 @@ def test_another_program_listens_on_the_socket(site: Site) -> None:
         with connection:
             connection.sendall(b"220 mail.example ESMTP\r\n")
             wait_for(lambda: not command.running, "the end of the command", 20)
-        one_sentence(command.wait(), 125, str(site.socket("hub")), "the socket of a hub or an agent")
+        check_sentence(command.wait(), 125, str(site.socket("hub")), "the socket of a hub or an agent")
 
 
 def test_another_program_closes_the_connection_immediately(site: Site) -> None:
@@ -110,12 +110,12 @@ def test_another_program_closes_the_connection_immediately(site: Site) -> None:
         other.listen()
         command = site.start("hub", "sem", "x", "0")
         other.accept()[0].close()
-        one_sentence(command.wait(), 125, "was lost")
+        check_sentence(command.wait(), 125, "was lost")
 
 
 def test_listening_beyond_this_machine_is_refused_without_insecure(site: Site) -> None:
     for endpoint in ("tcp://0.0.0.0:0", "tcp://[::]:0"):
-        one_sentence(bare(site, "hub", "--listen", endpoint), 7, endpoint, "--insecure")
+        check_sentence(run_linesync(site, "hub", "--listen", endpoint), 7, endpoint, "--insecure")
     site.hub("--listen", "tcp://0.0.0.0:0", "--insecure").says("listening on tcp://0.0.0.0:")
 
 
@@ -129,7 +129,7 @@ def test_listening_beyond_this_machine_is_refused_without_insecure(site: Site) -
     ],
 )
 def test_the_directory_of_a_named_socket_is_not_created(site: Site, words: list[str], variable: dict[str, str]) -> None:
-    done = bare(site, *words, env=variable)
+    done = run_linesync(site, *words, env=variable)
     last = done.err.splitlines()[-1]
     assert done.code == 125 and last.startswith("linesync: cannot listen on unix:nosuch/") and done.out == b""
     assert "there is no directory nosuch" in last and "create it or choose another path" in last
@@ -141,10 +141,10 @@ def test_the_directory_of_the_default_socket_is_created(site: Site) -> None:
     site.daemon("hub", ["hub"], AS_USER).says(f"unix:{site.folder}/run/user/linesync.sock")
 
 
-def test_a_socket_in_use_is_not_touched_and_only_the_default_path_is_replaced(site: Site) -> None:
+def test_a_socket_in_use_is_not_changed_and_only_the_default_path_is_replaced(site: Site) -> None:
     site.hub().says("scripts on this machine")
     named = Command([LINESYNC, "hub", "--socket", str(site.socket("hub"))], site.env, site.folder).wait()
-    one_sentence(named, 125, str(site.socket("hub")))
+    check_sentence(named, 125, str(site.socket("hub")))
     default = site.folder / "linesync.sock"
     first = site.daemon("first", ["hub"], AS_USER)
     first.says(f"unix:{default}")
@@ -174,7 +174,7 @@ def test_the_hub_logs_a_missing_or_busy_device_and_tries_again(site: Site) -> No
 
 @contextmanager
 def tty_pair() -> Iterator[tuple[int, str]]:
-    """A pty: the master, which is the other end of a line, and the path of the slave."""
+    """A pty: the descriptor of the master, which is the other end of a line, and the path of the slave."""
     master, slave = pty.openpty()
     tty.setraw(slave)
     try:
@@ -186,7 +186,7 @@ def tty_pair() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def answering(master: int, answer: bytes) -> Iterator[None]:
-    """Send these bytes, and again after everything that arrives."""
+    """Send these bytes immediately, and again after each read."""
     stop = threading.Event()
 
     def work() -> None:
@@ -271,7 +271,7 @@ def test_the_log_reports_a_tty_that_echoes(site: Site) -> None:
         os.close(far)
 
 
-def test_the_agent_reports_a_silent_line_and_the_hub_sends_nothing_to_a_boot_loader(site: Site) -> None:
+def test_an_agent_reports_a_silent_line_and_a_hub_sends_nothing_to_a_boot_loader(site: Site) -> None:
     with tty_pair() as (_, name):
         agent = site.agent("--port", name)
         assert "null modem" in agent.says("nothing answers", 20)
@@ -304,7 +304,7 @@ def test_a_command_ends_silently_when_its_reader_exits(hub: Site) -> None:
     assert done.text.splitlines() == ["y", "141"] and done.err == "", done
 
 
-def test_the_error_of_a_console_log_or_a_trace_that_ends_names_it() -> None:
+def test_the_error_of_a_trace_that_breaks_names_the_trace_and_the_reason() -> None:
     class Ended:
         def receive_nowait(self) -> None:
             raise BrokenError("the agent on a was stopped")
@@ -314,9 +314,9 @@ def test_the_error_of_a_console_log_or_a_trace_that_ends_names_it() -> None:
         BrokenError, match="^the trace of b cannot be shown any more: the agent on a was stopped; check"
     ):
         copy_out(cast("Any", None), cast("Any", Ended()), "the trace of b", Deadline(None), shown.append)
-    assert shown == [b""], "what waited for the rest of a character is shown"
+    assert shown == [b""], "an incomplete character is shown at the end"
 
 
 def test_console_and_trace_of_an_unknown_host_are_refused(hub: Site) -> None:
     for words in (["console", "nobody"], ["trace", "nobody"], ["console", "nobody", "-f"]):
-        one_sentence(hub.type("hub", *words), 2, "there is no host or port nobody")
+        check_sentence(hub.type("hub", *words), 2, "there is no host or port nobody")

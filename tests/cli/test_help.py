@@ -19,7 +19,7 @@ def test_help_fits_into_the_terminal(
     commands = [line for line in examples.splitlines() if line.startswith("  ") and line[2] != " "]
     other = set(text.splitlines()) | (set(examples.splitlines()) - set(commands))
     long = [line for line in other if len(line) > width and " " in line.strip()]
-    assert not long, "only a command, or a single word, may be longer"
+    assert not long, "only a command or a single word may be longer"
     assert width < 80 or all(len(line) <= width for line in commands)
 
 
@@ -33,7 +33,7 @@ def test_help_is_complete_in_a_terminal_of_any_width(
     assert "--json" in words and words[-2:] == ["came", "back."]
 
 
-def test_text_is_broken_by_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_of_a_text_decides_where_it_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "32")
     text = """\
 examples:
@@ -63,7 +63,7 @@ together."""
     )
 
 
-def test_a_usage_is_broken_between_its_options(
+def test_a_usage_is_wrapped_between_its_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")

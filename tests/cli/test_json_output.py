@@ -1,4 +1,4 @@
-"""``--json``: one JSON document a line in every command, and points in time beside ages."""
+"""``--json``: every command prints one JSON document per line, and a point in time beside each age."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_operations_without_a_result_print_what_they_changed(hub: Site) -> None:
     assert {"installed": "fresh/bin/dissem"} in documents(installed.text)
 
 
-def test_console_trace_and_logs_print_one_object_a_line(site: Site) -> None:
+def test_console_trace_and_logs_print_one_object_per_line(site: Site) -> None:
     line, end = pty.openpty()
     tty.setraw(end)
     port = os.ttyname(end)

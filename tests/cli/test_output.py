@@ -62,17 +62,17 @@ def test_output_that_cannot_be_written_is_one_sentence_and_125(hub: Site, script
         ("$L run hub -- sh -c 'echo out; exit 4' 2>&-", 4),
     ],
 )
-def test_without_output_or_without_stderr_the_exit_code_is_the_command_s_own(hub: Site, script: str, code: int) -> None:
+def test_a_missing_stdout_or_stderr_does_not_change_the_exit_code(hub: Site, script: str, code: int) -> None:
     assert shell(hub, script).code == code
 
 
-def test_lost_stderr_of_a_remote_command_is_lost_output(hub: Site) -> None:
+def test_the_stderr_of_a_remote_command_that_cannot_be_written_is_an_error(hub: Site) -> None:
     for redirection in ("2>/dev/full", "2>&-"):
         done = shell(hub, f"$L run hub -- sh -c 'echo x >&2' {redirection}")
         assert (done.code, done.out, done.err) == (125, b"", "")
 
 
-def test_with_stderr_closed_an_error_does_not_go_to_stdout_or_into_the_hub_s_socket(hub: Site) -> None:
+def test_with_stderr_closed_an_error_does_not_go_to_stdout_or_the_hubs_socket(hub: Site) -> None:
     done = shell(hub, "$L event wait none --timeout 0 2>&-; $L lock l --timeout 9 -- sh -c 'echo x' >&-; echo $?")
     assert done.out == b"1\n", "the exit code of sh, which cannot write"
 

@@ -13,7 +13,7 @@ from tests.e2e.kit import LINESYNC, Command, Done, Site
 pytestmark = pytest.mark.live
 
 
-def bare(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
+def run_linesync(site: Site, *args: str, env: dict[str, str] | None = None) -> Done:
     """Run the program without --hub."""
     return Command([LINESYNC, *args], site.env | (env or {}), site.folder).wait()
 
@@ -39,27 +39,27 @@ def settings(site: Site, text: str) -> None:
 def test_the_hub_comes_from_the_option_the_variable_or_the_file(site: Site) -> None:
     site.hub().says("scripts on this machine")
     here, wrong = f"unix:{site.socket('hub')}", "unix:/nowhere/else"
-    assert bare(site, "sem", "x", "0").code == 125
+    assert run_linesync(site, "sem", "x", "0").code == 125
     settings(site, f'hub = "{here}"\n')
-    assert bare(site, "sem", "x", "0").text == "0\n"
+    assert run_linesync(site, "sem", "x", "0").text == "0\n"
     settings(site, f'hub = "{wrong}"\n')
-    assert wrong.removeprefix("unix:") in bare(site, "sem", "x", "0").err
-    assert bare(site, "sem", "x", "0", env={"LINESYNC_HUB": here}).text == "0\n"
-    assert bare(site, "--hub", here, "sem", "x", "0", env={"LINESYNC_HUB": wrong}).text == "0\n"
-    assert bare(site, "sem", "x", "0", "--hub", here).text == "0\n"
+    assert wrong.removeprefix("unix:") in run_linesync(site, "sem", "x", "0").err
+    assert run_linesync(site, "sem", "x", "0", env={"LINESYNC_HUB": here}).text == "0\n"
+    assert run_linesync(site, "--hub", here, "sem", "x", "0", env={"LINESYNC_HUB": wrong}).text == "0\n"
+    assert run_linesync(site, "sem", "x", "0", "--hub", here).text == "0\n"
 
 
-def test_options_have_variables_and_keys_and_the_table_of_the_command_comes_first(site: Site) -> None:
+def test_an_option_has_a_variable_and_a_key_and_the_commands_table_has_priority(site: Site) -> None:
     site.hub().says("scripts on this machine")
     here = f"unix:{site.socket('hub')}"
     settings(site, f'hub = "{here}"\nnamespace = "top"\ntimeout = 0\n[sem]\nnamespace = "table"\n')
-    assert bare(site, "sem", "x", "+1").code == 0
-    assert bare(site, "sem", "x", "-2").code == 124, "the file's timeout"
+    assert run_linesync(site, "sem", "x", "+1").code == 0
+    assert run_linesync(site, "sem", "x", "-2").code == 124, "the file's timeout"
     names = [(row["namespace"], row["name"]) for row in site.json("hub", "status")["semaphores"]]
     assert names == [("table", "x")]
-    assert bare(site, "sem", "x", "0", env={"LINESYNC_NAMESPACE": "other"}).text == "0\n"
-    assert bare(site, "sem", "x", "0").text == "1\n"
-    wrong = bare(site, "sem", "x", "0", env={"LINESYNC_TIMEOUT": "soon"})
+    assert run_linesync(site, "sem", "x", "0", env={"LINESYNC_NAMESPACE": "other"}).text == "0\n"
+    assert run_linesync(site, "sem", "x", "0").text == "1\n"
+    wrong = run_linesync(site, "sem", "x", "0", env={"LINESYNC_TIMEOUT": "soon"})
     assert wrong.code == 2 and "the setting timeout is wrong" in wrong.err
 
 
@@ -79,7 +79,7 @@ def test_hub_and_agent_also_read_their_options_from_the_file(site: Site) -> None
 
 def test_the_error_about_an_invalid_settings_file_names_the_file(site: Site) -> None:
     settings(site, "hub = = nonsense")
-    done = bare(site, "sem", "x", "0")
+    done = run_linesync(site, "sem", "x", "0")
     assert done.code == 2 and "linesync.toml cannot be read" in done.err and done.err.count("\n") == 1
 
 

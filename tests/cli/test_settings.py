@@ -1,4 +1,4 @@
-"""``linesync.toml`` and the variables: what is wrong with a setting, and where to correct it."""
+"""``linesync.toml`` and the variables: an error says which setting is wrong and where to correct it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_file_that_is_not_utf_8_is_reported_as_such(folder: Path, capsys: pyte
     assert "linesync.toml cannot be read: it is not UTF-8" in refused(capsys, "status")
 
 
-def test_a_list_of_ports_at_the_top_is_for_the_hub_only(folder: Path) -> None:
+def test_a_list_of_ports_at_the_top_level_is_for_the_hub_only(folder: Path) -> None:
     (folder / "linesync.toml").write_text("port = ['/dev/ttyS0', '/dev/ttyS1']\n[hub]\nlease = 30\n")
     hub = command_parser("hub").parse_args([])
     assert (common.option_values(hub, "port"), hub.lease) == (["/dev/ttyS0", "/dev/ttyS1"], 30)
@@ -140,6 +140,6 @@ def test_the_keys_of_the_file_are_those_of_the_parsers(monkeypatch: pytest.Monke
     assert found == {command: set(keys) for command, keys in KEYS.items() if command in COMMANDS}
 
 
-def test_a_table_comes_before_the_top(folder: Path) -> None:
+def test_a_table_has_priority_over_the_top_level(folder: Path) -> None:
     (folder / "linesync.toml").write_text("namespace = 'top'\n[lava]\nnamespace = 'table'\ntimeout = 1\n")
     assert (setting("namespace", "lava"), setting("namespace", "sem"), setting("timeout")) == ("table", "top", None)

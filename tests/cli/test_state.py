@@ -22,8 +22,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "hub.db"
 
 
-class Typed:
-    """Runs the program with a text on stdin."""
+class StateCommand:
+    """Runs ``linesync state`` with a text on stdin."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys = capsys
@@ -36,20 +36,20 @@ class Typed:
 
 
 @pytest.fixture
-def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
-    return Typed(capsys, monkeypatch)
+def run_state(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> StateCommand:
+    return StateCommand(capsys, monkeypatch)
 
 
-def test_check_says_in_one_line_what_is_there(typed: Typed, path: Path) -> None:
-    code, out, err = typed("check", path)
+def test_check_prints_one_line_about_the_content(run_state: StateCommand, path: Path) -> None:
+    code, out, err = run_state("check", path)
     (line,) = out.splitlines()
     assert code == 0 and not err
     assert line.startswith(f"{path} is sound: state version 1 of the hub ")
     assert ", 2 rows, 1 blob with 4 bytes, written 2" in line
 
 
-def test_check_prints_the_same_as_json(typed: Typed, path: Path) -> None:
-    code, out, _ = typed("check", path, "--json")
+def test_check_prints_the_same_as_json(run_state: StateCommand, path: Path) -> None:
+    code, out, _ = run_state("check", path, "--json")
     found = json.loads(out)
     assert code == 0
     assert list(found) == ["file", "version", "hub", "rows", "blobs", "blob_bytes", "written"]
@@ -62,24 +62,24 @@ def test_check_prints_the_same_as_json(typed: Typed, path: Path) -> None:
     )
 
 
-def test_an_export_can_be_imported(typed: Typed, path: Path, tmp_path: Path) -> None:
-    code, exported, err = typed("export", path)
+def test_an_export_can_be_imported(run_state: StateCommand, path: Path, tmp_path: Path) -> None:
+    code, exported, err = run_state("export", path)
     assert code == 0 and not err and len(exported.splitlines()) == 5
     other = tmp_path / "other.db"
-    assert typed("import", other, stdin=exported) == (
+    assert run_state("import", other, stdin=exported) == (
         0,
         f"created {other} with 2 rows and 1 piece of blobs\n",
         "",
     )
-    assert typed("export", other) == (0, exported, "")
-    code, out, _ = typed("import", tmp_path / "third.db", "--json", stdin=exported)
+    assert run_state("export", other) == (0, exported, "")
+    code, out, _ = run_state("import", tmp_path / "third.db", "--json", stdin=exported)
     assert code == 0 and json.loads(out) == {"file": str(tmp_path / "third.db"), "rows": 2, "pieces": 1}
 
 
 @pytest.mark.parametrize("action", ["check", "export"])
-def test_a_file_that_a_hub_has_open_is_refused_with_its_pid(typed: Typed, path: Path, action: str) -> None:
+def test_a_file_that_a_hub_has_open_is_refused_with_its_pid(run_state: StateCommand, path: Path, action: str) -> None:
     database = Database(str(path))
-    code, out, err = typed(action, path, "--json")
+    code, out, err = run_state(action, path, "--json")
     database.close()
     report = json.loads(err)
     assert code == report["exit_code"] == 125 and not out
@@ -89,32 +89,32 @@ def test_a_file_that_a_hub_has_open_is_refused_with_its_pid(typed: Typed, path: 
     )
 
 
-def test_a_file_that_is_not_sound_is_named_with_exit_code_125(typed: Typed, path: Path) -> None:
+def test_a_file_that_is_not_sound_is_named_with_exit_code_125(run_state: StateCommand, path: Path) -> None:
     path.write_bytes(b"hello")
     for action in ("check", "export"):
-        code, out, err = typed(action, path)
+        code, out, err = run_state(action, path)
         assert code == 125 and not out
         assert err.startswith(f"linesync: {path} is not the state file of a hub: ") and err.count("\n") == 1
     assert os.listdir(path.parent) == ["hub.db"]
 
 
-def test_import_refuses_an_existing_file_and_a_text_that_is_not_complete(
-    typed: Typed, path: Path, tmp_path: Path
+def test_import_refuses_an_existing_file_and_an_incomplete_text(
+    run_state: StateCommand, path: Path, tmp_path: Path
 ) -> None:
-    _, exported, _ = typed("export", path)
-    code, _, err = typed("import", path, stdin=exported)
+    _, exported, _ = run_state("export", path)
+    code, _, err = run_state("import", path, stdin=exported)
     assert code == 2 and f"{path} exists already" in err
-    code, _, err = typed("import", tmp_path / "new.db", stdin=exported[: exported.rindex("{")])
+    code, _, err = run_state("import", tmp_path / "new.db", stdin=exported[: exported.rindex("{")])
     assert code == 2 and "its last line is missing" in err
     assert os.listdir(tmp_path) == ["hub.db"]
 
 
-def test_a_line_on_stdin_has_a_limit(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_on_stdin_has_a_limit(run_state: StateCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linesync.store.state_copy.LINE", 1000)
-    code, _, err = typed("import", tmp_path / "new.db", stdin="x" * 1001)
+    code, _, err = run_state("import", tmp_path / "new.db", stdin="x" * 1001)
     assert code == 2 and "line 1 on stdin is longer than 1,000 bytes" in err
     assert os.listdir(tmp_path) == []
 
 
-def test_an_unknown_action_and_a_missing_file_are_wrong_usage(typed: Typed) -> None:
-    assert typed("repair", "hub.db")[0] == typed("check")[0] == 2
+def test_an_unknown_action_and_a_missing_file_are_wrong_usage(run_state: StateCommand) -> None:
+    assert run_state("repair", "hub.db")[0] == run_state("check")[0] == 2

@@ -52,8 +52,8 @@ class Terminal:
         self.process.send_signal(number)
         return self.process.wait(10)
 
-    def shows(self) -> str:
-        """What has arrived on the screen since the last call."""
+    def read_screen(self) -> str:
+        """The text that has arrived on the screen since the last call."""
         os.set_blocking(self.screen, False)
         text = b""
         try:
@@ -92,7 +92,7 @@ def test_a_signal_that_ends_console_i_restores_the_terminal(site: Site) -> None:
     os.close(end)
 
 
-def test_a_signal_that_ends_an_agent_restores_its_terminal_and_removes_its_socket(site: Site) -> None:
+def test_an_agent_that_a_signal_ends_restores_its_terminal_and_removes_its_socket(site: Site) -> None:
     site.hub().says("scripts on this machine")
     for number in SIGNALS:
         with terminal(site, "agent", "--stdio", "--name", "sut", *site.socket_option("sut")) as one:
@@ -143,12 +143,12 @@ def test_progress_fits_in_40_columns_and_ends_its_line_at_ctrl_c(site: Site) -> 
 
             def shown(one: Terminal = one) -> bool:
                 nonlocal text
-                text += one.shows()
+                text += one.read_screen()
                 return text.count("\r") > 1
 
             wait_for(shown, "the second update of the progress")
             assert one.end(signal.SIGINT) == 130
-            text += one.shows()
+            text += one.read_screen()
             *updates, rest = text.replace("\r\n", "\n").split("\r")[1:]
             assert updates and all("%" in update and len(update) < 40 and "\n" not in update for update in updates)
             assert rest.endswith("\n") and len(rest) <= 40

@@ -1,4 +1,4 @@
-"""What one session may do at a hub: it registers one name, reaches only what is its own, and has a bound on its noise."""
+"""Limits of one session at a hub: it registers one name, reaches only its own arrivals, and logs a bounded number of lines."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def world() -> Iterator[World]:
         yield world
 
 
-class Raw:
-    """A session that sends texts of its own choice."""
+class RawSession:
+    """A session on which a test sends any text as a request or a note."""
 
     def __init__(self, world: World, endpoint: str = "unix:/hub") -> None:
         self._world = world
@@ -59,7 +59,7 @@ class Raw:
         protocol.read_reply(reply)
         return reply
 
-    def say(self, text: str) -> None:
+    def send_note(self, text: str) -> None:
         """Send a note, and wait until it was handled."""
         self.peer.note(text)
         self._world.pass_time(1.0)
@@ -81,7 +81,7 @@ def reports(world: World, text: str) -> list[str]:
 
 
 def test_a_session_registers_one_name_and_only_once(world: World) -> None:
-    raw = Raw(world)
+    raw = RawSession(world)
     raw.ask("register p1 BootBoot")
     for name in ("p2", "p1"):
         with pytest.raises(NotAllowed, match=f"has registered the host p1 already; it cannot register {name} too"):
@@ -92,7 +92,7 @@ def test_a_session_registers_one_name_and_only_once(world: World) -> None:
 
 
 def test_a_session_that_has_made_requests_cannot_become_a_host(world: World) -> None:
-    raw = Raw(world)
+    raw = RawSession(world)
     raw.ask("sem units 1")
     with pytest.raises(NotAllowed, match="has made requests as a script, so it cannot register the host p1"):
         raw.ask("register p1 BootBoot")
@@ -101,10 +101,10 @@ def test_a_session_that_has_made_requests_cannot_become_a_host(world: World) -> 
 
 
 def test_an_agent_whose_name_is_refused_may_ask_again(world: World) -> None:
-    raw = Raw(world)
+    raw = RawSession(world)
     with pytest.raises(NotAllowed, match="the name 'h2' is taken"):
         raw.ask("register h2 BootBoot")
-    assert len(reports(world, "refused 'register' from script")) == 1, "the log names who was refused"
+    assert len(reports(world, "refused 'register' from script")) == 1, "the log names the script"
     world.kill_agent("h2")
     world.pass_time(30.0)
     raw.ask("register h2 BootBoot")
@@ -115,11 +115,11 @@ def test_a_script_of_another_host_cannot_register_a_dead_host(world: World) -> N
     world.kill_agent("h2")
     world.pass_time(30.0)
     world.take_events()
-    raw = Raw(world, world.hosts["h1"].socket)
+    raw = RawSession(world, world.hosts["h1"].socket)
     for name in ("newname", "h2"):
         with pytest.raises(NotAllowed, match="'register' is not allowed here"):
             raw.ask(f"register {name} ZZZZZZZZ")
-    raw.say("register h2 ZZZZZZZZ")
+    raw.send_note("register h2 ZZZZZZZZ")
     assert hosts(world) == ["h1", "h2"] and not world.take_events()
     world.agent("h2")
     world.deliver()
@@ -127,7 +127,7 @@ def test_a_script_of_another_host_cannot_register_a_dead_host(world: World) -> N
     raw.close()
 
 
-def test_the_hub_refuses_what_an_agent_should_not_relay(world: World) -> None:
+def test_the_hub_refuses_requests_that_an_agent_must_not_relay(world: World) -> None:
     agent = world.hosts["h1"].agent
     assert agent is not None
     for text in ("register h3 ZZZZZZZZ", "gone 1"):
@@ -138,11 +138,11 @@ def test_the_hub_refuses_what_an_agent_should_not_relay(world: World) -> None:
     assert hosts(world) == ["h1", "h2"]
 
 
-# -- what belongs to others ---------------------------------------------------------------------------------------------
+# -- arrivals of other clients ---------------------------------------------------------------------------------------------
 
 
-def waiting(world: World, client: Client) -> Any:
-    """A client that waits for units of a semaphore."""
+def start_waiting(world: World, client: Client) -> Any:
+    """Let a client wait for units of a semaphore."""
     task = world.start(client.semaphore("units", -1))
     world.pass_time(1.0)
     assert not task.done()
@@ -153,20 +153,20 @@ def waiting(world: World, client: Client) -> Any:
 @pytest.mark.parametrize("text", ["withdraw {0}", "confirm {0}", "commit {0}", "gone {1}"])
 @pytest.mark.parametrize("note", [True, False])
 def test_no_message_of_a_script_reaches_another_client(world: World, side: str, text: str, note: bool) -> None:
-    victim = waiting(world, world.client(side))
+    victim = start_waiting(world, world.client(side))
     (key,) = world.hub._requests._waiting
     session, number = world.hub._requests._waiting[key][0]
-    raw = Raw(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
+    raw = RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
     for request, script in ((number, number.partition(".")[2] or session.id), ("x", f"{session.id}")):
-        for said in (text.format(request, script), text.format("x", script) + f" arrival={key[1]}"):
+        for sent in (text.format(request, script), text.format("x", script) + f" arrival={key[1]}"):
             if note:
-                raw.say(said)
+                raw.send_note(sent)
             elif text.startswith("withdraw") and side == "hub":
-                with suppress(LinesyncError):  # it may have an id; it then names a request of this script
-                    raw.ask(said)
+                with suppress(LinesyncError):  # if it has an id, it names a request of this script
+                    raw.ask(sent)
             else:
                 with pytest.raises(LinesyncError):
-                    raw.ask(said)
+                    raw.ask(sent)
     assert not victim.done()
     world.run(world.client(side).semaphore("units", 1))
     assert world.run(_result(victim)) == 0
@@ -180,7 +180,7 @@ async def _result(task: Any) -> Any:
 @pytest.mark.parametrize("side", ["hub", "h1"])
 def test_the_ids_of_the_hub_are_not_ids_of_arrivals(world: World, side: str) -> None:
     held = world.run(world.client(side).lock("flash"))
-    raw = Raw(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
+    raw = RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
     with pytest.raises(UsageError, match="invalid arrival id '3/1': ids of digits and a slash belong to the hub"):
         raw.ask("giveback 3/1")
     with pytest.raises(UsageError):
@@ -190,9 +190,9 @@ def test_the_ids_of_the_hub_are_not_ids_of_arrivals(world: World, side: str) -> 
 
 
 def test_a_request_that_is_sent_as_a_note_is_ignored(world: World) -> None:
-    raw = Raw(world)
+    raw = RawSession(world)
     raw.ask("sem units 1")
-    raw.say("sem units 5")
+    raw.send_note("sem units 5")
     assert raw.ask("sem units 0") == "ok 1"
     with pytest.raises(LinesyncError):
         raw.ask("concurrent")
@@ -201,7 +201,7 @@ def test_a_request_that_is_sent_as_a_note_is_ignored(world: World) -> None:
 
 @pytest.mark.parametrize("side", ["hub", "h1"])
 def test_requests_that_repeat_one_arrival_without_end_are_refused(world: World, side: str) -> None:
-    raw = Raw(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
+    raw = RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
     replies: list[Any] = []
     for _ in range(_REPEATS + 5):
         raw.peer.ask("barrier go 2 arrival=mine", replies.append)
@@ -213,8 +213,8 @@ def test_requests_that_repeat_one_arrival_without_end_are_refused(world: World, 
     raw.close()
 
 
-def test_a_request_with_a_mistake_is_not_kept(world: World) -> None:
-    raw = Raw(world)
+def test_an_invalid_request_is_not_kept(world: World) -> None:
+    raw = RawSession(world)
     with pytest.raises(UsageError):
         raw.ask("barrier go 0 arrival=mine")
     assert not world.hub._requests._waiting
@@ -239,7 +239,7 @@ def test_a_note_waits_in_the_queue_of_its_script(world: World, number: str, text
 
 
 def test_a_script_with_long_replies_does_not_delay_others_of_its_host(world: World) -> None:
-    one, other = (Raw(world, world.hosts["h1"].socket) for _ in range(2))
+    one, other = (RawSession(world, world.hosts["h1"].socket) for _ in range(2))
     text = random.Random(1).randbytes(10_000).hex()
     world.run(world.client().send("long", text))
     many: list[Any] = []
@@ -277,7 +277,7 @@ async def _hang(stream: Stream, *_: Any) -> None:
 @pytest.mark.parametrize("side", ["hub", "h1"])
 @pytest.mark.parametrize("host", ["hub", "h1", "h2"])
 def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str, host: str) -> None:
-    one, other = (Raw(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket) for _ in range(2))
+    one, other = (RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket) for _ in range(2))
     with patch("linesync.jobs.command.serve_run", _hang):
         running = [one.peer.open(f"run {host} true") for _ in range(JOBS)]
         world.pass_time(2.0)
@@ -303,8 +303,8 @@ def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str,
 
 def test_the_last_places_are_for_agents(world: World) -> None:
     world.hub._entrance.places = 16
-    scripts = [Raw(world) for _ in range(14)]
-    late, agent = Raw(world), Raw(world)
+    scripts = [RawSession(world) for _ in range(14)]
+    late, agent = RawSession(world), RawSession(world)
     with pytest.raises(LinesyncFailed, match=r"no place for another script \(14 of 14 are taken, and 2 are reserved"):
         late.ask("hosts")
     stream = late.peer.open("run hub true")
@@ -322,22 +322,22 @@ def test_the_last_places_are_for_agents(world: World) -> None:
         raw.close()
 
 
-def test_scripts_of_one_user_leave_places_for_others_and_agents_do_not_count(world: World) -> None:
+def test_one_users_scripts_have_a_share_of_the_places_that_agents_do_not_use(world: World) -> None:
     world.hub._entrance.places = 16
     with patch("linesync.runtime.entrance._senders", lambda peer: [("uid 5", 0.5)] if peer in ours else []):
         ours: set[Any] = set()
         enter = world.hub._entrance.enter
         world.hub._entrance.enter = lambda peer: (ours.add(peer), enter(peer))[1]  # type: ignore[method-assign]
-        agents = [Raw(world) for _ in range(5)]
+        agents = [RawSession(world) for _ in range(5)]
         for n, agent in enumerate(agents):
             agent.ask(f"register p{n} BootBoo{n}")
-        scripts = [Raw(world) for _ in range(7)]
+        scripts = [RawSession(world) for _ in range(7)]
         scripts[-1].ask("hosts")
-        late = Raw(world)
+        late = RawSession(world)
         with pytest.raises(LinesyncFailed, match=r"no place for another connection of uid 5 \(7 of its 7 places"):
             late.ask("hosts")
         ours.clear()
-        other = Raw(world)
+        other = RawSession(world)
         other.ask("hosts")
     for raw in (*agents, *scripts, late, other):
         raw.close()
@@ -346,7 +346,7 @@ def test_scripts_of_one_user_leave_places_for_others_and_agents_do_not_count(wor
 def test_lost_agents_without_a_line_make_room(world: World) -> None:
     world.hub._entrance.places = 8
     for n in range(8):
-        raw = Raw(world)
+        raw = RawSession(world)
         raw.ask(f"register p{n} BootBoo{n}")
         assert raw.peer.line is not None
         raw.peer.line.abort()
@@ -356,12 +356,12 @@ def test_lost_agents_without_a_line_make_room(world: World) -> None:
 
 def test_a_restarted_agent_takes_the_place_of_its_lost_session(world: World) -> None:
     for n in range(5):
-        raw = Raw(world)
+        raw = RawSession(world)
         raw.ask(f"register p1 BootBoo{n}")
         assert raw.peer.line is not None
         raw.peer.line.abort()
         world.pass_time(0.1)
-    raw = Raw(world)
+    raw = RawSession(world)
     raw.ask("register p1 BootBoot")
     world.pass_time(0.1)
     assert len(world.hub._entrance.peers) == 1 and len(world.hub._sessions.all()) == 3, "with h1 and h2"
@@ -369,15 +369,15 @@ def test_a_restarted_agent_takes_the_place_of_its_lost_session(world: World) -> 
     raw.close()
 
 
-def test_silent_scripts_do_not_keep_another_out(world: World) -> None:
+def test_silent_scripts_do_not_keep_their_places(world: World) -> None:
     world.hub._entrance.places = 16
     for _ in range(14):
         line: Any = world.client()._peer.line
-        line.dead = True  # it keeps the connection and says nothing
+        line.dead = True  # it keeps the connection and sends nothing
     world.pass_time(limits.SCRIPT_RECLAIM + 1)
     assert world.run(world.client().hosts())
     world.pass_time(2 * limits.SCRIPT_SILENCE)
-    assert len(world.hub._entrance.peers) == 1, "only the one that answers is left"
+    assert len(world.hub._entrance.peers) == 1, "only the script that answers is still connected"
 
 
 # -- the log ------------------------------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def _hello(n: int, m: int) -> bytes:
     ).body()
 
 
-def test_the_client_connects_to_a_full_hub_with_the_reason(world: World) -> None:
+def test_the_error_of_a_client_that_connects_to_a_full_hub_has_the_reason(world: World) -> None:
     world.hub._entrance.places = 0
     with pytest.raises(
         LinesyncFailed, match="cannot connect to unix:/hub: the hub has no place for another connection"

@@ -1,4 +1,4 @@
-"""The changes at the hub, and those who follow them."""
+"""The changes at the hub, and the scripts that follow them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Watch:
         self.following: Following = world.run(self.client.changes())
 
     def seen(self) -> list[Change]:
-        """The changes that have come since the last call."""
+        """The changes that have arrived since the last call."""
         self.world.pass_time(1.0)
         found = []
         while (change := self.following.next_nowait()) is not None:
@@ -34,7 +34,8 @@ class Watch:
             assert change.kind in DOCUMENTED
         return found
 
-    def words(self) -> list[tuple[Any, ...]]:
+    def brief(self) -> list[tuple[Any, ...]]:
+        """The kind, name, host and value of each new change."""
         return [(one.kind, one.name, one.who, one.value) for one in self.seen()]
 
 
@@ -43,13 +44,13 @@ def test_a_follower_sees_each_kind_of_change_in_order() -> None:
         watch = Watch(world)
         world.agent("a")
         world.deliver()
-        assert watch.words() == [("host up", "a", "a", None)]
+        assert watch.brief() == [("host up", "a", "a", None)]
         one, hub = world.client("a"), world.client()
         world.run(hub.semaphore("slots", 2))
         world.run(one.semaphore("slots", -1))
         held = world.run(hub.hold("slots"))
         world.run(hub.give_back(held))
-        assert watch.words() == [
+        assert watch.brief() == [
             ("semaphore changed", "slots", "hub", 2),
             ("semaphore changed", "slots", "a", 1),
             ("semaphore changed", "slots", "hub", 0),
@@ -59,7 +60,7 @@ def test_a_follower_sees_each_kind_of_change_in_order() -> None:
         world.run(hub.set_events("ready"))
         world.run(hub.clear_events("ready"))
         world.run(one.send("log", "x=1"))
-        assert watch.words() == [
+        assert watch.brief() == [
             ("event set", "ready", "hub", None),
             ("event cleared", "ready", "hub", None),
             ("message sent", "log", "a", 1),
@@ -67,14 +68,14 @@ def test_a_follower_sees_each_kind_of_change_in_order() -> None:
         task = world.start(one.exchange("keys", ["a", "hub"], b"1"))
         world.run(hub.exchange("keys", ["a", "hub"], b"2"))
         world.settle(task.done)
-        seen = watch.words()
+        seen = watch.brief()
         assert sorted(seen[:2]) == [("exchange arrival", "keys", "a", None), ("exchange arrival", "keys", "hub", None)]
         assert seen[2:] == [("exchange complete", "keys", "", 1)]
         world.run(hub.reset("slots"))
-        assert watch.words() == [("reset", "slots", "hub", None)]
+        assert watch.brief() == [("reset", "slots", "hub", None)]
 
 
-def test_locks_are_taken_waited_for_and_given_back_with_their_tokens() -> None:
+def test_the_changes_of_a_lock_have_its_token() -> None:
     with World(seed=2) as world:
         world.agent("a")
         world.deliver()
@@ -94,7 +95,7 @@ def test_locks_are_taken_waited_for_and_given_back_with_their_tokens() -> None:
         ]
 
 
-def test_a_barrier_is_one_release_and_one_failure_whatever_the_number_of_its_parties() -> None:
+def test_the_release_and_the_failure_of_a_barrier_are_one_change_for_all_parties() -> None:
     with World(seed=3) as world:
         world.agent("a")
         world.agent("b")
@@ -102,7 +103,7 @@ def test_a_barrier_is_one_release_and_one_failure_whatever_the_number_of_its_par
         watch = Watch(world)
         tasks = [world.start(world.client(host).barrier("up", members=["a", "b"])) for host in "ab"]
         world.settle(lambda: all(task.done() for task in tasks))
-        released = watch.words()
+        released = watch.brief()
         assert sorted(released[:2]) == [("barrier arrival", "up", "a", None), ("barrier arrival", "up", "b", None)]
         assert released[2:] == [("barrier released", "up", "", 1)]
         task = world.start(world.client("a").barrier("up", members=["a", "b"]))
@@ -115,7 +116,7 @@ def test_a_barrier_is_one_release_and_one_failure_whatever_the_number_of_its_par
         assert "b is lost" in seen[2].why
 
 
-def test_a_change_names_its_time_its_namespace_and_who_caused_it() -> None:
+def test_a_change_has_its_time_its_namespace_and_its_sender() -> None:
     with World(seed=4) as world:
         world.agent("a")
         world.deliver()
@@ -142,10 +143,10 @@ def test_a_script_on_a_host_follows_the_hub_through_its_agent() -> None:
         world.deliver()
         watch = Watch(world, "a")
         world.run(world.client().set_events("ready"))
-        assert watch.words() == [("event set", "ready", "hub", None)]
+        assert watch.brief() == [("event set", "ready", "hub", None)]
 
 
-def test_a_follower_that_does_not_read_loses_the_oldest_changes_and_is_informed() -> None:
+def test_a_follower_that_does_not_read_loses_the_oldest_changes_and_their_number_is_reported() -> None:
     with World(seed=6) as world:
         watch, hub = Watch(world), world.client()
         long = "x" * 200
@@ -166,7 +167,7 @@ def test_a_follower_that_does_not_read_loses_the_oldest_changes_and_is_informed(
             seen += watch.seen()
         (gap,) = [one for one in seen if one.kind == LOST]
         assert gap.value is not None and gap.value > 0
-        assert len(seen) - 1 + gap.value == total, "each change has come or is counted"
+        assert len(seen) - 1 + gap.value == total, "each change has arrived or is counted"
         after = seen[seen.index(gap) + 1]
         assert gap.number == after.number - 1
 
@@ -199,7 +200,7 @@ def test_a_follower_ends_when_it_is_closed_and_the_hub_forgets_it() -> None:
 
 
 @pytest.mark.parametrize("host", ["hub", "a"])
-def test_a_follower_of_a_hub_that_dies_gets_an_error_that_says_so(host: str) -> None:
+def test_a_follower_gets_an_error_when_the_hub_dies(host: str) -> None:
     with World(seed=8) as world:
         world.agent("a")
         world.deliver()
@@ -232,7 +233,7 @@ def test_following_needs_the_permission_to_look() -> None:
         assert "refused 'changes' from script 1 on hub, line unix:/hub#1: " in world.transcript()
 
 
-def test_the_log_names_who_reset() -> None:
+def test_the_log_names_the_sender_of_a_reset() -> None:
     with World(seed=10) as world:
         hub = world.client()
         world.run(hub.set_events("ready"))
@@ -246,7 +247,7 @@ def test_the_log_names_who_reset() -> None:
         assert isinstance(waiting.exception(), Aborted)
 
 
-def test_a_follower_gives_what_was_put_and_counts_what_was_lost() -> None:
+def test_a_follower_returns_the_latest_changes_and_counts_the_lost_ones() -> None:
     async def work() -> None:
         follower = Follower(10)
         for number in range(5):

@@ -1,4 +1,4 @@
-"""Exchanges on a whole hub, on virtual time: members that die, data that is kept and dropped, and limits."""
+"""Exchanges at a hub on virtual time: members that die, data that is kept and dropped, and limits."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def kept(world: World) -> int:
-    """How many blobs the hub keeps."""
+    """The number of blobs that the hub keeps."""
     return len(world.hub._exchanging.blobs)
 
 
-def begun(world: World, host: str, data: bytes, **options: Any) -> asyncio.Task[Any]:
+def start_exchange(world: World, host: str, data: bytes, **options: Any) -> asyncio.Task[Any]:
     """Let a script on ``host`` take part. It may fail without a failure of the world."""
     task = world.start(world.client(host).exchange("keys", BOTH, data, **options))
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
     return task
 
 
-def started(world: World, host: str, data: bytes, arrival: str = "", **options: Any) -> asyncio.Task[Any]:
+def give_data(world: World, host: str, data: bytes, arrival: str = "", **options: Any) -> asyncio.Task[Any]:
     """Let a script on ``host`` take part, and wait until the hub has its data."""
-    task = begun(world, host, data, arrival=arrival, **options)
+    task = start_exchange(world, host, data, arrival=arrival, **options)
     world.deliver()
     return task
 
@@ -67,22 +67,22 @@ def failure(task: asyncio.Task[Any]) -> LinesyncError:
 @pytest.mark.parametrize("sizes", [(0, 0), (0, 1), (3, 0), (20_000, LIMIT)])
 def test_all_members_get_the_data_of_all(world: World, sizes: tuple[int, int]) -> None:
     data = {host: world.random.randbytes(size) for host, size in zip(BOTH, sizes, strict=True)}
-    tasks = [started(world, host, data[host]) for host in BOTH]
+    tasks = [give_data(world, host, data[host]) for host in BOTH]
     world.settle(lambda: all(task.done() for task in tasks))
     assert [task.result() for task in tasks] == [data, data]
 
 
 def test_data_is_dropped_as_soon_as_all_members_have_it(world: World) -> None:
-    tasks = [started(world, host, b"data", arrival=f"of {host}") for host in BOTH]
+    tasks = [give_data(world, host, b"data", arrival=f"of {host}") for host in BOTH]
     world.settle(lambda: all(task.done() for task in tasks))
     world.deliver()
     assert kept(world) == 0
 
 
 def test_unconfirmed_data_is_kept_for_ten_minutes(world: World) -> None:
-    tasks = [started(world, "a", b"of a", arrival="mine")]
+    tasks = [give_data(world, "a", b"of a", arrival="mine")]
     world.hosts["a"].wire.pull()
-    tasks.append(begun(world, "b", b"of b", arrival="its"))
+    tasks.append(start_exchange(world, "b", b"of b", arrival="its"))
     world.pass_time(595.0)
     assert kept(world) == 2
     world.pass_time(10.0)
@@ -90,9 +90,9 @@ def test_unconfirmed_data_is_kept_for_ten_minutes(world: World) -> None:
 
 
 def test_a_retried_arrival_gets_the_kept_data(world: World) -> None:
-    started(world, "a", b"of a", arrival="mine")
+    give_data(world, "a", b"of a", arrival="mine")
     world.kill_agent("a")
-    other = begun(world, "b", b"of b", arrival="its")
+    other = start_exchange(world, "b", b"of b", arrival="its")
     world.pass_time(30.0)
     world.agent("a")
     world.deliver()
@@ -101,7 +101,7 @@ def test_a_retried_arrival_gets_the_kept_data(world: World) -> None:
 
 
 def test_a_receiver_on_a_line_that_is_down_does_not_delay_others(world: World) -> None:
-    started(world, "a", bytes(10_000))
+    give_data(world, "a", bytes(10_000))
     world.hosts["a"].wire.pull()
     assert world.run(world.client("b").exchange("keys", BOTH, b"of b"), limit=10.0)["a"] == bytes(10_000)
 
@@ -109,9 +109,9 @@ def test_a_receiver_on_a_line_that_is_down_does_not_delay_others(world: World) -
 # -- members that die -------------------------------------------------------------------------------------------------
 
 
-def test_a_member_that_dies_before_it_has_given_fails_the_exchange_for_the_others(world: World) -> None:
-    other = started(world, "b", b"of b")
-    begun(world, "a", world.random.randbytes(40_000))
+def test_the_death_of_a_member_that_has_not_given_fails_the_exchange(world: World) -> None:
+    other = give_data(world, "b", b"of b")
+    start_exchange(world, "a", world.random.randbytes(40_000))
     world.pass_time(1.0)
     world.kill_agent("a")
     world.pass_time(30.0)
@@ -119,8 +119,8 @@ def test_a_member_that_dies_before_it_has_given_fails_the_exchange_for_the_other
     assert kept(world) == 0 and world.status()["exchanges"] == []
 
 
-def test_the_exchange_continues_with_the_data_of_a_member_that_died_after_giving(world: World) -> None:
-    started(world, "a", b"of a")
+def test_an_exchange_continues_with_the_data_of_a_member_that_died_after_giving(world: World) -> None:
+    give_data(world, "a", b"of a")
     world.kill_agent("a")
     world.pass_time(30.0)
     assert world.run(world.client("b").exchange("keys", BOTH, b"of b")) == {"a": b"of a", "b": b"of b"}
@@ -131,31 +131,31 @@ def test_the_exchange_continues_with_the_data_of_a_member_that_died_after_giving
 
 
 def test_a_script_that_gave_up_can_arrive_again(world: World) -> None:
-    first = started(world, "a", b"first")
+    first = give_data(world, "a", b"first")
     first.cancel()
     world.deliver()
     assert kept(world) == 0
-    second = started(world, "a", b"second")
+    second = give_data(world, "a", b"second")
     assert world.run(world.client("b").exchange("keys", BOTH, b"of b"))["a"] == b"second"
     world.settle(second.done)
 
 
 def test_a_wait_that_times_out_leaves_nothing(world: World) -> None:
-    task = started(world, "a", b"of a", timeout=5.0)
+    task = give_data(world, "a", b"of a", timeout=5.0)
     world.pass_time(10.0)
     assert failure(task).code == "timeout"
     assert kept(world) == 0 and world.status()["exchanges"] == []
 
 
-def test_when_the_hub_ends_a_member_that_gave_is_informed_that_others_may_have_its_data(world: World) -> None:
-    task = started(world, "a", b"of a")
+def test_a_member_that_gave_learns_from_the_end_of_the_hub_that_others_may_have_its_data(world: World) -> None:
+    task = give_data(world, "a", b"of a")
     world.kill_hub()
     world.deliver()
     assert "may have got the data" in str(failure(task))
 
 
-def test_when_the_hub_ends_a_member_whose_data_is_incomplete_is_informed_that_nothing_was_given(world: World) -> None:
-    task = begun(world, "a", world.random.randbytes(LIMIT))
+def test_a_member_with_incomplete_data_learns_from_the_end_of_the_hub_that_nothing_changed(world: World) -> None:
+    task = start_exchange(world, "a", world.random.randbytes(LIMIT))
     world.hosts["a"].wire.pull()
     world.kill_hub()
     world.hosts["a"].wire.plug()
@@ -163,10 +163,10 @@ def test_when_the_hub_ends_a_member_whose_data_is_incomplete_is_informed_that_no
     assert "nothing was changed" in str(failure(task))
 
 
-def test_after_its_lease_a_member_that_gave_is_informed_that_others_may_have_its_data(
+def test_after_its_lease_a_member_that_gave_learns_that_others_may_have_its_data(
     world: World,
 ) -> None:
-    task = started(world, "a", b"of a")
+    task = give_data(world, "a", b"of a")
     world.hosts["a"].wire.pull()
     world.pass_time(30.0)
     assert world.run(world.client("b").exchange("keys", BOTH, b"of b")) == {"a": b"of a", "b": b"of b"}
@@ -179,8 +179,8 @@ def test_after_its_lease_a_member_that_gave_is_informed_that_others_may_have_its
 
 
 def test_a_retried_arrival_moves_to_the_new_channel(world: World) -> None:
-    first = started(world, "a", b"of a", arrival="mine")
-    second = started(world, "a", b"not taken again", arrival="mine")
+    first = give_data(world, "a", b"of a", arrival="mine")
+    second = give_data(world, "a", b"not taken again", arrival="mine")
     assert "where it continues" in str(failure(first))
     assert not second.done()
     world.run(world.client("b").exchange("keys", BOTH, b"of b"))
@@ -190,11 +190,11 @@ def test_a_retried_arrival_moves_to_the_new_channel(world: World) -> None:
 
 def test_a_retry_gives_all_data_again_after_a_partial_transfer(world: World) -> None:
     data = world.random.randbytes(40_000)
-    first = begun(world, "a", data, arrival="mine")
+    first = start_exchange(world, "a", data, arrival="mine")
     world.pass_time(1.5)
     assert kept(world) == 1
-    begun(world, "b", b"of b")
-    second = begun(world, "a", data, arrival="mine")
+    start_exchange(world, "b", b"of b")
+    second = start_exchange(world, "a", data, arrival="mine")
     world.settle(second.done)
     assert isinstance(first.exception(), LinesyncFailed)
     assert second.result() == {"a": data, "b": b"of b"}
@@ -209,7 +209,7 @@ def test_the_arrival_id_of_another_operation_is_refused(world: World) -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="the refusal reaches all waits with this id, and the barrier still counts them")
-def test_an_exchange_that_is_refused_for_its_id_does_not_fail_the_waits_with_this_id(world: World) -> None:
+def test_an_exchange_refused_for_its_id_does_not_fail_the_waits_with_this_id(world: World) -> None:
     barrier = world.start(world.client("a").barrier("go", 2, arrival="mine"))
     barrier.add_done_callback(lambda task: task.exception())
     world.deliver()
@@ -240,7 +240,7 @@ def test_a_client_that_sends_more_than_announced_is_refused_and_the_rest_is_drop
     stream = world.client("a")._peer.open(protocol.encode(opening))
     stream.send_nowait(0, bytes(5000))
     world.deliver()
-    other = begun(world, "b", b"of b")
+    other = start_exchange(world, "b", b"of b")
     world.deliver()
     texts = []
     while stream._items:
@@ -255,13 +255,13 @@ def test_a_full_disk_fails_the_exchange_with_its_reason(world: World, monkeypatc
         raise LinesyncFailed("the hub has no room for what is given: No space left on device")
 
     monkeypatch.setattr(world.hub._exchanging.blobs, "reserve", full)
-    task = started(world, "a", b"of a")
+    task = give_data(world, "a", b"of a")
     assert "No space left on device" in str(failure(task))
     assert kept(world) == 0
 
 
 def test_the_data_ends_with_the_hub(world: World) -> None:
-    task = started(world, "a", b"of a")
+    task = give_data(world, "a", b"of a")
     blobs = world.hub._exchanging.blobs
     assert len(blobs) == 1
     world.kill_hub()

@@ -1,4 +1,4 @@
-"""A whole hub on virtual time: channels between hosts, names, lines that are lost and return, and the end of the hub."""
+"""A hub on virtual time: channels between hosts, names, lines that are lost and return, and the end of the hub."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Service:
     """A job of a host that keeps its channel open and does nothing.
 
     :ivar streams: the host's ends of the channels that were opened to it.
-    :ivar ended: why each of its tasks was cancelled.
+    :ivar ended: the reason with which each of its tasks was cancelled.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def service() -> Iterator[Service]:
         yield service
 
 
-def opened(world: World, service: Service, host: str = "hub") -> tuple[Any, Stream, Stream]:
+def open_channel(world: World, service: Service, host: str = "hub") -> tuple[Any, Stream, Stream]:
     """A channel from a script on ``host`` to host b: the script, its end, and b's end."""
     script = world.client(host)
     near = script._peer.open(OPENING)
@@ -80,7 +80,7 @@ def refused(world: World, stream: Stream) -> LinesyncError:
     return error
 
 
-def on_pipe(world: World, name: str = "p") -> tuple[Agent, asyncio.Task[None]]:
+def agent_on_pipe(world: World, name: str = "p") -> tuple[Agent, asyncio.Task[None]]:
     """An agent whose line the hub accepts."""
 
     async def begin() -> Agent:
@@ -95,7 +95,7 @@ def on_pipe(world: World, name: str = "p") -> tuple[Agent, asyncio.Task[None]]:
 
 @pytest.mark.parametrize("host", ["hub", "a"])
 def test_a_channel_to_a_host_carries_data_in_both_directions(world: World, service: Service, host: str) -> None:
-    _, near, far = opened(world, service, host)
+    _, near, far = open_channel(world, service, host)
     assert far.words == OPENING
     near.send_nowait(0, b"there")
     assert received(world, far) == Item(0, b"there")
@@ -103,7 +103,7 @@ def test_a_channel_to_a_host_carries_data_in_both_directions(world: World, servi
     assert received(world, near) == Item(1, b"back")
 
 
-def test_a_channel_to_a_host_that_never_registered_is_refused_and_the_error_lists_all_hosts(world: World) -> None:
+def test_a_channel_to_an_unknown_host_is_refused_and_the_error_lists_all_hosts(world: World) -> None:
     stream = world.client()._peer.open(protocol.encode(FileRead(to="c", path="/x")))
     assert str(refused(world, stream)) == (
         "there is no host c: no agent with this name has registered; hosts now: a, b"
@@ -119,7 +119,7 @@ def test_a_channel_to_a_lost_host_is_refused_with_the_reason(world: World) -> No
 
 
 def test_a_channel_ends_when_the_lease_of_its_host_runs_out(world: World, service: Service) -> None:
-    _, near, _ = opened(world, service, "a")
+    _, near, _ = open_channel(world, service, "a")
     world.kill_agent("b")
     world.pass_time(15.0)
     assert near.broken is None, "the host may come back"
@@ -129,7 +129,7 @@ def test_a_channel_ends_when_the_lease_of_its_host_runs_out(world: World, servic
 
 
 def test_a_channel_ends_immediately_when_its_host_restarts(world: World, service: Service) -> None:
-    _, near, _ = opened(world, service, "a")
+    _, near, _ = open_channel(world, service, "a")
     world.kill_agent("b")
     world.agent("b")
     world.deliver()
@@ -138,14 +138,14 @@ def test_a_channel_ends_immediately_when_its_host_restarts(world: World, service
 
 
 def test_a_channel_ends_immediately_when_its_host_restarts_on_another_line(world: World, service: Service) -> None:
-    agent, running = on_pipe(world)
+    agent, running = agent_on_pipe(world)
     world.settle(lambda: agent.relayed.registered)
     agent._uplink.open(OPENING)
     world.settle(lambda: bool(service.streams))
-    _cut(agent, running)
+    _close_line(agent, running)
     world.pass_time(0.5)
     assert service.streams[0].broken is None, "the host may come back"
-    other, _ = on_pipe(world)
+    other, _ = agent_on_pipe(world)
     world.settle(lambda: other.relayed.registered)
     world.deliver()
     assert service.streams[0].broken is not None and "restarted" in service.streams[0].broken
@@ -154,14 +154,14 @@ def test_a_channel_ends_immediately_when_its_host_restarts_on_another_line(world
 
 
 def test_a_host_is_notified_when_the_script_of_a_channel_is_killed(world: World, service: Service) -> None:
-    script, _, far = opened(world, service, "a")
+    script, _, far = open_channel(world, service, "a")
     world.kill(script)
     world.deliver()
     assert far.broken is not None
 
 
 def test_a_channel_without_its_script_leaves_no_task(world: World, service: Service) -> None:
-    script, _, far = opened(world, service)
+    script, _, far = open_channel(world, service)
     before = len(world.hub._tasks)
     world.kill(script)
     world.deliver()
@@ -169,18 +169,18 @@ def test_a_channel_without_its_script_leaves_no_task(world: World, service: Serv
 
 
 def test_a_host_that_does_not_read_stops_only_its_own_sender(world: World, service: Service) -> None:
-    _, near, far = opened(world, service)
+    _, near, far = open_channel(world, service)
     sent = 0
     data = world.random.randbytes(4000)
     while near.send_nowait(0, data):
         sent += len(data)
         world.pass_time(0.01)
-        assert sent < 2 * CREDIT_PIPE, "nothing stops the sender"
+        assert sent < 2 * CREDIT_PIPE, "the sender should have been stopped"
     world.pass_time(60.0)
     mux = world.hub_peer(world.hosts["b"]).link.mux
     assert mux.queued(1) <= 2 * CREDIT_SERIAL, "the hub keeps little in memory"
     assert near.full
-    assert world.run(world.client("b").semaphore("s", 1), limit=2.0) == 1, "requests pass beside it"
+    assert world.run(world.client("b").semaphore("s", 1), limit=2.0) == 1, "requests on the same line still work"
     got = 0
     while got < sent:
         got += len(received(world, far).data)
@@ -190,7 +190,7 @@ def test_a_host_that_does_not_read_stops_only_its_own_sender(world: World, servi
 
 
 def test_a_second_agent_with_a_name_is_refused(world: World) -> None:
-    twin, running = on_pipe(world, "a")
+    twin, running = agent_on_pipe(world, "a")
     world.pass_time(60.0)
     with pytest.raises(NotAllowed, match="'a'|host a"):
         running.result()
@@ -200,7 +200,7 @@ def test_a_second_agent_with_a_name_is_refused(world: World) -> None:
 
 
 def test_the_hubs_own_name_is_refused_immediately(world: World) -> None:
-    agent, running = on_pipe(world, "hub")
+    agent, running = agent_on_pipe(world, "hub")
     world.pass_time(1.0)
     assert isinstance(running.exception(), NotAllowed)
     world.run(agent.aclose())
@@ -214,7 +214,7 @@ def test_a_session_continues_when_its_host_returns_on_another_port(world: World)
     world.deliver()
     other = world.run(_new_wire(world, "other"))
     world.hosts["a"].wire.vanish()
-    world._board.add(other, "/dev/a", "/dev/other@hub")  # the agent's adapter is on the other cable now
+    world._board.add(other, "/dev/a", "/dev/other@hub")  # the agent's adapter is now on the other cable
     world.pass_time(8.0)
     assert world.run(world.client().barrier("go", 2)).parties == world.run(_result(waiting)).parties
     assert world.take_events() == [], "the host was never lost, and its session is the same"
@@ -253,10 +253,10 @@ async def _result(task: asyncio.Task[Any]) -> Any:
 
 def test_the_session_of_an_accepted_host_that_does_not_return_ends_after_ten_minutes(world: World) -> None:
     peers = len(world.hub._peers)
-    agent, running = on_pipe(world)
+    agent, running = agent_on_pipe(world)
     world.settle(lambda: agent.relayed.registered)
     world.take_events()
-    _cut(agent, running)
+    _close_line(agent, running)
     world.pass_time(30.0)
     assert world.take_events() == [("lost", "p", "line lost")]
     assert len(world.hub._peers) == peers + 1, "its session can still continue"
@@ -268,7 +268,7 @@ def test_the_session_of_an_accepted_host_that_does_not_return_ends_after_ten_min
 
 
 def test_the_session_of_an_accepted_host_that_returns_in_time_continues(world: World) -> None:
-    agent, _ = on_pipe(world)
+    agent, _ = agent_on_pipe(world)
     world.settle(lambda: agent.relayed.registered)
     world.take_events()
     assert isinstance(agent._uplink.line, MemoryLine)
@@ -278,7 +278,7 @@ def test_the_session_of_an_accepted_host_that_returns_in_time_continues(world: W
     world.run(agent.aclose())
 
 
-def _cut(agent: Agent, running: asyncio.Task[None]) -> None:
+def _close_line(agent: Agent, running: asyncio.Task[None]) -> None:
     """Close the agent's line and do not open it again."""
     running.cancel()
     line = agent._uplink.line
@@ -313,7 +313,7 @@ def test_the_console_of_an_unknown_host_is_refused_and_the_error_lists_all_names
 
 
 def test_a_hub_that_stops_sends_the_reason_to_all_waiting_clients(world: World, service: Service) -> None:
-    _, near, _ = opened(world, service)
+    _, near, _ = open_channel(world, service)
     waiting = world.start(world.client().barrier("go", 2))
     world.pass_time(0.1)
     world.run(world.hub.aclose("the hub is updated"))
@@ -322,7 +322,7 @@ def test_a_hub_that_stops_sends_the_reason_to_all_waiting_clients(world: World, 
     assert near.broken is not None
 
 
-def test_a_hub_that_stops_says_goodbye_before_its_jobs_have_ended(world: World) -> None:
+def test_a_hub_that_stops_notifies_its_peers_before_its_jobs_have_ended(world: World) -> None:
     job = world.start(stubborn(8.0))
     world.hub._tasks.add(job)
     waiting = world.start(world.client("a").barrier("go", 2))
@@ -335,7 +335,7 @@ def test_a_hub_that_stops_says_goodbye_before_its_jobs_have_ended(world: World) 
     assert not job.done() and not stopping.done()
     with pytest.raises(LinesyncFailed, match="the hub was stopped"):
         waiting.result()
-    assert busy.done() and world.take_over() == {"a", "b"}
+    assert busy.done() and world.take_ended_sessions() == {"a", "b"}
     world.pass_time(10.0)
     assert stopping.done()
 

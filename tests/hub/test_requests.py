@@ -29,8 +29,11 @@ class FakePeer:
         self.answers.append((number, text))
 
 
-def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, list[dict[str, Any]]]:
-    """Send requests of a script; returns the answers, and the calls of the loop's exception handler."""
+def handle(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, list[dict[str, Any]]]:
+    """Let a hub handle requests of a script.
+
+    :returns: the peer, which has collected the answers, and the calls of the loop's exception handler.
+    """
     peer = FakePeer()
     logged: list[dict[str, Any]] = []
 
@@ -57,7 +60,7 @@ def play(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, li
 
 
 def test_an_internal_error_is_answered_and_logged() -> None:
-    peer, logged = play(("1", "links"), ("2", "sem x 0"), broken=True)
+    peer, logged = handle(("1", "links"), ("2", "sem x 0"), broken=True)
     assert [number for number, _ in peer.answers] == ["1", "2"]
     error = protocol.read_error(peer.answers[0][1])
     assert isinstance(error, LinesyncFailed) and "internal error of the hub" in error.message
@@ -69,39 +72,39 @@ def test_an_internal_error_is_answered_and_logged() -> None:
     "text", ["", "nonsense", "sem", "barrier x many", "sem x 1 Hold=yes", "sem x 1 Keep=1", "run hub true"]
 )
 def test_an_invalid_request_gets_an_error(text: str) -> None:
-    peer, logged = play(("1", text))
+    peer, logged = handle(("1", text))
     ((number, answer),) = peer.answers
     assert number == "1" and protocol.read_error(answer) is not None
     assert not logged
 
 
 def test_a_note_is_never_answered() -> None:
-    peer, _ = play(("-", "nonsense"), ("-", "confirm 1"), ("-", "withdraw 1"))
+    peer, _ = handle(("-", "nonsense"), ("-", "confirm 1"), ("-", "withdraw 1"))
     assert peer.answers == []
 
 
 def test_a_script_behind_an_agent_that_is_not_registered_is_refused() -> None:
-    peer, _ = play(("1.4", "sem x 0"))
+    peer, _ = handle(("1.4", "sem x 0"))
     error = protocol.read_error(peer.answers[0][1])
     assert error is not None and error.code == "denied"
 
 
 def test_a_withdrawn_wait_gets_its_reply_and_leaves_nothing() -> None:
-    peer, _ = play(("1", "sem x -1"), ("2", "sem x -1"), ("-", "withdraw 1"), ("3", "sem x 1"), ("4", "status"))
+    peer, _ = handle(("1", "sem x -1"), ("2", "sem x -1"), ("-", "withdraw 1"), ("3", "sem x 1"), ("4", "status"))
     assert sorted(number for number, _ in peer.answers) == ["1", "2", "3", "4"]
     assert dict(peer.answers)["2"] == "ok 0"
 
 
 def test_an_unlocked_lock_goes_to_the_next_client_with_a_larger_token() -> None:
-    peer, logged = play(("1", "lock flash"), ("2", "lock flash"), ("3", "unlock flash 2"), ("4", "unlock flash 1"))
+    peer, logged = handle(("1", "lock flash"), ("2", "lock flash"), ("3", "unlock flash 2"), ("4", "unlock flash 1"))
     answers = dict(peer.answers)
     error = protocol.read_error(answers["3"])
     assert answers["1"] == "ok 1" and answers["2"] == "ok 2" and answers["4"] == "ok"
     assert error is not None and error.code == "denied" and not logged
 
 
-def test_the_reply_to_a_reset_counts_the_forgotten_things_and_the_failed_waits() -> None:
-    peer, logged = play(("1", "barrier boot 2"), ("2", "sem x 3"), ("3", "lock flash"), ("4", "reset boot x boot"))
+def test_the_reply_to_a_reset_has_the_numbers_of_removed_names_and_failed_waits() -> None:
+    peer, logged = handle(("1", "barrier boot 2"), ("2", "sem x 3"), ("3", "lock flash"), ("4", "reset boot x boot"))
     answers = dict(peer.answers)
     error = protocol.read_error(answers["1"])
     assert answers["4"] == "ok 2 1" and error is not None and error.code == "aborted" and not logged
@@ -109,7 +112,7 @@ def test_the_reply_to_a_reset_counts_the_forgotten_things_and_the_failed_waits()
 
 def test_all_parties_get_the_reason_of_an_abort() -> None:
     abort = protocol.encode(protocol.Barrier(name="boot", count=3, Abort="no disk"))
-    peer, _ = play(("1", "barrier boot 3"), ("2", abort))
+    peer, _ = handle(("1", "barrier boot 3"), ("2", abort))
     errors = {number: protocol.read_error(text) for number, text in peer.answers}
     assert {number: error.code for number, error in errors.items() if error} == {"1": "aborted", "2": "aborted"}
     assert str(errors["1"]) == "barrier 'boot' was aborted by hub: no disk"

@@ -1,4 +1,4 @@
-"""Fencing tokens grow over the lives of a hub, whatever its clock says."""
+"""Fencing tokens grow over the lives of a hub, even if its clock is set back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Log(list[str]):
         self.append(sentence)
 
 
-def begun(path: Path, log: Log) -> Tokens:
+def start_tokens(path: Path, log: Log) -> Tokens:
     """The tokens of a hub that starts."""
     tokens = Tokens(str(path))
     play(lambda: tokens.begin(log))
@@ -45,11 +45,11 @@ def test_a_hub_gives_larger_tokens_after_its_clock_was_an_hour_fast(
 ) -> None:
     clock = Clock(monkeypatch)
     clock.now += 3600.0
-    fast = begun(tmp_path / "tokens", Log())
+    fast = start_tokens(tmp_path / "tokens", Log())
     assert fast.first == clock.now * 1000
     clock.now -= 3600.0
     log = Log()
-    later = begun(tmp_path / "tokens", log)
+    later = start_tokens(tmp_path / "tokens", log)
     assert fast.last is not None and later.first >= fast.last and not log
 
 
@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_written_is_reported_and_the_clock_is_used(
     clock = Clock(monkeypatch)
     monkeypatch.setattr("linesync.store.tokens._write", _full)
     log = Log()
-    tokens = begun(tmp_path / "tokens", log)
+    tokens = start_tokens(tmp_path / "tokens", log)
     assert tokens.first == clock.now * 1000 and tokens.last is None
     (sentence,) = log
     assert "cannot save the fencing tokens in" in sentence and "may give lower tokens" in sentence
@@ -72,7 +72,7 @@ def _full(path: str, end: int) -> None:
 def test_a_hub_does_not_start_with_a_file_that_is_not_valid(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("?")
     with pytest.raises(LinesyncFailed, match="does not contain the fencing tokens of a hub"):
-        begun(tmp_path / "tokens", Log())
+        start_tokens(tmp_path / "tokens", Log())
 
 
 class Hub:
@@ -93,7 +93,7 @@ class Hub:
 
 
 def test_more_tokens_are_reserved_when_half_of_them_are_used(tmp_path: Path) -> None:
-    tokens = begun(tmp_path / "tokens", Log())
+    tokens = start_tokens(tmp_path / "tokens", Log())
     first = tokens.first
 
     async def test() -> None:
@@ -110,7 +110,7 @@ def test_more_tokens_are_reserved_when_half_of_them_are_used(tmp_path: Path) -> 
 
 
 def test_no_lock_is_taken_when_the_saved_tokens_are_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens = begun(tmp_path / "tokens", Log())
+    tokens = start_tokens(tmp_path / "tokens", Log())
     log = Log()
 
     async def test() -> None:

@@ -1,4 +1,4 @@
-"""Tracing a link: several readers at the same time, each from its own start to its own end."""
+"""Traces of a link: several readers at the same time, each with its own start and end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_traces_begin_and_end_in_any_order() -> None:
 
 @pytest.mark.parametrize("opening", ["console a follow=1", "trace a", "changes"])
 @pytest.mark.parametrize("first", ["the client", "the hub"])
-def test_no_task_of_a_follower_is_left_when_the_hub_has_closed(opening: str, first: str) -> None:
+def test_no_task_of_a_reader_remains_after_the_hub_has_closed(opening: str, first: str) -> None:
     with World(seed=1) as world:
         world.agent("a")
         world.deliver()

@@ -17,12 +17,12 @@ def client(host: str, number: str = "1") -> Client:
 
 
 def granted(events: Iterable[Event]) -> dict[str, Value]:
-    """What each arrival got, by arrival id, in order."""
+    """The value that each arrival got, by arrival id, in order."""
     return {event.arrival: event.value for event in events if isinstance(event, Granted)}
 
 
 def failed(events: Iterable[Event]) -> dict[str, LinesyncError]:
-    """Why each arrival failed, by arrival id, in order."""
+    """The error of each arrival that failed, by arrival id, in order."""
     return {event.arrival: event.error for event in events if isinstance(event, Failed)}
 
 
@@ -36,8 +36,8 @@ def only_error(events: Iterable[Event]) -> LinesyncError:
 def assert_empty(waits: Waits) -> None:
     """Check that no table of the waits and the results has an entry left after the hub has taken the changes."""
     waits.take_noted()
-    for room in (waits, waits._results):
-        assert {name: len(table) for name, table in vars(room).items() if isinstance(table, Sized) and len(table)} == {}
+    for part in (waits, waits._results):
+        assert {name: len(table) for name, table in vars(part).items() if isinstance(table, Sized) and len(table)} == {}
     assert waits.next_timer() is None
 
 

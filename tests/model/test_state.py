@@ -27,7 +27,7 @@ BARRIER = BarrierState(
 
 
 class Later(Waiting):
-    """What a later version may show: it has another field."""
+    """A record of a later version, with one more field."""
 
     since: str = "unknown"
 
@@ -68,7 +68,7 @@ def test_a_value_of_another_type_is_refused(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 3, [], "x", {"namespace": "default", "name": "up", "set": True}])
-def test_what_is_not_an_event_is_refused(value: object) -> None:
+def test_a_value_that_is_not_an_event_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="EventState"):
         EventState.from_json(value)
 

@@ -62,7 +62,7 @@ def test_errors_keep_their_class_sentence_and_details(code: str, words: str) -> 
         protocol.read_reply(protocol.encode_error(error))
 
 
-def test_unknown_options_are_ignored_unless_their_key_begins_with_a_capital_letter() -> None:
+def test_an_unknown_option_is_ignored_unless_its_key_begins_with_a_capital_letter() -> None:
     assert protocol.decode("sem x 1 colour=red", protocol.Semaphore) == protocol.Semaphore(name="x", delta=1)
     with pytest.raises(LinesyncFailed, match="needs Colour"):
         protocol.decode("sem x 1 Colour=red", protocol.Semaphore)
@@ -88,7 +88,7 @@ def test_a_malformed_operation_is_a_usage_error_or_unknown(text: str) -> None:
         ("barrier x 2 who=maybe", "invalid who 'maybe' in a barrier message: it is not 0 or 1"),
     ],
 )
-def test_the_error_says_what_is_wrong_with_which_field(text: str, why: str) -> None:
+def test_the_error_names_the_invalid_field(text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         protocol.decode(text, protocol.Semaphore, protocol.Barrier)
     assert why in caught.value.message

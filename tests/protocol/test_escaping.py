@@ -29,7 +29,7 @@ def test_a_message_is_read_back_in_order(positional: list[str], options: dict[st
     ("text", "word"),
     [("", "%."), ("a b", "a%20b"), ("a=b", "a%3Db"), ("100%", "100%25"), ("é", "%C3%A9"), ("\udcff", "%FF")],
 )
-def test_words_are_written_as_the_specification_says(text: str, word: str) -> None:
+def test_words_are_written_as_specified(text: str, word: str) -> None:
     assert escaping.quote(text) == word
 
 

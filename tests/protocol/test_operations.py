@@ -9,7 +9,7 @@ from linesync.errors import LinesyncFailed, NotAllowed, TimedOut
 from linesync.protocol import operations
 from linesync.protocol.ids import Id
 
-STANDS = {
+MAY_HAVE_EFFECT = {
     "barrier go 2": "the barrier may have been released",
     "sem s 2": "the units may have been given",
     "commit 7": "what was granted may have been taken",
@@ -21,7 +21,7 @@ STANDS = {
     "of-a-newer-client 1": "it may have taken effect",
 }
 """Requests that may have taken effect if no reply comes."""
-NOTHING = (
+NO_EFFECT = (
     "sem s -1",
     "sem s 0",
     "sem s -1 Hold=1 arrival=x1",
@@ -31,19 +31,21 @@ NOTHING = (
     "gather r",
     "status",
 )
-"""Requests that certainly changed nothing: they only read or wait, or their grant goes back."""
+"""Requests that cannot have changed anything: they only read or wait, or their grant is returned."""
 
 
-@pytest.mark.parametrize("text", STANDS)
+@pytest.mark.parametrize("text", MAY_HAVE_EFFECT)
 @pytest.mark.parametrize("deadline", [None, 5.0])
-def test_an_unanswered_request_whose_effect_may_stand_fails_with_may_have(text: str, deadline: float | None) -> None:
+def test_the_error_of_an_unanswered_request_says_that_it_may_have_had_an_effect(
+    text: str, deadline: float | None
+) -> None:
     error = operations.unanswered(text, "the line was lost", deadline=deadline)
     assert type(error) is LinesyncFailed and error.exit_code == 125
-    assert f"'{text}' was not answered: the line was lost; {STANDS[text]}" in error.message
+    assert f"'{text}' was not answered: the line was lost; {MAY_HAVE_EFFECT[text]}" in error.message
 
 
-@pytest.mark.parametrize("text", NOTHING)
-def test_an_unanswered_request_that_changes_nothing_times_out_at_its_deadline_and_fails_before(text: str) -> None:
+@pytest.mark.parametrize("text", NO_EFFECT)
+def test_an_unanswered_request_without_effect_times_out_at_its_deadline_and_fails_before(text: str) -> None:
     late = operations.unanswered(text, "silence", deadline=5.0)
     early = operations.unanswered(text, "silence")
     assert type(late) is TimedOut and late.exit_code == 124 and "timed out after 5 s" in late.message
@@ -51,18 +53,18 @@ def test_an_unanswered_request_that_changes_nothing_times_out_at_its_deadline_an
     assert all("nothing was changed" in error.message and "may have" not in error.message for error in (late, early))
 
 
-@pytest.mark.parametrize("text", [*STANDS, *NOTHING])
+@pytest.mark.parametrize("text", [*MAY_HAVE_EFFECT, *NO_EFFECT])
 def test_a_request_that_was_never_sent_times_out_at_its_deadline(text: str) -> None:
     error = operations.never_sent(text, "there is no line", deadline=1.0)
     assert type(error) is TimedOut and f"'{text}' was not sent" in error.message
 
 
-def test_only_grants_that_go_back_are_committed() -> None:
-    def goes_back(text: str) -> bool:
+def test_only_grants_that_would_be_returned_are_committed() -> None:
+    def is_returned(text: str) -> bool:
         return operations.grant_goes_back(operations.decode_request(text))
 
-    assert all(map(goes_back, ("sem s -1", "sem s -1 Hold=1", "lock l")))
-    assert not any(map(goes_back, ("sem s 1", "sem s 0", "barrier go 2", "send r", "nonsense")))
+    assert all(map(is_returned, ("sem s -1", "sem s -1 Hold=1", "lock l")))
+    assert not any(map(is_returned, ("sem s 1", "sem s 0", "barrier go 2", "send r", "nonsense")))
 
 
 @pytest.mark.parametrize("message", [protocol.Register(name="a", boot="b"), protocol.ClientGone(client="1")])
@@ -72,7 +74,7 @@ def test_an_operation_of_an_agent_is_refused_from_a_script(message: protocol.Mes
         operations.check_sender(message, operations.SCRIPT)
 
 
-def test_every_request_and_opening_has_a_permission_except_those_about_the_senders_session() -> None:
+def test_only_messages_about_the_senders_own_session_need_no_permission() -> None:
     without = {row.message for row in operations.OPERATIONS if not row.permission and row.kind != operations.INSIDE}
     own = {
         "Register",

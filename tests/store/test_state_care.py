@@ -1,4 +1,4 @@
-"""A file that a hub should not use is refused by name and stays as it is; an old one is upgraded."""
+"""A file that a hub must not use is refused and stays unchanged, and the error names it. An old file is upgraded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def path(folder: Path) -> Path:
     return folder / "hub.db"
 
 
-def written(path: Path, count: int = 50, *, closed: bool = True) -> Database:
+def write_state(path: Path, count: int = 50, *, closed: bool = True) -> Database:
     """A state file with rows and a blob. If it is not closed, the last of them are only in its write-ahead log."""
     database = Database(str(path))
     database.apply({("a", f"{number:04}"): f'"{"x" * 100}"' for number in range(count)}, [(1, 0, b"data")])
@@ -33,9 +33,11 @@ def written(path: Path, count: int = 50, *, closed: bool = True) -> Database:
     return database
 
 
-def killed(path: Path, place: Path, change: Callable[[sqlite3.Connection], object] = lambda _: None) -> None:
-    """Put the file of a hub that was killed in this place: its write-ahead log is still there."""
-    database = written(path, closed=False)
+def copy_of_killed_hub(
+    path: Path, place: Path, change: Callable[[sqlite3.Connection], object] = lambda _: None
+) -> None:
+    """Put a copy of the files of a killed hub into a directory. They include its write-ahead log."""
+    database = write_state(path, closed=False)
     change(database._connection)
     place.mkdir()
     for end in ("", "-wal"):
@@ -47,7 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {one.name: one.read_bytes() for one in folder.iterdir()}
 
 
-def refused(path: Path, sentence: str) -> None:
+def check_refused(path: Path, sentence: str) -> None:
     """Check that a hub, a check and an export refuse a file with this sentence, and change nothing in its directory."""
     before = contents(path.parent)
     for use in (Database, check, lambda path: list(export(path)), lambda path: asyncio.run(open_state(path))):
@@ -81,9 +83,9 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     ],
     ids=["empty", "text", "short"],
 )
-def test_a_file_that_is_not_of_sqlite_is_refused(path: Path, data: bytes, why: str) -> None:
+def test_a_file_that_is_not_an_sqlite_file_is_refused(path: Path, data: bytes, why: str) -> None:
     path.write_bytes(data)
-    refused(path, f"is not the state file of a hub: it is {why}" if "it is" not in why else why)
+    check_refused(path, f"is not the state file of a hub: it is {why}" if "it is" not in why else why)
 
 
 def test_an_sqlite_file_of_another_program_is_refused(path: Path) -> None:
@@ -91,44 +93,44 @@ def test_an_sqlite_file_of_another_program_is_refused(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE rows (kind TEXT)")
     connection.close()
-    refused(path, "an SQLite file of another program")
+    check_refused(path, "an SQLite file of another program")
 
 
 @pytest.mark.parametrize("of_a_killed_hub", [False, True])
-def test_a_newer_file_is_refused_also_while_its_version_is_only_in_the_log(
+def test_a_newer_file_is_refused_even_if_its_version_is_only_in_the_log(
     path: Path, folder: Path, of_a_killed_hub: bool
 ) -> None:
     def raise_version(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA user_version = 9")
 
-    place = folder / "place"
-    killed(path, place, raise_version)
+    place = folder / "copy"
+    copy_of_killed_hub(path, place, raise_version)
     if not of_a_killed_hub:
         place = path.parent / "other"
         place.mkdir()
         os.rename(path, place / "hub.db")
-    refused(place / "hub.db", "newer linesync: it has state version 9, and this linesync knows up to 1; use that")
+    check_refused(place / "hub.db", "newer linesync: it has state version 9, and this linesync knows up to 1; use that")
 
 
 @pytest.mark.parametrize("page", range(1, 6))
 def test_a_file_with_a_damaged_page_is_refused(path: Path, page: int) -> None:
-    written(path, 500)
+    write_state(path, 500)
     with open(path, "r+b") as file:
         assert file.seek(0, os.SEEK_END) > 6 * 4096
         file.seek(page * 4096)
         file.write(b"\xa5" * 4096)
-    refused(path, "state file .* is damaged: .*; restore it from a backup")
+    check_refused(path, "state file .* is damaged: .*; restore it from a backup")
 
 
-def test_a_file_that_is_cut_is_refused(path: Path) -> None:
-    written(path, 500)
+def test_a_truncated_file_is_refused(path: Path) -> None:
+    write_state(path, 500)
     os.truncate(path, os.path.getsize(path) // 2 // 4096 * 4096)
-    refused(path, "is damaged")
+    check_refused(path, "is damaged")
 
 
 def test_a_damaged_page_in_the_log_of_a_killed_hub_ends_the_log_there(path: Path, folder: Path) -> None:
-    place = folder / "place"
-    killed(path, place)
+    place = folder / "copy"
+    copy_of_killed_hub(path, place)
     log = place / "hub.db-wal"
     log.write_bytes(log.read_bytes()[:-1])
     database = Database(str(place / "hub.db"))
@@ -136,13 +138,13 @@ def test_a_damaged_page_in_the_log_of_a_killed_hub_ends_the_log_there(path: Path
     database.close()
 
 
-def test_what_is_not_a_plain_file_of_one_name_is_refused(path: Path, folder: Path) -> None:
-    written(path)
+def test_a_link_and_a_file_that_is_not_regular_are_refused(path: Path, folder: Path) -> None:
+    write_state(path)
     link, hard, pipe = folder / "link", folder / "hard", folder / "pipe"
     link.symlink_to(path)
-    refused(link, "is a symbolic link; give the path of the state file itself")
+    check_refused(link, "is a symbolic link; give the path of the state file itself")
     os.link(path, hard)
-    refused(path, r"has a second name \(a hard link\)")
+    check_refused(path, r"has a second name \(a hard link\)")
     hard.unlink()
     os.mkfifo(pipe)
     for other in (pipe, folder):
@@ -151,7 +153,7 @@ def test_what_is_not_a_plain_file_of_one_name_is_refused(path: Path, folder: Pat
 
 
 def test_a_file_that_other_users_can_write_is_refused(path: Path) -> None:
-    written(path)
+    write_state(path)
     path.chmod(0o660)
     with pytest.raises(LinesyncFailed, match=f"other users can write to {path}; run chmod 600"):
         Database(str(path))
@@ -170,7 +172,7 @@ def test_a_missing_directory_is_named(folder: Path) -> None:
         Database(str(folder / "file" / "none" / "hub.db"), folder=True)
 
 
-def test_a_part_of_a_moved_file_is_not_taken_for_the_log_of_a_new_one(path: Path) -> None:
+def test_the_log_of_a_moved_file_is_not_used_for_a_new_file(path: Path) -> None:
     Path(f"{path}-wal").write_bytes(b"of another file")
     before = contents(path.parent)
     with pytest.raises(LinesyncFailed, match=f"there is {path}-wal, a part of a state file, but not {path} itself"):
@@ -191,10 +193,10 @@ def test_a_file_appears_only_when_it_is_complete(path: Path) -> None:
     assert os.listdir(path.parent) == []
 
 
-def test_what_a_killed_creation_left_is_replaced(path: Path) -> None:
+def test_the_files_of_a_killed_creation_are_replaced(path: Path) -> None:
     for end in ("", "-journal"):
         Path(f"{path}.new{end}").write_bytes(b"half")
-    written(path)
+    write_state(path)
     assert os.listdir(path.parent) == ["hub.db"]
 
 
@@ -205,7 +207,7 @@ def test_an_existing_file_is_never_replaced(path: Path) -> None:
     assert contents(path.parent) == {"hub.db": b"mine"}
 
 
-def test_a_relative_path_is_that_of_the_directory_where_it_was_opened(
+def test_a_relative_path_keeps_its_meaning_when_the_directory_changes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "other").mkdir()
@@ -224,9 +226,9 @@ def test_a_relative_path_is_that_of_the_directory_where_it_was_opened(
 def test_an_old_file_is_upgraded_when_a_hub_opens_it(
     path: Path, folder: Path, of_a_killed_hub: bool, request: pytest.FixtureRequest
 ) -> None:
-    killed(path, folder / "place")
+    copy_of_killed_hub(path, folder / "copy")
     request.getfixturevalue("next_version")
-    old = folder / "place" / "hub.db" if of_a_killed_hub else path
+    old = folder / "copy" / "hub.db" if of_a_killed_hub else path
     assert check(str(old)).version == 1, "a check changes nothing"
     for _ in range(2):
         database = Database(str(old))
@@ -243,7 +245,7 @@ def test_a_new_file_has_the_tables_of_an_upgraded_one(path: Path, folder: Path, 
         with state_care.reading(str(place)) as connection:
             return connection.execute("SELECT name FROM pragma_table_info('rows')").fetchall()
 
-    written(path)
+    write_state(path)
     request.getfixturevalue("next_version")
     assert tables(path) == tables(folder / "new.db") == [("kind",), ("key",), ("value",), ("since",)]
 
@@ -253,7 +255,7 @@ def test_an_upgrade_that_fails_changes_nothing(path: Path, monkeypatch: pytest.M
         connection.execute("DELETE FROM rows")
         connection.execute("this is not SQL")
 
-    written(path)
+    write_state(path)
     monkeypatch.setattr(state_schema, "MIGRATIONS", [half])
     with pytest.raises(LinesyncFailed, match=f"cannot read or upgrade the state file {path}"):
         Database(str(path))
@@ -274,13 +276,13 @@ def test_a_lock_of_a_dead_process_does_not_block(path: Path) -> None:
     assert os.listdir(path.parent) == []
 
 
-def test_a_lock_that_lost_its_name_is_not_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_on_a_file_that_was_removed_is_taken_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = StateLock(str(path))
     flock = fcntl.flock
 
     def late(descriptor: int, how: int) -> None:
         monkeypatch.undo()
-        first.release()  # its owner ends between our opening and our locking
+        first.release()  # the owner ends after the second lock has opened the file and before it locks it
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
@@ -290,8 +292,8 @@ def test_a_lock_that_lost_its_name_is_not_held(path: Path, monkeypatch: pytest.M
     second.release()
 
 
-def test_a_program_that_has_the_file_open_without_our_lock_is_noticed(path: Path) -> None:
-    written(path)
+def test_a_program_that_has_the_file_open_without_the_lock_is_detected(path: Path) -> None:
+    write_state(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("SELECT * FROM rows").fetchone()
     try:

@@ -13,7 +13,7 @@ from linesync.store.state_database import Database
 OLD = Clock(monotonic=1000.0, wall=5000.0, boot="one", offset=-900.0)
 
 
-def test_a_hub_that_starts_again_within_a_boot_keeps_its_time_whatever_the_wall_clock_says() -> None:
+def test_within_a_boot_a_restarted_hub_ignores_the_wall_clock() -> None:
     assert OLD.continued(Clock(1010.0, 99_999.0, "one")).offset == -900.0
 
 
@@ -27,7 +27,7 @@ def test_a_hub_that_starts_again_within_a_boot_keeps_its_time_whatever_the_wall_
     ],
     ids=["rebooted", "moved to a machine that is up for longer", "clock set back", "no boot id"],
 )
-def test_after_a_reboot_the_wall_clock_tells_how_much_time_has_passed(now: Clock, time: float) -> None:
+def test_after_a_reboot_the_wall_clock_gives_the_time_that_has_passed(now: Clock, time: float) -> None:
     later = OLD.continued(now)
     assert later.monotonic + later.offset == pytest.approx(time)
 
@@ -39,7 +39,7 @@ def test_a_reading_is_replaced_when_it_is_old_or_the_wall_clock_was_set() -> Non
     assert OLD.is_stale(OLD.but(offset=1.0))
 
 
-def test_the_boot_id_is_the_kernels() -> None:
+def test_the_boot_id_comes_from_the_kernel() -> None:
     assert len(system_boot_id()) == 36
 
 

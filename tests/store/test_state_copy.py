@@ -1,4 +1,4 @@
-"""The state as JSON lines: what goes out comes in again, and nothing else does."""
+"""The state as JSON lines: an export can be imported again, and any other text is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lines_of(path: Path) -> list[bytes]:
     return [line.encode() for line in export(str(path))]
 
 
-def test_an_export_is_one_header_one_line_a_row_and_a_piece_and_the_counts(path: Path) -> None:
+def test_an_export_has_a_header_a_line_for_each_row_and_piece_and_their_numbers(path: Path) -> None:
     header, *rows, last = map(json.loads, export(str(path)))
     assert header["linesync_state"] == 1 and len(header["hub"]) == 16 and header["clock"]["boot"]
     assert rows == [
@@ -55,7 +55,7 @@ def test_an_imported_file_exports_the_same(path: Path, folder: Path) -> None:
     database.close()
 
 
-def test_a_file_with_the_log_of_a_killed_hub_is_exported_completely_and_not_changed(path: Path, folder: Path) -> None:
+def test_the_export_of_a_killed_hubs_file_includes_its_log_and_changes_nothing(path: Path, folder: Path) -> None:
     database = Database(str(path))
     database.apply({("new", "row"): "1"}, [])
     place = folder / "place"
@@ -118,7 +118,7 @@ def replaced(number: int, line: bytes) -> Callable[[list[bytes]], list[bytes]]:
         (replaced(4, b'{"blob": true, "offset": 0, "base64": ""}'), "line 4 .* not a row"),
     ],
 )
-def test_a_text_that_is_not_a_whole_export_creates_no_file(
+def test_an_incomplete_or_invalid_export_creates_no_file(
     path: Path, folder: Path, change: Callable[[list[bytes]], list[bytes]], why: str
 ) -> None:
     with pytest.raises(UsageError, match=why):
@@ -126,7 +126,7 @@ def test_a_text_that_is_not_a_whole_export_creates_no_file(
     assert os.listdir(folder) == ["hub.db"]
 
 
-def test_a_value_that_is_not_json_is_named_as_damage(path: Path) -> None:
+def test_a_value_that_is_not_json_is_reported_as_damage(path: Path) -> None:
     database = Database(str(path))
     database.apply({("a", "b"): "not JSON"}, [])
     database.close()
@@ -134,7 +134,7 @@ def test_a_value_that_is_not_json_is_named_as_damage(path: Path) -> None:
         lines_of(path)
 
 
-def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
+def test_the_error_names_a_missing_file(folder: Path) -> None:
     for use in (check, lambda path: list(export(path))):
         with pytest.raises(LinesyncFailed, match=f"there is no state file {folder}/none"):
             use(f"{folder}/none")

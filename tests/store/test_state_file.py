@@ -1,4 +1,4 @@
-"""A state in a file: what is committed is there again, in order, and waiting commits share a transaction."""
+"""A state in a file: committed rows are read back in order, and waiting commits share a transaction."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_only_this_user_can_read_the_file_and_its_directory(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_it_is_in_wal_mode_and_one_connection_has_it_exclusively(path: Path) -> None:
+def test_a_file_is_in_wal_mode_and_only_one_connection_can_use_it(path: Path) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "b", "1")])
         assert not os.path.exists(f"{path}-shm"), "shared memory is for several connections"
@@ -120,7 +120,7 @@ def test_commits_that_wait_share_a_transaction_and_are_done_in_order(
     assert ("last", "", "99") in rows_of(path)
 
 
-def test_a_state_is_full_from_a_number_of_waiting_bytes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_with_too_many_waiting_bytes_is_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
     apply = Database.apply
     monkeypatch.setattr(Database, "apply", lambda *args: go.wait(10) and apply(*args))
@@ -144,7 +144,7 @@ def test_a_state_is_full_from_a_number_of_waiting_bytes_on(path: Path, monkeypat
     asyncio.run(main())
 
 
-def test_a_cancelled_commit_is_stored_all_the_same(path: Path) -> None:
+def test_a_cancelled_commit_is_stored_nevertheless(path: Path) -> None:
     async def work(state: State) -> None:
         state.commit([("a", "b", "1")]).cancel()
         await state.commit([("a", "c", "1")])
@@ -154,7 +154,7 @@ def test_a_cancelled_commit_is_stored_all_the_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "x" * (LONGEST + 1)], ids=["not Unicode", "too long"])
-def test_a_row_that_cannot_be_stored_is_refused_before_it_harms_others(path: Path, text: str) -> None:
+def test_a_row_that_cannot_be_stored_is_refused_and_does_not_affect_others(path: Path, text: str) -> None:
     async def work(state: State) -> None:
         with pytest.raises(ValueError, match="row"):
             state.commit([("a", "b", "1"), ("a", "c", text)])
@@ -164,7 +164,7 @@ def test_a_row_that_cannot_be_stored_is_refused_before_it_harms_others(path: Pat
     assert rows_of(path) == [("a", "d", "1")]
 
 
-def test_close_stores_what_waits_and_later_commits_fail(path: Path) -> None:
+def test_close_stores_waiting_commits_and_later_commits_fail(path: Path) -> None:
     async def main() -> None:
         state, _ = await open_state(str(path))
         asked = [state.commit([("a", f"{number:02}", "1")]) for number in range(50)]
@@ -193,7 +193,7 @@ def test_an_open_that_is_cancelled_closes_the_file(path: Path) -> None:
     assert rows_of(path) == []
 
 
-def test_nothing_keeps_the_rows_that_were_read_or_stored(path: Path) -> None:
+def test_rows_that_were_read_or_stored_are_not_kept_in_memory(path: Path) -> None:
     class Text(str):
         """A text that can be watched."""
 
@@ -212,7 +212,7 @@ def test_nothing_keeps_the_rows_that_were_read_or_stored(path: Path) -> None:
     async def main() -> None:
         state, rows = await open_state(str(path))
         await state.commit([])
-        assert sys.getrefcount(rows) == 2, "only this test has them"
+        assert sys.getrefcount(rows) == 2, "only this test refers to them"
         await state.close()
 
     asyncio.run(main())
@@ -285,8 +285,8 @@ def test_changes_of_a_blob_keep_their_order_within_a_transaction(path: Path) -> 
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
-class Faulty:
-    """Takes the place of a database's connection, and fails at a statement as the system would."""
+class FaultyConnection:
+    """Replaces the connection of a database. One statement fails with a given SQLite error."""
 
     def __init__(self, real: sqlite3.Connection, code: int, at: str) -> None:
         self._real = real
@@ -306,9 +306,9 @@ class Faulty:
         return self._real.execute(statement, *args)
 
 
-def fail(state: State, code: int, at: str) -> Faulty:
+def fail(state: State, code: int, at: str) -> FaultyConnection:
     assert isinstance(state, StateFile) and state._database is not None
-    faulty = Faulty(state._database._connection, code, at)
+    faulty = FaultyConnection(state._database._connection, code, at)
     state._database._connection = faulty  # type: ignore[assignment]
     return faulty
 
@@ -330,7 +330,7 @@ async def outcome(asked: Awaitable[object]) -> type | None:
 
 
 @pytest.mark.parametrize("at", STATEMENTS)
-def test_a_full_disk_fails_all_that_may_build_on_the_lost_commit_and_nothing_later(path: Path, at: str) -> None:
+def test_a_full_disk_fails_the_waiting_commits_and_not_later_ones(path: Path, at: str) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "1", "1")])
         fail(state, sqlite3.SQLITE_FULL, at)
@@ -345,7 +345,7 @@ def test_a_full_disk_fails_all_that_may_build_on_the_lost_commit_and_nothing_lat
     assert [key for _, key, _ in rows_of(path)] == ["1", "3"]
 
 
-def test_commits_that_were_made_before_the_loop_saw_the_full_disk_fail_too(
+def test_commits_made_before_the_loop_knows_of_the_full_disk_fail_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -360,7 +360,7 @@ def test_commits_that_were_made_before_the_loop_saw_the_full_disk_fail_too(
     async def work(state: State) -> None:
         first = state.commit([("a", "1", "1")])
         while not calls:
-            pass  # the loop does not get the error meanwhile
+            pass  # the event loop does not run, so it does not get the error
         second = state.commit([("a", "2", "1")])
         assert [await outcome(first), await outcome(second)] == [NotStored, NotStored] and calls == [1]
         await state.commit([("a", "3", "1")])
@@ -396,7 +396,7 @@ def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at
     assert "1" in keys and "3" not in keys
 
 
-def test_a_checkpoint_that_finds_no_room_harms_nothing(path: Path) -> None:
+def test_a_checkpoint_that_fails_on_a_full_disk_has_no_effect(path: Path) -> None:
     async def work(state: State) -> None:
         faulty = fail(state, sqlite3.SQLITE_FULL, "PRAGMA wal_checkpoint")
         await state.commit([("a", str(number), "1") for number in range(2_000)])
@@ -428,7 +428,7 @@ def test_a_blob_that_cannot_be_read_fails_only_that_read(path: Path) -> None:
 # -- without a file ---------------------------------------------------------------------------------------------------
 
 
-def test_a_state_in_memory_is_done_immediately_and_uses_no_thread(
+def test_a_state_in_memory_commits_immediately_and_uses_no_thread(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)

@@ -1,4 +1,4 @@
-"""A timeout ends a call where it waits, whatever is silent: the hub, an agent, or the line to the host."""
+"""A call ends at its timeout, no matter which part is silent: the hub, an agent, or the line to the host."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ANSWER = 5.0
 """Seconds after a timeout in which the answer may still come."""
 
 
-def cut(make: Make) -> World:
-    """A world whose lines have just been cut. Its leases do not end soon."""
+def two_hosts(make: Make) -> World:
+    """A world with the hosts a and b, and a lease that is longer than every test."""
     world = make(lease=60.0)
     world.agent("a")
     world.agent("b")
@@ -29,12 +29,12 @@ def cut(make: Make) -> World:
     return world
 
 
-def silence(client: Any) -> None:
-    """Let nothing that this client sends arrive."""
+def drop_output(client: Any) -> None:
+    """Drop everything that this client sends from now on."""
     client._peer.line.write = lambda data: None
 
 
-def ended(world: World, call: Any, timeout: float = TIMEOUT) -> LinesyncError:
+def error_at_timeout(world: World, call: Any, timeout: float = TIMEOUT) -> LinesyncError:
     """The error of a call, which must end soon after its timeout."""
     begin = world.now
     with pytest.raises(LinesyncError) as caught:
@@ -43,7 +43,8 @@ def ended(world: World, call: Any, timeout: float = TIMEOUT) -> LinesyncError:
     return caught.value
 
 
-def check(error: LinesyncError, *, may_have: bool) -> None:
+def check_error(error: LinesyncError, *, may_have: bool) -> None:
+    """``may_have``: the error must say that the call may have had an effect."""
     kind, text = (LinesyncFailed, "may ") if may_have else (TimedOut, "nothing was changed")
     assert type(error) is kind and text in error.message, repr(error)
 
@@ -56,29 +57,29 @@ def test_the_table_has_every_operation_with_a_timeout() -> None:
 def test_a_call_ends_at_its_timeout_although_the_hub_is_silent(make: Make, name: str) -> None:
     world = make()
     client = world.client()
-    silence(client)
-    check(ended(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
+    drop_output(client)
+    check_error(error_at_timeout(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
 
 
 @pytest.mark.parametrize("name", ["run", "get_file", "put_file", "pass_file"])
 @pytest.mark.parametrize("side", ["hub", "a"])
 def test_a_call_to_a_host_ends_at_its_timeout_although_its_line_is_cut(make: Make, side: str, name: str) -> None:
-    world = cut(make)
+    world = two_hosts(make)
     client = world.client(side)
     world.hosts["b"].wire.pull()
-    check(ended(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
+    check_error(error_at_timeout(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_ends_at_its_timeout_although_the_line_of_its_agent_is_cut(make: Make, name: str) -> None:
-    world = cut(make)
+    world = two_hosts(make)
     client = world.client("a")
     world.hosts["a"].wire.pull()
-    check(ended(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
+    check_error(error_at_timeout(world, CALLS[name](client, TIMEOUT)), may_have=name in MAY_HAVE)
 
 
 def test_a_timeout_of_zero_gives_the_hub_the_time_to_answer(make: Make) -> None:
-    world = cut(make)
+    world = two_hosts(make)
     client = world.client("a")
     for name in ("barrier", "semaphore", "wait_events", "receive", "exchange"):
         assert world.run(_error(CALLS[name](client, 0.0)), 3.0).exit_code == 124, name
@@ -91,8 +92,8 @@ async def _error(call: Any) -> LinesyncError:
     return caught.value
 
 
-def take(world: World, client: Any, **options: Any) -> asyncio.Task[Any]:
-    """Start to take the only unit of a semaphore. The line of its host is cut when the client commits the grant."""
+def take_and_cut(world: World, client: Any, **options: Any) -> asyncio.Task[Any]:
+    """Start to take the only unit of a semaphore. The line is cut when the client commits the grant."""
     world.run(world.client().semaphore("s", 1))
     ask = client._peer.ask
 
@@ -109,10 +110,10 @@ def value(world: World) -> int:
     return int(next(row["value"] for row in world.status()["semaphores"] if row["name"] == "s"))
 
 
-def test_a_unit_that_was_granted_too_late_goes_back_when_the_line_is_back(make: Make) -> None:
-    world = cut(make)
+def test_a_unit_granted_after_the_timeout_is_returned_when_the_line_is_back(make: Make) -> None:
+    world = two_hosts(make)
     client = world.client("a")
-    taking = take(world, client, timeout=TIMEOUT)
+    taking = take_and_cut(world, client, timeout=TIMEOUT)
     world.pass_time(TIMEOUT + ANSWER)
     with pytest.raises(LinesyncFailed, match="what was granted may have been taken"):
         taking.result()
@@ -121,8 +122,8 @@ def test_a_unit_that_was_granted_too_late_goes_back_when_the_line_is_back(make: 
     world.settle(lambda: value(world) == 1)
 
 
-def test_a_unit_goes_back_if_the_take_is_cancelled_when_its_commit_is_answered(make: Make) -> None:
-    world = cut(make)
+def test_a_unit_is_returned_if_the_call_is_cancelled_as_its_commit_is_answered(make: Make) -> None:
+    world = two_hosts(make)
     client = world.client()
     world.run(client.semaphore("s", 1))
     settle = client._peer._settle
@@ -141,8 +142,8 @@ def test_a_unit_goes_back_if_the_take_is_cancelled_when_its_commit_is_answered(m
     assert value(world) == 1
 
 
-def test_an_exchange_whose_data_does_not_come_ends_at_its_timeout_and_gives_nothing(make: Make) -> None:
-    world = cut(make)
+def test_an_exchange_whose_data_cannot_be_read_ends_at_its_timeout_and_gives_nothing(make: Make) -> None:
+    world = two_hosts(make)
     client = world.client("a")
 
     class Never(io.RawIOBase):
@@ -151,11 +152,11 @@ def test_an_exchange_whose_data_does_not_come_ends_at_its_timeout_and_gives_noth
 
     call = client.exchange("keys", ["a", "b"], Never(), timeout=TIMEOUT)
     world.loop.run_in_executor = lambda *_: world.loop.create_future()  # type: ignore[assignment,method-assign]
-    check(ended(world, call), may_have=False)
+    check_error(error_at_timeout(world, call), may_have=False)
     assert world.status()["exchanges"] == []
 
 
-def test_an_exchange_with_a_timeout_may_receive_for_longer_but_not_through_a_long_pause(make: Make) -> None:
+def test_an_exchange_may_receive_beyond_its_timeout_but_fails_after_a_long_pause(make: Make) -> None:
     world = make(lease=600.0, byte_rate=576.0)
     world.agent("a")
     world.agent("b")

@@ -1,4 +1,4 @@
-"""How long a hold is certainly its holder's, over serial lines on virtual time."""
+"""The time for which a holder can be sure of its hold, over serial lines on virtual time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .world import World
 
 
 @contextmanager
-def a_world(lease: float, byte_rate: float, faults: Faults | None = None) -> Iterator[World]:
-    """A hub and the hosts a and b, and the clock of holds."""
+def world_with_two_hosts(lease: float, byte_rate: float, faults: Faults | None = None) -> Iterator[World]:
+    """A hub with the hosts a and b. Holds use the clock of the world."""
     with (
         World(seed=5, lease=lease, byte_rate=byte_rate, faults=faults) as world,
         patch.object(validity, "boottime", lambda: world.now),
@@ -32,7 +32,7 @@ def a_world(lease: float, byte_rate: float, faults: Faults | None = None) -> Ite
 @pytest.mark.parametrize("lease", [4.0, 20.0])
 @pytest.mark.parametrize("faults", [None, Faults(ber=1e-4, drop=1e-4)], ids=["clean", "noisy"])
 def test_a_slow_line_that_is_full_of_data_does_not_end_a_hold(lease: float, faults: Faults | None) -> None:
-    with a_world(lease, 960.0, faults) as world:
+    with world_with_two_hosts(lease, 960.0, faults) as world:
         script, other = world.client("a"), world.client("b")
         held = world.run(script.lock("k"))
         data = world.random.randbytes(40_000)
@@ -46,8 +46,8 @@ def test_a_slow_line_that_is_full_of_data_does_not_end_a_hold(lease: float, faul
         world.run(script.give_back(held))
 
 
-def test_a_hold_is_over_before_the_hub_gives_it_to_another_and_stays_over() -> None:
-    with a_world(20.0, 11520.0) as world:
+def test_a_hold_ends_before_the_hub_grants_it_to_another_client_and_stays_ended() -> None:
+    with world_with_two_hosts(20.0, 11520.0) as world:
         script, other = world.client("a"), world.client("b")
         held = world.run(script.lock("k"))
         waiting = world.start(other.lock("k"))
@@ -61,8 +61,8 @@ def test_a_hold_is_over_before_the_hub_gives_it_to_another_and_stays_over() -> N
             world.pass_time(1.0)
             if world.now < until:
                 until = world.run(script.check(held))
-                assert until <= last + 3.0, "only what was acknowledged before the cut counts"
-        assert not waiting.done(), "another has the lock although we may believe that it is ours"
+                assert until <= last + 3.0, "only frames acknowledged before the cut extend the hold"
+        assert not waiting.done(), "another client has the lock although this one may still rely on it"
         with pytest.raises(LinesyncFailed, match="the hold is lost"):
             world.run(script.check(held))
         world.pass_time(25.0)
@@ -74,7 +74,7 @@ def test_a_hold_is_over_before_the_hub_gives_it_to_another_and_stays_over() -> N
 
 
 def test_an_interruption_of_half_a_lease_has_no_effect() -> None:
-    with a_world(20.0, 11520.0) as world:
+    with world_with_two_hosts(20.0, 11520.0) as world:
         script = world.client("a")
         held = world.run(script.lock("k"))
         for _ in range(5):
@@ -91,7 +91,7 @@ def test_an_interruption_of_half_a_lease_has_no_effect() -> None:
 
 
 def test_the_controllers_own_script_asks_the_hub_itself() -> None:
-    with a_world(4.0, 11520.0) as world:
+    with world_with_two_hosts(4.0, 11520.0) as world:
         script = world.client("hub")
         held = world.run(script.hold("units", timeout=0.0)) if world.run(script.semaphore("units", 1)) else None
         assert held is not None
@@ -106,11 +106,11 @@ def test_the_controllers_own_script_asks_the_hub_itself() -> None:
     ("size", "faults"), [(0, None), (3000, Faults(ber=1e-4, drop=1e-4))], ids=["idle", "full and noisy"]
 )
 @pytest.mark.parametrize(("lease", "byte_rate"), [(1.0, 480.0), (2.0, 240.0), (20.0, 960.0)])
-def test_work_for_others_goes_on_while_the_line_works(
+def test_work_for_other_hosts_continues_while_the_line_works(
     lease: float, byte_rate: float, size: int, faults: Faults | None
 ) -> None:
-    """Also work that begins when the agent has sent nothing but keepalives for several leases."""
-    with a_world(lease, byte_rate, faults) as world:
+    """This includes work that starts after the agent has sent only keepalives for several leases."""
+    with world_with_two_hosts(lease, byte_rate, faults) as world:
         agent = world.hosts["a"].agent
         assert agent is not None
         link = agent._uplink.link

@@ -1,4 +1,4 @@
-"""Namespaces over the line: who watches their owners, and what a lost line, session or process does."""
+"""Namespaces over a line: which process watches their owners, and the effect of a lost line, session or process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Make = Callable[..., World]
 PID, BEGIN = 100, "5000"
 
 
-class Owners:
-    """Stands for what watches processes. The tests say which processes run."""
+class FakeOwners:
+    """Replaces :class:`linesync.jobs.owners.Owners`. The tests decide which processes run."""
 
     running: set[tuple[int, str]]
-    made: list[Owners]
+    made: list[FakeOwners]
 
     def __init__(self, host: str, gone: Callable[[int, str], None]) -> None:
         self._gone = gone
@@ -50,8 +50,8 @@ class Owners:
 
 @pytest.fixture(autouse=True)
 def _processes() -> Iterator[None]:
-    Owners.running, Owners.made = {(PID, BEGIN)}, []
-    with patch("linesync.jobs.owners.Owners", Owners):
+    FakeOwners.running, FakeOwners.made = {(PID, BEGIN)}, []
+    with patch("linesync.jobs.owners.Owners", FakeOwners):
         yield
 
 
@@ -80,7 +80,7 @@ def test_the_end_of_a_process_resets_its_namespace_on_all_hosts(world: World) ->
     other = world.start(world.client("b").barrier("up", 2))
     world.pass_time(5.0)
     assert names(world) == ["@run", "default"]
-    Owners.end(PID, BEGIN)
+    FakeOwners.end(PID, BEGIN)
     world.settle(lambda: all(wait.done() for wait in waits), 5.0)
     for wait in waits:
         error = wait.exception()
@@ -95,7 +95,7 @@ def test_the_end_of_a_process_resets_its_namespace_on_all_hosts(world: World) ->
 def test_an_owner_that_ends_while_the_line_is_down_is_reported_when_it_is_back(world: World) -> None:
     begin(world, world.client("a"))
     world.hosts["a"].wire.pull()
-    Owners.end(PID, BEGIN)
+    FakeOwners.end(PID, BEGIN)
     world.pass_time(5.0)
     assert names(world) == ["@run"]
     world.hosts["a"].wire.plug()
@@ -109,7 +109,7 @@ def test_an_owner_that_ends_before_the_hub_knows_of_it_leaves_no_namespace(make:
     world.hosts["a"].wire.pull()
     started = world.start(world.client("a").begin_namespace("@run", pid=PID, begin=BEGIN))
     world.pass_time(3.0)
-    Owners.end(PID, BEGIN)
+    FakeOwners.end(PID, BEGIN)
     world.hosts["a"].wire.plug()
     world.settle(started.done, 60.0)
     world.deliver()
@@ -129,7 +129,7 @@ def test_a_namespace_ends_with_its_agent_and_with_its_hub(world: World) -> None:
     begin(world, world.client("a"))
     world.kill_hub()
     world.deliver()
-    Owners.end(PID, BEGIN)  # the agent reports it to a hub that never knew it
+    FakeOwners.end(PID, BEGIN)  # the agent reports it to a hub that never knew it
     world.deliver()
     with pytest.raises(Aborted, match="the hub has restarted since it began"):
         world.run(world.client("b").barrier("up", 2, namespace="@run"))
@@ -155,11 +155,11 @@ def test_a_namespace_of_a_python_script_ends_with_the_block_or_the_script(world:
     assert "a script on" in str(wait.exception()) and names(world) == []
 
 
-def test_a_process_that_nobody_can_watch_is_refused(world: World) -> None:
+def test_a_process_that_cannot_be_watched_is_refused(world: World) -> None:
     with pytest.raises(UsageError, match="process 7 does not run"):
         world.run(world.client("a").begin_namespace("@run", pid=7, begin=BEGIN))
     with pytest.raises(LinesyncFailed, match="the hub cannot watch process 100 over unix:/hub"):
-        begin(world, world.client("hub"))  # the lines of this world do not say who calls
+        begin(world, world.client("hub"))  # the pipes of this world do not identify the calling process
     assert names(world) == []
     relayed = world.hosts["a"].agent.relayed  # type: ignore[union-attr]
     with (

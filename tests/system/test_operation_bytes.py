@@ -42,14 +42,14 @@ class _Count:
         return out, back
 
 
-async def _meet(client: Client, other: Client) -> None:
+async def _arrive_last(client: Client, other: Client) -> None:
     late = asyncio.create_task(other.barrier("up", 2))
     await asyncio.sleep(0.3)
     await client.barrier("up", 2)
     await late
 
 
-async def _wait_for_the_other(client: Client, other: Client) -> None:
+async def _arrive_first(client: Client, other: Client) -> None:
     early = asyncio.create_task(client.barrier("up", 2))
     await asyncio.sleep(0.3)
     await other.barrier("up", 2)
@@ -68,8 +68,8 @@ OPERATIONS: dict[str, _Operation] = {
     "take a unit": lambda client, other: client.semaphore("ready", -1),
     "read the value": lambda client, other: client.semaphore("ready", 0),
     "wait for a unit": _wait_for_a_unit,
-    "arrive last at a barrier": _meet,
-    "wait at a barrier": _wait_for_the_other,
+    "arrive last at a barrier": _arrive_last,
+    "wait at a barrier": _arrive_first,
     "set an event": lambda client, other: client.set_events("server up"),
     "wait for an event": lambda client, other: client.wait_events("server up"),
 }

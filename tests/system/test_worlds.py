@@ -17,7 +17,7 @@ from linesync.testing.virtual_loop import VirtualLoop
 from .world import World
 
 Make = Callable[..., World]
-HARM = Faults(ber=1e-4, drop=1e-4, printk=1.0)
+FAULTS = Faults(ber=1e-4, drop=1e-4, printk=1.0)
 
 
 def pair(make: Make, *arguments: object, **options: object) -> World:
@@ -83,7 +83,7 @@ def test_a_loop_that_spins_is_an_error() -> None:
 
 
 def test_two_hosts_meet_at_a_barrier_over_two_bad_lines(make: Make) -> None:
-    world = pair(make, 3, faults=HARM)
+    world = pair(make, 3, faults=FAULTS)
     tasks = [world.start(world.client(host).barrier("go", 3, arrival=host)) for host in ("a", "b")]
     world.deliver()
     assert not any(task.done() for task in tasks)
@@ -95,7 +95,7 @@ def test_two_hosts_meet_at_a_barrier_over_two_bad_lines(make: Make) -> None:
 def test_a_life_can_be_repeated_exactly(make: Make) -> None:
     transcripts = []
     for _ in range(2):
-        world = pair(make, 11, faults=HARM)
+        world = pair(make, 11, faults=FAULTS)
         world.run(world.client("a").semaphore("s", 2))
         world.pass_time(30.0)
         transcripts.append(world.transcript(1000))
@@ -105,7 +105,7 @@ def test_a_life_can_be_repeated_exactly(make: Make) -> None:
 
 
 def test_another_seed_gives_another_life(make: Make) -> None:
-    worlds = [pair(make, seed, faults=HARM) for seed in (1, 2)]
+    worlds = [pair(make, seed, faults=FAULTS) for seed in (1, 2)]
     assert worlds[0].transcript() != worlds[1].transcript()
 
 

@@ -1,4 +1,4 @@
-"""A small world: one hub, its agents on lossy lines, and their scripts. Only the lines and the clock are simulated.
+"""A simulated system: one hub, its agents on lossy lines, and their scripts. Only the lines and the clock are simulated.
 
 Everything runs on a loop whose clock jumps, so minutes pass in milliseconds. All randomness comes from the seed, so that
 each life can be repeated exactly::
@@ -25,6 +25,7 @@ from linesync import limits
 from linesync.agent.agent import Agent
 from linesync.client import aio
 from linesync.client.aio import Client
+from linesync.hub.durable import restore
 from linesync.hub.hub import Hub
 from linesync.runtime import identity
 from linesync.testing.faults import Faults
@@ -39,10 +40,10 @@ __all__ = ["Host", "World"]
 
 _HUB = "unix:/hub"
 _HOST_EVENT = re.compile(r"host (\S+) is (?:(up|back)|lost: ([a-z ]+) \()")
-_TRANSCRIPT = 4000  # most lines of the transcript
+_TRANSCRIPT = 4000  # the maximum number of lines of the transcript
 
 
-def _plain_end(*args: Any, **named: Any) -> LocalParameters:
+def _uncompressed_end(*args: Any, **named: Any) -> LocalParameters:
     local = identity.local_end(*args, **named)
     return local.but(flags=local.flags.replace("z", ""))
 
@@ -92,9 +93,9 @@ class World:
         self._board = Switchboard()
         self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
         self._failures: list[dict[str, Any]] = []
-        self._started: set[asyncio.Task[Any]] = set()
-        self._over: set[str] = set()
         self._clients: list[Client] = []
+        self._started: set[asyncio.Task[Any]] = set()
+        self._ended_sessions: set[str] = set()
         self._events: list[tuple[str, str, str]] = []
         self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
         self._patches = [
@@ -105,26 +106,32 @@ class World:
             patch("linesync.agent.agent.listen", self._board.listen),
             patch.object(limits, "LOG_BURST", 1_000_000),  # a search counts the reports of the hub
         ]
-        if not probe:  # this is half of the events on the lines, and most tests do not depend on it
+        if not probe:  # probes are half of the events on the lines, and most tests do not depend on them
             self._patches += [
                 patch.object(limits, "PROBE_SIZES", ()),
                 patch("linesync.runtime.peer._SYMPTOM_INTERVAL", 60.0),
             ]
         if not compress:
-            self._patches.append(patch("linesync.runtime.peer.local_end", _plain_end))
+            self._patches.append(patch("linesync.runtime.peer.local_end", _uncompressed_end))
         for change in self._patches:
             change.start()
         self._lease = lease
-        self.disk = Disk(lease, self.random, self._events) if durable else None
+        self.disk = Disk(self.random, self._events) if durable else None
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
-        memory, commit = (self.disk.load(self.now), self.disk.commit) if self.disk is not None else (None, None)
-        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), memory=memory, commit=commit)
+        durable = None
+        if self.disk is not None:
+            state, rows = self.disk.open()
+            durable = restore(state, rows, self._note_report, lease=self._lease)
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), durable=durable)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")
         return hub
+
+    def _note_report(self, text: str, *, peer: str = "", burst: int = 0) -> None:
+        self.note(f"hub: {text}")
 
     def _report(self, text: str) -> None:
         self.note(f"hub: {text}")
@@ -136,7 +143,7 @@ class World:
     def _agent_report(self, host: str, text: str) -> None:
         self.note(f"{host}: {text}")
         if text.startswith("the session with the hub is over"):
-            self._over.add(host)
+            self._ended_sessions.add(host)
 
     def __enter__(self) -> World:
         return self
@@ -213,7 +220,7 @@ class World:
         for pipe in self._board.hang_up(host.socket):
             pipe.die()
         running.cancel()
-        self.run(self._bury(agent, running))
+        self.run(self._await_end(agent, running))
 
     def kill_hub(self, away: float = 0.0) -> None:
         """Kill the hub and start a new one, which has the state that the old one has stored, if any.
@@ -222,7 +229,7 @@ class World:
         """
         self.note("the hub is killed, and another starts")
         if self.disk is not None:
-            self.disk.load(self.now)
+            self.disk.kill()
         hub = self.hub
         for peer in hub._peers:
             if isinstance(peer.line, MemoryLine):
@@ -236,7 +243,7 @@ class World:
         self.hub = self.run(self._begin())
 
     @staticmethod
-    async def _bury(agent: Agent, running: asyncio.Task[None]) -> None:
+    async def _await_end(agent: Agent, running: asyncio.Task[None]) -> None:
         await asyncio.gather(running, agent.aclose(), return_exceptions=True)
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -281,29 +288,29 @@ class World:
         """Let time pass until everything that was sent on working lines has arrived."""
         for host in self.hosts.values():
             self._trace(host)
-        self.settle(self.calm, limit, "everything that was sent should have arrived")
+        self.settle(self.idle, limit, "everything that was sent should have arrived")
 
-    def calm(self) -> bool:
+    def idle(self) -> bool:
         """Whether every live agent with a working line has registered, and no line carries data any more.
 
         That includes the last data of dead agents.
         """
-        if self.disk is not None and not (self.disk.idle and self._all_back()):
+        if self.disk is not None and not (self.disk.idle and self._all_continued()):
             return False
         return all(
-            self._calm(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
+            self._host_idle(host) if host.agent is not None and host.wire.plugged else host.wire.drained()
             for host in self.hosts.values()
         )
 
-    def _all_back(self) -> bool:
+    def _all_continued(self) -> bool:
         """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
         reached."""
-        if any(client._peer.interrupted for client in self._clients if client._peer.info.endpoint == _HUB):
+        if any(client._peer.interrupted for client in self._clients):
             return False
         sessions = self.hub._requests._sessions.all()
         return all(session.peer.up or session.host for session in sessions)
 
-    def _calm(self, host: Host) -> bool:
+    def _host_idle(self, host: Host) -> bool:
         assert host.agent is not None
         near, far = host.agent._uplink, self.hub_peer(host)
         if not (near.up and far.up) or near.link.quiet or far.link.quiet or not host.agent.relayed.registered:
@@ -338,12 +345,12 @@ class World:
         self._events.clear()
         return events
 
-    def take_over(self) -> set[str]:
+    def take_ended_sessions(self) -> set[str]:
         """The hosts whose session with the hub has ended since the last call. Data in such a session is lost."""
-        over, self._over = self._over, set()
+        over, self._ended_sessions = self._ended_sessions, set()
         return over
 
-    def lapsing(self) -> bool:
+    def has_lapsing_holds(self) -> bool:
         """Whether a lost host holds something until its lease ends."""
         status = self.status()
         owners = [row["owner"] for row in status["locks"]]

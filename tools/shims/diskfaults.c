@@ -1,8 +1,8 @@
-/* LD_PRELOAD shim for tests of storage: it counts the writes and syncs below one directory, lets one of them fail, and
- * writes a log from which a test can make the disk as it was after a power failure.
+/* LD_PRELOAD shim for tests of storage: it counts the writes and syncs below one directory, makes one of them fail, and
+ * writes a log. From the log, a test can reconstruct the content of the disk after a power failure.
  *
- * A program that is under test calls disk_watch() and disk_fail() through ctypes. The log has a record for each call: a
- * header (struct record), the path, and the written bytes. A test puts its own marks in with disk_mark().
+ * The program under test calls disk_watch() and disk_fail() through ctypes. The log has a record for each call: a
+ * header (struct record), the path, and the written bytes. The program adds its own marks with disk_mark().
  */
 
 #define _GNU_SOURCE
@@ -17,8 +17,8 @@
 
 struct record {
 	uint64_t offset;
-	uint32_t path;
-	uint32_t data;
+	uint32_t path; /* the length of the path */
+	uint32_t data; /* the number of bytes */
 	uint32_t kind; /* w(rite), t(runcate), s(ync), u(nlink), r(ename: the data is the new path), m(ark) */
 	uint32_t zero;
 };
@@ -114,7 +114,7 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
 	ssize_t done;
 
 	if (fails(watched(fd, path, sizeof path))) {
-		done = REAL(pwrite64)(fd, data, size / 2, offset); /* half of it is written */
+		done = REAL(pwrite64)(fd, data, size / 2, offset); /* half of the data is written */
 		errno = failing_errno;
 		return -1;
 	}

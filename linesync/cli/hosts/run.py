@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     env = _inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
         if len(hosts) > 1:
-            check_there(hosts, client.hosts(timeout=args.deadline.left))
+            check_available(hosts, client.hosts(timeout=args.deadline.left))
         jobs = [_Job(client, host, argv, args, env, several=len(hosts) > 1) for host in hosts]
         if args.stdin:
             _Feeder(client, jobs)
@@ -86,21 +86,23 @@ def _hosts(text: str) -> list[str]:
     return hosts
 
 
-def check_there(hosts: Sequence[str], known: Sequence[HostState]) -> None:
+def check_available(hosts: Sequence[str], known: Sequence[HostState]) -> None:
     """Raise LinesyncFailed if one of the hosts cannot run a command, so that it is started on all of them or on none.
 
     :param known: the hosts that the hub knows.
     """
     lost = {host.name: f"is lost ({host.cause})" for host in known if host.state == "lost"}
-    there = [host.name for host in known if host.state != "lost"]
+    available = [host.name for host in known if host.state != "lost"]
     absent = [
-        f"host {host} {lost.get(host, 'has not registered')}" for host in hosts if host != "hub" and host not in there
+        f"host {host} {lost.get(host, 'has not registered')}"
+        for host in hosts
+        if host != "hub" and host not in available
     ]
     if absent:
         more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
         raise LinesyncFailed(
             f"the command was not started on any host: {', '.join(absent[:_NAMED])}{more}; "
-            f"hosts now: {', '.join(there) or 'none'}"
+            f"hosts now: {', '.join(available) or 'none'}"
         )
 
 
@@ -157,18 +159,18 @@ class _Job:
         except (BrokenError, EndOfStream) as error:
             self._fail(self._running.lost(error.message))
         if not self._over and self.left == 0:
-            self._fail(self._running.late())
+            self._fail(self._running.give_up())
         return self._over
 
     @property
     def left(self) -> float | None:
-        """Seconds until this client gives up the command because its host is silent; None for never."""
+        """The seconds until this client gives up the command because its host is silent, or None."""
         until = self._running.give_up_at
         return None if until is None else max(until - self.stream.now(), 0.0)
 
     def _handle_message(self, text: str) -> None:
         try:
-            result = self._running.heard(text)
+            result = self._running.handle_message(text)
             if result is not None:
                 self.exit_code = result.exit_code
                 self._killed = result.signal is not None
@@ -188,7 +190,7 @@ class _Job:
                 write_output(number, self._prefix + rest + b"\n")
         self._over = True
         if not self._json:
-            self._say_error()  # now, because the commands on other hosts may run for long
+            self._print_error()  # now, because the commands on other hosts may run for long
 
     def _output(self, number: int, data: bytes) -> None:
         if self._json:
@@ -209,7 +211,7 @@ class _Job:
             **({"error": self._error.code, "message": self._error.message} if self._error else {}),
         }
 
-    def _say_error(self) -> None:
+    def _print_error(self) -> None:
         if self._error is not None:
             print(f"linesync: {self._prefix.decode()}{self._error.message}", file=sys.stderr)
         elif self._prefix and self.exit_code:

@@ -124,7 +124,7 @@ class _Line:
             action = self._option(name)
             if action is None or action.nargs is not None:
                 return Found()
-            return self._value(command, action, value, known).behind(f"{name}=")
+            return self._value(command, action, value, known).with_prefix(f"{name}=")
         return Found(self._options())
 
     def _options(self) -> list[tuple[str, str]]:

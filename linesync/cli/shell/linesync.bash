@@ -11,7 +11,7 @@ _linesync() {
   for ((i = 0; i <= COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     before=${rest%%"$word"*}
-    if [[ -n $rest && -n $word && $before == "$rest" ]]; then # the cursor stands inside this word
+    if [[ -n $rest && -n $word && $before == "$rest" ]]; then # the cursor is inside this word
       word=${rest#"${rest%%[![:space:]]*}"}
       before=${rest%"$word"}
     fi
@@ -24,7 +24,7 @@ _linesync() {
   done
   text=${words[-1]}
   plain=${text//[\"\'\\]/}
-  # Readline replaces only what follows the last of these characters, or an open quote.
+  # Readline replaces only the text after the last of these characters, or after an open quote.
   tail=$plain
   [[ -n $breaks && $text != [\"\']* ]] && tail=${plain##*[$breaks]}
 

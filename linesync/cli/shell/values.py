@@ -34,8 +34,8 @@ class Found:
         self.also = also
         self.prefix = prefix
 
-    def behind(self, prefix: str) -> Found:
-        """The same for a text that begins with this prefix."""
+    def with_prefix(self, prefix: str) -> Found:
+        """The same candidates for a text that begins with this prefix."""
         return Found(
             [(prefix + word, about) for word, about in self.words], also=self.also, prefix=prefix + self.prefix
         )

@@ -91,7 +91,7 @@ def _source(path: str | None) -> Data:
         from pathlib import Path
 
         return Path(path)
-    # Without its buffer, because Python cannot end while a thread waits for bytes in there.
+    # The raw file, because Python cannot exit while a thread waits for bytes in the buffer of stdin.
     return cast("Data", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
@@ -120,13 +120,13 @@ def _progress(*, quiet: bool) -> _Phases | None:
     return _Phases() if sys.stderr.isatty() and not quiet else None
 
 
-class _Whole:
+class _MemberFile:
     """A file of :class:`_Folder`. The exchange writes it, and closes it when it is complete."""
 
     def __init__(self, file: NewFile) -> None:
         self._file = file
 
-    def __enter__(self) -> _Whole:
+    def __enter__(self) -> _MemberFile:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -173,7 +173,7 @@ class _Folder:
 
         path = os.path.join(self._path, member)
         self._files[path] = file = NewFile(path, 0o666, path)
-        return cast("IO[bytes]", _Whole(file))
+        return cast("IO[bytes]", _MemberFile(file))
 
     def commit(self) -> None:
         """Give all files their names.

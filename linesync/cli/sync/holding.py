@@ -2,11 +2,12 @@
 
 It runs below a supervisor, as the commands of ``run`` do. If this process ends in any way, the supervisor ends the command
 and all processes that it started. It also keeps our connection open until then, so that the hub does not give the hold to
-another earlier. The command stays in our process group, so that it can use the terminal.
+another client earlier. The command stays in our process group, so that it can use the terminal.
 
-The hub gives the hold to another when it has not heard this host for the lease. So the supervisor ends the command before
-that time. We postpone the time whenever the agent or the hub shows that the hub still hears us
-(:mod:`linesync.client.validity`). If we, the agent, the line or the hub are stopped or cut off, that does not happen.
+The hub gives the hold to another client when it has not heard this host for one lease. So the supervisor ends the command
+before that time. We postpone this time whenever an answer shows that the hub still hears us
+(:mod:`linesync.client.validity`). If this process, the agent, the line or the hub is stopped or cut off, no answer comes, and
+the time is not postponed.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from ...jobs.supervisor import NO_LIMIT, fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
 from ...runtime.conversation import Pending
 from ...transports.endpoint import absolute
-from ..common import say
+from ..common import print_notice
 
 __all__ = ["run_holding"]
 
 _SI_KERNEL = 0x80  # si_code of a SIGINT that the terminal sent (sigaction(2)); the command receives that signal too
 _INFO_SIZE = 128  # bytes of a signalfd_siginfo, which begins with the signal, errno and si_code
-_ASK_EVERY = 1 / 16  # of the lease: how often we ask whether the hub hears us
-_PATIENCE = 0.15  # of the lease, if that is less than the usual time between SIGTERM and SIGKILL
+_ASK_EVERY = 1 / 16  # part of the lease between two questions whether the hub hears us
+_PATIENCE = 0.15  # part of the lease between SIGTERM and SIGKILL, if it is less than the usual time
 _CHECK_INTERVAL = 0.02  # seconds between checks whether the processes have ended
 
 
@@ -79,7 +80,7 @@ def run_holding(
     try:
         why = _watch(client, held, command, signals)
         if why is not None:
-            say(f"the hold was lost; ending the command {argv[0]}", as_json=as_json)
+            print_notice(f"the hold was lost; ending the command {argv[0]}", as_json=as_json)
             command.end_now()
             raise LinesyncFailed(f"the hold was lost ({why}) and the command {argv[0]} was ended; run it again")
         client.give_back(held, timeout=timeout)
@@ -91,7 +92,7 @@ def run_holding(
 
 
 def _first_validity(client: BlockingClient, held: Held) -> Validity:
-    """How long the hold is ours, before the command starts.
+    """Find out until when the hold is certainly ours, before the command starts.
 
     :raises LinesyncFailed: it was lost already.
     """
@@ -101,7 +102,7 @@ def _first_validity(client: BlockingClient, held: Held) -> Validity:
     except LinesyncFailed:
         if validity.lease or held.arrival in client.operations.revoked or not client.peer.up:
             raise
-        # The agent or the hub is too old to answer. It notifies us after the lease, when the hold is lost.
+        # The agent or the hub is too old to answer. It notifies us when the hold is lost, after the lease.
     return validity
 
 
@@ -168,8 +169,8 @@ def _watch(client: BlockingClient, held: Held, command: _Command, signals: int) 
 class _Command:
     """The command and its supervisor.
 
-    :param validity: the time at which all its processes must have ended; without a lease there is none.
-    :param keep: descriptors that the supervisor keeps open until they have ended.
+    :param validity: the time at which all its processes must have ended; if its lease is not known, there is no such time.
+    :param keep: descriptors that the supervisor keeps open until these processes have ended.
     :ivar over: the supervisor, the command and all its processes have ended.
     :ivar late: the supervisor ends the command, because the hold may be lost soon.
     :ivar end_at: the time, in monotonic seconds, when the command is ended if it still runs, or None.

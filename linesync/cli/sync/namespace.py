@@ -10,7 +10,7 @@ from ...client.places import setting
 from ...errors import LinesyncError, UsageError
 from ...jobs.handover import begin_of, stat_of
 from ...numbers import read_whole
-from ..common import connection, print_json, say, table, timeout_option
+from ..common import connection, print_json, print_notice, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _new(args: argparse.Namespace) -> int:
 
     print(f"export LINESYNC_NAMESPACE={shlex.quote(name)}")
     if os.isatty(1):
-        say('to use it in this shell, type: eval "$(linesync namespace new)"', as_json=False)
+        print_notice('to use it in this shell, type: eval "$(linesync namespace new)"', as_json=False)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The state of everything that a hub knows."""
+"""The complete state of a hub."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ClientState(State):
 
 
 class Status(State):
-    """Everything that a hub knows."""
+    """The complete state of a hub."""
 
     hosts: tuple[HostState, ...]
     """the rows of [hosts](#hosts)"""

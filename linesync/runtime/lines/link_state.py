@@ -1,4 +1,4 @@
-"""The state of a line: what ``links`` shows."""
+"""The state of a line, as ``links`` shows it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SessionState(State):
     """the longest frame in use now, in bytes; errors make it shorter"""
     form: str
     """the form of payloads: ``base64``, ``eight`` or ``masked`` ([protocol](../protocol.md))"""
-    mended: int
+    repaired: int
     """damaged frames that were repaired"""
     round_trip_ms: float | None
     """the smoothed round-trip time in milliseconds, or ``null``"""

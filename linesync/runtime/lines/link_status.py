@@ -41,7 +41,7 @@ def _session(link: Link) -> SessionState | None:
         frame=session.frame_sizer.agreed,
         frame_now=session.frame_sizer.length,
         form=session.form,
-        mended=link.repaired,
+        repaired=link.repaired,
         round_trip_ms=None if round_trip is None else round(round_trip * 1000, 2),
         repeated=sum(session.senders[lane].repeated for lane in Lane),
         duplicates=sum(session.receivers[lane].duplicates for lane in Lane),

@@ -9,7 +9,7 @@ from tools.bench.page.report import Report
 
 
 @pytest.mark.parametrize("attack", ["wrong check, line ends, repairable", "expanded messages"])
-def test_another_client_is_answered_after_a_small_part_of_the_hubs_work(attack: str) -> None:
+def test_another_client_gets_its_answer_after_a_small_part_of_the_hubs_work(attack: str) -> None:
     report = Report()
     hostile(report, [attack])
     (row,) = report.tables["hostile"].rows.values()

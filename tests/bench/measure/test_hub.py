@@ -16,12 +16,12 @@ def test_every_table_of_the_hub_is_filled() -> None:
     report = Report()
     hub(report, seconds=0.2, parties=200, lines=4, idle=60, file_size=1 << 20)
     assert not report.failures, report.text()
-    there = {"linesync", *(name for name in STORES if not why_no_store(name))}
-    there |= set() if why_not_compiled() else {"linesync, compiled"}
+    expected = {"linesync", *(name for name in STORES if not why_no_store(name))}
+    expected |= set() if why_not_compiled() else {"linesync, compiled"}
     hot = report.tables["hub-hot"].rows
-    assert hot.keys() == there, "only rivals that are not installed may be missing"
+    assert hot.keys() == expected, "only rivals that are not installed may be missing"
     assert all(isinstance(row["20_clients_per_s"], float) and row["20_clients_per_s"] > 10 for row in hot.values())
-    missing = [name for name in STORES if name not in there]
+    missing = [name for name in STORES if name not in expected]
     assert all(any(name in remark for remark in report.remarks) for name in missing), report.remarks
     assert report.tables["hub-barrier"].rows["by count"]["seconds"]
     assert report.tables["hub-idle"].rows["hub"]["clients"] == 60

@@ -10,7 +10,7 @@ from tools.bench.rivals.transfer import RIVALS
 from tools.bench.testbed.system import BenchError
 
 BY_NAME = {work.name: work for work in WORKLOADS}
-ASKED = {
+TARGETS = {
     "clean": 0.97,
     "BER 1e-6": 0.955,
     "BER 1e-5": 0.92,
@@ -25,7 +25,7 @@ ASKED = {
 
 
 def test_every_workload_has_its_target() -> None:
-    assert {name: work.targets[115200] for name, work in BY_NAME.items() if 115200 in work.targets} == ASKED
+    assert {name: work.targets[115200] for name, work in BY_NAME.items() if 115200 in work.targets} == TARGETS
     assert {name: BY_NAME[name].targets[921600] for name in FAST} == {"clean": 0.96, "BER 1e-6": 0.94, "BER 1e-5": 0.90}
     cut = BY_NAME["cut 3 s"]
     assert cut.cut is not None and (cut.cut.at, cut.cut.duration, cut.max_size, cut.resumes) == (1.0, 3.0, 65536, 0.3)
@@ -36,8 +36,8 @@ def test_every_workload_names_rivals_that_exist() -> None:
 
 
 def test_workloads_without_a_target_are_error_rates_for_the_figure() -> None:
-    bare = [work for work in WORKLOADS if not work.targets and work.resumes is None]
-    assert [work.faults for work in bare] == [Faults(ber=rate) for rate in (1e-7, 3e-6, 3e-5)]
+    without_target = [work for work in WORKLOADS if not work.targets and work.resumes is None]
+    assert [work.faults for work in without_target] == [Faults(ber=rate) for rate in (1e-7, 3e-6, 3e-5)]
 
 
 def test_files_are_reproducible_and_texts_are_never_repeated() -> None:
@@ -78,9 +78,9 @@ def test_the_limits_of_the_workloads() -> None:
     assert 0.98 < limit("printk 1/s") < frames
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", TARGETS)
 def test_no_target_is_above_its_limit(name: str) -> None:
     work = BY_NAME[name]
     if work.kind == "texts" and not LICENCES.exists():
         pytest.skip("no licence texts here")
-    assert ASKED[name] < ideal(work, repair=True, content=content(work, 256 << 10, 1), byte_rate=11520)
+    assert TARGETS[name] < ideal(work, repair=True, content=content(work, 256 << 10, 1), byte_rate=11520)

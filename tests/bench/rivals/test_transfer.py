@@ -1,4 +1,4 @@
-"""The rivals really run on the null modem, and their results are checked."""
+"""The rivals run on the null modem, and the received files are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What completes the last word of an unfinished command line."""
+"""The candidates that complete the last word of an unfinished command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linesync.cli.shell.candidates import complete
 from linesync.cli.shell.values import NOT_COMPLETED, VALUES, Known
 
 
-class Fixed(Known):
+class FakeHub(Known):
     """A hub with two hosts and a few names; no hub answers at unix:/none."""
 
     def hosts(self) -> list[tuple[str, str, str]]:
@@ -30,7 +30,7 @@ class Fixed(Known):
 
 
 def words(*line: str) -> list[str]:
-    return [word for word, _ in complete(line, Fixed).words]
+    return [word for word, _ in complete(line, FakeHub).words]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def words(*line: str) -> list[str]:
         (["nonsense", ""], []),
     ],
 )
-def test_words_that_may_follow(line: list[str], found: list[str]) -> None:
+def test_the_candidates_of_the_last_word(line: list[str], found: list[str]) -> None:
     assert words(*line) == found
 
 
@@ -116,8 +116,8 @@ def test_words_that_may_follow(line: list[str], found: list[str]) -> None:
         (["lock", "x", ""], "nothing", ""),
     ],
 )
-def test_what_the_shell_adds(line: list[str], also: str, prefix: str) -> None:
-    found = complete(line, Fixed)
+def test_the_kind_of_names_that_the_shell_adds(line: list[str], also: str, prefix: str) -> None:
+    found = complete(line, FakeHub)
     assert (found.also, found.prefix) == (also, prefix)
 
 
@@ -131,9 +131,9 @@ def test_every_value_is_completed_or_listed_as_one_that_is_not() -> None:
 
 
 def test_descriptions_come_from_the_help_and_the_hub() -> None:
-    assert dict(complete(["ba"], Fixed).words)["barrier"] == COMMANDS["barrier"]
-    assert dict(complete(["run", "x", "--t"], Fixed).words) == {"--timeout": "end the command after S seconds"}
-    assert dict(complete(["cp", "sut2"], Fixed).words) == {"sut2:": "lost"}
+    assert dict(complete(["ba"], FakeHub).words)["barrier"] == COMMANDS["barrier"]
+    assert dict(complete(["run", "x", "--t"], FakeHub).words) == {"--timeout": "end the command after S seconds"}
+    assert dict(complete(["cp", "sut2"], FakeHub).words) == {"sut2:": "lost"}
 
 
 def test_programs_and_devices_are_not_opened_to_complete_names(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Completion in real shells, beside a real hub."""
+"""Completion in real shells, with a real hub."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.real import require
 
 pytestmark = pytest.mark.live
 
-_ASKED = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); {function} "$1" "${{!#}}" "${{COMP_WORDS[-2]}}"'
+_CALL_COMPLETION = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); {function} "$1" "${{!#}}" "${{COMP_WORDS[-2]}}"'
 
 
 @pytest.fixture(scope="module")
-def there() -> Iterator[Site]:
+def busy_site() -> Iterator[Site]:
     """A hub with a host and some names, and a directory with files."""
     with kit.site() as place:
         place.env |= {"PATH": f"{Path(LINESYNC).parent}:{place.env['PATH']}", "HISTFILE": ""}
@@ -48,9 +48,9 @@ def shell(site: Site, script: str, *words: str, env: dict[str, str] | None = Non
 
 
 def completed(site: Site, *words: str, env: dict[str, str] | None = None) -> list[str]:
-    """What bash completes the last of the words to; the first is the program."""
+    """The completions of the last word in bash. The first word is the program."""
     script = f'eval "$({LINESYNC} completion bash)"; function=$(complete -p linesync); function=${{function##*-F }}; '
-    script += _ASKED.format(function="${function%% *}") + "; printf '%s\\n' \"${COMPREPLY[@]}\""
+    script += _CALL_COMPLETION.format(function="${function%% *}") + "; printf '%s\\n' \"${COMPREPLY[@]}\""
     done = shell(site, script, "bash", *words, env=env)
     assert (done.code, done.err) == (0, "")
     return sorted(filter(None, done.text.splitlines()))
@@ -80,16 +80,16 @@ def completed(site: Site, *words: str, env: dict[str, str] | None = None) -> lis
         (["barrier", ""], []),
     ],
 )
-def test_bash_completes(there: Site, words: list[str], found: list[str]) -> None:
-    assert completed(there, "linesync", *words) == found
-    assert not (there.folder / "work" / "ran").exists()
+def test_bash_completes(busy_site: Site, words: list[str], found: list[str]) -> None:
+    assert completed(busy_site, "linesync", *words) == found
+    assert not (busy_site.folder / "work" / "ran").exists()
 
 
-def test_bash_completes_the_program_at_another_path(there: Site) -> None:
-    assert completed(there, LINESYNC, "ba", env={"PATH": os.environ["PATH"]}) == ["barrier"]
+def test_bash_completes_the_program_at_another_path(busy_site: Site) -> None:
+    assert completed(busy_site, LINESYNC, "ba", env={"PATH": os.environ["PATH"]}) == ["barrier"]
 
 
-def typed(site: Site, argv: list[str], setup: str, keys: str, expect: str) -> None:
+def type_keys(site: Site, argv: list[str], setup: str, keys: str, expect: str) -> None:
     """Type keys into an interactive shell on a terminal, until it shows the expected text."""
     child, terminal = pty.fork()
     if child == 0:
@@ -122,40 +122,40 @@ SHELLS = {
     ("keys", "expect"),
     [("cp Ima\ts\t", "sut:"), ("event set a\t", "a\\ b "), ("cp --dev\tmy\t", "my\\ file ")],
 )
-def test_a_shell_completes_what_is_typed(there: Site, name: str, keys: str, expect: str) -> None:
+def test_a_shell_completes_typed_words(busy_site: Site, name: str, keys: str, expect: str) -> None:
     require(name)
-    typed(there, *SHELLS[name], f"linesync {keys}", expect)
+    type_keys(busy_site, *SHELLS[name], f"linesync {keys}", expect)
 
 
 @pytest.mark.real
-def test_fish_completes(there: Site) -> None:
+def test_fish_completes(busy_site: Site) -> None:
     require("fish")
     lines = ["cp ", "barrier x 2 --ti", "exchange x --file=I", "run sut,h", "lock disk -- linesy"]
     script = "linesync completion fish | source; " + "; ".join(f"complete -C 'linesync {line}'" for line in lines)
-    done = Command(["fish", "-N", "-c", script], there.env, there.folder / "work").wait()
+    done = Command(["fish", "-N", "-c", script], busy_site.env, busy_site.folder / "work").wait()
     found = [line.partition("\t")[0] for line in done.text.splitlines()]
     assert set(found[:5]) == {"hub:", "sut:", "Image", "images/", "my file"}
     assert found[5:] == ["--timeout", "--file=Image", "sut,hub", "linesync"], done.err
 
 
-def test_names_are_left_out_if_no_hub_answers_in_a_second(there: Site, tmp_path: Path) -> None:
-    assert completed(there, "linesync", "sem", "", env={"LINESYNC_HUB": f"unix:{tmp_path}/none"}) == []
-    assert completed(there, "linesync", "sem", "", env={"LINESYNC_HUB": "nonsense"}) == []
-    stopped = there.daemons[0]
+def test_names_are_omitted_if_no_hub_answers_in_a_second(busy_site: Site, tmp_path: Path) -> None:
+    assert completed(busy_site, "linesync", "sem", "", env={"LINESYNC_HUB": f"unix:{tmp_path}/none"}) == []
+    assert completed(busy_site, "linesync", "sem", "", env={"LINESYNC_HUB": "nonsense"}) == []
+    stopped = busy_site.daemons[0]
     stopped.process.send_signal(signal.SIGSTOP)
     try:
         begin = time.monotonic()
-        assert completed(there, "linesync", "cp", "") == ["Image", "images", "my file"]
-        assert time.monotonic() - begin < 10, "a client waits for ten seconds"
+        assert completed(busy_site, "linesync", "cp", "") == ["Image", "images", "my file"]
+        assert time.monotonic() - begin < 10, "completion must not wait as long as a client, which waits for 10 s"
     finally:
         stopped.process.send_signal(signal.SIGCONT)
 
 
-def test_a_wrong_settings_file_completes_nothing_and_is_silent(there: Site) -> None:
-    path = there.folder / "work" / "linesync.toml"
+def test_a_wrong_settings_file_completes_nothing_and_is_silent(busy_site: Site) -> None:
+    path = busy_site.folder / "work" / "linesync.toml"
     path.write_text("namespace = [")
     try:
-        done = shell(there, "linesync completion --words -- barrier --ti")
+        done = shell(busy_site, "linesync completion --words -- barrier --ti")
     finally:
         path.unlink()
     assert (done.code, done.text, done.err) == (0, "nothing\t\n", "")

@@ -181,7 +181,7 @@ CASES = [([command, *words], part) for command, cases in WRONG.items() for words
 
 
 @pytest.fixture(scope="module")
-def left() -> Iterator[Site]:
+def prepared_hub() -> Iterator[Site]:
     """A hub with a semaphore, an event, a message and a lock, which no test of wrong usage may change."""
     with kit.site() as place:
         place.hub().says("scripts on this machine")
@@ -201,28 +201,28 @@ def state_of_hub(site: Site) -> Any:
 
 @pytest.mark.parametrize(("words", "part"), CASES, ids=[" ".join(words)[:60] for words, _ in CASES])
 def test_wrong_usage_is_one_sentence_and_changes_nothing(
-    left: Site, capsys: pytest.CaptureFixture[str], words: list[str], part: str
+    prepared_hub: Site, capsys: pytest.CaptureFixture[str], words: list[str], part: str
 ) -> None:
-    before = state_of_hub(left)
-    code = main(["--hub", f"unix:{left.socket('hub')}", *words])
+    before = state_of_hub(prepared_hub)
+    code = main(["--hub", f"unix:{prepared_hub.socket('hub')}", *words])
     out, err = capsys.readouterr()
     assert (code, out) == (2, ""), err
     (line,) = err.splitlines()
     assert line.startswith("linesync: ") and part in line and len(line) < 400, line
     assert "malformed" not in line and "Error" not in line, line
-    assert state_of_hub(left) == before
+    assert state_of_hub(prepared_hub) == before
 
 
-def test_wrong_usage_with_json_is_an_object(left: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_with_json_is_an_object(prepared_hub: Site, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["barrier", "x", "two", "--json"], ["--json", "sem", "", "1"], ["event", "--json", "set", "\n"]):
-        code = main(["--hub", f"unix:{left.socket('hub')}", *words])
+        code = main(["--hub", f"unix:{prepared_hub.socket('hub')}", *words])
         out, err = capsys.readouterr()
         error = json.loads(err)
         assert (code, out) == (2, "") and (error["error"], error["exit_code"]) == ("usage", 2) and error["message"]
 
 
-def test_json_after_two_hyphens_belongs_to_the_command(left: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["--hub", f"unix:{left.socket('hub')}", "lock", "free", "--", "/no/such/program", "--json"])
+def test_json_after_two_hyphens_belongs_to_the_command(prepared_hub: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--hub", f"unix:{prepared_hub.socket('hub')}", "lock", "free", "--", "/no/such/program", "--json"])
     _, err = capsys.readouterr()
     assert code == 127 and err.startswith("linesync: there is no command /no/such/program"), err
 
@@ -242,10 +242,10 @@ RIGHT = [
 ]
 
 
-def test_options_may_stand_anywhere_and_arguments_may_follow_two_hyphens(
-    left: Site, capsys: pytest.CaptureFixture[str]
+def test_options_may_be_anywhere_and_arguments_may_follow_two_hyphens(
+    prepared_hub: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, expected in RIGHT:
-        code = main(["--hub", f"unix:{left.socket('hub')}", *words])
+        code = main(["--hub", f"unix:{prepared_hub.socket('hub')}", *words])
         out, err = capsys.readouterr()
         assert (code, out, err) == (0, expected, ""), words

@@ -12,7 +12,7 @@ from typing import Any
 
 from linesync.errors import LinesyncError
 from linesync.model.decisions import Event, Exchanged, Failed, Granted, Messages, Names, Posted, Released, Revoked
-from tests.model.hall import Hall
+from tests.model.simulated_hub import SimulatedHub
 
 __all__ = [
     "TEN_MINUTES",
@@ -37,7 +37,7 @@ Action = Callable[["ModelSetup"], Sequence[Event]]
 TEN_MINUTES = 600.0
 
 
-class ModelSetup(Hall):
+class ModelSetup(SimulatedHub):
     """The model of a hub with the hosts a, b and c, which are all up, and the actions that the tables need."""
 
     def __init__(self) -> None:
@@ -57,14 +57,14 @@ class ModelSetup(Hall):
     def exchange(self, arrival: str, *, members: str = "a,b", timeout: float | None = None) -> list[Event]:
         """A member joins an exchange; its data comes later."""
         open_ = self.services.exchanges.open
-        return self.note(
+        return self.follow_up(
             open_(arrival, "default", "keys", members.split(","), "", 5, self.client(arrival[0]), self.now, timeout)
         )
 
     def give(self, arrival: str) -> list[Event]:
         """The member's data has arrived."""
         client = self.client(arrival[0])
-        return self.note(self.services.exchanges.given(arrival, client, ord(arrival[0]), self.now))
+        return self.follow_up(self.services.exchanges.given(arrival, client, ord(arrival[0]), self.now))
 
     def lose(self, host: str) -> list[Event]:
         self.speaking.discard(host)
@@ -75,13 +75,13 @@ class ModelSetup(Hall):
         row = self.row("locks")
         assert row is not None
         back = self.services.locks.give_back("default", "flash", row["token"], row["owner"]["name"], self.now)
-        return self.note(back)
+        return self.follow_up(back)
 
     def give_back_held(self, arrival: str) -> list[Event]:
-        return self.note(self.services.give_back(arrival, self.client(arrival[0]), self.now))
+        return self.follow_up(self.services.give_back(arrival, self.client(arrival[0]), self.now))
 
     def reset(self) -> list[Event]:
-        return self.note(self.services.reset("default", (), "c", self.now)[2])
+        return self.follow_up(self.services.reset("default", (), "c", self.now)[2])
 
     def silence(self, host: str, seconds: float = 4.0) -> list[Event]:
         """A host is silent for a while. It does not answer the hub either."""

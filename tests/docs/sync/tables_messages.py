@@ -34,12 +34,12 @@ def _event(model: ModelSetup) -> str:
 
 def _change(model: ModelSetup, *, clear: bool = False) -> Sequence[Event]:
     change = model.services.events.clear if clear else model.services.events.set
-    return model.note(change(f"c~{_event(model)}", "default", ("up",), model.client("c"), model.now))
+    return model.follow_up(change(f"c~{_event(model)}", "default", ("up",), model.client("c"), model.now))
 
 
 def _await(model: ModelSetup, timeout: float) -> Sequence[Event]:
     arrival = "a" if timeout else "a~poll"
-    return model.note(
+    return model.follow_up(
         model.services.events.wait(arrival, "default", ("up",), False, model.client("a"), model.now, timeout)
     )
 
@@ -70,7 +70,7 @@ def _topic(model: ModelSetup) -> str:
 
 def _send(model: ModelSetup) -> Sequence[Event]:
     client = model.client("b")
-    return model.note(
+    return model.follow_up(
         model.services.mailbox.send(f"b~{_topic(model)}", "default", "ready", ("x=1",), "b", client, model.now)
     )
 
@@ -78,7 +78,7 @@ def _send(model: ModelSetup) -> Sequence[Event]:
 def _receive(number: int) -> Action:
     def receive(model: ModelSetup) -> Sequence[Event]:
         client = model.client("a")
-        return model.note(
+        return model.follow_up(
             model.services.mailbox.receive(
                 "a", "default", "ready", number, 9, False, "a", client, model.now, WAIT_TIMEOUT
             )
@@ -117,14 +117,14 @@ def _gather_state(model: ModelSetup) -> str:
 def _send_from(sender: str) -> Action:
     def send(model: ModelSetup) -> Sequence[Event]:
         client = model.client(sender)
-        return model.note(model.services.mailbox.send(sender, "default", "ready", (), sender, client, model.now))
+        return model.follow_up(model.services.mailbox.send(sender, "default", "ready", (), sender, client, model.now))
 
     return when(lambda s: sender not in (s.row("topics") or {"senders": ()})["senders"], send)
 
 
 def _gather(model: ModelSetup) -> Sequence[Event]:
     client = model.client("a")
-    return model.note(
+    return model.follow_up(
         model.services.mailbox.receive_all("a", "default", "ready", "a", "", client, model.now, WAIT_TIMEOUT)
     )
 
@@ -164,7 +164,7 @@ def _start_wait(model: ModelSetup) -> Sequence[Event]:
 
 def _register(model: ModelSetup, life: int, line: str = "its line") -> Sequence[Event]:
     session = f"n{life}"
-    events = model.note(model.services.register("n", session, session, line, model.now))
+    events = model.follow_up(model.services.register("n", session, session, line, model.now))
     model.lives["n"] = life
     return events
 

@@ -52,7 +52,7 @@ ARRIVAL = Table(
         ),
         "what it waits for is available": when(
             lambda s: _arrival(s) == "waiting",
-            lambda s: s.note(s.services.give_back("b", s.client("b"), s.now), confirm=False),
+            lambda s: s.follow_up(s.services.give_back("b", s.client("b"), s.now), confirm=False),
         ),
         "its client commits": when(lambda s: _arrival(s) in ("granted", "held"), commit),
         "its client confirms": when(lambda s: _arrival(s) == "over", confirm),
@@ -153,7 +153,7 @@ LOCK = Table(
         "c polls": when(lambda s: _lock(s) == "a has it", lambda s: s.lock("c", "c", timeout=0.0)),
         "a gives it back": _owned(lambda s: s.release_lock()),
         "c's host gives it back": _owned(
-            failing(lambda s: s.note(s.services.locks.give_back("default", "flash", 1, "c", s.now)), "c")
+            failing(lambda s: s.follow_up(s.services.locks.give_back("default", "flash", 1, "c", s.now)), "c")
         ),
         "a's client is gone": when(lambda s: _lock(s).startswith("a "), lambda s: s.end("a")),
         "a's host is lost, or has a new session, and its lease ends": (
@@ -187,7 +187,7 @@ def _close_cycle(model: ModelSetup) -> Sequence[Event]:
 def _answer(a: Activity) -> Action:
     def answer(model: ModelSetup) -> Sequence[Event]:
         parts = [*model.services.answered("a", a, model.now)]
-        return model.note([*parts, *model.services.answered("b", Activity(clients=frozenset("1")), model.now)])
+        return model.follow_up([*parts, *model.services.answered("b", Activity(clients=frozenset("1")), model.now)])
 
     return when(lambda s: _cycle(s) == "asked", answer)
 

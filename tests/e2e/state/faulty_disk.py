@@ -1,9 +1,9 @@
-"""Uses state files on a disk that fails. It runs as a process of its own with tools/shims/diskfaults.c preloaded.
+"""Writes state files on a disk that fails. It runs as a separate process with tools/shims/diskfaults.c preloaded.
 
-    faulty_disk.py record FOLDER LOG     one life of a state file; LOG gets every write and sync, and what was confirmed
-    faulty_disk.py fail FOLDER ERRNO     lives in each of which another write or sync fails; prints what was wrong
+    faulty_disk.py record FOLDER LOG     one run; LOG gets every write and sync, and the number of each confirmed commit
+    faulty_disk.py fail FOLDER ERRNO     one run for each write and sync, which fails; prints each problem
 
-A life makes commits one after the other, and some together. The rows after the first N of them are ``rows_after(N)``.
+A run makes commits, some one after the other and some at the same time. The rows after the first N of them are ``rows_after(N)``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from linesync.store.state_database import Database
 from linesync.store.state_file import open_state
 
 COMMITS = 24
-TOGETHER = 3  # how many of every second group of commits wait at the same time
-CHECKPOINT = 12  # pages, so that there are several checkpoints in a life
+TOGETHER = 3  # commits of every second group, which wait at the same time
+CHECKPOINT = 12  # pages, so that a run has several checkpoints
 BLOB = 20_000  # bytes of a blob that one commit writes and a later one removes
 
 
 def changes(number: int) -> list[Change]:
-    """What one commit changes: a row that all change, a new one, and often an old one that goes. Without that one, the
-    database makes the commit with a single statement."""
+    """The changes of one commit: a row that all commits change, a new row, and often the removal of an old row.
+
+    Without a removal, the database makes the commit with a single statement.
+    """
     old: list[Change] = [("row", f"{number - 5:03}", None)] if number % 4 else []
     return [("last", "", str(number)), ("row", f"{number:03}", "1"), *old]
 
@@ -46,8 +48,10 @@ def rows_after(numbers: list[int]) -> list[Row]:
     return sorted((kind, key, value) for (kind, key), value in rows.items())
 
 
-async def live(path: str, confirmed: list[int], refused: list[int], mark: ctypes._CFuncPtr | None = None) -> None:
-    """One life. It ends at the first error that is final.
+async def make_commits(
+    path: str, confirmed: list[int], refused: list[int], mark: ctypes._CFuncPtr | None = None
+) -> None:
+    """One run. It ends at the first error that is final.
 
     :param confirmed: gets the numbers of the commits that are done.
     :param refused: gets the numbers of the commits that are certainly not stored.
@@ -58,14 +62,14 @@ async def live(path: str, confirmed: list[int], refused: list[int], mark: ctypes
         while number < COMMITS and state.failed is None:
             group = range(number, min(number + TOGETHER, COMMITS)) if number % 2 else range(number, number + 1)
             number = group.stop
-            asked = [(one, _ask(state, one)) for one in group]
-            for one, future in asked:
+            commits = [(one, _commit(state, one)) for one in group]
+            for one, future in commits:
                 try:
                     await future
                 except NotStored:
                     refused.append(one)
                 except LinesyncFailed:
-                    pass  # it may be stored or not
+                    pass  # the commit may be stored or not
                 else:
                     confirmed.append(one)
                     if mark is not None:
@@ -74,15 +78,17 @@ async def live(path: str, confirmed: list[int], refused: list[int], mark: ctypes
         await state.close()
 
 
-def _ask(state: State, number: int) -> asyncio.Future[None]:
+def _commit(state: State, number: int) -> asyncio.Future[None]:
     if number == 8:
         state.append(1, 0, bytes(BLOB)).add_done_callback(lambda done: done.exception())
     return state.commit(changes(number), remove=[1] if number == 14 else [])
 
 
 def problem(path: str, confirmed: list[int], refused: list[int]) -> str:
-    """What is wrong with a file after a life, or an empty string. It must have the rows after the confirmed commits, and
-    perhaps those of the last group."""
+    """The problem with a file after a run, or an empty string.
+
+    The file must have the rows after the confirmed commits, and may have those of the last group.
+    """
     try:
         database = Database(path)
     except LinesyncFailed as error:
@@ -99,7 +105,7 @@ def problem(path: str, confirmed: list[int], refused: list[int]) -> str:
 
 def _fail(shim: ctypes.CDLL, folder: Path, number: int) -> None:
     calls, nth = 1, 0
-    while nth < calls:  # a life that goes wrong early makes fewer calls than the first, which has no fault
+    while nth < calls:  # only the first run, which has no fault, makes all calls
         shutil.rmtree(folder)
         folder.mkdir()
         confirmed: list[int] = []
@@ -108,14 +114,14 @@ def _fail(shim: ctypes.CDLL, folder: Path, number: int) -> None:
         shim.disk_fail(ctypes.c_long(nth), number)
         failed = ""
         try:
-            asyncio.run(live(f"{folder}/hub.db", confirmed, refused))
+            asyncio.run(make_commits(f"{folder}/hub.db", confirmed, refused))
         except LinesyncFailed as error:
             failed = str(error)
         calls = shim.disk_calls() if nth == 0 else calls
         shim.disk_fail(ctypes.c_long(0), 0)
         wrong = problem(f"{folder}/hub.db", confirmed, refused)
         if nth == 0 and (confirmed != list(range(COMMITS)) or failed):
-            wrong = f"a life without a fault failed: {failed}"
+            wrong = f"a run without a fault failed: {failed}"
         if wrong:
             print(f"call {nth} of {calls}: {wrong}", flush=True)
         if number != errno.ENOSPC and nth and confirmed == list(range(COMMITS)) and not failed:
@@ -135,7 +141,7 @@ def main(task: str, folder: str, argument: str) -> None:
     shim.disk_watch(os.fsencode(folder), log)
     mark = shim.disk_mark
     mark.argtypes = [ctypes.c_uint64]
-    asyncio.run(live(f"{folder}/hub.db", [], [], mark))
+    asyncio.run(make_commits(f"{folder}/hub.db", [], [], mark))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Kills the writer of a state file again and again, and checks each time that all it confirmed is there.
+"""Kills the writer of a state file many times, and checks each time that the file has all confirmed commits.
 
     killed_writer.py FOLDER ROUNDS SEED
 
-It prints a line for each problem, then how many commits were confirmed and how many rounds killed a writer at work. Each
-writer is a fork of this process, because starting Python would take most of the time.
+It prints a line for each problem, then the number of confirmed commits, and the number of rounds in which the killed writer
+had already confirmed a commit. Each writer is a fork of this process, because starting Python would take most of the time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from linesync.store.state_database import Database
 from linesync.store.state_file import open_state
 
 WRITERS = 8
-LONGEST = 0.05  # seconds that a writer lives, from the start or from its first commit
-NEW = 4  # a round in so many begins with a new file, so that the creation is killed, too
+LONGEST = 0.05  # the longest life of a writer in seconds, from its start or from its first commit
+NEW = 4  # every fourth round begins with a new file, so that the creation of files is interrupted, too
 
 
 async def _write(state: State, writer: int, number: int, pipe: int) -> None:
@@ -41,7 +41,7 @@ async def _writers(path: str, pipe: int) -> None:
 
 
 def _start(path: str) -> tuple[int, int]:
-    """Fork a writer. Return its pid, and the pipe on which it reports what is confirmed."""
+    """Fork a writer. Return its pid, and the pipe on which it reports the confirmed commits."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid:
@@ -54,7 +54,7 @@ def _start(path: str) -> tuple[int, int]:
 
 
 def _confirmed(pipe: int, until: float) -> bytes:
-    """What is read from a pipe until a time, or to its end."""
+    """Read from a pipe until a time, or to its end."""
     found = b""
     while (left := until - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
         data = os.read(pipe, 1 << 16)
@@ -75,7 +75,7 @@ def main(folder: str, rounds: int, seed: int) -> None:
         if number % NEW == 0:
             path, last = f"{folder}/{number}.db", {}
         pid, pipe = _start(path)
-        if number % NEW:  # the first round of a file may end before it is there
+        if number % NEW:  # the first round may end before the file exists
             select.select([pipe], [], [], 10)
         lines = _confirmed(pipe, time.monotonic() + chance.uniform(0, LONGEST))
         os.kill(pid, signal.SIGKILL)

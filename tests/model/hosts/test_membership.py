@@ -245,7 +245,7 @@ class MembershipSearch(RuleBasedStateMachine):
         self.lives: dict[str, Life] = {}
         self.sessions: dict[str, list[str]] = {"a": ["none"], "b": ["none"]}
 
-    def speaking(self, host: str, ago: int) -> tuple[str, Life | None]:
+    def earlier_session(self, host: str, ago: int) -> tuple[str, Life | None]:
         session = self.sessions[host][-1 - min(ago, len(self.sessions[host]) - 1)]
         life = self.lives.get(host)
         return session, life if life and life.session == session and not life.over else None
@@ -273,26 +273,26 @@ class MembershipSearch(RuleBasedStateMachine):
 
     @rule(host=HOSTS, ago=SESSIONS)
     def heard(self, host: str, ago: int) -> None:
-        session, life = self.speaking(host, ago)
+        session, life = self.earlier_session(host, ago)
         assert self.hosts.heard(host, session, self.now) == self.revive(host, life)
 
     @rule(host=HOSTS, ago=SESSIONS)
     def line_lost(self, host: str, ago: int) -> None:
-        session, life = self.speaking(host, ago)
+        session, life = self.earlier_session(host, ago)
         self.hosts.line_lost(host, session, "unplugged")
         if life:
             life.down = True
 
     @rule(host=HOSTS, ago=SESSIONS, line=LINES)
     def line_back(self, host: str, ago: int, line: str) -> None:
-        session, life = self.speaking(host, ago)
+        session, life = self.earlier_session(host, ago)
         assert self.hosts.line_back(host, session, line, self.now) == self.revive(host, life)
         if life:
             life.down, life.line = False, line
 
     @rule(host=HOSTS, ago=SESSIONS)
     def stop(self, host: str, ago: int) -> None:
-        session, life = self.speaking(host, ago)
+        session, life = self.earlier_session(host, ago)
         reported = causes(self.hosts.ended(host, session, Cause.STOPPED, "", self.now))
         assert reported == ([(session, Cause.STOPPED)] if life and not life.lost else [])
         if life:

@@ -10,8 +10,8 @@ from linesync.errors import DeadlockError
 from linesync.model.participants import Client
 from linesync.model.sync.services import SyncServices
 
-from ..hall import Hall
 from ..helpers import failed
+from ..simulated_hub import SimulatedHub
 
 HOSTS = [f"h{number}" for number in range(8)]
 PARTIES = 5000
@@ -26,9 +26,9 @@ def test_there_is_no_search_without_waits() -> None:
 
 
 def test_there_is_no_search_without_owners() -> None:
-    hall = Hall()
-    hall.barrier("x", "hub/1", 2)
-    assert hall.services.next_timer() is None
+    hub = SimulatedHub()
+    hub.barrier("x", "hub/1", 2)
+    assert hub.services.next_timer() is None
 
 
 def test_a_long_chain_of_owners_is_followed_quickly_in_any_order() -> None:
@@ -49,34 +49,34 @@ def test_a_long_chain_of_owners_is_followed_quickly_in_any_order() -> None:
 
 @pytest.mark.parametrize("kind", ["barrier", "held units", "lock"])
 def test_thousands_of_waits_at_one_place_cost_little(kind: str) -> None:
-    hall = Hall(*HOSTS)
-    hall.sem("g", "hub", 1)
-    hall.sem("h", "hub/h", -1, hold=True)
-    hall.lock("l", "hub/h")
+    hub = SimulatedHub(*HOSTS)
+    hub.sem("g", "hub", 1)
+    hub.sem("h", "hub/h", -1, hold=True)
+    hub.lock("l", "hub/h")
     for number in range(PARTIES):
         who = f"h{number % 8}/{number}"
         if kind == "barrier":
-            hall.barrier(f"x{number}", who, "h[0-7]#[0-1240]", as_member=f"h{number % 8}#{number // 8}")
+            hub.barrier(f"x{number}", who, "h[0-7]#[0-1240]", as_member=f"h{number % 8}#{number // 8}")
         elif kind == "held units":
-            hall.sem(f"x{number}", who, -1, hold=True)
+            hub.sem(f"x{number}", who, -1, hold=True)
         else:
-            hall.lock(f"x{number}", who)
+            hub.lock(f"x{number}", who)
     begun = time.process_time()
-    assert failed(hall.pass_time(0.6)) == {}
+    assert failed(hub.pass_time(0.6)) == {}
     assert time.process_time() - begun < 2.0
     begun = time.process_time()
-    assert failed(hall.pass_time(20)) == {}
+    assert failed(hub.pass_time(20)) == {}
     assert time.process_time() - begun < 1.0, "without changes, nothing is searched again"
 
 
 def test_a_cycle_among_thousands_of_waits_is_reported_soon() -> None:
-    hall = Hall(*HOSTS, "z")
-    hall.lock("owned", "h0/0")
+    hub = SimulatedHub(*HOSTS, "z")
+    hub.lock("owned", "h0/0")
     for number in range(PARTIES):
         member = f"h{number % 8}#{number // 8}"
-        hall.barrier(f"x{number}", f"h{number % 8}/{number}", "h[0-7]#[0-624],z", as_member=member)
-    hall.lock("wanted", "z")
+        hub.barrier(f"x{number}", f"h{number % 8}/{number}", "h[0-7]#[0-624],z", as_member=member)
+    hub.lock("wanted", "z")
     begun = time.process_time()
-    faults = failed(hall.pass_time(4))
+    faults = failed(hub.pass_time(4))
     assert time.process_time() - begun < 3.0
     assert sorted(faults) == ["wanted", "x0"] and isinstance(faults["x0"], DeadlockError)

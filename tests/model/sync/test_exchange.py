@@ -1,4 +1,4 @@
-"""Exchanges: members give and get data, and arrivals that wait for dead members fail."""
+"""Exchanges: members give and get data, and waits for dead members fail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FakeHosts:
         return self.words.get(host, "")
 
 
-class Room:
+class ExchangeHarness:
     """Exchanges, and the keys that they dropped."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Room:
         return self.exchanges.status(0.0)[0].missing
 
 
-def everybody_has(events: list[Outcome], keys: tuple[int, ...], generation: int = 1) -> None:
+def check_exchanged(events: list[Outcome], keys: tuple[int, ...], generation: int = 1) -> None:
     values = list(granted(events).values())
     assert values == [Exchanged(generation=generation, members=ALL, keys=keys)] * len(values)
 
@@ -83,110 +83,110 @@ def everybody_has(events: list[Outcome], keys: tuple[int, ...], generation: int 
 
 
 def test_all_members_get_the_data_of_all_when_the_last_one_gives() -> None:
-    room = Room()
-    assert room.give("b", 2) == room.give("a", 1) == []
-    outcomes = room.give("c", 3)
+    harness = ExchangeHarness()
+    assert harness.give("b", 2) == harness.give("a", 1) == []
+    outcomes = harness.give("c", 3)
     assert set(granted(outcomes)) == {"a@keys", "b@keys", "c@keys"}
-    everybody_has(outcomes, (1, 2, 3))
-    assert room.dropped == [], "the keys belong to the receivers of the outcome"
-    assert len(room.exchanges) == 0
+    check_exchanged(outcomes, (1, 2, 3))
+    assert harness.dropped == [], "the keys belong to the receivers of the outcome"
+    assert len(harness.exchanges) == 0
 
 
 def test_members_are_sorted_whatever_the_order_of_the_lists() -> None:
-    room = Room()
-    room.open("b", members=("c", "b", "a"))
-    assert room.open("a", members=("b", "a", "c")) == []
+    harness = ExchangeHarness()
+    harness.open("b", members=("c", "b", "a"))
+    assert harness.open("a", members=("b", "a", "c")) == []
 
 
 def test_an_exchange_is_complete_only_when_all_data_is_there() -> None:
-    room = Room()
+    harness = ExchangeHarness()
     for host in ALL:
-        assert room.open(host) == []
-    assert room.given("a", 1) == room.given("c", 3) == []
-    everybody_has(room.given("b", 2), (1, 2, 3))
+        assert harness.open(host) == []
+    assert harness.given("a", 1) == harness.given("c", 3) == []
+    check_exchanged(harness.given("b", 2), (1, 2, 3))
 
 
 def test_each_use_of_a_name_is_a_new_generation() -> None:
-    room = Room()
+    harness = ExchangeHarness()
     for generation in (1, 2):
         for host in ALL:
-            outcomes = room.exchanges.open(
+            outcomes = harness.exchanges.open(
                 f"{host}{generation}", "default", "keys", ALL, "", 1, client(host), 0.0
-            ) or room.given(host, 1, arrival=f"{host}{generation}")
-        everybody_has(outcomes, (1, 1, 1), generation)
+            ) or harness.given(host, 1, arrival=f"{host}{generation}")
+        check_exchanged(outcomes, (1, 1, 1), generation)
 
 
 def test_different_names_and_namespaces_are_different_exchanges() -> None:
-    room = Room()
-    room.give("a", 1)
+    harness = ExchangeHarness()
+    harness.give("a", 1)
     for host in ALL:
-        room.open(host, name="other")
-        outcomes = room.given(host, 9, name="other")
+        harness.open(host, name="other")
+        outcomes = harness.given(host, 9, name="other")
     assert len(granted(outcomes)) == 3
-    assert len(room.exchanges) == 1 and room.exchanges.status(0.0)[0].given == ("a",)
-    assert room.exchanges.open("x", "elsewhere", "keys", ("a", "z"), "", 1, client("a"), 0.0) == []
+    assert len(harness.exchanges) == 1 and harness.exchanges.status(0.0)[0].given == ("a",)
+    assert harness.exchanges.open("x", "elsewhere", "keys", ("a", "z"), "", 1, client("a"), 0.0) == []
 
 
 def test_one_host_may_be_several_members() -> None:
-    room = Room()
+    harness = ExchangeHarness()
     members = ("a#1", "a#2")
     for member in members:
-        room.open("a", member=member, members=members)
-    assert room.given("a", 1, arrival="a#1@keys") == []
-    assert len(granted(room.given("a", 2, arrival="a#2@keys"))) == 2
+        harness.open("a", member=member, members=members)
+    assert harness.given("a", 1, arrival="a#1@keys") == []
+    assert len(granted(harness.given("a", 2, arrival="a#2@keys"))) == 2
 
 
 def test_a_single_member_gets_its_own_data() -> None:
-    room = Room()
-    room.open("a", members=("a",))
-    assert len(granted(room.given("a", 7))) == 1
+    harness = ExchangeHarness()
+    harness.open("a", members=("a",))
+    assert len(granted(harness.given("a", 7))) == 1
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
 def test_other_members_are_a_mismatch_that_names_both_lists() -> None:
-    room = Room()
-    room.give("a", 1)
-    error = only_error(room.open("b", members=("a", "b")))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    error = only_error(harness.open("b", members=("a", "b")))
     assert isinstance(error, Mismatch)
     assert "a,b,c" in error.message and "for a,b;" in error.message
-    assert room.give("c", 3) == [], "the earlier arrival still waits"
+    assert harness.give("c", 3) == [], "the earlier arrival still waits"
 
 
 def test_a_client_that_is_not_a_member_is_refused() -> None:
-    room = Room()
-    error = only_error(room.open("d"))
-    assert isinstance(error, Mismatch) and "d is not a member" in error.message and len(room.exchanges) == 0
+    harness = ExchangeHarness()
+    error = only_error(harness.open("d"))
+    assert isinstance(error, Mismatch) and "d is not a member" in error.message and len(harness.exchanges) == 0
 
 
 def test_a_second_live_client_with_the_same_member_name_is_refused() -> None:
-    room = Room()
-    room.give("a", 1)
-    error = only_error(room.open("b", member="a", arrival="twin"))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    error = only_error(harness.open("b", member="a", arrival="twin"))
     assert isinstance(error, Mismatch) and "member a is already waiting" in error.message
-    assert room.dropped == []
+    assert harness.dropped == []
 
 
 def test_too_much_data_is_refused_before_anything_is_opened() -> None:
-    room = Room()
-    assert room.open("a", size=EXCHANGE_BYTES) == []
-    error = only_error(room.open("b", size=EXCHANGE_BYTES + 1))
+    harness = ExchangeHarness()
+    assert harness.open("a", size=EXCHANGE_BYTES) == []
+    error = only_error(harness.open("b", size=EXCHANGE_BYTES + 1))
     assert isinstance(error, UsageError) and "16,777,217" in error.message and "16,777,216" in error.message
-    assert room.missing() == {"a": "still giving", "b": "has not arrived", "c": "has not arrived"}
+    assert harness.missing() == {"a": "still giving", "b": "has not arrived", "c": "has not arrived"}
 
 
 @pytest.mark.parametrize("members", [(), ("a", "b c"), ("a", "b#"), tuple(f"h{n}" for n in range(10_001))])
 def test_invalid_lists_of_members_are_refused(members: tuple[str, ...]) -> None:
-    room = Room()
-    assert isinstance(only_error(room.open("a", members=members)), UsageError) and len(room.exchanges) == 0
+    harness = ExchangeHarness()
+    assert isinstance(only_error(harness.open("a", members=members)), UsageError) and len(harness.exchanges) == 0
 
 
 def test_an_arrival_id_that_another_service_uses_is_refused() -> None:
-    room = Room()
-    barriers = Barriers(room.waits, Membership())
+    harness = ExchangeHarness()
+    barriers = Barriers(harness.waits, Membership())
     barriers.arrive("same", "default", "gate", Terms(count=2), client("a"), 0.0)
-    error = only_error(room.open("a", arrival="same"))
+    error = only_error(harness.open("a", arrival="same"))
     assert isinstance(error, UsageError) and "barrier 'gate'" in error.message
 
 
@@ -194,150 +194,150 @@ def test_an_arrival_id_that_another_service_uses_is_refused() -> None:
 
 
 def test_the_others_succeed_when_a_member_dies_after_it_gave() -> None:
-    room = Room()
-    room.give("a", 1)
-    assert set(failed(room.gone("a"))) == {"a@keys"}
-    room.give("b", 2)
-    outcomes = room.give("c", 3)
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    assert set(failed(harness.gone("a"))) == {"a@keys"}
+    harness.give("b", 2)
+    outcomes = harness.give("c", 3)
     assert set(granted(outcomes)) == {"b@keys", "c@keys"}
-    everybody_has(outcomes, (1, 2, 3))
+    check_exchanged(outcomes, (1, 2, 3))
 
 
 @pytest.mark.parametrize("cause", [Cause.LINE_LOST, Cause.STOPPED, Cause.RESTARTED])
 def test_the_others_succeed_when_a_host_dies_after_its_member_gave(cause: Cause) -> None:
-    room = Room()
-    room.give("a", 1)
-    room.give("b", 2)
-    assert room.exchanges.host_lost("a", cause, "why", 0.0) == []
-    room.waits.host_gone("a", 0.0, cause)
-    everybody_has(room.give("c", 3), (1, 2, 3))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.give("b", 2)
+    assert harness.exchanges.host_lost("a", cause, "why", 0.0) == []
+    harness.waits.host_gone("a", 0.0, cause)
+    check_exchanged(harness.give("c", 3), (1, 2, 3))
 
 
 def test_a_client_that_dies_while_it_gives_fails_the_exchange_for_all() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.open("b")
-    errors = failed(room.gone("b"))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.open("b")
+    errors = failed(harness.gone("b"))
     assert set(errors) == {"a@keys", "b@keys"}
     error = errors["a@keys"]
     assert isinstance(error, MemberLost) and error.exit_code == 4
     assert "b was lost before it gave its data (client gone)" in error.message and "gave their data: a" in error.message
     assert error.details["lost"] == {"b": "client gone"}
-    assert room.dropped == [1] and len(room.exchanges) == 0
+    assert harness.dropped == [1] and len(harness.exchanges) == 0
 
 
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("cause", [Cause.LINE_LOST, Cause.STOPPED])
 def test_a_host_that_is_lost_before_its_data_is_complete_fails_the_exchange_for_all(opened: bool, cause: Cause) -> None:
-    room = Room()
-    room.give("a", 1)
+    harness = ExchangeHarness()
+    harness.give("a", 1)
     if opened:
-        room.open("b")
-    errors = failed(room.exchanges.host_lost("b", cause, "nothing heard for 20 s", 5.0))
+        harness.open("b")
+    errors = failed(harness.exchanges.host_lost("b", cause, "nothing heard for 20 s", 5.0))
     assert set(errors) == ({"a@keys", "b@keys"} if opened else {"a@keys"})
     error = errors["a@keys"]
     assert isinstance(error, MemberLost) and f"{cause}: nothing heard for 20 s" in error.message
-    assert room.dropped == [1] and len(room.exchanges) == 0
+    assert harness.dropped == [1] and len(harness.exchanges) == 0
 
 
 def test_a_restart_fails_the_exchange_only_while_the_host_gives() -> None:
-    room = Room()
-    room.give("a", 1)
-    assert room.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0) == []
-    room.open("b")
-    errors = failed(room.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    assert harness.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0) == []
+    harness.open("b")
+    errors = failed(harness.exchanges.host_lost("b", Cause.RESTARTED, "", 0.0))
     assert isinstance(errors["a@keys"], MemberLost) and "b was lost before it gave its data (restarted)" in str(errors)
 
 
 def test_a_member_that_gives_from_another_host_does_not_need_its_own_host() -> None:
-    room = Room()
-    room.open("hub", member="b", arrival="for b")
-    room.give("a", 1)
-    assert room.exchanges.host_lost("b", Cause.LINE_LOST, "", 0.0) == []
-    assert room.given("hub", 2, arrival="for b") == []
-    assert len(failed(room.exchanges.host_lost("c", Cause.LINE_LOST, "", 0.0))) == 2
+    harness = ExchangeHarness()
+    harness.open("hub", member="b", arrival="for b")
+    harness.give("a", 1)
+    assert harness.exchanges.host_lost("b", Cause.LINE_LOST, "", 0.0) == []
+    assert harness.given("hub", 2, arrival="for b") == []
+    assert len(failed(harness.exchanges.host_lost("c", Cause.LINE_LOST, "", 0.0))) == 2
 
 
 def test_an_arrival_while_another_members_host_is_lost_fails_immediately() -> None:
-    room = Room()
-    room.hosts.dead["c"] = (Cause.LINE_LOST, "its line /dev/ttyS0 is down")
-    error = only_error(room.open("a"))
+    harness = ExchangeHarness()
+    harness.hosts.dead["c"] = (Cause.LINE_LOST, "its line /dev/ttyS0 is down")
+    error = only_error(harness.open("a"))
     assert isinstance(error, MemberLost) and "c was lost" in error.message and "/dev/ttyS0" in error.message
-    assert room.open("c", name="again") == [], "the lost member itself may arrive, because it is evidently alive"
+    assert harness.open("c", name="again") == [], "the lost member itself may arrive, because it is evidently alive"
 
 
 def test_a_host_that_restarted_may_arrive() -> None:
-    room = Room()
-    room.hosts.dead["c"] = (Cause.RESTARTED, "")
-    assert room.open("a") == []
+    harness = ExchangeHarness()
+    harness.hosts.dead["c"] = (Cause.RESTARTED, "")
+    assert harness.open("a") == []
 
 
 def test_a_member_that_had_not_arrived_at_a_failed_exchange_gets_the_error_once() -> None:
-    room = Room()
-    room.open("b")
-    room.gone("b")
-    error = only_error(room.open("a", now=1.0))
+    harness = ExchangeHarness()
+    harness.open("b")
+    harness.gone("b")
+    error = only_error(harness.open("a", now=1.0))
     assert isinstance(error, MemberLost) and "b was lost" in error.message
-    assert room.open("a", now=2.0, arrival="again") == []
-    assert room.open("b", now=2.0, arrival="back") == [], "the member that died starts again"
+    assert harness.open("a", now=2.0, arrival="again") == []
+    assert harness.open("b", now=2.0, arrival="back") == [], "the member that died starts again"
 
 
 def test_a_member_that_comes_back_before_the_end_replaces_its_data() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.gone("a")
-    assert room.open("a", arrival="again") == [] and room.dropped == [1]
-    room.give("b", 2)
-    room.give("c", 3)
-    everybody_has(room.given("a", 4, arrival="again"), (4, 2, 3))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.gone("a")
+    assert harness.open("a", arrival="again") == [] and harness.dropped == [1]
+    harness.give("b", 2)
+    harness.give("c", 3)
+    check_exchanged(harness.given("a", 4, arrival="again"), (4, 2, 3))
 
 
 def test_data_is_kept_for_ten_minutes_when_no_arrival_waits() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.gone("a", now=10.0)
-    assert room.exchanges.next_timer() == 10.0 + RESULT_LIFE
-    room.exchanges.handle_timer(10.0 + RESULT_LIFE - 1)
-    assert room.dropped == []
-    room.exchanges.handle_timer(10.0 + RESULT_LIFE)
-    assert room.dropped == [1] and len(room.exchanges) == 0 and room.exchanges.next_timer() is None
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.gone("a", now=10.0)
+    assert harness.exchanges.next_timer() == 10.0 + RESULT_LIFE
+    harness.exchanges.handle_timer(10.0 + RESULT_LIFE - 1)
+    assert harness.dropped == []
+    harness.exchanges.handle_timer(10.0 + RESULT_LIFE)
+    assert harness.dropped == [1] and len(harness.exchanges) == 0 and harness.exchanges.next_timer() is None
 
 
 def test_data_is_kept_while_an_arrival_waits() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.gone("a")
-    room.give("b", 2, now=5.0)
-    assert room.exchanges.next_timer() is None
-    room.exchanges.handle_timer(RESULT_LIFE * 5)
-    everybody_has(room.give("c", 3, now=RESULT_LIFE * 5), (1, 2, 3))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.gone("a")
+    harness.give("b", 2, now=5.0)
+    assert harness.exchanges.next_timer() is None
+    harness.exchanges.handle_timer(RESULT_LIFE * 5)
+    check_exchanged(harness.give("c", 3, now=RESULT_LIFE * 5), (1, 2, 3))
 
 
 def test_data_that_cannot_be_stored_fails_the_exchange_for_all_with_the_reason() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.open("b")
-    errors = failed(room.exchanges.cannot_keep("b@keys", client("b"), "No space left on device", 0.0))
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.open("b")
+    errors = failed(harness.exchanges.cannot_keep("b@keys", client("b"), "No space left on device", 0.0))
     assert set(errors) == {"a@keys", "b@keys"}
     for error in errors.values():
         assert isinstance(error, LinesyncFailed) and "data of b: No space left" in error.message
-    assert room.dropped == [1]
+    assert harness.dropped == [1]
 
 
 # -- timeouts, giving up and resets ------------------------------------------------------------------------------------
 
 
 def test_a_timeout_names_the_members_that_gave_and_why_the_others_are_missing() -> None:
-    room = Room()
+    harness = ExchangeHarness()
     members = ("a", "b", "c", "d", "e", "f")
-    room.hosts.words = {"c": "never seen", "d": "its line /dev/ttyS1 is down"}
-    room.open("a", members=members, timeout=5.0)
-    room.given("a", 1)
-    room.open("b", members=members)
-    room.open("f", members=members)
-    room.waits.withdraw("f@keys", client("f"), 1.0, Cause.GAVE_UP)
-    room.hosts.dead["e"] = (Cause.LINE_LOST, "nothing heard")
-    error = only_error(room.waits.handle_timer(5.0))
+    harness.hosts.words = {"c": "never seen", "d": "its line /dev/ttyS1 is down"}
+    harness.open("a", members=members, timeout=5.0)
+    harness.given("a", 1)
+    harness.open("b", members=members)
+    harness.open("f", members=members)
+    harness.waits.withdraw("f@keys", client("f"), 1.0, Cause.GAVE_UP)
+    harness.hosts.dead["e"] = (Cause.LINE_LOST, "nothing heard")
+    error = only_error(harness.waits.handle_timer(5.0))
     assert isinstance(error, TimedOut)
     assert error.message == (
         "timed out after 5 s at exchange 'keys': 1 of 6 members gave their data: a; missing: b (still giving), c (never seen),"
@@ -348,109 +348,109 @@ def test_a_timeout_names_the_members_that_gave_and_why_the_others_are_missing() 
 
 @pytest.mark.parametrize("how", ["times out", "gives up"])
 def test_the_data_of_a_member_that_times_out_or_gives_up_is_dropped_and_the_others_wait(how: str) -> None:
-    room = Room()
-    room.give("a", 1, timeout=5.0)
-    room.give("b", 2, timeout=9.0)
+    harness = ExchangeHarness()
+    harness.give("a", 1, timeout=5.0)
+    harness.give("b", 2, timeout=9.0)
     if how == "times out":
-        (outcome,) = room.waits.handle_timer(5.0)
+        (outcome,) = harness.waits.handle_timer(5.0)
     else:
-        (outcome,) = room.waits.withdraw("a@keys", client("a"), 5.0, Cause.GAVE_UP)
-    assert outcome.arrival == "a@keys" and room.dropped == [1]
-    assert room.open("c", now=6.0) == [] and room.given("c", 3, now=6.0) == [], "a's data is no longer there"
-    error = only_error(room.waits.handle_timer(9.0))
+        (outcome,) = harness.waits.withdraw("a@keys", client("a"), 5.0, Cause.GAVE_UP)
+    assert outcome.arrival == "a@keys" and harness.dropped == [1]
+    assert harness.open("c", now=6.0) == [] and harness.given("c", 3, now=6.0) == [], "a's data is no longer there"
+    error = only_error(harness.waits.handle_timer(9.0))
     assert "a (left: timed out)" in error.message or "a (left: gave up)" in error.message
 
 
 def test_data_that_arrives_after_the_end_is_dropped() -> None:
-    room = Room()
-    room.open("a", timeout=1.0)
-    room.waits.handle_timer(1.0)
-    assert room.given("a", 5) == [] and room.dropped == [5]
-    assert room.given("nobody", 6) == [] and room.dropped == [5, 6]
+    harness = ExchangeHarness()
+    harness.open("a", timeout=1.0)
+    harness.waits.handle_timer(1.0)
+    assert harness.given("a", 5) == [] and harness.dropped == [5]
+    assert harness.given("nobody", 6) == [] and harness.dropped == [5, 6]
 
 
 def test_a_poll_succeeds_only_as_the_last_arrival() -> None:
-    room = Room()
-    error = only_error(room.open("a", timeout=0.0))
+    harness = ExchangeHarness()
+    error = only_error(harness.open("a", timeout=0.0))
     assert isinstance(error, TimedOut) and "missing: b (has not arrived), c (has not arrived)" in error.message
-    assert len(room.exchanges) == 0
-    room.give("b", 2)
-    room.give("c", 3)
-    assert room.open("a", timeout=0.0, arrival="last", now=5.0) == []
-    assert room.waits.handle_timer(500.0) == [], "a poll has no deadline for its data"
-    everybody_has(room.given("a", 1, arrival="last", now=500.0), (1, 2, 3))
+    assert len(harness.exchanges) == 0
+    harness.give("b", 2)
+    harness.give("c", 3)
+    assert harness.open("a", timeout=0.0, arrival="last", now=5.0) == []
+    assert harness.waits.handle_timer(500.0) == [], "a poll has no deadline for its data"
+    check_exchanged(harness.given("a", 1, arrival="last", now=500.0), (1, 2, 3))
 
 
 def test_a_poll_fails_when_another_member_left_while_it_gave() -> None:
-    room = Room()
-    room.give("b", 2)
-    room.give("c", 3, timeout=5.0)
-    room.open("a", timeout=0.0)
-    room.waits.handle_timer(5.0)
-    error = only_error(room.given("a", 1, now=6.0))
+    harness = ExchangeHarness()
+    harness.give("b", 2)
+    harness.give("c", 3, timeout=5.0)
+    harness.open("a", timeout=0.0)
+    harness.waits.handle_timer(5.0)
+    error = only_error(harness.given("a", 1, now=6.0))
     assert isinstance(error, TimedOut) and "c (left: timed out)" in error.message
-    assert sorted(room.dropped) == [1, 3]
+    assert sorted(harness.dropped) == [1, 3]
 
 
 def test_a_reset_forgets_data_and_fails_the_waiting_members() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.gone("a")
-    room.give("b", 2)
-    room.open("a", name="other", members=("a", "b"))
-    found, waits = room.exchanges.reset("default", ["keys", "keys", "unknown"], 0.0)
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.gone("a")
+    harness.give("b", 2)
+    harness.open("a", name="other", members=("a", "b"))
+    found, waits = harness.exchanges.reset("default", ["keys", "keys", "unknown"], 0.0)
     assert found == 1 and [wait.name for wait in waits] == ["b"]
-    outcomes = room.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.ABORTED, 0.0)
+    outcomes = harness.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.ABORTED, 0.0)
     assert isinstance(only_error(outcomes), Aborted)
-    assert sorted(room.dropped) == [1, 2] and len(room.exchanges) == 1
-    assert room.exchanges.reset("elsewhere", None, 0.0) == (0, [])
-    found, waits = room.exchanges.reset("default", None, 0.0)
+    assert sorted(harness.dropped) == [1, 2] and len(harness.exchanges) == 1
+    assert harness.exchanges.reset("elsewhere", None, 0.0) == (0, [])
+    found, waits = harness.exchanges.reset("default", None, 0.0)
     assert found == 1 and len(waits) == 1
 
 
 def test_a_reset_forgets_data_when_no_arrival_waits() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.gone("a")
-    assert room.exchanges.reset("default", None, 0.0) == (1, [])
-    assert room.dropped == [1] and len(room.exchanges) == 0 and room.exchanges.next_timer() is None
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.gone("a")
+    assert harness.exchanges.reset("default", None, 0.0) == (1, [])
+    assert harness.dropped == [1] and len(harness.exchanges) == 0 and harness.exchanges.next_timer() is None
 
 
 # -- retries -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_retry_joins_once_and_continues_the_arrival() -> None:
-    room = Room()
-    room.open("a")
+    harness = ExchangeHarness()
+    harness.open("a")
     again = client("a", "2")
-    assert room.open("a", who=again) == []
-    assert not room.exchanges.has_given("a@keys", again)
-    assert room.exchanges.given("a@keys", client("a"), 1, 0.0) == [] and room.dropped == [1], (
+    assert harness.open("a", who=again) == []
+    assert not harness.exchanges.has_given("a@keys", again)
+    assert harness.exchanges.given("a@keys", client("a"), 1, 0.0) == [] and harness.dropped == [1], (
         "the old connection can no longer give"
     )
-    assert room.exchanges.given("a@keys", again, 2, 0.0) == []
-    assert room.exchanges.has_given("a@keys", again)
-    assert room.exchanges.given("a@keys", again, 3, 0.0) == [] and room.dropped == [1, 3], "it has already given"
-    assert room.waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE) == [], "the old connection owns nothing"
+    assert harness.exchanges.given("a@keys", again, 2, 0.0) == []
+    assert harness.exchanges.has_given("a@keys", again)
+    assert harness.exchanges.given("a@keys", again, 3, 0.0) == [] and harness.dropped == [1, 3], "it has already given"
+    assert harness.waits.client_gone(client("a"), 0.0, Cause.CLIENT_GONE) == [], "the old connection owns nothing"
 
 
 def test_a_retry_after_the_end_gets_the_same_keys_for_ten_minutes() -> None:
-    room = Room()
-    room.give("a", 1)
-    room.give("b", 2)
-    outcomes = room.give("c", 3, now=7.0)
-    (again,) = room.open("a", now=8.0)
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    harness.give("b", 2)
+    outcomes = harness.give("c", 3, now=7.0)
+    (again,) = harness.open("a", now=8.0)
     assert again == outcomes[0]
-    assert room.waits.confirm("a@keys", client("a"))
-    room.waits.handle_timer(7.0 + RESULT_LIFE)
-    assert room.open("b", now=7.0 + RESULT_LIFE) == [], "the result is forgotten, so this is a new arrival"
+    assert harness.waits.confirm("a@keys", client("a"))
+    harness.waits.handle_timer(7.0 + RESULT_LIFE)
+    assert harness.open("b", now=7.0 + RESULT_LIFE) == [], "the result is forgotten, so this is a new arrival"
 
 
 # -- deadlocks, services, sizes ----------------------------------------------------------------------------------------
 
 
-class Stuck(Acting):
-    """Only the named members can act."""
+class OnlyActing(Acting):
+    """A state in which only the named members can act."""
 
     def __init__(self, *acting: str) -> None:
         self.acting = acting
@@ -469,16 +469,16 @@ class Stuck(Acting):
 
 
 def test_a_wait_could_proceed_while_all_missing_members_can_act() -> None:
-    room = Room()
-    room.give("a", 1)
-    wait = room.waits.find("a", "a@keys")
+    harness = ExchangeHarness()
+    harness.give("a", 1)
+    wait = harness.waits.find("a", "a@keys")
     assert wait is not None and wait.place.OWNED
-    assert wait.place.could_proceed(wait, Stuck("b", "c"))
-    assert not wait.place.could_proceed(wait, Stuck("b"))
-    (edge,) = wait.place.waits_for(wait, Stuck("b"))
+    assert wait.place.could_proceed(wait, OnlyActing("b", "c"))
+    assert not wait.place.could_proceed(wait, OnlyActing("b"))
+    (edge,) = wait.place.waits_for(wait, OnlyActing("b"))
     assert edge.why == "exchange 'keys', to which c has not given its data"
-    room.open("c")
-    assert wait.place.could_proceed(wait, Stuck("b")), "c has arrived and is giving"
+    harness.open("c")
+    assert wait.place.could_proceed(wait, OnlyActing("b")), "c has arrived and is giving"
 
 
 def hosts_up(*names: str) -> SyncServices:
@@ -511,22 +511,22 @@ def test_an_exchange_survives_the_loss_of_a_host_that_gave() -> None:
 
 
 def test_an_exchange_without_members_and_data_leaves_nothing() -> None:
-    room = Room()
-    room.open("a", timeout=3.0)
-    room.waits.handle_timer(3.0)
-    room.waits.handle_timer(3.0 + RESULT_LIFE)
-    assert_empty(room.waits)
-    assert len(room.exchanges) == 0
+    harness = ExchangeHarness()
+    harness.open("a", timeout=3.0)
+    harness.waits.handle_timer(3.0)
+    harness.waits.handle_timer(3.0 + RESULT_LIFE)
+    assert_empty(harness.waits)
+    assert len(harness.exchanges) == 0
 
 
 def test_the_errors_of_ten_thousand_members_are_short() -> None:
-    room = Room()
+    harness = ExchangeHarness()
     members = tuple(f"h{n}" for n in range(10_000))
-    room.open("h0", members=members, timeout=1.0)
-    error = only_error(room.waits.handle_timer(1.0))
+    harness.open("h0", members=members, timeout=1.0)
+    error = only_error(harness.waits.handle_timer(1.0))
     assert isinstance(error, LinesyncError) and len(error.message) < 1000 and "9988 more" in error.message
     assert len(error.details["missing"]) == 100  # type: ignore[arg-type]
-    room.open("h0", members=members, arrival="again")
+    harness.open("h0", members=members, arrival="again")
     for others in (members[:-1], tuple(f"h{n}x{n * 7 % 9973}" for n in range(10_000))):
-        error = only_error(room.open("h1", members=others, arrival=others[-1]))
+        error = only_error(harness.open("h1", members=others, arrival=others[-1]))
         assert isinstance(error, Mismatch) and len(error.message) < 1000

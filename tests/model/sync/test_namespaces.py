@@ -1,4 +1,4 @@
-"""Namespaces that end with their owner, and what happens to everything in them."""
+"""Namespaces that end with their owner, and the end of everything in them."""
 
 from __future__ import annotations
 

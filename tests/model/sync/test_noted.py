@@ -1,4 +1,4 @@
-"""The changes that the services note for those who follow them."""
+"""The changes that the services record for scripts that follow the changes of the hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def noted(services: SyncServices) -> list[tuple[Any, ...]]:
     return [(one.kind, one.key[1], one.who, one.value) for one in services.take_noted()]
 
 
-def test_changes_are_taken_once_and_a_refused_request_is_none() -> None:
+def test_changes_are_taken_once_and_a_refused_request_is_not_a_change() -> None:
     services = SyncServices()
     services.events.set("1", "default", ("ready",), A, 0.0)
     services.events.set("2", "default", ("ready",), A, 0.0)
@@ -35,7 +35,7 @@ def test_a_retry_is_not_a_change() -> None:
     assert noted(services) == [("semaphore changed", "slots", "a", 2), ("semaphore waiting", "slots", "b", None)]
 
 
-def test_a_reset_takes_what_is_held_back_and_fails_what_waits_as_one_change() -> None:
+def test_a_reset_returns_holds_and_reports_all_failed_waits_as_one_change() -> None:
     services = SyncServices()
     services.locks.take("1", "default", "flash", A, 0.0)
     for arrival in "234":
@@ -83,7 +83,7 @@ def test_a_host_that_is_lost_restarts_and_stops_is_a_change_each_time() -> None:
     assert noted(services) == [(kind, "a", "a", None) for kind in ("host up", "host lost", "host up")]
 
 
-def test_a_namespace_begins_and_ends_and_what_waits_in_it_fails() -> None:
+def test_the_begin_and_the_end_of_a_namespace_are_changes() -> None:
     services = SyncServices()
     services.begin_namespace("run", Owner(A), 0.0)
     services.locks.take("1", "run", "flash", B, 0.0)

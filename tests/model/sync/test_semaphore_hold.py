@@ -8,208 +8,208 @@ from linesync.errors import Aborted, LinesyncFailed, Mismatch, UsageError
 from linesync.model.decisions import Failed, Level, Revoked
 from linesync.model.state.semaphore import Loan, SemaphoreState
 
-from ..hall import Hall, error, got
-from ..helpers import failed
+from ..helpers import failed, granted
+from ..simulated_hub import SimulatedHub, error
 
 
 @pytest.fixture
-def hall() -> Hall:
-    return Hall("a", "b", "c")
+def hub() -> SimulatedHub:
+    return SimulatedHub("a", "b", "c")
 
 
-def rows(hall: Hall) -> list[SemaphoreState]:
-    return hall.services.semaphores.status(hall.now)
+def rows(hub: SimulatedHub) -> list[SemaphoreState]:
+    return hub.services.semaphores.status(hub.now)
 
 
-def value(hall: Hall) -> int:
-    return next((row.value for row in rows(hall)), 0)
+def value(hub: SimulatedHub) -> int:
+    return next((row.value for row in rows(hub)), 0)
 
 
-def test_held_units_go_back_when_their_client_gives_them_back(hall: Hall) -> None:
-    hall.sem("g", "hub", 2)
-    hall.sem("t", "a", -2, hold=True)
-    assert hall.sem("u", "b", -1) == []
-    assert got(hall.give_back("t", "a")) == {"u": Level(value=1)}
-    assert value(hall) == 1
+def test_held_units_go_back_when_their_client_gives_them_back(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 2)
+    hub.sem("t", "a", -2, hold=True)
+    assert hub.sem("u", "b", -1) == []
+    assert granted(hub.give_back("t", "a")) == {"u": Level(value=1)}
+    assert value(hub) == 1
 
 
-def test_held_units_go_back_when_their_client_dies(hall: Hall) -> None:
-    hall.sem("g", "hub", 1)
-    hall.sem("t", "a/1", -1, hold=True)
-    hall.sem("u", "b", -1)
-    events = hall.end("a/1")
-    assert got(events) == {"u": Level(value=0)} and failed(events) == {}
+def test_held_units_go_back_when_their_client_dies(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    hub.sem("t", "a/1", -1, hold=True)
+    hub.sem("u", "b", -1)
+    events = hub.end("a/1")
+    assert granted(events) == {"u": Level(value=0)} and failed(events) == {}
 
 
-def test_held_units_return_and_the_holder_is_notified_when_its_host_is_lost(hall: Hall) -> None:
-    hall.sem("g", "hub", 1)
-    hall.sem("t", "a", -1, hold=True)
-    hall.sem("u", "b", -1)
-    events = hall.lose("a")
-    assert got(events) == {"u": Level(value=0)}
+def test_held_units_return_and_the_holder_is_notified_when_its_host_is_lost(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    hub.sem("t", "a", -1, hold=True)
+    hub.sem("u", "b", -1)
+    events = hub.lose("a")
+    assert granted(events) == {"u": Level(value=0)}
     (revoked,) = [event for event in events if isinstance(event, Revoked)]
     assert revoked.arrival == "t" and revoked.client.host == "a" and "line lost" in revoked.why
 
 
-def test_units_taken_without_hold_do_not_return_when_their_client_dies(hall: Hall) -> None:
-    hall.sem("g", "hub", 1)
-    hall.sem("t", "a", -1)
-    assert hall.end("a/1") == [] and value(hall) == 0
+def test_units_taken_without_hold_do_not_return_when_their_client_dies(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    hub.sem("t", "a", -1)
+    assert hub.end("a/1") == [] and value(hub) == 0
 
 
-def test_units_that_are_held_but_not_confirmed_go_back_too(hall: Hall) -> None:
-    hall.sem("g", "hub", 1)
-    hall.sem("t", "a", -1, hold=True, confirm=False)
-    events = hall.end("a/1")
-    assert list(failed(events)) == ["t"] and value(hall) == 1
+def test_units_that_are_held_but_not_confirmed_go_back_too(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    hub.sem("t", "a", -1, hold=True, confirm=False)
+    events = hub.end("a/1")
+    assert list(failed(events)) == ["t"] and value(hub) == 1
 
 
-def test_a_hold_follows_the_retry_to_a_new_connection(hall: Hall) -> None:
-    hall.sem("g", "hub", 1)
-    hall.sem("t", "a/1", -1, hold=True)
-    hall.sem("t", "a/2", -1, hold=True)
-    hall.end("a/1")
-    assert value(hall) == 0
-    hall.end("a/2")
-    assert value(hall) == 1
+def test_a_hold_follows_the_retry_to_a_new_connection(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    hub.sem("t", "a/1", -1, hold=True)
+    hub.sem("t", "a/2", -1, hold=True)
+    hub.end("a/1")
+    assert value(hub) == 0
+    hub.end("a/2")
+    assert value(hub) == 1
 
 
-def test_confirming_a_hold_twice_is_harmless(hall: Hall) -> None:
-    hall.sem("g", "hub", 1)
-    hall.sem("t", "a", -1, hold=True)
-    assert hall.services.confirm("t", hall.client("a")) and value(hall) == 0
-    hall.give_back("t", "a")
-    assert not hall.services.confirm("t", hall.client("a")) and value(hall) == 1
+def test_confirming_a_hold_twice_is_harmless(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    hub.sem("t", "a", -1, hold=True)
+    assert hub.services.confirm("t", hub.client("a")) and value(hub) == 0
+    hub.give_back("t", "a")
+    assert not hub.services.confirm("t", hub.client("a")) and value(hub) == 1
 
 
-def test_only_units_that_are_taken_can_be_held(hall: Hall) -> None:
+def test_only_units_that_are_taken_can_be_held(hub: SimulatedHub) -> None:
     for number, delta in enumerate([0, 1]):
-        assert isinstance(error(hall.sem(f"x{number}", "a", delta, hold=True), f"x{number}"), UsageError)
+        assert isinstance(error(hub.sem(f"x{number}", "a", delta, hold=True), f"x{number}"), UsageError)
 
 
-def test_status_shows_the_holders(hall: Hall) -> None:
-    hall.sem("g", "hub", 5, bound=5)
-    hall.sem("t", "a/7", -2, hold=True)
-    hall.sem("u", "b", -1, confirm=False)
-    (row,) = rows(hall)
+def test_status_shows_the_holders(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 5, bound=5)
+    hub.sem("t", "a/7", -2, hold=True)
+    hub.sem("u", "b", -1, confirm=False)
+    (row,) = rows(hub)
     assert row.holders == (Loan(name="a", client="7", units=2),)
     assert row.unconfirmed == (Loan(name="b", client="1", units=1),)
     assert row.value == 2 and row.bound == 5
 
 
-def test_a_semaphore_with_lent_units_is_not_forgotten(hall: Hall) -> None:
-    hall.sem("g", "hub", 1, bound=1)
-    hall.sem("t", "a", -1, hold=True)
-    assert len(hall.services.semaphores) == 1
-    assert isinstance(error(hall.sem("g2", "hub", 1), "g2"), Mismatch), "with the lent one there would be two"
-    hall.give_back("t", "a")
-    hall.sem("u", "a", -1)
-    assert isinstance(error(hall.sem("g3", "hub", 7), "g3"), Mismatch), "the bound stays though nothing is left"
-    assert hall.services.semaphores.reset("default", ["slots"], hall.now) == (1, [])
-    assert len(hall.services.semaphores) == 0, "a reset forgets the bound"
-    assert got(hall.sem("g4", "hub", 7)) == {"g4": Level(value=7)}
+def test_a_semaphore_with_lent_units_is_not_forgotten(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1, bound=1)
+    hub.sem("t", "a", -1, hold=True)
+    assert len(hub.services.semaphores) == 1
+    assert isinstance(error(hub.sem("g2", "hub", 1), "g2"), Mismatch), "with the lent one there would be two"
+    hub.give_back("t", "a")
+    hub.sem("u", "a", -1)
+    assert isinstance(error(hub.sem("g3", "hub", 7), "g3"), Mismatch), "the bound stays though nothing is left"
+    assert hub.services.semaphores.reset("default", ["slots"], hub.now) == (1, [])
+    assert len(hub.services.semaphores) == 0, "a reset forgets the bound"
+    assert granted(hub.sem("g4", "hub", 7)) == {"g4": Level(value=7)}
 
 
 # -- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def test_giving_more_than_the_bound_is_refused_and_changes_nothing(hall: Hall) -> None:
-    hall.sem("g", "hub", 3, bound=4)
-    fault = error(hall.sem("g2", "hub", 2), "g2")
+def test_giving_more_than_the_bound_is_refused_and_changes_nothing(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 3, bound=4)
+    fault = error(hub.sem("g2", "hub", 2), "g2")
     assert isinstance(fault, Mismatch)
     assert str(fault).startswith("semaphore 'slots' has 3 units, and 2 more would exceed its bound of 4")
     assert fault.details == {"value": 3, "lent": 0, "given": 2, "bound": 4}
-    assert got(hall.sem("g3", "hub", 1)) == {"g3": Level(value=4)}
+    assert granted(hub.sem("g3", "hub", 1)) == {"g3": Level(value=4)}
 
 
-def test_lent_units_count_towards_the_bound_and_used_up_ones_do_not(hall: Hall) -> None:
-    hall.sem("g", "hub", 2, bound=2)
-    hall.sem("t", "a", -1, hold=True)
-    hall.sem("u", "b", -1)
-    assert got(hall.sem("g2", "hub", 1)) == {"g2": Level(value=1)}
-    assert "and has lent 1" in str(error(hall.sem("g3", "hub", 1), "g3"))
+def test_lent_units_count_towards_the_bound_and_used_up_ones_do_not(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 2, bound=2)
+    hub.sem("t", "a", -1, hold=True)
+    hub.sem("u", "b", -1)
+    assert granted(hub.sem("g2", "hub", 1)) == {"g2": Level(value=1)}
+    assert "and has lent 1" in str(error(hub.sem("g3", "hub", 1), "g3"))
 
 
-def test_another_bound_is_refused_and_both_are_named(hall: Hall) -> None:
-    hall.sem("g", "hub", 1, bound=4)
+def test_another_bound_is_refused_and_both_are_named(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1, bound=4)
     for number, delta in enumerate([1, 0, -1]):
-        fault = error(hall.sem(f"x{number}", "a", delta, bound=5), f"x{number}")
+        fault = error(hub.sem(f"x{number}", "a", delta, bound=5), f"x{number}")
         assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "yours": 5}
         assert "has a bound of 4" in str(fault) and "this call sets 5" in str(fault)
-    assert got(hall.sem("y", "a", 1, bound=4)) == {"y": Level(value=2)}
+    assert granted(hub.sem("y", "a", 1, bound=4)) == {"y": Level(value=2)}
 
 
-def test_wanting_more_than_the_bound_is_refused(hall: Hall) -> None:
-    hall.sem("g", "hub", 1, bound=4)
-    fault = error(hall.sem("t", "a", -5), "t")
+def test_wanting_more_than_the_bound_is_refused(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1, bound=4)
+    fault = error(hub.sem("t", "a", -5), "t")
     assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "wanted": 5}
-    assert isinstance(error(hall.sem("u", "a", -3, name="other", bound=2), "u"), Mismatch)
-    assert len(hall.services.semaphores) == 1
+    assert isinstance(error(hub.sem("u", "a", -3, name="other", bound=2), "u"), Mismatch)
+    assert len(hub.services.semaphores) == 1
 
 
-def test_a_bound_below_the_present_units_is_refused(hall: Hall) -> None:
-    hall.sem("g", "hub", 5)
-    hall.sem("t", "a", -2, hold=True)
-    fault = error(hall.sem("x", "a", 0, bound=4), "x")
+def test_a_bound_below_the_present_units_is_refused(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 5)
+    hub.sem("t", "a", -2, hold=True)
+    fault = error(hub.sem("x", "a", 0, bound=4), "x")
     assert isinstance(fault, Mismatch) and fault.details == {"value": 3, "lent": 2, "bound": 4}
-    assert got(hall.sem("y", "a", -1, bound=5)) == {"y": Level(value=2)}
+    assert granted(hub.sem("y", "a", -1, bound=5)) == {"y": Level(value=2)}
 
 
-def test_a_bound_below_the_units_of_a_waiting_taker_is_refused(hall: Hall) -> None:
-    hall.sem("t", "a", -5)
-    fault = error(hall.sem("g", "hub", 1, bound=4), "g")
+def test_a_bound_below_the_units_of_a_waiting_taker_is_refused(hub: SimulatedHub) -> None:
+    hub.sem("t", "a", -5)
+    fault = error(hub.sem("g", "hub", 1, bound=4), "g")
     assert isinstance(fault, Mismatch) and fault.details == {"bound": 4, "wanted": 5}
-    assert list(got(hall.sem("g2", "hub", 5, bound=5))) == ["g2", "t"]
+    assert list(granted(hub.sem("g2", "hub", 5, bound=5))) == ["g2", "t"]
 
 
-def test_a_waiting_taker_sets_the_bound(hall: Hall) -> None:
-    hall.sem("t", "a", -1, bound=1)
-    assert isinstance(error(hall.sem("g", "hub", 2), "g"), Mismatch)
-    assert list(got(hall.sem("g2", "hub", 1))) == ["g2", "t"]
+def test_a_waiting_taker_sets_the_bound(hub: SimulatedHub) -> None:
+    hub.sem("t", "a", -1, bound=1)
+    assert isinstance(error(hub.sem("g", "hub", 2), "g"), Mismatch)
+    assert list(granted(hub.sem("g2", "hub", 1))) == ["g2", "t"]
 
 
-def test_a_poll_that_fails_sets_no_bound(hall: Hall) -> None:
-    hall.sem("t", "a", -1, bound=1, timeout=0)
-    assert got(hall.sem("g", "hub", 2)) == {"g": Level(value=2)}
+def test_a_poll_that_fails_sets_no_bound(hub: SimulatedHub) -> None:
+    hub.sem("t", "a", -1, bound=1, timeout=0)
+    assert granted(hub.sem("g", "hub", 2)) == {"g": Level(value=2)}
 
 
 @pytest.mark.parametrize("bound", [-1, 1 << 53])
-def test_a_bound_out_of_range_is_a_usage_error(hall: Hall, bound: int) -> None:
-    assert isinstance(error(hall.sem("x", "a", 1, bound=bound), "x"), UsageError)
+def test_a_bound_out_of_range_is_a_usage_error(hub: SimulatedHub, bound: int) -> None:
+    assert isinstance(error(hub.sem("x", "a", 1, bound=bound), "x"), UsageError)
 
 
 # -- reset -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_reset_drops_units_fails_waits_and_notifies_holders(hall: Hall) -> None:
-    hall.sem("g", "hub", 3, bound=3)
-    hall.sem("t", "a", -1, hold=True)
-    hall.sem("u", "b", -1, confirm=False)
-    hall.sem("v", "c", -3)
-    forgotten, waits, events = hall.services.reset("default", ("slots", "slots"), "hub", hall.now)
+def test_a_reset_drops_units_fails_waits_and_notifies_holders(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 3, bound=3)
+    hub.sem("t", "a", -1, hold=True)
+    hub.sem("u", "b", -1, confirm=False)
+    hub.sem("v", "c", -3)
+    forgotten, waits, events = hub.services.reset("default", ("slots", "slots"), "hub", hub.now)
     assert forgotten == 1 and [wait.arrival for wait in waits] == ["v", "u"]
     assert {event.arrival: type(event) for event in events} == {"v": Failed, "t": Revoked, "u": Failed}
     assert isinstance(error([*events], "v"), Aborted) and "was reset by hub" in str(error([*events], "v"))
-    assert len(hall.services.semaphores) == 0
-    assert got(hall.sem("g2", "hub", 9)) == {"g2": Level(value=9)}
-    assert hall.give_back("t", "a") == [] and value(hall) == 9, "the hold from before the reset gives nothing back"
+    assert len(hub.services.semaphores) == 0
+    assert granted(hub.sem("g2", "hub", 9)) == {"g2": Level(value=9)}
+    assert hub.give_back("t", "a") == [] and value(hub) == 9, "the hold from before the reset gives nothing back"
 
 
-def test_a_reset_of_a_semaphore_with_units_only_forgets_them(hall: Hall) -> None:
-    hall.sem("g", "hub", 3)
-    hall.sem("h", "hub", 3, name="other")
-    assert hall.services.reset("default", ("slots",), "hub", hall.now)[0] == 1
-    assert len(hall.services.semaphores) == 1
-    assert hall.services.reset("elsewhere", (), "hub", hall.now)[0] == 0
-    assert hall.services.reset("default", (), "hub", hall.now)[0] == 1
+def test_a_reset_of_a_semaphore_with_units_only_forgets_them(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 3)
+    hub.sem("h", "hub", 3, name="other")
+    assert hub.services.reset("default", ("slots",), "hub", hub.now)[0] == 1
+    assert len(hub.services.semaphores) == 1
+    assert hub.services.reset("elsewhere", (), "hub", hub.now)[0] == 0
+    assert hub.services.reset("default", (), "hub", hub.now)[0] == 1
 
 
-def test_units_of_a_lost_host_serve_other_hosts(hall: Hall) -> None:
-    hall.sem("g", "hub", 2)
-    hall.sem("t", "a", -2, hold=True)
-    hall.sem("u", "a", -1)
-    hall.sem("v", "b", -1)
-    events = hall.stop("a")
+def test_units_of_a_lost_host_serve_other_hosts(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 2)
+    hub.sem("t", "a", -2, hold=True)
+    hub.sem("u", "a", -1)
+    hub.sem("v", "b", -1)
+    events = hub.stop("a")
     assert list(failed(events)) == ["u"]
-    assert got(hall.pass_time(20.5)) == {"v": Level(value=1)}
+    assert granted(hub.pass_time(20.5)) == {"v": Level(value=1)}
     assert isinstance(error(events, "u"), LinesyncFailed)

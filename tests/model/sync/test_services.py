@@ -64,7 +64,7 @@ def test_a_restart_gives_back_what_the_host_held_and_revokes_it(hub: SyncService
     assert [type(event) for event in events] == [HostLost, Revoked]
     hub.heard("sut2", "s1", 20.5)
     assert list(granted(hub.handle_timer(20.9))) == []
-    assert list(granted(hub.handle_timer(21.0))) == ["u"], "a lease later"
+    assert list(granted(hub.handle_timer(21.0))) == ["u"], "they are granted one lease after the restart"
 
 
 @pytest.mark.parametrize("gives", [False, True])
@@ -81,7 +81,7 @@ def test_the_data_that_a_host_gave_to_an_exchange_before_it_restarts_counts(hub:
         assert "sut1 was lost before it gave its data (restarted: the peer restarted)" in str(failed(events)["xsut2"])
 
 
-def test_a_host_that_restarts_before_it_has_sent_does_not_fail_those_who_gather(hub: SyncServices) -> None:
+def test_a_host_that_restarts_before_it_has_sent_does_not_fail_a_gathering(hub: SyncServices) -> None:
     hub.mailbox.receive_all("x", "default", "ready", "hub", "", client("hub"), 0.0)
     hub.mailbox.send("y", "default", "ready", (), "sut2", client("sut2"), 0.0)
     assert failed(hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)) == {}
@@ -89,7 +89,7 @@ def test_a_host_that_restarts_before_it_has_sent_does_not_fail_those_who_gather(
     assert list(granted(hub.mailbox.send("z", "default", "ready", (), "sut1", client("sut1", "2"), 2.0))) == ["z", "x"]
 
 
-def test_those_who_gather_fail_if_a_restarted_host_does_not_register_again(hub: SyncServices) -> None:
+def test_a_gathering_fails_if_a_restarted_host_does_not_register_again(hub: SyncServices) -> None:
     hub.mailbox.receive_all("x", "default", "ready", "hub", "", client("hub"), 0.0)
     hub.ended("sut1", "s0", Cause.RESTARTED, "the peer restarted", 1.0)
     hub.heard("sut2", "s1", 15.0)

@@ -14,7 +14,7 @@ from linesync.client.aio import Client
 from linesync.client.sync import Held
 from linesync.errors import LinesyncError
 
-__all__ = ["Ask", "GiveBack", "Outcome", "Reference", "Script", "State", "Try"]
+__all__ = ["Ask", "Attempt", "GiveBack", "Outcome", "Reference", "Script", "State"]
 
 Outcome = tuple[Any, ...]
 """``("ok", value)``, or the name of an error's class."""
@@ -29,40 +29,40 @@ class Script:
         self.alive = True
 
 
-class Try:
-    """One request of an arrival."""
+class Attempt:
+    """One request for an arrival. A retry is another attempt."""
 
     def __init__(self, script: Script, task: asyncio.Task[Any], since: float) -> None:
         self.script = script
         self.task = task
         self.since = since
         self.seen = False
-        """It had ended in an earlier batch."""
+        """Whether it had ended in an earlier batch."""
         self.local = False
-        """The hub did not end it: it was cancelled or killed, or its agent had no line."""
-        self.heard: Outcome | None = None
-        """The answer, or None while there is none."""
+        """Whether the hub did not end it: it was cancelled or killed, or its agent had no line."""
+        self.answer: Outcome | None = None
+        """The answer, or None before it arrives."""
         self.by_agent = False
-        """The agent answered, because it had no line to the hub."""
+        """Whether the agent answered, because it had no line to the hub."""
         self.unsure = False
-        """The error said that the grant may have been taken."""
+        """Whether the error says that the grant may have been taken."""
         self.held: Held | None = None
         """The hold in the answer."""
 
     def listen(self) -> None:
         """Read the answer if the request has ended."""
-        if self.heard is None and self.task.done() and not self.task.cancelled():
+        if self.answer is None and self.task.done() and not self.task.cancelled():
             error = self.task.exception()
             if error is not None and not isinstance(error, LinesyncError):
                 raise AssertionError(f"a client raised {error!r}") from error
             if error is not None:
-                self.heard = (type(error).__name__,)
+                self.answer = (type(error).__name__,)
                 self.by_agent = "no answer from the hub" in str(error)
                 self.unsure = "may have been taken" in str(error)
                 return
             value = self.task.result()
             self.held = value if isinstance(value, Held) else None
-            self.heard = ("ok", value.value if isinstance(value, Held) else value)
+            self.answer = ("ok", value.value if isinstance(value, Held) else value)
 
 
 class Ask:
@@ -73,17 +73,17 @@ class Ask:
         self.host = host
         self.what = what
         self.timeout = timeout
-        self.tries: list[Try] = []
+        self.attempts: list[Attempt] = []
 
     @property
     def held(self) -> Held | None:
         """The hold that a script got."""
-        return next((one.held for one in self.tries if one.held is not None), None)
+        return next((one.held for one in self.attempts if one.held is not None), None)
 
     @property
     def ok(self) -> bool:
         """Whether a script knows that the arrival was granted. Then the hub has received the commit."""
-        return any(one.heard is not None and one.heard[0] == "ok" for one in self.tries)
+        return any(one.answer is not None and one.answer[0] == "ok" for one in self.attempts)
 
 
 class GiveBack:
@@ -100,13 +100,14 @@ class Reference:
     """The specified behaviour of an operation."""
 
     def __init__(self) -> None:
-        self.said: dict[str, Outcome] = {}
+        self.answers: dict[str, Outcome] = {}
+        """The hub's answer to each arrival, by arrival id."""
 
-    def yes(self, arrival: str, value: Any) -> None:
-        self.said[arrival] = ("ok", value)
+    def answer_ok(self, arrival: str, value: Any) -> None:
+        self.answers[arrival] = ("ok", value)
 
-    def no(self, arrival: str, why: str) -> None:
-        self.said[arrival] = (why,)
+    def answer_error(self, arrival: str, why: str) -> None:
+        self.answers[arrival] = (why,)
 
     # -- what arrives at the hub --------------------------------------------------------------------------------------
 
@@ -115,8 +116,10 @@ class Reference:
         raise NotImplementedError
 
     def leave(self, arrival: str) -> None:
-        """An arrival ends that waits or has a grant that is returned. Arrivals that end together all leave before
-        :meth:`settle`."""
+        """An arrival ends. It was waiting, or it had a grant that is now returned.
+
+        If several arrivals end together, this is called for each of them before :meth:`settle`.
+        """
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -125,7 +128,7 @@ class Reference:
     def confirm(self, arrival: str) -> None:
         """The hub has received the commit of a grant."""
 
-    def give_again(self, arrival: str) -> None:
+    def return_committed(self, arrival: str) -> None:
         """A call was cancelled during its commit, so its committed grant is given back.
 
         Operations whose grants stay with the hub do nothing here.
@@ -140,7 +143,7 @@ class Reference:
     # -- questions to the reference -----------------------------------------------------------------------------------
 
     def forget(self, arrival: str) -> None:
-        """An arrival is unknown again: a request with its id is a new arrival."""
+        """The hub forgets an arrival: a later request with its id is a new arrival."""
 
     def returns(self, arrival: str) -> bool:
         """Whether the grant is returned if the client ends now."""
@@ -154,12 +157,12 @@ class Reference:
         """The seconds that a request with timeout 0 may wait nevertheless."""
         return 0.0
 
-    def moves(self) -> list[tuple[Any, list[str]]]:
-        """The steps that the hub takes by itself: (step, the hosts that it must have heard from)."""
+    def own_steps(self) -> list[tuple[Any, list[str]]]:
+        """The steps that the hub takes by itself: (step, the hosts that the hub must have heard from)."""
         return []
 
-    def move(self, what: Any) -> None:
-        """The hub takes such a step."""
+    def take_step(self, step: Any) -> None:
+        """The hub takes a step that :meth:`own_steps` returned."""
 
     def view(self) -> Any:
         """The state that ``status`` must show."""
@@ -196,7 +199,7 @@ class State:
     def key(self) -> str:
         """A text that is the same for equal states."""
         reference = sorted(vars(self.reference).items())
-        queue = [(host, [(kind, id(who), id(by)) for kind, who, by in said]) for host, said in self.queue.items()]
+        queue = [(host, [(kind, id(who), id(by)) for kind, who, by in sent]) for host, sent in self.queue.items()]
         owner = sorted((name, id(script)) for name, script in self.owner.items())
         return repr((reference, queue, owner, sorted(self.confirmed), sorted(self.returned)))
 
@@ -204,20 +207,20 @@ class State:
         """The positions in a host's queue of the entries that may arrive at the hub next."""
         return [0]
 
-    def said(self, ask: Ask) -> Outcome | None:
-        return self.reference.said.get(ask.name)
+    def answer(self, ask: Ask) -> Outcome | None:
+        return self.reference.answers.get(ask.name)
 
     def may_commit(self, ask: Ask) -> bool:
-        """Whether the commit of a grant may have reached the hub or not, while the script has no answer yet."""
-        said = self.said(ask)
-        granted = ask.name in self.owner and said is not None and said[0] == "ok"
+        """Whether it is unknown if the commit of a grant has reached the hub: the script has no answer yet."""
+        answer = self.answer(ask)
+        granted = ask.name in self.owner and answer is not None and answer[0] == "ok"
         return granted and ask.name not in self.confirmed and not ask.ok and self.reference.returns(ask.name)
 
     def over(self, ask: Ask) -> bool:
         """Whether the answer to the arrival is final."""
-        said = self.said(ask)
+        answer = self.answer(ask)
         return ask.name not in self.owner or (
-            said is not None and not (said[0] == "ok" and self.reference.returns(ask.name))
+            answer is not None and not (answer[0] == "ok" and self.reference.returns(ask.name))
         )
 
     # -- what arrives at the hub --------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ class State:
             self.give_back(ask, ask.what.of)
             return
         reference.ask(ask.name, ask.host, ask.what)
-        if ask.timeout is not None and self.said(ask) is None:
+        if ask.timeout is not None and self.answer(ask) is None:
             patience = ask.timeout or reference.patience(ask.name)
             if patience:
                 self.deadline[ask.name] = (window[0] + patience, window[1] + patience)
@@ -244,21 +247,23 @@ class State:
         """A script gives back a hold, which may be lost already."""
         self.confirm(held)  # the script got its answer after that
         if self.over(held):
-            self.reference.no(ask.name, "LinesyncFailed")
+            self.reference.answer_error(ask.name, "LinesyncFailed")
         else:
             self.withdraw([held])
-            self.reference.yes(ask.name, None)
+            self.reference.answer_ok(ask.name, None)
 
     def end(self, asks: list[Ask], why: str) -> None:
         """Several arrivals end together."""
         asks = [ask for ask in asks if not self.over(ask)]
         for ask in asks:
             self.reference.leave(ask.name)
-            self.reference.no(ask.name, why)
-            if ask.name in self.confirmed and not ask.ok:  # what was held has no result, and no script knows of it
+            self.reference.answer_error(ask.name, why)
+            if (
+                ask.name in self.confirmed and not ask.ok
+            ):  # the hub keeps no result of a hold, and no script knows of it
                 self.confirmed.discard(ask.name)
                 self.returned.add(ask.name)
-                del self.owner[ask.name], self.reference.said[ask.name]
+                del self.owner[ask.name], self.reference.answers[ask.name]
                 self.reference.forget(ask.name)
         if asks:
             self.reference.settle()
@@ -293,7 +298,7 @@ class State:
 
     def confirm(self, ask: Ask) -> None:
         """The client's commit or confirmation arrives."""
-        said = self.said(ask)
-        if ask.name not in self.confirmed and said is not None and said[0] == "ok":
+        answer = self.answer(ask)
+        if ask.name not in self.confirmed and answer is not None and answer[0] == "ok":
             self.confirmed.add(ask.name)
             self.reference.confirm(ask.name)

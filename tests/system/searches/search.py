@@ -23,7 +23,7 @@ from tests.effort import SOAK
 from tests.model import conftest  # registers the profile
 
 from ..world import World
-from .reference import Ask, GiveBack, Reference, Script, State, Try
+from .reference import Ask, Attempt, GiveBack, Reference, Script, State
 
 __all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profile"]
 
@@ -40,10 +40,12 @@ HOSTS = ("a", "b")
 EVERYWHERE = ("hub", *HOSTS)
 PLACES = st.sampled_from(("hub", "a", "b", "a", "b"))
 TIMEOUTS = st.sampled_from([None, None, None, 0, 5.0, 30.0])
-GRACE = 16.0  # seconds after twice its timeout (once without a line, once at the hub) when a request must have ended
-FRESH = 3.5  # seconds of silence after which a host cannot count as alive without a new sign of life
-STATES = 200  # most possible states; a life with more is given up
-ORDERS = 3000  # most states that are tried to explain one batch; a life that needs more is given up
+GRACE = (
+    16.0  # a request ends this many seconds after twice its timeout: it may run once without a line, once at the hub
+)
+FRESH = 3.5  # seconds of silence after which a host must give a new sign of life to count as alive
+STATES = 200  # the maximum number of possible states; a life with more is given up
+ORDERS = 3000  # the maximum number of states tried to explain one batch; a life that needs more is given up
 
 
 def profile(steps: int = 7) -> settings:
@@ -59,7 +61,7 @@ def asking(
 
 
 _CHOICE = st.integers(0, 20)
-_DEEDS = st.one_of(
+_STEPS = st.one_of(
     st.tuples(st.just("retry"), _CHOICE, st.integers(0, 1)),
     st.tuples(st.just("give_up"), _CHOICE),
     st.tuples(st.just("kill_script"), _CHOICE),
@@ -126,8 +128,8 @@ class Search(RuleBasedStateMachine):
             script = self.scripts[host, number] = Script(host, self.world.client(host))
         return script
 
-    def say(self, host: str, kind: str, who: Any, by: Any = None) -> None:
-        """Something has been sent to the hub."""
+    def record_sent(self, host: str, kind: str, who: Any, by: Any = None) -> None:
+        """Add what a host has sent to the hub to the queues of all possible states."""
         for state in self.states:
             state.queue[host].append((kind, who, by))
 
@@ -138,14 +140,14 @@ class Search(RuleBasedStateMachine):
         if script is not None:
             ask = Ask(f"x{len(self.asks)}", host, what, timeout)
             self.asks[ask.name] = ask
-            self.try_(ask, script)
+            self.send_request(ask, script)
 
-    def try_(self, ask: Ask, script: Script) -> None:
+    def send_request(self, ask: Ask, script: Script) -> None:
         self.world.note(f"a script of {ask.host} asks {ask.name}: {ask.what}, timeout {ask.timeout}")
         client = script.client
         work = client.give_back(ask.what.of.held) if isinstance(ask.what, GiveBack) else self.request(client, ask)
-        ask.tries.append(Try(script, self.world.start(work), self.world.now))
-        self.say(ask.host, "ask", ask, script)
+        ask.attempts.append(Attempt(script, self.world.start(work), self.world.now))
+        self.record_sent(ask.host, "ask", ask, script)
 
     def retry(self, choice: int, number: int) -> None:
         """A script repeats an arrival that no script knows to be granted.
@@ -158,9 +160,9 @@ class Search(RuleBasedStateMachine):
             ask = asks[choice % len(asks)]
             script = self.script(ask.host, number)
             self.listen()  # time passed while a new script connected
-            if script is not None and script not in [one.script for one in ask.tries] and not ask.ok:
-                hanging = [one.script for one in ask.tries if one.script.alive and not one.task.done()]
-                self.try_(ask, script)
+            if script is not None and script not in [one.script for one in ask.attempts] and not ask.ok:
+                hanging = [one.script for one in ask.attempts if one.script.alive and not one.task.done()]
+                self.send_request(ask, script)
                 self.world.pass_time(0.0)
                 for one in hanging:
                     self.kill(one)
@@ -171,11 +173,11 @@ class Search(RuleBasedStateMachine):
 
     def listen(self) -> None:
         for ask in self.asks.values():
-            for one in ask.tries:
+            for one in ask.attempts:
                 one.listen()
 
-    def pending(self) -> list[tuple[Ask, Try]]:
-        return [(ask, one) for ask in self.asks.values() for one in ask.tries if not (one.task.done() or one.local)]
+    def pending(self) -> list[tuple[Ask, Attempt]]:
+        return [(ask, one) for ask in self.asks.values() for one in ask.attempts if not (one.task.done() or one.local)]
 
     def give_up(self, choice: int) -> None:
         pending = self.pending()
@@ -184,24 +186,27 @@ class Search(RuleBasedStateMachine):
             self.world.note(f"{ask.name} is cancelled")
             one.task.cancel()
             one.local = True
-            self.say(ask.host, "end", ask, one.script)
+            self.record_sent(ask.host, "end", ask, one.script)
 
     def give_back(self, choice: int) -> None:
         """A script gives back a hold."""
         self.listen()
         holding = [
-            (ask, one) for ask in self.asks.values() for one in ask.tries if one.script.alive and one.held is not None
+            (ask, one)
+            for ask in self.asks.values()
+            for one in ask.attempts
+            if one.script.alive and one.held is not None
         ]
         if holding:
             ask, one = holding[choice % len(holding)]
             back = Ask(f"x{len(self.asks)}", ask.host, GiveBack(ask), None)
             self.asks[back.name] = back
             known = ask.name in one.script.client.revoked
-            self.try_(back, one.script)
+            self.send_request(back, one.script)
             if known:  # the script knows that the hold is lost, and sends nothing to the hub
                 self.world.pass_time(0.0)
-                assert one.script.client.revoked == {} or back.tries[0].task.done()
-                back.tries[0].local = True
+                assert one.script.client.revoked == {} or back.attempts[0].task.done()
+                back.attempts[0].local = True
 
     def kill_script(self, choice: int) -> None:
         scripts = [script for script in self.scripts.values() if script.alive]
@@ -210,11 +215,11 @@ class Search(RuleBasedStateMachine):
 
     def kill(self, script: Script) -> None:
         self.world.note(f"a script of {script.host} is killed")
-        self.dies(script)
+        self.mark_dead(script)
         self.world.kill(script.client)
-        self.say(script.host, "gone", script)
+        self.record_sent(script.host, "gone", script)
 
-    def dies(self, script: Script) -> None:
+    def mark_dead(self, script: Script) -> None:
         """Ignore the answers to a dead script."""
         script.alive = False
         for _, one in self.pending():
@@ -224,7 +229,7 @@ class Search(RuleBasedStateMachine):
         if self.world.hosts[host].agent is not None:
             for script in self.scripts.values():
                 if script.host == host:
-                    self.dies(script)
+                    self.mark_dead(script)
             self.world.kill_agent(host)
 
     def kill_hub(self) -> None:
@@ -239,16 +244,16 @@ class Search(RuleBasedStateMachine):
         waiting = self.unsent()
         for script in self.scripts.values():
             if script.host == "hub":
-                self.dies(script)
+                self.mark_dead(script)
         for ask in self.asks.values():
-            for one in ask.tries:
+            for one in ask.attempts:
                 one.seen = one.seen or one.task.done()
                 one.local = one.local or not (one.seen or ask.name in waiting)
         self.world.kill_hub()
         fresh = self.STATE(self.REFERENCE(), EVERYWHERE)
         for host in HOSTS:
-            said = self.states[0].queue[host]
-            fresh.queue[host] = [entry for entry in said if entry[0] == "ask" and entry[1].name in waiting]
+            sent = self.states[0].queue[host]
+            fresh.queue[host] = [entry for entry in sent if entry[0] == "ask" and entry[1].name in waiting]
         self.states = [fresh]
 
     def unsent(self) -> set[str]:
@@ -275,19 +280,19 @@ class Search(RuleBasedStateMachine):
 
     # -- a batch ------------------------------------------------------------------------------------------------------
 
-    def batch(self, deeds: list[tuple[Any, ...]], pause: float = 0.0, seconds: float = 0.0) -> None:
+    def batch(self, steps: list[tuple[Any, ...]], pause: float = 0.0, seconds: float = 0.0) -> None:
         """Do some steps, with a pause after each. Then let time pass, deliver everything, and compare with the reference."""
         if self.given_up:
             return
         world, began = self.world, self.world.now
         silent = {host for host in HOSTS if not self.reachable(host)}
-        for deed, *arguments in deeds:
-            getattr(self, deed)(*arguments)
+        for step, *arguments in steps:
+            getattr(self, step)(*arguments)
             world.pass_time(pause)
         if seconds:
             world.pass_time(seconds)
         world.deliver()
-        while world.lapsing():  # the lease of a host that has restarted still runs
+        while world.has_lapsing_holds():  # the lease of a host that has restarted still runs
             world.pass_time(1.0)
             world.deliver()
         self.silent = {host for host in silent if not self.reachable(host)}
@@ -297,9 +302,9 @@ class Search(RuleBasedStateMachine):
     def explain(self, window: tuple[float, float]) -> None:
         """Find the states that the hub may be in now. There must be one that explains all answers."""
         self.listen()
-        over = self.world.take_over()
+        over = self.world.take_ended_sessions()
         for ask in self.asks.values():
-            for one in ask.tries:
+            for one in ask.attempts:
                 if one.seen or one.local:
                     continue
                 if one.by_agent:
@@ -307,8 +312,8 @@ class Search(RuleBasedStateMachine):
                     assert one.unsure or self.ended_by_agent(ask, one), (
                         f"{ask.name} was ended early\n{self.world.transcript()}"
                     )
-                    self.say(ask.host, "end", ask, one.script)
-                elif one.heard == ("LinesyncFailed",) and ask.host in over:
+                    self.record_sent(ask.host, "end", ask, one.script)
+                elif one.answer == ("LinesyncFailed",) and ask.host in over:
                     one.local = True
         explaining = _Explaining(self, window, self.world.take_events(), over)
         for state in self.states:
@@ -322,16 +327,18 @@ class Search(RuleBasedStateMachine):
         self.states = matching
         self.given_up = len(matching) > STATES
         for ask in self.asks.values():
-            for one in ask.tries:
+            for one in ask.attempts:
                 one.seen = one.seen or one.task.done()
                 dead = one.local and self.reachable(
                     ask.host
                 )  # otherwise its agent cannot know yet that the hub has died
-                assert one.seen or not dead, f"{ask.name} waits for the dead\n{self.world.transcript()}"
+                assert one.seen or not dead, (
+                    f"{ask.name} waits although its script or agent is dead\n{self.world.transcript()}"
+                )
                 late = ask.timeout is not None and window[1] > one.since + 2 * ask.timeout + GRACE
                 assert one.seen or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
 
-    def ended_by_agent(self, ask: Ask, one: Try) -> bool:
+    def ended_by_agent(self, ask: Ask, one: Attempt) -> bool:
         """Whether the agent has ended the request because it had no line. It will notify the hub."""
         patience = self.patience(ask)
         return ask.host != "hub" and patience is not None and self.world.now >= one.since + patience
@@ -345,19 +352,21 @@ class Search(RuleBasedStateMachine):
     def differs(self, states: list[State], view: Any) -> str:
         """The error message if no state explains the answers."""
 
-        def shown(one: Try) -> str:
+        def shown(one: Attempt) -> str:
             marks = [] if one.script.alive else ["dead"]
-            return f"{' '.join([one.script.host, *marks, *(['local'] if one.local else [])])}: {one.heard}"
+            return f"{' '.join([one.script.host, *marks, *(['local'] if one.local else [])])}: {one.answer}"
 
         def queued(state: State) -> dict[str, list[Any]]:
-            said = state.queue.items()
-            return {host: [(kind, getattr(who, "name", "")) for kind, who, _ in queue] for host, queue in said if queue}
+            queues = state.queue.items()
+            return {
+                host: [(kind, getattr(who, "name", "")) for kind, who, _ in queue] for host, queue in queues if queue
+            }
 
-        seen = {name: [shown(one) for one in ask.tries] for name, ask in self.asks.items()}
+        seen = {name: [shown(one) for one in ask.attempts] for name, ask in self.asks.items()}
         lines = [f"no order of requests explains these answers: {seen}", f"the hub's view is {view}"]
-        lines += [f"possible now: {state.reference.view()}, {state.reference.said}" for state in states[:5]]
+        lines += [f"possible now: {state.reference.view()}, {state.reference.answers}" for state in states[:5]]
         lines += [
-            f"possible before: {state.reference.view()}, {state.reference.said}, on the way: {queued(state)}"
+            f"possible before: {state.reference.view()}, {state.reference.answers}, on the way: {queued(state)}"
             for state in self.states[:5]
         ]
         return "\n".join([*lines, self.world.transcript()])
@@ -365,12 +374,12 @@ class Search(RuleBasedStateMachine):
     # -- rules of all operations --------------------------------------------------------------------------------------
 
     @rule(data=st.data(), count=st.integers(1, 3), pause=_PAUSES)
-    def together(self, data: st.DataObject, count: int, pause: float) -> None:
-        deed = st.one_of(self.ASKS, self.ASKS, self.ASKS, _DEEDS)
-        self.batch([data.draw(deed) for _ in range(count)], pause)
+    def several_steps(self, data: st.DataObject, count: int, pause: float) -> None:
+        step = st.one_of(self.ASKS, self.ASKS, self.ASKS, _STEPS)
+        self.batch([data.draw(step) for _ in range(count)], pause)
 
     @rule(data=st.data(), pause=_PAUSES)
-    def two_ask(self, data: st.DataObject, pause: float) -> None:
+    def two_requests(self, data: st.DataObject, pause: float) -> None:
         self.batch([data.draw(self.ASKS), data.draw(self.ASKS)], pause)
 
     @rule(seconds=st.sampled_from([0.3, 2.0, 6.0]))
@@ -381,11 +390,11 @@ class Search(RuleBasedStateMachine):
     @rule(data=st.data(), first=st.booleans(), how=st.sampled_from(["agent", "cut", "cut", "vanish"]), pause=_PAUSES)
     def a_host_goes(self, data: st.DataObject, first: bool, how: str, pause: float) -> None:
         host = [host for host in HOSTS if self.reachable(host)][0 if first else -1]
-        deed = ("kill_agent", host) if how == "agent" else ("cut_line", host, how == "vanish")
-        self.batch([data.draw(self.ASKS), deed], pause)
+        step = ("kill_agent", host) if how == "agent" else ("cut_line", host, how == "vanish")
+        self.batch([data.draw(self.ASKS), step], pause)
 
     @rule(data=st.data(), host=st.sampled_from(HOSTS), vanish=st.booleans(), seconds=st.sampled_from([2.5, 19.0]))
-    def a_line_is_away(self, data: st.DataObject, host: str, vanish: bool, seconds: float) -> None:
+    def a_line_is_cut_for_some_time(self, data: st.DataObject, host: str, vanish: bool, seconds: float) -> None:
         """A script waits on a host whose line is cut for some time, while the other scripts continue."""
         if self.reachable(host):
             name, *rest = data.draw(self.ASKS)
@@ -447,7 +456,7 @@ class _Explaining:
         return len(self._met) > ORDERS
 
     def explore(self, state: State, event: int) -> None:
-        """Continue from a state.
+        """Continue the search from a state.
 
         :param event: how many of the events of hosts (up, lost) have happened in this state.
         """
@@ -467,14 +476,14 @@ class _Explaining:
             self._happen(state, event)
         for name, (earliest, _) in state.deadline.items():
             ask = self._search.asks[name]
-            if earliest <= self._window[1] and state.said(ask) is None:
+            if earliest <= self._window[1] and state.answer(ask) is None:
                 other = state.copy()
                 other.end([ask], "TimedOut")
                 self.explore(other, event)
-        for move, hosts in state.reference.moves():
+        for step, hosts in state.reference.own_steps():
             if all(self._window[0] - self._search.since.get(host, self._window[0]) < FRESH for host in hosts):
                 other = state.copy()
-                other.reference.move(move)
+                other.reference.take_step(step)
                 self.explore(other, event)
         if event == len(self._events):
             self._finish(state)
@@ -490,13 +499,13 @@ class _Explaining:
             other.join(who, by, self._window)
             self.explore(other, event)
         elif kind == "return":
-            other.reference.give_again(who.name)
+            other.reference.return_committed(who.name)
             other.reference.settle()
             self.explore(other, event)
         elif kind == "end":
             for after in self._committed(other, [who]):
-                heard_of = by.alive and not who.ok and not any(one.unsure for one in who.tries)
-                if who.name in after.confirmed and after.over(who) and heard_of:
+                has_no_grant = by.alive and not who.ok and not any(one.unsure for one in who.attempts)
+                if who.name in after.confirmed and after.over(who) and has_no_grant:
                     after.queue[host].append(("return", who, by))
                 after.withdraw([who])
                 self.explore(after, event)
@@ -530,19 +539,19 @@ class _Explaining:
 
     def _refuted(self, state: State) -> bool:
         """Whether the hub's answers in this state differ from the answers that scripts got."""
-        final = [ask for ask in self._asks if state.said(ask) is not None and state.over(ask)]
-        return any(self._unheard(state, ask) for ask in final)
+        final = [ask for ask in self._asks if state.answer(ask) is not None and state.over(ask)]
+        return any(self._differs(state, ask) for ask in final)
 
-    def _unheard(self, state: State, ask: Ask) -> bool:
+    def _differs(self, state: State, ask: Ask) -> bool:
         """Whether the answer to an arrival differs from the answer that its script got."""
-        said = state.said(ask)
+        expected = state.answer(ask)
         return ask.name not in state.returned and any(
-            one.heard != said and (one.heard is not None or self._hears(one))
-            for one in ask.tries
+            one.answer != expected and (one.answer is not None or self._must_have_answer(one))
+            for one in ask.attempts
             if not (one.local or one.seen)
         )
 
-    def _hears(self, one: Try) -> bool:
+    def _must_have_answer(self, one: Attempt) -> bool:
         return one.script.alive and self._search.reachable(one.script.host)
 
     def _finish(self, state: State) -> None:
@@ -551,13 +560,13 @@ class _Explaining:
         if any(queue and reachable(host) for host, queue in state.queue.items()):
             return
         if any(
-            late < self._window[1] and state.reference.said.get(name) is None
+            late < self._window[1] and state.reference.answers.get(name) is None
             for name, (_, late) in state.deadline.items()
         ):
             return
-        if any(all(map(reachable, hosts)) for _, hosts in state.reference.moves()):
+        if any(all(map(reachable, hosts)) for _, hosts in state.reference.own_steps()):
             return
-        if any(self._unheard(state, ask) for ask in self._asks):
+        if any(self._differs(state, ask) for ask in self._asks):
             return
         state = state.copy()
         for ask in self._asks:

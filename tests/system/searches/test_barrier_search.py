@@ -18,43 +18,47 @@ class Barriers(Reference):
 
     def __init__(self) -> None:
         super().__init__()
-        self.there: dict[str, tuple[int, dict[str, str]]] = {}  # by name: the count, and the host of each arrival
-        self.used: dict[str, int] = {}
+        self.arrived: dict[str, tuple[int, dict[str, str]]] = {}  # by name: the count, and the host of each arrival
+        self.used: dict[str, int] = {}  # by name: the number of generations
 
     def ask(self, arrival: str, host: str, what: tuple[str, int]) -> None:
         name, count = what
-        stands, there = self.there.setdefault(name, (count, {}))
-        if stands == count:
-            there[arrival] = host
+        expected, arrived = self.arrived.setdefault(name, (count, {}))
+        if expected == count:
+            arrived[arrival] = host
         else:
-            self.no(arrival, "Mismatch")
+            self.answer_error(arrival, "Mismatch")
 
     def leave(self, arrival: str) -> None:
-        for name, (_, there) in list(self.there.items()):
-            there.pop(arrival, None)
-            if not there:
-                del self.there[name]
+        for name, (_, arrived) in list(self.arrived.items()):
+            arrived.pop(arrival, None)
+            if not arrived:
+                del self.arrived[name]
 
     def patience(self, arrival: str) -> float:
         return max(
-            (list(there).index(arrival) + 1 == count for count, there in self.there.values() if arrival in there)
+            (
+                list(arrived).index(arrival) + 1 == count
+                for count, arrived in self.arrived.values()
+                if arrival in arrived
+            )
         )
 
-    def moves(self) -> list[tuple[str, list[str]]]:
-        stands = self.there.items()
-        return [(name, list(there.values())[:count]) for name, (count, there) in stands if len(there) >= count]
+    def own_steps(self) -> list[tuple[str, list[str]]]:
+        barriers = self.arrived.items()
+        return [(name, list(arrived.values())[:count]) for name, (count, arrived) in barriers if len(arrived) >= count]
 
-    def move(self, name: str) -> None:
-        count, there = self.there[name]
-        gone = list(there)[:count]
-        hosts = tuple(there[arrival] for arrival in gone)
+    def take_step(self, name: str) -> None:
+        count, arrived = self.arrived[name]
+        released = list(arrived)[:count]
+        hosts = tuple(arrived[arrival] for arrival in released)
         self.used[name] = self.used.get(name, 0) + 1
-        for place, arrival in enumerate(gone, 1):
-            self.yes(arrival, (self.used[name], place, hosts))
+        for place, arrival in enumerate(released, 1):
+            self.answer_ok(arrival, (self.used[name], place, hosts))
             self.leave(arrival)
 
     def view(self) -> Any:
-        return {name: (count, list(there.values())) for name, (count, there) in self.there.items()}
+        return {name: (count, list(arrived.values())) for name, (count, arrived) in self.arrived.items()}
 
 
 class BarrierSearch(Search):

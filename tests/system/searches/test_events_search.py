@@ -38,12 +38,12 @@ class Events(Reference):
         if isinstance(what, Wait):
             self.waiting[arrival] = what
         else:
-            self.yes(arrival, None)
+            self.answer_ok(arrival, None)
             self.set = self.set - set(what.names) if what.clear else self.set | set(what.names)
         for one, wait in list(self.waiting.items()):
-            there = tuple(name for name in wait.names if name in self.set)
-            if len(there) == len(wait.names) or (wait.any and there):
-                self.yes(one, there)
+            present = tuple(name for name in wait.names if name in self.set)
+            if len(present) == len(wait.names) or (wait.any and present):
+                self.answer_ok(one, present)
                 self.leave(one)
 
     def leave(self, arrival: str) -> None:

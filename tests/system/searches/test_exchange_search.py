@@ -36,13 +36,15 @@ class Give(NamedTuple):
 
 
 class Exchanges(Reference):
-    """All members get the data of all. If a member dies before its data has arrived, the exchange fails for all; members that
-    had not arrived get the error once. A death after that has no effect. A member that cancels or times out withdraws its
-    data."""
+    """Each member gets the data of all members.
+
+    If a member dies before its data has arrived, the exchange fails for all. Members that had not arrived get the error
+    once. A death after that has no effect. A member that cancels or times out withdraws its data.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
+        self.arrived: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
         self.data: dict[str, dict[str, str]] = {
             name: {} for name in TERMS
         }  # the same, for members whose data has arrived
@@ -54,60 +56,60 @@ class Exchanges(Reference):
             name: set() for name in TERMS
         }  # members that have just died before they gave their data
         self.dead: set[str] = set()
-        self.owed: dict[str, set[str]] = {name: set() for name in TERMS}
+        self.to_notify: dict[str, set[str]] = {name: set() for name in TERMS}  # members that get the error later
 
     def __deepcopy__(self, memo: Any) -> Exchanges:  # written by hand, because a search spends most of its time here
         other = Exchanges.__new__(Exchanges)
         for name, value in vars(self).items():
-            nested = name in ("there", "data", "died", "owed")
+            nested = name in ("arrived", "data", "died", "to_notify")
             setattr(other, name, {key: copy(one) for key, one in value.items()} if nested else copy(value))
         return other
 
     def ask(self, arrival: str, host: str, what: Give) -> None:
         member, members = f"{host}#{what.tag}" if what.tag else host, TERMS[what.name]
-        there, data = self.there[what.name], self.data[what.name]
+        arrived, data = self.arrived[what.name], self.data[what.name]
         others = members - {member}
-        if member not in members or member in there:
-            self.no(arrival, "Mismatch")
-        elif member in self.owed[what.name]:
-            self.owed[what.name].discard(member)
-            self.no(arrival, "MemberLost")
-        elif not there and not data and any(host_of(one) in self.dead for one in others):
-            self.no(arrival, "MemberLost")
+        if member not in members or member in arrived:
+            self.answer_error(arrival, "Mismatch")
+        elif member in self.to_notify[what.name]:
+            self.to_notify[what.name].discard(member)
+            self.answer_error(arrival, "MemberLost")
+        elif not arrived and not data and any(host_of(one) in self.dead for one in others):
+            self.answer_error(arrival, "MemberLost")
         elif arrival in self.polls and not others <= set(data):
-            self.no(arrival, "TimedOut")
+            self.answer_error(arrival, "TimedOut")
         else:
-            there[member] = arrival
+            arrived[member] = arrival
             data.pop(member, None)
             self.host[arrival], self.size[arrival] = host, what.size
 
-    def moves(self) -> list[tuple[Any, list[str]]]:
+    def own_steps(self) -> list[tuple[Any, list[str]]]:
         return [
             ((name, member), [self.host[arrival]])
-            for name, there in self.there.items()
-            for member, arrival in there.items()
+            for name, arrived in self.arrived.items()
+            for member, arrival in arrived.items()
             if member not in self.data[name]
         ]
 
-    def move(self, what: Any) -> None:
+    def take_step(self, what: Any) -> None:
         """A member's data has arrived."""
         name, member = what
-        there, data = self.there[name], self.data[name]
-        data[member] = there[member]
+        arrived, data = self.arrived[name], self.data[name]
+        data[member] = arrived[member]
         if set(data) == TERMS[name]:
             value = {one: sum_of(data_of(gave, self.size[gave])) for one, gave in data.items()}
-            for arrival in there.values():
-                self.yes(arrival, value)
+            for arrival in arrived.values():
+                self.answer_ok(arrival, value)
             self.forget(name)
-            self.owed[name] = set()
-        elif there[member] in self.polls:
-            self.no(there.pop(member), "TimedOut")
+            self.to_notify[name] = set()
+        elif arrived[member] in self.polls:
+            self.answer_error(arrived.pop(member), "TimedOut")
             del data[member]
 
     def leave(self, arrival: str) -> None:
-        for name, there in self.there.items():
-            for member in [member for member, one in there.items() if one == arrival]:
-                del there[member]
+        for name, arrived in self.arrived.items():
+            for member in [member for member, one in arrived.items() if one == arrival]:
+                del arrived[member]
                 if arrival not in self.dying:
                     self.data[name].pop(member, None)
                 elif member not in self.data[name]:
@@ -119,21 +121,21 @@ class Exchanges(Reference):
                 self.fail(name, died)
 
     def fail(self, name: str, died: set[str]) -> None:
-        for arrival in self.there[name].values():
-            self.no(arrival, "MemberLost")
-        self.owed[name] = TERMS[name] - set(self.there[name]) - died or self.owed[name]
+        for arrival in self.arrived[name].values():
+            self.answer_error(arrival, "MemberLost")
+        self.to_notify[name] = TERMS[name] - set(self.arrived[name]) - died or self.to_notify[name]
         self.forget(name)
 
     def forget(self, name: str) -> None:
-        self.there[name], self.data[name], self.died[name] = {}, {}, set()
+        self.arrived[name], self.data[name], self.died[name] = {}, {}, set()
 
     def lost(self, host: str, cause: str) -> None:
         fatal = cause != "restarted"
         self.dead |= {host} if fatal else set()
         self.dying |= {arrival for arrival, its in self.host.items() if its == host}
-        for name, there in self.there.items():
+        for name, arrived in self.arrived.items():
             owing = {member for member in TERMS[name] if host_of(member) == host and member not in self.data[name]}
-            died = {member for member in owing if member in there or (fatal and (there or self.data[name]))}
+            died = {member for member in owing if member in arrived or (fatal and (arrived or self.data[name]))}
             if died:
                 self.fail(name, died)
 
@@ -144,7 +146,7 @@ class Exchanges(Reference):
         return math.inf  # the data of a request with timeout 0 takes time, too
 
     def view(self) -> Any:
-        shown = {name: (sorted(there), sorted(self.data[name])) for name, there in self.there.items()}
+        shown = {name: (sorted(arrived), sorted(self.data[name])) for name, arrived in self.arrived.items()}
         return {name: both for name, both in shown.items() if any(both)}
 
 
@@ -163,14 +165,14 @@ def sum_of(data: bytes) -> tuple[int, int]:
 
 
 class Channel(Script):
-    """A client in the view of the hub: the channel of one script for one arrival."""
+    """The channel of one script for one arrival. The hub treats it as a client of its own."""
 
     def __init__(self, ask: Ask, script: Script) -> None:
         super().__init__(script.host, script.client)
         self.ask = ask
         self.script = script
         self.name = ask.name
-        self.one = ask.tries[-1]
+        self.one = ask.attempts[-1]
         self.given_up = False
 
     def over(self) -> bool:
@@ -178,8 +180,8 @@ class Channel(Script):
         return self.one.seen and not self.one.local
 
 
-class Knowledge(State):
-    """A possible state of the hub, where the clients are channels."""
+class ChannelState(State):
+    """A possible state of the hub. Its clients are channels instead of scripts."""
 
     reference: Exchanges
 
@@ -212,7 +214,7 @@ class Knowledge(State):
 
 class ExchangeSearch(Search):
     REFERENCE = Exchanges
-    STATE = Knowledge
+    STATE = ChannelState
     ASKS = st.one_of(
         asking(st.builds(Give, st.sampled_from(["pair", "all"]), st.just(""), SIZES)),
         asking(st.builds(Give, st.sampled_from(["pair", "all"]), st.just(""), SIZES)),
@@ -244,18 +246,18 @@ class ExchangeSearch(Search):
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
-    def say(self, host: str, kind: str, who: Any, by: Any = None) -> None:
+    def record_sent(self, host: str, kind: str, who: Any, by: Any = None) -> None:
         """Translate the action of a script into actions of its channels."""
         if kind == "ask":
             channel = self.channels[who.name, by] = Channel(who, by)
-            super().say(host, "ask", who, channel)
+            super().record_sent(host, "ask", who, channel)
             return
         for channel in list(self.channels.values()):
             if channel.script is (by or who) and (kind == "gone" or channel.ask is who):
                 channel.given_up = kind == "end"
                 del self.channels[channel.name, channel.script]
                 if not channel.over():
-                    super().say(host, "gone", channel)
+                    super().record_sent(host, "gone", channel)
 
     def explain(self, window: tuple[float, float]) -> None:
         assert self.world is not None
@@ -263,14 +265,14 @@ class ExchangeSearch(Search):
         super().explain(window)
 
     def listen(self) -> None:
-        """Read the answers of the scripts. Some only learn that their channel broke."""
+        """Read the answers of the scripts. The only answer to some of them is that their channel has ended."""
         super().listen()
         for ask in self.asks.values():
-            for one in ask.tries:
-                elsewhere = one is not ask.tries[-1]  # the arrival continues on a later channel
+            for one in ask.attempts:
+                elsewhere = one is not ask.attempts[-1]  # the arrival continues on a later channel
                 # The hub ends all channels of a lost host. The host learns that when its line is back.
                 lost = self.reachable(ask.host) and one.since <= self.lost_at.get(ask.host, 0.0)
-                one.local = one.local or (one.heard == ("LinesyncFailed",) and (elsewhere or lost))
+                one.local = one.local or (one.answer == ("LinesyncFailed",) and (elsewhere or lost))
 
     def patience(self, ask: Ask) -> float | None:
         return ask.timeout
@@ -280,10 +282,10 @@ class ExchangeSearch(Search):
     def nothing_is_left(self) -> None:
         super().nothing_is_left()
         assert self.world is not None
-        home = self.world.hub._exchanging
-        left = (home._channels, home._bundles, home.requests.on_outcome, self.world.status()["exchanges"])
+        service = self.world.hub._exchanging
+        left = (service._channels, service._bundles, service.requests.on_outcome, self.world.status()["exchanges"])
         assert not any(left), f"{left}\n{self.world.transcript()}"
-        assert (len(home.blobs), home.blobs.used) == (0, 0), self.world.transcript()
+        assert (len(service.blobs), service.blobs.used) == (0, 0), self.world.transcript()
 
 
 ExchangeSearch.TestCase.settings = profile()

@@ -47,9 +47,9 @@ class Locks(Reference):
             self.keep |= {arrival} if what.keep else set()
         elif queue and (self.token[queue[0]], self.host[queue[0]]) == (what.token, host):
             self.leave(queue[0])
-            self.yes(arrival, None)
+            self.answer_ok(arrival, None)
         else:
-            self.no(arrival, "NotAllowed")
+            self.answer_error(arrival, "NotAllowed")
         self.settle()
 
     def leave(self, arrival: str) -> None:
@@ -62,7 +62,7 @@ class Locks(Reference):
         for owner in [queue[0] for queue in self.queue.values()]:
             if owner not in self.token:
                 self.token[owner], self.next = self.next, self.next + 1
-                self.yes(owner, self.token[owner])
+                self.answer_ok(owner, self.token[owner])
 
     def confirm(self, arrival: str) -> None:
         self.kept |= {arrival} & self.keep
@@ -94,9 +94,10 @@ class LockSearch(Search):
     )
 
     def unlock(self, choice: int, host: str, number: int) -> None:
-        """A script releases a lock with a token that a script got. The script may be on a host that does not own the lock.
+        """A script releases a lock with a token that some script got earlier.
 
-        A hub that starts again begins with token 1 here, so an old token may be that of the present owner.
+        The script may be on a host that does not own the lock. A hub that starts again begins with token 1 here, so an old
+        token may equal that of the present owner.
         """
         self.listen()
         taken = [ask for ask in self.asks.values() if ask.held is not None]
@@ -106,7 +107,7 @@ class LockSearch(Search):
             self.ask(host or ask.host, number, Unlock(ask.what.name, ask.held.value), None)
 
     @rule(kill=KILLS, moment=MOMENTS, keep=st.booleans())
-    def something_dies_as_a_lock_is_handed_on(self, kill: tuple[Any, ...], moment: float, keep: bool) -> None:
+    def a_failure_while_a_lock_passes_to_the_next_owner(self, kill: tuple[Any, ...], moment: float, keep: bool) -> None:
         if self.reachable("a"):
             self.batch([("ask", "hub", 1, Take("k", False), None)])
             self.batch([("ask", "a", 0, Take("k", keep), None)])

@@ -42,7 +42,7 @@ class Barriers(Reference):
 
     def __init__(self) -> None:
         super().__init__()
-        self.there: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
+        self.arrived: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
         self.host: dict[str, str] = {}
         self.dead: set[str] = set()
         self.restarted: dict[str, set[str]] = {name: set() for name in TERMS}  # members that are not waited for
@@ -51,34 +51,34 @@ class Barriers(Reference):
 
     def ask(self, arrival: str, host: str, what: Arrive) -> None:
         member = f"{host}#{what.tag}" if what.tag else host
-        terms, there = TERMS[what.name], self.there[what.name]
+        terms, arrived = TERMS[what.name], self.arrived[what.name]
         members = terms.members
-        if member not in members or (member in there and not what.abort):
-            self.no(arrival, "Mismatch")
+        if member not in members or (member in arrived and not what.abort):
+            self.answer_error(arrival, "Mismatch")
             return
-        why, owed = self.failed.get(what.name, ("", set()))
-        late = why if member in owed else ""
-        owed.discard(member)
-        if what.abort and not (late == "Aborted" and not there):
-            self.no(arrival, "Aborted")
+        why, to_notify = self.failed.get(what.name, ("", set()))
+        late = why if member in to_notify else ""
+        to_notify.discard(member)
+        if what.abort and not (late == "Aborted" and not arrived):
+            self.answer_error(arrival, "Aborted")
             self.fail(what.name, "Aborted", {member})
         elif late:
-            self.no(arrival, late)
-        elif not terms.tolerate and any(host_of(one) in self.dead for one in members - set(there) - {member}):
-            self.no(arrival, "MemberLost")
+            self.answer_error(arrival, late)
+        elif not terms.tolerate and any(host_of(one) in self.dead for one in members - set(arrived) - {member}):
+            self.answer_error(arrival, "MemberLost")
         else:
-            there[member] = arrival
+            arrived[member] = arrival
             self.restarted[what.name].discard(member)
             self.host[arrival] = host
 
     def fail(self, name: str, why: str, informed: set[str]) -> None:
-        there = self.there[name]
-        owed = TERMS[name].members - set(there) - informed
-        if owed:
-            self.failed[name] = why, owed
-        for arrival in there.values():
-            self.no(arrival, why)
-        there.clear()
+        arrived = self.arrived[name]
+        to_notify = TERMS[name].members - set(arrived) - informed
+        if to_notify:
+            self.failed[name] = why, to_notify
+        for arrival in arrived.values():
+            self.answer_error(arrival, why)
+        arrived.clear()
         self.restarted[name].clear()
 
     def lost(self, host: str, cause: str) -> None:
@@ -87,44 +87,44 @@ class Barriers(Reference):
         for name, terms in TERMS.items():
             gone = {member for member in terms.members if host_of(member) == host}
             if cause == "restarted":
-                gone &= set() if terms.rejoin else set(self.there[name])
+                gone &= set() if terms.rejoin else set(self.arrived[name])
                 self.restarted[name] |= gone if terms.tolerate else set()
-            if gone and self.there[name] and not terms.tolerate:
+            if gone and self.arrived[name] and not terms.tolerate:
                 self.fail(name, "MemberLost", gone)
 
     def up(self, host: str) -> None:
         self.dead.discard(host)
 
     def leave(self, arrival: str) -> None:
-        for name, there in self.there.items():
-            self.there[name] = {member: one for member, one in there.items() if one != arrival}
-            if not self.there[name]:
+        for name, arrived in self.arrived.items():
+            self.arrived[name] = {member: one for member, one in arrived.items() if one != arrival}
+            if not self.arrived[name]:
                 self.restarted[name].clear()
 
     def missing(self, name: str) -> list[str]:
         terms = TERMS[name]
-        absent = sorted(terms.members - set(self.there[name]) - self.restarted[name])
+        absent = sorted(terms.members - set(self.arrived[name]) - self.restarted[name])
         return [member for member in absent if not (terms.tolerate and host_of(member) in self.dead)]
 
     def patience(self, arrival: str) -> float:
-        return any(arrival in there.values() and not self.missing(name) for name, there in self.there.items())
+        return any(arrival in arrived.values() and not self.missing(name) for name, arrived in self.arrived.items())
 
-    def moves(self) -> list[tuple[str, list[str]]]:
-        complete = [(name, there) for name, there in self.there.items() if there and not self.missing(name)]
-        return [(name, [self.host[arrival] for arrival in there.values()]) for name, there in complete]
+    def own_steps(self) -> list[tuple[str, list[str]]]:
+        complete = [(name, arrived) for name, arrived in self.arrived.items() if arrived and not self.missing(name)]
+        return [(name, [self.host[arrival] for arrival in arrived.values()]) for name, arrived in complete]
 
-    def move(self, name: str) -> None:
-        there = self.there[name]
+    def take_step(self, name: str) -> None:
+        arrived = self.arrived[name]
         self.used[name] += 1
         self.failed.pop(name, None)
-        lost = tuple(sorted(TERMS[name].members - set(there)))
-        for place, arrival in enumerate(there.values(), 1):
-            self.yes(arrival, (self.used[name], place, tuple(there), lost))
-        there.clear()
+        lost = tuple(sorted(TERMS[name].members - set(arrived)))
+        for place, arrival in enumerate(arrived.values(), 1):
+            self.answer_ok(arrival, (self.used[name], place, tuple(arrived), lost))
+        arrived.clear()
         self.restarted[name].clear()
 
     def view(self) -> Any:
-        return {name: list(there) for name, there in self.there.items() if there}
+        return {name: list(arrived) for name, arrived in self.arrived.items() if arrived}
 
 
 def host_of(member: str) -> str:

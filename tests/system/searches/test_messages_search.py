@@ -42,7 +42,7 @@ class Messages(Reference):
     def ask(self, arrival: str, host: str, what: Send | Receive | Gather) -> None:
         if isinstance(what, Send):
             self.sent.append((host, what.text))
-            self.yes(arrival, len(self.sent))
+            self.answer_ok(arrival, len(self.sent))
         else:
             self.waiting[arrival] = host, what
         self.settle()
@@ -55,14 +55,14 @@ class Messages(Reference):
             missing = set(HOSTS) - {host} - set(last)
             if isinstance(what, Gather):
                 if missing & self.dead:
-                    self.no(arrival, "MemberLost")
+                    self.answer_error(arrival, "MemberLost")
                 elif not missing:
-                    self.yes(arrival, sorted(last.values()))
+                    self.answer_ok(arrival, sorted(last.values()))
             else:
                 counted = [(n, *one) for n, one in enumerate(others, 1)] if what.others else numbered
                 if len(counted) >= what.first:
-                    self.yes(arrival, counted[what.first - 1 :])
-            if arrival in self.said:
+                    self.answer_ok(arrival, counted[what.first - 1 :])
+            if arrival in self.answers:
                 self.leave(arrival)
 
     def leave(self, arrival: str) -> None:
@@ -74,7 +74,7 @@ class Messages(Reference):
         self.dead.add(host)
         for arrival, (waiter, what) in list(self.waiting.items()):
             if isinstance(what, Gather) and host not in (waiter, *(who for who, _ in self.sent)):
-                self.no(arrival, "MemberLost")
+                self.answer_error(arrival, "MemberLost")
                 self.leave(arrival)
 
     def up(self, host: str) -> None:

@@ -34,7 +34,7 @@ class Semaphores(Reference):
             self.value += delta
         self.settle()
         if delta >= 0:
-            self.yes(arrival, self.value)
+            self.answer_ok(arrival, self.value)
 
     def leave(self, arrival: str) -> None:
         self.queue.pop(arrival, None)
@@ -45,14 +45,14 @@ class Semaphores(Reference):
             arrival = next(iter(self.queue))
             self.lent[arrival] = self.queue.pop(arrival)
             self.value -= self.lent[arrival]
-            self.yes(arrival, self.value)
+            self.answer_ok(arrival, self.value)
 
     def confirm(self, arrival: str) -> None:
         self.confirmed.add(arrival)
         if arrival not in self.holds:
             self.lent.pop(arrival, None)
 
-    def give_again(self, arrival: str) -> None:
+    def return_committed(self, arrival: str) -> None:
         if arrival not in self.holds:
             self.value += self.units[arrival]
 
@@ -77,7 +77,7 @@ class SemaphoreSearch(Search):
     )
 
     @rule(kill=KILLS, moment=MOMENTS, hold=st.booleans())
-    def something_dies_as_a_taker_is_served(self, kill: tuple[Any, ...], moment: float, hold: bool) -> None:
+    def a_failure_while_units_are_granted(self, kill: tuple[Any, ...], moment: float, hold: bool) -> None:
         if self.reachable("a"):
             self.batch([("ask", "a", 0, (-1, hold), None)])
             self.batch([("ask", "hub", 0, (1, False), None), kill], moment)

@@ -50,8 +50,8 @@ class Reference:
 
     now: float = 0.0
     terms: Terms | None = None
-    there: list[Party] = field(default_factory=list)
-    later: list[Party] = field(default_factory=list)
+    arrived: list[Party] = field(default_factory=list)
+    next_arrivals: list[Party] = field(default_factory=list)
     generation: int = 0
     used: bool = False
     lingering: tuple[Terms, float, int, tuple[str, ...]] | None = None  # until when, how many came, who was lost
@@ -62,7 +62,7 @@ class Reference:
     restarted: set[str] = field(default_factory=set)  # members that a tolerant generation does not wait for
 
     def absent(self, terms: Terms, but: str | None = None) -> list[str]:
-        here = {party.member for party in self.there} | {but}
+        here = {party.member for party in self.arrived} | {but}
         return sorted((terms.members or frozenset()) - here)
 
     def is_lost(self, member: str) -> bool:
@@ -70,19 +70,19 @@ class Reference:
 
     def missing(self, terms: Terms, but: str | None = None) -> int:
         if terms.members is None:
-            return terms.count - len(self.there)
+            return terms.count - len(self.arrived)
         return sum(not (terms.tolerate and self.is_lost(member)) for member in self.absent(terms, but))
 
     def arrive(self, party: Party, terms: Terms, timeout: float | None, abort: bool) -> list[tuple[object, ...]]:
-        everybody = self.there + self.later
-        stands = self.terms if everybody and self.terms else terms
-        double = party.member is not None and party.member in [one.member for one in everybody]
+        everyone = self.arrived + self.next_arrivals
+        standing = self.terms if everyone and self.terms else terms
+        double = party.member is not None and party.member in [one.member for one in everyone]
         stranger = terms.members is not None and party.member not in terms.members
-        if terms != stands or stranger or (double and not abort):
+        if terms != standing or stranger or (double and not abort):
             return [(party.arrival, "mismatch")]
         self.terms = terms
-        notified = self.tell(party, terms)
-        if abort and (everybody or notified != "aborted"):
+        notified = self.earlier_failure(party, terms)
+        if abort and (everyone or notified != "aborted"):
             if self.used:
                 return [(party.arrival, "mismatch")]
             return [*self.fail("aborted", {party.name}), (party.arrival, "aborted")]
@@ -99,20 +99,20 @@ class Reference:
             return [(party.arrival, "late")]
         self.restarted.discard(party.name)
         party.due = None if timeout is None else self.now + (timeout or 1.0)
-        (self.later if self.asked and terms.members is None else self.there).append(party)
+        (self.next_arrivals if self.asked and terms.members is None else self.arrived).append(party)
         return self.settle()
 
-    def tell(self, party: Party, terms: Terms) -> str:
+    def earlier_failure(self, party: Party, terms: Terms) -> str:
         """The outcome for an arrival after a failed generation."""
         if self.failure is None:
             return ""
-        failed, word, absent, others, since = self.failure
+        failed, outcome, absent, others, since = self.failure
         if failed != terms or self.now >= since + RESULT_LIFE or not (party.name in absent or others):
             return ""
         others -= party.name not in absent
         absent.discard(party.name)
-        self.failure = (failed, word, absent, others, since) if absent or others else None
-        return word
+        self.failure = (failed, outcome, absent, others, since) if absent or others else None
+        return outcome
 
     def pass_late(self, party: Party, terms: Terms) -> tuple[object, ...]:
         assert self.lingering is not None
@@ -122,26 +122,28 @@ class Reference:
         self.lingering = (lingers, until, came + 1, lost)
         return (party.arrival, self.generation, came + 1, came + 1, lost)
 
-    def fail(self, word: str, notified: set[str]) -> list[tuple[object, ...]]:
-        everybody, terms = self.there + self.later, self.terms
+    def fail(self, outcome: str, notified: set[str]) -> list[tuple[object, ...]]:
+        everyone, terms = self.arrived + self.next_arrivals, self.terms
         assert terms is not None
         absent = set(self.absent(terms)) - notified
-        new = len(notified - {party.member for party in everybody})
-        others = max(0, terms.count - len(everybody) - new) if terms.members is None else 0
+        new = len(notified - {party.member for party in everyone})
+        others = max(0, terms.count - len(everyone) - new) if terms.members is None else 0
         if absent or others:
-            self.failure = (terms, word, absent, others, self.now)
+            self.failure = (terms, outcome, absent, others, self.now)
         self.restarted = set()
-        self.there, self.later, self.asked = [], [], set()
-        return [(party.arrival, word) for party in everybody]
+        self.arrived, self.next_arrivals, self.asked = [], [], set()
+        return [(party.arrival, outcome) for party in everyone]
 
     def settle(self) -> list[tuple[object, ...]]:
         ended: list[tuple[object, ...]] = []
         terms = self.terms
         while terms is not None:
-            while self.later and self.missing(terms) > 0:
-                self.there.append(self.later.pop(0))
-            complete = self.there and self.missing(terms) <= 0
-            silent = {p.client.host for p in self.there if self.now - self.heard.get(p.client.host, self.now) > RECENT}
+            while self.next_arrivals and self.missing(terms) > 0:
+                self.arrived.append(self.next_arrivals.pop(0))
+            complete = self.arrived and self.missing(terms) <= 0
+            silent = {
+                p.client.host for p in self.arrived if self.now - self.heard.get(p.client.host, self.now) > RECENT
+            }
             self.asked = silent if complete else set()
             if not complete or silent:
                 break
@@ -150,27 +152,27 @@ class Reference:
 
     def release(self, terms: Terms) -> list[tuple[object, ...]]:
         self.generation += 1
-        lost, count = tuple(self.absent(terms)), len(self.there)
+        lost, count = tuple(self.absent(terms)), len(self.arrived)
         ended: list[tuple[object, ...]] = [
-            (party.arrival, self.generation, place, count, lost) for place, party in enumerate(self.there, start=1)
+            (party.arrival, self.generation, place, count, lost) for place, party in enumerate(self.arrived, start=1)
         ]
-        self.failure, self.there, self.restarted = None, [], set()
+        self.failure, self.arrived, self.restarted = None, [], set()
         self.used = terms.reuse.once
         self.lingering = (terms, self.now + terms.reuse.linger, count, lost) if terms.reuse.linger else None
         if self.used:
-            ended += [(party.arrival, "mismatch") for party in self.later]
-            self.later = []
+            ended += [(party.arrival, "mismatch") for party in self.next_arrivals]
+            self.next_arrivals = []
         if self.lingering:
-            ended += [self.pass_late(party, terms) for party in self.later]
-            self.later = []
+            ended += [self.pass_late(party, terms) for party in self.next_arrivals]
+            self.next_arrivals = []
         return ended
 
-    def leave(self, word: str, gone: list[Party]) -> list[tuple[object, ...]]:
-        self.there = [party for party in self.there if party not in gone]
-        self.later = [party for party in self.later if party not in gone]
-        ended: list[tuple[object, ...]] = [(party.arrival, word) for party in gone]
+    def leave(self, outcome: str, gone: list[Party]) -> list[tuple[object, ...]]:
+        self.arrived = [party for party in self.arrived if party not in gone]
+        self.next_arrivals = [party for party in self.next_arrivals if party not in gone]
+        ended: list[tuple[object, ...]] = [(party.arrival, outcome) for party in gone]
         ended += self.settle() if gone else []
-        if not (self.there or self.later):
+        if not (self.arrived or self.next_arrivals):
             self.restarted = set()  # a generation that all parties left is forgotten
         return ended
 
@@ -179,9 +181,9 @@ class Reference:
         if fatal:
             self.lost.add(host)
         ended: list[tuple[object, ...]] = []
-        terms, everybody = self.terms, self.there + self.later
-        if everybody and terms is not None and terms.members is not None and (fatal or not terms.rejoin):
-            dead = {party.name for party in self.there if party.client.host == host}
+        terms, everyone = self.terms, self.arrived + self.next_arrivals
+        if everyone and terms is not None and terms.members is not None and (fatal or not terms.rejoin):
+            dead = {party.name for party in self.arrived if party.client.host == host}
             if terms.tolerate:
                 self.restarted |= set() if fatal else dead
             else:
@@ -189,9 +191,9 @@ class Reference:
                     dead |= {member for member in self.absent(terms) if member.partition("#")[0] == host}
                 if dead:
                     ended += self.fail("lost", dead)
-        gone = [party for party in self.there + self.later if party.client.host == host]
+        gone = [party for party in self.arrived + self.next_arrivals if party.client.host == host]
         ended += self.leave("withdrawn", sorted(gone, key=lambda party: int(party.arrival[1:])))
-        if (self.there or self.later) and terms is not None and terms.tolerate:
+        if (self.arrived or self.next_arrivals) and terms is not None and terms.tolerate:
             ended += self.settle()
         return ended
 
@@ -224,7 +226,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         life = f"{host}{self.lives[host]}"
         return self.services.register(host, life, life, f"line of {host}", self.now)
 
-    def notified(self, event: Event) -> tuple[object, ...] | None:
+    def outcome_of(self, event: Event) -> tuple[object, ...] | None:
         if isinstance(event, HostLost | HostUp):
             return None
         if isinstance(event, Failed):
@@ -233,10 +235,10 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         value = event.value
         return (event.arrival, value.generation, value.position, value.count, value.lost)
 
-    def note(self, events: list[Event], expected: list[tuple[object, ...]]) -> None:
-        notified = [one for one in map(self.notified, events) if one is not None]
-        assert notified == expected
-        for one in notified:
+    def check(self, events: list[Event], expected: list[tuple[object, ...]]) -> None:
+        outcomes = [one for one in map(self.outcome_of, events) if one is not None]
+        assert outcomes == expected
+        for one in outcomes:
             assert str(one[0]) not in self.outcomes
             self.outcomes[str(one[0])] = one
         new = self.reference.asked - self.asked
@@ -249,12 +251,12 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         asked = ("default", "boot", terms, client, self.now, timeout, member)
         return [*self.services.barriers.arrive(arrival, *asked, abort=reason)]
 
-    def hear_of(self, host: str) -> None:
+    def host_heard(self, host: str) -> None:
         """Each request of a host's client came in a frame, so the host was heard."""
         if host in self.up:
             self.reference.heard[host] = self.now
             self.reference.lost.discard(host)
-            self.note(self.services.heard(host, f"{host}{self.lives[host]}", self.now), self.after_heard(host))
+            self.check(self.services.heard(host, f"{host}{self.lives[host]}", self.now), self.after_heard(host))
 
     def after_heard(self, host: str) -> list[tuple[object, ...]]:
         return self.reference.settle() if host in self.reference.asked else []
@@ -266,12 +268,12 @@ class BarrierMembersSearch(RuleBasedStateMachine):
             return
         if terms.members is not None and member is None:
             member = "b#1" if client.host == "b" else None
-        self.hear_of(client.host)
+        self.host_heard(client.host)
         arrival = f"x{len(self.made)}"
         self.made[arrival] = (client, terms, timeout, member, abort)
         shown = member or (client.host if terms.members is not None else None)
         expected = self.reference.arrive(Party(arrival, client, shown), terms, timeout, abort)
-        self.note(self.call(arrival), expected)
+        self.check(self.call(arrival), expected)
 
     @rule(client=CLIENTS)
     def arrive_as_usual(self, client: Client) -> None:
@@ -302,22 +304,22 @@ class BarrierMembersSearch(RuleBasedStateMachine):
     @rule(draw=DRAW)
     def retry(self, draw: DRAW) -> None:
         arrival = draw.choice(sorted(self.made))
-        notified = [self.notified(event) for event in self.call(arrival)]
-        assert notified == ([self.outcomes[arrival]] if arrival in self.outcomes else [])
+        outcomes = [self.outcome_of(event) for event in self.call(arrival)]
+        assert outcomes == ([self.outcomes[arrival]] if arrival in self.outcomes else [])
 
-    @precondition(lambda self: self.reference.there or self.reference.later)
+    @precondition(lambda self: self.reference.arrived or self.reference.next_arrivals)
     @rule(draw=DRAW, how=st.sampled_from(["give up", "die"]))
     def leave(self, draw: DRAW, how: str) -> None:
-        party = draw.choice(self.reference.there + self.reference.later)
+        party = draw.choice(self.reference.arrived + self.reference.next_arrivals)
         if how == "give up":
             gone, events = [party], self.services.withdraw(party.arrival, party.client, self.now)
-            self.note([*events], self.reference.leave("withdrawn", gone))
+            self.check([*events], self.reference.leave("withdrawn", gone))
         else:
-            everybody = self.reference.there + self.reference.later
-            gone = [one for one in everybody if one.client == party.client]
+            everyone = self.reference.arrived + self.reference.next_arrivals
+            gone = [one for one in everyone if one.client == party.client]
             gone.sort(key=lambda one: int(one.arrival[1:]))
             events = self.services.client_gone(party.client, self.now)
-            self.note([*events], self.reference.leave("withdrawn", gone))
+            self.check([*events], self.reference.leave("withdrawn", gone))
 
     @rule(host=st.sampled_from(["a", "b"]))
     def stop(self, host: str) -> None:
@@ -326,24 +328,24 @@ class BarrierMembersSearch(RuleBasedStateMachine):
             was_lost = host in self.reference.lost
             expected = [] if was_lost else self.reference.host_lost(host, fatal=True)
             life = f"{host}{self.lives[host]}"
-            self.note(self.services.ended(host, life, Cause.STOPPED, "", self.now), expected)
+            self.check(self.services.ended(host, life, Cause.STOPPED, "", self.now), expected)
 
     @rule(host=st.sampled_from(["a", "b"]))
     def restart(self, host: str) -> None:
         lost = host in self.reference.lost
         self.reference.lost.discard(host)
         expected = [] if lost else self.reference.host_lost(host, fatal=False)
-        self.note(self.start(host), expected)
+        self.check(self.start(host), expected)
 
     @rule(host=st.sampled_from(["a", "b"]))
     def hear(self, host: str) -> None:
-        self.hear_of(host)
+        self.host_heard(host)
 
     @rule(seconds=PAUSES, hear=st.sampled_from(["", "a", "b", "ab", "ab"]))
     def time_passes(self, seconds: float, hear: str) -> None:
         self.reference.now += seconds
         for host in hear:
-            self.hear_of(host)
+            self.host_heard(host)
         expected: list[tuple[object, ...]] = []
         due = [host for host in self.up if self.reference.heard[host] + LEASE <= self.now]
         events = self.services.handle_timer(self.now)
@@ -351,34 +353,36 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         assert set(lost) == {host for host in due if host not in self.reference.lost}
         for host in lost:
             expected += self.reference.host_lost(host, fatal=True)
-        late = [p for p in self.reference.there + self.reference.later if p.due is not None and p.due <= self.now]
+        late = [
+            p for p in self.reference.arrived + self.reference.next_arrivals if p.due is not None and p.due <= self.now
+        ]
         late.sort(key=lambda party: (party.due, int(party.arrival[1:])))
-        self.note(events, expected + self.reference.leave("late", late))
+        self.check(events, expected + self.reference.leave("late", late))
 
     @rule()
     def reset(self) -> None:
         reference = self.reference
-        everybody = reference.there + reference.later
+        everyone = reference.arrived + reference.next_arrivals
         _, waits, events = self.services.reset("default", ("boot",), "hub", self.now)
-        assert [wait.arrival for wait in waits] == [party.arrival for party in everybody]
-        reference.there, reference.later, reference.asked, reference.restarted = [], [], set(), set()
+        assert [wait.arrival for wait in waits] == [party.arrival for party in everyone]
+        reference.arrived, reference.next_arrivals, reference.asked, reference.restarted = [], [], set(), set()
         reference.used, reference.lingering, reference.failure = False, None, None
-        self.note([*events], [(party.arrival, "aborted") for party in everybody])
+        self.check([*events], [(party.arrival, "aborted") for party in everyone])
 
     @invariant()
     def status_is_the_reference(self) -> None:
         rows = self.services.barriers.status(self.now)
         reference = self.reference
-        everybody = reference.there + reference.later
-        assert len(rows) == bool(everybody)
+        everyone = reference.arrived + reference.next_arrivals
+        assert len(rows) == bool(everyone)
         for row in rows:
-            assert [who.name for who in row.arrived] == [party.name for party in everybody]
+            assert [who.name for who in row.arrived] == [party.name for party in everyone]
             assert row.generation == reference.generation + 1
             assert row.unheard == tuple(sorted(reference.asked))
 
     @invariant()
     def the_timer_is_never_late(self) -> None:
-        due = [p.due for p in self.reference.there + self.reference.later if p.due is not None]
+        due = [p.due for p in self.reference.arrived + self.reference.next_arrivals if p.due is not None]
         due += [self.reference.heard[host] + LEASE for host in self.up - self.reference.lost]
         timer = self.services.next_timer()
         assert not due or (timer is not None and timer <= min(due))

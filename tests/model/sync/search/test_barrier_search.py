@@ -32,20 +32,20 @@ class Party:
 
 
 class BarrierSearch(RuleBasedStateMachine):
-    """``self.there`` is the whole reference: for each name the count and the waiting arrivals, in order."""
+    """``self.arrived`` is the whole reference: for each name the count and the waiting arrivals, in order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.waits = Waits()
         self.barriers = Barriers(self.waits, Membership())
-        self.there: dict[str, tuple[int, list[Party]]] = {}
+        self.arrived: dict[str, tuple[int, list[Party]]] = {}
         self.generations: dict[str, int] = {}
         self.asked: dict[str, tuple[Client, str, int, float | None, str | None]] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.confirmed: set[str] = set()
 
-    def note(self, outcomes: list[Outcome], expected: list[str]) -> None:
+    def check(self, outcomes: list[Outcome], expected: list[str]) -> None:
         """Exactly these arrivals end now, in this order, each for the first time."""
         assert [outcome.arrival for outcome in outcomes] == expected
         for outcome in outcomes:
@@ -57,28 +57,28 @@ class BarrierSearch(RuleBasedStateMachine):
         return self.barriers.arrive(arrival, "default", name, Terms(count=count), client, self.now, timeout, member)
 
     def remove(self, gone: list[Party]) -> None:
-        for name, (count, parties) in list(self.there.items()):
+        for name, (count, parties) in list(self.arrived.items()):
             rest = [party for party in parties if party not in gone]
             if rest:
-                self.there[name] = (count, rest)
+                self.arrived[name] = (count, rest)
             else:
-                del self.there[name]
+                del self.arrived[name]
 
     def waiting(self) -> list[Party]:
-        return [party for _, parties in self.there.values() for party in parties]
+        return [party for _, parties in self.arrived.values() for party in parties]
 
     @rule(client=CLIENTS, name=NAMES, count=COUNTS, timeout=TIMEOUTS, member=MEMBERS)
     def arrive(self, client: Client, name: str, count: int, timeout: float | None, member: str | None) -> None:
         arrival = f"x{len(self.asked)}"
         self.asked[arrival] = (client, name, count, timeout, member)
-        stands, parties = self.there.get(name, (count, []))
+        standing, parties = self.arrived.get(name, (count, []))
         outcomes = self.call(arrival)
-        if stands != count or (member and member in [party.member for party in parties]):
-            self.note(outcomes, [arrival])
+        if standing != count or (member and member in [party.member for party in parties]):
+            self.check(outcomes, [arrival])
             assert isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, Mismatch)
         elif len(parties) + 1 == count:
-            self.there.pop(name, None)
-            self.note(outcomes, [party.arrival for party in parties] + [arrival])
+            self.arrived.pop(name, None)
+            self.check(outcomes, [party.arrival for party in parties] + [arrival])
             self.generations[name] = self.generations.get(name, 0) + 1
             names = (*[party.member or party.client.host for party in parties], member or client.host)
             values = [outcome.value for outcome in outcomes if not isinstance(outcome, Failed)]
@@ -87,12 +87,12 @@ class BarrierSearch(RuleBasedStateMachine):
                 for place in range(count)
             ]
         elif timeout == 0:
-            self.note(outcomes, [arrival])
+            self.check(outcomes, [arrival])
             assert isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, TimedOut)
         else:
-            self.note(outcomes, [])
+            self.check(outcomes, [])
             due = None if timeout is None else self.now + timeout
-            self.there[name] = (count, [*parties, Party(arrival, client, due, member)])
+            self.arrived[name] = (count, [*parties, Party(arrival, client, due, member)])
 
     @precondition(lambda self: self.asked)
     @rule(draw=DRAW)
@@ -102,13 +102,13 @@ class BarrierSearch(RuleBasedStateMachine):
             ended = self.outcomes.get(arrival)
             assert self.call(arrival) == ([ended] if ended else [])
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.arrived)
     @rule(draw=DRAW)
     def give_up(self, draw: DRAW) -> None:
         party = draw.choice(self.waiting())
         self.remove([party])
         outcomes = self.waits.withdraw(party.arrival, party.client, self.now, Cause.GAVE_UP)
-        self.note(outcomes, [party.arrival])
+        self.check(outcomes, [party.arrival])
 
     @rule(client=CLIENTS, whole_host=st.booleans())
     def die(self, client: Client, whole_host: bool) -> None:
@@ -119,7 +119,7 @@ class BarrierSearch(RuleBasedStateMachine):
         else:
             outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
         order = sorted((party.arrival for party in gone), key=lambda arrival: int(arrival[1:]))
-        self.note(outcomes, order)
+        self.check(outcomes, order)
         for outcome in outcomes:
             assert isinstance(outcome, Failed) and isinstance(outcome.error, LinesyncFailed)
 
@@ -130,7 +130,7 @@ class BarrierSearch(RuleBasedStateMachine):
         due.sort(key=lambda party: (party.due, int(party.arrival[1:])))
         self.remove(due)
         outcomes = self.waits.handle_timer(self.now)
-        self.note(outcomes, [party.arrival for party in due])
+        self.check(outcomes, [party.arrival for party in due])
         for outcome in outcomes:
             assert isinstance(outcome, Failed) and isinstance(outcome.error, TimedOut)
 
@@ -149,7 +149,7 @@ class BarrierSearch(RuleBasedStateMachine):
         shown = {row.name: (row.count, [who.name for who in row.arrived]) for row in self.barriers.status(self.now)}
         assert shown == {
             name: (count, [party.member or party.client.host for party in parties])
-            for name, (count, parties) in self.there.items()
+            for name, (count, parties) in self.arrived.items()
         }
 
     @invariant()
@@ -161,7 +161,7 @@ class BarrierSearch(RuleBasedStateMachine):
     def teardown(self) -> None:
         for host in "ab":
             outcomes = self.waits.host_gone(host, self.now, Cause.RESTARTED)
-            self.note(outcomes, [outcome.arrival for outcome in outcomes])
+            self.check(outcomes, [outcome.arrival for outcome in outcomes])
         assert set(self.outcomes) == set(self.asked), "every arrival ends once"
         self.waits.handle_timer(self.now + RESULT_LIFE)
         assert_empty(self.waits)

@@ -54,7 +54,7 @@ class EventsSearch(RuleBasedStateMachine):
         self.queue = [entry for entry in self.queue if entry[0] not in served]
         return served
 
-    def note(self, outcomes: list[Outcome], failed: list[str], served: dict[str, tuple[str, ...]]) -> None:
+    def check(self, outcomes: list[Outcome], failed: list[str], served: dict[str, tuple[str, ...]]) -> None:
         """These fail, in this order, and then these are granted, in this order; each for the first time."""
         assert [outcome.arrival for outcome in outcomes] == [*failed, *served]
         for outcome in outcomes:
@@ -80,17 +80,17 @@ class EventsSearch(RuleBasedStateMachine):
                 self.is_set.update(names)
             else:
                 self.is_set.difference_update(names)
-            self.note(self.call(arrival), [], {arrival: (), **self.serve()})
+            self.check(self.call(arrival), [], {arrival: (), **self.serve()})
 
     @rule(client=CLIENTS, questions=st.lists(st.tuples(NAMES, st.booleans(), TIMEOUTS), min_size=1, max_size=4))
     def wait(self, client: Client, questions: list[tuple[tuple[str, ...], bool, float | None]]) -> None:
         for names, any_, timeout in questions:
             arrival = self.new(client, "wait", names, any_, timeout)
             if timeout == 0 and not self.answered(names, any_):
-                self.note(self.call(arrival), [arrival], {})
+                self.check(self.call(arrival), [arrival], {})
                 continue
             self.queue.append((arrival, names, any_, None if timeout is None else self.now + timeout))
-            self.note(self.call(arrival), [], self.serve())
+            self.check(self.call(arrival), [], self.serve())
 
     @precondition(lambda self: set(self.asked) - self.confirmed)
     @rule(draw=DRAW)
@@ -104,7 +104,7 @@ class EventsSearch(RuleBasedStateMachine):
         entry = draw.choice(self.queue)
         self.queue.remove(entry)
         client = self.asked[entry[0]][0]
-        self.note(self.waits.withdraw(entry[0], client, self.now, Cause.GAVE_UP), [entry[0]], {})
+        self.check(self.waits.withdraw(entry[0], client, self.now, Cause.GAVE_UP), [entry[0]], {})
 
     @rule(client=CLIENTS, whole_host=st.booleans())
     def die(self, client: Client, whole_host: bool) -> None:
@@ -116,7 +116,7 @@ class EventsSearch(RuleBasedStateMachine):
             gone = [arrival for arrival, owner in owners.items() if owner == client]
             outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
         self.queue = [entry for entry in self.queue if entry[0] not in gone]
-        self.note(outcomes, gone, {})
+        self.check(outcomes, gone, {})
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def time_passes(self, seconds: float) -> None:
@@ -125,7 +125,7 @@ class EventsSearch(RuleBasedStateMachine):
         gone = [f"x{number}" for _, number in sorted(due)]
         self.queue = [entry for entry in self.queue if entry[0] not in gone]
         outcomes = self.waits.handle_timer(self.now)
-        self.note(outcomes, gone, {})
+        self.check(outcomes, gone, {})
         for outcome in outcomes:
             assert isinstance(outcome, Failed) and isinstance(outcome.error, TimedOut)
             names = dict.fromkeys(self.asked[outcome.arrival][2])
@@ -149,7 +149,7 @@ class EventsSearch(RuleBasedStateMachine):
         self.is_set -= chosen
         gone = [arrival for arrival, asked, *_ in self.queue if chosen.intersection(asked)]
         self.queue = [entry for entry in self.queue if entry[0] not in gone]
-        self.note(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now), gone, {})
+        self.check(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now), gone, {})
 
     @invariant()
     def status_is_the_reference(self) -> None:
@@ -172,7 +172,7 @@ class EventsSearch(RuleBasedStateMachine):
         for host in "ab":
             gone = [arrival for arrival, *_ in self.queue if self.asked[arrival][0].host == host]
             self.queue = [entry for entry in self.queue if entry[0] not in gone]
-            self.note(self.waits.host_gone(host, self.now, Cause.RESTARTED), gone, {})
+            self.check(self.waits.host_gone(host, self.now, Cause.RESTARTED), gone, {})
         assert set(self.last) == set(self.asked), "every arrival ends"
         self.events.clear("drain", "default", tuple("pqr"), Client("c", "1"), self.now)
         self.waits.handle_timer(self.now + RESULT_LIFE)

@@ -33,7 +33,7 @@ class Reference:
     """One name: the arrivals, the data, and the members that have not been notified of a failure."""
 
     def __init__(self) -> None:
-        self.there: dict[str, Member] = {}
+        self.arrived: dict[str, Member] = {}
         self.data: dict[str, int] = {}
         self.unnotified: set[str] = set()
         self.failed_at = 0.0
@@ -65,7 +65,7 @@ class ExchangeSearch(RuleBasedStateMachine):
 
     # -- the reference -------------------------------------------------------------------------------------------------
 
-    def note(self, outcomes: list[Outcome], expected: dict[str, type[LinesyncError] | None]) -> None:
+    def check(self, outcomes: list[Outcome], expected: dict[str, type[LinesyncError] | None]) -> None:
         """Exactly these arrivals end now, each for the first time, with an error of this type or with success (None)."""
         assert {outcome.arrival for outcome in outcomes} == set(expected) and len(outcomes) == len(expected)
         for outcome in outcomes:
@@ -75,26 +75,28 @@ class ExchangeSearch(RuleBasedStateMachine):
             got = type(outcome.error) if isinstance(outcome, Failed) else None
             assert got is error, (outcome, error)
 
-    def drop(self, place: Reference, member: str) -> None:
-        key = place.data.pop(member, None)
+    def drop(self, exchange: Reference, member: str) -> None:
+        key = exchange.data.pop(member, None)
         if key is not None:
             assert key in self.dropped, "data that is no longer needed is dropped immediately"
 
-    def settle(self, place: Reference) -> None:
-        place.left_at = self.now if place.data and not place.there and place.left_at is None else place.left_at
-        if place.there or not place.data:
-            place.left_at = None
+    def settle(self, exchange: Reference) -> None:
+        exchange.left_at = (
+            self.now if exchange.data and not exchange.arrived and exchange.left_at is None else exchange.left_at
+        )
+        if exchange.arrived or not exchange.data:
+            exchange.left_at = None
 
     def fail(
-        self, place: Reference, dead: set[str], error: type[LinesyncError]
+        self, exchange: Reference, dead: set[str], error: type[LinesyncError]
     ) -> dict[str, type[LinesyncError] | None]:
         """All waiting arrivals end with this error; members that have not arrived get it later."""
-        place.unnotified, place.failed_at = set(HOSTS) - set(place.there) - dead, self.now
-        ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in place.there.values()}
-        place.there.clear()
-        for member in list(place.data):
-            self.drop(place, member)
-        self.settle(place)
+        exchange.unnotified, exchange.failed_at = set(HOSTS) - set(exchange.arrived) - dead, self.now
+        ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in exchange.arrived.values()}
+        exchange.arrived.clear()
+        for member in list(exchange.data):
+            self.drop(exchange, member)
+        self.settle(exchange)
         return ended
 
     def leave(
@@ -102,23 +104,23 @@ class ExchangeSearch(RuleBasedStateMachine):
     ) -> dict[str, type[LinesyncError] | None]:
         """These arrivals end; returns all arrivals that end as a result, with their errors."""
         ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in gone}
-        for place in self.names.values():
+        for exchange in self.names.values():
             dead = set()
-            for member, one in list(place.there.items()):
+            for member, one in list(exchange.arrived.items()):
                 if one not in gone:
                     continue
-                del place.there[member]
+                del exchange.arrived[member]
                 if cause in (Cause.TIMED_OUT, Cause.GAVE_UP, Cause.RESET):
-                    self.drop(place, member)
-                elif member not in place.data:
+                    self.drop(exchange, member)
+                elif member not in exchange.data:
                     dead.add(member)
             if dead:
-                ended |= self.fail(place, dead, MemberLost)
-            self.settle(place)
+                ended |= self.fail(exchange, dead, MemberLost)
+            self.settle(exchange)
         return ended
 
     def waiting(self) -> list[Member]:
-        return [one for place in self.names.values() for one in place.there.values()]
+        return [one for exchange in self.names.values() for one in exchange.arrived.values()]
 
     # -- actions -------------------------------------------------------------------------------------------------------
 
@@ -127,42 +129,42 @@ class ExchangeSearch(RuleBasedStateMachine):
         return self.exchanges.open(arrival, "default", name, HOSTS, member, 1, client, self.now, timeout)
 
     @rule(client=CLIENTS, name=NAMES, timeout=TIMEOUTS, other=st.sampled_from([False, False, False, True]))
-    def come(self, client: Client, name: str, timeout: float | None, other: bool) -> None:
-        arrival, place = f"x{len(self.asked)}", self.names[name]
+    def arrive(self, client: Client, name: str, timeout: float | None, other: bool) -> None:
+        arrival, exchange = f"x{len(self.asked)}", self.names[name]
         member = client.host if not other else "c"
         self.asked[arrival] = (client, name, timeout, member)
-        opens = not place.there and not place.data
+        opens = not exchange.arrived and not exchange.data
         outcomes = self.call(arrival)
-        others = set(HOSTS) - {member} - set(place.data)
-        if member in place.there:
-            self.note(outcomes, {arrival: Mismatch})
-        elif member in place.unnotified and self.now < place.failed_at + RESULT_LIFE:
-            place.unnotified.discard(member)
-            self.note(outcomes, {arrival: MemberLost})
+        others = set(HOSTS) - {member} - set(exchange.data)
+        if member in exchange.arrived:
+            self.check(outcomes, {arrival: Mismatch})
+        elif member in exchange.unnotified and self.now < exchange.failed_at + RESULT_LIFE:
+            exchange.unnotified.discard(member)
+            self.check(outcomes, {arrival: MemberLost})
         elif opens and any(self.lost_hosts.get(host) in FATAL for host in others):
-            self.note(outcomes, {arrival: MemberLost})
+            self.check(outcomes, {arrival: MemberLost})
         elif timeout == 0 and others:
-            self.note(outcomes, {arrival: TimedOut})
+            self.check(outcomes, {arrival: TimedOut})
         else:
-            self.note(outcomes, {})
+            self.check(outcomes, {})
             due = self.now + timeout if timeout else None
-            place.there[member] = Member(arrival, client, due, timeout == 0)
-            self.drop(place, member)
-            place.left_at = None
+            exchange.arrived[member] = Member(arrival, client, due, timeout == 0)
+            self.drop(exchange, member)
+            exchange.left_at = None
 
     @rule(client=CLIENTS, timeout=TIMEOUTS, more=st.sampled_from(["", "dies", "dies"]))
-    def come_and_give(self, client: Client, timeout: float | None, more: str) -> None:
-        self.come(client, "keys", timeout, False)
-        place = self.names["keys"]
-        if client.host in place.there and place.there[client.host].client == client:
-            self.give_as(place, client.host)
+    def arrive_and_give(self, client: Client, timeout: float | None, more: str) -> None:
+        self.arrive(client, "keys", timeout, False)
+        exchange = self.names["keys"]
+        if client.host in exchange.arrived and exchange.arrived[client.host].client == client:
+            self.give_as(exchange, client.host)
             if more:
                 self.client_dies(client)
 
     @rule(client=CLIENTS, name=NAMES)
-    def come_with_another_list(self, client: Client, name: str) -> None:
-        place = self.names[name]
-        if place.there or place.data:
+    def arrive_with_another_list(self, client: Client, name: str) -> None:
+        exchange = self.names[name]
+        if exchange.arrived or exchange.data:
             arrival = f"y{len(self.outcomes)}"
             (outcome,) = self.exchanges.open(arrival, "default", name, ("a", "b"), "a", 1, client, self.now, None)
             assert isinstance(outcome, Failed) and isinstance(outcome.error, Mismatch)
@@ -170,29 +172,29 @@ class ExchangeSearch(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting())
     @rule(draw=DRAW)
     def give(self, draw: DRAW) -> None:
-        place = draw.choice([place for place in self.names.values() if place.there])
-        self.give_as(place, draw.choice(sorted(place.there)))
+        exchange = draw.choice([exchange for exchange in self.names.values() if exchange.arrived])
+        self.give_as(exchange, draw.choice(sorted(exchange.arrived)))
 
-    def give_as(self, place: Reference, member: str) -> None:
-        one = place.there[member]
+    def give_as(self, exchange: Reference, member: str) -> None:
+        one = exchange.arrived[member]
         self.keys += 1
         outcomes = self.exchanges.given(one.arrival, one.client, self.keys, self.now)
-        if member in place.data:
+        if member in exchange.data:
             assert self.dropped[-1] == self.keys and outcomes == []
             return
-        place.data[member] = self.keys
-        if len(place.data) == len(HOSTS):
-            self.note(outcomes, {one.arrival: None for one in place.there.values()})
-            place.generation += 1
-            keys = tuple(place.data[host] for host in HOSTS)
-            value = Exchanged(generation=place.generation, members=HOSTS, keys=keys)
+        exchange.data[member] = self.keys
+        if len(exchange.data) == len(HOSTS):
+            self.check(outcomes, {one.arrival: None for one in exchange.arrived.values()})
+            exchange.generation += 1
+            keys = tuple(exchange.data[host] for host in HOSTS)
+            value = Exchanged(generation=exchange.generation, members=HOSTS, keys=keys)
             assert all(not isinstance(outcome, Failed) and outcome.value == value for outcome in outcomes)
             self.released |= set(keys)
-            place.there, place.data, place.unnotified, place.left_at = {}, {}, set(), None
+            exchange.arrived, exchange.data, exchange.unnotified, exchange.left_at = {}, {}, set(), None
         elif one.poll:
-            self.note(outcomes, self.leave([one], Cause.TIMED_OUT, TimedOut))
+            self.check(outcomes, self.leave([one], Cause.TIMED_OUT, TimedOut))
         else:
-            self.note(outcomes, {})
+            self.check(outcomes, {})
 
     @precondition(lambda self: self.asked)
     @rule(draw=DRAW)
@@ -212,28 +214,30 @@ class ExchangeSearch(RuleBasedStateMachine):
     def give_up(self, draw: DRAW) -> None:
         one = draw.choice(self.waiting())
         outcomes = self.waits.withdraw(one.arrival, one.client, self.now, Cause.GAVE_UP)
-        self.note(outcomes, self.leave([one], Cause.GAVE_UP, LinesyncFailed))
+        self.check(outcomes, self.leave([one], Cause.GAVE_UP, LinesyncFailed))
 
     @rule(client=CLIENTS)
     def client_dies(self, client: Client) -> None:
         gone = [one for one in self.waiting() if one.client == client]
         outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
-        self.note(outcomes, self.leave(gone, Cause.CLIENT_GONE, LinesyncFailed))
+        self.check(outcomes, self.leave(gone, Cause.CLIENT_GONE, LinesyncFailed))
 
     @rule(host=st.sampled_from(HOSTS), cause=st.sampled_from([*FATAL, Cause.RESTARTED]))
     def host_dies(self, host: str, cause: Cause) -> None:
         outcomes = self.exchanges.host_lost(host, cause, "why", self.now)
         outcomes += self.waits.host_gone(host, self.now, cause)
         expected: dict[str, type[LinesyncError] | None] = {}
-        for place in self.names.values():
-            begun = bool(place.there or place.data)
-            dead = {name for name, one in place.there.items() if one.client.host == host and name not in place.data}
-            if cause in FATAL and begun and host not in place.there and host not in place.data:
+        for exchange in self.names.values():
+            begun = bool(exchange.arrived or exchange.data)
+            dead = {
+                name for name, one in exchange.arrived.items() if one.client.host == host and name not in exchange.data
+            }
+            if cause in FATAL and begun and host not in exchange.arrived and host not in exchange.data:
                 dead.add(host)
             if dead:
-                expected |= self.fail(place, dead, MemberLost)
+                expected |= self.fail(exchange, dead, MemberLost)
         gone = [one for one in self.waiting() if one.client.host == host]
-        self.note(outcomes, expected | self.leave(gone, cause, LinesyncFailed))
+        self.check(outcomes, expected | self.leave(gone, cause, LinesyncFailed))
         self.lost_hosts[host] = cause
 
     @precondition(lambda self: self.lost_hosts)
@@ -246,27 +250,27 @@ class ExchangeSearch(RuleBasedStateMachine):
         self.now += seconds
         due = [one for one in self.waiting() if one.due is not None and one.due <= self.now]
         outcomes = self.waits.handle_timer(self.now)
-        self.note(outcomes, self.leave(due, Cause.TIMED_OUT, TimedOut))
+        self.check(outcomes, self.leave(due, Cause.TIMED_OUT, TimedOut))
         self.exchanges.handle_timer(self.now)
-        for place in self.names.values():
-            if place.left_at is not None and self.now >= place.left_at + RESULT_LIFE:
-                for member in list(place.data):
-                    self.drop(place, member)
-                self.settle(place)
+        for exchange in self.names.values():
+            if exchange.left_at is not None and self.now >= exchange.left_at + RESULT_LIFE:
+                for member in list(exchange.data):
+                    self.drop(exchange, member)
+                self.settle(exchange)
 
     @rule(name=st.sampled_from(["keys", "logs", None]))
     def reset(self, name: str | None) -> None:
-        places = [self.names[name]] if name else list(self.names.values())
+        chosen = [self.names[name]] if name else list(self.names.values())
         _, waits = self.exchanges.reset("default", [name] if name else None, self.now)
-        gone = [one for place in places for one in place.there.values()]
+        gone = [one for exchange in chosen for one in exchange.arrived.values()]
         assert {wait.arrival for wait in waits} == {one.arrival for one in gone}
         outcomes = self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now)
-        self.note(outcomes, self.leave(gone, Cause.RESET, Aborted))
-        for place in places:
-            place.unnotified = set()
-            for member in list(place.data):
-                self.drop(place, member)
-            self.settle(place)
+        self.check(outcomes, self.leave(gone, Cause.RESET, Aborted))
+        for exchange in chosen:
+            exchange.unnotified = set()
+            for member in list(exchange.data):
+                self.drop(exchange, member)
+            self.settle(exchange)
 
     @precondition(lambda self: self.asked)
     @rule(draw=DRAW)
@@ -284,17 +288,17 @@ class ExchangeSearch(RuleBasedStateMachine):
     @invariant()
     def status_is_the_reference(self) -> None:
         shown = {row.name: row for row in self.exchanges.status(self.now)}
-        for name, place in self.names.items():
-            if not place.there and not place.data:
+        for name, exchange in self.names.items():
+            if not exchange.arrived and not exchange.data:
                 assert name not in shown
                 continue
-            assert [one.name for one in shown[name].arrived] == list(place.there)
-            assert shown[name].given == tuple(sorted(place.data))
-            assert list(shown[name].missing) == sorted(set(HOSTS) - set(place.data))
+            assert [one.name for one in shown[name].arrived] == list(exchange.arrived)
+            assert shown[name].given == tuple(sorted(exchange.data))
+            assert list(shown[name].missing) == sorted(set(HOSTS) - set(exchange.data))
 
     @invariant()
     def every_key_is_in_one_place(self) -> None:
-        held = [key for place in self.names.values() for key in place.data.values()]
+        held = [key for exchange in self.names.values() for key in exchange.data.values()]
         assert len(self.dropped) == len(set(self.dropped))
         assert sorted([*held, *self.dropped, *self.released]) == list(range(1, self.keys + 1))
 
@@ -303,7 +307,7 @@ class ExchangeSearch(RuleBasedStateMachine):
         due = [one.due for one in self.waiting() if one.due is not None]
         timer = self.waits.next_timer()
         assert not due or (timer is not None and timer <= min(due))
-        left = [place.left_at + RESULT_LIFE for place in self.names.values() if place.left_at is not None]
+        left = [exchange.left_at + RESULT_LIFE for exchange in self.names.values() if exchange.left_at is not None]
         assert self.exchanges.next_timer() == min(left, default=None)
 
     def teardown(self) -> None:

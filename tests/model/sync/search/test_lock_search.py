@@ -51,9 +51,9 @@ class LockSearch(RuleBasedStateMachine):
         left = dict.fromkeys(self.asked[arrival][1] for arrival in gone)
         for queue in self.queues.values():
             queue[:] = [arrival for arrival in queue if arrival not in gone]
-        self.note(outcomes, notified, left)
+        self.check(outcomes, notified, left)
 
-    def note(self, outcomes: list[Outcome], notified: list[str], names: dict[str, None]) -> None:
+    def check(self, outcomes: list[Outcome], notified: list[str], names: dict[str, None]) -> None:
         new = [self.queues[name][0] for name in names if self.queues[name] and self.queues[name][0] not in self.tokens]
         assert [outcome.arrival for outcome in outcomes] == notified + new
         for outcome in outcomes[len(notified) :]:
@@ -71,13 +71,13 @@ class LockSearch(RuleBasedStateMachine):
         self.asked[arrival] = (client, name, timeout, keep)
         outcomes = self.call(arrival)
         if timeout == 0 and self.queues[name]:
-            self.note(outcomes, [arrival], {})
+            self.check(outcomes, [arrival], {})
             assert isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, TimedOut)
             return
         self.queues[name].append(arrival)
         if timeout:
             self.due[arrival] = self.now + timeout
-        self.note(outcomes, [], {name: None})
+        self.check(outcomes, [], {name: None})
 
     @precondition(lambda self: self.asked)
     @rule(draw=DRAW)

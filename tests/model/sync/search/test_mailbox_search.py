@@ -34,7 +34,7 @@ def host_of(member: str) -> str:
 class MailboxSearch(RuleBasedStateMachine):
     """The reference is the topics' messages, the groups of the hosts, and the waits; each wait is checked again each time.
 
-    It is also the mailbox's own source of who is where.
+    It also answers the mailbox's questions about hosts and groups.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class MailboxSearch(RuleBasedStateMachine):
         self.last: dict[str, Outcome] = {}
         self.confirmed: set[str] = set()
 
-    # -- the groups, as the mailbox requests them ------------------------------------------------------------------------
+    # -- the hosts and groups, for the mailbox -----------------------------------------------------------------------------
 
     def name_of(self, host: str) -> str:
         return self.where.get(host, ("", ""))[0]
@@ -67,15 +67,15 @@ class MailboxSearch(RuleBasedStateMachine):
 
     # -- the reference ---------------------------------------------------------------------------------------------------
 
-    def verdict(self, arrival: str) -> Messages | type[LinesyncError] | None:
+    def expected_outcome(self, arrival: str) -> Messages | type[LinesyncError] | None:
         """The outcome with which a wait ends now; None if it continues."""
         _, what, topic, reader, terms = self.asked[arrival]
         if what == "gather":
             return self.gathered(topic, host_of(reader), *terms)
         first, most, others = terms
-        counted = [said for said in self.topics[topic] if not (others and said[0] == reader)]
+        counted = [message for message in self.topics[topic] if not (others and message[0] == reader)]
         chosen = list(enumerate(counted, start=1))[first - 1 : first - 1 + most]
-        return self.answer((number, *said) for number, said in chosen) if chosen else None
+        return self.answer((number, *message) for number, message in chosen) if chosen else None
 
     def gathered(self, topic: str, own: str, role: str, group: str) -> Messages | type[LinesyncError] | None:
         known, size = self.group(group).members, self.sizes.get(group)
@@ -96,24 +96,26 @@ class MailboxSearch(RuleBasedStateMachine):
         return Messages(messages=tuple(Message(number=n, sender=who, items=(text,)) for n, who, text in rows))
 
     def settle(self, outcomes: list[Outcome], gone: tuple[str, ...] = ()) -> None:
-        """These waits fail, in this order; then those end that the reference ends now, with the same outcomes; each once."""
+        """Check the outcomes: the waits ``gone`` fail, in this order, and then the waits end that the reference ends now."""
         for arrival in gone:
             del self.queue[arrival]
-        verdicts = {arrival: verdict for arrival in self.queue if (verdict := self.verdict(arrival)) is not None}
-        for arrival in verdicts:
+        expected = {
+            arrival: outcome for arrival in self.queue if (outcome := self.expected_outcome(arrival)) is not None
+        }
+        for arrival in expected:
             del self.queue[arrival]
         assert tuple(outcome.arrival for outcome in outcomes[: len(gone)]) == gone
-        assert {outcome.arrival for outcome in outcomes[len(gone) :]} == set(verdicts)
-        assert len(outcomes) == len(gone) + len(verdicts)
+        assert {outcome.arrival for outcome in outcomes[len(gone) :]} == set(expected)
+        assert len(outcomes) == len(gone) + len(expected)
         reads = [outcome.arrival for outcome in outcomes if self.asked[outcome.arrival][1] == "read"]
-        assert reads[len(set(reads) & set(gone)) :] == [arrival for arrival in verdicts if arrival in reads]
+        assert reads[len(set(reads) & set(gone)) :] == [arrival for arrival in expected if arrival in reads]
         for outcome in outcomes:
             assert outcome.arrival not in self.last
-            verdict = verdicts.get(outcome.arrival)
-            if isinstance(verdict, Messages):
-                assert isinstance(outcome, Granted) and outcome.value == verdict and not outcome.provisional
+            wanted = expected.get(outcome.arrival)
+            if isinstance(wanted, Messages):
+                assert isinstance(outcome, Granted) and outcome.value == wanted and not outcome.provisional
             else:
-                assert isinstance(outcome, Failed) and (verdict is None or type(outcome.error) is verdict)
+                assert isinstance(outcome, Failed) and (wanted is None or type(outcome.error) is wanted)
             self.last[outcome.arrival] = outcome
 
     def call(self, arrival: str) -> list[Outcome]:
@@ -135,9 +137,9 @@ class MailboxSearch(RuleBasedStateMachine):
         self.timeouts[arrival] = timeout
         self.queue[arrival] = None if timeout is None else self.now + timeout
         outcomes = self.call(arrival)
-        polled_in_vain = timeout == 0 and self.verdict(arrival) is None
-        self.settle(outcomes, (arrival,) if polled_in_vain else ())
-        if polled_in_vain:
+        poll_fails = timeout == 0 and self.expected_outcome(arrival) is None
+        self.settle(outcomes, (arrival,) if poll_fails else ())
+        if poll_fails:
             (outcome,) = outcomes
             assert isinstance(outcome, Failed) and isinstance(outcome.error, TimedOut)
 
@@ -177,7 +179,7 @@ class MailboxSearch(RuleBasedStateMachine):
         self.settle(self.mailbox.hosts_changed(self.now))
 
     @rule(size=st.sampled_from([None, 1, 2, 3, 4]))
-    def say_the_size(self, size: int | None) -> None:
+    def set_group_size(self, size: int | None) -> None:
         self.sizes = {} if size is None else {"g": size}
         self.settle(self.mailbox.hosts_changed(self.now))
 
@@ -244,7 +246,9 @@ class MailboxSearch(RuleBasedStateMachine):
     def status_is_the_reference(self) -> None:
         rows = {row.name: row for row in self.mailbox.status(self.now)}
         waiting = [self.asked[arrival] for arrival in self.queue]
-        assert set(rows) == {topic for topic, said in self.topics.items() if said} | {entry[2] for entry in waiting}
+        assert set(rows) == {topic for topic, message in self.topics.items() if message} | {
+            entry[2] for entry in waiting
+        }
         for topic, row in rows.items():
             assert row.messages == len(self.topics[topic])
             assert row.senders == tuple(dict.fromkeys(sender for sender, _ in self.topics[topic]))

@@ -58,7 +58,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
             served[arrival] = self.value
         return served
 
-    def note(self, outcomes: list[Outcome], failed: list[str], served: dict[str, int]) -> None:
+    def check(self, outcomes: list[Outcome], failed: list[str], served: dict[str, int]) -> None:
         """These fail or lose what they held, in this order, and then these are granted, in this order."""
         assert [outcome.arrival for outcome in outcomes] == [*failed, *served]
         for outcome in outcomes:
@@ -86,13 +86,13 @@ class SemaphoreSearch(RuleBasedStateMachine):
 
     def refused(self, delta: int, bound: int) -> bool:
         """Whether a bound differs from the present one, is not possible, or would be exceeded."""
-        there, most = self.value + self.lent(), bound or self.bound or 1000
-        queued = [units for _, units, _ in self.queue]
+        units, most = self.value + self.lent(), bound or self.bound or 1000
+        queued = [wanted for _, wanted, _ in self.queue]
         if bound and (
-            self.bound not in (0, bound) or there > bound or (not self.bound and max(queued, default=0) > bound)
+            self.bound not in (0, bound) or units > bound or (not self.bound and max(queued, default=0) > bound)
         ):
             return True
-        return -delta > most or (delta > 0 and there + delta > most)
+        return -delta > most or (delta > 0 and units + delta > most)
 
     @rule(client=CLIENTS, delta=DELTAS, timeout=TIMEOUTS, hold=st.booleans(), bound=BOUNDS)
     def change(self, client: Client, delta: int, timeout: float | None, hold: bool, bound: int) -> None:
@@ -100,11 +100,11 @@ class SemaphoreSearch(RuleBasedStateMachine):
         self.asked[arrival] = (client, delta, timeout, hold and delta < 0, bound)
         outcomes = self.call(arrival)
         if self.refused(delta, bound):
-            self.note(outcomes, [arrival], {})
+            self.check(outcomes, [arrival], {})
             assert isinstance(self.error(outcomes[0]), Mismatch)
             return
         if delta < 0 and timeout == 0 and (self.queue or self.value < -delta):
-            self.note(outcomes, [arrival], {})
+            self.check(outcomes, [arrival], {})
             assert isinstance(self.error(outcomes[0]), TimedOut)
             return
         if delta != 0:
@@ -115,10 +115,10 @@ class SemaphoreSearch(RuleBasedStateMachine):
             served = self.serve()
             assert outcomes[0] == Granted(arrival=arrival, client=client, value=Level(value=self.value))
             self.last[arrival] = outcomes[0]
-            self.note(outcomes[1:], [], served)
+            self.check(outcomes[1:], [], served)
         else:
             self.queue.append((arrival, -delta, None if timeout is None else self.now + timeout))
-            self.note(outcomes, [], self.serve())
+            self.check(outcomes, [], self.serve())
 
     @staticmethod
     def error(outcome: Outcome) -> LinesyncError:
@@ -135,7 +135,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         for arrival in gone:
             self.given -= self.unconfirmed.pop(arrival, 0) + self.held.pop(arrival, 0)
         self.queue, self.bound = [], 0
-        self.note(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now), gone, {})
+        self.check(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now), gone, {})
 
     def lent_in_order(self) -> list[str]:
         """The arrivals that have units, in the order in which they got them."""
@@ -155,7 +155,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         notified = [] if arrival in self.held else [arrival]
         self.end([arrival])
         outcomes = self.waits.withdraw(arrival, self.asked[arrival][0], self.now, Cause.GAVE_UP)
-        self.note(outcomes, notified, self.serve())
+        self.check(outcomes, notified, self.serve())
 
     @rule(client=CLIENTS, whole_host=st.booleans())
     def die(self, client: Client, whole_host: bool) -> None:
@@ -170,7 +170,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
             outcomes = self.waits.host_gone(client.host, self.now, Cause.LINE_LOST)
         else:
             outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
-        self.note(outcomes, notified, self.serve())
+        self.check(outcomes, notified, self.serve())
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def time_passes(self, seconds: float) -> None:
@@ -179,7 +179,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         gone = [f"x{number}" for _, number in sorted(due)]
         self.end(gone)
         outcomes = self.waits.handle_timer(self.now)
-        self.note(outcomes, gone, self.serve())
+        self.check(outcomes, gone, self.serve())
         for outcome in outcomes[: len(gone)]:
             assert isinstance(outcome, Failed) and isinstance(outcome.error, TimedOut)
 
@@ -224,7 +224,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         for host in "ab":
             gone = [arrival for arrival in self.live() if self.asked[arrival][0].host == host]
             self.end(gone)
-            self.note(self.waits.host_gone(host, self.now, Cause.RESTARTED), gone, self.serve())
+            self.check(self.waits.host_gone(host, self.now, Cause.RESTARTED), gone, self.serve())
         assert set(self.last) == set(self.asked), "every arrival ends"
         if self.value:
             self.semaphores.change("drain", "default", "slots", -self.value, Client("c", "1"), self.now, None)

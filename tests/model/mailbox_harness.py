@@ -33,7 +33,7 @@ class HostGroups:
         return self.dead.get(host)
 
 
-class Room:
+class MailboxHarness:
     """A mailbox with its waits and hosts, and short methods to send and read."""
 
     def __init__(self, room: int = mailbox_module.ROOM) -> None:
@@ -43,7 +43,7 @@ class Room:
         self.numbers: Iterator[int] = iter(range(100_000))
 
     def join(self, *hosts: str, group: str = "", size: int | None = None) -> list[Outcome]:
-        """Hosts (``name`` or ``name=role``) are seen in a group."""
+        """Hosts, written as ``name`` or ``name=role``, register in a group."""
         for host in hosts:
             name, _, role = host.partition("=")
             self.hosts.where[name] = (group, role)
@@ -94,7 +94,7 @@ class Room:
 
 
 def read(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """What each arrival has read: ``number sender: items`` for each message."""
+    """The messages that each arrival has read, each as ``number sender: items``."""
     return {
         arrival: [f"{one.number} {one.sender}: {' '.join(one.items)}" for one in value.messages]
         for arrival, value in granted(outcomes).items()

@@ -32,7 +32,7 @@ SECTOR = 512
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A directory in memory, because a sync of a real disk takes long and promises no more here."""
+    """A directory in memory. A sync of a real disk takes longer, and these tests would not notice the difference."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with TemporaryDirectory(prefix="linesync-test-", dir=place) as name:
         yield Path(name)
@@ -62,7 +62,7 @@ def run(program: object, *words: object, shim: Path | None = None) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_killed_writer_loses_nothing_that_it_confirmed(folder: Path) -> None:
+def test_a_killed_writer_loses_no_confirmed_commit(folder: Path) -> None:
     rounds, seed = lives(20, 1000, 20), int(os.environ.get("LINESYNC_SEED") or random.randrange(1 << 30))
     *wrong, last = run(killed_writer, folder, rounds, seed)
     assert not wrong, "\n".join([f"LINESYNC_SEED={seed}", *wrong])
@@ -72,7 +72,7 @@ def test_a_killed_writer_loses_nothing_that_it_confirmed(folder: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
-def test_when_any_single_write_or_sync_fails_the_file_has_what_was_confirmed(
+def test_the_file_has_all_confirmed_commits_after_any_single_write_or_sync_fails(
     folder: Path, shim: Path, number: int
 ) -> None:
     *wrong, last = run(faulty_disk, "fail", folder, number, shim=shim)
@@ -84,14 +84,14 @@ def test_when_any_single_write_or_sync_fails_the_file_has_what_was_confirmed(
 
 
 class Disk:
-    """Files as a log describes them: what is certainly on the disk, and what was written after the last sync."""
+    """The files that a log describes: the content that is certainly on the disk, and the writes after the last sync."""
 
     def __init__(self) -> None:
         self._synced: dict[str, bytes] = {}
         self._later: dict[str, list[tuple[str, int, bytes]]] = {}
 
-    def take(self, kind: str, path: str, offset: int, data: bytes) -> None:
-        """Take one record of the log. Names are on the disk immediately."""
+    def apply(self, kind: str, path: str, offset: int, data: bytes) -> None:
+        """Apply one record of the log. Changes of names are on the disk immediately."""
         later = self._later.setdefault(path, [])
         if kind in "wt":
             later.append((kind, offset, data))
@@ -116,10 +116,10 @@ class Disk:
                 content[offset : offset + len(data)] = data
         return bytes(content)
 
-    def fail(self, chance: random.Random, share: float, folder: Path) -> None:
+    def lose_power(self, chance: random.Random, share: float, folder: Path) -> None:
         """Put the files into a directory as they may be after a power failure.
 
-        :param share: how many of the writes that were not synced are on the disk; some of these are only half there.
+        :param share: the share of the writes that were not synced and are nevertheless on the disk. Some of these are incomplete.
         """
         for path in {*self._synced, *self._later}:
             kept = []
@@ -143,7 +143,7 @@ def records(log: bytes) -> Iterator[tuple[str, str, int, bytes]]:
 
 
 @pytest.mark.real
-def test_a_power_failure_at_any_write_loses_nothing_that_was_confirmed(folder: Path, shim: Path) -> None:
+def test_a_power_failure_at_any_write_loses_no_confirmed_commit(folder: Path, shim: Path) -> None:
     seed = int(os.environ.get("LINESYNC_SEED") or random.randrange(1 << 30))
     chance = random.Random(seed)
     first, log, after = folder / "first", folder / "log", folder / "after"
@@ -154,11 +154,11 @@ def test_a_power_failure_at_any_write_loses_nothing_that_was_confirmed(folder: P
         if kind == "m":
             confirmed.append(offset)
             continue
-        disk.take(kind, path, offset, data)
+        disk.apply(kind, path, offset, data)
         points += 1
         for share in (0.0, 1.0, *[0.5] * lives(4, 100, 1)):
             after.mkdir()
-            disk.fail(chance, share, after)
+            disk.lose_power(chance, share, after)
             wrong = faulty_disk.problem(f"{after}/hub.db", confirmed, [])
             assert not wrong, f"LINESYNC_SEED={seed}: after record {points} with a share of {share}: {wrong}"
             shutil.rmtree(after)
@@ -194,7 +194,7 @@ def fill_up(path: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_full_disk_refuses_commits_until_there_is_room(small_disk: Path) -> None:
+def test_a_full_disk_refuses_commits_until_space_is_free(small_disk: Path) -> None:
     path, ballast = small_disk / "hub.db", small_disk / "ballast"
 
     async def main() -> list[str]:
@@ -226,7 +226,7 @@ def test_a_full_disk_refuses_commits_until_there_is_room(small_disk: Path) -> No
 
 
 @pytest.mark.real
-def test_a_file_that_does_not_fit_on_the_disk_is_not_there(small_disk: Path) -> None:
+def test_a_file_that_does_not_fit_on_the_disk_is_not_created(small_disk: Path) -> None:
     fill_up(small_disk / "ballast")
     with pytest.raises(LinesyncFailed, match=r"hub\.db.*(disk is full|No space left)"):
         asyncio.run(open_state(f"{small_disk}/hub.db"))

@@ -1,4 +1,4 @@
-"""A hub's services with a clock, hosts that send frames and answer, and short methods for what their clients do."""
+"""The services of a hub with a simulated clock and simulated hosts, and short methods for the requests of clients."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from linesync.errors import LinesyncError
-from linesync.model.decisions import Event, Value
+from linesync.model.decisions import Event
 from linesync.model.hosts.members import unfold
 from linesync.model.participants import Cause, Client
 from linesync.model.sync.barrier_terms import Reuse, Terms
 from linesync.model.sync.deadlock import Activity
 from linesync.model.sync.services import SyncServices
 
-from .helpers import failed, granted
+from .helpers import failed
 
 
 @lru_cache(maxsize=8)
@@ -22,12 +22,12 @@ def members_of(text: str) -> frozenset[str]:
     return frozenset(unfold(text))
 
 
-class Hall:
-    """Clients are written ``host`` or ``host/number``; every call returns the events that it causes.
+class SimulatedHub:
+    """A client is written as ``host`` or ``host/number``. Every method returns the events that it causes.
 
     :ivar speaking: the hosts that send frames whenever time passes.
-    :ivar answering: the hosts that answer immediately when they are asked.
-    :ivar asked: the times at which hosts were asked.
+    :ivar answering: the hosts that answer the hub's questions immediately.
+    :ivar asked: the questions of the hub: (time, host).
     """
 
     def __init__(self, *hosts: str, now: float = 100.0) -> None:
@@ -48,7 +48,7 @@ class Hall:
         self.clients[host].add(number or "1")
         return Client(host, number or "1")
 
-    # -- what clients do ---------------------------------------------------------------------------------------------
+    # -- requests of clients ---------------------------------------------------------------------------------------------
 
     def barrier(
         self,
@@ -70,7 +70,7 @@ class Hall:
         """``party`` is a count or a folded list of members."""
         members = members_of(party) if isinstance(party, str) else None
         count = party if isinstance(party, int) else len(members or ())
-        return self.note(
+        return self.follow_up(
             self.services.barriers.arrive(
                 arrival,
                 ns,
@@ -99,14 +99,14 @@ class Hall:
         within: str = "",
         confirm: bool = True,
     ) -> list[Event]:
-        """Units that are taken are confirmed immediately, as a correct client does."""
+        """Taken units are confirmed immediately, as a correct client does."""
         client = self.client(who)
         events: list[Event] = [
             *self.services.semaphores.change(
                 arrival, "default", name, delta, client, self.now, timeout, hold=hold, bound=bound, within=within
             )
         ]
-        return self.note(events, confirm=confirm)
+        return self.follow_up(events, confirm=confirm)
 
     def lock(
         self,
@@ -122,19 +122,19 @@ class Hall:
         events = self.services.locks.take(
             arrival, "default", name, self.client(who), self.now, timeout, keep=keep, within=within
         )
-        return self.note(events, confirm=confirm)
+        return self.follow_up(events, confirm=confirm)
 
     def give_back(self, arrival: str, who: str) -> list[Event]:
-        """End a wait, or give back what is held."""
-        return self.note(self.services.withdraw(arrival, self.client(who), self.now))
+        """End a wait, or give back a hold."""
+        return self.follow_up(self.services.withdraw(arrival, self.client(who), self.now))
 
     def end(self, who: str, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Event]:
         """A client goes away."""
         client = self.client(who)
         self.clients[client.host].discard(client.number)
-        return self.note(self.services.client_gone(client, self.now, cause, why))
+        return self.follow_up(self.services.client_gone(client, self.now, cause, why))
 
-    # -- what hosts do -----------------------------------------------------------------------------------------------
+    # -- events of hosts -----------------------------------------------------------------------------------------------
 
     def session(self, host: str) -> str:
         return f"{host}{self.lives[host]}"
@@ -143,7 +143,7 @@ class Hall:
         events: list[Event] = []
         for host in hosts:
             events += self.services.heard(host, self.session(host), self.now)
-        return self.note(events)
+        return self.follow_up(events)
 
     def lose(self, host: str) -> list[Event]:
         """Let a host be silent until its lease ends; the others send frames in the meantime."""
@@ -155,7 +155,7 @@ class Hall:
 
     def stop(self, host: str) -> list[Event]:
         self.clients[host].clear()
-        return self.note(
+        return self.follow_up(
             self.services.ended(host, self.session(host), Cause.STOPPED, "its agent was stopped", self.now)
         )
 
@@ -166,7 +166,7 @@ class Hall:
         self.speaking.add(host)
         self.answering.add(host)
         session = self.session(host)
-        return self.note(self.services.register(host, session, session, f"line of {host}", self.now))
+        return self.follow_up(self.services.register(host, session, session, f"line of {host}", self.now))
 
     def activity(self, host: str) -> Activity:
         return Activity(self.commands[host], frozenset(self.clients[host]), frozenset(self.concurrent[host]))
@@ -174,12 +174,12 @@ class Hall:
     def answer(self, host: str) -> list[Event]:
         """A host answers the hub's question."""
         events = self.services.heard(host, self.session(host), self.now) if host != "hub" else []
-        return self.note([*events, *self.services.answered(host, self.activity(host), self.now)])
+        return self.follow_up([*events, *self.services.answered(host, self.activity(host), self.now)])
 
     # -- time --------------------------------------------------------------------------------------------------------
 
-    def note(self, events: Sequence[Event], *, confirm: bool = True) -> list[Event]:
-        """Confirm grants, and ask the hosts that the services want to be asked."""
+    def follow_up(self, events: Sequence[Event], *, confirm: bool = True) -> list[Event]:
+        """Confirm the grants in these events, and send the questions of the services to the hosts."""
         events = list(events)
         if confirm:
             for event in events:
@@ -199,17 +199,13 @@ class Hall:
             timer = self.services.next_timer()
             self.now = max(self.now, min(until, self.now + 0.5, until if timer is None else timer))
             events += self.hear(*sorted(self.speaking))
-            events += self.note(self.services.handle_timer(self.now))
+            events += self.follow_up(self.services.handle_timer(self.now))
             timer = self.services.next_timer()
             assert timer is None or timer > self.now, "a timer that was handled must not be due again"
             if self.now >= until:
                 return events
 
 
-def got(events: list[Event]) -> dict[str, Value]:
-    return granted(events)
-
-
 def error(events: list[Event], arrival: str) -> LinesyncError:
-    """Why an arrival failed."""
+    """The error of an arrival."""
     return failed(events)[arrival]
