@@ -20,7 +20,15 @@ _SOCKET = {"socket": TEXT, "socket-group": TEXT}
 _NAMESPACE = {"namespace": TEXT}
 _WAIT = {"timeout": NUMBER} | _NAMESPACE
 KEYS: dict[str, dict[str, str]] = {
-    "hub": {"port": TEXTS, "listen": TEXTS, "insecure": FLAG, "lease": NUMBER, "exchange-limit": NUMBER} | _SOCKET,
+    "hub": {
+        "port": TEXTS,
+        "listen": TEXTS,
+        "insecure": FLAG,
+        "state": TEXT,
+        "lease": NUMBER,
+        "exchange-limit": NUMBER,
+    }
+    | _SOCKET,
     "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS} | _SOCKET,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,

@@ -32,9 +32,10 @@ from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
 from .console import ConsoleLog, escaped
+from .durable import Durable
 from .exchange_service import Exchanging
 from .memory import Memory
-from .outbox import Commit, Outbox
+from .outbox import Outbox
 from .requests import Requests
 from .sessions import HubSession, Sessions
 from .tokens import Tokens
@@ -52,8 +53,8 @@ class Hub(User):
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
-    :param memory: what an earlier life of this hub has left. Sessions then continue after a restart.
-    :param commit: stores the rows of the memory that have changed; by default, nothing is stored.
+    :param durable: stores what the hub remembers, and has what an earlier life of it has left; sessions continue after a
+        restart. By default, nothing is stored.
     :param exchange_limit: the most bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, everything is allowed.
     :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
@@ -68,13 +69,15 @@ class Hub(User):
         tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
-        memory: Memory | None = None,
-        commit: Commit | None = None,
+        durable: Durable | None = None,
     ) -> None:
         self._report = Reports(report)
         self._boot = boot
-        self._keeping = memory is not None
-        if memory is None:
+        self._durable = durable
+        self._keeping = durable is not None
+        if durable is not None:
+            memory = durable.memory
+        else:
             memory = Memory(SyncServices(lease=lease, first_token=tokens.first if tokens is not None else 1))
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
@@ -84,12 +87,13 @@ class Hub(User):
             lease,
             boot,
             memory,
-            Outbox(commit),
+            Outbox(durable.commit if durable is not None else None),
             self._links,
             lambda: len(self._commands),
             self._host_changed,
             self._report,
             policy,
+            durable,
         )
         self._requests.on_replaced = self._replaced
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
@@ -98,6 +102,8 @@ class Hub(User):
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
         """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []  # bound: options
+        self._room: asyncio.Task[None] | None = None
+        """Waits until the store has room."""
         self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
@@ -170,6 +176,8 @@ class Hub(User):
                 if peer.line is not None:
                     peer.line.close()
         else:
+            with suppress(TimeoutError):  # the disk may be full
+                await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
             self._requests.end_all(reason)
             self._requests.stop()
         self._entrance.close()
@@ -316,6 +324,19 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is not None:
             self._requests.take(session, number, text)
+
+    def holds_back(self, peer: Conversation) -> bool:
+        """While too much waits for the disk, all requests wait."""
+        if self._durable is None or not self._durable.full:
+            return False
+        if self._room is None or self._room.done():
+            self._room = self._spawn(self._go_on(self._durable))
+        return True
+
+    async def _go_on(self, durable: Durable) -> None:
+        await durable.room()
+        for peer in list(self._peers):
+            peer.take_requests()
 
     def sender(self, number: str, text: str) -> str:
         """The number of the script behind an agent that sent a request. A note is about a request of its sender."""

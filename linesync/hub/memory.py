@@ -101,8 +101,8 @@ class KeptSession:
 
     def opened(self, request: str, arrival: str) -> None:
         """A request waits from now on."""
+        self._memory.mark(OPEN, f"{self.serial}/{request}", new=request not in self.open)
         self.open[request] = arrival
-        self._memory.mark(OPEN, f"{self.serial}/{request}")
         self._known()
 
     def closed(self, request: str) -> None:
@@ -114,7 +114,7 @@ class KeptSession:
         """Keep a reply or a note; returns its number."""
         self.last_said += 1
         self.said[self.last_said] = request, text
-        self._memory.mark(REPLY, f"{self.serial}/{self.last_said}")
+        self._memory.mark(REPLY, f"{self.serial}/{self.last_said}", new=True)
         self._known()
         return self.last_said
 
@@ -145,7 +145,8 @@ class Memory:
         """The sessions that have a row, by number."""
         self._serial = 0
         self._reserved = 0
-        self._marked: dict[Row, None] = {}  # bound: call
+        self._marked: dict[Row, bool] = {}  # bound: call
+        """The rows that have changed; true if they are new."""
 
     def next_serial(self) -> int:
         """A session number that no session of any life of this hub had."""
@@ -157,8 +158,8 @@ class Memory:
 
     def remember(self, session: KeptSession) -> None:
         """Give a session a row, or change it."""
+        self.mark(SESSION, str(session.serial), new=session.serial not in self.sessions)
         self.sessions[session.serial] = session
-        self.mark(SESSION, str(session.serial))
 
     def forget(self, session: KeptSession) -> None:
         """A session is over."""
@@ -180,24 +181,23 @@ class Memory:
 
     # -- rows, for a store --------------------------------------------------------------------------------------------
 
-    def mark(self, kind: str, key: str) -> None:
-        """A row has changed."""
-        self._marked[kind, key] = None
+    def mark(self, kind: str, key: str, *, new: bool = False) -> None:
+        """A row has changed.
 
-    @property
-    def marked(self) -> bool:
-        """Whether rows have changed since :meth:`take_changes`."""
-        return bool(self._marked)
+        :param new: it did not exist before.
+        """
+        self._marked.setdefault((kind, key), new)
 
-    def take_changes(self) -> list[tuple[str, str, str | None]]:
-        """The rows that have changed since the last call, as a store takes them: (kind, key, JSON text, or None if it is
-        gone)."""
+    def take_changed(self) -> list[tuple[str, str, State | None]]:
+        """The present rows of everything that has changed since the last call, here and in the model; None for a row that is
+        gone. A row that began and ended in the meantime is not among them."""
         marked, self._marked = self._marked, {}
-        changes: list[tuple[str, str, str | None]] = []
-        for kind, key in marked:
+        rows: list[tuple[str, str, State | None]] = []
+        for (kind, key), new in marked.items():
             row = self.row(kind, key)
-            changes.append((kind, key, None if row is None else json.dumps(row.as_json(), separators=(",", ":"))))
-        return changes
+            if row is not None or not new:
+                rows.append((kind, key, row))
+        return rows + self.services.journal.take()
 
     def row(self, kind: str, key: str) -> State | None:
         """The row as it is now; None if it is gone."""

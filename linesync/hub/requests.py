@@ -10,7 +10,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
-from ..model.participants import HUB, Cause
+from ..model.participants import HUB, Cause, Client
 from ..model.policy import Policy
 from ..model.state.hosts import HostState
 from ..model.state.status import ClientState, Status
@@ -25,8 +25,10 @@ from ..protocol.ids import NOTE, Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.peer import Peer
 from ..runtime.reports import Report
+from ..store.state import NotStored
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
+from .durable import Durable
 from .handlers import HANDLERS, Asked
 from .memory import Memory
 from .outbox import Outbox
@@ -53,6 +55,7 @@ class Requests:
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
     :param policy: the rules of the hub; by default, everything is allowed.
+    :param durable: stores what the hub remembers; by default, nothing is stored.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Requests:
         on_host: Callable[[HostUp | HostLost], None],
         report: Report,
         policy: Policy | None = None,
+        durable: Durable | None = None,
     ) -> None:
         self.policy = policy or Policy()
         self.report = report
@@ -74,6 +78,8 @@ class Requests:
         self.memory = memory
         self._services = memory.services
         self.outbox = outbox
+        self._durable = durable
+        self._offset = durable.offset if durable is not None else 0.0
         self.lease = lease
         self._tick = min(_TICK, lease / 4)
         self._boot = boot
@@ -93,7 +99,11 @@ class Requests:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._ticked = self._loop.time()
+        self._ticked = self.now()
+
+    def now(self) -> float:
+        """The time of the model: that of the event loop, or one that continues when the hub or its machine starts again."""
+        return self._loop.time() + self._offset
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -103,14 +113,17 @@ class Requests:
         keep = False
         try:
             message = operations.read(text, operations.HUB, note=number == NOTE)
-            asked = self._asked = Asked(session, number, Id.read(number), message, self._loop.time())
+            asked = self._asked = Asked(session, number, Id.read(number), message, self.now())
             self.check(asked.session, asked.id.script, message)
+            if type(message) in _NEED_ROOM:
+                self._check_room()
             keep = operations.changes(message)
             reply = self._do(asked)
             if reply is None and operations.operation(message).numbered:
                 reply = protocol.encode_ok()
         except LinesyncError as error:
             reply = protocol.encode_error(error)
+            keep = keep and not isinstance(error, NotStored)
         except Exception as error:  # after an internal error, the client must still get an answer
             fault = LinesyncFailed(f"internal error of the hub ({error!r}); see its log, and report the error")
             reply = protocol.encode_error(fault)
@@ -130,6 +143,8 @@ class Requests:
         if keep and session.keeping:
             said = session.kept.say(number, text)
             self.outbox.put(lambda: session.send(said))
+        elif not keep and self._durable is not None and self._durable.refusal:
+            session.peer.answer(number, text)  # what waits for room on the disk may wait for long
         else:
             self.outbox.put(lambda: session.peer.answer(number, text))
 
@@ -198,7 +213,7 @@ class Requests:
         self._hear_of(session)
         arrival = session.arrival(number, str(asked.message.arrival))
         client = asked.client
-        self._services.check_namespace(asked.message.ns, arrival, client)
+        self.check_arrival(asked.message.ns, arrival, client)
         key = client.host, arrival
         waiting = self._waiting.setdefault(key, [])
         if len(waiting) >= _REPEATS:
@@ -217,6 +232,20 @@ class Requests:
             raise
         self.tell(outcomes)
         return None
+
+    def check_arrival(self, namespace: str, arrival: str, client: Client) -> None:
+        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended. A retry still gets its outcome.
+
+        :raises NotStored: the hub's disk is full.
+        :raises Aborted: the namespace has ended.
+        """
+        if not self._services.knows(arrival, client):
+            self._check_room()
+        self._services.check_namespace(namespace, arrival, client)
+
+    def _check_room(self) -> None:
+        if self._durable is not None and self._durable.refusal:
+            raise NotStored(self._durable.refusal)
 
     def register(self, session: HubSession, message: protocol.Register, now: float) -> str:
         """Register a host; returns the reply."""
@@ -257,7 +286,7 @@ class Requests:
 
         :param peer: makes a peer without a line.
         """
-        now = self._loop.time()
+        now = self.now()
         self._services.extend_all(now)
         for session in self._sessions.restore(peer):
             for number, arrival in session.kept.open.items():
@@ -306,7 +335,7 @@ class Requests:
             raise NotAllowed("the session belongs to another user, so this script cannot continue it")
         self._sessions.resume(old, session)
         if old.host:
-            self.tell(self._services.line_back(old.host, old.id, old.line, self._loop.time()))
+            self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
         for said in list(old.kept.said):
             self.outbox.put(lambda said=said: old.send(said))  # type: ignore[misc]
         return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)
@@ -337,7 +366,7 @@ class Requests:
 
     def perform(self, work: Callable[[SyncServices, float], Iterable[Event]]) -> None:
         """Run a call of the services now, and send its outcomes."""
-        self.tell(work(self._services, self._loop.time()))
+        self.tell(work(self._services, self.now()))
         self._finish()
 
     def _owner_gone(self, pid: int, begin: str) -> None:
@@ -433,14 +462,14 @@ class Requests:
         self._answered(host, activity)
 
     def _answered(self, host: str, activity: deadlock.Activity) -> None:
-        self.tell(self._services.answered(host, activity, self._loop.time()))
+        self.tell(self._services.answered(host, activity, self.now()))
         self._finish()
 
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
         """A session is over: end everything that its host and its scripts wait for."""
-        now = self._loop.time()
+        now = self.now()
         if session.host:
             if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
                 self._hear_of(session)  # its holds go back a lease after this
@@ -456,12 +485,12 @@ class Requests:
 
     def line_back(self, session: HubSession) -> None:
         if session.host:
-            self.tell(self._services.line_back(session.host, session.id, session.line, self._loop.time()))
+            self.tell(self._services.line_back(session.host, session.id, session.line, self.now()))
             self._finish()
 
     def grant_no_holds_for_a_lease(self) -> None:
         """Hosts may still hold what an earlier hub granted, and this hub does not know what."""
-        self._services.grant_no_holds_before(self._loop.time() + self.lease)
+        self._services.grant_no_holds_before(self.now() + self.lease)
         self._set_timer()
 
     @property
@@ -509,7 +538,7 @@ class Requests:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = self._loop.time()
+        now = self.now()
         if now - self._ticked > self._tick + min(_STALL, self.lease / 4):
             self._services.extend_all(now)
         self._ticked = now
@@ -523,20 +552,23 @@ class Requests:
             self._hear_of(session)
             session.forget_arrived()
             link = session.peer.link
-            if session.host and link is not None and now - link.heard_at > self.lease * _ASK_AT:
+            if session.host and link is not None and self._loop.time() - link.heard_at > self.lease * _ASK_AT:
                 session.peer.ask_alive()
 
     def _hear_of(self, session: HubSession) -> None:
         link = session.peer.link
         if session.host and link is not None and link.heard_at > session.heard_at:
             session.heard_at = link.heard_at
-            self.tell(self._services.heard(session.host, session.id, link.heard_at))
+            self.tell(self._services.heard(session.host, session.id, link.heard_at + self._offset))
 
     def _finish(self) -> None:
         """After each call of the services: pass on the changes, and set the timer."""
         self.outbox.changed()
-        self.changes.add(self._services.take_noted(), self._asked.client if self._asked is not None else None)
+        noted, asked = self._services.take_noted(), self._asked
         self._asked = None
+        if noted:
+            client = asked.client if asked is not None else None
+            self.outbox.put(lambda: self.changes.add(noted, client))
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -545,7 +577,7 @@ class Requests:
             if self._timer_at <= when:
                 return  # a check that is too early costs less than a new timer with each request
             self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(max(when, self._loop.time()), self.tick), when
+        self._timer, self._timer_at = self._loop.call_at(max(when - self._offset, self._loop.time()), self.tick), when
 
     def end_all(self, why: str) -> None:
         """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
@@ -566,6 +598,8 @@ class Requests:
             self._timer.cancel()
 
 
+_NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
+"""The requests that are refused while the disk is full, besides new arrivals. Others end something: they wait for room."""
 _OF_THE_HUB = re.compile(r"[0-9]+/.*")
 """The ids of arrivals that the hub names itself: the session, and the request."""
 

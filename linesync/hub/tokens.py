@@ -8,12 +8,21 @@ import time
 from ..errors import Hung, LinesyncError
 from ..model.sync.lock import Locks
 from ..runtime.reports import Report
-from ..store.tokens import BLOCK, CannotSave, reserve
+from ..store.tokens import BLOCK, CannotSave, reserve, reserved
 from ..workers import run_blocking
 
-__all__ = ["Tokens"]
+__all__ = ["Tokens", "least_token"]
 
 _LOOK = 2.0  # seconds between checks of the tokens that are left
+
+
+async def least_token(path: str) -> int:
+    """The first token of a hub that has a state file, unless that has a higher one: no earlier hub that kept only its tokens
+    has given it.
+
+    :raises LinesyncFailed: the file of such hubs cannot be read, or is not valid.
+    """
+    return max(int(time.time() * 1000), await run_blocking(lambda: reserved(path), path))
 
 
 class Tokens:

@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from ..errors import LinesyncFailed
 
-__all__ = ["BLOCK", "CannotSave", "reserve"]
+__all__ = ["BLOCK", "CannotSave", "reserve", "reserved"]
 
 BLOCK = 1 << 20  # tokens of one reservation
 _MOST = 1 << 53  # tokens are exact in every JSON reader below this
@@ -49,7 +49,7 @@ def reserve(path: str, floor: int) -> int:
     :raises LinesyncFailed: the file cannot be read, or is not valid.
     :raises CannotSave: it cannot be written.
     """
-    least = max(_read(path), floor)
+    least = max(reserved(path), floor)
     folder = os.path.dirname(path) or "."
     try:
         os.makedirs(folder, 0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
@@ -58,7 +58,7 @@ def reserve(path: str, floor: int) -> int:
         raise CannotSave(path, error, least) from None
     try:
         _lock(directory)
-        least = max(_read(path), floor)
+        least = max(reserved(path), floor)
         _write(path, least + BLOCK)
         os.fsync(directory)
     except OSError as error:
@@ -68,7 +68,7 @@ def reserve(path: str, floor: int) -> int:
     return least
 
 
-def _read(path: str) -> int:
+def reserved(path: str) -> int:
     """The end of the last reservation; 0 if there was none."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:

@@ -166,6 +166,7 @@ class Site:
         self.folder = folder
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
         self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "HOME"), str(folder))
+        self.env["LINESYNC_STATE"] = ":memory:"  # each sync of a disk would take milliseconds
         self.daemons: list[Daemon] = []
         self._commands: list[Command] = []
 

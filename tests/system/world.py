@@ -25,6 +25,7 @@ from linesync import limits
 from linesync.agent.agent import Agent
 from linesync.client import aio
 from linesync.client.aio import Client
+from linesync.hub.durable import restore
 from linesync.hub.hub import Hub
 from linesync.runtime import identity
 from linesync.testing.faults import Faults
@@ -92,6 +93,7 @@ class World:
         self._board = Switchboard()
         self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
         self._failures: list[dict[str, Any]] = []
+        self._clients: list[Client] = []
         self._started: set[asyncio.Task[Any]] = set()
         self._ended_sessions: set[str] = set()
         self._events: list[tuple[str, str, str]] = []
@@ -114,16 +116,22 @@ class World:
         for change in self._patches:
             change.start()
         self._lease = lease
-        self.disk = Disk(lease, self.random, self._events) if durable else None
+        self.disk = Disk(self.random, self._events) if durable else None
         self.hub = self.run(self._begin())
 
     async def _begin(self) -> Hub:
-        memory, commit = (self.disk.load(), self.disk.commit) if self.disk is not None else (None, None)
-        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), memory=memory, commit=commit)
+        durable = None
+        if self.disk is not None:
+            state, rows = self.disk.open()
+            durable = restore(state, rows, self._note_report, lease=self._lease)
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), durable=durable)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")
         return hub
+
+    def _note_report(self, text: str, *, peer: str = "", burst: int = 0) -> None:
+        self.note(f"hub: {text}")
 
     def _report(self, text: str) -> None:
         self.note(f"hub: {text}")
@@ -187,7 +195,9 @@ class World:
 
     def client(self, host: str = "hub") -> Client:
         """Start a script on a host or on the hub's machine. Returns its client."""
-        return self.run(aio.connect(_HUB if host == "hub" else self.hosts[host].socket))
+        client: Client = self.run(aio.connect(_HUB if host == "hub" else self.hosts[host].socket))
+        self._clients.append(client)
+        return client
 
     # -- deaths -------------------------------------------------------------------------------------------------------
 
@@ -219,7 +229,7 @@ class World:
         """
         self.note("the hub is killed, and another starts")
         if self.disk is not None:
-            self.disk.load()
+            self.disk.kill()
         hub = self.hub
         for peer in hub._peers:
             if isinstance(peer.line, MemoryLine):
@@ -295,6 +305,8 @@ class World:
     def _all_continued(self) -> bool:
         """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
         reached."""
+        if any(client._peer.interrupted for client in self._clients):
+            return False
         sessions = self.hub._requests._sessions.all()
         return all(session.peer.up or session.host for session in sessions)
 

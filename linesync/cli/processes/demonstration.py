@@ -106,7 +106,7 @@ async def _processes(folder: str, modems: list[NullModem], step: _Steps) -> Asyn
     """Start a hub, and an agent for each null modem. Yields the hub's endpoint."""
     hub = f"unix:{folder}/hub.sock"
     ports = [word for modem in modems for word in ("--port", modem.a)]
-    commands = [["hub", "--socket", f"{folder}/hub.sock", *ports]]
+    commands = [["hub", "--state", ":memory:", "--socket", f"{folder}/hub.sock", *ports]]
     commands += [
         ["agent", "--port", modem.b, "--name", name, "--socket", f"{folder}/{name}.sock"]
         for name, modem in zip(_HOSTS, modems, strict=True)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ... import limits
-from ...errors import NotAllowed, UsageError
+from ...errors import LinesyncError, NotAllowed, UsageError
 from ...numbers import SECONDS_MAX, read_number
 from ..common import argument_type, option, option_values
 from .daemon import log, log_json, open_socket, require_folder, run_until_stopped, socket_options
 
+if TYPE_CHECKING:
+    import asyncio
+
+    from ...hub.durable import Durable
+    from ...hub.tokens import Tokens
+
+MEMORY = ":memory:"
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
   linesync hub --port /dev/ttyS0
@@ -57,6 +66,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     option(
         parser,
         "hub",
+        "state",
+        metavar="FILE",
+        help="keep the state in FILE, so that a hub that starts again continues everything; :memory: keeps it only as"
+        " long as the hub runs (default: %s/hub.db, or PATH.db with --socket PATH)"
+        % ("/var/lib/linesync" if os.geteuid() == 0 else "~/.local/state/linesync"),
+    )
+    option(
+        parser,
+        "hub",
         "lease",
         type=_lease,
         fallback=limits.LEASE,
@@ -76,11 +94,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..asyncio_without_tls import asyncio  # isort: split
-
     from ...hub.hub import Hub
-    from ...hub.tokens import Tokens
-    from ...runtime.identity import state_folder
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
     if args.json:
@@ -102,9 +116,18 @@ def run(args: argparse.Namespace) -> int:
 
     async def work(stop: asyncio.Event) -> None:
         await require_folder(args)
-        tokens = Tokens(f"{args.socket}.tokens" if args.socket else os.path.join(state_folder(), "tokens"))
-        await tokens.begin(log)
-        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit, tokens=tokens)
+        failed: list[LinesyncError] = []
+
+        def fail(error: LinesyncError) -> None:
+            failed.append(error)
+            stop.set()
+
+        durable = tokens = None
+        if args.state == MEMORY:
+            tokens = await _tokens(args)
+        else:
+            durable = await _durable(args, fail)
+        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit, tokens=tokens, durable=durable)
         try:
             hub.runner.open()
             await open_socket(args, "hub", hub.add_listener)
@@ -118,6 +141,48 @@ def run(args: argparse.Namespace) -> int:
             await stop.wait()
             log("stopping")
         finally:
-            await hub.aclose()
+            await hub.aclose(keep=bool(failed))
+            if durable is not None and not failed:
+                await durable.close()
+        if failed:
+            raise failed[0]
 
     return run_until_stopped(work, fast=True)
+
+
+def _beside(args: argparse.Namespace, kind: str) -> str:
+    """The path of a file of the hub: beside its socket, or in the directory for state."""
+    from ...runtime.identity import state_folder
+
+    return f"{args.socket}.{kind}" if args.socket else os.path.join(state_folder(), kind)
+
+
+async def _tokens(args: argparse.Namespace) -> Tokens:
+    """Reserve fencing tokens, for a hub that stores nothing else."""
+    from ...hub.tokens import Tokens
+
+    tokens = Tokens(_beside(args, "tokens"))
+    await tokens.begin(log)
+    return tokens
+
+
+async def _durable(args: argparse.Namespace, fail: Callable[[LinesyncError], object]) -> Durable:
+    """Open the state file, and restore what it has.
+
+    :param fail: is called if the hub cannot store anything any more.
+    :raises BusyError: another hub has the file.
+    :raises LinesyncFailed: the file cannot be used.
+    """
+    from ...hub.durable import restore
+    from ...hub.tokens import least_token
+    from ...runtime.identity import state_folder
+    from ...store.state_file import default_path, open_state
+
+    path = args.state or default_path(args.socket, state_folder())
+    state, rows = await open_state(path, make_folder=not (args.state or args.socket), on_failure=fail)
+    try:
+        least = await least_token(_beside(args, "tokens"))
+        return restore(state, rows, log, lease=args.lease, first_token=least)
+    except BaseException:
+        await state.close()
+        raise

@@ -201,6 +201,10 @@ class SyncServices:
         why = f"its owner, process {pid} on {host}, has ended"
         return self._end_namespaces(self.namespaces.of_process(host, pid, begin), host, why, now)
 
+    def knows(self, arrival: ArrivalId, client: Client) -> bool:
+        """Whether an arrival waits, holds something, or has a result that is kept."""
+        return self._waits.knows(client.host, arrival)
+
     def check_namespace(self, name: str, arrival: ArrivalId, client: Client) -> None:
         """Refuse a new arrival in a namespace that has ended. A retry still gets its outcome.
 

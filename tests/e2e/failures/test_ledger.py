@@ -35,12 +35,11 @@ _PLACES = tuple(itertools.product(_VICTIMS, _SIDES))
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[SerialSite]:
-    with serial_site("--lease", f"{_LEASE:g}", hosts=("c1",)) as place:
+    with serial_site(*Round.HUB, hosts=("c1",)) as place:
         yield place
 
 
-@pytest.fixture(scope="module")
-def start_up(site: SerialSite) -> float:
+def measured(site: SerialSite) -> float:
     """Seconds from the start of a command to its end."""
 
     def once() -> float:
@@ -51,15 +50,23 @@ def start_up(site: SerialSite) -> float:
     return min(once() for _ in range(3))
 
 
+@pytest.fixture(scope="module")
+def start_up(site: SerialSite) -> float:
+    return measured(site)
+
+
 class Round:
     """One round: the operation, the victim, and the reports of the commands."""
+
+    HUB: tuple[str, ...] = ("--lease", f"{_LEASE:g}")
+    """The options of the hub."""
 
     def __init__(self, site: SerialSite, number: int, start_up: float) -> None:
         self.site = site
         self.random = random.Random(SEED * 100_000 + number)
         lap, place = divmod(number, len(OPERATIONS))
         kind = OPERATIONS[place]
-        self.victim, side = _PLACES[(place + lap) % len(_PLACES)]
+        self.victim, side = self._place(place + lap)
         traffic = self.random.uniform(0.0, kind.TRAFFIC[side == "hub"])
         self.bytes = traffic or math.inf
         self.delay = start_up * (10.0 if traffic else self.random.uniform(0.7, 3.0))
@@ -77,6 +84,10 @@ class Round:
         self.title = f"n{number}: {kind.__name__} on {side}, {self.victim} lost after {when}"
         self.title += f", timeout {patience} s" if patience else ""
         self.title += f", line cut for {self.cut:.1f} s" if self.victim == "line" else ""
+
+    def _place(self, number: int) -> tuple[str, str]:
+        """The victim, and the side of the commands."""
+        return _PLACES[number % len(_PLACES)]
 
     def __str__(self) -> str:
         ends = "\n".join(f"  {report}" for report in self.reports)
@@ -134,7 +145,7 @@ class Round:
                 self.operation.deciders[-1].process.kill()
             case "hub":
                 self.site.daemons[0].kill()
-                self.site.daemons[0] = self.site.start_hub("--lease", f"{_LEASE:g}")
+                self.site.daemons[0] = self.site.start_hub(*self.HUB)
                 self.site.daemons.pop()
                 self.site.start(
                     "c1", "sem", "start-up", "0"

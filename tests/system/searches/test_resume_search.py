@@ -42,13 +42,24 @@ class Killing(Search):
         assert self.world is not None
         self.world.pass_time(seconds)
 
+    def limit_commits(self, count: int | None) -> None:
+        """Until the hub is killed, the disk takes only this number of commits."""
+        assert self.world is not None and self.world.disk is not None
+        self.world.disk.stuck_after = count
+
     @rule(
-        data=st.data(), count=st.integers(1, 3), moments=st.lists(MOMENTS, min_size=1, max_size=2), late=st.booleans()
+        data=st.data(),
+        count=st.integers(1, 3),
+        moments=st.lists(MOMENTS, min_size=1, max_size=2),
+        commits=st.none() | st.integers(0, 5),
+        late=st.booleans(),
     )
-    def the_hub_is_killed(self, data: st.DataObject, count: int, moments: list[float], late: bool) -> None:
+    def the_hub_is_killed(
+        self, data: st.DataObject, count: int, moments: list[float], commits: int | None, late: bool
+    ) -> None:
         asks: list[tuple[Any, ...]] = [data.draw(self.ASKS) for _ in range(count)]
         kills = [deed for moment in moments for deed in (("wait", moment), ("kill_hub",))]
-        self.batch([*asks, *kills, *([data.draw(self.ASKS)] if late else [])])
+        self.batch([("limit_commits", commits), *asks, *kills, *([data.draw(self.ASKS)] if late else [])])
 
 
 class BarrierKills(Killing, BarrierSearch):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.util
+import os
 import random
 import resource
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Callable
 from time import perf_counter
 
@@ -21,7 +23,7 @@ from linesync.client.aio import Client
 
 from ..page.report import Cell, Report, progress
 from ..rivals.ssh import SshSystem, why_no_ssh
-from ..rivals.stores import STORES, UNITS, Compiled, Linesync, Store, why_no_store, why_not_compiled
+from ..rivals.stores import DURABLE_STORES, STORES, UNITS, Compiled, Linesync, Store, why_no_store, why_not_compiled
 from ..testbed.process_time import timed
 from ..testbed.system import HOST, BenchError, Processes, cpu_seconds, linesync_command, resident
 from .turns import turns
@@ -33,6 +35,7 @@ _COMPILED = "linesync, compiled"
 _AT_ONCE = 50  # connections that are opened at the same time
 _LIMIT = 120.0  # most seconds for one barrier
 _OTHER_FILES = 100  # file descriptors that a process needs besides those for clients
+_SYNCS = 300
 _ROUNDS = 3  # measurements of each store, alternating between the stores; the median counts
 _REDIS_TARGET, _ETCD_TARGET = 1.5, 100.0
 _SSH_TARGET = 0.6
@@ -86,6 +89,9 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
             report.remarks.append(f"a hot semaphore: not compared with {name}: {why}")
         else:
             stores[name] = start(processes)
+    for name, start in DURABLE_STORES.items():
+        if name.startswith("linesync") or "redis" in stores:
+            stores[name] = start(processes)
     rates: dict[str, list[float]] = {name: [] for name in stores}
     trips: dict[str, list[float]] = {name: [] for name in stores}
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in stores}
@@ -116,11 +122,37 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
         if "redis" in stores:
             share = trip / statistics.median(trips["redis"])
             report.target(f"one client's round trip, over redis's{how}", share, "<=", 1.0, "times")
+    _durable_targets(report, rates, trips)
     fast = {"uvloop": "the hub runs on uvloop", "hiredis": "redis-py reads with hiredis"}
     for module, sentence in fast.items():
         table.notes.append(sentence if importlib.util.find_spec(module) else f"{module} is not installed")
     table.notes.append("redis: BLPOP and RPUSH on a list, redis-py's asyncio client, appendfsync everysec")
+    table.notes.append(
+        "durable: a state file, and redis with appendfsync always, on the disk of the temporary directory"
+    )
     table.notes.append("etcd: a number changed by transactions that compare its revision, over HTTP and JSON")
+
+
+def _durable_targets(report: Report, rates: dict[str, list[float]], trips: dict[str, list[float]]) -> None:
+    """Compare what is on the disk before the reply with redis, and one client with a sync of this disk."""
+    ours, theirs = DURABLE_STORES
+    if theirs in rates:
+        factor = statistics.median(rates[ours]) / statistics.median(rates[theirs])
+        report.target(f"{_BUSY_CLIENTS} clients on a hot semaphore, durable, over redis", factor, ">=", 1.5, "times")
+    more = statistics.median(trips[ours]) - statistics.median(trips["linesync"])
+    report.target("one durable client's round trip more than in memory", more / _sync_time(), "<=", 1.5, "syncs")
+
+
+def _sync_time() -> float:
+    """The median seconds of a sync of the disk of the temporary directory after one page was appended."""
+    times = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(_SYNCS):
+            os.write(file.fileno(), bytes(4096))
+            before = perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(perf_counter() - before)
+    return statistics.median(times)
 
 
 def _measured(store: Store, count: int, seconds: float) -> dict[str, float]:

@@ -58,7 +58,9 @@ class _Lines(Processes):
             self.cables = [NullModem(baud=baud, seed=n) for n in range(lines)]
             ports = [word for cable in self.cables for word in ("--port", f"{cable.a},{baud}")]
             self.hub = f"unix:{self.folder}/hub.sock"
-            self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *ports)
+            self.hub_process = self.linesync(
+                "hub", "hub", "--state", ":memory:", "--socket", f"{self.folder}/hub.sock", *ports
+            )
             self.agents = []
             for n, cable in enumerate(self.cables, start=1):
                 socket = f"{self.folder}/sut{n}.sock"

@@ -117,6 +117,8 @@ class Linesync:
 
     env: ClassVar[dict[str, str]] = {}
     """Variables to add to the hub's environment."""
+    state: str = ":memory:"
+    """The hub's state file."""
 
     def __init__(self, processes: Processes | None, endpoint: str = "") -> None:
         self.endpoint = endpoint
@@ -126,10 +128,21 @@ class Linesync:
             self.unix = f"unix:{processes.folder}/{port}.sock"
             self.process = processes.linesync(
                 f"store-hub-{port}",
-                *("hub", "--socket", f"{processes.folder}/{port}.sock", "--listen", self.endpoint),
+                *(
+                    "hub",
+                    "--state",
+                    self._state_file(processes),
+                    "--socket",
+                    f"{processes.folder}/{port}.sock",
+                    "--listen",
+                    self.endpoint,
+                ),
                 env=self.env,
             )
             _wait_port(port, lambda: processes.log(f"store-hub-{port}"))
+
+    def _state_file(self, processes: Processes) -> str:
+        return self.state if self.state == ":memory:" else f"{processes.folder}/{self.state}"
 
     async def client(self) -> _LinesyncTaker:
         return _LinesyncTaker(await linesync.connect(self.endpoint))
@@ -153,6 +166,12 @@ class Compiled(Linesync):
         return found
 
 
+class Durable(Linesync):
+    """A hub that stores its state on a disk before it replies."""
+
+    state = "durable.db"
+
+
 class _LinesyncTaker:
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -173,14 +192,17 @@ class _LinesyncTaker:
 class Redis:
     """A redis server on loopback."""
 
+    sync: ClassVar[str] = "everysec"
+    """When it syncs the disk."""
+
     def __init__(self, processes: Processes) -> None:
         self._port = free_port()
-        folder = processes.folder / "redis"
+        folder = processes.folder / f"redis-{self.sync}"
         folder.mkdir()
-        options = {"port": self._port, "bind": "127.0.0.1", "appendonly": "yes", "appendfsync": "everysec", "save": ""}
+        options = {"port": self._port, "bind": "127.0.0.1", "appendonly": "yes", "appendfsync": self.sync, "save": ""}
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        self.process = processes.start("redis", ["redis-server", *words, "--dir", str(folder)])
-        _wait_port(self._port, lambda: processes.log("redis"))
+        self.process = processes.start(f"redis-{self.sync}", ["redis-server", *words, "--dir", str(folder)])
+        _wait_port(self._port, lambda: processes.log(f"redis-{self.sync}"))
 
     def _connect(self) -> Any:
         redis = importlib.import_module("redis.asyncio")
@@ -194,6 +216,12 @@ class Redis:
         await client.delete(_NAME)
         await client.rpush(_NAME, *["x"] * units)
         await client.aclose()
+
+
+class DurableRedis(Redis):
+    """A redis server that syncs the disk before it replies."""
+
+    sync = "always"
 
 
 class _RedisTaker:
@@ -292,3 +320,5 @@ class _EtcdTaker:
 
 STORES: dict[str, Callable[[Processes], Store]] = {"redis": Redis, "etcd": Etcd}
 """The rivals by name."""
+DURABLE_STORES: dict[str, Callable[[Processes], Store]] = {"linesync, durable": Durable, "redis, durable": DurableRedis}
+"""Those that have each operation on the disk before they reply, by name."""

@@ -138,6 +138,8 @@ class System(Processes):
     """Endpoint of the hub's socket."""
     agent: str
     """Endpoint of the agent's socket."""
+    state = ":memory:"
+    """The hub's state file."""
     hub_process: subprocess.Popen[bytes]
     agent_process: subprocess.Popen[bytes]
 
@@ -147,7 +149,9 @@ class System(Processes):
         :param agent_words: the arguments of the agent; None: the hub itself starts the agent.
         """
         self.hub, self.agent = f"unix:{self.folder}/hub.sock", f"unix:{self.folder}/agent.sock"
-        self.hub_process = self.linesync("hub", "hub", "--socket", f"{self.folder}/hub.sock", *hub_words)
+        self.hub_process = self.linesync(
+            "hub", "hub", "--state", self.state, "--socket", f"{self.folder}/hub.sock", *hub_words
+        )
         self._wait(lambda: (self.folder / "hub.sock").exists(), "the hub's socket")
         if agent_words is not None:
             self.agent_process = self.linesync(

@@ -1,0 +1,55 @@
+"""Compare the results of real commands with the state of a hub that is killed with SIGKILL and continues from its file.
+
+The rounds are those of ``test_ledger.py``, but the hub is always the victim, and nothing is lost with it: its state must be
+the one that the commands report, as if it had not died. ``LINESYNC_ROUNDS=50`` plays more rounds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.kit import SerialSite, serial_site
+
+from .ledger import Lost
+from .ledger.meeting import Exchange
+from .test_ledger import Round, measured
+
+ROUNDS = int(os.environ.get("LINESYNC_ROUNDS") or 5)
+_SIDES = ("c1", "hub")
+
+
+class DurableRound(Round):
+    HUB = ("--state", "hub.db")
+
+    def _place(self, number: int) -> tuple[str, str]:
+        return "hub", _SIDES[number // 2 % len(_SIDES)]
+
+    def _lost(self) -> Lost:
+        return Lost()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[SerialSite]:
+    with serial_site(*DurableRound.HUB, hosts=("c1",)) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def start_up(site: SerialSite) -> float:
+    return measured(site)
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_nothing_is_lost_with_a_killed_hub(site: SerialSite, number: int, start_up: float) -> None:
+    round = DurableRound(site, number, start_up)
+    try:
+        round.play()
+        if not round.operation.patience and not isinstance(round.operation, Exchange):
+            for report in (*round.reports, *round.decisions):
+                assert report.sure or "connect" in report.err, f"a command that had connected failed: {report}"
+    except AssertionError as error:
+        pytest.fail(f"{error}\n{round}")
+    print(round.title, [report.code for report in round.reports], [report.code for report in round.decisions])
