@@ -211,7 +211,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("limits.LOG_KINDS", number, "kinds of lines in a minute", "Further lines count as one kind."),
         Bound(
-            "conversation._STATIONS",
+            "conversation._STATIONS_MAX",
             number,
             "other stations on one line that are reported",
             "Further stations are ignored.",

@@ -25,11 +25,11 @@ from ..wire.link import Link
 
 __all__ = ["HubLease"]
 
-_LOOKS = 16  # checks in one lease
+_CHECKS = 16  # checks in one lease
 _LATE = 1 / 8  # part of the lease: if a check is later than that, our own process was stopped
 _ASK_AT = 1 / 8  # part of the lease without an acknowledgement after which we ask the hub for one
-_SCRIPTS_ASK_AT = 1 / 16  # the same while scripts ask, because they end their commands early when it is old ...
-_SCRIPTS_ASK_LEAST = 0.2  # ... but not after fewer seconds
+_SCRIPTS_ASK_AT = 1 / 16  # the same if a script asks: it ends its command early if the acknowledgement is old
+_SCRIPTS_ASK_LEAST = 0.2  # the minimum of that in seconds
 
 
 class HubLease:
@@ -62,7 +62,7 @@ class HubLease:
         self._seconds = value if 0 < value < 1e9 else limits.LEASE
         self.stop()
         self._idle_at = self._loop.time()
-        self._set(self._idle_at)
+        self._set_timer(self._idle_at)
 
     def stop(self) -> None:
         """Stop watching, because the session is over."""
@@ -82,7 +82,7 @@ class HubLease:
         return protocol.encode_ok(f"{age:.6f}", lease=option)
 
     async def bound(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do this work. It is cancelled, with the reason, when the hub has acknowledged nothing for the lease."""
+        """Do this work. It is cancelled, with the reason, when the hub has acknowledged nothing for one lease."""
         task = asyncio.current_task()
         assert task is not None
         if not self._depends:
@@ -98,24 +98,24 @@ class HubLease:
         """Whether anything depends on the hub."""
         return bool(self._tasks) or self._holds() or bool(self._uplink.interrupted)
 
-    def _over_at(self, link: Link) -> float:
+    def _lease_end(self, link: Link) -> float:
         return max(link.acknowledged_at, self._idle_at) + self._seconds
 
-    def _set(self, now: float) -> None:
+    def _set_timer(self, now: float) -> None:
         link = self._uplink.link
-        when = now + self._seconds / _LOOKS
-        if link is not None and self._over_at(link) > now:
-            when = min(when, self._over_at(link))
-        self._timer = self._loop.call_at(when, self._look, when)
+        when = now + self._seconds / _CHECKS
+        if link is not None and self._lease_end(link) > now:
+            when = min(when, self._lease_end(link))
+        self._timer = self._loop.call_at(when, self._check, when)
 
-    def _look(self, due: float) -> None:
+    def _check(self, due: float) -> None:
         now, link = self._loop.time(), self._uplink.link
         if not self._depends:
             self._idle_at = now
         elif link is not None:
             # If our own process was stopped, acknowledgements may still be unread.
             late = now - due > self._seconds * _LATE
-            if now >= self._over_at(link) and not late:
+            if now >= self._lease_end(link) and not late:
                 why = f"the hub acknowledged nothing for {self._seconds:g} s"
                 tasks, self._tasks = self._tasks, set()  # each is cancelled once; a command gets some seconds to end
                 for task in tasks:
@@ -125,4 +125,4 @@ class HubLease:
                 self._idle_at = now
             elif now - link.acknowledged_at > self._seconds * _ASK_AT:
                 self._uplink.ask_alive()
-        self._set(now)
+        self._set_timer(now)

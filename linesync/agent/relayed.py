@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 __all__ = ["GRACE", "Relayed", "Script", "silence"]
 
 GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer may still arrive
-_PATIENCE = 10.0  # seconds for requests that do not wait for other hosts
+_REPLY_TIME = 10.0  # seconds until the agent answers a request that does not wait for other hosts
 _GONE_BACK = "the session with the hub is over, and its uncommitted grants have gone back; nothing was taken, ask again"
 _NOT_A_HUB = (
     "'register' is not allowed here: an agent listens on this socket for its scripts, not for other agents; start this agent"
     " with the --port of a hub"
 )
-_QUEUE_MAX = 1 << 20  # bytes of requests that wait for a session, above which scripts are held back
+_QUEUE_MAX = 1 << 20  # if more bytes of requests than this wait for a session, the scripts' requests are held back
 _REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
 
 
@@ -81,8 +81,8 @@ class Script:
         self.holds = False
         """Whether it was granted a hold: something that it keeps until it gives it back."""
         self.held = False
-        """Whether the hub may keep something of it that ends with it: a hold, also if the agent has ended it, or a namespace."""
-        self.unsure: set[str] = set()  # bound: relayed._REMEMBERED
+        """Whether the hub may keep something that ends with the script: a namespace, or a hold, even one that the agent ended."""
+        self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
         """The script's numbers of its requests whose grant goes back unless it is committed."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
         self.jobs = Jobs(JOBS, "this script")
@@ -137,7 +137,7 @@ class Relayed:
         """Set while this host is registered with the hub."""
         self._loop = asyncio.get_running_loop()
 
-    # -- scripts come and go ------------------------------------------------------------------------------------------
+    # -- scripts connect and end --------------------------------------------------------------------------------------
 
     def join(self, peer: Conversation) -> Script:
         self._count += 1
@@ -149,7 +149,7 @@ class Relayed:
         return self._scripts.get(peer)
 
     def leave(self, peer: Conversation) -> Script | None:
-        """A script is gone. The hub withdraws its requests."""
+        """A script has ended. The hub withdraws its requests."""
         script = self._scripts.pop(peer, None)
         if script is None:
             return None
@@ -158,15 +158,15 @@ class Relayed:
         for request in [request for request in self._queue if request.script is script]:
             self._unqueue(request)
         self._held_back.pop(peer, None)
-        leaves = script.requests or script.unsure or script.held
-        if leaves:  # without a session, the hub keeps nothing for it, and the note is dropped
+        known = script.requests or script.uncommitted or script.held
+        if known:  # without a session, the hub has nothing of this script, and the note is dropped
             self._uplink.tell(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
     def idle(self, peer: Conversation) -> bool:
         """Whether a script neither waits for something nor holds something."""
         script = self._scripts.get(peer)
-        return script is not None and not (script.requests or script.unsure or script.held or script.tasks)
+        return script is not None and not (script.requests or script.uncommitted or script.held or script.tasks)
 
     def scripts(self) -> list[str]:
         """The numbers of the scripts that may act, with a ``*`` for those that can do several operations at the same time.
@@ -202,9 +202,9 @@ class Relayed:
         if isinstance(request.message, NamespaceBegin) and not self._name_owner(request, request.message):
             return
         script.requests[number] = request
-        patience = self._patience(request.message)
-        if patience is not None:
-            request.timer = self._loop.call_later(patience, self._deadline, request, patience)
+        limit = self._time_to_answer(request.message)
+        if limit is not None:
+            request.timer = self._loop.call_later(limit, self._deadline, request, limit)
         if self._sends:
             self._send(request)
         else:
@@ -223,7 +223,7 @@ class Relayed:
         self.take_held_back()
 
     def holds_back(self, peer: Conversation) -> bool:
-        """Whether the requests of this script wait, because too much waits for the hub already."""
+        """Whether the requests of this script must wait, because too much waits for the hub already."""
         full = self._uplink.congested or self._queued > _QUEUE_MAX
         if full:
             self._held_back[peer] = None
@@ -253,7 +253,7 @@ class Relayed:
         if number is None:
             return False
         request.text = protocol.encode(commit.but(request=number))
-        request.script.unsure.discard(commit.request)
+        request.script.uncommitted.discard(commit.request)
         return True
 
     def _name_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
@@ -274,10 +274,10 @@ class Relayed:
         self._uplink.tell(protocol.encode(OwnerGone(pid=pid, begin=begin)))
 
     @staticmethod
-    def _patience(message: Message | None) -> float | None:
+    def _time_to_answer(message: Message | None) -> float | None:
         """Seconds after which the agent itself answers a request while there is no line; None for never."""
         if message is None or not operation(message).waits:
-            return _PATIENCE  # the hub answers such a request immediately, or refuses it
+            return _REPLY_TIME  # the hub answers such a request immediately, or refuses it
         timeout: float | None = message.timeout  # type: ignore[attr-defined]
         return None if timeout is None else timeout + GRACE
 
@@ -310,7 +310,7 @@ class Relayed:
             if is_hold(request.message):
                 request.script.holds = request.script.held = True
             if grant_goes_back(request.message):
-                request.script.unsure.add(request.own)
+                request.script.uncommitted.add(request.own)
             began = request.message
             if isinstance(began, NamespaceBegin) and began.pid and not self._owners().watches(began.pid, began.begin):
                 self.owner_gone(began.pid, began.begin)  # it had ended before there was a session
@@ -321,9 +321,9 @@ class Relayed:
                 granted[request.own] = request.hub
             if len(granted) > _REMEMBERED:
                 oldest, _ = granted.popitem(last=False)
-                if oldest in request.script.unsure:  # it can no longer be committed, so it goes back with the script
-                    request.script.unsure.discard(oldest)
-                    request.script.held = True
+                if oldest in request.script.uncommitted:  # it can no longer be committed
+                    request.script.uncommitted.discard(oldest)
+                    request.script.held = True  # it goes back when the script ends
         if isinstance(reply, Unanswered):
             reply = unanswered(request.text, reply.why)
         text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.message, reply)
@@ -362,7 +362,7 @@ class Relayed:
             return
         request = script.requests.get(message.request)
         number = request.hub if request is not None else script.granted.pop(message.request, "")
-        script.unsure.discard(message.request)
+        script.uncommitted.discard(message.request)
         if not number and message.arrival:  # a hold is given back by its arrival alone
             number = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
@@ -381,7 +381,7 @@ class Relayed:
             if str(script.number) == note.client:
                 script.peer.note(protocol.encode(note.but(client=NOTE)))
 
-    # -- the uplink comes and goes ------------------------------------------------------------------------------------
+    # -- the state of the session with the hub ------------------------------------------------------------------------
 
     def up(self) -> None:
         """This host is registered with the hub: send the requests that have waited for that."""
@@ -393,14 +393,14 @@ class Relayed:
         self.take_held_back()
 
     def interrupted(self) -> None:
-        """The hub has restarted. Its session with this host may continue."""
+        """The session with the hub is interrupted, because the hub has restarted. It may continue."""
         self.ready.clear()
         for script in self._scripts.values():
             if script.requests:
                 self.say_waiting(script)
 
     def continued(self) -> None:
-        """The session continues, and the requests that waited for that were sent."""
+        """The session continues, and the requests that waited for it were sent."""
         if self.registered:
             self.ready.set()
             self.take_held_back()
@@ -412,7 +412,7 @@ class Relayed:
         self.ready.clear()
         for script in self._scripts.values():
             script.granted.clear()
-            script.unsure.clear()
+            script.uncommitted.clear()
             script.held = False
         self.let_go("the session with the hub is over")
 

@@ -87,14 +87,14 @@ class Requests:
         after the timeout, the request is withdrawn.
 
         :param takes: the grant goes back unless it is committed, so commit it before returning.
-        :param holds: the arrival holds what it took from the moment of the reply, because a revocation may follow directly.
+        :param holds: it gives a hold, which counts from the moment of the reply, because a revocation may follow directly.
         """
         return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes, holds=holds)
 
     async def _wait_for(
         self, request: str, arrival: str, timeout: float | None, *, takes: bool, holds: bool = False
     ) -> protocol.Reply:
-        """The same as :meth:`_wait` for the text of a request."""
+        """The same as :meth:`_wait`, with the text of the request."""
         asked = request
         async with limit(self.peer, timeout, lambda after: unanswered(asked, silence(after), deadline=timeout)):
             number, pending = self.peer.ask(request, (lambda _reply: self._holding.add(arrival)) if holds else None)
@@ -102,13 +102,13 @@ class Requests:
                 reply = await self._reply(request, pending)
             except LinesyncError:
                 raise
-            except BaseException:  # cancelled, interrupted, too late: the hub must not wait for us
+            except BaseException:  # cancelled, interrupted or timed out: the hub must not grant it any more
                 self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
                 raise
             if holds:
                 from .validity import Validity  # most small commands hold nothing
 
-                self.validities[arrival] = Validity()  # it counts from here, before the commit
+                self.validities[arrival] = Validity()  # the time counts from here, before the commit
             if takes:
                 asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
                 await self._commit(asked, request, number, arrival)
@@ -117,13 +117,13 @@ class Requests:
         return reply
 
     async def _commit(self, commit: str, request: str, number: str, arrival: str) -> None:
-        """Make a grant final. It is ours when the hub has confirmed that."""
+        """Commit a grant. It is ours when the hub has acknowledged the commit."""
         _, pending = self.peer.ask(commit)
         try:
             await self._reply(commit, pending)
         except LinesyncError:
             raise
-        except BaseException:  # cancelled, interrupted, too late: give back what may be ours by now
+        except BaseException:  # cancelled, interrupted or timed out: give back what the hub may have granted
             self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
             if isinstance(taken, protocol.Semaphore) and not taken.Hold:

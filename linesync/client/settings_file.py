@@ -45,7 +45,7 @@ KEYS: dict[str, dict[str, str]] = {
     "autotest": _NAMESPACE,
     "testground": _NAMESPACE,
 }
-"""The tables of the file, with the keys of each and their types. All keys may stand at the top of the file, too."""
+"""The tables of the file, with the keys of each and their types. All keys may also be at the top of the file."""
 _ONLY_AT_THE_TOP = {"hub": TEXT}
 
 

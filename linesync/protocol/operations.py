@@ -43,7 +43,7 @@ __all__ = [
 REQUEST, NOTE, OPENING, INSIDE = "request", "note", "opening", "in"
 """The kinds of messages (section 8.1): answered on channel 0, unanswered there, opening a channel, inside a channel."""
 SCRIPT, AGENT, HUB, HOST = "script", "agent", "hub", "host"
-"""Who sends and receives. A host is an agent, or the hub as the host of that name."""
+"""The kinds of senders and receivers. A host is an agent, or the hub as the host with that name."""
 PROMPT, BULK = "prompt", "bulk"
 """The lanes (section 5). Channel 0 is in the prompt lane."""
 SYNC, LOOK, RUN, FILES, FORWARD, CONSOLE, ADMIN = "sync", "look", "run", "files", "forward", "console", "admin"
@@ -293,7 +293,7 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
 def given_up(
     what: str, changed: str, *, deadline: float | None = None, check: str = "check with 'linesync status'"
 ) -> LinesyncError:
-    """The error of an operation whose outcome will not be known here.
+    """The error of an operation whose outcome will stay unknown.
 
     :param what: what happened, as a clause.
     :param changed: its possible effect (:func:`effect`), as a clause; empty if it certainly changed nothing.

@@ -38,8 +38,8 @@ _READ_SIZE = 1 << 17
 _PIECE = 256  # records, frames and start characters that are handled in one turn
 _GREETING = 10.0  # seconds until the other end must have answered our hello
 _GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
-_CLOSING = 2.0  # most seconds for sending the queued data before the connection is closed
-_AGAIN = 0.2  # seconds between attempts to connect again
+_CLOSING = 2.0  # the maximum time to send the queued data before the connection is closed, in seconds
+_CONNECT_INTERVAL = 0.2  # seconds between attempts to connect again
 _WORK_INTERVAL = 0.02  # seconds between checks whether a call in a thread is over
 
 
@@ -96,15 +96,15 @@ class BlockingPeer(Conversation):
     def __init__(self, user: User, endpoint: str, seconds: float | None = None) -> None:
         super().__init__(user)
         self.timeouts: list[_Timeout] = []  # bound: fixed
-        """Of the blocks that run now."""
+        """The timeouts of the blocks that run now."""
         self._work: Waited | None = None
         self.endpoint = endpoint
         self._watched: dict[int, Callable[[], None]] = {}  # bound: fixed
         self._after_turns: list[Callable[[], bool]] = []  # bound: fixed
         self._dismissed = False  # the other end has ended the idle session
         self.keeping = self.starts_over = True
-        self._back_at = 0.0  # when to connect again, while the session is interrupted
-        self._back_by = 0.0  # when to give that up
+        self._reconnect_at = 0.0  # when to connect again, while the session is interrupted
+        self._reconnect_by = 0.0  # when to stop these attempts
         self._open(seconds)
 
     def _open(self, seconds: float | None) -> None:
@@ -113,7 +113,7 @@ class BlockingPeer(Conversation):
         self._ready_by = None if seconds is None else self.now() + seconds
         self._line: FdPair | None = open_fd_pair(self.endpoint, seconds)
         self._unsent = b""
-        self._over = ""
+        self._end_reason = ""
         self._other_bytes = False  # whether bytes outside frames have arrived
         self.link = Link(local_end("c", clean=True, keeping=True), token)
         self.link.line_up(self.now())
@@ -257,7 +257,7 @@ class BlockingPeer(Conversation):
         :raises BrokenError: the connection was lost.
         """
         if self.interrupted:
-            timeout = self._come_back(timeout)
+            timeout = self._reconnect(timeout)
         line, link = self._line, self.link
         if link is None or (line is None and not self.interrupted):
             raise LinesyncFailed(f"the connection to {self.endpoint} is closed; connect again")
@@ -302,26 +302,26 @@ class BlockingPeer(Conversation):
             self._watched[descriptor]()
         self._after_turns = [callback for callback in self._after_turns if not callback()]
 
-    def _come_back(self, timeout: float | None) -> float:
-        """Connect again if it is time to, because the hub was killed and may be back.
+    def _reconnect(self, timeout: float | None) -> float:
+        """Connect again if it is time for an attempt: the hub was killed, and another may run now.
 
-        :returns: the longest wait in seconds until this must be called again, and at most ``timeout``.
-        :raises BrokenError: the hub did not come back within its lease.
+        :returns: the longest wait in seconds until this must be called again; at most ``timeout``.
+        :raises BrokenError: the session did not continue within the lease.
         """
         now = self.now()
-        if now >= self._back_by:
+        if now >= self._reconnect_by:
             reason = f"{self.interrupted}, and the hub did not come back"
             self._shut()
             self.cannot_continue(reason)
             raise BrokenError(reason)
-        if self._line is None and now >= self._back_at:
-            self._back_at = now + _AGAIN
+        if self._line is None and now >= self._reconnect_at:
+            self._reconnect_at = now + _CONNECT_INTERVAL
             with suppress(LinesyncError):
-                self._line = open_fd_pair(self.endpoint, self._back_by - now)
+                self._line = open_fd_pair(self.endpoint, self._reconnect_by - now)
                 assert self.link is not None
                 self._unsent = self._outside = b""
                 self.link.line_up(now)
-        wait = self._back_by - now if self._line is not None else min(self._back_at, self._back_by) - now
+        wait = self._reconnect_by - now if self._line is not None else min(self._reconnect_at, self._reconnect_by) - now
         return max(wait, 0.0) if timeout is None else max(min(wait, timeout), 0.0)
 
     def _send(self, line: FdPair, link: Link) -> None:
@@ -368,14 +368,14 @@ class BlockingPeer(Conversation):
         :raises BrokenError: the session cannot continue.
         """
         self._shut()
-        farewell = "" if self.up else self._over  # why the other end has ended the session
+        farewell = "" if self.up else self._end_reason  # why the other end has ended the session
         if self.link is not None:
             self.handle(self.link.line_down(self.now()))
         if not (self.up or self.interrupted) and self.refused:
             raise LinesyncFailed(f"cannot connect to {self.endpoint}: {self.refused}")
         reason = farewell or f"the connection to {self.endpoint} was lost ({why})"
         if not self.interrupted:
-            self._back_by = self.now() + limits.LEASE
+            self._reconnect_by = self.now() + limits.LEASE
         if self.interrupt(reason):
             return
         self.abandon(reason)

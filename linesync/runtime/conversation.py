@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "Pending", "Timeout", "User"]
 
-_STATIONS = 100  # most other stations on the line that are reported
-_UNSENT_MAX = 1 << 20  # bytes of requests that wait for a session to continue, above which no more are taken
+_STATIONS_MAX = 100  # the maximum number of other stations on the line that are reported
+_UNSENT_MAX = 1 << 20  # if more bytes of requests than this wait for a session to continue, no more are accepted
 
 
 class Conversation:
@@ -72,16 +72,16 @@ class Conversation:
         self._untaken: FairQueue | None = None
         """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
         self._next_request = 0
-        self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS
+        self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS_MAX
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
-        self._over = ""  # why the last session ended
+        self._end_reason = ""  # why the last session ended
         self._outside = b""  # text that arrived on this line before a session began; bound: refusal.REFUSAL_MOST
         self.interrupted = ""
-        """Why the session is interrupted, which may continue; empty if it is not."""
-        self._kept: tuple[str, str] | None = None  # the nonces (the hub's, ours) by which the hub knows the session
-        self._continuing = ""  # the id of our request to continue it
+        """Why the session is interrupted; empty if it is not. An interrupted session may continue."""
+        self._kept_nonces: tuple[str, str] | None = None  # the hub's and ours, which identify the session at the hub
+        self._continuing = ""  # the id of our request to continue the session
         self._answered = False  # a reply has arrived in this session, so the hub has stored it
-        self._waiting_bytes = 0  # bytes of the requests that wait for that
+        self._waiting_bytes = 0  # size of the requests that wait until the session continues
 
     # -- methods of the driver ----------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Conversation:
         raise NotImplementedError
 
     def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
-        """Run a job that may block, where it blocks nothing else; ``key`` is woken when it has ended.
+        """Run a job that may block, at a place where it blocks nothing else. ``key`` is woken when the job has ended.
 
         :param about: the path that the job uses.
         :param spool: it uses a temporary file of our own.
@@ -159,7 +159,7 @@ class Conversation:
     def tell(self, text: str) -> None:
         """Send a note that changes something at the hub. It is dropped if no session is established. A hub that keeps the
         session gets it as a request, which arrives once even if the hub restarts."""
-        if self._kept is not None:
+        if self._kept_nonces is not None:
             self.ask(text)
         else:
             self.note(text)
@@ -213,7 +213,7 @@ class Conversation:
         return (self.listens and self.congested) or self.user.holds_back(self)
 
     def take_requests(self) -> None:
-        """Handle the requests and notes that have waited, the senders in turn, until the peer has to be held back again."""
+        """Handle the requests and notes that have waited, until the peer's requests must wait again. The senders take turns."""
         mux = self._current_mux()
         failure: Exception | None = None
         while mux is not None and self._untaken and not self._holds_back():
@@ -229,9 +229,9 @@ class Conversation:
             raise failure
 
     def drop_requests(self, which: Callable[[str], bool]) -> list[str]:
-        """Take requests that have waited, without handling them; the caller answers them. Returns their ids.
+        """Remove requests that have waited, without handling them; the caller answers them. Returns their ids.
 
-        :param which: is called with the id of each.
+        :param which: whether to remove the request with this id.
         """
         mux = self._current_mux()
         if mux is None or self._untaken is None:
@@ -282,7 +282,7 @@ class Conversation:
     def _mux(self) -> Mux:
         mux = None if self.interrupted else self._current_mux()
         if mux is None:
-            over = f" ({self._over})" if self._over else ""
+            over = f" ({self._end_reason})" if self._end_reason else ""
             raise LinesyncFailed(
                 f"there is no session on this line{over}; check that a hub or agent runs at its other end"
             )
@@ -327,7 +327,7 @@ class Conversation:
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
                 if self._untaken is None:
-                    from .fair_queue import FairQueue  # only for a peer that asks faster than it reads
+                    from .fair_queue import FairQueue  # most peers never send requests faster than they read replies
 
                     self._untaken = FairQueue()
                 self._untaken.put(self.user.sender(number, text), (number, text, event.data))
@@ -342,7 +342,7 @@ class Conversation:
                 self._answered = True
                 self._settle(self._pending.pop(number), text)
             elif number == self._continuing:
-                self._take_continued(text)
+                self._handle_continue_reply(text)
             return
         stream = self._streams.get(event.channel)
         if stream is not None:
@@ -401,7 +401,7 @@ class Conversation:
     def _enter(self, hello: Hello) -> None:
         session = self.link.session if self.link is not None else None
         keeping = self.keeping and not self.listens and session is not None and hello_flags.KEEPING in hello.flags
-        self._kept = (hello.nonce, session.nonce) if keeping and session is not None else None
+        self._kept_nonces = (hello.nonce, session.nonce) if keeping and session is not None else None
         self.user.session_up(self, hello)
         self.wake(self)
 
@@ -419,7 +419,7 @@ class Conversation:
 
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
         self._stop(reason)
-        self.interrupted, self._kept = "", None
+        self.interrupted, self._kept_nonces = "", None
         pending, self._pending, self._waiting_bytes = self._pending, {}, 0
         for request in pending.values():
             self._settle(request, Unanswered(reason) if request.sent else NotSent(reason))
@@ -427,8 +427,8 @@ class Conversation:
         self.wake(self)
 
     def _stop(self, reason: str) -> None:
-        """Nothing of the link's session arrives any more."""
-        self._session_mux, self._over, self._continuing = None, reason, ""
+        """Receive nothing more of the link's session, and close its streams."""
+        self._session_mux, self._end_reason, self._continuing = None, reason, ""
         self._untaken = None
         streams, self._streams = self._streams, {}
         for stream in streams.values():
@@ -439,7 +439,7 @@ class Conversation:
 
     def interrupt(self, reason: str) -> bool:
         """Keep the requests until the session continues. Return False, without a change, if it cannot continue."""
-        if self._kept is None:
+        if self._kept_nonces is None:
             return False
         self._stop(reason)
         if not self.interrupted:
@@ -448,23 +448,23 @@ class Conversation:
         return True
 
     def cannot_continue(self, reason: str) -> None:
-        """The hub was not heard for so long that it counts us as lost. An interrupted session is over."""
-        self._kept = None
+        """We have not heard the hub for so long that it counts us as lost. An interrupted session is over."""
+        self._kept_nonces = None
         if self.interrupted:
             self._session_over(reason)
 
     def _ask_to_continue(self) -> None:
         mux = self._current_mux()
-        assert mux is not None and self._kept is not None
+        assert mux is not None and self._kept_nonces is not None
         self._next_request += 1
         self._continuing = str(self._next_request)
-        text = encode(Continue(hub=self._kept[0], own=self._kept[1]))
+        text = encode(Continue(hub=self._kept_nonces[0], own=self._kept_nonces[1]))
         mux.send_message(0, f"{self._continuing} {text}".encode())
         self.kick()
 
-    def _take_continued(self, text: str) -> None:
-        """The hub has said whether the session continues. If so, it has sent the replies that we may have missed before that.
-        Send it the requests that it does not have, in their order."""
+    def _handle_continue_reply(self, text: str) -> None:
+        """Handle the hub's reply to our request to continue the session. If the session continues, the hub has already sent the
+        replies that we may have missed. We send the requests that it does not have, in their order."""
         mux = self._current_mux()
         assert mux is not None and self.link is not None and self.link.session is not None
         self._continuing = ""
@@ -472,7 +472,7 @@ class Conversation:
             reply = read_reply(text)
         except LinesyncError as error:
             if self.starts_over and isinstance(error, LinesyncFailed) and not self._answered:
-                # It would know the session if it had done anything for it.
+                # The hub stores a session before it does anything for it, so our requests had no effect.
                 self.interrupted = ""
                 self._enter(self.link.session.peer)
                 self._send_again(mux, ())
@@ -541,7 +541,7 @@ class Conversation:
 
     def _other_station_heard(self, event: OtherStationHeard) -> None:
         hello = event.hello
-        if hello.boot not in self._other_stations and len(self._other_stations) < _STATIONS:
+        if hello.boot not in self._other_stations and len(self._other_stations) < _STATIONS_MAX:
             self._other_stations.add(hello.boot)
             what = "hub" if hello.role == "l" else "agent"
             self.user.trouble(

@@ -1,7 +1,7 @@
 """Keep a peer connected: open its line, and open it again after it was lost.
 
 A USB adapter is removed and plugged in again, an ssh ends, a hub is restarted: the peer keeps its session and resumes it on
-the next line. A fault is reported once for each new reason, not for each try.
+the next line. A fault is reported once for each new reason, not for each attempt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["bring_back", "keep_connected"]
 
 _LOST = "the line"
 FIRST_WAIT = 0.2  # seconds before the line is opened again for the first time
-_LONGEST_WAIT = 2.0  # most seconds between two tries
+_LONGEST_WAIT = 2.0  # the maximum time between two attempts, in seconds
 _STEADY = 5.0  # seconds after which the loss of a line is reported again, even for the same reason
 
 
@@ -65,7 +65,7 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
 async def bring_back(
     peer: Peer, endpoint: str, open_line: Callable[[str, Callable[[], LineReceiver]], Awaitable[Line]]
 ) -> None:
-    """Open the line of an interrupted session again until the session continues, or is over because a lease has passed.
+    """Open the line of an interrupted session again, until the session continues or a lease has passed.
 
     :param open_line: opens a line, as :func:`linesync.transports.connect` does.
     """

@@ -1,4 +1,4 @@
-"""What a conversation asks of its driver and its owner, and a request that waits for its reply."""
+"""The interfaces that a conversation uses: a time limit, and its owner. Also a request that waits for its reply."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Pending:
     """A request without a reply yet.
 
     :ivar text: the request.
-    :ivar sent: it was sent; false while it waits for a session that continues.
+    :ivar sent: whether it was sent; it is not sent while the session is interrupted.
     """
 
     __slots__ = ("done", "reply", "sent", "text", "waiter")
@@ -59,13 +59,15 @@ class Pending:
 class User:
     """The owner of a conversation, which the conversation notifies. Each method does nothing unless it is overridden.
 
-    ``session_down`` learns whether the peer began another session, usually because it restarted. ``request`` gets the id
-    and the text of a request; the id of a note is ``-``. ``resume_asked`` may return the conversation that has the session.
-    ``holds_back`` returns whether the peer's requests should wait; then the owner calls ``take_requests`` of the conversation
-    when that may have changed. ``held_back`` gets such a request when it arrives. ``sender`` returns which of the senders
-    behind the peer sent it; they take turns. ``requests_sent``: our own requests that
-    waited for the peer's credit were sent. ``session_interrupted``: the hub has restarted; the session may continue when it is
-    back, which ``session_continued`` reports with the hub's reply. Otherwise ``session_down`` follows.
+    - ``session_down``: ``restarted`` tells whether the peer began another session, usually because it restarted.
+    - ``session_interrupted``: the hub has restarted. If the session continues, ``session_continued`` follows with the hub's
+      reply, else ``session_down``.
+    - ``request`` gets the id and the text of a request; the id of a note is ``-``.
+    - ``holds_back`` returns whether the peer's requests should wait. The owner calls ``take_requests`` of the conversation
+      when that may have changed. ``held_back`` gets a request that has to wait, when it arrives.
+    - ``sender`` returns which of the senders behind the peer sent a request. The senders take turns.
+    - ``requests_sent``: our own requests that waited for the peer's credit were sent.
+    - ``resume_asked`` may return the conversation that has the session.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...

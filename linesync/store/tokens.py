@@ -23,11 +23,11 @@ from ..errors import LinesyncFailed
 __all__ = ["BLOCK", "CannotSave", "reserve", "reserved"]
 
 BLOCK = 1 << 20  # tokens of one reservation
-_MOST = 1 << 53  # tokens are exact in every JSON reader below this
+_TOKENS_MAX = 1 << 53  # tokens are exact in every JSON reader below this
 _FORMAT = "linesync fencing tokens below %d may have been given\n"
 _BEGIN, _END = _FORMAT.split("%d")
-_LONGEST = 200  # bytes of a file that can be valid
-_PATIENCE = 2.0  # seconds to wait for another hub that makes a reservation
+_FILE_MAX = 200  # bytes of a file that can be valid
+_LOCK_TIME = 2.0  # seconds to wait for another hub that makes a reservation
 
 
 class CannotSave(LinesyncFailed):
@@ -72,7 +72,7 @@ def reserved(path: str) -> int:
     """The end of the last reservation; 0 if there was none."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
-            text = file.read(_LONGEST)
+            text = file.read(_FILE_MAX)
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -80,7 +80,7 @@ def reserved(path: str) -> int:
             f"cannot read the fencing tokens in {path}: {error.strerror or error}; make the file readable for this hub"
         ) from None
     number = text.removeprefix(_BEGIN).removesuffix(_END)
-    if text != f"{_BEGIN}{number}{_END}" or not number.isdecimal() or int(number) + BLOCK > _MOST:
+    if text != f"{_BEGIN}{number}{_END}" or not number.isdecimal() or int(number) + BLOCK > _TOKENS_MAX:
         raise LinesyncFailed(
             f"{path} does not contain the fencing tokens of a hub; restore it, or remove it if nothing remembers a token"
         )
@@ -88,7 +88,7 @@ def reserved(path: str) -> int:
 
 
 def _lock(directory: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _LOCK_TIME
     while True:
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

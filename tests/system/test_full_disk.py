@@ -16,7 +16,7 @@ Make = Callable[..., World]
 
 @pytest.fixture
 def world(make: Make) -> World:
-    """A durable hub with two agents that have registered."""
+    """A hub that stores its state, with two registered agents."""
     world = make(5, durable=True)
     world.agent("a")
     world.agent("b")
@@ -29,7 +29,7 @@ def disk(world: World) -> Disk:
     return world.disk
 
 
-def test_a_request_that_changes_the_state_is_refused_with_a_sentence(world: World) -> None:
+def test_a_request_that_changes_the_state_is_refused_while_the_disk_is_full(world: World) -> None:
     a, b = world.client("a"), world.client()
     assert world.run(a.semaphore("units", 1)) == 1
     disk(world).is_full = True
@@ -46,25 +46,25 @@ def test_a_request_that_changes_the_state_is_refused_with_a_sentence(world: Worl
     assert world.run(b.semaphore("units", 4)) == 7
 
 
-def test_waits_stay_and_continue_when_there_is_room(world: World) -> None:
+def test_waiting_requests_continue_when_the_disk_has_room_again(world: World) -> None:
     a, b = world.client("a"), world.client("b")
     barrier = world.start(a.barrier("boot", 2))
     held = world.run(b.lock("flash"))
-    waits = world.start(a.lock("flash"))
+    waiter = world.start(a.lock("flash"))
     world.pass_time(1.0)
     disk(world).is_full = True
-    back = world.start(b.give_back(held))
+    returning = world.start(b.give_back(held))
     world.pass_time(5.0)
-    assert not back.done() and not waits.done() and not barrier.done()
+    assert not returning.done() and not waiter.done() and not barrier.done()
     assert [row.name for row in world.run(b.status()).barriers] == ["boot"]
     disk(world).is_full = False
-    world.settle(lambda: back.done() and waits.done(), 5.0)
-    assert waits.result().value > held.value
+    world.settle(lambda: returning.done() and waiter.done(), 5.0)
+    assert waiter.result().value > held.value
     assert world.run(b.barrier("boot", 2)).count == 2
     world.settle(barrier.done)
 
 
-def test_a_host_registers_when_there_is_room(world: World) -> None:
+def test_a_host_registers_when_the_disk_has_room_again(world: World) -> None:
     disk(world).is_full = True
     world.agent("c")
     world.pass_time(5.0)
@@ -73,21 +73,21 @@ def test_a_host_registers_when_there_is_room(world: World) -> None:
     assert world.run(world.client("c").semaphore("units", 1)) == 1
 
 
-def test_what_a_killed_hub_could_not_store_did_not_happen(world: World) -> None:
+def test_a_request_that_a_killed_hub_could_not_store_has_its_effect_once(world: World) -> None:
     a = world.client("a")
     assert world.run(a.semaphore("units", 1)) == 1
     disk(world).is_full = True
-    asked = world.start(a.semaphore("units", 2))
+    pending = world.start(a.semaphore("units", 2))
     world.pass_time(2.0)
     disk(world).is_full = False
     world.kill_hub()
-    world.settle(asked.done)
-    assert asked.result() == 3, "the agent sent the request again"
+    world.settle(pending.done)
+    assert pending.result() == 3, "the agent sent the request again"
     assert world.run(a.semaphore("units", 0)) == 3
 
 
 @pytest.mark.parametrize("moment", [0.0005 * step for step in range(12)])
-def test_later_commits_contain_what_was_not_stored(world: World, moment: float) -> None:
+def test_the_next_commit_contains_the_changes_that_a_full_disk_refused(world: World, moment: float) -> None:
     """The disk is full for a moment, and the next commit follows immediately."""
     a, b = world.client("a"), world.client()
     disk(world).is_full = True

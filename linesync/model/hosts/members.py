@@ -17,10 +17,10 @@ from ..names import WORD_CHARS, check_member
 
 __all__ = ["MEMBERS_MAX", "fold", "unfold"]
 
-MEMBERS_MAX = 10_000  # most members of one list
+MEMBERS_MAX = 10_000  # the maximum number of members of one list
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
-_DIGITS = 9  # most digits of a number that is folded
-_FOLDED = 4  # only the last numbers of a name are folded, at most this many: a name may consist of numbers
+_DIGITS = 9  # the maximum number of digits of a number that is folded
+_FOLDED = 4  # at most this many numbers of a name are folded, the last ones; a name may contain many numbers
 _NAME_CHARS = 2 * WORD_CHARS + 1  # characters of the longest name
 
 

@@ -1,6 +1,6 @@
 """Groups and roles, as hosts publish them: ``group=...``, ``role=...``, ``group_size=N``.
 
-Hosts that publish no group form the group with the empty name. The controller's own scripts read as part of it, but no
+Hosts that publish no group form the group with the empty name. The controller's own scripts can read its messages, but no
 host waits for them. If no host has published the size of a group, a host that was stopped is no longer part of it.
 """
 

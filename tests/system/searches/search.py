@@ -29,7 +29,7 @@ __all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profil
 
 assert conftest
 
-HARMS = (
+LINE_FAULTS = (
     None,
     Faults(ber=1e-4, drop=1e-4),
     Faults(ber=3e-4, dup=3e-4),
@@ -100,9 +100,9 @@ class Search(RuleBasedStateMachine):
 
     world: World | None = None
 
-    @initialize(seed=st.integers(0, 2**20), harm=st.sampled_from(HARMS))
-    def begin(self, seed: int, harm: Faults | None) -> None:
-        self.world = World(seed, faults=harm, durable=self.DURABLE)
+    @initialize(seed=st.integers(0, 2**20), faults=st.sampled_from(LINE_FAULTS))
+    def begin(self, seed: int, faults: Faults | None) -> None:
+        self.world = World(seed, faults=faults, durable=self.DURABLE)
         self.since: dict[str, float] = {}
         """The hosts that the hub cannot hear, and the time when that began."""
         self.silent: set[str] = set()

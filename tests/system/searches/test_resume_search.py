@@ -1,4 +1,4 @@
-"""Compare a hub that is killed again and again with references: nothing is lost, and nothing happens twice.
+"""Compare a hub that is killed repeatedly with references: nothing is lost, and nothing happens twice.
 
 The hub stores its state on a disk that may be slow (:mod:`tests.system.disk`). When it is killed, what it had not committed
 is lost, and its lines and sessions end. The references do not know that: the answers to the scripts must be those of a hub
@@ -43,7 +43,7 @@ class Killing(Search):
         self.world.pass_time(seconds)
 
     def limit_commits(self, count: int | None) -> None:
-        """Until the hub is killed, the disk takes only this number of commits."""
+        """Let the disk complete only this number of commits until the hub is killed."""
         assert self.world is not None and self.world.disk is not None
         self.world.disk.stuck_after = count
 
@@ -58,7 +58,7 @@ class Killing(Search):
         self, data: st.DataObject, count: int, moments: list[float], commits: int | None, late: bool
     ) -> None:
         asks: list[tuple[Any, ...]] = [data.draw(self.ASKS) for _ in range(count)]
-        kills = [deed for moment in moments for deed in (("wait", moment), ("kill_hub",))]
+        kills = [step for moment in moments for step in (("wait", moment), ("kill_hub",))]
         self.batch([("limit_commits", commits), *asks, *kills, *([data.draw(self.ASKS)] if late else [])])
 
 
