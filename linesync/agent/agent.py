@@ -46,6 +46,7 @@ class Agent:
     :param published: published values as ``K=V`` texts.
     :param report: called with sentences for the log.
     :param boot: the boot id; that of the process, unless the process has several agents.
+    :param system: the boot id of the system; empty to send none.
     """
 
     def __init__(
@@ -56,10 +57,13 @@ class Agent:
         published: Sequence[str] = (),
         report: Callable[[str], None],
         boot: str = BOOT,
+        system: str = "",
     ) -> None:
         self.name = name
         self._boot = boot
-        self._register = Register(name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published))
+        self._register = Register(
+            name=name, boot=boot, capabilities=tuple(capabilities), published=tuple(published), system=system
+        )
         self._report = Reports(report)
         self._uplink = Peer(_Uplink(self), "c", boot)
         self._uplink.keeping = True

@@ -435,7 +435,8 @@ class Hub(User):
         if isinstance(event, HostUp):
             session = self._sessions.host(event.host)
             where = f" on {session.line}" if session is not None else ""
-            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}", peer=event.host)
+            again = f" ({event.again})" if event.again else ""
+            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}{again}", peer=event.host)
             return
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
         session = self._sessions.numbered(event.session)  # the host may have another session by now

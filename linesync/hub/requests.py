@@ -264,6 +264,7 @@ class Requests:
                 now,
                 capabilities=message.capabilities,
                 published=published,
+                system=message.system,
             )
         except LinesyncError as error:
             self._refused(session, "", message, error)

@@ -197,11 +197,13 @@ class HostUp:
     :ivar host: its name.
     :ivar session: its session.
     :ivar resumed: True if the session survived the loss. The waits that failed with the loss stay failed.
+    :ivar again: how its earlier life ended, as a clause; empty if this is its first life, or if that is not known.
     """
 
     host: str
     session: str
     resumed: bool
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ class Register(Message):
     capabilities: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     """``key=value`` texts."""
+    system: str = ""
+    """The boot id of its system, up to 64 characters; empty if it is not known."""
 
 
 class Continue(Message):

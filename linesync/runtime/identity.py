@@ -12,7 +12,7 @@ from .. import limits
 from ..wire.framing import hello_flags
 from ..wire.reliability.handshake import LocalParameters
 
-__all__ = ["BOOT", "local_end", "runtime_folder", "state_folder", "token"]
+__all__ = ["BOOT", "local_end", "runtime_folder", "state_folder", "system_boot", "token"]
 
 _URL = bytes.maketrans(b"+/", b"-_")
 _BOTH = hello_flags.COMPRESSION + hello_flags.SHORT_ACKS
@@ -41,6 +41,15 @@ def state_folder() -> str:
     if os.geteuid() == 0:
         return "/var/lib/linesync"
     return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "linesync")
+
+
+def system_boot() -> str:
+    """The boot id of this machine's kernel; empty if it does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(64).strip()
+    except (OSError, ValueError):
+        return ""
 
 
 BOOT = token()

@@ -24,13 +24,14 @@ def run(args: argparse.Namespace) -> int:
         print_json([host.as_json() for host in hosts])
         return 0
     table(
-        ("HOST", "STATE", "HEARD", "BOOT", "LINE", "CAPABILITIES", "PUBLISHED", "WHY"),
+        ("HOST", "STATE", "HEARD", "BOOT", "SYSTEM", "LINE", "CAPABILITIES", "PUBLISHED", "WHY"),
         [
             (
                 host.name,
                 host.state,
                 f"{host.heard:.1f}s ago",
                 host.boot,
+                host.system[:8] or "-",
                 host.line,
                 ",".join(host.capabilities) or "-",
                 " ".join(f"{key}={value}" for key, value in host.published.items()) or "-",

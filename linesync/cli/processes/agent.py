@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ...agent.agent import Agent
     from ...model.names import check_host
+    from ...runtime.identity import system_boot
     from ...transports import parse_endpoint
 
     if args.json:
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"invalid value --publish {item}: expected K=V")
     name = os.uname().nodename.partition(".")[0] if args.name is None else args.name
     check_host(name)
+    system = system_boot()
 
     async def work(stop: asyncio.Event) -> None:
         agent = Agent(
@@ -101,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
             capabilities=option_values(args, "capability"),
             published=option_values(args, "publish"),
             report=log,
+            system=system,
         )
         try:
             agent.runner.open()

@@ -39,6 +39,7 @@ QUIET = 0.4  # share of a lease without a frame after which status calls a host 
 HOSTS_MAX = 4096  # most hosts in the table, including lost ones
 CAPABILITIES_MAX = 64  # most capabilities of one host, each a name of up to 200 bytes
 PUBLISHED_MAX = 64  # most values that one host publishes; their keys are names too
+SYSTEM_CHARS = 64  # most characters of the boot id of a system
 PUBLISHED_BYTES = 1024  # most bytes of UTF-8 in one published value
 BOOT_SHOWN = 4  # characters of a boot id in errors
 
@@ -54,6 +55,7 @@ class _Host:
     lease_end: float
     capabilities: tuple[str, ...] = ()
     published: dict[str, str] = field(default_factory=dict)
+    system: str = ""
     down: str | None = None  # why its line is down; None while it is up
     lost: Cause | None = None
     unheard: bool = False  # it was restored, and not heard since then
@@ -93,9 +95,12 @@ class Membership:
         *,
         capabilities: Iterable[str] = (),
         published: Mapping[str, str] | None = None,
+        system: str = "",
     ) -> list[HostEvent]:
         """Register a host. The same session may register again with other values.
 
+        :param boot: the boot id of its agent.
+        :param system: the boot id of its system; empty if it is not known.
         :param line: the label of the line on which the host calls, different for each byte pipe.
         :returns: the changes: HostLost for a life that this one replaces, and HostUp.
         :raises UsageError: a bad name, capability or published value.
@@ -108,6 +113,8 @@ class Membership:
         offers = tuple(capabilities)
         values = dict(published or {})
         _check_values(offers, values)
+        if len(system) > SYSTEM_CHARS or not system.isprintable():
+            raise UsageError(f"invalid system boot id: expected at most {SYSTEM_CHARS} printable characters")
         old = self._hosts.get(name)
         if old is not None and old.session == session and not old.ended:
             old.capabilities, old.published = offers, values
@@ -118,14 +125,15 @@ class Membership:
         else:
             self._make_room()
         events: list[HostEvent] = []
+        again = _how_it_ended(old, boot, system) if old is not None else ""
         if old is not None and old.lost is None:
-            events += self._lose(old, Cause.RESTARTED, f"its agent started again on {line}", now)
-        host = _Host(name, session, boot, line, now, now, now + self._lease, offers, values)
+            events += self._lose(old, Cause.RESTARTED, f"{again or 'its agent started again'} on {line}", now)
+        host = _Host(name, session, boot, line, now, now, now + self._lease, offers, values, system=system)
         host.number = old.number if old is not None else self._journal.number()
         self._hosts[name] = host
         self._journal.mark("host", name, new=old is None)
         self._leases.set(name, host.lease_end)
-        return [*events, HostUp(host=name, session=session, resumed=False)]
+        return [*events, HostUp(host=name, session=session, resumed=False, again=again)]
 
     def heard(self, name: str, session: str, now: float) -> list[HostEvent]:
         """A valid frame came from the host: renew its lease. Returns HostUp if the host was lost."""
@@ -277,6 +285,7 @@ class Membership:
             lost=str(host.lost) if host.lost is not None else None,
             ended=host.ended,
             why=host.why,
+            system=host.system,
         )
 
     def restore(self, rows: Rows) -> None:
@@ -293,7 +302,7 @@ class Membership:
             host.capabilities, host.published, host.down = kept.capabilities, kept.published, kept.down
             host.lost = Cause(kept.lost) if kept.lost is not None else None
             host.ended, host.why, host.unheard = kept.ended, kept.why, kept.heard is None
-            host.number = self._journal.numbered(kept.number)
+            host.number, host.system = self._journal.numbered(kept.number), kept.system
             self._hosts[name] = host
             self._renew(host, rows.now)
 
@@ -356,7 +365,15 @@ class Membership:
             line=host.line,
             capabilities=host.capabilities,
             published=dict(host.published),
+            system=host.system,
         )
+
+
+def _how_it_ended(old: _Host, boot: str, system: str) -> str:
+    """How the earlier life of a host ended, as a clause; empty if that is not known, or if it is the same life."""
+    if old.boot == boot or not (old.system and system):
+        return ""
+    return "its agent was restarted" if old.system == system else "it was rebooted"
 
 
 def _check_values(capabilities: tuple[str, ...], published: Mapping[str, str]) -> None:

@@ -55,6 +55,8 @@ class KeptHost(State):
     """whether its session is over"""
     why: str
     """the reason for its loss"""
+    system: str = ""
+    """the boot id of its system"""
 
 
 class KeptNamespace(State):

@@ -32,3 +32,5 @@ class HostState(State):
     """the ``--capability`` options of its agent, as a list"""
     published: dict[str, str]
     """the ``--publish`` options of its agent: key to value"""
+    system: str = ""
+    """the boot id of its system (``/proc/sys/kernel/random/boot_id``); empty if the agent did not send it"""

@@ -264,9 +264,12 @@ class SyncServices:
         *,
         capabilities: Iterable[str] = (),
         published: Mapping[str, str] | None = None,
+        system: str = "",
     ) -> list[Event]:
         """A host registers its name; raises as :meth:`Membership.register` does."""
-        events = self._hosts.register(name, session, boot, line, now, capabilities=capabilities, published=published)
+        events = self._hosts.register(
+            name, session, boot, line, now, capabilities=capabilities, published=published, system=system
+        )
         return [*self._spread(events, now), *self.mailbox.hosts_changed(now)]
 
     def heard(self, name: str, session: str, now: float) -> list[Event]:

@@ -102,7 +102,7 @@ def _commands(block: Block) -> Iterator[Example]:
 def normalised(text: str) -> str:
     """Replace everything that differs from run to run with a placeholder."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "<clock>", text)
-    text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} ", "<age> <boot> ", text)
+    text = re.sub(r"(\d+\.\d)s ago +[\w-]{8} +[0-9a-f]{8} ", "<age> <boot> <system> ", text)
     text = re.sub(r"\b\d+(\.\d+)?ms\b", "<ms>", text)
     text = re.sub(r"\(\d+s\)", "(<s>)", text)
     text = re.sub(r" script \d+( uid \d+)? ", " script <n> ", text)

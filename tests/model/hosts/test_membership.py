@@ -96,6 +96,18 @@ def test_the_same_life_keeps_its_name_on_a_new_session(hosts: Membership) -> Non
     assert causes(events) == [("s1", Cause.RESTARTED)] and events[-1] == up("sut1", "s2")
 
 
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [("k1", "its agent was restarted"), ("k2", "it was rebooted"), ("", "")],
+)
+def test_a_new_life_says_whether_the_system_was_booted_again(hosts: Membership, system: str, words: str) -> None:
+    hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0, system="k1")
+    lost, back = hosts.register("sut1", "s2", "boot2", "ttyS0", 1.0, system=system)
+    assert isinstance(lost, HostLost) and lost.why == f"{words or 'its agent started again'} on ttyS0"
+    assert back == HostUp(host="sut1", session="s2", resumed=False, again=words)
+    assert hosts.status(1.0)[0].system == system
+
+
 def test_another_life_on_the_same_line_is_a_restart(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     events = hosts.register("sut1", "s2", "boot2", "ttyS0", 1.0)
