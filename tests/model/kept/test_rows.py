@@ -13,7 +13,7 @@ from linesync.model.decisions import Failed, Granted
 from linesync.model.kept.rows import KINDS, BadRow
 from linesync.model.kept.values import KeptError
 from linesync.model.participants import Cause, Client
-from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
 
