@@ -193,6 +193,12 @@ class Exchanges:
             exchange.forget_left()
             self.close(exchange)
 
+    def forget_data(self) -> None:
+        """The data is lost, and no arrival waits: forget all open generations."""
+        for exchange in list(self._open.values()):
+            exchange.forget_left()
+            self.close(exchange)
+
     def status(self, now: float) -> list[ExchangeState]:
         """The state of each open generation."""
         return [exchange.state(now) for exchange in self._open.values()]
