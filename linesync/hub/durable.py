@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from ..errors import LinesyncFailed
 from ..limits import LEASE
 from ..model.sync.services import SyncServices
-from ..runtime.reports import Report
+from ..runtime.listening.reports import Report
 from ..store.state import NotStored, Row, State
 from .memory import OPEN, REPLY, SERIALS, SESSION, Memory
 

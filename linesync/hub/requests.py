@@ -23,8 +23,8 @@ from ..protocol import (
 )
 from ..protocol.ids import NOTE, Id
 from ..runtime.lines.link_state import LinkState
+from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
-from ..runtime.reports import Report
 from ..store.state import NotStored
 from .changes import Changes
 from .dispatch import ARRIVALS, granted

@@ -31,8 +31,8 @@ from ..kept.waits import AtExchange
 from ..participants import Cause, Client, check_member, check_name, check_timeout
 from ..state.exchange import ExchangeState
 from ..timers import Timers
-from .barrier_history import Past
-from .barrier_terms import Terms
+from .barriers.history import Past
+from .barriers.terms import Terms
 from .exchange_generation import Generation
 from .kept_results import RESULT_LIFE
 from .place import Place
