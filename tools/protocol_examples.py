@@ -450,6 +450,7 @@ def message_examples() -> str:
         protocol.Revoked(client="7", arrival="x8", why="lock 'flash' was reset by hub"),
         protocol.Concurrent(),
         protocol.Activity(),
+        protocol.GoingDown(),
         protocol.ClientGone(client="7"),
         protocol.Note(text="waiting for the hub"),
         protocol.Lease(),

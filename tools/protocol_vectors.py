@@ -483,6 +483,7 @@ _MESSAGES = (
     "commit 2.7 arrival=x1",
     "confirm 2",
     "withdraw 2.7 arrival=x1",
+    "goingdown",
     "gone 7",
     "note waiting%20for%20the%20hub",
     "lease",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
-from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, Reply, Revoked, operations
+from ..protocol import Activity, ExchangeOpen, GoingDown, Lease, Links, Message, Register, Reply, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
@@ -23,6 +24,8 @@ from ..runtime.relay import splice
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from ..workers import run_blocking
+from . import shutdown
 from .exchange_relay import relay_exchange
 from .lease import HubLease
 from .relayed import Relayed
@@ -117,6 +120,20 @@ class Agent:
         finally:
             line.cancel()
             await asyncio.gather(line, return_exceptions=True)
+
+    async def announce_shutdown(self, goes_down: Callable[[], bool]) -> None:
+        """If this system is going down, notify the hub before the goodbye, so that it waits for this host to come back.
+
+        :param goes_down: whether the system is going down; it may block.
+        """
+        if not self.relayed.registered:
+            return
+        with suppress(TimeoutError, LinesyncError):  # an older hub refuses it; the goodbye must not wait for longer
+            async with asyncio.timeout(shutdown.PATIENCE):
+                if await run_blocking(goes_down, "/run/systemd"):
+                    self._report("the system is going down")
+                    _, pending = self._uplink.ask(protocol.encode(GoingDown()))
+                    await self._uplink.reply_to(pending)
 
     async def aclose(self, reason: str = "") -> None:
         """Stop: notify the hub and the scripts, then end the commands that run for others.

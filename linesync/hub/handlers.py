@@ -174,6 +174,11 @@ def _register(hub: Hub, asked: Asked) -> str:
     return hub.register(asked.session, asked.message, asked.now)
 
 
+def _going_down(hub: Hub, asked: Asked) -> str:
+    hub.services.going_down(asked.session.host, asked.session.id)
+    return protocol.encode_ok()
+
+
 def _lease(hub: Hub, asked: Asked) -> str:
     """The hub hears the client now. (An agent that does not know the request passes it on.)"""
     return protocol.encode_ok("0", lease=hub.lease_option)
@@ -206,6 +211,7 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.ClientGone: _client_gone,
     protocol.Continue: _continue,
     protocol.Register: _register,
+    protocol.GoingDown: _going_down,
     protocol.Lease: _lease,
     protocol.Hosts: _hosts,
     protocol.Status: _status,

@@ -9,6 +9,7 @@ __all__ = [
     "ClientGone",
     "Concurrent",
     "Continue",
+    "GoingDown",
     "Note",
     "Register",
 ]
@@ -38,6 +39,12 @@ class Continue(Message):
     """The hub's nonce in the earlier session."""
     own: str
     """The sender's nonce in the earlier session."""
+
+
+class GoingDown(Message):
+    """Agent to hub, before it ends the session: the system of this host is going down, so the host may come back."""
+
+    VERB = "goingdown"
 
 
 class ClientGone(Message):

@@ -139,6 +139,7 @@ OPERATIONS = (
         answer="ok: the hub's boot id lease=20",
     ),
     _request(hosts.Continue, "ok: session ids ... lease=20", ""),
+    Operation(message=hosts.GoingDown, kind=REQUEST, senders=(AGENT,), receivers=(HUB,), answer="ok"),
     _request(
         sync.Barrier,
         f"ok: {' '.join(sync.BARRIER_REPLY)}",

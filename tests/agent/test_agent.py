@@ -250,6 +250,33 @@ def test_the_hub_is_notified_immediately_when_an_agent_that_sends_data_is_stoppe
     assert world.take_events() == [("lost", "a", "stopped")]
 
 
+@pytest.mark.parametrize(("goes_down", "cause"), [(True, "restarted"), (False, "stopped")])
+def test_an_agent_announces_that_its_system_is_going_down(world: World, goes_down: bool, cause: str) -> None:
+    waiting = may_fail(world.start(world.client().barrier("booted", members=["hub", "a"])))
+    world.pass_time(0.5)
+    agent = world.hosts["a"].agent
+    assert agent is not None
+    world.run(agent.announce_shutdown(lambda: goes_down))
+    stop_agent(world)
+    assert world.take_events() == [("lost", "a", cause)]
+    world.pass_time(100.0)
+    assert waiting.done() is not goes_down
+    if goes_down:
+        world.agent("a")
+        world.pass_time(2.0)
+        world.run(world.client("a").barrier("booted", members=["hub", "a"]))
+        world.pass_time(0.5)
+        assert waiting.result().count == 2
+
+
+def test_an_agent_that_does_not_get_a_reply_says_goodbye_after_half_a_second(world: World) -> None:
+    agent, before = world.hosts["a"].agent, world.now
+    assert agent is not None
+    world.kill_hub()
+    world.run(agent.announce_shutdown(lambda: True))
+    assert world.now - before <= 0.6
+
+
 @pytest.mark.parametrize("bulk", [0, 20_000])
 def test_an_agent_that_stops_ends_its_session_before_its_jobs_have_ended(world: World, bulk: int) -> None:
     host = world.hosts["a"]

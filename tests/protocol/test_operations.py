@@ -79,6 +79,7 @@ def test_only_messages_about_the_senders_own_session_need_no_permission() -> Non
     own = {
         "Register",
         "Continue",
+        "GoingDown",
         "Confirm",
         "Withdraw",
         "Revoked",

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..asyncio_without_tls import asyncio  # isort: split
 
     from ...agent.agent import Agent
+    from ...agent.shutdown import system_goes_down
     from ...model.names import check_host
     from ...runtime.identity import system_boot
     from ...transports import parse_endpoint
@@ -117,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
                 running.result()
             else:
                 log("stopping")
+                await agent.announce_shutdown(system_goes_down)
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
         finally:

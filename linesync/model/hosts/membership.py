@@ -9,9 +9,11 @@
    is down or is the line on which the new session calls. A take-over ends the old life as *restarted*, unless its loss was
    already reported. Any other session is refused, with an error that says which of the two agents to stop. A host that
    restarted has one lease to register again. If it does not, its line is lost, which is reported too.
-4. A hub that was itself stalled heard no host, and that is not the hosts' fault: ``extend_all`` gives each host a full
+4. An agent may announce that its system is going down (``going_down``). The end of its session is then a restart too, and
+   its host has 600 s to register again, because a reboot takes longer than a lease. Its holds still end with the lease.
+5. A hub that was itself stalled heard no host, and that is not the hosts' fault: ``extend_all`` gives each host a full
    lease.
-5. Lost hosts stay in the table until their room is needed, so that ``status`` can show who is lost and why.
+6. Lost hosts stay in the table until their room is needed, so that ``status`` can show who is lost and why.
 
 Calls for a session that no longer speaks for its host are ignored. A valid frame moves the end of the lease but not the
 timer. The timer that then comes too early sets itself again, which happens about once for each lease.
@@ -31,9 +33,10 @@ from ..participants import HUB, Cause, check_host, check_name, seconds_in_words
 from ..state.hosts import HostState
 from ..timers import Timers
 
-__all__ = ["LEASE", "Membership"]
+__all__ = ["LEASE", "REBOOT_PATIENCE", "Membership"]
 
 LEASE = 20.0  # seconds without a valid frame after which a host is lost
+REBOOT_PATIENCE = 600.0  # seconds in which a host whose system went down may register again
 RECENT = 3.0  # a host that was heard within this many seconds counts as alive without being asked
 QUIET = 0.4  # share of a lease without a frame after which status calls a host quiet: 8 s of 20
 HOSTS_MAX = 4096  # most hosts in the table, including lost ones
@@ -42,6 +45,7 @@ PUBLISHED_MAX = 64  # most values that one host publishes; their keys are names 
 SYSTEM_CHARS = 64  # most characters of the boot id of a system
 PUBLISHED_BYTES = 1024  # most bytes of UTF-8 in one published value
 BOOT_SHOWN = 4  # characters of a boot id in errors
+_GOING_DOWN = "its system is going down"
 
 
 @dataclass(slots=True, eq=False)
@@ -60,11 +64,17 @@ class _Host:
     lost: Cause | None = None
     unheard: bool = False  # it was restored, and not heard since then
     number: int = 0  # grows in the order in which hosts were first seen
+    going_down: bool = False  # its agent announced that its system is going down
     ended: bool = False  # the session is over
     why: str = ""
 
     def line_in_words(self) -> str:
         return f"its line {self.line} is down" + (f" ({self.down})" if self.down else "")
+
+    def deadline(self) -> float:
+        """When it is lost, or lost for good, if nothing comes from it."""
+        rebooting = self.going_down and self.lost is Cause.RESTARTED
+        return max(self.lease_end, self.since + REBOOT_PATIENCE) if rebooting else self.lease_end
 
 
 class Membership:
@@ -170,10 +180,18 @@ class Membership:
             self._journal.mark("host", name)
         return self.heard(name, session, now)
 
+    def going_down(self, name: str, session: str) -> None:
+        """The agent announces that its system is going down, so its session is about to end."""
+        host = self._speaking(name, session)
+        if host is not None and not host.going_down:
+            host.going_down = True
+            self._journal.mark("host", name)
+
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[HostEvent]:
         """The session has ended: the agent stopped or restarted. Returns HostLost unless it was already reported.
 
-        A host that restarted may register again within its lease, and is lost after that.
+        A host that restarted may register again within its lease, and is lost after that. An agent that stops while its
+        system is going down counts as restarted.
         """
         host = self._speaking(name, session)
         if host is None:
@@ -182,10 +200,12 @@ class Membership:
         self._journal.mark("host", name)
         if host.lost:
             return []
+        if host.going_down:
+            cause, why = Cause.RESTARTED, _GOING_DOWN
         events = self._lose(host, cause, why, now)
         if cause is Cause.RESTARTED:
             host.lease_end = now + self._lease
-            self._leases.set(name, host.lease_end)
+            self._leases.set(name, host.deadline())
         return events
 
     def extend_all(self, now: float) -> None:
@@ -197,7 +217,7 @@ class Membership:
         """Start a host's lease again, if it runs."""
         host.lease_end = now + self._lease
         if host.lost in (None, Cause.RESTARTED):
-            self._leases.set(host.name, host.lease_end)
+            self._leases.set(host.name, host.deadline())
 
     def absent(self, name: str) -> Cause | None:
         """Why a host is absent; None while it is alive. The hub itself is always alive."""
@@ -256,10 +276,13 @@ class Membership:
         events: list[HostEvent] = []
         for name in self._leases.pop_due(now):
             host = self._hosts[name]
-            if host.lease_end > now:
-                self._leases.set(name, host.lease_end)
-                continue
-            events += self._lose(host, Cause.LINE_LOST, self._why_silent(host, now), now)
+            if host.deadline() > now:
+                self._leases.set(name, host.deadline())
+            elif host.going_down and host.lost is None:
+                events += self._lose(host, Cause.RESTARTED, _GOING_DOWN, now)
+                self._leases.set(name, host.deadline())
+            else:
+                events += self._lose(host, Cause.LINE_LOST, self._why_silent(host, now), now)
         return events
 
     def status(self, now: float) -> list[HostState]:
@@ -286,6 +309,7 @@ class Membership:
             ended=host.ended,
             why=host.why,
             system=host.system,
+            going_down=host.going_down,
         )
 
     def restore(self, rows: Rows) -> None:
@@ -303,6 +327,7 @@ class Membership:
             host.lost = Cause(kept.lost) if kept.lost is not None else None
             host.ended, host.why, host.unheard = kept.ended, kept.why, kept.heard is None
             host.number, host.system = self._journal.numbered(kept.number), kept.system
+            host.going_down = kept.going_down
             self._hosts[name] = host
             self._renew(host, rows.now)
 
@@ -312,6 +337,10 @@ class Membership:
 
     @staticmethod
     def _why_silent(host: _Host, now: float) -> str:
+        if host.lost is Cause.RESTARTED and host.going_down:
+            return (
+                f"its system went down {seconds_in_words(now - host.since)} ago and its agent has not registered since"
+            )
         if host.lost is Cause.RESTARTED:
             return f"its agent restarted {seconds_in_words(now - host.since)} ago and has not registered since then"
         if host.down is not None:

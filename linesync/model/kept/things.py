@@ -57,6 +57,8 @@ class KeptHost(State):
     """the reason for its loss"""
     system: str = ""
     """the boot id of its system"""
+    going_down: bool = False
+    """whether its agent announced that its system is going down"""
 
 
 class KeptNamespace(State):

@@ -289,6 +289,10 @@ class SyncServices:
         events = self._hosts.line_back(name, session, line, now)
         return [*self._spread([*events], now), *self.barriers.heard(name, now)]
 
+    def going_down(self, name: str, session: str) -> None:
+        """A host's agent announces that its system is going down, so that its session ends as a restart."""
+        self._hosts.going_down(name, session)
+
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[Event]:
         """A host's session has ended: the host stopped or restarted."""
         return self._spread(self._hosts.ended(name, session, cause, why, now), now)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from linesync.model.decisions import Event
 from tests.docs.sync.states import (
+    TEN_MINUTES,
     WAIT_TIMEOUT,
     Action,
     ModelSetup,
@@ -178,6 +179,14 @@ def _on_known_host(action: Action) -> Action:
     return when(lambda s: _host(s) != "unknown", lambda s: [*_start_wait(s), *action(s)])
 
 
+_SHUTDOWN = "its agent says goodbye because its system is going down"
+
+
+def _shut_down(model: ModelSetup) -> Sequence[Event]:
+    model.services.going_down("n", model.session("n"))
+    return model.stop("n")
+
+
 HOST = Table(
     _host,
     {
@@ -186,6 +195,7 @@ HOST = Table(
         "quiet": ("its agent registers", "nothing is heard for 8 s"),
         "lost (line lost)": ("its agent registers", "nothing is heard for 20 s"),
         "lost (stopped)": ("its agent registers", "its agent says goodbye"),
+        "lost (restarted)": ("its agent registers", _SHUTDOWN),
     },
     {
         "its agent registers": when(lambda s: _host(s) == "unknown", lambda s: _register(s, 1)),
@@ -196,6 +206,8 @@ HOST = Table(
             lambda s: _host(s) in ("up", "quiet"), _on_known_host(lambda s: s.pass_time(20.5))
         ),
         "its agent says goodbye": when(lambda s: _host(s) in ("up", "quiet"), _on_known_host(lambda s: s.stop("n"))),
+        _SHUTDOWN: when(lambda s: _host(s) in ("up", "quiet"), _on_known_host(_shut_down)),
+        "ten minutes pass": when(lambda s: _host(s) == "lost (restarted)", lambda s: s.pass_time(TEN_MINUTES + 0.5)),
         "its restarted agent registers": _on_known_host(lambda s: _register(s, 2)),
         "an agent on another line registers": when(
             lambda s: _host(s) in ("up", "quiet"),

@@ -158,6 +158,25 @@ def test_the_host_of_a_stopped_agent_is_lost_immediately_with_the_cause_stopped(
     assert late.code == 125 and "sut" in late.err and "lost" in late.err, late
 
 
+def test_a_barrier_waits_for_a_host_whose_agent_is_stopped_because_its_system_reboots(pair: Site) -> None:
+    programs = pair.folder / "programs"
+    programs.mkdir()
+    for name, printed in (("systemctl", "stopping"), ("runlevel", "N 6")):
+        (programs / name).write_text(f"#!/bin/sh\necho {printed}\n")
+        (programs / name).chmod(0o755)
+    pair.env["PATH"] = f"{programs}{os.pathsep}{pair.env['PATH']}"
+    agent = pair.agent("--port", hub_of(pair), name="two")
+    agent.says("is registered")
+    barrier = ("barrier", "booted", "--members", "hub,two", "--timeout", "20")
+    waiting = pair.start("hub", *barrier)
+    pair.await_waiting("barriers", "booted", 1)
+    assert agent.stop(seconds=5) == 0, agent.log
+    pair.await_host("two", "lost")
+    assert next(row["cause"] for row in pair.json("hub", "hosts") if row["name"] == "two") == "restarted", agent.log
+    pair.agent("--port", hub_of(pair), name="two").says("is registered")
+    assert [pair.type("two", *barrier).code, waiting.wait().code] == [0, 0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_restart_of_a_hub_ends_every_wait_and_its_hosts_register_again(pair: Site, number: int) -> None:
     second = pair.agent("--port", hub_of(pair), name="two")

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from linesync.errors import LinesyncFailed, NotAllowed, UsageError
 from linesync.model.decisions import HostEvent, HostLost, HostUp
 from linesync.model.hosts import membership as membership_module
-from linesync.model.hosts.membership import LEASE, Membership
+from linesync.model.hosts.membership import LEASE, REBOOT_PATIENCE, Membership
 from linesync.model.participants import Cause
 
 from ..helpers import profile
@@ -218,6 +218,33 @@ def test_a_host_that_restarted_and_made_room_has_no_lease_left(
     assert [event.host for event in hosts.handle_timer(22.0)] == ["b"]
 
 
+def test_a_host_that_goes_down_without_a_goodbye_restarts_when_its_lease_ends(hosts: Membership) -> None:
+    hosts.register("a", "s1", "boot1", "ttyS0", 0.0)
+    hosts.going_down("a", "s1")
+    assert causes(hosts.handle_timer(20.0)) == [("s1", Cause.RESTARTED)]
+    assert hosts.ended("a", "s1", Cause.STOPPED, "", 30.0) == []
+    hosts.extend_all(40.0)
+    assert hosts.next_timer() == 20.0 + REBOOT_PATIENCE
+    assert causes(hosts.handle_timer(20.0 + REBOOT_PATIENCE)) == [("s1", Cause.LINE_LOST)]
+    assert hosts.next_timer() is None
+
+
+def test_what_a_host_that_goes_down_held_goes_back_after_a_lease(hosts: Membership) -> None:
+    hosts.register("a", "s1", "boot1", "ttyS0", 0.0)
+    hosts.going_down("a", "s1")
+    (event,) = hosts.ended("a", "s1", Cause.STOPPED, "", 5.0)
+    assert event == HostLost(host="a", session="s1", cause=Cause.RESTARTED, why="its system is going down")
+    assert hosts.lease_end("a") == 5.0 + LEASE and hosts.next_timer() == 5.0 + REBOOT_PATIENCE
+
+
+def test_the_next_life_of_a_host_that_went_down_is_not_going_down(hosts: Membership) -> None:
+    hosts.register("a", "s1", "boot1", "ttyS0", 0.0)
+    hosts.going_down("a", "s1")
+    hosts.register("a", "s2", "boot2", "ttyS0", 1.0)
+    hosts.going_down("a", "s1")
+    assert causes(hosts.ended("a", "s2", Cause.STOPPED, "", 2.0)) == [("s2", Cause.STOPPED)]
+
+
 @dataclass
 class Life:
     """The reference: one host in its simplest form."""
@@ -229,6 +256,17 @@ class Life:
     down: bool = False
     lost: Cause | None = None
     over: bool = False
+    going_down: bool = False
+    lost_at: float = 0.0
+
+    def lose(self, cause: Cause, now: float) -> tuple[str, Cause]:
+        self.lost, self.lost_at = cause, now
+        return self.session, cause
+
+    def deadline(self) -> float | None:
+        if self.lost is Cause.RESTARTED:
+            return max(self.end, self.lost_at + REBOOT_PATIENCE)
+        return None if self.lost else self.end
 
 
 HOSTS = st.sampled_from(["a", "b"])
@@ -291,21 +329,34 @@ class MembershipSearch(RuleBasedStateMachine):
             life.down, life.line = False, line
 
     @rule(host=HOSTS, ago=SESSIONS)
+    def going_down(self, host: str, ago: int) -> None:
+        session, life = self.earlier_session(host, ago)
+        self.hosts.going_down(host, session)
+        if life:
+            life.going_down = True
+
+    @rule(host=HOSTS, ago=SESSIONS)
     def stop(self, host: str, ago: int) -> None:
         session, life = self.earlier_session(host, ago)
         reported = causes(self.hosts.ended(host, session, Cause.STOPPED, "", self.now))
-        assert reported == ([(session, Cause.STOPPED)] if life and not life.lost else [])
+        if life and not life.lost:
+            cause = Cause.RESTARTED if life.going_down else Cause.STOPPED
+            assert reported == [life.lose(cause, self.now)]
+        else:
+            assert reported == []
         if life:
-            life.over, life.lost = True, life.lost or Cause.STOPPED
+            life.over = True
 
-    @rule(seconds=st.sampled_from([1.0, 7.0, 19.0, 20.0]))
+    @rule(seconds=st.sampled_from([1.0, 7.0, 19.0, 20.0, 590.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         reported = sorted(causes(self.hosts.handle_timer(self.now)))
-        due = [life for life in self.lives.values() if not life.lost and life.end <= self.now]
-        assert reported == sorted((life.session, Cause.LINE_LOST) for life in due)
-        for life in due:
-            life.lost = Cause.LINE_LOST
+        due = [life for life in self.lives.values() if (end := life.deadline()) is not None and end <= self.now]
+        expected = [
+            life.lose(Cause.RESTARTED if life.going_down and not life.lost else Cause.LINE_LOST, self.now)
+            for life in due
+        ]
+        assert reported == sorted(expected)
 
     @rule()
     def stall(self) -> None:
@@ -319,7 +370,7 @@ class MembershipSearch(RuleBasedStateMachine):
         for host in "ab":
             life = self.lives.get(host)
             assert self.hosts.absent(host) == (life.lost if life else Cause.NEVER_SEEN)
-        ends = [life.end for life in self.lives.values() if not life.lost]
+        ends = [end for life in self.lives.values() if (end := life.deadline()) is not None]
         timer = self.hosts.next_timer()
         assert (timer is not None and timer <= min(ends)) if ends else timer is None
 

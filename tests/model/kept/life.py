@@ -94,6 +94,7 @@ class Inputs:
             *([self.register] * 3),
             *([self.line] * 2),
             *([self.ended] * 2),
+            self.going_down,
             *([self.client_gone] * 2),
             *([self.answered] * 2),
             *([self.reset] * 1),
@@ -341,6 +342,11 @@ class Inputs:
         host, cause = self.random.choice(HOSTS), self.random.choice((Cause.STOPPED, Cause.RESTARTED))
         session = self.session(host)
         return lambda services, now: services.ended(host, session, cause, "it says so", now)
+
+    def going_down(self) -> Input:
+        host = self.random.choice(HOSTS)
+        session = self.session(host)
+        return lambda services, now: services.going_down(host, session)
 
     def client_gone(self) -> Input:
         client, later = self.client(), self.random.choice((0.0, 0.0, 3.0, 20.0))

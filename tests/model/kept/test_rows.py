@@ -37,6 +37,21 @@ def restored(
     return SyncServices.restore([(*key, text) for key, text in rows.items()], shift, now, first_token=first_token)
 
 
+def test_a_restored_host_whose_system_went_down_still_has_the_rest_of_ten_minutes() -> None:
+    services, store = stored()
+    services.going_down("a", "s0")
+    store.take(services)
+    assert json.loads(store.rows["host", "a"])["going_down"] is True
+    services.ended("a", "s0", Cause.STOPPED, "", 5.0)
+    store.take(services)
+    again = restored(store.rows, now=100.0)
+    assert again.absent("a") is Cause.RESTARTED
+    again.handle_timer(604.0)
+    assert again.absent("a") is Cause.RESTARTED
+    again.handle_timer(605.0)
+    assert again.absent("a") is Cause.LINE_LOST
+
+
 def everything() -> dict[tuple[str, str], str]:
     """Rows of every kind, which fit together."""
     services, store = stored()

@@ -193,6 +193,37 @@ def test_a_host_that_restarts_and_does_not_register_again_is_lost_after_a_lease(
     assert "a is lost (line lost: its agent restarted 20 s ago and has not registered since then)" in str(fault)
 
 
+def shut_down(hub: SimulatedHub, host: str) -> list[Event]:
+    """The system of a host goes down: its agent announces that and says goodbye."""
+    hub.services.going_down(host, hub.session(host))
+    hub.speaking.discard(host)
+    return hub.stop(host)
+
+
+def test_a_barrier_waits_for_a_member_whose_system_goes_down_for_a_reboot(hub: SimulatedHub) -> None:
+    hub.barrier("x", "a", "a,b")
+    assert failed(shut_down(hub, "b")) == {}
+    assert hub.barrier("y", "a", "a,b", name="later") == [], "an arrival while the host is down is not refused"
+    assert failed(hub.pass_time(599)) == {}
+    hub.restart("b")
+    assert released(hub.barrier("z", "b", "a,b")) == ["x", "z"]
+
+
+def test_a_member_that_had_arrived_before_its_system_goes_down_fails_the_barrier(hub: SimulatedHub) -> None:
+    hub.barrier("x", "a", "a,b,c")
+    hub.barrier("y", "b", "a,b,c")
+    fault = error(shut_down(hub, "b"), "x")
+    assert isinstance(fault, MemberLost)
+    assert fault.details["lost"] == {"b": "restarted after it had arrived: its system is going down"}
+
+
+def test_a_host_that_goes_down_and_does_not_come_back_is_lost_after_ten_minutes(hub: SimulatedHub) -> None:
+    hub.barrier("x", "a", "a,b")
+    shut_down(hub, "b")
+    fault = error(hub.pass_time(600.5), "x")
+    assert "b is lost (line lost: its system went down 600 s ago and its agent has not registered since)" in str(fault)
+
+
 # -- lost hosts ------------------------------------------------------------------------------------------------------
 
 
