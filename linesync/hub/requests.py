@@ -402,6 +402,8 @@ class Requests:
             session.peer.end_session(why)
         else:
             session.peer.abandon(why)  # it has not come back since the hub restarted
+            if session.peer.line is not None:
+                session.peer.line.close()  # its bytes belong to a link that is gone; a port opens it again
 
     def _reply(self, outcome: Granted | Failed) -> bool:
         """Send an outcome to all requests that wait for it; returns whether there were any."""
