@@ -9,7 +9,8 @@ from ..common import connection, print_json, print_notice, timeout_option
 
 HELP = "stop the hub for an upgrade: refuse new work, wait for what runs, and keep all waits and holds for the next hub"
 EXAMPLES = """\
-  linesync drain && apt-get install --only-upgrade linesync && systemctl restart linesync-hub
+  linesync drain
+      wait without limit
   linesync drain --timeout 600
       give up after ten minutes; the hub then accepts work again
   linesync drain --timeout 0
@@ -26,10 +27,11 @@ def run(args: argparse.Namespace) -> int:
         try:
             client.drain(timeout=0)
         except TimedOut as error:
-            waits = error.details.get("waits_for")
-            if args.timeout == 0 or not isinstance(waits, list):
+            if args.timeout == 0:
                 raise
-            print_notice(f"the hub waits for {', '.join(map(str, waits))}", as_json=args.json)
+            waits = error.details.get("waits_for")
+            if isinstance(waits, list):  # otherwise there is no line to the hub now
+                print_notice(f"the hub waits for {', '.join(map(str, waits))}", as_json=args.json)
             client.drain(timeout=args.deadline.left)
     if args.json:
         print_json({"drained": True})
