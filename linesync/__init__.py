@@ -37,7 +37,7 @@ async def connect(endpoint: str = "", *, timeout: float | None = None) -> Client
     :raises linesync.errors.LinesyncFailed: no hub or agent answers there.
     """
     from .client.aio import connect
-    from .client.places import find_hub
+    from .client.settings.places import find_hub
 
     return await connect(find_hub() if endpoint == "" else endpoint, timeout=timeout)
 
@@ -45,6 +45,6 @@ async def connect(endpoint: str = "", *, timeout: float | None = None) -> Client
 def connect_blocking(endpoint: str = "", *, timeout: float | None = None) -> BlockingClient:
     """Connect to a hub or to this host's agent without asyncio. Parameters and errors are those of :func:`connect`."""
     from .client.blocking import connect_blocking
-    from .client.places import find_hub
+    from .client.settings.places import find_hub
 
     return connect_blocking(find_hub() if endpoint == "" else endpoint, timeout=timeout)

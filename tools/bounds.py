@@ -272,15 +272,15 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "The name is refused.",
         ),
         Bound("members.MEMBERS_MAX", number, "members of one list", "The request is refused."),
-        Bound("barrier_terms.PARTIES_MAX", number, "parties of a barrier", "The request is refused."),
+        Bound("terms.PARTIES_MAX", number, "parties of a barrier", "The request is refused."),
         Bound(
-            "barrier_history.NAMES_REMEMBERED",
+            "history.NAMES_REMEMBERED",
             number,
             "barriers whose last generation is stored",
             "The oldest generation is removed.",
         ),
         Bound(
-            "barrier_history.MEMBERS_REMEMBERED",
+            "history.MEMBERS_REMEMBERED",
             number,
             "members in these generations",
             "The oldest list is removed.",

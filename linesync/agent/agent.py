@@ -14,12 +14,12 @@ from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve
 from ..protocol import Activity, ExchangeOpen, Lease, Links, Message, Register, Reply, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.conversation import Conversation, User
-from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
+from ..runtime.listening.entrance import Entrance
+from ..runtime.listening.reports import Reports
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
-from ..runtime.reports import Reports
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello

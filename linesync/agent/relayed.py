@@ -30,8 +30,8 @@ from ..protocol import (
 from ..protocol.ids import NOTE, Id
 from ..protocol.operations import decode_request, grant_goes_back, is_hold, never_sent, operation, unanswered
 from ..runtime.conversation import Conversation
+from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
-from ..runtime.reports import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

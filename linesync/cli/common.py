@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from ..client.places import find_hub, place_of_setting, setting
+from ..client.settings.places import find_hub, place_of_setting, setting
 from ..errors import UsageError
 from ..numbers import read_seconds
 

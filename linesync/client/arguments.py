@@ -137,7 +137,7 @@ _host = _accepted_by(check_host)
 
 def _check_reuse(mode: str) -> None:
     if mode not in ("cyclic", "once"):
-        from ..model.sync.barrier_terms import Reuse
+        from ..model.sync.barriers.terms import Reuse
 
         Reuse.read(mode)
 

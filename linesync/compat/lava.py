@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..client.deadlines import Deadline
-from ..client.places import setting
+from ..client.settings.places import setting
 from ..errors import LinesyncError, TimedOut, UsageError
 from ..frozen_record import Record
 from ..numbers import read_seconds

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..client.places import find_hub, setting
+from ..client.settings.places import find_hub, setting
 from ..errors import LinesyncError, UsageError
 from ..program import run_program
 

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..model.decisions import ArrivalId, Exchanged, Granted, Level, Messages, Names, Outcome, Posted, Released, Token
 from ..model.hosts.members import unfold
 from ..model.participants import Client
-from ..model.sync.barrier_terms import Reuse, Terms
+from ..model.sync.barriers.terms import Reuse, Terms
 from ..model.sync.services import SyncServices
 from ..protocol import Barrier, EventSet, EventWait, Lock, Message, Receive, ReceiveAll, Semaphore, Send
 

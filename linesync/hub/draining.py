@@ -20,8 +20,8 @@ from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, TimedOut
 from ..model.participants import names_in_words
 from ..protocol import ExchangeOpen, FileRead, FileWrite, Message, Run, operations
+from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
-from ..runtime.reports import Report
 
 if TYPE_CHECKING:
     from .sessions import HubSession

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from ..errors import LinesyncFailed
 from ..limits import LEASE
 from ..model.sync.services import SyncServices
-from ..runtime.reports import Report
+from ..runtime.listening.reports import Report
 from ..store.state import NotStored, Row, State
 from .memory import OPEN, REPLY, SERIALS, SESSION, Memory
 
@@ -45,9 +45,11 @@ class Durable:
         self._flying: deque[_Commit] = deque()  # bound: waits.WAITS
         """The commits that are under way, in their order."""
         self._unstored: dict[tuple[str, str], str | None] = {}  # bound: waits.WAITS
-        """While the disk is full: the rows that wait for room; each once, so they are not more than the memory has."""
-        self._late: list[Callable[[], None]] = []  # bound: waits.WAITS
+        """While the disk is full: the rows of commits that failed; each once, so they are not more than the memory has."""
+        self._owed: list[Callable[[], None]] = []  # bound: waits.WAITS
         """What happens when these are stored."""
+        self._late: list[Callable[[], None]] = []  # bound: waits.WAITS
+        """What happens when that which has changed since then is stored, too."""
         self._full: NotStored | None = None
         self._again: asyncio.TimerHandle | None = None
 
@@ -120,7 +122,7 @@ class Durable:
                 self._stored(commit)
             elif isinstance(error, NotStored):
                 self._unstored.update(commit.rows)
-                self._late += commit.done
+                self._owed += commit.done
                 self._wait_for_room(error)
             elif not isinstance(error, LinesyncFailed):
                 raise error
@@ -143,9 +145,12 @@ class Durable:
 
     def _try_again(self) -> None:
         self._again = None
+        if self._flying:  # the rows of these belong to the next attempt
+            self._again = self._loop.call_later(_AGAIN, self._try_again)
+            return
         rows, self._unstored = {**self._unstored, **self._take()}, {}
-        late, self._late = self._late, []
-        self._put(rows, late)
+        done, self._owed, self._late = [*self._owed, *self._late], [], []
+        self._put(rows, done)
 
 
 def restore(

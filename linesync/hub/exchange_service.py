@@ -49,7 +49,10 @@ class Exchanging:
     def __init__(self, requests: Requests, limit: int, report: Callable[[str], None]) -> None:
         self.requests = requests
         self.report = report
-        self.blobs = Blobs(dispose=lambda close: SPOOL.clean(close, _KEPT))
+        self.blobs = Blobs(
+            dispose=lambda close: SPOOL.clean(close, _KEPT),
+            number=requests.memory.next_serial,  # the next hub may know a number, and must not find other data there
+        )
         self._channels: dict[tuple[str, str], _Channel] = {}  # bound: waits.WAITS
         """(host, arrival) to the channel that serves it: that of the latest request."""
         self._bundles: dict[tuple[int, ...], _Bundle] = {}  # bound: blobs.BOUND, kept_results.RESULT_LIFE

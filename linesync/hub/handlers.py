@@ -21,7 +21,7 @@ from ..model.sync.services import SyncServices
 from ..protocol import Message
 from ..protocol.ids import Id
 from ..runtime.lines.link_state import LinkState
-from ..runtime.reports import Report
+from ..runtime.listening.reports import Report
 from .draining import Draining
 from .sessions import HubSession
 

@@ -20,14 +20,14 @@ from ..model.sync.services import SyncServices
 from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.conversation import Conversation, User
-from ..runtime.entrance import Entrance
 from ..runtime.identity import BOOT
 from ..runtime.lines.link_state import LinkState
 from ..runtime.lines.link_status import link_state
+from ..runtime.listening.entrance import Entrance
+from ..runtime.listening.reports import Reports
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
-from ..runtime.reports import Reports
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello

@@ -23,8 +23,8 @@ from ..protocol import (
 )
 from ..protocol.ids import NOTE, Id
 from ..runtime.lines.link_state import LinkState
+from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
-from ..runtime.reports import Report
 from ..store.state import NotStored
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
@@ -329,6 +329,7 @@ class Requests:
                     self.tell(self._services.exchanges.cannot_keep(arrival, client, _RESTARTED, now))
             elif client.host == HUB and self._sessions.numbered(id_.number) is None:
                 self.tell(self._services.client_gone(client, now, Cause.CLIENT_GONE, _RESTARTED))
+        self._services.exchanges.forget_data()
 
     def _watch(self, owner: Owner) -> None:
         """Watch a process on this machine that owns a namespace."""

@@ -7,7 +7,7 @@ import time
 
 from ..errors import Hung, LinesyncError
 from ..model.sync.lock import Locks
-from ..runtime.reports import Report
+from ..runtime.listening.reports import Report
 from ..store.tokens import BLOCK, CannotSave, reserve, reserved
 from ..workers import run_blocking
 

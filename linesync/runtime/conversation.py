@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .desk import Desk, Work
-    from .fair_queue import FairQueue
+    from .listening.fair_queue import FairQueue
 
 __all__ = ["Conversation", "Pending", "Timeout", "User"]
 
@@ -327,7 +327,9 @@ class Conversation:
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
                 if self._untaken is None:
-                    from .fair_queue import FairQueue  # most peers never send requests faster than they read replies
+                    from .listening.fair_queue import (
+                        FairQueue,  # most peers never send requests faster than they read replies
+                    )
 
                     self._untaken = FairQueue()
                 self._untaken.put(self.user.sender(number, text), (number, text, event.data))

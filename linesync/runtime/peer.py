@@ -297,7 +297,7 @@ class Peer(Conversation):
         if self.link is not link:
             return  # another peer adopted the line
         if link.backlog and not self._behind and self.line is not None:
-            from .turns import turns_of  # most agents never need it
+            from .listening.turns import turns_of  # most agents never need it
 
             self._behind = True
             self.line.pause_reading()

@@ -35,6 +35,7 @@ class Blobs:
     :param memory: the maximum bytes of all blobs in memory together.
     :param folder: the directory for temporary files; None for the system's (TMPDIR).
     :param dispose: runs a function that closes a file and may block.
+    :param number: returns a number that no blob had before; by default they are counted.
     """
 
     def __init__(
@@ -45,13 +46,14 @@ class Blobs:
         memory: int = MEMORY,
         folder: str | None = None,
         dispose: Callable[[Callable[[], None]], None] | None = None,
+        number: Callable[[], int] | None = None,
     ) -> None:
         self._bound = bound
         self._in_memory = in_memory
         self._memory = memory
         self._folder = folder
         self.dispose = dispose or (lambda close: close())
-        self._numbers = itertools.count(1)
+        self._number = number or itertools.count(1).__next__
         self._all: dict[int, Blob] = {}
         self._used = 0
         self._used_memory = 0
@@ -75,7 +77,7 @@ class Blobs:
                 " try again when other exchanges are done"
             )
         in_memory = size <= min(self._in_memory, self._memory - self._used_memory)
-        blob = Blob(self, next(self._numbers), size, None if in_memory else _Spool(self._folder))
+        blob = Blob(self, self._number(), size, None if in_memory else _Spool(self._folder))
         self._all[blob.number] = blob
         self._used += size
         self._used_memory += size if in_memory else 0

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from linesync import protocol
 from linesync.agent.relayed import Relayed
 from linesync.errors import LinesyncError, LinesyncFailed
-from linesync.runtime.reports import Reports
+from linesync.runtime.listening.reports import Reports
 
 
 class FakePeer:

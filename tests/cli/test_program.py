@@ -98,3 +98,8 @@ def test_every_command_has_its_own_file() -> None:
     files = {path.stem.replace("_", "-") for path in folder.rglob("*.py")}
     assert files >= COMMANDS.keys()
     assert build_parser().prog == "linesync"
+
+
+def test_a_hub_that_stores_nothing_loads_neither_tls_nor_sqlite(hub: Site) -> None:
+    maps = Path(f"/proc/{hub.daemons[0].pid}/maps").read_text()
+    assert "/_ssl" not in maps and "/_sqlite3" not in maps

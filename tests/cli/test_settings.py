@@ -9,9 +9,9 @@ import pytest
 
 from linesync.cli import common
 from linesync.cli.main import COMMANDS, build_parser, command_parser, main
-from linesync.client import places
-from linesync.client.places import find_hub, setting
-from linesync.client.settings_file import KEYS
+from linesync.client.settings import places
+from linesync.client.settings.file import KEYS
+from linesync.client.settings.places import find_hub, setting
 from linesync.errors import UsageError
 
 

@@ -324,7 +324,7 @@ def test_the_last_places_are_for_agents(world: World) -> None:
 
 def test_one_users_scripts_have_a_share_of_the_places_that_agents_do_not_use(world: World) -> None:
     world.hub._entrance.places = 16
-    with patch("linesync.runtime.entrance._senders", lambda peer: [("uid 5", 0.5)] if peer in ours else []):
+    with patch("linesync.runtime.listening.entrance._senders", lambda peer: [("uid 5", 0.5)] if peer in ours else []):
         ours: set[Any] = set()
         enter = world.hub._entrance.enter
         world.hub._entrance.enter = lambda peer: (ours.add(peer), enter(peer))[1]  # type: ignore[method-assign]

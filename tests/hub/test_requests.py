@@ -14,7 +14,7 @@ from linesync.hub.outbox import Outbox
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
 from linesync.model.sync.services import SyncServices
-from linesync.runtime.reports import Reports
+from linesync.runtime.listening.reports import Reports
 
 
 class FakePeer:

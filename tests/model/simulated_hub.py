@@ -10,7 +10,7 @@ from linesync.errors import LinesyncError
 from linesync.model.decisions import Event
 from linesync.model.hosts.members import unfold
 from linesync.model.participants import Cause, Client
-from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.deadlock import Activity
 from linesync.model.sync.services import SyncServices
 

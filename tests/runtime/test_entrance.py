@@ -10,8 +10,8 @@ import pytest
 
 from linesync import limits, open_files
 from linesync.runtime.conversation import Conversation, User
-from linesync.runtime.entrance import Entrance, places
 from linesync.runtime.identity import token
+from linesync.runtime.listening.entrance import Entrance, places
 from linesync.runtime.peer import Peer
 from linesync.runtime.refusal import read_refusal
 from linesync.testing.memory_lines import Pipe, Switchboard

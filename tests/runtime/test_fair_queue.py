@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linesync.runtime.fair_queue import FairQueue
+from linesync.runtime.listening.fair_queue import FairQueue
 
 
 @given(st.lists(st.one_of(st.sampled_from("abc"), st.none()), max_size=60))

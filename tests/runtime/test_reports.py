@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from linesync import limits
-from linesync.runtime.reports import LogLimit, RepeatFilter, Reports, kind_of
+from linesync.runtime.listening.reports import LogLimit, RepeatFilter, Reports, kind_of
 
 from .peers import pause, play
 

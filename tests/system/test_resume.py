@@ -156,3 +156,41 @@ def _continue(world: World):  # type: ignore[no-untyped-def]
     from linesync.protocol import Continue
 
     return Continue(hub="xxxxxxxx", own="yyyyyyyy")
+
+
+def test_an_exchange_fails_for_all_members_when_the_hub_is_killed_and_can_be_repeated(world: World) -> None:
+    """The hub does not store the data that was given, so it must not take other data for it."""
+    a, b, hub = world.client("a"), world.client("b"), world.client()
+    both = ["a", "b"]
+    gives = world.start(a.exchange("keys", both, b"old"))
+    world.pass_time(2.0)
+    world.kill_hub()
+    world.settle(gives.done)
+    assert "may have got the data" in str(gives.exception())
+    with pytest.raises(LinesyncError, match="the hub has restarted"):
+        world.run(b.exchange("keys", both, b"B"))
+    other = world.start(hub.exchange("other", ["hub", "b"], b"not for them"))
+    world.pass_time(1.0)
+    again = [world.start(client.exchange("keys", both, data)) for client, data in ((b, b"B"), (a, b"new"))]
+    world.settle(lambda: all(task.done() for task in again))
+    assert [task.result() for task in again] == [{"a": b"new", "b": b"B"}] * 2
+    assert not other.done()
+
+
+def test_data_of_a_member_that_had_left_is_not_used_after_the_hub_was_killed(world: World) -> None:
+    a, b, hub = world.client("a"), world.client("b"), world.client()
+    left = world.start(a.exchange("keys", ["a", "b"], b"old"))
+    world.pass_time(1.0)
+    world.kill(a)
+    world.settle(left.done)
+    assert left.exception()
+    world.pass_time(1.0)
+    world.kill_hub()
+    world.deliver()
+    world.start(hub.exchange("other", ["hub", "x"], b"not for b"))
+    got = world.start(b.exchange("keys", ["a", "b"], b"B"))
+    world.pass_time(5.0)
+    assert not got.done()
+    world.run(world.client("a").exchange("keys", ["a", "b"], b"new"))
+    world.settle(got.done)
+    assert got.result() == {"a": b"new", "b": b"B"}

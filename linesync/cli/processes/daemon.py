@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ...client.places import default_socket
+from ...client.settings.places import default_socket
 from ...errors import BusyError, LinesyncFailed
 from ..common import option
 
@@ -112,7 +112,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
         import logging
 
         from ...open_files import raise_limit
-        from ...runtime.reports import RepeatFilter, Reports
+        from ...runtime.listening.reports import RepeatFilter, Reports
         from ...workers import SPOOL  # after the asyncio without TLS
 
         raise_limit()

@@ -14,8 +14,6 @@ from ..common import argument_type, option, option_values
 from .daemon import log, log_json, open_socket, require_folder, run_until_stopped, socket_options
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ...hub.durable import Durable
     from ...hub.tokens import Tokens
 
@@ -94,6 +92,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..asyncio_without_tls import asyncio  # isort: split
+
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ...client.places import find_hub, setting
+from ...client.settings.places import find_hub, setting
 from ...errors import LinesyncError
 
 TYPE_CHECKING = False

@@ -6,7 +6,7 @@ import argparse
 import os
 import stat
 
-from ...client.places import setting
+from ...client.settings.places import setting
 from ...errors import LinesyncError, UsageError
 from ...jobs.handover import begin_of, stat_of
 from ...numbers import read_whole

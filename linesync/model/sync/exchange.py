@@ -31,8 +31,8 @@ from ..kept.waits import AtExchange
 from ..participants import Cause, Client, check_member, check_name, check_timeout
 from ..state.exchange import ExchangeState
 from ..timers import Timers
-from .barrier_history import Past
-from .barrier_terms import Terms
+from .barriers.history import Past
+from .barriers.terms import Terms
 from .exchange_generation import Generation
 from .kept_results import RESULT_LIFE
 from .place import Place
@@ -194,6 +194,12 @@ class Exchanges:
     def handle_timer(self, now: float) -> None:
         """Forget the data of exchanges at which no arrival has waited for ten minutes."""
         for exchange in self._left.pop_due(now):
+            exchange.forget_left()
+            self.close(exchange)
+
+    def forget_data(self) -> None:
+        """The data is lost, and no arrival waits: forget all open generations."""
+        for exchange in list(self._open.values()):
             exchange.forget_left()
             self.close(exchange)
 

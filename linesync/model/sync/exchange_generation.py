@@ -13,8 +13,8 @@ from ..kept.things import KeptExchange, KeptGiven
 from ..kept.waits import AtExchange
 from ..participants import LOST, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ..state.exchange import ExchangeState
-from .barrier_history import Failure
-from .barrier_terms import Terms
+from .barriers.history import Failure
+from .barriers.terms import Terms
 from .place import Acting, Edge, Place
 from .waits import Wait
 

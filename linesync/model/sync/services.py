@@ -34,7 +34,7 @@ from ..participants import Cause, Client, cause_in_words, check_name
 from ..state.hosts import HostState
 from ..state.namespace import NamespaceState
 from ..state.status import ClientState, Status
-from .barrier import Barriers
+from .barriers.service import Barriers
 from .deadlock import Activity, Deadlocks
 from .event import Events
 from .exchange import Exchanges

@@ -14,8 +14,8 @@ from pathlib import Path
 from linesync.agent.agent import Agent
 from linesync.hub.hub import Hub
 from linesync.protocol import codec
-from linesync.runtime import reports
 from linesync.runtime.identity import token
+from linesync.runtime.listening import reports
 from linesync.testing.nullmodem import NullModem
 from tests.e2e.attacks.attack import resident
 from tests.e2e.kit import children_of

@@ -59,7 +59,8 @@ ROUNDS = int(os.environ.get("LINESYNC_ROUNDS") or len(_FIRST))
 
 
 class Duo:
-    """A hub and two hosts. The line of c1 is of the kind that the round needs; c2 has a Unix socket.
+    """A hub and two hosts. The line of c1 is of the kind that the round needs; c2 has a Unix socket. Unless the line is serial,
+    the hub has a state file, so a hold continues after the hub was killed for less than the lease.
 
     :ivar cut: cuts the line of c1; the result of the call repairs it.
     """
@@ -67,6 +68,9 @@ class Duo:
     def __init__(self, place: Site, kind: str, stack: ExitStack) -> None:
         self.site = place
         self._hub_options = ["--lease", f"{LEASE:g}", "--listen", f"unix:{place.folder}/lines"]
+        self.stores = kind != "serial"
+        if self.stores:
+            self._hub_options += ["--state", f"{place.folder}/state.db"]
         self.cut: Callable[[], Callable[[], None]]
         port = f"unix:{place.folder}/lines"
         if kind == "serial":
@@ -165,7 +169,8 @@ class Round:
     def play(self) -> str:
         began = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.disturb()
-        if self.how != "killed" and self.seconds < LEASE / 2:
+        survives = self.how != "killed" or (self.victim == "hub" and self.duo.stores)
+        if survives and self.seconds < LEASE / 2:
             self.end.touch()
             done = self.first.wait()
             assert done.code == 0, f"a short interruption has an effect: {done}"
@@ -173,7 +178,7 @@ class Round:
             done = self.first.wait()
             assert done.code == 125 and "the hold was lost" in done.err, done
         again = self.second.wait(60.0)
-        while again.code == 125:  # the hub was killed
+        while again.code == 125 and not self.duo.stores:  # the hub was killed
             self.second = self.lock("c2", "")
             again = self.second.wait(60.0)
         assert again.code == 0, again

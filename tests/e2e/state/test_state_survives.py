@@ -38,15 +38,6 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require("cc")
-    library = tmp_path_factory.mktemp("shim") / "diskfaults.so"
-    source = ROOT / "tools" / "shims" / "diskfaults.c"
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    return library
-
-
 def run(program: object, *words: object, shim: Path | None = None) -> list[str]:
     """Run a module as a program, and return what it prints."""
     env = os.environ | {"PYTHONPATH": str(ROOT)} | ({"LD_PRELOAD": str(shim)} if shim is not None else {})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from linesync.errors import UsageError
 from linesync.model.hosts.members import MEMBERS_MAX, fold, unfold
 from linesync.model.participants import check_member
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.terms import Terms
 
 from ..helpers import profile
 

@@ -12,7 +12,7 @@ from linesync.model.decisions import Failed, Granted
 from linesync.model.participants import Cause, Client
 from linesync.model.state.hosts import HostState
 from linesync.model.state.principal import Principal
-from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.deadlock import Activity, Deadlocks
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices

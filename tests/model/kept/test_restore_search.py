@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from linesync.model.hosts import membership
-from linesync.model.sync import barrier_generation, barrier_history, kept_results
+from linesync.model.sync import kept_results
+from linesync.model.sync.barriers import generation as barrier_generation
+from linesync.model.sync.barriers import history as barrier_history
 from linesync.model.sync.services import SyncServices
 from tests.effort import lives
 

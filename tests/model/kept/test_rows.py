@@ -13,7 +13,7 @@ from linesync.model.decisions import Failed, Granted
 from linesync.model.kept.rows import KINDS, BadRow
 from linesync.model.kept.values import KeptError
 from linesync.model.participants import Cause, Client
-from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
 
@@ -160,7 +160,7 @@ def check(services: SyncServices, store: Store) -> None:
     assert Store.dump(restored(store.rows)) == store.rows
 
 
-def test_an_arrival_at_a_complete_barrier_is_stored_as_one_of_the_next_generation_until_it_moves_up() -> None:
+def test_an_arrival_at_a_complete_barrier_is_stored_with_the_next_generation() -> None:
     services, store = stored()
     for arrival, client in (("1", A), ("2", B), ("3", B), ("4", A)):
         services.barriers.arrive(arrival, "default", "boot", Terms(count=2), client, 10.0)

@@ -8,8 +8,8 @@ from linesync.errors import Aborted, LinesyncError, LinesyncFailed, MemberLost, 
 from linesync.model.decisions import Event, Exchanged, Outcome
 from linesync.model.hosts.membership import Membership
 from linesync.model.participants import Cause, Client
-from linesync.model.sync.barrier import Barriers
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.service import Barriers
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.exchange import EXCHANGE_BYTES, Exchanges
 from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.services import SyncServices

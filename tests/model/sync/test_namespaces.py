@@ -12,7 +12,7 @@ from linesync.model.decisions import Revoked
 from linesync.model.participants import Cause, Client
 from linesync.model.state.namespace import NamespaceState
 from linesync.model.sync import namespaces
-from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
 

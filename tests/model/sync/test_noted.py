@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from linesync.model.participants import Client
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
 

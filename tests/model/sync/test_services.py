@@ -9,7 +9,7 @@ import pytest
 from linesync.model.decisions import Failed, Granted, HostLost, HostUp, Revoked
 from linesync.model.participants import Cause
 from linesync.model.state.status import Remembered, Status
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.services import SyncServices
 
 from ..helpers import client, failed, granted

@@ -12,8 +12,8 @@ from linesync.model.hosts.membership import Membership
 from linesync.model.participants import Cause, names_in_words, seconds_in_words
 from linesync.model.state.status import Remembered
 from linesync.model.sync import kept_results as results_module
-from linesync.model.sync.barrier import Barriers
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.service import Barriers
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.kept_results import RESULT_LIFE, Results
 from linesync.model.sync.waits import Waits
 from linesync.model.timers import Timers

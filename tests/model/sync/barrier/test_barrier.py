@@ -8,9 +8,9 @@ from linesync.errors import LinesyncFailed, Mismatch, TimedOut, UsageError
 from linesync.model.decisions import Outcome, Released
 from linesync.model.hosts.membership import Membership
 from linesync.model.participants import Cause, Client
-from linesync.model.sync import barrier_history as past_module
-from linesync.model.sync.barrier import Barriers
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers import history as past_module
+from linesync.model.sync.barriers.service import Barriers
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.waits import Waits
 
 from ...helpers import client, failed, granted, only_error

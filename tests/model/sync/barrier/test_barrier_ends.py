@@ -6,10 +6,10 @@ import pytest
 
 from linesync.errors import Aborted, MemberLost, Mismatch, TimedOut, UsageError
 from linesync.model.decisions import Event, Released
-from linesync.model.sync import barrier_history as past_module
-from linesync.model.sync.barrier_generation import GONE_REMEMBERED
-from linesync.model.sync.barrier_history import Past
-from linesync.model.sync.barrier_terms import Reuse
+from linesync.model.sync.barriers import history as past_module
+from linesync.model.sync.barriers.generation import GONE_REMEMBERED
+from linesync.model.sync.barriers.history import Past
+from linesync.model.sync.barriers.terms import Reuse
 
 from ...helpers import failed, granted
 from ...simulated_hub import SimulatedHub, error

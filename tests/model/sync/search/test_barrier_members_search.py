@@ -12,7 +12,7 @@ from linesync.errors import Aborted, LinesyncFailed, MemberLost, Mismatch, Timed
 from linesync.model.decisions import Event, Failed, Granted, HostLost, HostUp, Released
 from linesync.model.hosts.membership import LEASE, RECENT
 from linesync.model.participants import Cause, Client
-from linesync.model.sync.barrier_terms import Reuse, Terms
+from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.services import SyncServices
 

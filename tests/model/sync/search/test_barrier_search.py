@@ -9,8 +9,8 @@ from linesync.errors import LinesyncFailed, Mismatch, TimedOut
 from linesync.model.decisions import Failed, Outcome, Released
 from linesync.model.hosts.membership import Membership
 from linesync.model.participants import Cause, Client
-from linesync.model.sync.barrier import Barriers
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.service import Barriers
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.kept_results import RESULT_LIFE
 from linesync.model.sync.waits import Waits
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from linesync.errors import DeadlockError
 from linesync.model.decisions import Event, Failed, Granted
 from linesync.model.participants import Client
-from linesync.model.sync.barrier_terms import Terms
+from linesync.model.sync.barriers.terms import Terms
 from linesync.model.sync.deadlock import Activity
 from linesync.model.sync.semaphore import _Semaphore
 from linesync.model.sync.waits import Hold, Wait

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from .. import limits
+from ... import limits
 
 __all__ = ["LogLimit", "RepeatFilter", "Report", "Reports", "kind_of"]
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from ...errors import LinesyncError, Mismatch
-from ..decisions import Released
-from ..journal import Journal
-from ..kept.rows import Rows, by_number
-from ..kept.things import KeptFailure, KeptLingering, KeptMark, KeptPast
-from ..kept.values import KeptError
-from ..participants import names_in_words, seconds_in_words
-from .barrier_terms import Terms
-from .kept_results import RESULT_LIFE
+from ....errors import LinesyncError, Mismatch
+from ...decisions import Released
+from ...journal import Journal
+from ...kept.rows import Rows, by_number
+from ...kept.things import KeptFailure, KeptLingering, KeptMark, KeptPast
+from ...kept.values import KeptError
+from ...participants import names_in_words, seconds_in_words
+from ..kept_results import RESULT_LIFE
+from .terms import Terms
 
 __all__ = ["Failure", "Past"]
 

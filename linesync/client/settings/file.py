@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

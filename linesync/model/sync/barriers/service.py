@@ -22,26 +22,26 @@
    one gets its number.
 
 A poll (timeout 0) that does not complete the barrier changes nothing. In an error, the arrival that gets it counts as
-arrived. :mod:`.barrier_history` keeps what must be remembered of past generations.
+arrived. :mod:`.history` keeps what must be remembered of past generations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...errors import Aborted, UsageError
-from ..decisions import ArrivalId, Outcome, Released
-from ..hosts.membership import Membership
-from ..kept.rows import Rows, by_number
-from ..kept.things import KeptBarrier, KeptTerms
-from ..kept.waits import AtBarrier
-from ..participants import Cause, Client, check_member, check_name, check_timeout
-from ..state.barrier import BarrierState
-from .barrier_generation import Generation
-from .barrier_history import Past
-from .barrier_terms import Terms
-from .place import Place
-from .waits import Wait, Waits
+from ....errors import Aborted, UsageError
+from ...decisions import ArrivalId, Outcome, Released
+from ...hosts.membership import Membership
+from ...kept.rows import Rows, by_number
+from ...kept.things import KeptBarrier, KeptTerms
+from ...kept.waits import AtBarrier
+from ...participants import Cause, Client, check_member, check_name, check_timeout
+from ...state.barrier import BarrierState
+from ..place import Place
+from ..waits import Wait, Waits
+from .generation import Generation
+from .history import Past
+from .terms import Terms
 
 __all__ = ["Barriers"]
 

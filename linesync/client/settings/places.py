@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from ..runtime.identity import runtime_folder
+from ...runtime.identity import runtime_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _settings() -> dict[str, Any]:
     path = settings_file()
     if not path:
         return {}
-    from .settings_file import read_settings  # imported only when there is a file to read
+    from .file import read_settings  # imported only when there is a file to read
 
     return read_settings(path)
 
@@ -54,7 +54,7 @@ def setting(name: str, command: str = "") -> Any:
     value = settings.get(name)
     if value is None or isinstance(value, dict):
         return None
-    from .settings_file import check_value
+    from .file import check_value
 
     check_value(settings_file(), name, value, command)
     return value

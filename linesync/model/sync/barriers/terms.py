@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import Mismatch, UsageError
-from ...numbers import read_seconds
-from ..hosts.members import fold
-from ..kept.things import KeptTerms
-from ..participants import names_in_words, seconds_in_words
+from ....errors import Mismatch, UsageError
+from ....numbers import read_seconds
+from ...hosts.members import fold
+from ...kept.things import KeptTerms
+from ...participants import names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 

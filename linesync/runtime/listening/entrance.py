@@ -16,12 +16,12 @@ import errno
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from .. import limits, open_files
-from .refusal import refusal
+from ... import limits, open_files
+from ..refusal import refusal
 from .reports import Report
 
 if TYPE_CHECKING:
-    from .peer import Peer
+    from ..peer import Peer
 
 __all__ = ["Entrance", "places"]
 

@@ -5,27 +5,19 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ...errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
-from ..decisions import Outcome, Released
-from ..kept.things import KeptBarrier
-from ..kept.waits import AtBarrier
-from ..participants import (
-    LOST,
-    NAMES_SHOWN,
-    Cause,
-    cause_in_words,
-    host_of,
-    names_in_words,
-    seconds_in_words,
-)
-from ..state.barrier import BarrierState
-from .barrier_history import Failure
-from .barrier_terms import CYCLIC, Terms
-from .place import Acting, Edge, Place
-from .waits import Wait
+from ....errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
+from ...decisions import Outcome, Released
+from ...kept.things import KeptBarrier
+from ...kept.waits import AtBarrier
+from ...participants import LOST, NAMES_SHOWN, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
+from ...state.barrier import BarrierState
+from ..place import Acting, Edge, Place
+from ..waits import Wait
+from .history import Failure
+from .terms import CYCLIC, Terms
 
 if TYPE_CHECKING:
-    from .barrier import Barriers
+    from .service import Barriers
 
 __all__ = ["Generation"]
 

@@ -1,0 +1,1 @@
+"""The settings of clients: where the hub is, and the settings file."""
