@@ -193,6 +193,7 @@ def test_a_drain_ends_with_its_client(world: World, side: str, end: str) -> None
     else:
         drain.cancel()
     world.pass_time(1.0)
+    assert drain.cancelled() if end == "cancel" else drain.exception() is not None
     assert not drain_of(world)
     world.run(other.lock("flash"))
     end_command(world, other, stream)
