@@ -99,7 +99,7 @@ class Draining:
         """
         if len(self._asked) >= DRAINS:
             raise LinesyncFailed(f"{DRAINS} requests to drain the hub wait already; wait until one of them has ended")
-        self._report(f"{who} drains the hub; it waits for {_listed(self.waits_for())}")
+        self._report(f"{who} drains the hub; it waits for {_listed(self.waits_for())}", peer=session.endpoint)
         self._asked[session, number] = None
         self._look()
         if self.over or timeout is None:
@@ -136,7 +136,7 @@ class Draining:
         if timer is not None:
             timer.cancel()
         if not self._asked:
-            self._report("the drain has ended, and the hub accepts work again")
+            self._report("the drain has ended, and the hub accepts work again", peer=session.endpoint)
         self._answer(session, number, protocol.encode_error(error))
 
     # -- the end ------------------------------------------------------------------------------------------------------

@@ -94,6 +94,20 @@ def test_a_drain_without_work_ends_when_the_hub_has_stopped_and_is_not_repeated(
     assert not world.hub.drained and not drain_of(world)
 
 
+def test_a_reply_that_is_lost_with_the_line_comes_from_the_next_hub_which_is_not_drained(world: World) -> None:
+    drain = world.start(world.client("a").drain())
+    world.settle(lambda: world.hub.drained)
+    world.hosts["a"].wire.pull()
+    world.replace_drained_hub()
+    world.pass_time(3.0)
+    assert not drain.done()
+    world.hosts["a"].wire.plug()
+    world.settle(drain.done)
+    drain.result()
+    world.pass_time(30.0)
+    assert not world.hub.drained and not drain_of(world)
+
+
 @pytest.mark.parametrize("side", ["hub", "a"])
 def test_waits_and_holds_continue_at_the_next_hub(world: World, side: str) -> None:
     client, other = world.client(side), world.client("b")
