@@ -45,7 +45,7 @@ class Agent:
     :param capabilities: the names of what this host can do.
     :param published: published values as ``K=V`` texts.
     :param report: called with sentences for the log.
-    :param boot: the boot id; that of the process, unless the process has several agents.
+    :param boot: the boot id; by default, the boot id of the process, unless the process has several agents.
     :param system: the boot id of the system; empty to send none.
     """
 
@@ -69,7 +69,7 @@ class Agent:
         self._uplink.keeping = True
         self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching, self._report)
         self._owners: Owners | None = None
-        self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
+        self.lease = HubLease(self._uplink, lambda: self.relayed.has_holds, self.relayed.notify_holds_lost)
         self._scripts = _Scripts(self)
         self._endpoint = ""
         self._line: asyncio.Future[None] | None = None
@@ -269,7 +269,7 @@ class Agent:
         our own end of the line). None for other requests."""
         if isinstance(request, Lease):
             return self.lease.answer()
-        if isinstance(request, Links) and not self.relayed.works:
+        if isinstance(request, Links) and not self.relayed.reachable:
             return protocol.encode_ok(json.dumps([self._own_row()]))
         return None
 

@@ -327,7 +327,7 @@ class Hub(User):
 
     def holds_back(self, peer: Conversation) -> bool:
         """While too much waits for the disk, all requests wait."""
-        if self._durable is None or not self._durable.full:
+        if self._durable is None or not self._durable.congested:
             return False
         if self._room is None or self._room.done():
             self._room = self._spawn(self._go_on(self._durable))

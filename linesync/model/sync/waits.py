@@ -218,7 +218,7 @@ class Waits:
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
         """Record that the client has its outcome: a grant becomes final, and the result is forgotten.
 
-        :returns: True if the arrival was granted and the grant has not gone back.
+        :returns: True if the arrival was granted and the grant was not returned.
         """
         wait = self._live.get((client.host, arrival))
         if wait is None:
@@ -241,7 +241,7 @@ class Waits:
         """Make a provisional grant final. Its result is kept, so that a retry with the same id after a lost reply gets the
         same grant and not a second one.
 
-        :raises LinesyncError: the grant has gone back; with the reason if it is known. The client owns nothing.
+        :raises LinesyncError: the grant was returned; with the reason if it is known. The client owns nothing.
         """
         wait = self._live.get((client.host, arrival))
         if wait is not None and wait.granted is not None:
@@ -253,7 +253,7 @@ class Waits:
         if isinstance(ended, Failed):
             raise ended.error
         if ended is None:
-            raise LinesyncFailed("the grant has gone back, and nothing was taken; send the request again")
+            raise LinesyncFailed("the grant was returned, and nothing was taken; send the request again")
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause) -> list[Outcome]:
         """End an arrival early. If it has already ended, return its outcome; if it is unknown, return nothing."""
