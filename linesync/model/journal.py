@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from .kept.things import KeptCounter
+from .kept.objects import KeptCounter
 from .state.record import State
 
 __all__ = ["Journal", "Key", "Row", "text_of"]

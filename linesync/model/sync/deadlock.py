@@ -4,9 +4,9 @@
    Any client may give units, set an event or send a message, so a wait for these is never stuck. A client that wants more
    units than there are, including held ones, waits for a giver and not for the holders, unless a bound forbids the gift.
 2. Stuck clients are found by reduction (Holt, "Some Deadlock Properties of Computer Systems", 1972). All waiting clients
-   are stuck at first. A client is removed if its wait could end when all others did what they can; this repeats until
-   nothing changes. Only a stuck client could help another one that is left.
-3. A client that does several things at the same time is never stuck. A holder that does not wait itself is stuck when
+   are stuck at first. A client is removed if its wait could end after all other clients did everything that they can do; this
+   repeats until nothing changes. Only a stuck client could help another one that is left.
+3. A client that does several operations at the same time is never stuck. A holder that does not wait itself is stuck when
    every wait *within* its grant is stuck: a command under ``linesync lock NAME -- CMD`` waits on behalf of the lock's
    holder. A member is stuck when all clients of its host are stuck. A host with another client or a running command may
    act. So may a host whose clients all wait at the same barrier as other members: the next client may start later.
@@ -45,11 +45,11 @@ BELIEVED_MOST = 60.0  # most seconds for which an answer is believed
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What is active on a host.
+    """The clients and commands that are active on a host.
 
     :ivar commands: how many commands run there for other hosts.
     :ivar clients: the numbers of all clients there.
-    :ivar concurrent: the numbers of the clients that do several things at the same time.
+    :ivar concurrent: the numbers of the clients that do several operations at the same time.
     """
 
     commands: int = 0
@@ -248,11 +248,11 @@ class _View(Acting):
         return [wait for client in self.stuck for wait in self._open[client]]
 
     def edges(self, wait: Wait) -> list[Edge]:
-        """What a stuck wait waits for; the same for all stuck waits at its place."""
+        """The edges of a stuck wait: the reasons why it does not end; the same for all stuck waits at its place."""
         place = wait.place
         if place not in self._edges:
             found = place.waits_for(wait, self) if place.owned() else []
-            # A member is absent because of what its host's clients wait for elsewhere, so those waits come first.
+            # A member is absent because the clients of its host wait elsewhere, so these waits come first.
             self._edges[place] = [
                 Edge(tuple(sorted(edge.waits, key=lambda one: one.place is place)), edge.why)
                 for edge in found

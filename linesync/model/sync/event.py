@@ -19,8 +19,8 @@ from collections.abc import Iterable
 
 from ...errors import LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Names, Outcome
+from ..kept.objects import KeptEvent
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptEvent
 from ..kept.waits import AtEvents
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
 from ..state.event import EventState, EventWaiting

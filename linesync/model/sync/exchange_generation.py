@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
 from ..decisions import Exchanged, Outcome
 from ..hosts.members import fold
-from ..kept.things import KeptExchange, KeptGiven
+from ..kept.objects import KeptExchange, KeptGiven
 from ..kept.waits import AtExchange
 from ..participants import LOST, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ..state.exchange import ExchangeState
@@ -45,7 +45,7 @@ class Generation(Place):
         """When the data is forgotten, because no arrival waits; None while one does."""
         self._there: dict[str, Wait] = {}  # member to its open arrival, in order of arrival
         self._polls: set[Wait] = set()
-        self._gone: dict[str, Cause] = {}  # members that left and have not come back
+        self._gone: dict[str, Cause] = {}  # members that left and have not arrived again
         self._dead: dict[str, str] = {}  # members that died before their data was complete; settle() fails the exchange
         self._over = False
 
@@ -154,7 +154,7 @@ class Generation(Place):
     # -- arriving and leaving ------------------------------------------------------------------------------------------
 
     def join(self, wait: Wait, *, polls: bool) -> None:
-        """Add an arrival that matches. Its data replaces what the member gave before it died."""
+        """Add an arrival that matches. Its data replaces the data that the member gave before it died."""
         self._there[wait.name] = wait
         if self._gone.pop(wait.name, None) is not None:
             self._changed(wait.name)
@@ -225,7 +225,7 @@ class Generation(Place):
             self._home.dropped(key)
 
     def _changed(self, member: str, *, new: bool = False) -> None:
-        """What is stored of a member has changed."""
+        """The stored record of a member has changed."""
         self._home.waits.journal.mark("exchange given", (*self.key, member), new=new)
 
     def settle(self, now: float) -> list[Outcome]:

@@ -46,7 +46,7 @@ class Group:
 
 
 class Groups(Protocol):
-    """What a gathering asks about hosts. The hub calls the mailbox's ``hosts_changed`` and ``host_lost`` when an answer
+    """The questions of a gathering about hosts. The hub calls the mailbox's ``hosts_changed`` and ``host_lost`` when an answer
     changes."""
 
     def name_of(self, host: str) -> str:

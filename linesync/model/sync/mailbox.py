@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 from ...errors import LinesyncFailed, UsageError
 from ..decisions import ArrivalId, Outcome, Posted
+from ..kept.objects import KeptGathering, KeptMessageRow, KeptTopic
 from ..kept.rows import Rows, by_key, by_number
-from ..kept.things import KeptGathering, KeptMessageRow, KeptTopic
 from ..kept.waits import AtGathering, AtTopic
 from ..participants import Client, check_member, check_name, check_timeout, host_of
 from ..state.topic import TopicState

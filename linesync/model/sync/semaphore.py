@@ -24,8 +24,8 @@ from itertools import islice, takewhile
 
 from ...errors import LinesyncFailed, Mismatch, TimedOut, UsageError
 from ..decisions import ArrivalId, Level, Outcome
+from ..kept.objects import KeptSemaphore
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptSemaphore
 from ..kept.waits import AtSemaphore
 from ..participants import NAMES_SHOWN, Cause, Client, check_name, check_timeout, seconds_in_words
 from ..state.semaphore import Loan, SemaphoreState, Taker

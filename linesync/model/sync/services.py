@@ -53,8 +53,8 @@ class SyncServices:
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param first_token: the first fencing token; larger than all that an earlier life of this hub used.
-    :param stored: whether the journal keeps what changes.
-    :ivar journal: what has changed, as rows for a store.
+    :param stored: whether the journal keeps marks of changes.
+    :ivar journal: tracks the changed objects, and makes their rows for a store.
     """
 
     def __init__(self, *, lease: float = LEASE, first_token: int = 1, stored: bool = False) -> None:
@@ -88,9 +88,10 @@ class SyncServices:
         ``take_asked`` afterwards.
 
         :param rows: kind, key and JSON of each record that the store has.
-        :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, less what that of the
-            machine that stored them would show now. Unless it is 0, the journal then has all rows, with the new times.
-        :param first_token: no token below it will be given.
+        :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, minus the monotonic
+            clock that the machine that stored them would have now. Unless it is 0, the journal then has all rows, with the
+            new times.
+        :param first_token: the smallest token that a lock may get.
         :raises BadRow: a row is not valid, does not fit the others, or is from a newer version.
         """
         services = cls(lease=lease, first_token=first_token)
@@ -103,7 +104,7 @@ class SyncServices:
                 gc.enable()
         services.journal.on = stored
         if shift:
-            services.journal.mark_all()  # so that all times in the store are those of one clock
+            services.journal.mark_all()  # so that all times in the store are from one clock
         return services
 
     def _restore(self, rows: Rows) -> None:
@@ -134,12 +135,12 @@ class SyncServices:
         self._waits.commit(arrival, client, now)
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
-        """The client gives up, or gives back what it holds. The outcome is its failure, or the earlier outcome of the
+        """The client gives up, or gives back its hold. The outcome is its failure, or the earlier outcome of the
         arrival."""
         return self._waits.withdraw(arrival, client, now, cause)
 
     def give_back(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
-        """Give back what a client of this host holds with this arrival id.
+        """Give back the hold that a client of this host has under this arrival id.
 
         :raises LinesyncFailed: no client of the host holds anything with this id.
         """
@@ -158,7 +159,7 @@ class SyncServices:
         """Forget everything with these names in a namespace (empty: all names), and fail the arrivals that wait there.
 
         :param by: the host that resets, for the errors of the others.
-        :returns: how many things were forgotten, the waits that failed, and all outcomes.
+        :returns: how many objects were forgotten, the waits that failed, and all outcomes.
         :raises UsageError: an invalid name.
         """
         check_name("namespace", namespace)
@@ -229,15 +230,15 @@ class SyncServices:
             outcomes += self._forget(name, None, lambda wait: _ended(wait, by, why), now)[2]
         return outcomes
 
-    # -- lives of hosts and clients --------------------------------------------------------------------------------------
+    # -- hosts and clients come and go --------------------------------------------------------------------------------------
 
     def client_gone(
         self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "", *, lease_end: float = 0.0
     ) -> list[Outcome]:
-        """A client's connection ended: withdraw its waits, take back what it holds or has not confirmed, and end its
+        """A client's connection ended: withdraw its waits, take back its holds and its unconfirmed grants, and end its
         namespaces.
 
-        :param lease_end: what it holds goes back at this time, if that is later.
+        :param lease_end: the hub takes its holds back at this time, if that is later.
         """
         outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
         owned = self.namespaces.of_client(client)
@@ -322,7 +323,7 @@ class SyncServices:
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Handle what is due: leases, then deadlines and old results, then exchanges, then the search for deadlocks."""
+        """Handle all that is due: leases, then deadlines and old results, then exchanges, then the search for deadlocks."""
         events = self._spread(self._hosts.handle_timer(now), now)
         events += self._waits.handle_timer(now)
         self.exchanges.handle_timer(now)

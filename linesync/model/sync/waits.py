@@ -1,7 +1,7 @@
 """All live arrivals of all services: where each of them waits, its deadline, and its outcome.
 
-The services (barrier, semaphore ...) decide who gets what. This module has what is the same for all of them: retries,
-deadlines, deaths, confirmations and limits.
+The services (barrier, semaphore ...) decide which arrivals get a grant. This module has the parts that all services share:
+retries, deadlines, deaths of clients, confirmations and limits.
 
 1. The host and the id identify an arrival. A new arrival is *admitted*: the service either answers immediately or opens a
    wait at one of its *places* (one named barrier, one named semaphore). A retry finds the wait or the result and does not
@@ -11,12 +11,12 @@ deadlines, deaths, confirmations and limits.
    units that are held), or over. When it is over, its outcome goes to :class:`Results`, where retries find it until the
    client confirms it or it is too old. A hold ends with its owner, as an open wait does.
 3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
-   are made, while all parties are still in place and can be named. Then all of these waits leave their places. Then each
-   place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
-4. A host that stops, restarts or gets a new session may still run what it holds something for, until the lease ends that
-   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they are no longer
-   its own, and go back at the end of that lease. For the same reason, a hub that takes the place of a dead one grants nothing
-   that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
+   are made, while all parties are still in place, so that the errors can name them. Then all of these waits leave their
+   places. Then each place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
+4. A host that stops, restarts or gets a new session may still run work that needs its holds, until the end of the lease that
+   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they no longer
+   belong to it, and the hub takes them back at the end of that lease. For the same reason, a hub that replaces a dead one
+   grants nothing that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
 5. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
 A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
@@ -30,8 +30,8 @@ from dataclasses import replace
 from ...errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Noted, Outcome, Revoked, Value
 from ..journal import Journal
+from ..kept.objects import KeptTime
 from ..kept.rows import Rows, by_key
-from ..kept.things import KeptTime
 from ..kept.values import value_of
 from ..kept.waits import At, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
@@ -181,7 +181,7 @@ class Waits:
         why: str = "",
         client: Client | None = None,
     ) -> None:
-        """Note a change for those who follow the changes. The parameters are those of :class:`Noted`."""
+        """Note a change for the followers of the changes. The parameters are those of :class:`Noted`."""
         self._noted.append(Noted(kind, key, who, value, why, client))
 
     def find(self, host: str, arrival: ArrivalId) -> Wait | None:
@@ -267,8 +267,8 @@ class Waits:
     def client_gone(
         self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
     ) -> list[Outcome]:
-        """End everything that a dead client waits for, holds or has not confirmed. What it holds goes back at the end of its
-        lease, if that is later."""
+        """End everything that a dead client waits for, holds or has not confirmed. The hub takes its holds back at the end
+        of its lease, if that is later."""
         return self._end_for(list(self._clients.get(client, ())), cause, why, now, lease_end)
 
     def host_gone(
@@ -364,7 +364,7 @@ class Waits:
 
         def wait_until(parts: list[str], kept: KeptTime) -> None:
             if parts != [_HOLDS]:
-                raise ValueError("it is not known what happens then")
+                raise ValueError("the purpose of the time is not known")
             self.holds_from = kept.at + rows.shift
 
         lapsing: list[tuple[Wait, float]] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ....errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
 from ...decisions import Outcome, Released
-from ...kept.things import KeptBarrier
+from ...kept.objects import KeptBarrier
 from ...kept.waits import AtBarrier
 from ...participants import LOST, NAMES_SHOWN, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ...state.barrier import BarrierState
@@ -196,7 +196,7 @@ class Generation(Place):
             self._all_parties.add(wait)
 
     def _changed(self) -> None:
-        """What is stored of the generation itself has changed."""
+        """The stored record of the generation itself has changed."""
         self._home.waits.journal.mark("barrier", self.key)
 
     def timed_out(self, wait: Wait) -> TimedOut:

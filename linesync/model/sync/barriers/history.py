@@ -1,4 +1,4 @@
-"""What is remembered of past generations, for the 10,000 names that were used most recently.
+"""The record of past generations, for the 10,000 names that were used most recently.
 
 1. The number of the last generation, so that no name repeats a number. A name that was forgotten continues above the
    highest number that was ever forgotten.
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from ....errors import LinesyncError, Mismatch
 from ...decisions import Released
 from ...journal import Journal
+from ...kept.objects import KeptFailure, KeptLingering, KeptMark, KeptPast
 from ...kept.rows import Rows, by_number
-from ...kept.things import KeptFailure, KeptLingering, KeptMark, KeptPast
 from ...kept.values import KeptError
 from ...participants import names_in_words, seconds_in_words
 from ..kept_results import RESULT_LIFE
