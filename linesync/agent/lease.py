@@ -4,13 +4,13 @@ When the hub has not heard a host for the lease, it counts the host as lost. It 
 that host, and grants the holds of the host's scripts to others. The agent cannot receive that, so it applies the same rule
 on its side of the line: it ends the commands and notifies the scripts. A shorter interruption of the line has no effect.
 
-What we hear from the hub does not show that the hub hears us: one direction of the line may fail earlier than the other. So
+If we hear the hub, the hub may still not hear us: one direction of the line may fail earlier than the other. So
 the time that counts is when we sent the newest frame that the hub has acknowledged (:attr:`Link.acknowledged_at`). The hub
 heard us then or later.
 
 While nothing depends on the hub, we send only keepalives, which nobody acknowledges. So the lease counts at the earliest from
-the time at which something began to depend on the hub. From then on we ask the hub for an acknowledgement so often that,
-while the line works, the newest one is always much younger than the lease.
+the time when something began to depend on the hub. From then on we ask the hub for an acknowledgement so often that, while
+the line works, the newest one is always much younger than the lease.
 """
 
 from __future__ import annotations

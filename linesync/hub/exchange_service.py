@@ -1,4 +1,4 @@
-"""Exchanges on the hub: it stores the data of each member, and streams the data of all to each when the model says so.
+"""Exchanges on the hub: it stores the data of each member, and streams all data to each member when the model decides it.
 
 A member's channel is one arrival with a client of its own, so the client ends with the channel. The hub stores the data once,
 in a blob, and reads it from there for each receiver at the receiver's own speed. So a slow receiver does not delay the
@@ -54,7 +54,7 @@ class Exchanging:
             number=requests.memory.next_serial,  # the next hub may know a number, and must not find other data there
         )
         self._channels: dict[tuple[str, str], _Channel] = {}  # bound: waits.WAITS
-        """(host, arrival) to the channel that serves it: that of the latest request."""
+        """(host, arrival) to the channel that serves it: the channel of the latest request."""
         self._bundles: dict[tuple[int, ...], _Bundle] = {}  # bound: blobs.BOUND, kept_results.RESULT_LIFE
         requests.services.exchanges.limit = limit
         requests.services.exchanges.dropped = self.blobs.drop
@@ -95,7 +95,7 @@ class Exchanging:
     def bundle(self, value: Exchanged) -> _Bundle:
         """The data of an exchange that succeeded.
 
-        :raises LinesyncFailed: it is no longer kept.
+        :raises LinesyncFailed: the data is no longer kept.
         """
         bundle = self._bundles.get(value.keys)
         if bundle is None:
@@ -120,8 +120,8 @@ class Exchanging:
 class _Bundle:
     """The data of all members, which is sent to all members.
 
-    :ivar owed: the (host, arrival) of the receivers that have not confirmed that they have it.
-    :ivar timer: forgets the data after ten minutes even if there are such receivers.
+    :ivar unconfirmed: the (host, arrival) of the receivers that have not confirmed that they have the data.
+    :ivar timer: forgets the data after ten minutes even if there are unconfirmed receivers.
     """
 
     def __init__(self, value: Exchanged, blobs: list[Blob]) -> None:
@@ -130,7 +130,7 @@ class _Bundle:
         self.value = value
         self.blobs = blobs
         self.size = sum(blob.size for blob in blobs)
-        self.owed: set[tuple[str, str]] = set()  # bound: members.MEMBERS_MAX
+        self.unconfirmed: set[tuple[str, str]] = set()  # bound: members.MEMBERS_MAX
         self.timer: asyncio.TimerHandle | None = None
         self._hash: _Hash = sha256()
         self._hashed = 0
@@ -330,7 +330,7 @@ class _Channel:
             except LinesyncFailed as error:
                 self.end(error)
                 return
-            bundle.owed.add(self.key)
+            bundle.unconfirmed.add(self.key)
             self._ended.set_result(bundle)
         else:
             self.end(UsageError(f"the arrival id {self._arrival} is already in use; use a new id for each arrival"))
@@ -383,8 +383,8 @@ class _Channel:
         self._done(bundle)
 
     def _done(self, bundle: _Bundle) -> None:
-        bundle.owed.discard(self.key)
-        if not bundle.owed:
+        bundle.unconfirmed.discard(self.key)
+        if not bundle.unconfirmed:
             self._home.forget(bundle)
 
     def _close(self) -> None:

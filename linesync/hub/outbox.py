@@ -1,8 +1,8 @@
-"""Everything that the hub says to its peers leaves here, after what it depends on is stored.
+"""Sends all messages of the hub to its peers, each after the changes that it depends on are stored.
 
-A request changes the model, and its reply says so. If the hub died between the two writes, the peer would know of a change
-that the next hub does not know. So a message waits until all rows that were marked before it are committed. All messages
-that wait share one commit. Without a store, each message leaves immediately.
+A request changes the model, and its reply reports the change. If the hub ended after the reply but before the change is
+stored, the peer would know of a change that the next hub does not know. So a message waits until all rows that were marked
+before it are committed. All messages that wait share one commit. Without a store, each message is sent immediately.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Commit", "Outbox"]
 
 Commit: TypeAlias = Callable[[Callable[[], None]], None]
 """Commits all rows that are marked now, and calls the argument after that, in the event loop. Calls are answered in their
-order. With nothing to commit and no commit under way, it may call the argument immediately."""
+order. If there is nothing to commit and no earlier commit is unfinished, it may call the argument immediately."""
 
 
 class Outbox:
@@ -31,7 +31,7 @@ class Outbox:
         self._due = False
 
     def put(self, send: Callable[[], None]) -> None:
-        """Send something after everything that has changed so far is stored. Messages leave in the order of their calls."""
+        """Call ``send`` after all changes so far are stored. Messages are sent in the order of the calls."""
         if self._commit is None:
             send()
             return
@@ -45,7 +45,7 @@ class Outbox:
             self._loop.call_soon(self._flush)
 
     async def stored(self) -> None:
-        """Wait until everything that has changed so far is stored."""
+        """Wait until all changes so far are stored."""
         if self._commit is None:
             return
         stored = asyncio.Event()
@@ -58,11 +58,11 @@ class Outbox:
             return
         waiting, self._waiting = self._waiting, []
 
-        def leave() -> None:
+        def send_all() -> None:
             for send in waiting:
                 send()
 
-        self._commit(leave)
+        self._commit(send_all)
 
     def close(self) -> None:
         """Say nothing more."""
