@@ -15,7 +15,7 @@ __all__ = ["Commit", "Outbox"]
 
 Commit: TypeAlias = Callable[[Callable[[], None]], None]
 """Commits all rows that are marked now, and calls the argument after that, in the event loop. Calls are answered in their
-order. If there is nothing to commit and no earlier commit is unfinished, it may call the argument immediately."""
+order. With nothing to commit and no commit under way, it may call the argument immediately."""
 
 
 class Outbox:
@@ -31,7 +31,7 @@ class Outbox:
         self._due = False
 
     def put(self, send: Callable[[], None]) -> None:
-        """Call ``send`` after all changes so far are stored. Messages are sent in the order of the calls."""
+        """Send something after everything that has changed so far is stored. Messages leave in the order of their calls."""
         if self._commit is None:
             send()
             return
@@ -45,7 +45,7 @@ class Outbox:
             self._loop.call_soon(self._flush)
 
     async def stored(self) -> None:
-        """Wait until all changes so far are stored."""
+        """Wait until everything that has changed so far is stored."""
         if self._commit is None:
             return
         stored = asyncio.Event()
@@ -58,11 +58,11 @@ class Outbox:
             return
         waiting, self._waiting = self._waiting, []
 
-        def send_all() -> None:
+        def leave() -> None:
             for send in waiting:
                 send()
 
-        self._commit(send_all)
+        self._commit(leave)
 
     def close(self) -> None:
         """Say nothing more."""
