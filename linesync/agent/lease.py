@@ -37,7 +37,7 @@ class HubLease:
 
     :param uplink: the session with the hub.
     :param has_holds: returns whether scripts have holds, which the hub takes back when this host is lost.
-    :param lost: called with the reason when the lease is over.
+    :param lost: called with the reason when the lease has ended.
     """
 
     def __init__(self, uplink: Peer, has_holds: Callable[[], bool], lost: Callable[[str], None]) -> None:
@@ -65,7 +65,7 @@ class HubLease:
         self._set_timer(self._idle_at)
 
     def stop(self) -> None:
-        """Stop watching, because the session is over."""
+        """Stop watching, because the session has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

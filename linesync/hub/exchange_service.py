@@ -72,7 +72,7 @@ class Exchanging:
         await channel.work()
 
     def close(self) -> None:
-        """Forget all data; the hub stops, and its channels are over."""
+        """Forget all data; the hub stops, and its channels have ended."""
         for bundle in list(self._bundles.values()):
             self.forget(bundle)
         self.blobs.close()
@@ -87,7 +87,7 @@ class Exchanging:
         return earlier
 
     def leave(self, channel: _Channel) -> None:
-        """Remove a channel that is over."""
+        """Remove a channel that has ended."""
         if self._channels.get(channel.key) is channel:
             del self._channels[channel.key]
             del self.requests.on_outcome[channel.key]

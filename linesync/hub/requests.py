@@ -474,7 +474,7 @@ class Requests:
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
-        """A session is over: end everything that its host and its scripts wait for."""
+        """A session has ended: end everything that its host and its scripts wait for."""
         now = self.now()
         if session.host:
             if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:

@@ -52,7 +52,7 @@ class KeptHost(State):
     lost: str | None
     """the cause of its loss; ``null`` while it is alive"""
     ended: bool
-    """whether its session is over"""
+    """whether its session has ended"""
     why: str
     """the reason for its loss"""
     system: str = ""

@@ -324,7 +324,7 @@ class _View(Acting):
         return all(self.holder(wait) for wait in holds)
 
     def _all_there(self, host: str, place: Place) -> bool:
-        """Whether all clients of a host wait at one place, themselves or through a wait within what they hold."""
+        """Whether all clients of a host wait at one place, themselves or through a wait within one of their holds."""
         if (host, place) not in self._apart:
             self._apart[host, place] = any(self._is_apart(client, place) for client in self._clients[host])
         return not self._apart[host, place]
@@ -338,7 +338,7 @@ class _View(Acting):
 
 
 def _cycles(view: _View) -> dict[_Key, list[tuple[Wait, str]]]:
-    """The cycles of stuck waits, each wait with what it waits for. No wait is in two cycles."""
+    """The cycles of stuck waits, each wait with the reason why it does not end. No wait is in two cycles."""
     cycles: dict[_Key, list[tuple[Wait, str]]] = {}
     seen: set[Wait] = set()
     for start in view.open_waits():

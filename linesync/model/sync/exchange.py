@@ -4,8 +4,8 @@
    Otherwise it is refused, and the error shows both lists. Each member arrives once: a second live client with the same
    member name is refused, and so is a client that is not a member.
 2. An arrival first *gives* its data. The bytes are received elsewhere. When they are complete, this module gets a key for
-   them and knows nothing else of the data. When the keys of all members are here, all arrivals that wait get them, and the
-   generation is over.
+   them and knows nothing else of the data. When it has the keys of all members, all arrivals that wait get them, and the
+   generation ends.
 3. A member that dies after it gave its data does not disturb the others: its data counts. If it arrives again before the end,
    it gives its data again. A member that dies earlier (its host is lost, or its client is gone while it gives) fails the
    generation for all immediately. An arrival while another member's host is lost is refused. A host that restarts without
@@ -253,7 +253,7 @@ class Exchanges:
     # -- for the places ------------------------------------------------------------------------------------------------
 
     def close(self, exchange: Generation) -> None:
-        """Remove a generation that is over."""
+        """Remove a generation that has ended."""
         self._left.cancel(exchange)
         if self._open.get(exchange.key) is exchange:
             del self._open[exchange.key]

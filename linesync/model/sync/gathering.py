@@ -112,7 +112,7 @@ class Gathering(Place):
         self._expected = [host for host, role in self._group.members.items() if wanted in ("", role)]
         self._missing = {host: None for host in self._expected if host not in self._last}
 
-    # -- what a reader needs -----------------------------------------------------------------------------------------------
+    # -- the hosts that a reader needs -------------------------------------------------------------------------------------------
 
     def host_lost(self, host: str, now: float) -> list[Outcome]:
         """A host is lost: fail the waits that need it."""

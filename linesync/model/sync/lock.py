@@ -114,8 +114,8 @@ class Locks:
             whose = "it has no owner" if lock is None or owner is None else f"{owner.name} has it (token {lock.token})"
             title = _Lock(self, namespace, name).title
             raise NotAllowed(
-                f"{host} does not own {title} under token {token}: {whose}; another host may have changed what the "
-                "lock guards, so take the lock again and start over",
+                f"{host} does not own {title} under token {token}: {whose}; another host may have changed the "
+                "resource that the lock guards, so take the lock again and start over",
                 details={"owner": None if owner is None else owner.name, "token": lock.token if lock else None},
             )
         return self.waits.give_back(owner, now)

@@ -1,19 +1,19 @@
 """All sync services of the hub as one pure state machine: the hosts, and each service that synchronises them.
 
 The hub calls the services and reports deaths and the time to this object. It sends each event that is returned to the
-client that the event concerns, asks the hosts that ``take_asked`` names, and calls ``handle_timer`` when ``next_timer``
-says so. Only this module connects the services:
+client that the event concerns, asks the hosts that ``take_asked`` names, and calls ``handle_timer`` at the time
+that ``next_timer`` returns. Only this module connects the services:
 
 1. When a host is lost, restarts or stops, everything that needs the host fails, and everything that its clients wait for,
    hold or have not confirmed ends, in the same call. The event of the loss comes first, then the outcomes.
 2. The leases of hosts are checked before deadlines, so that a wait whose host is dead fails with that cause.
 3. No outcome is sent again without a request: a retry asks for it.
 4. Every change of the state is marked in the journal where it is made. The hub takes the rows after each call, and sends the
-   outcomes when they are stored. Only what is transient has no row: the time at which a live host was last heard, the
+   outcomes when they are stored. Only transient data has no row: the time at which a live host was last heard, the
    questions to hosts, the search for deadlocks, and the changes for followers.
 
-Times are monotonic seconds and never run backwards. No call raises because of what a peer sent, except ``register``,
-``commit``, ``give_back``, ``reset``, the ``give_back`` of the locks, and those for namespaces.
+Times are monotonic seconds and never run backwards. No call raises because of a message of a peer, except ``register``,
+``commit``, ``give_back``, ``reset``, the ``give_back`` of the locks, and the calls for namespaces.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SyncServices:
         """
         services = cls(lease=lease, first_token=first_token)
         collects = gc.isenabled()
-        gc.disable()  # nothing that is made here is garbage, and looking for it would take most of the time
+        gc.disable()  # the restored objects are not garbage, and a search for garbage would take most of the time
         try:
             services._restore(Rows(rows, shift, now))
         finally:
@@ -127,7 +127,7 @@ class SyncServices:
     # -- requests of all services ---------------------------------------------------------------------------------------
 
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
-        """Record that the client has its outcome; False if it was not a grant, or a grant that went back."""
+        """Record that the client has its outcome. Return False if the outcome was not a grant, or was a returned grant."""
         return self._waits.confirm(arrival, client)
 
     def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
@@ -188,7 +188,7 @@ class SyncServices:
         self._waits.note("namespace begun", (name, ""), owner.host)
 
     def end_namespace(self, name: str, by: str, now: float) -> tuple[int, list[Wait], list[Outcome]]:
-        """End a namespace with an owner, and forget everything in it; returns what :meth:`reset` does.
+        """End a namespace with an owner, and forget everything in it; returns the same as :meth:`reset`.
 
         :param by: the host that ends it, for the errors of the others.
         :raises LinesyncFailed: there is no such namespace.
@@ -252,7 +252,7 @@ class SyncServices:
         return self._waits.holds
 
     def grant_no_holds_before(self, when: float) -> None:
-        """Clients of an earlier hub may hold something until then, and this hub does not know what."""
+        """Clients of an earlier hub may have holds until this time, and this hub does not know them."""
         self._waits.grant_no_holds_before(when)
 
     def register(
@@ -303,7 +303,7 @@ class SyncServices:
         return self._hosts.absent(host)
 
     def take_noted(self) -> list[Noted]:
-        """The changes of the state since the last call, in order, for those who follow them."""
+        """The changes of the state since the last call, in order, for the followers."""
         return self._waits.take_noted()
 
     def take_asked(self) -> list[str]:
@@ -331,7 +331,7 @@ class SyncServices:
         return events
 
     def waits_by_client(self) -> dict[Client, int]:
-        """The number of live arrivals of each client: those that wait, and those that hold something."""
+        """The number of live arrivals of each client: waits and holds."""
         return self._waits.by_client()
 
     def arrivals_of(self, client: Client) -> list[ArrivalId]:
@@ -347,7 +347,7 @@ class SyncServices:
         return tuple(self._hosts.status(now))
 
     def status(self, now: float, clients: Iterable[ClientState] = ()) -> Status:
-        """The state of everything, with the clients as the caller knows them."""
+        """The state of all services, with the clients as the caller knows them."""
         return Status(
             hosts=self.hosts(now),
             barriers=tuple(self.barriers.status(now)),
@@ -378,7 +378,7 @@ class SyncServices:
 
 
 def _host_change(event: HostEvent) -> tuple[str, tuple[str, str], str, int | None, str]:
-    """The change that a loss or a return of a host is."""
+    """The change that reports the loss or the return of a host."""
     if isinstance(event, HostLost):
         kind = {Cause.STOPPED: "host stopped", Cause.RESTARTED: "host restarted"}.get(event.cause, "host lost")
         return kind, ("", event.host), event.host, None, event.why

@@ -8,7 +8,7 @@ retries, deadlines, deaths of clients, confirmations and limits.
    change it. It moves the arrival to the connection that sent the retry, so that the death of the old connection no longer
    withdraws the arrival.
 2. A wait is open, or granted and not yet confirmed, or *held* (confirmed, and owned until it is given back: a lock, or
-   units that are held), or over. When it is over, its outcome goes to :class:`Results`, where retries find it until the
+   units that are held), or ended. When it has ended, its outcome goes to :class:`Results`, where retries find it until the
    client confirms it or it is too old. A hold ends with its owner, as an open wait does.
 3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
    are made, while all parties are still in place, so that the errors can name them. Then all of these waits leave their
@@ -475,10 +475,10 @@ class Waits:
 
 
 def _withdrawn(wait: Wait, cause: Cause, why: str) -> LinesyncError:
-    """The error for an arrival's own client if the arrival was ended early or its hold went back."""
+    """The error for an arrival's own client if the arrival was ended early or its hold was taken back."""
     reason = cause_in_words(cause, why)
     if wait.held is not None:
-        return LinesyncFailed(f"{wait.place.title} went back ({reason})", details={"cause": str(cause)})
-    what = "the grant went back" if wait.granted else "the arrival was withdrawn"
+        return LinesyncFailed(f"{wait.place.title} was returned ({reason})", details={"cause": str(cause)})
+    what = "the grant was returned" if wait.granted else "the arrival was withdrawn"
     kind = Aborted if cause is Cause.ABORTED else LinesyncFailed
     return kind(f"{wait.place.title}: {what} ({reason}); arrive again, with a new id", details={"cause": str(cause)})

@@ -52,7 +52,7 @@ class Generation(Place):
     def everybody(self) -> list[Wait]:
         return [*self._parties, *self._later]
 
-    # -- present and absent parties -------------------------------------------------------------------------------------
+    # -- arrived and absent parties -------------------------------------------------------------------------------------
 
     def _absent(self) -> tuple[str, ...]:
         """The members that have not arrived, sorted."""
