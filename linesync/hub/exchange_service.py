@@ -171,7 +171,7 @@ class _Channel:
         self._blob: Blob | None = None
         self._desk = stream.desk(_KEPT, spool=True)
         self._behind: Behind | None = None
-        self._taken = 0
+        self._received = 0
         self._given = False
         self._ended: asyncio.Future[_Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
         """The outcome of the arrival."""
@@ -186,7 +186,7 @@ class _Channel:
             either: set[asyncio.Future[Any]] = {reader, self._ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._ended.done():
-                reader.result()  # this raises
+                reader.result()  # raises the error of the reader
             self._session.exchanges -= 1
             waits = False
             await self._home.requests.outbox.stored()
@@ -198,7 +198,7 @@ class _Channel:
                 self._confirm(ended)
         except asyncio.CancelledError as error:
             why = str(error.args[0]) if error.args and error.args[0] else "the hub was stopped"
-            self._left(why)
+            self._client_left(why)
             self._stream.reset(why)
             raise
         finally:
@@ -234,7 +234,7 @@ class _Channel:
             return
         if self._ended.done() or self._home.requests.services.exchanges.has_given(self._arrival, self._client):
             self._given = True
-            self._say("had")
+            self._send_state("had")
             return
         try:
             self._blob = self._home.blobs.reserve(opening.size)
@@ -243,13 +243,13 @@ class _Channel:
             return
         if not self._blob.in_memory:
             self._behind = Behind(self._desk, self._blob.append, _PIECE)
-        self._say("give")
+        self._send_state("give")
         if self._blob.complete:
             self._give(self._blob)
 
-    def _say(self, word: str) -> None:
-        with suppress(LinesyncError):  # the client may be gone or have given up already; the reader learns which
-            self._stream.send_message(protocol.encode_ok(word))
+    def _send_state(self, state: str) -> None:
+        with suppress(LinesyncError):  # the client may be gone or have given up already; the reader gets the reason
+            self._stream.send_message(protocol.encode_ok(state))
 
     async def _read(self) -> str | None:
         """Receive until the client has ended its side (returns None), or until the channel breaks (returns the reason).
@@ -266,19 +266,19 @@ class _Channel:
         except LinesyncError as error:
             why = error.message
         if not self._ended.done():
-            self._left(why)
+            self._client_left(why)
         return why
 
     async def _take(self, blob: Blob, data: bytes) -> None:
-        self._taken += len(data)
+        self._received += len(data)
         try:
             if self._behind is None:
                 blob.append(data)
-            elif self._taken > blob.size:
+            elif self._received > blob.size:
                 raise LinesyncFailed(f"the client sent more than the {blob.size:,} bytes that it announced")
             else:
                 await self._behind.put(data)
-                if self._taken == blob.size:
+                if self._received == blob.size:
                     await self._behind.flush()
         except (BrokenError, EndOfStream):
             raise
@@ -287,11 +287,11 @@ class _Channel:
         except Hung as error:
             self._cannot_keep(LinesyncFailed(f"the hub cannot store the data: {error.strerror}"))
         else:
-            if self._taken == blob.size and not self._ended.done():
+            if self._received == blob.size and not self._ended.done():
                 self._give(blob)
 
     def _give(self, blob: Blob) -> None:
-        self._given = True  # the model owns it
+        self._given = True  # the model owns the blob now
         self._home.requests.perform(
             lambda services, now: services.exchanges.given(self._arrival, self._client, blob.number, now)
         )
@@ -301,7 +301,7 @@ class _Channel:
             lambda services, now: services.exchanges.cannot_keep(self._arrival, self._client, error.message, now)
         )
 
-    def _left(self, why: str | None) -> None:
+    def _client_left(self, why: str | None) -> None:
         """The client is gone or gave up, perhaps before the outcome."""
         if why == protocol.GIVEN_UP:
             self._home.requests.perform(lambda services, now: services.withdraw(self._arrival, self._client, now))
@@ -362,7 +362,7 @@ class _Channel:
                 stream.send_message(protocol.encode(FileEnd(sha256=bundle.sha256)))
                 stream.end()
         except LinesyncError as error:
-            refuse(stream, error)  # reaches the client if its channel still works
+            refuse(stream, error)  # the client gets the error if its channel still works
             return False
         return True
 
@@ -390,7 +390,7 @@ class _Channel:
     def _close(self) -> None:
         """Clean up, except for results that a retry may ask for."""
         if not self._ended.done():
-            self._left("the hub gave up")
+            self._client_left("the hub gave up")
         self._home.leave(self)
         if self._blob is not None and not self._given:
             self._home.blobs.drop(self._blob.number)

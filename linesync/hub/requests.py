@@ -112,7 +112,7 @@ class Requests:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, session: HubSession, number: str, text: str) -> None:
-        """Handle a request or a note that came."""
+        """Handle a request or a note that has arrived."""
         session.forget_arrived()
         keep = False
         try:
@@ -587,7 +587,7 @@ class Requests:
 
     def end_all(self, why: str) -> None:
         """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
-        gets its replies from the next life of the hub."""
+        gets its replies from the next hub process."""
         for session in self._sessions.all():
             if session.keeping and session.host:
                 self._sessions.end(session.peer)
@@ -605,7 +605,8 @@ class Requests:
 
 
 _NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
-"""The requests that are refused while the disk is full, besides new arrivals. Others end something: they wait for room."""
+"""The requests that are refused while the disk is full, besides new arrivals. Other requests end
+something, so they wait for space on the disk."""
 _OF_THE_HUB = re.compile(r"[0-9]+/.*")
 """The ids of arrivals that the hub names itself: the session, and the request."""
 

@@ -104,7 +104,7 @@ class Deadlocks:
         return None if opened is None else opened + LOOK
 
     def handle_timer(self, now: float) -> None:
-        """Search for cycles, and have the hosts asked about those that have existed long enough."""
+        """Search for cycles, and ask the hosts of the cycles that have existed long enough."""
         due = self.next_timer()
         if due is None or now < due:
             return

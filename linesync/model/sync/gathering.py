@@ -132,7 +132,7 @@ class Gathering(Place):
         return self._group.size is not None or any(other != host for other in self._expected)
 
     def refuse(self, reader: str) -> None:
-        """Raise MemberLost or Mismatch if the reader's wait could never end well."""
+        """Raise MemberLost or Mismatch if the reader's wait can no longer succeed."""
         error = self._hopeless(reader, self._lost())
         if error is not None:
             raise error
@@ -188,7 +188,7 @@ class Gathering(Place):
         return self._serve(now)
 
     def look_again(self, now: float) -> list[Outcome]:
-        """The group may have changed: look again, and end the waits that this ends."""
+        """The group may have changed: read it again, and end the waits that are ready or can no longer succeed."""
         if self.stopped:
             self.stopped = ()
             self._waits.journal.mark("gathering", self.number)
@@ -196,7 +196,7 @@ class Gathering(Place):
         return [*self.end_hopeless(now), *self._serve(now)]
 
     def end_hopeless(self, now: float) -> list[Outcome]:
-        """Fail the waits that could never end well."""
+        """Fail the waits that can no longer succeed."""
         lost = self._lost()
         ending = [(wait, error) for wait in self._here if (error := self._hopeless(wait.name, lost)) is not None]
         return self._waits.fail(ending, Cause.LINE_LOST, now)

@@ -3,7 +3,7 @@
 1. A topic is a list of messages, numbered from 1, that only grows. Reading consumes nothing: a late reader gets the same
    messages as an early one.
 2. A reader *receives*: it waits for the message with a given number, and also gets the messages after it, up to a limit of
-   messages and of bytes. It may ask for the messages of others only: its own messages then do not count and are not in
+   messages and of bytes. It may ask only for the messages of other members: its own messages then do not count and are not in
    the answer. Readers and senders are members; two members of one host are different senders.
 3. A reader *gathers* (LAVA's wait-all): it waits until every other host of its group, or every other host with a role, has
    sent; see :mod:`.gathering`.

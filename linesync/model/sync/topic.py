@@ -1,7 +1,7 @@
 """One topic: its messages, and the waits for more.
 
-A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, that is
-the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
+A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, this
+is the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
 for each wait that it ends and for each such wait of its sender, for any number of other waits.
 """
 
@@ -53,7 +53,7 @@ class Topic(Place):
         self._home = home
         self._rooms: list[int] = []
         self._of: dict[str, list[int]] = {}
-        """For each sender: how many messages of others come before each of its own."""
+        """For each sender: the number of messages of other senders before each of its messages."""
         self._last: dict[str, Last] = {}
         self._readings: dict[Wait, Reading] = {}
         self._due: dict[int, dict[Wait, Reading]] = {}
