@@ -48,9 +48,8 @@ _NOT_A_HUB = (
     " was refused with a --port that leads to a hub"
 )
 _QUEUE_MAX = 1 << 20  # if more bytes of requests than this wait for a session, the scripts' requests are held back
-_REMEMBERED = (
-    1000  # answered requests of one script for which the agent keeps the hub's request id, for a commit or confirmation
-)
+_REMEMBERED = 1000
+"""The most answered requests of one script whose hub's request id the agent keeps, for a commit or a confirmation."""
 
 
 class _Request:

@@ -405,7 +405,7 @@ class Requests:
         if session.peer.up:
             session.peer.end_session(why)
         else:
-            session.peer.abandon(why)  # the session was not continued since the hub restarted
+            session.peer.abandon(why)  # it has not come back since the hub restarted
 
     def _reply(self, outcome: Granted | Failed) -> bool:
         """Send an outcome to all requests that wait for it; returns whether there were any."""

@@ -25,11 +25,8 @@ __all__ = ["Generation"]
 
 NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
 FOLDED_SHOWN = 400  # characters of a list of members in one error
-_DEATHS = (
-    *LOST,
-    Cause.RESTARTED,
-    Cause.CLIENT_GONE,
-)  # the client died; with all other causes it ended the arrival itself
+_DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)
+"""The causes with which the client died. With all other causes, it ended the arrival itself."""
 
 
 class Generation(Place):
