@@ -222,9 +222,9 @@ class Events:
         """Forget a wait that has ended."""
         self._awaited -= len(question.keys)
         for key in question.keys:
-            there = self._at[key]
-            del there[question]
-            if not there:
+            questions = self._at[key]
+            del questions[question]
+            if not questions:
                 del self._at[key]
 
 

@@ -58,12 +58,12 @@ class Generation(Place):
     def refuse(self, members: frozenset[str], member: str, size: int) -> None:
         """Raise for an arrival that does not match this exchange."""
         if members != self.members:
-            there = self._arrived()
+            arrived = self._arrived()
             raise Mismatch(
                 f"{self.title} is for {_folded(self.members)}, which its first arrival fixed (arrived: "
-                f"{names_in_words(there, len(there))}), but this arrival is for {_folded(members)}; "
+                f"{names_in_words(arrived, len(arrived))}), but this arrival is for {_folded(members)}; "
                 "name the same members everywhere, or use another name",
-                details={"members": self._some(self.members), "yours": self._some(members), "arrived": there},
+                details={"members": self._some(self.members), "yours": self._some(members), "arrived": arrived},
             )
         if member not in self.members:
             raise Mismatch(

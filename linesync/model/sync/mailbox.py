@@ -298,10 +298,10 @@ class Mailbox:
                 raise ValueError("an earlier message of the topic is not stored")
 
         def gathering(key: list[str], kept: KeptGathering) -> None:
-            there = self._topics[kept.namespace, kept.topic]
-            found = there.gathering(kept.group, kept.role, kept.stopped)
+            target = self._topics[kept.namespace, kept.topic]
+            found = target.gathering(kept.group, kept.role, kept.stopped)
             found.number = numbered(int(key[0]))
-            there.gather(found)
+            target.gather(found)
 
         rows.each("topic", KeptTopic, topic, by_number)
         rows.each("message", KeptMessageRow, message, by_key)

@@ -354,19 +354,19 @@ class _Semaphore(Place):
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
         held = {wait: units for wait, units in self._lent.items() if wait in self._holders}
         # Any client may give units that are not held, whether they came from this semaphore or not.
-        there = self.value + sum(held.values())
+        available = self.value + sum(held.values())
         lost = sum(units for wait, units in held.items() if not acting.holder(wait))
-        reach = there - lost
+        reach = available - lost
         most = self._bound - lost if self._bound else UNITS_MAX
         for place, (wait, units) in enumerate(self._queue.items()):
-            if reach < units <= there or units > most:
+            if reach < units <= available or units > most:
                 # This taker waits for the holders, and so do all takers behind it.
                 blocked = set(islice(self._queue, place, None))
                 return [one for one in waits if one not in blocked]
-            if units > there:
+            if units > available:
                 break
             if wait not in self._holders:
-                there -= units
+                available -= units
         return list(waits)
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:

@@ -171,15 +171,15 @@ class Topic(Place):
         reading = self._readings.pop(wait)
         self._unfile(wait, reading)
         if reading.apart is not None:
-            there = self._apart[reading.apart]
-            del there[wait]
-            if not there:
+            readings = self._apart[reading.apart]
+            del readings[wait]
+            if not readings:
                 del self._apart[reading.apart]
 
     def _unfile(self, wait: Wait, reading: Reading) -> None:
-        there = self._due[reading.due]
-        del there[wait]
-        if not there:
+        readings = self._due[reading.due]
+        del readings[wait]
+        if not readings:
             del self._due[reading.due]
 
     def _vanish_if_empty(self) -> None:
@@ -191,17 +191,17 @@ class Topic(Place):
     def missing(self, reading: Reading, timeout: float = 0) -> TimedOut:
         """The error for a timeout or a poll (0): the message that is missing, and how many there are from whom."""
         senders = [sender for sender in self._of if sender != reading.apart]
-        there = self._countable(reading)
+        count = self._countable(reading)
         whose = "" if reading.apart is None else f" from a sender other than {reading.apart}"
         if senders:
-            so_far = f"{there} so far, from {names_in_words(senders, len(senders))}"
+            so_far = f"{count} so far, from {names_in_words(senders, len(senders))}"
         else:
             so_far = "no host has sent one" if reading.apart is None else "no other sender has sent one"
         message = f"message {reading.first} of {self.title}{whose}"
         after = f"timed out after {seconds_in_words(timeout)} waiting for {message}"
         return TimedOut(
             f"{after if timeout else f'{message} is not there yet'}: {so_far}",
-            details={"first": reading.first, "messages": there, "senders": senders[:LISTED]},
+            details={"first": reading.first, "messages": count, "senders": senders[:LISTED]},
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:

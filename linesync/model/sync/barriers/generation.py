@@ -61,7 +61,7 @@ class Generation(Place):
         return self._absent_sorted
 
     def _lost(self, member: str) -> str | None:
-        """Why a member is lost; None if it is not."""
+        """Why a member is lost; None if it is not lost."""
         if member in self._restarted:
             return self._restarted[member]
         lost = self._home.hosts.lost(host_of(member))
@@ -87,9 +87,9 @@ class Generation(Place):
 
     def refuse(self, terms: Terms, member: str | None, *, aborts: bool) -> None:
         """Raise Mismatch for an arrival that does not fit this generation."""
-        there = self._listed()
+        arrived = self._listed()
         if terms != self.terms:
-            raise self.terms.mismatch(terms, self.title, there, len(self._parties))
+            raise self.terms.mismatch(terms, self.title, arrived, len(self._parties))
         if terms.members is not None and member not in terms.members:
             raise Mismatch(
                 f"{member} is not a member of {self.title}, which is {terms}; "
@@ -99,7 +99,7 @@ class Generation(Place):
         if member in self._members and not aborts:
             raise Mismatch(
                 f"member {member} is already waiting at {self.title}; end that wait first, or arrive as another member",
-                details={"count": self.terms.count, "member": member, "arrived": there},
+                details={"count": self.terms.count, "member": member, "arrived": arrived},
             )
 
     def refuse_lost(self, newcomer: str | None) -> None:
@@ -107,7 +107,7 @@ class Generation(Place):
         if self.terms.members is None or self.terms.tolerate or not self._any_lost():
             return
         lost = {member: why for member in self._absent() if (why := self._lost(member)) is not None}
-        lost.pop(newcomer or "", None)  # it has just arrived, so it is back
+        lost.pop(newcomer or "", None)  # the newcomer has just arrived, so its host is alive
         if lost:
             raise self._member_lost(lost)
 
@@ -126,12 +126,12 @@ class Generation(Place):
     def _member_lost(self, lost: dict[str, str], *, restarted: bool = False) -> MemberLost:
         parts = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
         parts += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
-        there = names_in_words(self._listed(), len(self._parties))
+        arrived = names_in_words(self._listed(), len(self._parties))
         advice = "bring the host back and arrive again"
         if restarted:
             advice = "arrive again on all hosts, or let members restart (--rejoin)"
         return MemberLost(
-            f"{self.title} cannot be complete: {parts}; arrived: {there}; {advice}",
+            f"{self.title} cannot be complete: {parts}; arrived: {arrived}; {advice}",
             details={
                 "lost": dict(islice(lost.items(), ARRIVED_LISTED)),
                 "arrived": self._listed(),
@@ -142,7 +142,7 @@ class Generation(Place):
     def _incomplete(self, headline: str, poller: str | None = None) -> TimedOut:
         """The error for a timeout: who arrived (including a poller), how many or who are missing, who left and why."""
         arrived = self._listed() if poller is None else [*self._listed(), poller]
-        there = len(self._parties) + (poller is not None)
+        count = len(self._parties) + (poller is not None)
         details: dict[str, object] = {
             "count": self.terms.count,
             "generation": self._generation,
@@ -153,9 +153,9 @@ class Generation(Place):
             missing = f"no answer yet from {names_in_words(sorted(self.asked), len(self.asked))}"
             details |= {"missing": 0, "unheard": sorted(self.asked)}
         elif self.terms.members is None:
-            missing = f"{self.terms.count - there} missing"
+            missing = f"{self.terms.count - count} missing"
             missing += "".join(f"; {name} left ({cause})" for name, cause in self._gone.items())
-            details["missing"] = self.terms.count - there
+            details["missing"] = self.terms.count - count
         else:
             absent = self._absent()
             listed = (member for member in absent if member != poller)
@@ -164,7 +164,7 @@ class Generation(Place):
             missing = "missing: " + names_in_words(parts, len(absent) - (poller in absent))
             details["missing"] = reasons
         return TimedOut(
-            f"{headline}: {there} of {self.terms.count} arrived: {names_in_words(arrived, there)}; {missing}",
+            f"{headline}: {count} of {self.terms.count} arrived: {names_in_words(arrived, count)}; {missing}",
             details=details,
         )
 
@@ -203,8 +203,8 @@ class Generation(Place):
         return self._incomplete(f"timed out after {seconds_in_words(wait.timeout or 0)} at {self.title}")
 
     def leave(self, wait: Wait, cause: Cause) -> None:
-        there = self._parties if wait in self._parties else self._later
-        member = there.pop(wait)
+        parties = self._parties if wait in self._parties else self._later
+        member = parties.pop(wait)
         self._all_parties.discard(wait)
         if member is not None:
             self._members.discard(member)
@@ -265,8 +265,8 @@ class Generation(Place):
         return outcomes
 
     def _ready(self, now: float) -> bool:
-        """Whether the generation is complete and each host was heard from. Asks the silent hosts of a complete one, and
-        closes an empty one."""
+        """Whether the generation is complete and each host was heard from. Ask the silent hosts of a complete
+        generation, and close an empty generation."""
         while self._later and self._missing() > 0:
             wait = next(iter(self._later))
             self._parties[wait] = self._later.pop(wait)

@@ -6,7 +6,7 @@
 3. A failure (an abort, a lost member), for the parties that had not arrived: each of them gets the error once, within ten
    minutes.
 
-Lingering releases and failures keep lists of members. Together these hold at most 200,000 names; the oldest go first.
+Lingering releases and failures keep lists of members. Together they have at most 200,000 names; the oldest lists go first.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class _Last:
     :ivar lingers: the terms of a release that lingers.
     :ivar parties: the first 32 parties.
     :ivar all_named: ``parties`` lists all parties.
-    :ivar came: how many parties arrived, including late ones.
+    :ivar came: the number of parties that arrived, including those after the release.
     :ivar number: grows in the order in which names were used last.
     :ivar weighed: grows in the order in which the lists of members were kept.
     """
@@ -92,7 +92,7 @@ class _Last:
     weighed: int = 0
 
     def members(self) -> int:
-        """How many members' names this record keeps."""
+        """The number of members' names in this record."""
         kept = [self.lingers, self.failure.terms if self.failure is not None else None]
         return sum(len(terms.members) for terms in kept if terms is not None and terms.members is not None)
 
@@ -101,7 +101,7 @@ class Past:
     """The history of all names, by namespace and name.
 
     :param journal: gets the changes.
-    :param kind: whose names they are: ``barrier`` or ``exchange``.
+    :param kind: the kind of the names: ``barrier`` or ``exchange``.
     """
 
     def __init__(self, journal: Journal, kind: str) -> None:
@@ -117,8 +117,8 @@ class Past:
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
         self._highest_forgotten = 0
         self._members: OrderedDict[tuple[str, str], int] = OrderedDict()
-        """How many members' names each record keeps, the oldest record first; without those that keep none."""
-        self._names = 0  # the sum of these
+        """The number of members' names in each record, the oldest record first; records without names are left out."""
+        self._names = 0  # the sum of these numbers
 
     def __len__(self) -> int:
         return len(self._last)
