@@ -229,11 +229,11 @@ class _View(Acting):
             again: dict[Place, None] = {}
             for place in asked:
                 self._place = place
-                left = [wait for wait in waiting[place] if wait.client in self.stuck]
-                able = place.able(left, self) if left and place.owned() else left
+                stuck = [wait for wait in waiting[place] if wait.client in self.stuck]
+                able = place.able(stuck, self) if stuck and place.owned() else stuck
                 for client in {wait.client: None for wait in able}:
                     again |= self._free(client)
-                waiting[place] = left
+                waiting[place] = stuck
             asked = again
         self._place = None
 

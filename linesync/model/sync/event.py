@@ -73,8 +73,8 @@ class Events:
                 self.is_set[key] = self.waits.journal.number()
                 self.waits.journal.mark("event", key, new=True)
                 self.waits.note("event set", key, client.host)
-            done = self.waits.answer(arrival, client, Names(names=()), now)
-            return [done, *self._serve(new, now)]
+            outcome = self.waits.answer(arrival, client, Names(names=()), now)
+            return [outcome, *self._serve(new, now)]
 
         return self.waits.admit(arrival, client, now, join)
 

@@ -109,9 +109,9 @@ class Exchanges:
             exchange = self._open.get((namespace, name)) or self._new(namespace, name, wanted)
             who = member or client.host
             exchange.refuse(wanted, who, size)
-            late = self.past.late(exchange.key, exchange.title, exchange.terms, who, now)
-            if isinstance(late, LinesyncError):
-                raise late
+            earlier = self.past.late(exchange.key, exchange.title, exchange.terms, who, now)
+            if isinstance(earlier, LinesyncError):
+                raise earlier
             if exchange.key not in self._open:
                 exchange.refuse_lost(who)
             if timeout == 0:

@@ -161,8 +161,8 @@ class Gathering(Place):
         return sorted(found, key=lambda entry: entry[1].message.number)
 
     def _read(self, reader: str, collected: list[tuple[str, Last]]) -> Messages:
-        own = host_of(reader)
-        others = [last for host, last in collected if host != own]
+        reader_host = host_of(reader)
+        others = [last for host, last in collected if host != reader_host]
         room = sum(last.room for last in others)
         if room > ANSWER_ROOM:
             raise LinesyncFailed(
@@ -241,8 +241,8 @@ class Gathering(Place):
 
     def _sent(self, reader: str) -> list[str]:
         """The hosts that the reader waits for and that have sent."""
-        own = host_of(reader)
-        return [host for host in self._expected if host in self._last and host != own]
+        reader_host = host_of(reader)
+        return [host for host in self._expected if host in self._last and host != reader_host]
 
     @staticmethod
     def _sent_in_words(sent: list[str]) -> str:
@@ -256,16 +256,16 @@ class Gathering(Place):
                 f"known, and their roles are: {', '.join(islice(roles, NAMES_SHOWN)) or 'none'}; name one of these roles",
                 details={"role": self.whom[1], "roles": list(islice(roles, LISTED)), "group": self.whom[0]},
             )
-        gone = {host: why for host, why in lost.items() if host != host_of(reader)}
-        if not gone:
+        others = {host: why for host, why in lost.items() if host != host_of(reader)}
+        if not others:
             return None
         parts = "; ".join(
-            f"{host} was lost before it had sent ({why})" for host, why in islice(gone.items(), NAMES_SHOWN)
+            f"{host} was lost before it had sent ({why})" for host, why in islice(others.items(), NAMES_SHOWN)
         )
         sent = self._sent(reader)
         return MemberLost(
             f"{self.title}: {parts}; {self._sent_in_words(sent)}; bring the host back and wait again",
-            details={"lost": dict(islice(gone.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
+            details={"lost": dict(islice(others.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
         )
 
     def missing(self, headline: str, reader: str) -> TimedOut:

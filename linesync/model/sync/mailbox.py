@@ -92,8 +92,8 @@ class Mailbox:
             number = self._add(found, sender, items, room)
             self.waits.journal.mark("message", (*found.key, number), new=True)
             self.waits.note("message sent", found.key, sender, number)
-            done = self.waits.answer(arrival, client, Posted(number=number), now)
-            return [done, *found.serve(sender, now)]
+            outcome = self.waits.answer(arrival, client, Posted(number=number), now)
+            return [outcome, *found.serve(sender, now)]
 
         return self.waits.admit(arrival, client, now, join)
 

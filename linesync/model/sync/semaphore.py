@@ -352,10 +352,10 @@ class _Semaphore(Place):
     # -- deadlocks and status -----------------------------------------------------------------------------------------------
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        held = {wait: units for wait, units in self._lent.items() if wait in self._holders}
+        held_units = {wait: units for wait, units in self._lent.items() if wait in self._holders}
         # Any client may give units that are not held, whether they came from this semaphore or not.
-        available = self.value + sum(held.values())
-        lost = sum(units for wait, units in held.items() if not acting.holder(wait))
+        available = self.value + sum(held_units.values())
+        lost = sum(units for wait, units in held_units.items() if not acting.holder(wait))
         reach = available - lost
         most = self._bound - lost if self._bound else UNITS_MAX
         for place, (wait, units) in enumerate(self._queue.items()):

@@ -64,8 +64,8 @@ class Topic(Place):
 
     def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
         """Add a message. Call :meth:`serve` to end the waits for it."""
-        own = self._of.setdefault(sender, [])
-        own.append(len(self.messages) - len(own))
+        counts = self._of.setdefault(sender, [])
+        counts.append(len(self.messages) - len(counts))
         message = Message(number=len(self.messages) + 1, sender=sender, items=items)
         self.messages.append(message)
         self._rooms.append(room)

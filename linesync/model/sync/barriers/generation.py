@@ -43,6 +43,7 @@ class Generation(Place):
         self._hosts = {host_of(member) for member in terms.members or ()}
         self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
         self._gone: dict[str, Cause] = {}
+        """The parties that left last, in order, each with the cause."""
         self._restarted: dict[str, str] = {}
         """The members whose loss is tolerated and whose host restarted after they had arrived, each with the reason."""
 
@@ -169,9 +170,9 @@ class Generation(Place):
         )
 
     def _why_absent(self, member: str) -> str:
-        left = self._gone.get(member)
-        if left is not None:
-            return f"left: {left}"
+        cause = self._gone.get(member)
+        if cause is not None:
+            return f"left: {cause}"
         return self._lost(member) or self._home.hosts.word(host_of(member)) or "has not arrived"
 
     # -- arrivals, departures and releases ----------------------------------------------------------------------------------
@@ -252,8 +253,8 @@ class Generation(Place):
         """
         everybody = self.everybody()
         absent = set(self._absent()) - notified
-        came = len(everybody) + len(notified - self._members)
-        others = self.terms.count - came if self.terms.members is None else 0
+        informed = len(everybody) + len(notified - self._members)
+        others = self.terms.count - informed if self.terms.members is None else 0
         if absent or others > 0:
             self._home.past.failed(self.key, Failure(self.terms, error, absent, max(others, 0), now))
         return self._home.waits.fail([(wait, error) for wait in everybody], cause, now)
@@ -280,7 +281,8 @@ class Generation(Place):
         return complete and not silent
 
     def _release(self, now: float) -> list[Outcome]:
-        """Release all parties. Arrivals that came while the generation was complete open the next one, or are late."""
+        """Release all parties. Arrivals while the generation was complete open the next one, or get the answer of an arrival
+        after the release."""
         home = self._home
         parties = tuple(wait.name for wait in self._parties)
         lost = tuple(member for member in self._absent() if self.terms.tolerate)
@@ -308,9 +310,9 @@ class Generation(Place):
             self._changed()
             return outcomes
         home.close(self)
-        late = [(wait, home.past.passed(self.key, self.title, self.terms, now)) for wait in self._later]
-        refused = [(wait, answer) for wait, answer in late if isinstance(answer, LinesyncError)]
-        for wait, answer in late:
+        answers = [(wait, home.past.passed(self.key, self.title, self.terms, now)) for wait in self._later]
+        refused = [(wait, answer) for wait, answer in answers if isinstance(answer, LinesyncError)]
+        for wait, answer in answers:
             if isinstance(answer, Released):
                 del self._later[wait]
                 outcomes.append(home.waits.grant(wait, answer, now))

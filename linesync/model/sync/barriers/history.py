@@ -158,13 +158,13 @@ class Past:
         self._weigh(key, last)
 
     def used_up(self, key: tuple[str, str], title: str, now: float) -> Mismatch | None:
-        """The error for an arrival at a name that was for one use and is used up; None if it is not."""
+        """The error for an arrival at a name that was for one use and is used up; None if the name is not used up."""
         last = self._last.get(key)
         if last is None or not last.once:
             return None
-        there = names_in_words(last.parties, last.came)
+        arrived = names_in_words(last.parties, last.came)
         return Mismatch(
-            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago (arrived: {there}); "
+            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago (arrived: {arrived}); "
             "use another name, or run 'linesync reset' first",
             details={"generation": last.generation, "arrived": list(last.parties), "released": now - last.since},
         )
@@ -308,8 +308,8 @@ class Past:
     def _kept_notified(self, key: tuple[str, str, str]) -> KeptMark | None:
         namespace, name, member = key
         last = self._last.get((namespace, name))
-        there = last is not None and last.failure is not None and member in last.failure.notified
-        return KeptMark() if there else None
+        is_notified = last is not None and last.failure is not None and member in last.failure.notified
+        return KeptMark() if is_notified else None
 
     def _all_notified(self) -> list[tuple[str, str, str]]:
         return [(*key, member) for key, last in self._last.items() if last.failure for member in last.failure.notified]

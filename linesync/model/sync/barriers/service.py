@@ -117,11 +117,11 @@ class Barriers:
                 return [*outcomes, self.waits.refuse(arrival, client, error, now)]
             if failure is not None:
                 raise failure
-            late = self.past.passed(barrier.key, barrier.title, terms, now)
-            if isinstance(late, Released):
-                return [self.waits.answer(arrival, client, late, now)]
-            if late is not None:
-                raise late
+            earlier = self.past.passed(barrier.key, barrier.title, terms, now)
+            if isinstance(earlier, Released):
+                return [self.waits.answer(arrival, client, earlier, now)]
+            if earlier is not None:
+                raise earlier
             barrier.refuse_lost(member)
             patience = timeout
             if timeout == 0:
