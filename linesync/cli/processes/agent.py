@@ -71,7 +71,7 @@ async def _call(agent: Agent, name: str, port: str) -> None:
         from ...agent.discover import find_port
 
         port = await find_port(log)
-    log(f"{name} calls the hub on {port}")
+    log(f"{name} connects to the hub on {port}")
     await agent.run(port, once=port == "stdio:")
 
 
