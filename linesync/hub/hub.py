@@ -53,7 +53,7 @@ class Hub(User):
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
-    :param durable: stores what the hub remembers, and has what an earlier life of it has left; sessions continue after a
+    :param durable: stores the memory of the hub, and has the memory of an earlier process; sessions continue after a
         restart. By default, nothing is stored.
     :param exchange_limit: the most bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, everything is allowed.
@@ -110,11 +110,11 @@ class Hub(User):
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """What this host does for others."""
+        """The jobs of this host for others."""
         if tokens is not None:
             self._keepers.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
         self._knows_holds = self._keeping and memory.used
-        """Whether the memory has what an earlier hub granted."""
+        """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
             self._requests.restore(self._peer)
@@ -305,7 +305,7 @@ class Hub(User):
             session.give_up = asyncio.get_running_loop().call_later(_KEEP_AGENT, self._give_up, peer, why)
         else:
             session.cut = peer.info is not None and peer.info.kind != "unix"
-            self._give_up(peer, why)  # a script does not come back
+            self._give_up(peer, why)  # a script does not continue its session
 
     def _give_up(self, peer: Peer, why: str) -> None:
         """End a session that has waited for a line for too long."""
@@ -356,7 +356,7 @@ class Hub(User):
 
     def holds_back(self, peer: Conversation) -> bool:
         """While too much waits for the disk, all requests wait."""
-        if self._durable is None or not self._durable.full:
+        if self._durable is None or not self._durable.congested:
             return False
         if self._room is None or self._room.done():
             self._room = self._spawn(self._go_on(self._durable))
@@ -371,7 +371,7 @@ class Hub(User):
         """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
         script = Id.read(number).script
         if not script:
-            with suppress(LinesyncError):  # what is malformed is refused in its turn
+            with suppress(LinesyncError):  # a malformed item is refused when it is handled
                 message = operations.read(text, operations.HUB, note=number == NOTE)
                 named = getattr(message, "request", "")
                 return message.client if isinstance(message, ClientGone) else Id.read(named).script
@@ -383,7 +383,7 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is None or not session.host:
             return
-        with suppress(LinesyncError):  # what is malformed is refused in its turn
+        with suppress(LinesyncError):  # a malformed item is refused when it is handled
             note = operations.read(text, operations.HUB, note=number == NOTE)
             if isinstance(note, ClientGone):
                 gone = protocol.encode_error(LinesyncFailed("the script is gone"))
@@ -423,7 +423,7 @@ class Hub(User):
         return serve_trace(stream, self._line_of(opening.host)[1])
 
     def _job(self, stream: Stream, host: str) -> Callable[[], Coroutine[Any, Any, None]]:
-        """What starts the work for a channel to a host."""
+        """The function that starts the work for a channel to a host."""
         if host == HUB:
             return lambda: serve(stream, self.runner, self.jobs)
         target = self._reachable(host)

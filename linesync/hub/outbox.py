@@ -1,8 +1,8 @@
-"""Everything that the hub says to its peers leaves here, after what it depends on is stored.
+"""Sends all messages of the hub to its peers, each after the changes that it depends on are stored.
 
-A request changes the model, and its reply says so. If the hub died between the two writes, the peer would know of a change
-that the next hub does not know. So a message waits until all rows that were marked before it are committed. All messages
-that wait share one commit. Without a store, each message leaves immediately.
+A request changes the model, and its reply reports the change. If the hub ended after the reply but before the change is
+stored, the peer would know of a change that the next hub does not know. So a message waits until all rows that were marked
+before it are committed. All messages that wait share one commit. Without a store, each message is sent immediately.
 """
 
 from __future__ import annotations

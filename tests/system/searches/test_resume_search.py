@@ -1,8 +1,8 @@
-"""Compare a hub that is killed repeatedly with references: nothing is lost, and nothing happens twice.
+"""Compare a hub that is killed repeatedly with reference models: no change is lost, and no request is executed twice.
 
-The hub stores its state on a disk that may be slow (:mod:`tests.system.disk`). When it is killed, what it had not committed
-is lost, and its lines and sessions end. The references do not know that: the answers to the scripts must be those of a hub
-that was never killed.
+The hub stores its state on a disk that may be slow (:mod:`tests.system.disk`). When it is killed, its uncommitted
+changes are lost, and its lines and sessions end. The reference models have no such failure: the scripts must get the answers
+of a hub that was never killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .test_semaphore_search import SemaphoreSearch
 
 
 class Shuffled(State):
-    """Scripts on the hub's machine connect again in any order, so only the order of each script's own requests is known."""
+    """The scripts on the hub's machine connect again in any order, so only the order of each script's own requests is known."""
 
     def next(self, host: str) -> list[int]:
         positions = super().next(host)
