@@ -155,7 +155,7 @@ class Draining:
             if timer is not None:
                 timer.cancel()
             if session.keeping:
-                session.kept.say(number, _OK)
+                session.kept.add_reply(number, _OK)
         self._report("the hub is drained")
         self.on_over()
 
