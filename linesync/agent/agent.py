@@ -45,10 +45,10 @@ class Agent:
     """One agent.
 
     :param name: the host's name.
-    :param capabilities: the names of what this host can do.
+    :param capabilities: the names of this host's capabilities.
     :param published: published values as ``K=V`` texts.
     :param report: called with sentences for the log.
-    :param boot: the boot id; that of the process, unless the process has several agents.
+    :param boot: the boot id; by default, the boot id of the process, unless the process has several agents.
     :param system: the boot id of the system; empty to send none.
     """
 
@@ -72,14 +72,14 @@ class Agent:
         self._uplink.keeping = True
         self.relayed = Relayed(self._uplink, self._after, self._own_reply, self._watching, self._report)
         self._owners: Owners | None = None
-        self.lease = HubLease(self._uplink, lambda: self.relayed.holds, self.relayed.let_go)
+        self.lease = HubLease(self._uplink, lambda: self.relayed.has_holds, self.relayed.notify_holds_lost)
         self._scripts = _Scripts(self)
         self._endpoint = ""
         self._line: asyncio.Future[None] | None = None
         """Keeps the line to the hub connected."""
         self.runner = Runner(name, self._report)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """What this host does for others."""
+        """The jobs of this host for others."""
         self._listener: Listener | None = None
         self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
         """The connections of scripts."""
@@ -94,7 +94,7 @@ class Agent:
         """Open the socket for this host's scripts.
 
         :param mode: the permission bits of the socket.
-        :param group: the Unix group of the socket, or None for the process's.
+        :param group: the Unix group of the socket, or None for the group of the process.
         :returns: the endpoint with its full path or its actual port.
         """
         self._listener = await listen(
@@ -209,7 +209,7 @@ class Agent:
 
     def session_up(self) -> None:
         self.relayed.registered = False
-        self.spawn(self._say_who_we_are())
+        self.spawn(self._register_host())
 
     def session_continued(self, reply: Reply) -> None:
         """The hub has restarted, and knows this host."""
@@ -217,7 +217,7 @@ class Agent:
         self._report(f"{self.name} continues its session with the hub on {self._endpoint}")
         self.relayed.continued()
 
-    async def _say_who_we_are(self) -> None:
+    async def _register_host(self) -> None:
         for attempt in range(_TWIN_TRIES):
             try:
                 _, pending = self._uplink.ask(protocol.encode(self._register))
@@ -282,16 +282,16 @@ class Agent:
         return reply
 
     def _own_reply(self, request: Message | None) -> str | None:
-        """The reply to a request that we answer ourselves: ``lease``, and ``links`` while there is no hub (then it is only
-        our own end of the line). None for other requests."""
+        """The reply to a request that we answer ourselves: ``lease``, and ``links`` while there is no hub (the reply is then
+        only our own end of the line). None for other requests."""
         if isinstance(request, Lease):
             return self.lease.answer()
-        if isinstance(request, Links) and not self.relayed.works:
+        if isinstance(request, Links) and not self.relayed.reachable:
             return protocol.encode_ok(json.dumps([self._own_row()]))
         return None
 
     def _watching(self) -> Owners:
-        """What watches the owners of namespaces; it is made when it is needed first."""
+        """The object that watches the owners of namespaces; it is made when it is first needed."""
         if self._owners is None:
             from ..jobs.owners import Owners
 

@@ -20,7 +20,7 @@ _PAUSE = 2.0  # seconds between rounds
 
 
 def serial_ports() -> list[str]:
-    """The paths of the machine's serial ports. Those with known hardware come first."""
+    """The paths of the machine's serial ports. Ports with known hardware come first."""
     from serial.tools.list_ports import comports
 
     return [port.device for port in sorted(comports(), key=lambda port: (port.hwid == "n/a", port.device))]

@@ -14,7 +14,7 @@ from ..protocol import ExchangeOpen
 from ..runtime.peer import Peer
 from ..runtime.relay import splice
 from ..runtime.streams import MESSAGE, Item, Stream
-from .relayed import GRACE, Relayed, Script, silence
+from .relayed import GRACE, Relayed, Script, no_reply_reason
 
 __all__ = ["relay_exchange"]
 
@@ -31,7 +31,7 @@ async def relay_exchange(stream: Stream, script: Script | None, relayed: Relayed
     relay = _Relay(stream, opening, relayed)
     if script is not None:
         script.exchanges += 1
-        if not relayed.works and opening.timeout != 0:
+        if not relayed.reachable and opening.timeout != 0:
             relayed.say_waiting(script)
     try:
         await relay.work(uplink)
@@ -78,7 +78,7 @@ class _Relay:
             async with asyncio.timeout(timeout):
                 await self._relayed.ready.wait()
         except TimeoutError:
-            why = silence(timeout or 0.0)
+            why = no_reply_reason(timeout or 0.0)
             raise TimedOut(
                 f"timed out: exchange '{self._opening.name}' was not started: {why}; nothing was given"
             ) from None
@@ -94,12 +94,12 @@ class _Relay:
     def _deadline(self) -> None:
         """The deadline has passed without an outcome from the hub."""
         assert self._task is not None and self._onward is not None
-        if self._relayed.works:
+        if self._relayed.reachable:
             self._timer = self._loop.call_later(GRACE, self._deadline)  # the hub decides; its answer is on the way
         else:
             # Cancel the task before the reset, so that the relay does not report the reset to the script. The script
             # knows whether it has given its data.
-            self._task.cancel(silence(round(self._loop.time() - self._start, 1)))
+            self._task.cancel(no_reply_reason(round(self._loop.time() - self._start, 1)))
             # The hub may receive the arrival only now, after its timeout. The reset withdraws it without harm to others.
             self._onward.reset(protocol.GIVEN_UP)
 

@@ -1,16 +1,16 @@
-"""The agent's side of the lease: when the hub may count this host as lost, the agent ends all that depends on the hub.
+"""The agent's side of the lease: when the hub may count this host as lost, the agent ends everything that depends on the hub.
 
 When the hub has not heard a host for the lease, it counts the host as lost. It reports that to the clients of commands on
 that host, and grants the holds of the host's scripts to others. The agent cannot receive that, so it applies the same rule
 on its side of the line: it ends the commands and notifies the scripts. A shorter interruption of the line has no effect.
 
-What we hear from the hub does not show that the hub hears us: one direction of the line may fail earlier than the other. So
+If we hear the hub, the hub may still not hear us: one direction of the line may fail earlier than the other. So
 the time that counts is when we sent the newest frame that the hub has acknowledged (:attr:`Link.acknowledged_at`). The hub
 heard us then or later.
 
 While nothing depends on the hub, we send only keepalives, which nobody acknowledges. So the lease counts at the earliest from
-the time at which something began to depend on the hub. From then on we ask the hub for an acknowledgement so often that,
-while the line works, the newest one is always much younger than the lease.
+the time when something began to depend on the hub. From then on we ask the hub for an acknowledgement so often that, while
+the line works, the newest one is always much younger than the lease.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..wire.link import Link
 __all__ = ["HubLease"]
 
 _CHECKS = 16  # checks in one lease
-_LATE = 1 / 8  # part of the lease: if a check is later than that, our own process was stopped
+_STOPPED = 1 / 8  # part of the lease: if a check is delayed by more than this, our own process was stopped
 _ASK_AT = 1 / 8  # part of the lease without an acknowledgement after which we ask the hub for one
 _SCRIPTS_ASK_AT = 1 / 16  # the same if a script asks: it ends its command early if the acknowledgement is old
 _SCRIPTS_ASK_LEAST = 0.2  # the minimum of that in seconds
@@ -36,13 +36,13 @@ class HubLease:
     """Watches the line to the hub during a session.
 
     :param uplink: the session with the hub.
-    :param holds: returns whether scripts have holds, which go back when this host is lost.
-    :param lost: called with the reason when the lease is over.
+    :param has_holds: returns whether scripts have holds, which the hub takes back when this host is lost.
+    :param lost: called with the reason when the lease has ended.
     """
 
-    def __init__(self, uplink: Peer, holds: Callable[[], bool], lost: Callable[[str], None]) -> None:
+    def __init__(self, uplink: Peer, has_holds: Callable[[], bool], lost: Callable[[str], None]) -> None:
         self._uplink = uplink
-        self._holds = holds
+        self._has_holds = has_holds
         self._lost = lost
         self._seconds = limits.LEASE
         self._idle_at = 0.0  # when we last saw that nothing depends on the hub
@@ -65,7 +65,7 @@ class HubLease:
         self._set_timer(self._idle_at)
 
     def stop(self) -> None:
-        """Stop watching, because the session is over."""
+        """Stop watching, because the session has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -96,7 +96,7 @@ class HubLease:
     @property
     def _depends(self) -> bool:
         """Whether anything depends on the hub."""
-        return bool(self._tasks) or self._holds() or bool(self._uplink.interrupted)
+        return bool(self._tasks) or self._has_holds() or bool(self._uplink.interrupted)
 
     def _lease_end(self, link: Link) -> float:
         return max(link.acknowledged_at, self._idle_at) + self._seconds
@@ -114,8 +114,8 @@ class HubLease:
             self._idle_at = now
         elif link is not None:
             # If our own process was stopped, acknowledgements may still be unread.
-            late = now - due > self._seconds * _LATE
-            if now >= self._lease_end(link) and not late:
+            was_stopped = now - due > self._seconds * _STOPPED
+            if now >= self._lease_end(link) and not was_stopped:
                 why = f"the hub acknowledged nothing for {self._seconds:g} s"
                 tasks, self._tasks = self._tasks, set()  # each is cancelled once; a command gets some seconds to end
                 for task in tasks:

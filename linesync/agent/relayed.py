@@ -1,8 +1,9 @@
 """Relays the requests of this host's scripts to the hub.
 
-For each script, the agent maps the numbers of the script's requests to their numbers in the hub's session. A confirmation
-or withdrawal of a script has the script's number, which the agent replaces by the hub's. If the deadline of a request passes
-while there is no line, the agent answers it, and withdraws it at the hub when the line is back.
+Each request has two ids: the script's request id, which the script chose, and the hub's request id, which identifies it in
+the session with the hub. The agent maps one to the other. A confirmation or withdrawal of a script contains the script's
+request id, which the agent replaces by the hub's request id. If the deadline of a request passes while there is no line, the
+agent answers the request, and withdraws it at the hub when the line is connected again.
 """
 
 from __future__ import annotations
@@ -37,33 +38,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..jobs.owners import Owners
 
-__all__ = ["GRACE", "Relayed", "Script", "silence"]
+__all__ = ["GRACE", "Relayed", "Script", "no_reply_reason"]
 
 GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer may still arrive
 _REPLY_TIME = 10.0  # seconds until the agent answers a request that does not wait for other hosts
-_GONE_BACK = "the session with the hub is over, and its uncommitted grants have gone back; nothing was taken, ask again"
+_GRANT_RETURNED = "the session with the hub has ended, so the grant was returned; you hold nothing; repeat the request"
 _NOT_A_HUB = (
-    "'register' is not allowed here: an agent listens on this socket for its scripts, not for other agents; start this agent"
-    " with the --port of a hub"
+    "'register' is not allowed here: an agent listens on this socket for its scripts, not for other agents; start the agent that"
+    " was refused with a --port that leads to a hub"
 )
 _QUEUE_MAX = 1 << 20  # if more bytes of requests than this wait for a session, the scripts' requests are held back
-_REMEMBERED = 1000  # answered requests of one script whose hub numbers are kept, for their commit or confirmation
+_REMEMBERED = 1000
+"""The most answered requests of one script whose hub's request id the agent keeps, for a commit or a confirmation."""
 
 
 class _Request:
     """One request of a script."""
 
-    __slots__ = ("answered", "hub", "message", "own", "script", "text", "timer")
+    __slots__ = ("answered", "hub_id", "message", "script", "script_id", "text", "timer")
 
-    def __init__(self, script: Script, own: str, text: str) -> None:
+    def __init__(self, script: Script, script_id: str, text: str) -> None:
         self.script = script
-        self.own = own
-        """The script's number of the request."""
+        self.script_id = script_id
+        """The script's request id."""
         self.text = text
         self.message = decode_request(text)
         """The decoded request; None if it is invalid, so that the hub will refuse it."""
-        self.hub = ""
-        """The number in the hub's session; empty while the request waits for a session."""
+        self.hub_id = ""
+        """The hub's request id; empty while the request waits for a session."""
         self.timer: asyncio.TimerHandle | None = None
         self.answered = False
 
@@ -78,23 +80,25 @@ class Script:
         """Whether the script can do several operations at the same time."""
         self.exchanges = 0
         """The number of exchanges in which it waits."""
-        self.holds = False
-        """Whether it was granted a hold: something that it keeps until it gives it back."""
-        self.held = False
-        """Whether the hub may keep something that ends with the script: a namespace, or a hold, even one that the agent ended."""
+        self.has_hold = False
+        """Whether the script has a hold, as far as the agent knows: one was granted, and none was lost since then."""
+        self.hub_may_hold = False
+        """Whether the hub may still keep a namespace or a hold of this script, so that the hub must be notified when the script
+        ends. It stays True when the agent counts the holds as lost, until the session with the hub ends."""
         self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
-        """The script's numbers of its requests whose grant goes back unless it is committed."""
+        """The script's request ids of the grants that are returned unless they are committed."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
         self.jobs = Jobs(JOBS, "this script")
-        """What hosts do for it."""
+        """The jobs of hosts for this script."""
         self.requests: dict[str, _Request] = {}  # bound: waits.WAITS_PER_CLIENT, relayed._QUEUE_MAX
-        """Its requests without an answer, by the script's number."""
+        """Its requests without an answer, by the script's request id."""
         self.granted: OrderedDict[str, str] = OrderedDict()  # bound: relayed._REMEMBERED
-        """Its requests that succeeded: the script's number to the hub's, until the request is committed or confirmed."""
+        """Its requests that succeeded: the script's request id to the hub's request id, until the request is committed or
+        confirmed."""
 
 
-def silence(waited: float) -> str:
-    """Why a script gets no reply, as a part of a sentence.
+def no_reply_reason(waited: float) -> str:
+    """The reason why a script gets no reply, as a part of a sentence.
 
     :param waited: seconds.
     """
@@ -106,8 +110,8 @@ class Relayed:
 
     :param uplink: the session with the hub.
     :param after: may change a reply of the hub: (request, reply text) to reply text.
-    :param own: returns the reply to a request that the agent answers itself, or None.
-    :param owners: returns what watches the processes of this machine that own a namespace.
+    :param answer_locally: returns the reply to a request that the agent answers itself, or None.
+    :param owners: returns the object that watches the processes of this machine that own a namespace.
     :param report: writes to the log.
     """
 
@@ -115,7 +119,7 @@ class Relayed:
         self,
         uplink: Peer,
         after: Callable[[Message | None, str], str],
-        own: Callable[[Message | None], str | None],
+        answer_locally: Callable[[Message | None], str | None],
         owners: Callable[[], Owners],
         report: Report,
     ) -> None:
@@ -123,13 +127,13 @@ class Relayed:
         self._uplink = uplink
         self._report = report
         self._after = after
-        self._own = own
+        self._answer_locally = answer_locally
         self._queue: list[_Request] = []  # bound: relayed._QUEUE_MAX
         """Requests that wait for a session with the hub."""
         self._queued = 0
-        """Their size in bytes."""
+        """The size of these requests in bytes."""
         self._held_back: dict[Conversation, None] = {}  # bound: limits.SESSIONS
-        """The scripts whose requests wait until the hub has taken more of those that were sent before."""
+        """The scripts whose requests are held back until the hub has received more of the earlier requests."""
         self._scripts: dict[Conversation, Script] = {}  # bound: limits.SESSIONS
         self._count = 0
         self.registered = False
@@ -158,15 +162,15 @@ class Relayed:
         for request in [request for request in self._queue if request.script is script]:
             self._unqueue(request)
         self._held_back.pop(peer, None)
-        known = script.requests or script.uncommitted or script.held
-        if known:  # without a session, the hub has nothing of this script, and the note is dropped
+        known = script.requests or script.uncommitted or script.hub_may_hold
+        if known:  # without a session, the hub knows nothing of this script, and the note is dropped
             self._uplink.tell(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
     def idle(self, peer: Conversation) -> bool:
-        """Whether a script neither waits for something nor holds something."""
+        """Whether a script has no request, no hold, no namespace and no running task."""
         script = self._scripts.get(peer)
-        return script is not None and not (script.requests or script.uncommitted or script.held or script.tasks)
+        return script is not None and not (script.requests or script.uncommitted or script.hub_may_hold or script.tasks)
 
     def scripts(self) -> list[str]:
         """The numbers of the scripts that may act, with a ``*`` for those that can do several operations at the same time.
@@ -179,29 +183,29 @@ class Relayed:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def take(self, peer: Conversation, number: str, text: str) -> None:
+    def take(self, peer: Conversation, script_id: str, text: str) -> None:
         """Handle a request or a note of a script."""
         script = self._scripts.get(peer)
         if script is None:
             return
-        if number == NOTE:
+        if script_id == NOTE:
             self._note(script, text)
             return
-        request = _Request(script, number, text)
-        reply = self._own(request.message)
+        request = _Request(script, script_id, text)
+        reply = self._answer_locally(request.message)
         if reply is not None:
-            peer.answer(number, reply)
+            peer.answer(script_id, reply)
             return
         if isinstance(request.message, Register):
             self._report(f"refused 'register' of script {script.number}: {_NOT_A_HUB}", peer="the scripts")
-            peer.answer(number, protocol.encode_error(NotAllowed(_NOT_A_HUB)))
+            peer.answer(script_id, protocol.encode_error(NotAllowed(_NOT_A_HUB)))
             return
-        if isinstance(request.message, Commit) and not self._name_grant(request, request.message):
-            peer.answer(number, protocol.encode_error(LinesyncFailed(_GONE_BACK)))
+        if isinstance(request.message, Commit) and not self._translate_commit(request, request.message):
+            peer.answer(script_id, protocol.encode_error(LinesyncFailed(_GRANT_RETURNED)))
             return
-        if isinstance(request.message, NamespaceBegin) and not self._name_owner(request, request.message):
+        if isinstance(request.message, NamespaceBegin) and not self._watch_owner(request, request.message):
             return
-        script.requests[number] = request
+        script.requests[script_id] = request
         limit = self._time_to_answer(request.message)
         if limit is not None:
             request.timer = self._loop.call_later(limit, self._deadline, request, limit)
@@ -209,11 +213,11 @@ class Relayed:
             self._send(request)
         else:
             self._enqueue(request)
-        if not self.works:
+        if not self.reachable:
             self.say_waiting(script)
 
     def _enqueue(self, request: _Request) -> None:
-        request.hub = ""
+        request.hub_id = ""
         self._queue.append(request)
         self._queued += len(request.text)
 
@@ -223,11 +227,11 @@ class Relayed:
         self.take_held_back()
 
     def holds_back(self, peer: Conversation) -> bool:
-        """Whether the requests of this script must wait, because too much waits for the hub already."""
-        full = self._uplink.congested or self._queued > _QUEUE_MAX
-        if full:
+        """Whether the requests of this script must wait, because too many bytes already wait for the hub."""
+        congested = self._uplink.congested or self._queued > _QUEUE_MAX
+        if congested:
             self._held_back[peer] = None
-        return full
+        return congested
 
     def take_held_back(self) -> None:
         """Handle the requests that were held back."""
@@ -236,8 +240,8 @@ class Relayed:
             peer.take_requests()
 
     @property
-    def works(self) -> bool:
-        """Whether this host is registered with the hub and receives its frames."""
+    def reachable(self) -> bool:
+        """Whether the hub is reachable: this host is registered with the hub and receives frames from it."""
         link = self._uplink.link
         return self.registered and self._uplink.up and link is not None and not link.quiet
 
@@ -247,24 +251,24 @@ class Relayed:
         return self.registered and (self._uplink.up or bool(self._uplink.interrupted))
 
     @staticmethod
-    def _name_grant(request: _Request, commit: Commit) -> bool:
-        """Replace the script's number in a commit by the hub's. Return False if the session that granted it is over."""
-        number = request.script.granted.get(commit.request)
-        if number is None:
+    def _translate_commit(request: _Request, commit: Commit) -> bool:
+        """Replace the script's request id in a commit by the hub's. Return False if the session that granted it has ended."""
+        hub_id = request.script.granted.get(commit.request)
+        if hub_id is None:
             return False
-        request.text = protocol.encode(commit.but(request=number))
+        request.text = protocol.encode(commit.but(request=hub_id))
         request.script.uncommitted.discard(commit.request)
         return True
 
-    def _name_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
-        """Watch the owner of a new namespace. Return False after an answer that it cannot be watched."""
+    def _watch_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
+        """Watch the owner of a new namespace. If that fails, answer the request with the error and return False."""
         if not begin.pid:
-            request.script.held = True
+            request.script.hub_may_hold = True
             return True
         try:
             self._owners().watch(begin.pid, begin.begin)
         except LinesyncError as error:
-            request.script.peer.answer(request.own, protocol.encode_error(error))
+            request.script.peer.answer(request.script_id, protocol.encode_error(error))
             return False
         request.text = protocol.encode(begin.but(watched=True))
         return True
@@ -290,7 +294,7 @@ class Relayed:
 
     def _send(self, request: _Request) -> None:
         try:
-            request.hub, _ = self._uplink.ask(
+            request.hub_id, _ = self._uplink.ask(
                 request.text, lambda reply: self._answer(request, reply), suffix=str(request.script.number)
             )
         except LinesyncError as error:
@@ -301,33 +305,33 @@ class Relayed:
             return
         if isinstance(reply, NotSent):
             if not isinstance(request.message, Commit):
-                self._enqueue(request)  # it goes to the next session
+                self._enqueue(request)  # the request goes to the next session
                 return
-            reply = LinesyncFailed(_GONE_BACK)
+            reply = LinesyncFailed(_GRANT_RETURNED)
         self._settle(request)
-        request.script.requests.pop(request.own, None)
+        request.script.requests.pop(request.script_id, None)
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
             if is_hold(request.message):
-                request.script.holds = request.script.held = True
+                request.script.has_hold = request.script.hub_may_hold = True
             if grant_goes_back(request.message):
-                request.script.uncommitted.add(request.own)
+                request.script.uncommitted.add(request.script_id)
             began = request.message
             if isinstance(began, NamespaceBegin) and began.pid and not self._owners().watches(began.pid, began.begin):
-                self.owner_gone(began.pid, began.begin)  # it had ended before there was a session
+                self.owner_gone(began.pid, began.begin)  # the owner had ended before there was a session
             granted = request.script.granted
             if isinstance(request.message, Commit):
                 granted.pop(request.message.request, None)
             else:
-                granted[request.own] = request.hub
+                granted[request.script_id] = request.hub_id
             if len(granted) > _REMEMBERED:
                 oldest, _ = granted.popitem(last=False)
-                if oldest in request.script.uncommitted:  # it can no longer be committed
+                if oldest in request.script.uncommitted:  # the grant can no longer be committed
                     request.script.uncommitted.discard(oldest)
-                    request.script.held = True  # it goes back when the script ends
+                    request.script.hub_may_hold = True  # the hub takes the grant back when the script ends
         if isinstance(reply, Unanswered):
             reply = unanswered(request.text, reply.why)
         text = protocol.encode_error(reply) if isinstance(reply, LinesyncError) else self._after(request.message, reply)
-        request.script.peer.answer(request.own, text)
+        request.script.peer.answer(request.script_id, text)
 
     @staticmethod
     def _settle(request: _Request) -> None:
@@ -338,20 +342,20 @@ class Relayed:
 
     def _deadline(self, request: _Request, waited: float) -> None:
         """The deadline has passed without an answer."""
-        if self.works and request.hub:
+        if self.reachable and request.hub_id:
             request.timer = self._loop.call_later(GRACE, self._deadline, request, waited + GRACE)
             return  # the hub decides; its answer is on the way
         deadline = _timeout(request.message)
         if request in self._queue:
             self._unqueue(request)
-            self._answer(request, never_sent(request.text, silence(waited), deadline=deadline))
+            self._answer(request, never_sent(request.text, no_reply_reason(waited), deadline=deadline))
             return
-        if request.hub:
-            self._uplink.tell(protocol.encode(Withdraw(request=request.hub, arrival=_arrival(request.message))))
-        self._answer(request, unanswered(request.text, silence(waited), deadline=deadline))
+        if request.hub_id:
+            self._uplink.tell(protocol.encode(Withdraw(request=request.hub_id, arrival=_arrival(request.message))))
+        self._answer(request, unanswered(request.text, no_reply_reason(waited), deadline=deadline))
 
     def _note(self, script: Script, text: str) -> None:
-        """Handle a note. A confirmation or a withdrawal names a request by the script's own number."""
+        """Handle a note. A confirmation or a withdrawal contains the script's request id."""
         try:
             message = operations.read(text, operations.HUB, note=True)
         except LinesyncError:
@@ -361,15 +365,15 @@ class Relayed:
         if not isinstance(message, Confirm | Withdraw):
             return
         request = script.requests.get(message.request)
-        number = request.hub if request is not None else script.granted.pop(message.request, "")
+        hub_id = request.hub_id if request is not None else script.granted.pop(message.request, "")
         script.uncommitted.discard(message.request)
-        if not number and message.arrival:  # a hold is given back by its arrival alone
-            number = str(Id(NOTE, str(script.number)))
+        if not hub_id and message.arrival:  # the arrival id is enough to give a hold back
+            hub_id = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
             self._unqueue(request)
             self._answer(request, never_sent(request.text, "it was withdrawn before a hub had received it"))
-        elif number:
-            note = protocol.encode(type(message)(request=number, arrival=message.arrival))
+        elif hub_id:
+            note = protocol.encode(type(message)(request=hub_id, arrival=message.arrival))
             if isinstance(message, Withdraw):
                 self._uplink.tell(note)
             else:
@@ -384,7 +388,7 @@ class Relayed:
     # -- the state of the session with the hub ------------------------------------------------------------------------
 
     def up(self) -> None:
-        """This host is registered with the hub: send the requests that have waited for that."""
+        """This host is registered with the hub: send the requests that waited for the registration."""
         self.registered = True
         self.ready.set()
         queue, self._queue, self._queued = self._queue, [], 0
@@ -406,31 +410,31 @@ class Relayed:
             self.take_held_back()
 
     def down(self) -> None:
-        """The session with the hub is over. Its unanswered requests have already been answered with an error. Its numbers
-        are not valid in the next session."""
+        """The session with the hub has ended. Its unanswered requests have already been answered with an error. The hub's
+        request ids are not valid in the next session."""
         self.registered = False
         self.ready.clear()
         for script in self._scripts.values():
             script.granted.clear()
             script.uncommitted.clear()
-            script.held = False
-        self.let_go("the session with the hub is over")
+            script.hub_may_hold = False
+        self.notify_holds_lost("the session with the hub is over")
 
     @property
-    def holds(self) -> bool:
-        """Whether any script has a hold."""
-        return any(script.holds for script in self._scripts.values())
+    def has_holds(self) -> bool:
+        """Whether a script has a hold."""
+        return any(script.has_hold for script in self._scripts.values())
 
-    def let_go(self, why: str) -> None:
-        """Notify the scripts that their holds have gone back at the hub.
+    def notify_holds_lost(self, why: str) -> None:
+        """Notify the scripts that they have lost their holds, which the hub takes back.
 
         :param why: the reason.
         """
-        gone = protocol.encode(Revoked(client=NOTE, arrival="", why=why))
+        note = protocol.encode(Revoked(client=NOTE, arrival="", why=why))
         for script in self._scripts.values():
-            if script.holds:
-                script.holds = False
-                script.peer.note(gone)
+            if script.has_hold:
+                script.has_hold = False
+                script.peer.note(note)
 
 
 def _arrival(message: Message | None) -> str:

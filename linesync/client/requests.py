@@ -39,7 +39,7 @@ class Requests:
         return bool(self._holding)
 
     def heard_revoked(self, text: str) -> bool:
-        """Handle a note of the hub that a hold has gone back. Return False if it is another note."""
+        """Handle a note of the hub that a hold was taken back. Return False if it is another note."""
         try:
             note = protocol.decode(text, protocol.Revoked)
         except LinesyncError:
@@ -53,7 +53,7 @@ class Requests:
         return True
 
     def session_over(self, why: str) -> None:
-        """The session with the hub is over: all holds have gone back."""
+        """The session with the hub has ended: all holds were taken back."""
         for arrival in self._holding:
             self.revoked[arrival] = why
         self._holding.clear()
@@ -86,7 +86,7 @@ class Requests:
         """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, or the hub does not answer
         after the timeout, the request is withdrawn.
 
-        :param takes: the grant goes back unless it is committed, so commit it before returning.
+        :param takes: the grant is returned unless it is committed, so commit it before returning.
         :param holds: it gives a hold, which counts from the moment of the reply, because a revocation may follow directly.
         """
         return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes, holds=holds)

@@ -27,9 +27,9 @@ class Changes:
         self._followers: set[Follower] = set()  # bound: limits.CHANNELS, limits.SESSIONS
 
     def add(self, noted: Sequence[Noted], asker: Client | None) -> None:
-        """Changes that happened now.
+        """Pass on changes that happened now.
 
-        :param asker: whose request caused those that do not name a client; None if it was not a request.
+        :param asker: the client whose request caused the changes that name no client; None if no request caused them.
         """
         if not self._followers:
             self.number += len(noted)
@@ -67,7 +67,7 @@ class Changes:
 def lost(count: int, number: int) -> bytes:
     """The line for a follower that has lost changes.
 
-    :param number: the number of the last one.
+    :param number: the number of the last lost change.
     """
     change = Change(
         number=number,

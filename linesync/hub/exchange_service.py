@@ -1,4 +1,4 @@
-"""Exchanges on the hub: it stores the data of each member, and streams the data of all to each when the model says so.
+"""Exchanges on the hub: it stores the data of each member, and streams all data to each member when the model decides it.
 
 A member's channel is one arrival with a client of its own, so the client ends with the channel. The hub stores the data once,
 in a blob, and reads it from there for each receiver at the receiver's own speed. So a slow receiver does not delay the
@@ -54,7 +54,7 @@ class Exchanging:
             number=requests.memory.next_serial,  # the next hub may know a number, and must not find other data there
         )
         self._channels: dict[tuple[str, str], _Channel] = {}  # bound: waits.WAITS
-        """(host, arrival) to the channel that serves it: that of the latest request."""
+        """(host, arrival) to the channel that serves it: the channel of the latest request."""
         self._bundles: dict[tuple[int, ...], _Bundle] = {}  # bound: blobs.BOUND, kept_results.RESULT_LIFE
         requests.services.exchanges.limit = limit
         requests.services.exchanges.dropped = self.blobs.drop
@@ -72,7 +72,7 @@ class Exchanging:
         await channel.work()
 
     def close(self) -> None:
-        """Forget all data; the hub stops, and its channels are over."""
+        """Forget all data; the hub stops, and its channels have ended."""
         for bundle in list(self._bundles.values()):
             self.forget(bundle)
         self.blobs.close()
@@ -87,7 +87,7 @@ class Exchanging:
         return earlier
 
     def leave(self, channel: _Channel) -> None:
-        """Remove a channel that is over."""
+        """Remove a channel that has ended."""
         if self._channels.get(channel.key) is channel:
             del self._channels[channel.key]
             del self.requests.on_outcome[channel.key]
@@ -95,7 +95,7 @@ class Exchanging:
     def bundle(self, value: Exchanged) -> _Bundle:
         """The data of an exchange that succeeded.
 
-        :raises LinesyncFailed: it is no longer kept.
+        :raises LinesyncFailed: the data is no longer kept.
         """
         bundle = self._bundles.get(value.keys)
         if bundle is None:
@@ -120,8 +120,8 @@ class Exchanging:
 class _Bundle:
     """The data of all members, which is sent to all members.
 
-    :ivar owed: the (host, arrival) of the receivers that have not confirmed that they have it.
-    :ivar timer: forgets the data after ten minutes even if there are such receivers.
+    :ivar unconfirmed: the (host, arrival) of the receivers that have not confirmed that they have the data.
+    :ivar timer: forgets the data after ten minutes even if there are unconfirmed receivers.
     """
 
     def __init__(self, value: Exchanged, blobs: list[Blob]) -> None:
@@ -130,7 +130,7 @@ class _Bundle:
         self.value = value
         self.blobs = blobs
         self.size = sum(blob.size for blob in blobs)
-        self.owed: set[tuple[str, str]] = set()  # bound: members.MEMBERS_MAX
+        self.unconfirmed: set[tuple[str, str]] = set()  # bound: members.MEMBERS_MAX
         self.timer: asyncio.TimerHandle | None = None
         self._hash: _Hash = sha256()
         self._hashed = 0
@@ -171,7 +171,7 @@ class _Channel:
         self._blob: Blob | None = None
         self._desk = stream.desk(_KEPT, spool=True)
         self._behind: Behind | None = None
-        self._taken = 0
+        self._received = 0
         self._given = False
         self._ended: asyncio.Future[_Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
         """The outcome of the arrival."""
@@ -186,7 +186,7 @@ class _Channel:
             either: set[asyncio.Future[Any]] = {reader, self._ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._ended.done():
-                reader.result()  # this raises
+                reader.result()  # raises the error of the reader
             self._session.exchanges -= 1
             waits = False
             await self._home.requests.outbox.stored()
@@ -198,7 +198,7 @@ class _Channel:
                 self._confirm(ended)
         except asyncio.CancelledError as error:
             why = str(error.args[0]) if error.args and error.args[0] else "the hub was stopped"
-            self._left(why)
+            self._client_left(why)
             self._stream.reset(why)
             raise
         finally:
@@ -212,7 +212,8 @@ class _Channel:
     def _open(self) -> None:
         """Arrive, and let the client give its data."""
         opening, members = self._opening, unfold(self._opening.members)
-        self._home.requests.check_arrival(opening.ns, self._arrival, self._client)
+        runs = self._home.requests.services.exchanges.is_open(opening.ns, opening.name)
+        self._home.requests.check_arrival(opening.ns, self._arrival, self._client, runs=runs)
         earlier = self._home.enter(self)
         self._home.requests.perform(
             lambda services, now: services.exchanges.open(
@@ -234,7 +235,7 @@ class _Channel:
             return
         if self._ended.done() or self._home.requests.services.exchanges.has_given(self._arrival, self._client):
             self._given = True
-            self._say("had")
+            self._send_state("had")
             return
         try:
             self._blob = self._home.blobs.reserve(opening.size)
@@ -243,13 +244,13 @@ class _Channel:
             return
         if not self._blob.in_memory:
             self._behind = Behind(self._desk, self._blob.append, _PIECE)
-        self._say("give")
+        self._send_state("give")
         if self._blob.complete:
             self._give(self._blob)
 
-    def _say(self, word: str) -> None:
-        with suppress(LinesyncError):  # the client may be gone or have given up already; the reader learns which
-            self._stream.send_message(protocol.encode_ok(word))
+    def _send_state(self, state: str) -> None:
+        with suppress(LinesyncError):  # the client may be gone or have given up already; the reader gets the reason
+            self._stream.send_message(protocol.encode_ok(state))
 
     async def _read(self) -> str | None:
         """Receive until the client has ended its side (returns None), or until the channel breaks (returns the reason).
@@ -266,19 +267,19 @@ class _Channel:
         except LinesyncError as error:
             why = error.message
         if not self._ended.done():
-            self._left(why)
+            self._client_left(why)
         return why
 
     async def _take(self, blob: Blob, data: bytes) -> None:
-        self._taken += len(data)
+        self._received += len(data)
         try:
             if self._behind is None:
                 blob.append(data)
-            elif self._taken > blob.size:
+            elif self._received > blob.size:
                 raise LinesyncFailed(f"the client sent more than the {blob.size:,} bytes that it announced")
             else:
                 await self._behind.put(data)
-                if self._taken == blob.size:
+                if self._received == blob.size:
                     await self._behind.flush()
         except (BrokenError, EndOfStream):
             raise
@@ -287,11 +288,11 @@ class _Channel:
         except Hung as error:
             self._cannot_keep(LinesyncFailed(f"the hub cannot store the data: {error.strerror}"))
         else:
-            if self._taken == blob.size and not self._ended.done():
+            if self._received == blob.size and not self._ended.done():
                 self._give(blob)
 
     def _give(self, blob: Blob) -> None:
-        self._given = True  # the model owns it
+        self._given = True  # the model owns the blob now
         self._home.requests.perform(
             lambda services, now: services.exchanges.given(self._arrival, self._client, blob.number, now)
         )
@@ -301,7 +302,7 @@ class _Channel:
             lambda services, now: services.exchanges.cannot_keep(self._arrival, self._client, error.message, now)
         )
 
-    def _left(self, why: str | None) -> None:
+    def _client_left(self, why: str | None) -> None:
         """The client is gone or gave up, perhaps before the outcome."""
         if why == protocol.GIVEN_UP:
             self._home.requests.perform(lambda services, now: services.withdraw(self._arrival, self._client, now))
@@ -330,7 +331,7 @@ class _Channel:
             except LinesyncFailed as error:
                 self.end(error)
                 return
-            bundle.owed.add(self.key)
+            bundle.unconfirmed.add(self.key)
             self._ended.set_result(bundle)
         else:
             self.end(UsageError(f"the arrival id {self._arrival} is already in use; use a new id for each arrival"))
@@ -362,7 +363,7 @@ class _Channel:
                 stream.send_message(protocol.encode(FileEnd(sha256=bundle.sha256)))
                 stream.end()
         except LinesyncError as error:
-            refuse(stream, error)  # reaches the client if its channel still works
+            refuse(stream, error)  # the client gets the error if its channel still works
             return False
         return True
 
@@ -383,14 +384,14 @@ class _Channel:
         self._done(bundle)
 
     def _done(self, bundle: _Bundle) -> None:
-        bundle.owed.discard(self.key)
-        if not bundle.owed:
+        bundle.unconfirmed.discard(self.key)
+        if not bundle.unconfirmed:
             self._home.forget(bundle)
 
     def _close(self) -> None:
         """Clean up, except for results that a retry may ask for."""
         if not self._ended.done():
-            self._left("the hub gave up")
+            self._client_left("the hub gave up")
         self._home.leave(self)
         if self._blob is not None and not self._given:
             self._home.blobs.drop(self._blob.number)

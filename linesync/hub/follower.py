@@ -1,4 +1,4 @@
-"""A reader that follows something: it has a limited queue, and it loses the oldest pieces if it is too slow."""
+"""A reader that follows a log or the changes: it has a limited queue, and it loses the oldest pieces if it is too slow."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Follower:
         self._more.set()
 
     def take(self, most: int | None = None) -> tuple[int, list[bytes]]:
-        """Take what is there.
+        """Take the pieces that wait.
 
         :param most: about how many bytes to take; by default, all.
-        :returns: how many pieces were lost since the last call, all of them before the ones that are returned; and these.
+        :returns: the number of pieces that were lost since the last call, and the pieces. All lost pieces came before these.
         """
         lost, self._lost = self._lost, 0
         taken: list[bytes] = []

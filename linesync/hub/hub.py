@@ -53,7 +53,7 @@ class Hub(User):
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
-    :param durable: stores what the hub remembers, and has what an earlier life of it has left; sessions continue after a
+    :param durable: stores the memory of the hub, and has the memory of an earlier process; sessions continue after a
         restart. By default, nothing is stored.
     :param exchange_limit: the most bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, everything is allowed.
@@ -96,6 +96,7 @@ class Hub(User):
             durable,
         )
         self._requests.on_replaced = self._replaced
+        self._draining = self._requests.draining
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
@@ -109,11 +110,11 @@ class Hub(User):
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """What this host does for others."""
+        """The jobs of this host for others."""
         if tokens is not None:
             self._keepers.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
         self._knows_holds = self._keeping and memory.used
-        """Whether the memory has what an earlier hub granted."""
+        """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
             self._requests.restore(self._peer)
@@ -169,6 +170,35 @@ class Hub(User):
 
         :param keep: do not end the sessions, because the next hub continues them.
         """
+        self._entrance.close()
+        try:
+            if self.drained:
+                await self._hand_over()
+        finally:
+            await self._close(reason, keep)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the hub was drained. Its end then closes the store, too."""
+        return self._draining.over
+
+    def on_drained(self, stop: Callable[[], None]) -> None:
+        """Call this when the hub is drained and must be closed."""
+        self._draining.on_over = stop
+
+    async def _hand_over(self) -> None:
+        """Give up the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
+        self._requests.stop()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            await listener.aclose(leave=self._requests.holds)
+        if self._durable is not None:
+            await self._durable.close()
+        await self._draining.confirm()
+
+    async def _close(self, reason: str, keep: bool) -> None:
         leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
         if keep:
             self._requests.stop()
@@ -180,7 +210,6 @@ class Hub(User):
                 await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
             self._requests.end_all(reason)
             self._requests.stop()
-        self._entrance.close()
         for keeper in self._keepers:
             keeper.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
@@ -276,7 +305,7 @@ class Hub(User):
             session.give_up = asyncio.get_running_loop().call_later(_KEEP_AGENT, self._give_up, peer, why)
         else:
             session.cut = peer.info is not None and peer.info.kind != "unix"
-            self._give_up(peer, why)  # a script does not come back
+            self._give_up(peer, why)  # a script does not continue its session
 
     def _give_up(self, peer: Peer, why: str) -> None:
         """End a session that has waited for a line for too long."""
@@ -322,12 +351,12 @@ class Hub(User):
     def request(self, peer: Conversation, number: str, text: str) -> None:
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
-        if session is not None:
+        if session is not None and not self.drained:  # the next hub gets it
             self._requests.take(session, number, text)
 
     def holds_back(self, peer: Conversation) -> bool:
         """While too much waits for the disk, all requests wait."""
-        if self._durable is None or not self._durable.full:
+        if self._durable is None or not self._durable.congested:
             return False
         if self._room is None or self._room.done():
             self._room = self._spawn(self._go_on(self._durable))
@@ -342,7 +371,7 @@ class Hub(User):
         """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
         script = Id.read(number).script
         if not script:
-            with suppress(LinesyncError):  # what is malformed is refused in its turn
+            with suppress(LinesyncError):  # a malformed item is refused when it is handled
                 message = operations.read(text, operations.HUB, note=number == NOTE)
                 named = getattr(message, "request", "")
                 return message.client if isinstance(message, ClientGone) else Id.read(named).script
@@ -354,7 +383,7 @@ class Hub(User):
         session = self._sessions.of(peer)
         if session is None or not session.host:
             return
-        with suppress(LinesyncError):  # what is malformed is refused in its turn
+        with suppress(LinesyncError):  # a malformed item is refused when it is handled
             note = operations.read(text, operations.HUB, note=number == NOTE)
             if isinstance(note, ClientGone):
                 gone = protocol.encode_error(LinesyncFailed("the script is gone"))
@@ -370,6 +399,7 @@ class Hub(User):
             return
         task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
+        self._draining.watch(task, operations.known_opening(stream.words))
         if is_command(operations.known_opening(stream.words), HUB):
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
@@ -379,6 +409,7 @@ class Hub(User):
         self._requests.check(session, "", opening)
         host = addressee(opening)
         if host:
+            self._draining.refuse()
             done = self._job(stream, host)
             return done() if session.host else session.jobs.run(host, done)  # an agent speaks for many scripts
         if isinstance(opening, ExchangeOpen):
@@ -392,7 +423,7 @@ class Hub(User):
         return serve_trace(stream, self._line_of(opening.host)[1])
 
     def _job(self, stream: Stream, host: str) -> Callable[[], Coroutine[Any, Any, None]]:
-        """What starts the work for a channel to a host."""
+        """The function that starts the work for a channel to a host."""
         if host == HUB:
             return lambda: serve(stream, self.runner, self.jobs)
         target = self._reachable(host)
@@ -441,6 +472,7 @@ class Hub(User):
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
         session = self._sessions.numbered(event.session)  # the host may have another session by now
         if session is not None:
+            self._draining.end(session, f"host {event.host} is lost")
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 

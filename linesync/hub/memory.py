@@ -1,13 +1,13 @@
-"""What a hub remembers over its own restart: the model, the sessions, and what it has said in them.
+"""The data that a hub keeps over its own restart: the model, the sessions, and the replies that may not have arrived.
 
 1. A session has a number, which is part of the numbers of its clients and of the ids of their arrivals. It continues in
    another link session after the hub has restarted, if the peer proves that it is the same one (docs/protocol.md, 8.6).
-2. A request that waits is *open* until its reply is decided. A reply is kept until it has arrived at the peer. So a request
-   that the peer sends again is one that this hub has never handled.
+2. A request that waits is *open* until its reply is decided. A reply is kept until it has arrived at the peer. So if the
+   peer sends a request again, this hub has never handled that request.
 3. Each open request, each kept reply and each session is one row. A change marks its row. A store writes the marked rows
-   together with those of the model in one commit, before any reply leaves (:mod:`linesync.hub.outbox`).
+   and the rows of the model in one commit, before the hub sends any reply (:mod:`linesync.hub.outbox`).
 
-Nothing here knows lines, clocks or tasks. A session has no row until it has an open request, a kept reply, or a host.
+This module does not use lines, clocks or tasks. A session has no row until it has an open request, a kept reply, or a host.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class SessionRow(State):
     host: str
     """the host that it registered, or empty for a script"""
     uid: int | None
-    """the user id of the peer, if it came over a Unix socket"""
+    """the user id of the peer, if it connected to a Unix socket"""
     line: str
     """the label of its last line"""
     concurrent: bool
-    """the script does several things at the same time"""
+    """the script does several operations at the same time"""
 
 
 class OpenRow(State):
@@ -83,9 +83,9 @@ class KeptSession:
         self.concurrent = False
         self.open: dict[str, str] = {}  # bound: waits.WAITS_PER_HOST
         """The ids of the requests that wait, and their arrivals."""
-        self.said: dict[int, tuple[str, str]] = {}  # bound: limits.REPLIES_MAX
+        self.replies: dict[int, tuple[str, str]] = {}  # bound: limits.REPLIES_MAX
         """The replies and notes that may not have arrived, in order: their numbers to (request id or ``-``, text)."""
-        self.last_said = 0
+        self.last_reply = 0
         """The number of the last reply or note."""
         self._memory = memory
 
@@ -110,18 +110,18 @@ class KeptSession:
         if self.open.pop(request, None) is not None:
             self._memory.mark(OPEN, f"{self.serial}/{request}")
 
-    def say(self, request: str, text: str) -> int:
+    def add_reply(self, request: str, text: str) -> int:
         """Keep a reply or a note; returns its number."""
-        self.last_said += 1
-        self.said[self.last_said] = request, text
-        self._memory.mark(REPLY, f"{self.serial}/{self.last_said}", new=True)
+        self.last_reply += 1
+        self.replies[self.last_reply] = request, text
+        self._memory.mark(REPLY, f"{self.serial}/{self.last_reply}", new=True)
         self._known()
-        return self.last_said
+        return self.last_reply
 
     def arrived(self, number: int) -> None:
         """All replies up to this one have arrived."""
-        for one in [one for one in self.said if one <= number]:
-            del self.said[one]
+        for one in [one for one in self.replies if one <= number]:
+            del self.replies[one]
             self._memory.mark(REPLY, f"{self.serial}/{one}")
 
     def _known(self) -> None:
@@ -134,7 +134,7 @@ class KeptSession:
 
 
 class Memory:
-    """Everything that a hub remembers.
+    """All data that a hub keeps over its own restart.
 
     :param services: the model.
     """
@@ -149,7 +149,7 @@ class Memory:
         """The rows that have changed; true if they are new."""
 
     def next_serial(self) -> int:
-        """A session number that no session of any life of this hub had."""
+        """A session number that this hub has never used, not even before a restart."""
         self._serial += 1
         if self._serial > self._reserved:
             self._reserved = self._serial + _BLOCK
@@ -162,35 +162,35 @@ class Memory:
         self.sessions[session.serial] = session
 
     def forget(self, session: KeptSession) -> None:
-        """A session is over."""
+        """A session has ended: remove its rows."""
         if self.sessions.pop(session.serial, None) is None:
             return
         self.mark(SESSION, str(session.serial))
         for request in list(session.open):
             session.closed(request)
-        session.arrived(session.last_said)
+        session.arrived(session.last_reply)
 
     @property
     def used(self) -> bool:
-        """Whether another life of the hub has used this memory."""
+        """Whether an earlier process of the hub has used this memory."""
         return self._reserved > 0
 
     def restarted(self) -> None:
-        """Another hub begins with this memory: skip the session numbers that may be in use."""
+        """A new process of the hub starts with this memory: skip the session numbers that may be in use."""
         self._serial = self._reserved
 
     # -- rows, for a store --------------------------------------------------------------------------------------------
 
     def mark(self, kind: str, key: str, *, new: bool = False) -> None:
-        """A row has changed.
+        """Mark a row as changed.
 
-        :param new: it did not exist before.
+        :param new: the row did not exist before.
         """
         self._marked.setdefault((kind, key), new)
 
     def take_changed(self) -> list[tuple[str, str, State | None]]:
-        """The present rows of everything that has changed since the last call, here and in the model; None for a row that is
-        gone. A row that began and ended in the meantime is not among them."""
+        """The current values of all rows that have changed since the last call, here and in the model; None for a row that no
+        longer exists. A row that began and ended since the last call is left out."""
         marked, self._marked = self._marked, {}
         rows: list[tuple[str, str, State | None]] = []
         for (kind, key), new in marked.items():
@@ -200,7 +200,7 @@ class Memory:
         return rows + self.services.journal.take()
 
     def row(self, kind: str, key: str) -> State | None:
-        """The row as it is now; None if it is gone."""
+        """The current value of a row; None if the row does not exist."""
         if kind == SERIALS:
             return SerialsRow(reserved=self._reserved)
         serial, _, rest = key.partition("/")
@@ -211,8 +211,8 @@ class Memory:
             return session.state()
         if kind == OPEN:
             return OpenRow(arrival=session.open[rest]) if rest in session.open else None
-        said = session.said.get(int(rest))
-        return ReplyRow(request=said[0], text=said[1]) if said is not None else None
+        reply = session.replies.get(int(rest))
+        return ReplyRow(request=reply[0], text=reply[1]) if reply is not None else None
 
     def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Restore sessions from rows: (kind, key, JSON text), in any order. Rows of other kinds are ignored.
@@ -238,8 +238,8 @@ class Memory:
                 session.open[rest] = OpenRow.from_json(value).arrival
             else:
                 reply = ReplyRow.from_json(value)
-                session.said[int(rest)] = reply.request, reply.text
-                session.last_said = int(rest)
+                session.replies[int(rest)] = reply.request, reply.text
+                session.last_reply = int(rest)
 
     def _session(self, serial: int, state: SessionRow) -> KeptSession:
         session = KeptSession(self, serial, (state.hub, state.peer), state.uid, state.line)

@@ -28,6 +28,7 @@ from ..runtime.peer import Peer
 from ..store.state import NotStored
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
+from .draining import Draining
 from .durable import Durable
 from .handlers import HANDLERS, Asked
 from .memory import Memory
@@ -36,9 +37,13 @@ from .sessions import HubSession, Sessions
 
 __all__ = ["Requests"]
 
-_STALL = 5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), what hosts sent may be unread
+_STALL = (
+    5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), messages of hosts may be unread
+)
 _TICK = 1.0
-_LAST = 1.0  # seconds after the lease when a session that did not come back ends; its host is lost before that
+_LAST = (
+    1.0  # seconds after the lease when a session whose peer did not connect again ends; its host is lost before that
+)
 _RESTARTED = "the hub has restarted"
 _REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
@@ -48,14 +53,14 @@ class Requests:
     """The hub's requests and replies.
 
     :param boot: the hub's boot id.
-    :param memory: what the hub remembers.
-    :param outbox: sends what the hub says.
+    :param memory: the data that the hub keeps over a restart.
+    :param outbox: sends the messages of the hub.
     :param links: returns the state of each line.
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
     :param policy: the rules of the hub; by default, everything is allowed.
-    :param durable: stores what the hub remembers; by default, nothing is stored.
+    :param durable: stores the memory; by default, nothing is stored.
     """
 
     def __init__(
@@ -94,21 +99,23 @@ class Requests:
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
         """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
+        self.draining = Draining(self.answer, self._ends_with_hub, report)
         self._asked: Asked | None = None
         """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._stopped = False
         self._ticked = self.now()
 
     def now(self) -> float:
-        """The time of the model: that of the event loop, or one that continues when the hub or its machine starts again."""
+        """The time of the model: the time of the event loop, or one that continues when the hub or its machine restarts."""
         return self._loop.time() + self._offset
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, session: HubSession, number: str, text: str) -> None:
-        """Handle a request or a note that came."""
+        """Handle a request or a note that has arrived."""
         session.forget_arrived()
         keep = False
         try:
@@ -117,6 +124,8 @@ class Requests:
             self.check(asked.session, asked.id.script, message)
             if type(message) in _NEED_ROOM:
                 self._check_room()
+            if operations.operation(message).work and type(message) not in ARRIVALS:
+                self.draining.refuse()
             keep = operations.changes(message)
             reply = self._do(asked)
             if reply is None and operations.operation(message).numbered:
@@ -135,16 +144,16 @@ class Requests:
         self._finish()
 
     def answer(self, session: HubSession, number: str, text: str, *, keep: bool = True) -> None:
-        """Send a reply, or a note with the number of notes. Everything that the hub says on channel 0 leaves here.
+        """Send a reply, or a note with the number of notes. All messages of the hub on channel 0 pass through here.
 
         :param keep: the peer cannot ask again, so it gets this again if it continues the session.
         """
         session.kept.closed(number)
         if keep and session.keeping:
-            said = session.kept.say(number, text)
-            self.outbox.put(lambda: session.send(said))
+            reply_number = session.kept.add_reply(number, text)
+            self.outbox.put(lambda: session.send(reply_number))
         elif not keep and self._durable is not None and self._durable.refusal:
-            session.peer.answer(number, text)  # what waits for room on the disk may wait for long
+            session.peer.answer(number, text)  # the outbox may wait for a long time for space on the disk
         else:
             self.outbox.put(lambda: session.peer.answer(number, text))
 
@@ -233,14 +242,19 @@ class Requests:
         self.tell(outcomes)
         return None
 
-    def check_arrival(self, namespace: str, arrival: str, client: Client) -> None:
-        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended. A retry still gets its outcome.
+    def check_arrival(self, namespace: str, arrival: str, client: Client, *, runs: bool = False) -> None:
+        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended, or during a drain. A retry still
+        gets its outcome.
 
+        :param runs: it joins something that a drain waits for.
+        :raises LinesyncFailed: the hub is being drained.
         :raises NotStored: the hub's disk is full.
         :raises Aborted: the namespace has ended.
         """
         if not self._services.knows(arrival, client):
             self._check_room()
+            if not runs:
+                self.draining.refuse()
         self._services.check_namespace(namespace, arrival, client)
 
     def _check_room(self) -> None:
@@ -283,7 +297,7 @@ class Requests:
     # -- after a restart of the hub -----------------------------------------------------------------------------------
 
     def restore(self, peer: Callable[[], Peer]) -> None:
-        """Make the sessions that the hub remembers from an earlier life. Each has one lease to come back.
+        """Make the sessions that the hub remembers from an earlier life. Their peers have one lease to connect again.
 
         :param peer: makes a peer without a line.
         """
@@ -296,7 +310,7 @@ class Requests:
             session.give_up = self._loop.call_later(
                 max(self.lease, limits.LEASE) + _LAST,
                 session.peer.abandon,
-                "it did not come back after the hub restarted",
+                "its peer did not connect again after the hub restarted",
             )
         for host in self._services.hosts(now):
             self._services.line_lost(host.name, host.session, _RESTARTED)
@@ -304,7 +318,7 @@ class Requests:
         self._finish()
 
     def _end_forgotten(self, now: float) -> None:
-        """End what has ended with the earlier life of the hub: scripts that cannot continue, owners of namespaces, and the
+        """End everything that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and the
         channels of exchanges."""
         clients = list(self._services.waits_by_client())
         for owner in self._services.namespaces.owners():
@@ -338,8 +352,8 @@ class Requests:
         self._sessions.resume(old, session)
         if old.host:
             self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
-        for said in list(old.kept.said):
-            self.outbox.put(lambda said=said: old.send(said))  # type: ignore[misc]
+        for reply_number in list(old.kept.replies):
+            self.outbox.put(lambda reply_number=reply_number: old.send(reply_number))  # type: ignore[misc]
         return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
@@ -383,7 +397,7 @@ class Requests:
             self.answer(session, NOTE, protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
-        """End the session of a lost host that had not confirmed a grant. The grant has gone back, and another client may have
+        """End the session of a lost host that had not confirmed a grant. The grant was returned, and another client may have
         it now. So the reply with the grant must not reach the host when its line is back."""
         session = self._sessions.host(lost.host)
         if session is not None and session.id == lost.session:
@@ -391,7 +405,7 @@ class Requests:
             self._loop.call_soon(self._end_session, session, f"host {lost.host} was lost: {lost.why}")
 
     def _end_replaced(self, lost: HostLost) -> None:
-        """Another agent has the name of a host whose session had not come back since the hub restarted."""
+        """Another agent has the name of a host whose session was not continued since the hub restarted."""
         session = self._sessions.numbered(lost.session)
         if session is not None and not session.peer.up:
             self._loop.call_soon(session.peer.abandon, lost.why)
@@ -402,6 +416,8 @@ class Requests:
             session.peer.end_session(why)
         else:
             session.peer.abandon(why)  # it has not come back since the hub restarted
+            if session.peer.line is not None:
+                session.peer.line.close()  # its bytes belong to a link that is gone; a port opens it again
 
     def _reply(self, outcome: Granted | Failed) -> bool:
         """Send an outcome to all requests that wait for it; returns whether there were any."""
@@ -430,7 +446,7 @@ class Requests:
     # -- who is active where ------------------------------------------------------------------------------------------
 
     def _ask(self, host: str) -> None:
-        """Ask a host whether it lives, and who may act there."""
+        """Ask a host whether it is alive, and which of its clients may act."""
         if host == HUB:
             scripts = [session for session in self._sessions.all() if not session.host]
             activity = deadlock.Activity(
@@ -470,11 +486,12 @@ class Requests:
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
-        """A session is over: end everything that its host and its scripts wait for."""
+        """A session has ended: end everything that its host and its scripts wait for."""
         now = self.now()
+        self.draining.end(session, f"its client is gone ({why})")
         if session.host:
             if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
-                self._hear_of(session)  # its holds go back a lease after this
+                self._hear_of(session)  # the hub takes its holds back one lease after this
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
@@ -491,7 +508,7 @@ class Requests:
             self._finish()
 
     def grant_no_holds_for_a_lease(self) -> None:
-        """Hosts may still hold what an earlier hub granted, and this hub does not know what."""
+        """Hosts may still have holds from an earlier hub that this hub does not know."""
         self._services.grant_no_holds_before(self.now() + self.lease)
         self._set_timer()
 
@@ -507,7 +524,22 @@ class Requests:
 
     def status(self, now: float) -> Status:
         """The state of the services, and their clients."""
-        return self._services.status(now, self._clients())
+        return self._services.status(now, self._clients()).but(drain=self.draining.in_words)
+
+    def _ends_with_hub(self) -> list[str]:
+        """The waits and holds that the next hub cannot continue, by their clients, and what cannot be stored now."""
+        why = "this hub stores no state" if self._durable is None else "its linesync cannot continue its session"
+        found = []
+        for client, count in self._services.waits_by_client().items():
+            id_ = Id.read(client.number)
+            session = self._sessions.numbered(id_.number)
+            exchange = id_.script.startswith("x")  # a drain waits for its channel
+            if not exchange and (session is None or not session.keeping):
+                things = "1 wait or hold" if count == 1 else f"{count} waits and holds"
+                found.append(f"{things} of {client.principal}, which would be lost ({why})")
+        if self._durable is not None and self._durable.refusal:
+            found.append("room on the disk")
+        return found
 
     def _clients(self) -> list[ClientState]:
         """Each agent, and each script that waits for something or holds something."""
@@ -565,6 +597,7 @@ class Requests:
 
     def _finish(self) -> None:
         """After each call of the services: pass on the changes, and set the timer."""
+        self.draining.changed()
         self.outbox.changed()
         noted, asked = self._services.take_noted(), self._asked
         self._asked = None
@@ -574,6 +607,8 @@ class Requests:
         self._set_timer()
 
     def _set_timer(self) -> None:
+        if self._stopped:
+            return
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
         if self._timer is not None:
             if self._timer_at <= when:
@@ -583,7 +618,7 @@ class Requests:
 
     def end_all(self, why: str) -> None:
         """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
-        gets its replies from the next life of the hub."""
+        gets its replies from the next hub process."""
         for session in self._sessions.all():
             if session.keeping and session.host:
                 self._sessions.end(session.peer)
@@ -593,6 +628,8 @@ class Requests:
     def stop(self) -> None:
         self.owners.close()
         self.outbox.close()
+        self.draining.close()
+        self._stopped = True
         for session in self._sessions.all():
             if session.give_up is not None:
                 session.give_up.cancel()
@@ -601,7 +638,8 @@ class Requests:
 
 
 _NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
-"""The requests that are refused while the disk is full, besides new arrivals. Others end something: they wait for room."""
+"""The requests that are refused while the disk is full, besides new arrivals. Other requests end
+something, so they wait for space on the disk."""
 _OF_THE_HUB = re.compile(r"[0-9]+/.*")
 """The ids of arrivals that the hub names itself: the session, and the request."""
 

@@ -1,6 +1,6 @@
 """The peers of the hub's sessions: each is an agent with a name and scripts behind it, or a script.
 
-After a restart of the hub, a session that it remembers has a peer without a line until the peer continues it."""
+After a restart of the hub, a remembered session has a peer without a line until the peer continues the session."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class HubSession:
         self.peer = peer
         self.kept = kept
         self.keeping = False
-        """Whether its peer can continue it after a restart of the hub, so that its replies are kept."""
+        """Whether its peer can continue the session after a restart of the hub, so that the hub keeps its replies."""
         self._sent = 0
-        """The number of the last kept reply that was sent to the peer in the present link session."""
+        """The number of the last kept reply that was sent to the peer in the current link session."""
         self._mark: tuple[int, int] | None = None
         """A mark of the link session, and the number of the last kept reply before it."""
         self._last: tuple[str, str, Client] | None = None
@@ -36,7 +36,7 @@ class HubSession:
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
         """The tasks that relay or serve its channels."""
         self.jobs = Jobs(JOBS, "this script")
-        """What the hosts do for it, if it is a script."""
+        """The jobs of hosts for it, if it is a script."""
         self.give_up: asyncio.TimerHandle | None = None
         self.acted = False
         """Whether it has made a request as a script, so that it cannot become the session of a host."""
@@ -71,21 +71,21 @@ class HubSession:
 
     @property
     def concurrent(self) -> bool:
-        """Whether a script does several things at the same time."""
+        """Whether a script does several operations at the same time."""
         return self.kept.concurrent
 
     # -- replies ------------------------------------------------------------------------------------------------------
 
     def send(self, number: int) -> None:
-        """Send a kept reply or note, unless the peer got it in this link session, or it has arrived."""
-        said = self.kept.said.get(number)
-        if said is not None and number > self._sent and self.peer.up:
+        """Send a kept reply or note, unless it was already sent in this link session or has arrived."""
+        reply = self.kept.replies.get(number)
+        if reply is not None and number > self._sent and self.peer.up:
             self._sent = number
-            self.peer.answer(*said)
+            self.peer.answer(*reply)
 
     def forget_arrived(self) -> None:
         """Forget the replies that have arrived."""
-        while self.kept.said:
+        while self.kept.replies:
             if self._mark is None:
                 mark = self.peer.sent_mark
                 if mark is None or not self._sent:
@@ -99,7 +99,7 @@ class HubSession:
             self._mark = None
 
     def attach(self, other: HubSession) -> None:
-        """Continue this session with the peer and on the line of another one."""
+        """Continue this session with the peer and the line of another session."""
         self.peer, self.keeping = other.peer, other.keeping
         self.kept.line = other.kept.line
         self.kept.changed()
@@ -163,7 +163,7 @@ class Sessions:
         return list(self._by_peer.values())
 
     def scripts_among(self, peers: Collection[Peer]) -> list[Peer]:
-        """Those of some peers that are not agents of hosts."""
+        """The peers in this collection that are not agents of hosts."""
         return [peer for peer in peers if peer not in self._by_peer or not self._by_peer[peer].host]
 
     def begin(self, peer: Peer, line: str) -> HubSession:
@@ -180,7 +180,7 @@ class Sessions:
         return session
 
     def restore(self, peer: Callable[[], Peer]) -> list[HubSession]:
-        """Make the sessions that the hub remembers; their peers have not come back yet.
+        """Make the sessions that the hub remembers; their peers have not connected again yet.
 
         :param peer: makes a peer without a line.
         """
@@ -194,7 +194,7 @@ class Sessions:
         return restored
 
     def named(self, hub: str, peer: str) -> HubSession | None:
-        """The session that the hub remembers with these nonces, if its peer has not come back yet."""
+        """The session that the hub remembers with these nonces, if its peer has not connected again yet."""
         for session in self._by_serial.values():
             if session.kept.nonces == (hub, peer) and not session.peer.up:
                 return session
@@ -242,7 +242,7 @@ class Sessions:
         return self._by_host.get(name)
 
     def end(self, peer: Peer) -> HubSession | None:
-        """Remove the session of a peer, which is over."""
+        """Remove the session of a peer, because it has ended."""
         session = self._by_peer.pop(peer, None)
         nonces = self._nonces.pop(peer, None)
         if nonces is not None and self._by_nonces.get(nonces) is peer:

@@ -17,8 +17,8 @@ _LOOK = 2.0  # seconds between checks of the tokens that are left
 
 
 async def least_token(path: str) -> int:
-    """The first token of a hub that has a state file, unless that has a higher one: no earlier hub that kept only its tokens
-    has given it.
+    """The first token of a hub that has a state file, unless the file contains a higher one. No earlier hub that kept only its
+    tokens has given this token.
 
     :raises LinesyncFailed: the file of such hubs cannot be read, or is not valid.
     """

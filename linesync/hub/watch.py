@@ -25,7 +25,7 @@ from .follower import Follower
 __all__ = ["serve_changes", "serve_console", "serve_trace"]
 
 _TRACE_BEHIND = 1 << 17  # bytes that a slow reader may be behind before it loses lines
-_SLICE = 1 << 14  # bytes that are sent together; a slow reader loses only what has not been sent yet
+_SLICE = 1 << 14  # bytes that are sent together; a slow reader loses only bytes that have not been sent yet
 
 
 async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, peer: Peer) -> None:
@@ -44,7 +44,7 @@ async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, p
 
 
 async def _type(stream: Stream, opening: ConsoleOpen, peer: Peer) -> None:
-    """Write the typed bytes to the line until the person leaves."""
+    """Write the typed bytes to the line until the reader leaves."""
     try:
         while True:
             item = await stream.receive()
@@ -83,8 +83,8 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
 
 
 async def serve_changes(stream: Stream, changes: Changes) -> None:
-    """Send a line of JSON for each change, until the reader leaves. A slow reader loses the oldest changes, and a change of
-    its own says how many."""
+    """Send a line of JSON for each change, until the reader leaves. A slow reader loses the oldest changes, and
+    gets one change ``changes lost`` with their count."""
     follower, first = changes.follow(), changes.number
     try:
         stream.send_message(protocol.encode_ok(str(first)))
@@ -101,10 +101,10 @@ async def _pass_on(
     reading: Coroutine[Any, Any, None],
     gap: Callable[[int, int], bytes] = lambda lost, last: b"",
 ) -> None:
-    """Send what comes to a follower until the reader leaves; raises what :meth:`Stream.send` raises.
+    """Send the pieces that arrive at a follower until the reader leaves. Raises the errors of :meth:`Stream.send`.
 
-    :param reading: handles what the reader sends, and ends when the reader leaves.
-    :param gap: what to send in place of lost pieces, from how many they are and the number of the last one, from 1.
+    :param reading: handles the input of the reader, and ends when the reader leaves.
+    :param gap: makes the text that replaces lost pieces. Its arguments are their count and the number of the last one, from 1.
     """
     leaving = asyncio.create_task(reading)
     passed = 0

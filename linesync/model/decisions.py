@@ -4,7 +4,7 @@ Every call of a service returns a list of these, in the order in which they happ
 
 1. An arrival ends in exactly one final outcome: a ``Granted`` that is not provisional, or a ``Failed``.
 2. A provisional grant (units of a semaphore, or a lock) becomes final when its client confirms it. If the client is gone
-   before that, the grant goes back and a ``Failed`` with the same arrival id follows.
+   before that, the grant is returned and a ``Failed`` with the same arrival id follows.
 3. An outcome names the arrival and the client that it goes to. A retry gets the same outcome, at its own client.
 """
 
@@ -147,10 +147,10 @@ Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messa
 class Granted:
     """The arrival succeeded.
 
-    :ivar arrival: the arrival that this is the outcome of.
+    :ivar arrival: the arrival that has this outcome.
     :ivar client: the receiver.
     :ivar value: the result.
-    :ivar provisional: True if the grant goes back unless the client confirms it.
+    :ivar provisional: True if the grant is returned unless the client confirms it.
     """
 
     arrival: ArrivalId
@@ -163,7 +163,7 @@ class Granted:
 class Failed:
     """The arrival failed and left nothing behind.
 
-    :ivar arrival: the arrival that this is the outcome of.
+    :ivar arrival: the arrival that has this outcome.
     :ivar client: the receiver.
     :ivar error: the reason, as the exception that the client raises.
     """

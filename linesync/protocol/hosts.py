@@ -9,6 +9,7 @@ __all__ = [
     "ClientGone",
     "Concurrent",
     "Continue",
+    "Drain",
     "GoingDown",
     "Note",
     "Register",
@@ -45,6 +46,14 @@ class GoingDown(Message):
     """Agent to hub, before it ends the session: the system of this host is going down, so the host may come back."""
 
     VERB = "goingdown"
+
+
+class Drain(Message):
+    """Client to hub: begin no new work, wait for what runs, and stop for an upgrade. The reply comes when the hub has stopped.
+    The drain ends early with the client, or when the client withdraws the request."""
+
+    VERB = "drain"
+    timeout: float | None = None
 
 
 class ClientGone(Message):

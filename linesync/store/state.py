@@ -30,7 +30,12 @@ LONGEST = 64 << 20  # bytes of a value or a piece
 
 
 class NotStored(LinesyncFailed):
-    """The disk is full. The commit is certainly not on the disk; later ones are tried again."""
+    """The disk is full. The commit is certainly not on the disk; later ones are tried again.
+
+    :ivar path: the file that the disk has no space for.
+    """
+
+    path = "the hub's state"
 
 
 class StateFailed(LinesyncFailed):

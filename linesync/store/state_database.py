@@ -173,10 +173,12 @@ class Database:
                     self._connection.execute("ROLLBACK")
             except sqlite3.Error as second:
                 return self._broken(second)
-            return NotStored(
+            full = NotStored(
                 f"the hub's disk is full, so this request was not stored; make room on the disk of {self._path}, and try"
                 " again"
             )
+            full.path = str(self._path)
+            return full
         return self._broken(error)
 
     def _broken(self, error: sqlite3.Error) -> StateFailed:

@@ -286,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         if options.baud is not None and (options.max_baud is not None or options.noisy_above):
-            raise UsageError("--baud sets a fixed speed; leave it out, or leave --max-baud and --noisy-above out")
+            raise UsageError("--baud sets a fixed speed; omit it, or omit --max-baud and --noisy-above")
         baud = 115200 if options.baud is None else options.baud
         byte_rate = baud / 10
         cable = Cable(
@@ -321,7 +321,7 @@ class NullModem:
     :param faults: the faults of the direction a to b, and of the other one unless ``faults_ba`` is given.
     :param echo: each end also receives what it sends.
     :param seed: decides every random choice.
-    :param link_a: the path of a symbolic link to end a, which is made; ``link_b`` likewise.
+    :param link_a: the path at which to make a symbolic link to end a; ``link_b`` likewise.
     :ivar a: device path of end a.
     :ivar b: device path of end b.
     :raises UsageError: the program refuses the parameters.

@@ -1,4 +1,4 @@
-"""A hub's memory in a store, with a store that fails."""
+"""Durable commits a hub's memory to a store, here to a store that the tests let fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from linesync.store.state_file import open_state
 
 
 class Store:
-    """Commits are done when the test says so."""
+    """A store whose commits the test completes."""
 
     hub = "0123456789abcdef"
     offset = 5000.0
@@ -41,21 +41,21 @@ class Store:
 
 
 class Scene:
-    """A durable memory, and the order in which replies left."""
+    """A durable memory, and the replies in the order in which the hub sent them."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.left: list[str] = []
+        self.sent: list[str] = []
         self.store = Store()
         self.durable: Durable = restore(self.store, [], lambda text, peer="", burst=0: self.log.append(text))
 
     def give(self, name: str, reply: str) -> None:
-        """Give a unit of a semaphore, and commit that."""
+        """Give a unit of a semaphore, and commit the change."""
         client = Client("hub", "1")
         services = self.durable.memory.services
         for outcome in services.semaphores.change(reply, "default", name, 1, client, 5000.0):
             services.confirm(outcome.arrival, client)
-        self.durable.commit(lambda: self.left.append(reply))
+        self.durable.commit(lambda: self.sent.append(reply))
 
     def value(self, commit: int, name: str) -> str | None:
         return self.store.commits[commit][0].get(("semaphore", f"default\t{name}"))
@@ -70,31 +70,31 @@ def play(work: Callable[[Scene], object]) -> None:
     asyncio.run(run())
 
 
-def test_a_reply_leaves_after_its_commit_and_all_earlier_ones() -> None:
+def test_a_reply_is_sent_after_its_commit_and_all_earlier_commits() -> None:
     async def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.give("s", "second")
-        scene.durable.commit(lambda: scene.left.append("nothing changed"))
+        scene.durable.commit(lambda: scene.sent.append("nothing changed"))
         first, second = (future for _, future in scene.store.commits)
         second.set_result(None)
         await asyncio.sleep(0)
-        assert not scene.left
+        assert not scene.sent
         first.set_result(None)
         await asyncio.sleep(0)
-        assert scene.left == ["first", "second", "nothing changed"]
+        assert scene.sent == ["first", "second", "nothing changed"]
 
     play(work)
 
 
-def test_nothing_waits_if_nothing_has_changed() -> None:
+def test_a_reply_without_changes_is_sent_immediately() -> None:
     def work(scene: Scene) -> None:
-        scene.durable.commit(lambda: scene.left.append("now"))
-        assert scene.left == ["now"] and not scene.store.commits
+        scene.durable.commit(lambda: scene.sent.append("now"))
+        assert scene.sent == ["now"] and not scene.store.commits
 
     play(work)
 
 
-def test_only_what_has_changed_is_stored() -> None:
+def test_a_commit_contains_only_the_changed_rows() -> None:
     def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.give("t", "second")
@@ -103,25 +103,25 @@ def test_only_what_has_changed_is_stored() -> None:
     play(work)
 
 
-def test_a_commit_that_is_made_before_the_error_of_the_last_one_is_handled_contains_its_rows() -> None:
+def test_a_new_commit_includes_the_rows_of_a_failed_commit() -> None:
     async def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.store.commits[0][1].set_exception(NotStored("the disk is full"))
-        scene.give("t", "second")  # the callback of the error has not run yet
+        scene.give("t", "second")  # before the callback of the failed commit runs
         assert len(scene.store.commits) == 1
         assert scene.durable.refusal == "the disk is full"
         scene.durable._try_again()
         assert scene.value(1, "s") and scene.value(1, "t")
-        assert not scene.left
+        assert not scene.sent
         scene.store.commits[1][1].set_result(None)
         await asyncio.sleep(0)
-        assert scene.left == ["first", "second"] and not scene.durable.refusal
+        assert scene.sent == ["first", "second"] and not scene.durable.refusal
         assert len(scene.log) == 2
 
     play(work)
 
 
-def test_what_changes_during_an_attempt_that_fails_is_newer_than_its_rows() -> None:
+def test_after_a_failed_retry_the_newer_value_of_a_row_is_stored() -> None:
     async def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.store.commits[0][1].set_exception(NotStored("the disk is full"))
@@ -134,12 +134,12 @@ def test_what_changes_during_an_attempt_that_fails_is_newer_than_its_rows() -> N
         assert '"value":2' in (scene.value(2, "s") or "")
         scene.store.commits[2][1].set_result(None)
         await asyncio.sleep(0)
-        assert scene.left == ["first", "second"]
+        assert scene.sent == ["first", "second"]
 
     play(work)
 
 
-def test_nothing_leaves_after_a_write_has_failed() -> None:
+def test_no_reply_is_sent_after_a_write_has_failed() -> None:
     async def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.give("s", "second")
@@ -147,14 +147,14 @@ def test_nothing_leaves_after_a_write_has_failed() -> None:
         for _, future in scene.store.commits:
             future.set_exception(scene.store.failed)
         await asyncio.sleep(0)
-        scene.durable.commit(lambda: scene.left.append("third"))
+        scene.durable.commit(lambda: scene.sent.append("third"))
         await asyncio.sleep(0)
-        assert not scene.left
+        assert not scene.sent
 
     play(work)
 
 
-def test_a_hub_logs_what_it_has_restored(tmp_path: object) -> None:
+def test_a_hub_logs_the_number_of_restored_rows(tmp_path: object) -> None:
     async def work() -> None:
         path, log = f"{tmp_path}/hub.db", []
         for _ in range(2):

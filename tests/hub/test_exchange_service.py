@@ -252,7 +252,7 @@ def test_a_client_that_sends_more_than_announced_is_refused_and_the_rest_is_drop
 
 def test_a_full_disk_fails_the_exchange_with_its_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(size: int) -> None:
-        raise LinesyncFailed("the hub has no room for what is given: No space left on device")
+        raise LinesyncFailed("the hub has no room for the data: No space left on device")
 
     monkeypatch.setattr(world.hub._exchanging.blobs, "reserve", full)
     task = give_data(world, "a", b"of a")

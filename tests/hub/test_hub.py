@@ -122,7 +122,7 @@ def test_a_channel_ends_when_the_lease_of_its_host_runs_out(world: World, servic
     _, near, _ = open_channel(world, service, "a")
     world.kill_agent("b")
     world.pass_time(15.0)
-    assert near.broken is None, "the host may come back"
+    assert near.broken is None, "the host may connect again"
     world.pass_time(10.0)
     with pytest.raises(BrokenError, match=r"host b is lost: line lost"):
         received(world, near)
@@ -144,7 +144,7 @@ def test_a_channel_ends_immediately_when_its_host_restarts_on_another_line(world
     world.settle(lambda: bool(service.streams))
     _close_line(agent, running)
     world.pass_time(0.5)
-    assert service.streams[0].broken is None, "the host may come back"
+    assert service.streams[0].broken is None, "the host may connect again"
     other, _ = agent_on_pipe(world)
     world.settle(lambda: other.relayed.registered)
     world.deliver()

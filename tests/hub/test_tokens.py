@@ -1,4 +1,4 @@
-"""Fencing tokens grow over the lives of a hub, even if its clock is set back."""
+"""Fencing tokens grow from one start of a hub to the next, even if its clock is set back."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_a_process_that_cannot_be_watched_is_refused(world: World) -> None:
     assert names(world) == []
     relayed = world.hosts["a"].agent.relayed  # type: ignore[union-attr]
     with (
-        patch.object(relayed, "_name_owner", lambda *_: True),
+        patch.object(relayed, "_watch_owner", lambda *_: True),
         pytest.raises(LinesyncFailed, match="the agent on a cannot watch process 100: its linesync is too old"),
     ):
         begin(world, world.client("a"))

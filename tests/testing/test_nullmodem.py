@@ -1,4 +1,4 @@
-"""The null modem as users run it: a real process, real ptys, real time."""
+"""The null modem as users run it: as a process, with real ptys, in real time."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def test_a_writer_is_stopped_when_the_kernel_buffer_is_full() -> None:
         assert written < 40_000
 
 
-def test_the_cable_outlives_its_users() -> None:
+def test_the_cable_continues_after_both_ends_were_closed() -> None:
     with NullModem() as cable:
-        for word in (b"one", b"two"):
+        for text in (b"one", b"two"):
             with opened(cable.a, cable.b) as (a, b):
-                os.write(a, word)
-                assert read_for(b, 2, 3) == word
+                os.write(a, text)
+                assert read_for(b, 2, 3) == text
 
 
 def test_bytes_are_lost_while_the_cable_is_pulled() -> None:
@@ -107,11 +107,13 @@ def test_bytes_are_lost_while_the_cable_is_pulled() -> None:
         assert cable.counters()["ab"]["cut"] == 4
 
 
-def test_the_process_gets_the_faults_of_each_direction() -> None:
-    there = Faults(ber=1e-3, drop=0.002, dup=0.001, eat_xonxoff=True, delay=0.02, cuts=((60.0, 1.0),), line_limit=512)
-    back = Faults(seven_bit=True, lf_to_crlf=True, add_blanks=1, printk=20.0, burst=1e-9, burst_max=7)
+def test_each_direction_has_its_own_faults() -> None:
+    faults_ab = Faults(
+        ber=1e-3, drop=0.002, dup=0.001, eat_xonxoff=True, delay=0.02, cuts=((60.0, 1.0),), line_limit=512
+    )
+    faults_ba = Faults(seven_bit=True, lf_to_crlf=True, add_blanks=1, printk=20.0, burst=1e-9, burst_max=7)
     with (
-        NullModem(baud=921600, faults=there, faults_ba=back, seed=5) as cable,
+        NullModem(baud=921600, faults=faults_ab, faults_ba=faults_ba, seed=5) as cable,
         opened(cable.a, cable.b) as (a, b),
     ):
         os.write(a, b"\x11" + bytes(3000))
@@ -122,8 +124,8 @@ def test_the_process_gets_the_faults_of_each_direction() -> None:
     assert ab["bytes_out"] == len(at_b) and ab["flipped_bits"] > 5 and ab["dropped"] > 0 and ab["eaten"] > 2000
     assert b"A \r\n" in at_a and max(at_a) < 0x80 and ba["printk"] > 0 and ba["added"] > 200
     for c in (ab, ba):
-        came = c["bytes_in"] + c["printk"] + c["doubled"] + c["added"]
-        assert came == c["bytes_out"] + c["dropped"] + c["eaten"] + c["cut"] + c["waiting"]
+        received = c["bytes_in"] + c["printk"] + c["doubled"] + c["added"]
+        assert received == c["bytes_out"] + c["dropped"] + c["eaten"] + c["cut"] + c["waiting"]
 
 
 def test_the_same_seed_gives_the_same_faults() -> None:
@@ -138,7 +140,7 @@ def test_the_same_seed_gives_the_same_faults() -> None:
     assert seen[0] == seen[1] != bytes(2000)
 
 
-def test_with_echo_the_sender_receives_its_bytes_too() -> None:
+def test_with_echo_the_sender_also_receives_its_own_bytes() -> None:
     with NullModem(echo=True) as cable, opened(cable.a, cable.b) as (a, b):
         os.write(a, b"hello")
         assert read_for(b, 2, 5) == b"hello"
@@ -179,7 +181,7 @@ def test_a_wrong_option_gives_one_sentence_and_exit_code_2(arguments: list[str])
     assert as_json.returncode == 2 and json.loads(as_json.stderr)["error"] == "usage"
 
 
-def test_help_names_every_fault() -> None:
+def test_help_lists_every_fault() -> None:
     text = run("--help").stdout
     for word in (
         "--ber",
@@ -195,7 +197,7 @@ def test_help_names_every_fault() -> None:
         assert word in text
 
 
-def test_links_are_made_replaced_and_removed(tmp_path: Path) -> None:
+def test_symbolic_links_are_made_replaced_and_removed(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     a.symlink_to("/no/such/device")
     with running("--link-a", str(a), "--link-b", str(b)) as process:
@@ -280,5 +282,5 @@ def test_without_a_fixed_speed_the_cable_follows_its_ptys() -> None:
 
 def test_a_fixed_speed_excludes_limits_on_other_speeds() -> None:
     result = run("--baud", "9600", "--max-baud", "115200")
-    assert result.returncode == 2 and "leave it out" in result.stderr
+    assert result.returncode == 2 and "omit it" in result.stderr
     assert run("--noisy-above", "fast").returncode == 2

@@ -115,7 +115,7 @@ def _inherited() -> dict[str, str]:
 def _pair(item: str) -> tuple[str, str]:
     key, equals, value = item.partition("=")
     if not equals or not key:
-        raise UsageError(f"invalid value -e {item}: expected K=V")
+        raise UsageError(f"invalid value for -e {item}: expected K=V")
     return key, value
 
 

@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.type_into and args.json:
-        raise UsageError("-i shows the unchanged line; omit --json, or use -f to follow the line")
+        raise UsageError("-i shows the bytes of the line unchanged; omit --json, or use -f to follow the console log")
     if args.type_into and not os.isatty(0):
         raise UsageError("-i needs a terminal as stdin; omit -i to read the console log")
     with connection(args) as client:
@@ -81,7 +81,7 @@ def copy_out(
 
     :param what: the text, for the error.
     :param show: prints a piece of the text; called without bytes at the end. By default, the text is printed unchanged.
-    :raises TimedOut: it did not end before the deadline.
+    :raises TimedOut: the text did not end before the deadline.
     :raises BrokenError: the hub, the host or the line to it was lost.
     """
     from ... import protocol
@@ -107,7 +107,7 @@ def copy_out(
     except BrokenError as error:
         show(b"")
         raise BrokenError(
-            f"{what} cannot be shown any more: {error.message}; check that the hub and the line work, and show it again"
+            f"{what} cannot be shown any more: {error.message}; check the hub and the line, and repeat the command"
         ) from None
 
 
@@ -129,7 +129,8 @@ def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespac
 
 @contextmanager
 def _raw_terminal() -> Iterator[None]:
-    """Make the terminal pass every byte, and restore it at the end. Neither step waits for its output, which may be stopped."""
+    """Make the terminal pass every byte, and restore it at the end. Neither call waits until pending output is sent, because
+    flow control may have stopped it."""
     import termios
     import tty
 

@@ -10,16 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...runtime.lines.link_state import LinkState
 
-HELP = "show each line: its state, its traffic, repeated frames, and bytes outside frames"
+HELP = "show each line: its state, its traffic, resent frames, and bytes outside frames"
 EXAMPLES = """\
   linesync links
   linesync links --json
 
 END is the process at this end of the line. PEER is the process at the other
-end. FRAME is the longest bulk frame in use, and RTT is the round-trip time. IN
-and OUT count bytes. RESENT counts frames that were sent again. TEXT counts
-bytes of foreign text, NOISE counts bytes of damaged frames, and ECHO counts
-bytes of our own frames that came back.
+end. FRAME is the length in bytes of the longest bulk frame in use, and RTT is
+the round-trip time. IN and OUT count bytes. RESENT counts resent frames. TEXT
+counts bytes of foreign text, NOISE counts bytes of damaged frames, and ECHO
+counts bytes of our own frames that the line returned.
 """
 
 

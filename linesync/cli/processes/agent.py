@@ -13,14 +13,17 @@ from .daemon import log, log_json, open_socket, run_until_stopped, socket_option
 if TYPE_CHECKING:
     from ...agent.agent import Agent
 
-HELP = "run the agent on a machine under test: connect to the hub, run its commands, and serve this machine's scripts"
+HELP = (
+    "run the agent on a machine under test: connect to the hub, run remote commands for it, and serve this"
+    " machine's scripts"
+)
 EXAMPLES = """\
   linesync agent --port /dev/ttyS0      connect to the hub over a null modem
   linesync agent --port /dev/ttyS0,921600 --name sut1 --capability kvm
   linesync agent --port tcp://controller:7788 --publish arch=arm64
   linesync agent --stdio                for a hub with --port 'exec:ssh sut ...'
 """
-_KERNEL_LINE = "/proc/cmdline"
+_KERNEL_CMDLINE = "/proc/cmdline"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _kernel_port() -> str | None:
     try:
-        with open(_KERNEL_LINE, encoding="utf-8", errors="replace") as file:
+        with open(_KERNEL_CMDLINE, encoding="utf-8", errors="replace") as file:
             words = file.read().split()
     except OSError:
         return None
@@ -68,7 +71,7 @@ async def _call(agent: Agent, name: str, port: str) -> None:
         from ...agent.discover import find_port
 
         port = await find_port(log)
-    log(f"{name} calls the hub on {port}")
+    log(f"{name} connects to the hub on {port}")
     await agent.run(port, once=port == "stdio:")
 
 
@@ -93,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         parse_endpoint(port)
     for item in option_values(args, "publish"):
         if "=" not in item:
-            raise UsageError(f"invalid value --publish {item}: expected K=V")
+            raise UsageError(f"invalid value for --publish {item}: expected K=V")
     name = os.uname().nodename.partition(".")[0] if args.name is None else args.name
     check_host(name)
     system = system_boot()

@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from ...errors import LinesyncFailed, NotAllowed, UsageError
 from ..decisions import HostEvent, HostLost, HostUp
 from ..journal import Journal
+from ..kept.objects import KeptHost
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptHost
 from ..participants import HUB, Cause, check_host, check_name, seconds_in_words
 from ..state.hosts import HostState
 from ..timers import Timers

@@ -1,13 +1,13 @@
-"""What is stored of each thing of the model, as one small typed record: a row of a store.
+"""The stored form of each object of the model: one small typed record, which is a row of a store.
 
 =============== ==================================================================
 ``values``      clients, outcomes and errors, which are parts of other records
 ``waits``       arrivals and results
-``things``      hosts, namespaces, and the named things of the services
-``rows``        all kinds of rows, and their reading
+``objects``     hosts, namespaces, and the named objects of the services
+``rows``        all kinds of rows, and the reader of the rows
 =============== ==================================================================
 
 The services make these records (:mod:`linesync.model.journal`) and are restored from them. All times are monotonic seconds of
-the hub that stored them. A later version may add a field, which then needs a default; it must not change what a field means.
+the hub that stored them. A later version may add a field, which then needs a default; it must not change the meaning of a field.
 The JSON of a record may contain lone surrogates as escapes, so it is written with ``ensure_ascii``.
 """

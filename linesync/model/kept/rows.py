@@ -1,4 +1,4 @@
-"""All kinds of rows, and their reading."""
+"""All kinds of rows, and the reader of the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ...errors import LinesyncError, LinesyncFailed
 from ..state.record import State
-from .things import (
+from .objects import (
     KeptBarrier,
     KeptCounter,
     KeptEvent,
@@ -65,7 +65,7 @@ KINDS: dict[str, type[State]] = {
 _Record = TypeVar("_Record", bound=State)
 _BATCH = 1000  # rows whose JSON is read together
 _BAD = (ValueError, KeyError, LinesyncError, RecursionError)
-"""What reading and restoring raise for a row that is not valid."""
+"""The errors that reading and restoring raise for an invalid row."""
 
 
 class BadRow(LinesyncFailed):
@@ -88,13 +88,13 @@ _read = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _values(rows: list[tuple[str, str, str]]) -> list[Any]:
-    """The values of the JSON of some rows. All together take half the time that they take one by one."""
+    """The values of the JSON of some rows. Reading them together takes half the time of reading them one by one."""
     try:
         values: list[Any] = _read(f"[{','.join([text for _, _, text in rows])}]")
         if len(values) == len(rows):
             return values
     except _BAD:
-        pass  # one of them is not valid; find it
+        pass  # a row is invalid: the loop below finds it
     values = []
     for kind, key, text in rows:
         try:
@@ -108,7 +108,7 @@ class Rows:
     """The rows of a store, by kind.
 
     :ivar shift: the seconds to add to each stored time.
-    :ivar now: the present time.
+    :ivar now: the current time.
     :ivar clients: makes the clients of the records.
     """
 
@@ -144,7 +144,7 @@ class Rows:
         """Call ``restore`` with the parts of the key and with the record of each row of a kind.
 
         :param order: returns the place of a row in the order of the calls; None if the order does not matter.
-        :raises BadRow: for a row for which one of them raised ValueError, KeyError or a LinesyncError.
+        :raises BadRow: for a row for which ``restore`` or ``order`` raised ValueError, KeyError or a LinesyncError.
         """
         assert KINDS[kind] is record
         rows = [(key.split("\t"), one) for key, one in self._kinds[kind]]
@@ -163,11 +163,11 @@ class Rows:
 
 
 def by_number(parts: list[str], record: Any) -> int:
-    """The order of things whose records have a number."""
+    """The order of objects whose records have a number."""
     number: int = record.number
     return number
 
 
 def by_key(parts: list[str], record: State) -> int:
-    """The order of things whose keys end with a number."""
+    """The order of objects whose keys end with a number."""
     return int(parts[-1])

@@ -17,7 +17,7 @@ __all__ = ["Clients", "KeptError", "KeptValue", "kept_value", "value_of"]
 class KeptError(State):
     """An error that an arrival ended with.
 
-    Its class is stored as the code that the class also has on the line. So what is restored is what the client would have got.
+    The record contains the code of its class, as on the line. So the restored error is the same as the error that a client gets.
     """
 
     code: str
@@ -25,7 +25,7 @@ class KeptError(State):
     message: str
     """its sentence"""
     details: str
-    """its details as JSON: a text, since each error has other ones"""
+    """its details as JSON: a text, because the details differ between errors"""
 
     @classmethod
     def keep(cls, error: LinesyncError) -> KeptError:
@@ -47,13 +47,13 @@ class KeptReleased(State):
     """The fields of :class:`linesync.model.decisions.Released`."""
 
     generation: int
-    """which use of the name it was"""
+    """the generation number"""
     parties: tuple[str, ...]
     """the parties in order of arrival, or none if they are too many"""
     position: int
     """the receiver's place among them"""
     count: int
-    """how many arrived"""
+    """the number of parties that arrived"""
     lost: tuple[str, ...] = ()
     """the lost members that were not waited for"""
 
@@ -76,7 +76,7 @@ class KeptExchanged(State):
     """An exchange was complete."""
 
     generation: int
-    """which use of the name it was"""
+    """the generation number"""
     members: tuple[str, ...]
     """the members, sorted"""
     keys: tuple[int, ...]

@@ -41,13 +41,13 @@ class AtBarrier(State):
     member: str | None
     """the member that arrived; ``null`` for a party without a name"""
     later: bool
-    """whether it came when the generation was complete, and waits for the next one"""
+    """whether it arrived when the generation was complete, and waits for the next one"""
     all_parties: bool
     """whether it asked for a list of all parties"""
 
 
 class AtSemaphore(State):
-    """A taker of units: it waits, or has units that may return."""
+    """A taker of units: it waits, or has units that may be returned."""
 
     namespace: str
     """the namespace of the semaphore"""
@@ -129,11 +129,11 @@ class KeptWait(State):
     client: str
     """the number of its connection on its host"""
     principal: Principal | None
-    """who it is; ``null`` if that is not known"""
+    """the principal of that client; ``null`` if it is not known"""
     name: str
     """its member or host"""
     since: float
-    """when it came"""
+    """when it arrived"""
     timeout: float | None
     """its timeout in seconds"""
     within: str
@@ -141,13 +141,13 @@ class KeptWait(State):
     order: int
     """grows in the order in which the arrivals of one client became its own, or in which holds began to lapse"""
     granted: KeptToken | KeptLevel | None
-    """what it was given; ``null`` while it waits"""
+    """the value of its grant; ``null`` while it waits"""
     held: str | None
-    """who holds the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if that is not confirmed"""
+    """the holder of the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if the grant is not confirmed"""
     at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
-    """where it waits, and what for"""
+    """the object at which it waits, and the fields that depend on the kind of object"""
     lapses: float | None = None
-    """when the hold goes back because its host is lost; ``null`` unless it is"""
+    """when the hub takes the hold back because its host is lost; ``null`` if the host is not lost"""
 
 
 class KeptResult(State):

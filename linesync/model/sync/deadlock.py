@@ -4,9 +4,9 @@
    Any client may give units, set an event or send a message, so a wait for these is never stuck. A client that wants more
    units than there are, including held ones, waits for a giver and not for the holders, unless a bound forbids the gift.
 2. Stuck clients are found by reduction (Holt, "Some Deadlock Properties of Computer Systems", 1972). All waiting clients
-   are stuck at first. A client is removed if its wait could end when all others did what they can; this repeats until
-   nothing changes. Only a stuck client could help another one that is left.
-3. A client that does several things at the same time is never stuck. A holder that does not wait itself is stuck when
+   are stuck at first. A client is removed if its wait could end after all other clients did everything that they can do; this
+   repeats until nothing changes. Only a stuck client could help another one that is left.
+3. A client that does several operations at the same time is never stuck. A holder that does not wait itself is stuck when
    every wait *within* its grant is stuck: a command under ``linesync lock NAME -- CMD`` waits on behalf of the lock's
    holder. A member is stuck when all clients of its host are stuck. A host with another client or a running command may
    act. So may a host whose clients all wait at the same barrier as other members: the next client may start later.
@@ -45,11 +45,11 @@ BELIEVED_MOST = 60.0  # most seconds for which an answer is believed
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What is active on a host.
+    """The clients and commands that are active on a host.
 
     :ivar commands: how many commands run there for other hosts.
     :ivar clients: the numbers of all clients there.
-    :ivar concurrent: the numbers of the clients that do several things at the same time.
+    :ivar concurrent: the numbers of the clients that do several operations at the same time.
     """
 
     commands: int = 0
@@ -104,7 +104,7 @@ class Deadlocks:
         return None if opened is None else opened + LOOK
 
     def handle_timer(self, now: float) -> None:
-        """Search for cycles, and have the hosts asked about those that have existed long enough."""
+        """Search for cycles, and ask the hosts of the cycles that have existed long enough."""
         due = self.next_timer()
         if due is None or now < due:
             return
@@ -229,11 +229,11 @@ class _View(Acting):
             again: dict[Place, None] = {}
             for place in asked:
                 self._place = place
-                left = [wait for wait in waiting[place] if wait.client in self.stuck]
-                able = place.able(left, self) if left and place.owned() else left
+                stuck = [wait for wait in waiting[place] if wait.client in self.stuck]
+                able = place.able(stuck, self) if stuck and place.owned() else stuck
                 for client in {wait.client: None for wait in able}:
                     again |= self._free(client)
-                waiting[place] = left
+                waiting[place] = stuck
             asked = again
         self._place = None
 
@@ -248,11 +248,11 @@ class _View(Acting):
         return [wait for client in self.stuck for wait in self._open[client]]
 
     def edges(self, wait: Wait) -> list[Edge]:
-        """What a stuck wait waits for; the same for all stuck waits at its place."""
+        """The edges of a stuck wait: the reasons why it does not end; the same for all stuck waits at its place."""
         place = wait.place
         if place not in self._edges:
             found = place.waits_for(wait, self) if place.owned() else []
-            # A member is absent because of what its host's clients wait for elsewhere, so those waits come first.
+            # A member is absent because the clients of its host wait elsewhere, so these waits come first.
             self._edges[place] = [
                 Edge(tuple(sorted(edge.waits, key=lambda one: one.place is place)), edge.why)
                 for edge in found
@@ -324,7 +324,7 @@ class _View(Acting):
         return all(self.holder(wait) for wait in holds)
 
     def _all_there(self, host: str, place: Place) -> bool:
-        """Whether all clients of a host wait at one place, themselves or through a wait within what they hold."""
+        """Whether all clients of a host wait at one place, themselves or through a wait within one of their holds."""
         if (host, place) not in self._apart:
             self._apart[host, place] = any(self._is_apart(client, place) for client in self._clients[host])
         return not self._apart[host, place]
@@ -338,7 +338,7 @@ class _View(Acting):
 
 
 def _cycles(view: _View) -> dict[_Key, list[tuple[Wait, str]]]:
-    """The cycles of stuck waits, each wait with what it waits for. No wait is in two cycles."""
+    """The cycles of stuck waits, each wait with the reason why it does not end. No wait is in two cycles."""
     cycles: dict[_Key, list[tuple[Wait, str]]] = {}
     seen: set[Wait] = set()
     for start in view.open_waits():

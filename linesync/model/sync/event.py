@@ -19,8 +19,8 @@ from collections.abc import Iterable
 
 from ...errors import LinesyncFailed, TimedOut, UsageError
 from ..decisions import ArrivalId, Names, Outcome
+from ..kept.objects import KeptEvent
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptEvent
 from ..kept.waits import AtEvents
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
 from ..state.event import EventState, EventWaiting
@@ -67,14 +67,14 @@ class Events:
             if len(self.is_set) + len(new) > SET_MAX:
                 raise LinesyncFailed(
                     f"event '{new[0][1]}' cannot be set: {len(self.is_set)} events are set on this hub, and the limit "
-                    f"is {SET_MAX}; clear or reset those that are no longer used"
+                    f"is {SET_MAX}; clear or reset the events that are no longer used"
                 )
             for key in new:
                 self.is_set[key] = self.waits.journal.number()
                 self.waits.journal.mark("event", key, new=True)
                 self.waits.note("event set", key, client.host)
-            done = self.waits.answer(arrival, client, Names(names=()), now)
-            return [done, *self._serve(new, now)]
+            outcome = self.waits.answer(arrival, client, Names(names=()), now)
+            return [outcome, *self._serve(new, now)]
 
         return self.waits.admit(arrival, client, now, join)
 
@@ -120,7 +120,7 @@ class Events:
             check_timeout(timeout)
             question = _Question(self, keys, any_)
             if question.answered:
-                return [self.waits.answer(arrival, client, Names(names=question.present()), now)]
+                return [self.waits.answer(arrival, client, Names(names=question.names_set()), now)]
             if timeout == 0:
                 raise question.unanswered(f"poll failed at {question.title}")
             if self._awaited + len(keys) > AWAITED_MAX:
@@ -200,7 +200,7 @@ class Events:
         ready = [question for question in self._at_any(new) if question.answered]
         for question in ready:
             self.remove(question)
-        return [self.waits.grant(question.wait, Names(names=question.present()), now) for question in ready]
+        return [self.waits.grant(question.wait, Names(names=question.names_set()), now) for question in ready]
 
     def _at_any(self, keys: Iterable[_Key]) -> list[_Question]:
         """The waits at any of these events, in order of arrival."""
@@ -222,9 +222,9 @@ class Events:
         """Forget a wait that has ended."""
         self._awaited -= len(question.keys)
         for key in question.keys:
-            there = self._at[key]
-            del there[question]
-            if not there:
+            questions = self._at[key]
+            del questions[question]
+            if not questions:
                 del self._at[key]
 
 
@@ -259,21 +259,21 @@ class _Question(Place):
     def answered(self) -> bool:
         return self.lacks < len(self.keys) if self._any else self.lacks == 0
 
-    def present(self) -> tuple[str, ...]:
+    def names_set(self) -> tuple[str, ...]:
         """The events that are set, in the order of the request."""
         return tuple(key[1] for key in self.keys if key in self._home.is_set)
 
     def unanswered(self, headline: str) -> TimedOut:
         """The error for a timeout: the events that are set, and those that are missing."""
-        there = self.present()
+        found = self.names_set()
         missing = [key[1] for key in self.keys if key not in self._home.is_set]
         parts = [f"missing: {names_in_words(missing, len(missing))}"]
-        if there:
-            parts.insert(0, f"set: {names_in_words(there, len(there))}")
+        if found:
+            parts.insert(0, f"set: {names_in_words(found, len(found))}")
         if self._any and len(missing) > 1:
             parts.append("any of them would do")
         return TimedOut(
-            f"{headline}: {'; '.join(parts)}", details={"set": list(there), "missing": missing, "any": self._any}
+            f"{headline}: {'; '.join(parts)}", details={"set": list(found), "missing": missing, "any": self._any}
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:

@@ -4,9 +4,9 @@
    Otherwise it is refused, and the error shows both lists. Each member arrives once: a second live client with the same
    member name is refused, and so is a client that is not a member.
 2. An arrival first *gives* its data. The bytes are received elsewhere. When they are complete, this module gets a key for
-   them and knows nothing else of the data. When the keys of all members are here, all arrivals that wait get them, and the
-   generation is over.
-3. A member that dies after it gave its data does not disturb the others: its data counts. If it comes back before the end,
+   them and knows nothing else of the data. When it has the keys of all members, all arrivals that wait get them, and the
+   generation ends.
+3. A member that dies after it gave its data does not disturb the others: its data counts. If it arrives again before the end,
    it gives its data again. A member that dies earlier (its host is lost, or its client is gone while it gives) fails the
    generation for all immediately. An arrival while another member's host is lost is refused. A host that restarts without
    an open arrival is not a loss, because it may still arrive. A member that had not arrived at a failed generation gets
@@ -25,8 +25,8 @@ from typing import Protocol
 from ...errors import LinesyncError, UsageError
 from ..decisions import ArrivalId, Failed, Outcome
 from ..hosts.members import MEMBERS_MAX
+from ..kept.objects import KeptExchange, KeptGiven, KeptTerms
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptExchange, KeptGiven, KeptTerms
 from ..kept.waits import AtExchange
 from ..participants import Cause, Client, check_member, check_name, check_timeout
 from ..state.exchange import ExchangeState
@@ -44,7 +44,7 @@ EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can s
 
 
 class Hosts(Protocol):
-    """What an exchange needs to know about the hosts."""
+    """The questions of an exchange about hosts."""
 
     def lost(self, host: str, /) -> tuple[Cause, str] | None:
         """Why a host is lost, as a cause and as a clause; None while it is alive or if it was never seen."""
@@ -109,9 +109,9 @@ class Exchanges:
             exchange = self._open.get((namespace, name)) or self._new(namespace, name, wanted)
             who = member or client.host
             exchange.refuse(wanted, who, size)
-            late = self.past.late(exchange.key, exchange.title, exchange.terms, who, now)
-            if isinstance(late, LinesyncError):
-                raise late
+            earlier = self.past.late(exchange.key, exchange.title, exchange.terms, who, now)
+            if isinstance(earlier, LinesyncError):
+                raise earlier
             if exchange.key not in self._open:
                 exchange.refuse_lost(who)
             if timeout == 0:
@@ -133,6 +133,10 @@ class Exchanges:
             )
             return [Failed(arrival=arrival, client=client, error=error)]
         return self.waits.admit(arrival, client, now, join)
+
+    def is_open(self, namespace: str, name: str) -> bool:
+        """Whether an exchange with this name is not complete."""
+        return (namespace, name) in self._open
 
     def has_given(self, arrival: ArrivalId, client: Client) -> bool:
         """Whether the data of an open arrival is already here, because the arrival is a retry."""
@@ -169,7 +173,7 @@ class Exchanges:
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
         """Forget the exchanges with these names in a namespace (None: all of them).
 
-        :returns: how many things were forgotten, and the waits that the caller must fail; their data is dropped with them.
+        :returns: how many objects were forgotten, and the waits that the caller must fail; their data is dropped with them.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else None
         forgotten = self.past.forget(namespace, keys)
@@ -253,7 +257,7 @@ class Exchanges:
     # -- for the places ------------------------------------------------------------------------------------------------
 
     def close(self, exchange: Generation) -> None:
-        """Remove a generation that is over."""
+        """Remove a generation that has ended."""
         self._left.cancel(exchange)
         if self._open.get(exchange.key) is exchange:
             del self._open[exchange.key]

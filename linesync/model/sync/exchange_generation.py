@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
 from ..decisions import Exchanged, Outcome
 from ..hosts.members import fold
-from ..kept.things import KeptExchange, KeptGiven
+from ..kept.objects import KeptExchange, KeptGiven
 from ..kept.waits import AtExchange
 from ..participants import LOST, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ..state.exchange import ExchangeState
@@ -25,7 +25,8 @@ __all__ = ["Generation"]
 
 NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
 FOLDED_SHOWN = 400  # characters of a list of members in one error
-_DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)  # the client died; with all other causes it ended by itself
+_DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)
+"""The causes with which the client died. With all other causes, it ended the arrival itself."""
 
 
 class Generation(Place):
@@ -38,31 +39,31 @@ class Generation(Place):
         self.terms = terms
         self.members = terms.members or frozenset()
         self.data: dict[str, int] = {}
-        """Member to the key of its data, whether it still waits or is gone."""
+        """Member to the key of its data, for members that wait and for members that are gone."""
         self._home = home
         self._generation = home.past.next_generation(self.key)
         self.until: float | None = None
         """When the data is forgotten, because no arrival waits; None while one does."""
-        self._there: dict[str, Wait] = {}  # member to its open arrival, in order of arrival
+        self._open: dict[str, Wait] = {}  # member to its open arrival, in order of arrival
         self._polls: set[Wait] = set()
-        self._gone: dict[str, Cause] = {}  # members that left and have not come back
-        self._dead: dict[str, str] = {}  # members that died before their data was complete; settle() fails the exchange
+        self._gone: dict[str, Cause] = {}  # members that left and have not arrived again
+        self._died: dict[str, str] = {}  # members that died before their data was complete; settle() fails the exchange
         self._over = False
 
     def everybody(self) -> list[Wait]:
-        return list(self._there.values())
+        return list(self._open.values())
 
     # -- refusals ------------------------------------------------------------------------------------------------------
 
     def refuse(self, members: frozenset[str], member: str, size: int) -> None:
         """Raise for an arrival that does not match this exchange."""
         if members != self.members:
-            there = self._arrived()
+            arrived = self._arrived()
             raise Mismatch(
                 f"{self.title} is for {_folded(self.members)}, which its first arrival fixed (arrived: "
-                f"{names_in_words(there, len(there))}), but this arrival is for {_folded(members)}; "
+                f"{names_in_words(arrived, len(arrived))}), but this arrival is for {_folded(members)}; "
                 "name the same members everywhere, or use another name",
-                details={"members": self._some(self.members), "yours": self._some(members), "arrived": there},
+                details={"members": self._some(self.members), "yours": self._some(members), "arrived": arrived},
             )
         if member not in self.members:
             raise Mismatch(
@@ -70,7 +71,7 @@ class Generation(Place):
                 "give as one of its members (--as), or name all members everywhere",
                 details={"member": member, "members": self._some(self.members)},
             )
-        if member in self._there:
+        if member in self._open:
             raise Mismatch(
                 f"member {member} is already waiting at {self.title}; end that wait first, or give as another member",
                 details={"member": member, "arrived": self._arrived()},
@@ -89,7 +90,7 @@ class Generation(Place):
             raise self._member_lost(lost)
 
     def refuse_poll(self, newcomer: str) -> None:
-        """Raise TimedOut for a poll that does not complete it."""
+        """Raise TimedOut for a poll that does not complete the exchange."""
         if any(member not in self.data and member != newcomer for member in self.members):
             raise self._incomplete(f"{self.title} is not complete", newcomer)
 
@@ -101,7 +102,7 @@ class Generation(Place):
 
     def _arrived(self) -> list[str]:
         """The members that have arrived, sorted."""
-        return self._some(self.data.keys() | self._there.keys())
+        return self._some(self.data.keys() | self._open.keys())
 
     @staticmethod
     def _some(names: Iterable[str]) -> list[str]:
@@ -113,7 +114,7 @@ class Generation(Place):
         return "" if lost is None or lost[0] not in LOST else cause_in_words(*lost)
 
     def _why_missing(self, member: str) -> str:
-        if member in self._there:
+        if member in self._open:
             return "still giving"
         if member in self._gone:
             return f"left: {self._gone[member]}"
@@ -154,8 +155,8 @@ class Generation(Place):
     # -- arriving and leaving ------------------------------------------------------------------------------------------
 
     def join(self, wait: Wait, *, polls: bool) -> None:
-        """Add an arrival that matches. Its data replaces what the member gave before it died."""
-        self._there[wait.name] = wait
+        """Add an arrival that matches. Its data replaces the data that the member gave before it died."""
+        self._open[wait.name] = wait
         if self._gone.pop(wait.name, None) is not None:
             self._changed(wait.name)
         self._drop(wait.name)
@@ -176,22 +177,22 @@ class Generation(Place):
 
     def leave(self, wait: Wait, cause: Cause) -> None:
         member = wait.name
-        del self._there[member]
+        del self._open[member]
         self._polls.discard(wait)
         self._changed(member, new=member not in self.data and member not in self._gone)
         self._gone[member] = cause
         if self._over or cause not in _DEATHS:
             self._drop(member)
         elif member not in self.data:
-            self._dead[member] = str(cause)
+            self._died[member] = str(cause)
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
         """Fail the exchange for all if the data of a lost host's member is missing."""
-        dead = [name for name, wait in self._there.items() if wait.client.host == host and name not in self.data]
+        dead = [name for name, wait in self._open.items() if wait.client.host == host and name not in self.data]
         if cause in LOST:
-            dead += [name for name in self._missing() if name not in self._there and host_of(name) == host]
-        self._dead |= dict.fromkeys(sorted(dead), cause_in_words(cause, why))
-        return self._fail(self._member_lost(self._dead), now) if dead else []
+            dead += [name for name in self._missing() if name not in self._open and host_of(name) == host]
+        self._died |= dict.fromkeys(sorted(dead), cause_in_words(cause, why))
+        return self._fail(self._member_lost(self._died), now) if dead else []
 
     def cannot_keep(self, wait: Wait, why: str, now: float) -> list[Outcome]:
         """Fail the exchange for all because the hub cannot store the data of this arrival."""
@@ -203,9 +204,9 @@ class Generation(Place):
 
     def _fail(self, error: LinesyncError, now: float) -> list[Outcome]:
         """Fail all arrivals, and remember the error for the members that have not arrived."""
-        absent = set(self.members - self._there.keys() - self._dead.keys())
+        absent = set(self.members - self._open.keys() - self._died.keys())
         self._over = True
-        self._dead = {}
+        self._died = {}
         self.forget_left()
         self._home.close(self)
         if absent:
@@ -215,7 +216,7 @@ class Generation(Place):
     def forget_left(self) -> None:
         """Drop the data of the members that no longer wait."""
         for member in sorted(self.data):
-            if member not in self._there:
+            if member not in self._open:
                 self._drop(member)
 
     def _drop(self, member: str) -> None:
@@ -225,17 +226,17 @@ class Generation(Place):
             self._home.dropped(key)
 
     def _changed(self, member: str, *, new: bool = False) -> None:
-        """What is stored of a member has changed."""
+        """The stored record of a member has changed."""
         self._home.waits.journal.mark("exchange given", (*self.key, member), new=new)
 
     def settle(self, now: float) -> list[Outcome]:
         if self._over:
             return []
-        if self._dead:
-            return self._fail(self._member_lost(self._dead), now)
+        if self._died:
+            return self._fail(self._member_lost(self._died), now)
         if len(self.data) == len(self.members):
             return self._release(now)
-        if not self._there:
+        if not self._open:
             if self.data:
                 self._home.keep_data(self, now)
             else:
@@ -250,7 +251,7 @@ class Generation(Place):
         self._over = True
         self._home.waits.note("exchange complete", self.key, value=self._generation)
         waits = self.everybody()
-        self._there.clear()
+        self._open.clear()
         self._home.close(self)
         self._home.past.released(self.key, self.terms, self._generation, members, (), now)
         return [self._home.waits.grant(wait, value, now) for wait in waits]
@@ -258,7 +259,7 @@ class Generation(Place):
     # -- storing -------------------------------------------------------------------------------------------------------
 
     def marked(self) -> set[str]:
-        """The members of which something is stored."""
+        """The members that have a stored record."""
         return self.data.keys() | self._gone.keys()
 
     def kept_itself(self) -> KeptExchange:
@@ -284,22 +285,22 @@ class Generation(Place):
         return AtExchange(*self.key, wait in self._polls)
 
     def put_back(self, wait: Wait, at: AtExchange) -> None:
-        if wait.name not in self.members or wait.name in self._there or wait.granted is not None:
+        if wait.name not in self.members or wait.name in self._open or wait.granted is not None:
             raise ValueError(f"{wait.name} cannot wait at {self.title}")
-        self._there[wait.name] = wait
+        self._open[wait.name] = wait
         if at.polls:
             self._polls.add(wait)
 
     # -- deadlocks and status ------------------------------------------------------------------------------------------
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:
-        return all(member in self._there or acting.member(member, self) for member in self._missing())
+        return all(member in self._open or acting.member(member, self) for member in self._missing())
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
         return [
             Edge(tuple(acting.waits_of(member)), f"{self.title}, to which {member} has not given its data")
             for member in self._missing()
-            if member not in self._there and not acting.member(member, self)
+            if member not in self._open and not acting.member(member, self)
         ]
 
     def state(self, now: float) -> ExchangeState:

@@ -46,7 +46,7 @@ class Group:
 
 
 class Groups(Protocol):
-    """What a gathering asks about hosts. The hub calls the mailbox's ``hosts_changed`` and ``host_lost`` when an answer
+    """The questions of a gathering about hosts. The hub calls the mailbox's ``hosts_changed`` and ``host_lost`` when an answer
     changes."""
 
     def name_of(self, host: str) -> str:
@@ -112,7 +112,7 @@ class Gathering(Place):
         self._expected = [host for host, role in self._group.members.items() if wanted in ("", role)]
         self._missing = {host: None for host in self._expected if host not in self._last}
 
-    # -- what a reader needs -----------------------------------------------------------------------------------------------
+    # -- the hosts that a reader needs -------------------------------------------------------------------------------------------
 
     def host_lost(self, host: str, now: float) -> list[Outcome]:
         """A host is lost: fail the waits that need it."""
@@ -132,7 +132,7 @@ class Gathering(Place):
         return self._group.size is not None or any(other != host for other in self._expected)
 
     def refuse(self, reader: str) -> None:
-        """Raise MemberLost or Mismatch if the reader's wait could never end well."""
+        """Raise MemberLost or Mismatch if the reader's wait can no longer succeed."""
         error = self._hopeless(reader, self._lost())
         if error is not None:
             raise error
@@ -161,8 +161,8 @@ class Gathering(Place):
         return sorted(found, key=lambda entry: entry[1].message.number)
 
     def _read(self, reader: str, collected: list[tuple[str, Last]]) -> Messages:
-        own = host_of(reader)
-        others = [last for host, last in collected if host != own]
+        reader_host = host_of(reader)
+        others = [last for host, last in collected if host != reader_host]
         room = sum(last.room for last in others)
         if room > ANSWER_ROOM:
             raise LinesyncFailed(
@@ -188,7 +188,7 @@ class Gathering(Place):
         return self._serve(now)
 
     def look_again(self, now: float) -> list[Outcome]:
-        """The group may have changed: look again, and end the waits that this ends."""
+        """The group may have changed: read it again, and end the waits that are ready or can no longer succeed."""
         if self.stopped:
             self.stopped = ()
             self._waits.journal.mark("gathering", self.number)
@@ -196,7 +196,7 @@ class Gathering(Place):
         return [*self.end_hopeless(now), *self._serve(now)]
 
     def end_hopeless(self, now: float) -> list[Outcome]:
-        """Fail the waits that could never end well."""
+        """Fail the waits that can no longer succeed."""
         lost = self._lost()
         ending = [(wait, error) for wait in self._here if (error := self._hopeless(wait.name, lost)) is not None]
         return self._waits.fail(ending, Cause.LINE_LOST, now)
@@ -241,8 +241,8 @@ class Gathering(Place):
 
     def _sent(self, reader: str) -> list[str]:
         """The hosts that the reader waits for and that have sent."""
-        own = host_of(reader)
-        return [host for host in self._expected if host in self._last and host != own]
+        reader_host = host_of(reader)
+        return [host for host in self._expected if host in self._last and host != reader_host]
 
     @staticmethod
     def _sent_in_words(sent: list[str]) -> str:
@@ -256,16 +256,16 @@ class Gathering(Place):
                 f"known, and their roles are: {', '.join(islice(roles, NAMES_SHOWN)) or 'none'}; name one of these roles",
                 details={"role": self.whom[1], "roles": list(islice(roles, LISTED)), "group": self.whom[0]},
             )
-        gone = {host: why for host, why in lost.items() if host != host_of(reader)}
-        if not gone:
+        others = {host: why for host, why in lost.items() if host != host_of(reader)}
+        if not others:
             return None
         parts = "; ".join(
-            f"{host} was lost before it had sent ({why})" for host, why in islice(gone.items(), NAMES_SHOWN)
+            f"{host} was lost before it had sent ({why})" for host, why in islice(others.items(), NAMES_SHOWN)
         )
         sent = self._sent(reader)
         return MemberLost(
             f"{self.title}: {parts}; {self._sent_in_words(sent)}; bring the host back and wait again",
-            details={"lost": dict(islice(gone.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
+            details={"lost": dict(islice(others.items(), LISTED)), "sent": sent[:LISTED], "group": self.whom[0]},
         )
 
     def missing(self, headline: str, reader: str) -> TimedOut:

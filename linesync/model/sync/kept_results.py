@@ -28,7 +28,7 @@ class Results:
         self._journal = journal or Journal(on=False)
         self._journal.source("result", self._kept, lambda: self._all)
         self._all: OrderedDict[tuple[str, ArrivalId], tuple[float, int, Outcome]] = OrderedDict()
-        """Until when each is kept, and its number, which grows."""
+        """For each result: the time until which it is kept, its sequence number, and the outcome."""
         self._hosts: dict[str, OrderedDict[ArrivalId, None]] = {}
 
     def __len__(self) -> int:

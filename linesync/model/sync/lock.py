@@ -7,7 +7,7 @@
    has seen can refuse a client that still believes it owns the lock (Kleppmann, "How to do distributed locking").
 3. The tokens of all locks of a hub come from one counter. The hub chooses the first token, larger than any that an earlier
    life of the hub gave out. If it reserves blocks of tokens, no lock is taken while the block is nearly used up. A lock that
-   has an owner or a queue may still use what is left.
+   has an owner or a queue may still use the rest.
 4. A lock without an owner and without waits is forgotten.
 """
 
@@ -20,8 +20,8 @@ from math import inf
 
 from ...errors import LinesyncFailed, NotAllowed, TimedOut
 from ..decisions import ArrivalId, Outcome, Token
+from ..kept.objects import KeptLock
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptLock
 from ..kept.waits import AtLock
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
 from ..state.lock import LockState, Owner
@@ -114,8 +114,8 @@ class Locks:
             whose = "it has no owner" if lock is None or owner is None else f"{owner.name} has it (token {lock.token})"
             title = _Lock(self, namespace, name).title
             raise NotAllowed(
-                f"{host} does not own {title} under token {token}: {whose}; another host may have changed what the "
-                "lock guards, so take the lock again and start over",
+                f"{host} does not own {title} under token {token}: {whose}; another host may have changed the "
+                "resource that the lock guards, so take the lock again and start over",
                 details={"owner": None if owner is None else owner.name, "token": lock.token if lock else None},
             )
         return self.waits.give_back(owner, now)

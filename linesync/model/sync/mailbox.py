@@ -3,7 +3,7 @@
 1. A topic is a list of messages, numbered from 1, that only grows. Reading consumes nothing: a late reader gets the same
    messages as an early one.
 2. A reader *receives*: it waits for the message with a given number, and also gets the messages after it, up to a limit of
-   messages and of bytes. It may ask for the messages of others only: its own messages then do not count and are not in
+   messages and of bytes. It may ask only for the messages of other members: its own messages then do not count and are not in
    the answer. Readers and senders are members; two members of one host are different senders.
 3. A reader *gathers* (LAVA's wait-all): it waits until every other host of its group, or every other host with a role, has
    sent; see :mod:`.gathering`.
@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 from ...errors import LinesyncFailed, UsageError
 from ..decisions import ArrivalId, Outcome, Posted
+from ..kept.objects import KeptGathering, KeptMessageRow, KeptTopic
 from ..kept.rows import Rows, by_key, by_number
-from ..kept.things import KeptGathering, KeptMessageRow, KeptTopic
 from ..kept.waits import AtGathering, AtTopic
 from ..participants import Client, check_member, check_name, check_timeout, host_of
 from ..state.topic import TopicState
@@ -92,8 +92,8 @@ class Mailbox:
             number = self._add(found, sender, items, room)
             self.waits.journal.mark("message", (*found.key, number), new=True)
             self.waits.note("message sent", found.key, sender, number)
-            done = self.waits.answer(arrival, client, Posted(number=number), now)
-            return [done, *found.serve(sender, now)]
+            outcome = self.waits.answer(arrival, client, Posted(number=number), now)
+            return [outcome, *found.serve(sender, now)]
 
         return self.waits.admit(arrival, client, now, join)
 
@@ -298,10 +298,10 @@ class Mailbox:
                 raise ValueError("an earlier message of the topic is not stored")
 
         def gathering(key: list[str], kept: KeptGathering) -> None:
-            there = self._topics[kept.namespace, kept.topic]
-            found = there.gathering(kept.group, kept.role, kept.stopped)
+            target = self._topics[kept.namespace, kept.topic]
+            found = target.gathering(kept.group, kept.role, kept.stopped)
             found.number = numbered(int(key[0]))
-            there.gather(found)
+            target.gather(found)
 
         rows.each("topic", KeptTopic, topic, by_number)
         rows.each("message", KeptMessageRow, message, by_key)

@@ -1,6 +1,6 @@
 """Namespaces with an owner. Such a namespace ends with its owner, and then everything in it is forgotten.
 
-1. Every name can be used as a namespace. Without an owner, it keeps what is in it until a reset.
+1. Every name can be used as a namespace. Without an owner, it keeps its objects until a reset.
 2. ``begin`` gives a namespace an owner: a client, or a process on the client's host, which the agent or the hub there
    watches. A name that is in use is refused.
 3. A namespace ends when its owner or the owner's host is gone, or when a client ends it.
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
 from ..journal import Journal
+from ..kept.objects import KeptNamespace
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptNamespace
 from ..participants import Cause, Client, check_name
 from ..state.namespace import NamespaceState, OwnerState
 
@@ -40,7 +40,7 @@ class Owner:
     :ivar client: the client that began the namespace; it owns the namespace if there is no process.
     :ivar pid: the process id on the client's host; 0 if the client is the owner.
     :ivar begin: when the process started, as its host counts it. With the pid, it identifies one process.
-    :ivar command: what the owner runs, for people.
+    :ivar command: the command that the owner runs, for people.
     """
 
     client: Client

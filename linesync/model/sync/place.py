@@ -1,5 +1,5 @@
-"""One live arrival, and its *place*: what the table of arrivals and the search for deadlocks ask a service about one named
-thing."""
+"""One live arrival, and its *place*: the interface through which the table of arrivals and the search for deadlocks use one
+named object of a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from ..state.record import Waiting
 
 __all__ = ["Acting", "Edge", "Hold", "Place", "Wait"]
 
-_KINDS = {"events": "event", "topic": "message"}  # the words of titles for which the kinds of changes have others
+_KINDS = {
+    "events": "event",
+    "topic": "message",
+}  # words in titles, and the words of the kinds of changes that differ from them
 
 
 class Hold(Enum):
@@ -69,13 +72,13 @@ class Edge:
 
 
 class Place(ABC):
-    """One named thing at which arrivals wait; each service derives its own class from it.
+    """One named object at which arrivals wait; each service derives its own class from it.
 
     ``title`` is its name in messages: ``barrier 'boot'``. ``kind`` is the word for it in the kinds of changes.
     """
 
     OWNED: ClassVar[bool] = False
-    """Whether clients can own what the waits at a place of this kind wait for."""
+    """Whether a client can own the object that waits at a place of this kind wait for."""
     number = 0
     """Grows in the order in which the places of one kind came into use."""
 
@@ -85,7 +88,7 @@ class Place(ABC):
         self.title = f"{kind} '{name}'" + (f" of namespace '{namespace}'" if namespace != "default" else "")
 
     def owned(self) -> bool:
-        """Whether clients can own what the waits at this place wait for, so that these can be part of a deadlock."""
+        """Whether a client can own the object that waits at this place wait for, so that the waits can be part of a deadlock."""
         return self.OWNED
 
     @abstractmethod
@@ -102,14 +105,14 @@ class Place(ABC):
 
     @abstractmethod
     def kept(self, wait: Wait) -> At:
-        """What is stored of a wait here, besides what all waits have."""
+        """The stored fields of a wait at this place, besides the fields that all waits have."""
 
     @abstractmethod
     def put_back(self, wait: Wait, at: Any) -> None:
         """Add a stored wait. Waits are added in the order in which they arrived.
 
         :param at: what :meth:`kept` returned for it.
-        :raises ValueError: it does not fit.
+        :raises ValueError: the stored wait does not fit this place.
         """
 
     def confirmed(self, wait: Wait) -> Hold:
@@ -117,13 +120,13 @@ class Place(ABC):
         raise AssertionError(f"{self.title} grants nothing provisionally")
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        """Those of some open waits that could succeed if all clients that can act did what the others wait for."""
+        """The waits among these open waits that could succeed if every client that can act did all that others wait for."""
         return list(waits) if self.could_proceed(waits[0], acting) else []
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:
         """The same for one wait, at a place where either all open waits could succeed or none.
 
-        Only a thing that has an owner can be missing forever. So a place without owners returns True.
+        Only an object that has an owner can be missing forever. So a place without owners returns True.
         """
         return True
 
@@ -142,7 +145,7 @@ class Wait:
     :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
     :ivar held: who owns the grant after the confirmation; None before.
     :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
-    :ivar lapses: its host is lost, and the hold goes back when the lease of the host ends.
+    :ivar lapses: whether its host is lost, so that the hub takes the hold back when the lease of the host ends.
     :ivar number: grows in the order of arrival.
     :ivar order: grows in the order in which the arrivals of one client became its own, or in which holds began to lapse.
     """
@@ -164,9 +167,9 @@ class Wait:
         return Waiting(name=self.name, client=self.client.number, waiting=now - self.since)
 
     def kept(self, lapses: float | None) -> KeptWait:
-        """What is stored of it.
+        """The record of this wait for a store.
 
-        :param lapses: when its hold goes back, if it lapses.
+        :param lapses: when the hub takes its hold back, if it lapses.
         """
         granted = kept_value(self.granted.value) if self.granted is not None else None
         assert granted is None or isinstance(granted, KeptLevel | KeptToken)

@@ -13,7 +13,7 @@
    refused, and so is a call that gives or wants more than the bound allows.
 7. A semaphore with the value 0, no bound, no waiting taker and no lent units is forgotten: it equals a new one.
 
-Units are conserved: the value is the number of units given, less those that left, less those that are lent.
+Units are conserved: the value is the number of units given, minus the units that left, minus the units that are lent.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from itertools import islice, takewhile
 
 from ...errors import LinesyncFailed, Mismatch, TimedOut, UsageError
 from ..decisions import ArrivalId, Level, Outcome
+from ..kept.objects import KeptSemaphore
 from ..kept.rows import Rows, by_number
-from ..kept.things import KeptSemaphore
 from ..kept.waits import AtSemaphore
 from ..participants import NAMES_SHOWN, Cause, Client, check_name, check_timeout, seconds_in_words
 from ..state.semaphore import Loan, SemaphoreState, Taker
@@ -34,9 +34,8 @@ from .waits import Hold, Wait, Waits
 
 __all__ = ["Semaphores"]
 
-UNITS_MAX = (
-    1 << 53
-) - 1  # most units of one semaphore, lent ones included: every JSON reader reads this number exactly
+UNITS_MAX = (1 << 53) - 1
+"""The most units of one semaphore, including lent units. Every JSON reader reads this number exactly."""
 NAMES_MAX = 10_000  # most semaphores at a time
 QUEUE_LISTED = 100  # most takers in the details of one error
 
@@ -171,11 +170,11 @@ class _Semaphore(Place):
         self._home = home
         self._waits = waits
         self.value = 0
-        # An OrderedDict, since a plain dict would search for its first entry past all that were removed there.
+        # An OrderedDict, since a plain dict would search for its first entry past all removed entries.
         self._queue: OrderedDict[Wait, int] = OrderedDict()
         self._lent: dict[Wait, int] = {}  # units that are not confirmed, or are held
         self._holders: set[Wait] = set()  # the waits that asked to hold
-        self._out = 0  # the sum of the units in _lent
+        self._lent_units = 0  # the sum of the units in _lent
         self._bound = 0
 
     def check_bound(self, bound: int, wanted: int) -> None:
@@ -189,11 +188,11 @@ class _Semaphore(Place):
                 "use the same bound everywhere, or another name",
                 details={"bound": self._bound, "yours": bound},
             )
-        if self.value + self._out > bound:
+        if self.value + self._lent_units > bound:
             raise Mismatch(
-                f"{self.title} already has {self.value + self._out} units, more than the bound of {bound}; "
+                f"{self.title} already has {self.value + self._lent_units} units, more than the bound of {bound}; "
                 "take some out, or reset it first",
-                details={"value": self.value, "lent": self._out, "bound": bound},
+                details={"value": self.value, "lent": self._lent_units, "bound": bound},
             )
         self._refuse_more(wanted, bound)
         queued = max(self._queue.values(), default=0) if not self._bound else 0
@@ -214,12 +213,12 @@ class _Semaphore(Place):
     def give(self, units: int, bound: int) -> None:
         """Add units. Call :meth:`settle` to serve the takers."""
         most = bound or self._bound or UNITS_MAX
-        if self.value + self._out + units > most:
-            lent = f" and has lent {self._out}" if self._out else ""
+        if self.value + self._lent_units + units > most:
+            lent = f" and has lent {self._lent_units}" if self._lent_units else ""
             raise Mismatch(
                 f"{self.title} has {self.value} units{lent}, and {units} more would exceed its bound of {most}; "
                 "take some out first",
-                details={"value": self.value, "lent": self._out, "given": units, "bound": most},
+                details={"value": self.value, "lent": self._lent_units, "given": units, "bound": most},
             )
         self._home.refuse_new(self)
         self._home.add(self)
@@ -255,7 +254,7 @@ class _Semaphore(Place):
 
     def empty(self) -> list[Wait]:
         """Drop all units; returns the waits that the caller must fail."""
-        self.value = -self._out  # the lent units fill it up to 0 when those waits end
+        self.value = -self._lent_units  # the lent units raise it to 0 when these waits end
         self._bound = 0
         self._changed()
         self._vanish_if_empty()
@@ -304,7 +303,7 @@ class _Semaphore(Place):
                 break
             del self._queue[wait]
             self._lent[wait] = units
-            self._out += units
+            self._lent_units += units
             self.value -= units
             self._changed()
             self._waits.note("semaphore changed", self.key, wait.name, self.value, client=wait.client)
@@ -318,7 +317,7 @@ class _Semaphore(Place):
 
     def _end_loan(self, wait: Wait) -> int:
         units = self._lent.pop(wait)
-        self._out -= units
+        self._lent_units -= units
         return units
 
     def _vanish_if_empty(self) -> None:
@@ -346,28 +345,28 @@ class _Semaphore(Place):
             self._queue[wait] = at.units
         else:
             self._lent[wait] = at.units
-            self._out += at.units
+            self._lent_units += at.units
         if at.holds:
             self._holders.add(wait)
 
     # -- deadlocks and status -----------------------------------------------------------------------------------------------
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        held = {wait: units for wait, units in self._lent.items() if wait in self._holders}
+        held_units = {wait: units for wait, units in self._lent.items() if wait in self._holders}
         # Any client may give units that are not held, whether they came from this semaphore or not.
-        there = self.value + sum(held.values())
-        lost = sum(units for wait, units in held.items() if not acting.holder(wait))
-        reach = there - lost
+        available = self.value + sum(held_units.values())
+        lost = sum(units for wait, units in held_units.items() if not acting.holder(wait))
+        reach = available - lost
         most = self._bound - lost if self._bound else UNITS_MAX
         for place, (wait, units) in enumerate(self._queue.items()):
-            if reach < units <= there or units > most:
+            if reach < units <= available or units > most:
                 # This taker waits for the holders, and so do all takers behind it.
                 blocked = set(islice(self._queue, place, None))
                 return [one for one in waits if one not in blocked]
-            if units > there:
+            if units > available:
                 break
             if wait not in self._holders:
-                there -= units
+                available -= units
         return list(waits)
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:

@@ -1,19 +1,19 @@
 """All sync services of the hub as one pure state machine: the hosts, and each service that synchronises them.
 
 The hub calls the services and reports deaths and the time to this object. It sends each event that is returned to the
-client that the event concerns, asks the hosts that ``take_asked`` names, and calls ``handle_timer`` when ``next_timer``
-says so. Only this module connects the services:
+client that the event concerns, asks the hosts that ``take_asked`` names, and calls ``handle_timer`` at the time
+that ``next_timer`` returns. Only this module connects the services:
 
 1. When a host is lost, restarts or stops, everything that needs the host fails, and everything that its clients wait for,
    hold or have not confirmed ends, in the same call. The event of the loss comes first, then the outcomes.
 2. The leases of hosts are checked before deadlines, so that a wait whose host is dead fails with that cause.
 3. No outcome is sent again without a request: a retry asks for it.
 4. Every change of the state is marked in the journal where it is made. The hub takes the rows after each call, and sends the
-   outcomes when they are stored. Only what is transient has no row: the time at which a live host was last heard, the
+   outcomes when they are stored. Only transient data has no row: the time at which a live host was last heard, the
    questions to hosts, the search for deadlocks, and the changes for followers.
 
-Times are monotonic seconds and never run backwards. No call raises because of what a peer sent, except ``register``,
-``commit``, ``give_back``, ``reset``, the ``give_back`` of the locks, and those for namespaces.
+Times are monotonic seconds and never run backwards. No call raises because of a message of a peer, except ``register``,
+``commit``, ``give_back``, ``reset``, the ``give_back`` of the locks, and the calls for namespaces.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class SyncServices:
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param first_token: the first fencing token; larger than all that an earlier life of this hub used.
-    :param stored: whether the journal keeps what changes.
-    :ivar journal: what has changed, as rows for a store.
+    :param stored: whether the journal keeps marks of changes.
+    :ivar journal: tracks the changed objects, and makes their rows for a store.
     """
 
     def __init__(self, *, lease: float = LEASE, first_token: int = 1, stored: bool = False) -> None:
@@ -88,14 +88,15 @@ class SyncServices:
         ``take_asked`` afterwards.
 
         :param rows: kind, key and JSON of each record that the store has.
-        :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, less what that of the
-            machine that stored them would show now. Unless it is 0, the journal then has all rows, with the new times.
-        :param first_token: no token below it will be given.
+        :param shift: the seconds to add to the times in the rows: this machine's monotonic clock now, minus the monotonic
+            clock that the machine that stored them would have now. Unless it is 0, the journal then has all rows, with the
+            new times.
+        :param first_token: the smallest token that a lock may get.
         :raises BadRow: a row is not valid, does not fit the others, or is from a newer version.
         """
         services = cls(lease=lease, first_token=first_token)
         collects = gc.isenabled()
-        gc.disable()  # nothing that is made here is garbage, and looking for it would take most of the time
+        gc.disable()  # the restored objects are not garbage, and a search for garbage would take most of the time
         try:
             services._restore(Rows(rows, shift, now))
         finally:
@@ -103,7 +104,7 @@ class SyncServices:
                 gc.enable()
         services.journal.on = stored
         if shift:
-            services.journal.mark_all()  # so that all times in the store are those of one clock
+            services.journal.mark_all()  # so that all times in the store are from one clock
         return services
 
     def _restore(self, rows: Rows) -> None:
@@ -126,7 +127,7 @@ class SyncServices:
     # -- requests of all services ---------------------------------------------------------------------------------------
 
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
-        """Record that the client has its outcome; False if it was not a grant, or a grant that went back."""
+        """Record that the client has its outcome. Return False if the outcome was not a grant, or was a returned grant."""
         return self._waits.confirm(arrival, client)
 
     def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
@@ -134,12 +135,12 @@ class SyncServices:
         self._waits.commit(arrival, client, now)
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
-        """The client gives up, or gives back what it holds. The outcome is its failure, or the earlier outcome of the
+        """The client gives up, or gives back its hold. The outcome is its failure, or the earlier outcome of the
         arrival."""
         return self._waits.withdraw(arrival, client, now, cause)
 
     def give_back(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
-        """Give back what a client of this host holds with this arrival id.
+        """Give back the hold that a client of this host has under this arrival id.
 
         :raises LinesyncFailed: no client of the host holds anything with this id.
         """
@@ -158,7 +159,7 @@ class SyncServices:
         """Forget everything with these names in a namespace (empty: all names), and fail the arrivals that wait there.
 
         :param by: the host that resets, for the errors of the others.
-        :returns: how many things were forgotten, the waits that failed, and all outcomes.
+        :returns: how many objects were forgotten, the waits that failed, and all outcomes.
         :raises UsageError: an invalid name.
         """
         check_name("namespace", namespace)
@@ -187,7 +188,7 @@ class SyncServices:
         self._waits.note("namespace begun", (name, ""), owner.host)
 
     def end_namespace(self, name: str, by: str, now: float) -> tuple[int, list[Wait], list[Outcome]]:
-        """End a namespace with an owner, and forget everything in it; returns what :meth:`reset` does.
+        """End a namespace with an owner, and forget everything in it; returns the same as :meth:`reset`.
 
         :param by: the host that ends it, for the errors of the others.
         :raises LinesyncFailed: there is no such namespace.
@@ -229,15 +230,15 @@ class SyncServices:
             outcomes += self._forget(name, None, lambda wait: _ended(wait, by, why), now)[2]
         return outcomes
 
-    # -- lives of hosts and clients --------------------------------------------------------------------------------------
+    # -- hosts and clients come and go --------------------------------------------------------------------------------------
 
     def client_gone(
         self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "", *, lease_end: float = 0.0
     ) -> list[Outcome]:
-        """A client's connection ended: withdraw its waits, take back what it holds or has not confirmed, and end its
+        """A client's connection ended: withdraw its waits, take back its holds and its unconfirmed grants, and end its
         namespaces.
 
-        :param lease_end: what it holds goes back at this time, if that is later.
+        :param lease_end: the hub takes its holds back at this time, if that is later.
         """
         outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
         owned = self.namespaces.of_client(client)
@@ -251,7 +252,7 @@ class SyncServices:
         return self._waits.holds
 
     def grant_no_holds_before(self, when: float) -> None:
-        """Clients of an earlier hub may hold something until then, and this hub does not know what."""
+        """Clients of an earlier hub may have holds until this time, and this hub does not know them."""
         self._waits.grant_no_holds_before(when)
 
     def register(
@@ -306,7 +307,7 @@ class SyncServices:
         return self._hosts.absent(host)
 
     def take_noted(self) -> list[Noted]:
-        """The changes of the state since the last call, in order, for those who follow them."""
+        """The changes of the state since the last call, in order, for the followers."""
         return self._waits.take_noted()
 
     def take_asked(self) -> list[str]:
@@ -326,7 +327,7 @@ class SyncServices:
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Handle what is due: leases, then deadlines and old results, then exchanges, then the search for deadlocks."""
+        """Handle all that is due: leases, then deadlines and old results, then exchanges, then the search for deadlocks."""
         events = self._spread(self._hosts.handle_timer(now), now)
         events += self._waits.handle_timer(now)
         self.exchanges.handle_timer(now)
@@ -334,7 +335,7 @@ class SyncServices:
         return events
 
     def waits_by_client(self) -> dict[Client, int]:
-        """The number of live arrivals of each client: those that wait, and those that hold something."""
+        """The number of live arrivals of each client: waits and holds."""
         return self._waits.by_client()
 
     def arrivals_of(self, client: Client) -> list[ArrivalId]:
@@ -350,7 +351,7 @@ class SyncServices:
         return tuple(self._hosts.status(now))
 
     def status(self, now: float, clients: Iterable[ClientState] = ()) -> Status:
-        """The state of everything, with the clients as the caller knows them."""
+        """The state of all services, with the clients as the caller knows them."""
         return Status(
             hosts=self.hosts(now),
             barriers=tuple(self.barriers.status(now)),
@@ -381,7 +382,7 @@ class SyncServices:
 
 
 def _host_change(event: HostEvent) -> tuple[str, tuple[str, str], str, int | None, str]:
-    """The change that a loss or a return of a host is."""
+    """The change that reports the loss or the return of a host."""
     if isinstance(event, HostLost):
         kind = {Cause.STOPPED: "host stopped", Cause.RESTARTED: "host restarted"}.get(event.cause, "host lost")
         return kind, ("", event.host), event.host, None, event.why

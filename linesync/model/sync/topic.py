@@ -1,7 +1,7 @@
 """One topic: its messages, and the waits for more.
 
-A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, that is
-the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
+A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, this
+is the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
 for each wait that it ends and for each such wait of its sender, for any number of other waits.
 """
 
@@ -53,7 +53,7 @@ class Topic(Place):
         self._home = home
         self._rooms: list[int] = []
         self._of: dict[str, list[int]] = {}
-        """For each sender: how many messages of others come before each of its own."""
+        """For each sender: the number of messages of other senders before each of its messages."""
         self._last: dict[str, Last] = {}
         self._readings: dict[Wait, Reading] = {}
         self._due: dict[int, dict[Wait, Reading]] = {}
@@ -64,8 +64,8 @@ class Topic(Place):
 
     def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
         """Add a message. Call :meth:`serve` to end the waits for it."""
-        own = self._of.setdefault(sender, [])
-        own.append(len(self.messages) - len(own))
+        counts = self._of.setdefault(sender, [])
+        counts.append(len(self.messages) - len(counts))
         message = Message(number=len(self.messages) + 1, sender=sender, items=items)
         self.messages.append(message)
         self._rooms.append(room)
@@ -171,15 +171,15 @@ class Topic(Place):
         reading = self._readings.pop(wait)
         self._unfile(wait, reading)
         if reading.apart is not None:
-            there = self._apart[reading.apart]
-            del there[wait]
-            if not there:
+            readings = self._apart[reading.apart]
+            del readings[wait]
+            if not readings:
                 del self._apart[reading.apart]
 
     def _unfile(self, wait: Wait, reading: Reading) -> None:
-        there = self._due[reading.due]
-        del there[wait]
-        if not there:
+        readings = self._due[reading.due]
+        del readings[wait]
+        if not readings:
             del self._due[reading.due]
 
     def _vanish_if_empty(self) -> None:
@@ -191,17 +191,17 @@ class Topic(Place):
     def missing(self, reading: Reading, timeout: float = 0) -> TimedOut:
         """The error for a timeout or a poll (0): the message that is missing, and how many there are from whom."""
         senders = [sender for sender in self._of if sender != reading.apart]
-        there = self._countable(reading)
+        count = self._countable(reading)
         whose = "" if reading.apart is None else f" from a sender other than {reading.apart}"
         if senders:
-            so_far = f"{there} so far, from {names_in_words(senders, len(senders))}"
+            so_far = f"{count} so far, from {names_in_words(senders, len(senders))}"
         else:
             so_far = "no host has sent one" if reading.apart is None else "no other sender has sent one"
         message = f"message {reading.first} of {self.title}{whose}"
         after = f"timed out after {seconds_in_words(timeout)} waiting for {message}"
         return TimedOut(
             f"{after if timeout else f'{message} is not there yet'}: {so_far}",
-            details={"first": reading.first, "messages": there, "senders": senders[:LISTED]},
+            details={"first": reading.first, "messages": count, "senders": senders[:LISTED]},
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:

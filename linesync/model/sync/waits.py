@@ -1,22 +1,22 @@
 """All live arrivals of all services: where each of them waits, its deadline, and its outcome.
 
-The services (barrier, semaphore ...) decide who gets what. This module has what is the same for all of them: retries,
-deadlines, deaths, confirmations and limits.
+The services (barrier, semaphore ...) decide which arrivals get a grant. This module has the parts that all services share:
+retries, deadlines, deaths of clients, confirmations and limits.
 
 1. The host and the id identify an arrival. A new arrival is *admitted*: the service either answers immediately or opens a
    wait at one of its *places* (one named barrier, one named semaphore). A retry finds the wait or the result and does not
    change it. It moves the arrival to the connection that sent the retry, so that the death of the old connection no longer
    withdraws the arrival.
 2. A wait is open, or granted and not yet confirmed, or *held* (confirmed, and owned until it is given back: a lock, or
-   units that are held), or over. When it is over, its outcome goes to :class:`Results`, where retries find it until the
+   units that are held), or ended. When it has ended, its outcome goes to :class:`Results`, where retries find it until the
    client confirms it or it is too old. A hold ends with its owner, as an open wait does.
 3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
-   are made, while all parties are still in place and can be named. Then all of these waits leave their places. Then each
-   place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
-4. A host that stops, restarts or gets a new session may still run what it holds something for, until the lease ends that
-   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they are no longer
-   its own, and go back at the end of that lease. For the same reason, a hub that takes the place of a dead one grants nothing
-   that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
+   are made, while all parties are still in place, so that the errors can name them. Then all of these waits leave their
+   places. Then each place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
+4. A host that stops, restarts or gets a new session may still run work that needs its holds, until the end of the lease that
+   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they no longer
+   belong to it, and the hub takes them back at the end of that lease. For the same reason, a hub that replaces a dead one
+   grants nothing that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
 5. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
 A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
@@ -30,8 +30,8 @@ from dataclasses import replace
 from ...errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..decisions import ArrivalId, Failed, Granted, Noted, Outcome, Revoked, Value
 from ..journal import Journal
+from ..kept.objects import KeptTime
 from ..kept.rows import Rows, by_key
-from ..kept.things import KeptTime
 from ..kept.values import value_of
 from ..kept.waits import At, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
@@ -181,7 +181,7 @@ class Waits:
         why: str = "",
         client: Client | None = None,
     ) -> None:
-        """Note a change for those who follow the changes. The parameters are those of :class:`Noted`."""
+        """Note a change for the followers of the changes. The parameters are those of :class:`Noted`."""
         self._noted.append(Noted(kind, key, who, value, why, client))
 
     def find(self, host: str, arrival: ArrivalId) -> Wait | None:
@@ -218,7 +218,7 @@ class Waits:
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
         """Record that the client has its outcome: a grant becomes final, and the result is forgotten.
 
-        :returns: True if the arrival was granted and the grant has not gone back.
+        :returns: True if the arrival was granted and the grant was not returned.
         """
         wait = self._live.get((client.host, arrival))
         if wait is None:
@@ -241,7 +241,7 @@ class Waits:
         """Make a provisional grant final. Its result is kept, so that a retry with the same id after a lost reply gets the
         same grant and not a second one.
 
-        :raises LinesyncError: the grant has gone back; with the reason if it is known. The client owns nothing.
+        :raises LinesyncError: the grant was returned; with the reason if it is known. The client owns nothing.
         """
         wait = self._live.get((client.host, arrival))
         if wait is not None and wait.granted is not None:
@@ -253,7 +253,7 @@ class Waits:
         if isinstance(ended, Failed):
             raise ended.error
         if ended is None:
-            raise LinesyncFailed("the grant has gone back, and nothing was taken; send the request again")
+            raise LinesyncFailed("the grant was returned, and nothing was taken; send the request again")
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause) -> list[Outcome]:
         """End an arrival early. If it has already ended, return its outcome; if it is unknown, return nothing."""
@@ -267,8 +267,8 @@ class Waits:
     def client_gone(
         self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
     ) -> list[Outcome]:
-        """End everything that a dead client waits for, holds or has not confirmed. What it holds goes back at the end of its
-        lease, if that is later."""
+        """End everything that a dead client waits for, holds or has not confirmed. The hub takes its holds back at the end
+        of its lease, if that is later."""
         return self._end_for(list(self._clients.get(client, ())), cause, why, now, lease_end)
 
     def host_gone(
@@ -364,7 +364,7 @@ class Waits:
 
         def wait_until(parts: list[str], kept: KeptTime) -> None:
             if parts != [_HOLDS]:
-                raise ValueError("it is not known what happens then")
+                raise ValueError("the purpose of the time is not known")
             self.holds_from = kept.at + rows.shift
 
         lapsing: list[tuple[Wait, float]] = []
@@ -475,10 +475,10 @@ class Waits:
 
 
 def _withdrawn(wait: Wait, cause: Cause, why: str) -> LinesyncError:
-    """The error for an arrival's own client if the arrival was ended early or its hold went back."""
+    """The error for an arrival's own client if the arrival was ended early or its hold was taken back."""
     reason = cause_in_words(cause, why)
     if wait.held is not None:
-        return LinesyncFailed(f"{wait.place.title} went back ({reason})", details={"cause": str(cause)})
-    what = "the grant went back" if wait.granted else "the arrival was withdrawn"
+        return LinesyncFailed(f"{wait.place.title} was returned ({reason})", details={"cause": str(cause)})
+    what = "the grant was returned" if wait.granted else "the arrival was withdrawn"
     kind = Aborted if cause is Cause.ABORTED else LinesyncFailed
     return kind(f"{wait.place.title}: {what} ({reason}); arrive again, with a new id", details={"cause": str(cause)})

@@ -1,10 +1,10 @@
 """Flow control of one channel, with one object for each direction (section 6.3 of docs/protocol.md).
 
-1. Each side starts with the credit that the hello of the other side gives to each channel.
+1. Each side starts with the credit that the hello of the other side gives to each channel. Credit is counted in bytes.
 2. A record costs the length of its body plus :data:`RECORD_COST`. A sender never exceeds its credit.
-3. The receiver counts what its user consumes. When that reaches half of the window, it gives the credit back in one
-   grant. So grants cost little, and the sender never runs out of credit on a line whose round trip is shorter than half
-   a window.
+3. The receiver counts the records that its user consumes. When their cost reaches half of the window, the receiver gives
+   this credit back in one grant. So grants cost little, and the sender never runs out of credit if half a window takes
+   longer to send than one round trip.
 4. A receiver whose user consumes nothing grants nothing, and only that channel stops.
 """
 
@@ -16,7 +16,7 @@ RECORD_COST = 4  # bytes of credit for a record, besides those for its body
 
 
 class SendCredit:
-    """The credit that we may still spend, bytes."""
+    """The credit that we may still spend, in bytes."""
 
     __slots__ = ("left",)
 
@@ -31,7 +31,7 @@ class SendCredit:
 
 
 class ReceiveCredit:
-    """The credit that the peer may still spend, and the credit that we owe it, bytes."""
+    """The credit that the peer may still spend, and the consumed credit that we have not granted again, in bytes."""
 
     __slots__ = ("_taken", "left", "window")
 
@@ -46,16 +46,17 @@ class ReceiveCredit:
         return self.window - self.left - self._taken
 
     def received(self, cost: int) -> bool:
-        """Account for a record; False if the peer exceeded its credit."""
+        """Account for a record that arrived. Return False if the peer exceeded its credit."""
         self.left -= cost
         return self.left >= 0
 
     def given_early(self, cost: int) -> None:
-        """Account for credit that was granted before the user consumes the data: that of the pieces of a message."""
+        """Account for the pieces of a complete message: their credit was already granted when they arrived, so it is not granted
+        again when the user consumes the message."""
         self._taken -= cost
 
     def taken(self, cost: int) -> int:
-        """The user consumed a record: the credit to grant now, 0 for none yet."""
+        """Account for a record that the user consumed. Return the credit to grant now, or 0."""
         self._taken += cost
         if self._taken * 2 < self.window:
             return 0

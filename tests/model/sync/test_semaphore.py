@@ -98,7 +98,7 @@ def test_an_unconfirmed_grant_returns_when_its_client_goes_away(harness: Semapho
     harness.change("t", "a", -1)
     harness.change("u", "b", -1)
     events = harness.waits.client_gone(client("a"), 1.0, Cause.CLIENT_GONE)
-    assert "went back" in str(failed(events)["t"])
+    assert "was returned" in str(failed(events)["t"])
     assert granted(events) == {"u": Level(value=0)}
     assert harness.waits.confirm("t", client("a")) is False
     assert harness.waits.confirm("u", client("b")) is True
@@ -169,7 +169,7 @@ def test_a_poll_does_not_overtake_the_queue(harness: SemaphoreHarness) -> None:
 def test_giving_more_units_than_the_maximum_is_refused(harness: SemaphoreHarness) -> None:
     harness.change("g", "hub", UNITS_MAX)
     harness.change("t", "a", -5)
-    assert isinstance(only_error(harness.change("g2", "hub", 1)), Mismatch)  # the 5 may still go back
+    assert isinstance(only_error(harness.change("g2", "hub", 1)), Mismatch)  # the 5 may still be returned
     harness.waits.confirm("t", client("a"))
     assert granted(harness.change("g3", "hub", 5)) == {"g3": Level(value=UNITS_MAX)}
     assert isinstance(only_error(harness.change("g4", "hub", UNITS_MAX + 1)), UsageError)

@@ -1,7 +1,7 @@
-"""The possible states of the hub, computed with a reference. A search compares the hub with them.
+"""The possible states of the hub, computed with a reference model. A search compares the hub with them.
 
-A reference is short, because it knows neither lines nor deadlines. It processes what arrives at the hub, one entry after the
-other, and decides the answer to each arrival.
+A reference model is short, because it has no lines and no deadlines. It processes the messages that arrive at the hub, one
+after the other, and decides the answer to each arrival.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Attempt:
         self.task = task
         self.since = since
         self.seen = False
-        """Whether it had ended in an earlier batch."""
+        """Whether the attempt had ended in an earlier batch."""
         self.local = False
-        """Whether the hub did not end it: it was cancelled or killed, or its agent had no line."""
+        """Whether the attempt ended without the hub: it was cancelled or killed, or its agent had no line."""
         self.answer: Outcome | None = None
         """The answer, or None before it arrives."""
         self.by_agent = False
-        """Whether the agent answered, because it had no line to the hub."""
+        """Whether the agent answered, because the agent had no line to the hub."""
         self.unsure = False
         """Whether the error says that the grant may have been taken."""
         self.held: Held | None = None
@@ -97,7 +97,7 @@ class GiveBack:
 
 
 class Reference:
-    """The specified behaviour of an operation."""
+    """The reference model of an operation: its specified behaviour."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Outcome] = {}
@@ -109,14 +109,14 @@ class Reference:
     def answer_error(self, arrival: str, why: str) -> None:
         self.answers[arrival] = (why,)
 
-    # -- what arrives at the hub --------------------------------------------------------------------------------------
+    # -- messages that arrive at the hub --------------------------------------------------------------------------------------
 
     def ask(self, arrival: str, host: str, what: Any) -> None:
         """A new arrival."""
         raise NotImplementedError
 
     def leave(self, arrival: str) -> None:
-        """An arrival ends. It was waiting, or it had a grant that is now returned.
+        """An arrival ends. Before, it waited, or it had a grant that is now returned.
 
         If several arrivals end together, this is called for each of them before :meth:`settle`.
         """
@@ -140,7 +140,7 @@ class Reference:
     def up(self, host: str) -> None:
         """A host is up, for the first time or again."""
 
-    # -- questions to the reference -----------------------------------------------------------------------------------
+    # -- questions to the reference model -----------------------------------------------------------------------------------
 
     def forget(self, arrival: str) -> None:
         """The hub forgets an arrival: a later request with its id is a new arrival."""
@@ -170,7 +170,7 @@ class Reference:
 
 
 class State:
-    """A possible state of the hub, and what is on its way to the hub."""
+    """A possible state of the hub, and the messages on the way to the hub."""
 
     def __init__(self, reference: Reference, hosts: tuple[str, ...]) -> None:
         self.reference = reference
@@ -182,8 +182,8 @@ class State:
         self.returned: set[str] = set()
         """Arrivals that a script knows to be granted, and whose grant was returned after that."""
         self.queue: dict[str, list[tuple[str, Any, Any]]] = {host: [] for host in hosts}
-        """What each host has sent and the hub has not received: ("ask", Ask, Script) for a request, ("end", Ask, Script)
-        for one that is cancelled or given back, ("gone", Script, None) for the end of a script, and
+        """The messages of each host that the hub has not received: ("ask", Ask, Script) for a request,
+        ("cancelled", Ask, Script) for the withdrawal of an arrival, ("ended", Script, None) for the end of a script, and
         ("return", Ask, Script) for a committed grant of a cancelled call."""
 
     def copy(self) -> State:
@@ -223,7 +223,7 @@ class State:
             answer is not None and not (answer[0] == "ok" and self.reference.returns(ask.name))
         )
 
-    # -- what arrives at the hub --------------------------------------------------------------------------------------
+    # -- messages that arrive at the hub --------------------------------------------------------------------------------------
 
     def join(self, ask: Ask, script: Script, window: tuple[float, float]) -> None:
         """A request arrives, for the first time or again."""
@@ -245,7 +245,7 @@ class State:
 
     def give_back(self, ask: Ask, held: Ask) -> None:
         """A script gives back a hold, which may be lost already."""
-        self.confirm(held)  # the script got its answer after that
+        self.confirm(held)  # the script got its answer after the commit
         if self.over(held):
             self.reference.answer_error(ask.name, "LinesyncFailed")
         else:
@@ -260,7 +260,7 @@ class State:
             self.reference.answer_error(ask.name, why)
             if (
                 ask.name in self.confirmed and not ask.ok
-            ):  # the hub keeps no result of a hold, and no script knows of it
+            ):  # the hub keeps no result of a hold, and no script knows the hold
                 self.confirmed.discard(ask.name)
                 self.returned.add(ask.name)
                 del self.owner[ask.name], self.reference.answers[ask.name]
@@ -269,15 +269,15 @@ class State:
             self.reference.settle()
 
     def withdraw(self, asks: list[Ask]) -> None:
-        """The client ends some arrivals, or it ends itself."""
+        """A client withdraws some of its arrivals, or has ended."""
         for ask in asks:
             if ask.ok:
-                self.confirm(ask)  # the script got its answer after that
+                self.confirm(ask)  # the script got its answer after the commit
                 if not self.over(ask):
                     self.returned.add(ask.name)
         self.end(asks, "LinesyncFailed")
 
-    def gone(self, script: Script, asks: list[Ask]) -> None:
+    def client_ended(self, script: Script, asks: list[Ask]) -> None:
         """A client has ended."""
         mine = [ask for ask in asks if self.owner.get(ask.name) is script]
         for ask in mine:
@@ -290,7 +290,7 @@ class State:
         self.reference.lost(host, cause)
         for ask in asks:
             if ask.host == host and ask.ok:
-                self.confirm(ask)  # the script got its answer after that
+                self.confirm(ask)  # the script got its answer after the commit
         mine = [ask for ask in asks if ask.host == host and not self.over(ask)]
         self.returned |= {ask.name for ask in mine if ask.ok}
         self.end(mine, "LinesyncFailed")

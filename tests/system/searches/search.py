@@ -1,9 +1,9 @@
-"""Search a world for a difference from a reference.
+"""Search a world for a difference from a reference model.
 
-A life is a series of *batches*. In a batch, a few things happen at the same time: scripts send requests, cancel them or are
-killed, an agent is killed, a line is cut. Then everything that was sent is delivered. The answers to the scripts must be
-those of the reference for *some* order in which requests reached the hub. The order of one host's requests is known, but not
-the order between hosts. If a line was cut, only a first part of what was on its way has arrived, or nothing. Each order that
+A life is a series of *batches*. In a batch, a few steps happen at the same time: scripts send requests, cancel them or are
+killed, an agent is killed, a line is cut. Then all messages are delivered. The answers to the scripts must equal the answers
+of the reference model for *some* order in which requests reached the hub. The order of one host's requests is known, but not
+the order between hosts. If a line was cut, only the first of the messages on it have arrived, or none. Each order that
 explains the answers gives a possible state of the hub, and the hub's own status must match one of these states.
 """
 
@@ -40,12 +40,11 @@ HOSTS = ("a", "b")
 EVERYWHERE = ("hub", *HOSTS)
 PLACES = st.sampled_from(("hub", "a", "b", "a", "b"))
 TIMEOUTS = st.sampled_from([None, None, None, 0, 5.0, 30.0])
-GRACE = (
-    16.0  # a request ends this many seconds after twice its timeout: it may run once without a line, once at the hub
-)
+GRACE = 16.0
+"""A request ends at most this many seconds after twice its timeout: it may wait once without a line and once at the hub."""
 FRESH = 3.5  # seconds of silence after which a host must give a new sign of life to count as alive
-STATES = 200  # the maximum number of possible states; a life with more is given up
-ORDERS = 3000  # the maximum number of states tried to explain one batch; a life that needs more is given up
+STATES = 200  # the maximum number of possible states; a life that needs more ends early
+ORDERS = 3000  # the maximum number of states that are tried to explain one batch; a life that needs more ends early
 
 
 def profile(steps: int = 7) -> settings:
@@ -63,7 +62,7 @@ def asking(
 _CHOICE = st.integers(0, 20)
 _STEPS = st.one_of(
     st.tuples(st.just("retry"), _CHOICE, st.integers(0, 1)),
-    st.tuples(st.just("give_up"), _CHOICE),
+    st.tuples(st.just("cancel"), _CHOICE),
     st.tuples(st.just("kill_script"), _CHOICE),
     st.tuples(st.just("kill_agent"), st.sampled_from(HOSTS)),
     st.tuples(st.just("kill_hub")),
@@ -79,7 +78,7 @@ KILLS = st.sampled_from(
 
 
 class Search(RuleBasedStateMachine):
-    """A life. The search of an operation defines ``REFERENCE``, ``ASKS``, :meth:`request` and :meth:`view`."""
+    """One life of a search. The search of an operation defines ``REFERENCE``, ``ASKS``, :meth:`request` and :meth:`view`."""
 
     DURABLE = False
     """Whether the hub stores its state, and continues after it was killed."""
@@ -89,11 +88,11 @@ class Search(RuleBasedStateMachine):
     """The steps of the operation: tuples of a method's name and its arguments."""
 
     def request(self, client: Client, ask: Ask) -> Coroutine[Any, Any, Any]:
-        """Send a request. Its result must be that of the reference."""
+        """Send a request. Its result must equal the result of the reference model."""
         raise NotImplementedError
 
     def view(self, status: dict[str, Any]) -> Any:
-        """The hub's status, in the form of the reference's view."""
+        """The hub's status, in the form of the reference model's view."""
         raise NotImplementedError
 
     # -- the world ----------------------------------------------------------------------------------------------------
@@ -129,7 +128,10 @@ class Search(RuleBasedStateMachine):
         return script
 
     def record_sent(self, host: str, kind: str, who: Any, by: Any = None) -> None:
-        """Add what a host has sent to the hub to the queues of all possible states."""
+        """Add a message from a host to its queue in all possible states.
+
+        :param kind: see :attr:`State.queue`.
+        """
         for state in self.states:
             state.queue[host].append((kind, who, by))
 
@@ -159,7 +161,7 @@ class Search(RuleBasedStateMachine):
         if asks:
             ask = asks[choice % len(asks)]
             script = self.script(ask.host, number)
-            self.listen()  # time passed while a new script connected
+            self.listen()  # a new script takes time to connect
             if script is not None and script not in [one.script for one in ask.attempts] and not ask.ok:
                 hanging = [one.script for one in ask.attempts if one.script.alive and not one.task.done()]
                 self.send_request(ask, script)
@@ -179,14 +181,14 @@ class Search(RuleBasedStateMachine):
     def pending(self) -> list[tuple[Ask, Attempt]]:
         return [(ask, one) for ask in self.asks.values() for one in ask.attempts if not (one.task.done() or one.local)]
 
-    def give_up(self, choice: int) -> None:
+    def cancel(self, choice: int) -> None:
         pending = self.pending()
         if pending:
             ask, one = pending[choice % len(pending)]
             self.world.note(f"{ask.name} is cancelled")
             one.task.cancel()
             one.local = True
-            self.record_sent(ask.host, "end", ask, one.script)
+            self.record_sent(ask.host, "cancelled", ask, one.script)
 
     def give_back(self, choice: int) -> None:
         """A script gives back a hold."""
@@ -217,7 +219,7 @@ class Search(RuleBasedStateMachine):
         self.world.note(f"a script of {script.host} is killed")
         self.mark_dead(script)
         self.world.kill(script.client)
-        self.record_sent(script.host, "gone", script)
+        self.record_sent(script.host, "ended", script)
 
     def mark_dead(self, script: Script) -> None:
         """Ignore the answers to a dead script."""
@@ -267,7 +269,7 @@ class Search(RuleBasedStateMachine):
             self.world.note(f"the line of {host} is {'unplugged' if vanish else 'cut'}")
             (wire.vanish if vanish else wire.pull)()
 
-    def come_back(self, host: str) -> None:
+    def reconnect(self, host: str) -> None:
         """Start a dead agent again, or else connect a line again."""
         wire = self.world.hosts[host].wire
         if self.world.hosts[host].agent is None:
@@ -281,7 +283,7 @@ class Search(RuleBasedStateMachine):
     # -- a batch ------------------------------------------------------------------------------------------------------
 
     def batch(self, steps: list[tuple[Any, ...]], pause: float = 0.0, seconds: float = 0.0) -> None:
-        """Do some steps, with a pause after each. Then let time pass, deliver everything, and compare with the reference."""
+        """Do some steps, with a pause after each. Then let time pass, deliver all messages, and compare with the model."""
         if self.given_up:
             return
         world, began = self.world, self.world.now
@@ -302,7 +304,7 @@ class Search(RuleBasedStateMachine):
     def explain(self, window: tuple[float, float]) -> None:
         """Find the states that the hub may be in now. There must be one that explains all answers."""
         self.listen()
-        over = self.world.take_ended_sessions()
+        ended_sessions = self.world.take_ended_sessions()
         for ask in self.asks.values():
             for one in ask.attempts:
                 if one.seen or one.local:
@@ -312,10 +314,10 @@ class Search(RuleBasedStateMachine):
                     assert one.unsure or self.ended_by_agent(ask, one), (
                         f"{ask.name} was ended early\n{self.world.transcript()}"
                     )
-                    self.record_sent(ask.host, "end", ask, one.script)
-                elif one.answer == ("LinesyncFailed",) and ask.host in over:
+                    self.record_sent(ask.host, "cancelled", ask, one.script)
+                elif one.answer == ("LinesyncFailed",) and ask.host in ended_sessions:
                     one.local = True
-        explaining = _Explaining(self, window, self.world.take_events(), over)
+        explaining = _Explaining(self, window, self.world.take_events(), ended_sessions)
         for state in self.states:
             explaining.explore(state, 0)
         if explaining.too_many:
@@ -339,12 +341,12 @@ class Search(RuleBasedStateMachine):
                 assert one.seen or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
 
     def ended_by_agent(self, ask: Ask, one: Attempt) -> bool:
-        """Whether the agent has ended the request because it had no line. It will notify the hub."""
+        """Whether the agent has ended the request because the agent had no line. The agent notifies the hub later."""
         patience = self.patience(ask)
         return ask.host != "hub" and patience is not None and self.world.now >= one.since + patience
 
     def patience(self, ask: Ask) -> float | None:
-        """The seconds after which an agent without a line ends a request; None if it never does."""
+        """The seconds after which an agent without a line ends a request; None if it does not end the request."""
         if isinstance(ask.what, GiveBack):
             return 10.0
         return None if ask.timeout is None else ask.timeout + 2.0
@@ -401,7 +403,7 @@ class Search(RuleBasedStateMachine):
             self.batch([(name, host, *rest[1:]) if name == "ask" else (name, *rest)])
             self.batch([("cut_line", host, vanish), data.draw(self.ASKS)], seconds=5.0)
             self.batch([data.draw(self.ASKS)], seconds=seconds)
-            self.batch([("come_back", host)])
+            self.batch([("reconnect", host)])
 
     @precondition(lambda self: self.world and not all(map(self.reachable, HOSTS)))
     @rule(seconds=st.sampled_from([7.5, 24.0]))
@@ -412,7 +414,7 @@ class Search(RuleBasedStateMachine):
     @rule(first=st.booleans())
     def a_host_returns(self, first: bool) -> None:
         gone = [host for host in HOSTS if not self.reachable(host)]
-        self.batch([("come_back", gone[0 if first else -1])])
+        self.batch([("reconnect", gone[0 if first else -1])])
 
     def teardown(self) -> None:
         if self.world is None:
@@ -420,7 +422,7 @@ class Search(RuleBasedStateMachine):
         try:
             for host in HOSTS * 2:
                 if not self.reachable(host):
-                    self.batch([("come_back", host)])
+                    self.batch([("reconnect", host)])
             for host in EVERYWHERE:
                 left = [script for script in self.scripts.values() if script.alive and script.host == host]
                 if left:
@@ -431,7 +433,7 @@ class Search(RuleBasedStateMachine):
             self.world.close()
 
     def nothing_is_left(self) -> None:
-        """All scripts are dead. After ten minutes, the hub must have removed everything that it kept for them."""
+        """All scripts have ended. After ten minutes, the hub must have removed all data that it kept for them."""
         self.world.skip(700.0)
         held = self.world.status()["held"]
         assert held == {"waits": 0, "deadlines": 0, "results": 0}, f"{held}\n{self.world.transcript()}"
@@ -441,19 +443,19 @@ class _Explaining:
     """The search for orders of the events of one batch that explain the answers."""
 
     def __init__(
-        self, search: Search, window: tuple[float, float], events: list[tuple[str, str, str]], over: set[str]
+        self, search: Search, window: tuple[float, float], events: list[tuple[str, str, str]], ended_sessions: set[str]
     ) -> None:
         self.found: dict[str, State] = {}
         self._search = search
         self._asks = list(search.asks.values())
         self._window = window
         self._events = events
-        self._over = over
-        self._met: set[tuple[str, int]] = set()
+        self._ended_sessions = ended_sessions
+        self._explored: set[tuple[str, int]] = set()
 
     @property
     def too_many(self) -> bool:
-        return len(self._met) > ORDERS
+        return len(self._explored) > ORDERS
 
     def explore(self, state: State, event: int) -> None:
         """Continue the search from a state.
@@ -461,14 +463,14 @@ class _Explaining:
         :param event: how many of the events of hosts (up, lost) have happened in this state.
         """
         key = state.key(), event
-        if key in self._met or len(self._met) > ORDERS or self._refuted(state):
+        if key in self._explored or len(self._explored) > ORDERS or self._refuted(state):
             return
-        self._met.add(key)
+        self._explored.add(key)
         for host, queue in state.queue.items():
             if queue and host not in self._search.silent:
                 for position in state.next(host):
                     self._take(state, host, position, event)
-            if queue and host in self._over:
+            if queue and host in self._ended_sessions:
                 other = state.copy()
                 other.queue[host].clear()
                 self.explore(other, event)
@@ -493,7 +495,7 @@ class _Explaining:
         other = state.copy()
         queue = other.queue[host]
         kind, who, by = queue.pop(position)
-        if kind == "ask" and (("end", who, by) in queue or ("gone", by, None) in queue):
+        if kind == "ask" and (("cancelled", who, by) in queue or ("ended", by, None) in queue):
             self.explore(other.copy(), event)  # an agent does not have to send a request that was cancelled
         if kind == "ask":
             other.join(who, by, self._window)
@@ -502,7 +504,7 @@ class _Explaining:
             other.reference.return_committed(who.name)
             other.reference.settle()
             self.explore(other, event)
-        elif kind == "end":
+        elif kind == "cancelled":
             for after in self._committed(other, [who]):
                 has_no_grant = by.alive and not who.ok and not any(one.unsure for one in who.attempts)
                 if who.name in after.confirmed and after.over(who) and has_no_grant:
@@ -511,11 +513,11 @@ class _Explaining:
                 self.explore(after, event)
         else:
             for after in self._committed(other, [ask for ask in self._asks if other.owner.get(ask.name) is who]):
-                after.gone(who, self._asks)
+                after.client_ended(who, self._asks)
                 self.explore(after, event)
 
     def _committed(self, state: State, asks: list[Ask]) -> Iterator[State]:
-        """The states in which commits of some of these arrivals have reached the hub, though their scripts know nothing."""
+        """The states in which commits of some of these arrivals have reached the hub, though their scripts do not know it."""
         open_ = [ask for ask in asks if state.may_commit(ask)]
         for count in range(len(open_) + 1):
             for some in combinations(open_, count):
@@ -525,7 +527,7 @@ class _Explaining:
                 yield other
 
     def _happen(self, state: State, event: int) -> None:
-        """A host is lost or up again."""
+        """The next event of a host happens: it is lost, or up again."""
         what, host, cause = self._events[event]
         if what == "up":
             other = state.copy()
@@ -555,7 +557,7 @@ class _Explaining:
         return one.script.alive and self._search.reachable(one.script.host)
 
     def _finish(self, state: State) -> None:
-        """Keep a state if everything that had to happen has happened. Add its variants with further commits."""
+        """Keep a state if all steps that had to happen have happened. Add its variants with further commits."""
         reachable = self._search.reachable
         if any(queue and reachable(host) for host, queue in state.queue.items()):
             return

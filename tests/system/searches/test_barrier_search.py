@@ -1,4 +1,4 @@
-"""Compare barriers by count with a reference, over lossy lines."""
+"""Compare barriers by count with a reference model, over lossy lines."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .search import Search, asking, profile
 
 
 class Barriers(Reference):
-    """The first COUNT arrivals are released together as soon as all their hosts are known to be alive. Further arrivals
-    before that are the first ones of the next generation."""
+    """The first COUNT arrivals are released together as soon as all their hosts are known to be alive. Arrivals
+    after these belong to the next generation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,8 +67,8 @@ class BarrierSearch(Search):
 
     async def request(self, client: Client, ask: Ask) -> Any:
         name, count = ask.what
-        got = await client.barrier(name, count, timeout=ask.timeout, arrival=ask.name)
-        return got.generation, got.position, got.parties
+        released = await client.barrier(name, count, timeout=ask.timeout, arrival=ask.name)
+        return released.generation, released.position, released.parties
 
     def view(self, status: dict[str, Any]) -> Any:
         return {row["name"]: (row["count"], [who["name"] for who in row["arrived"]]) for row in status["barriers"]}

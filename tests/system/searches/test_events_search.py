@@ -1,4 +1,4 @@
-"""Compare events with a reference, over lossy lines."""
+"""Compare events with a reference model, over lossy lines."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Events(Reference):
             self.answer_ok(arrival, None)
             self.set = self.set - set(what.names) if what.clear else self.set | set(what.names)
         for one, wait in list(self.waiting.items()):
-            present = tuple(name for name in wait.names if name in self.set)
-            if len(present) == len(wait.names) or (wait.any and present):
-                self.answer_ok(one, present)
+            found = tuple(name for name in wait.names if name in self.set)
+            if len(found) == len(wait.names) or (wait.any and found):
+                self.answer_ok(one, found)
                 self.leave(one)
 
     def leave(self, arrival: str) -> None:

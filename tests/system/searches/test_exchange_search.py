@@ -1,7 +1,8 @@
-"""Compare exchanges with a reference, over lossy lines.
+"""Compare exchanges with a reference model, over lossy lines.
 
-An exchange is a channel, so the hub treats each one as a client of its own. It ends when its script is killed or cancels it,
-and when another channel repeats the same arrival. The arrival of a member's data at the hub is a step without a request.
+A script opens one channel for each of its exchanges, and the hub treats each channel as a separate client. A channel ends
+when its script is killed or cancels the exchange, and when another channel repeats the same arrival. The arrival of a
+member's data at the hub is a step without a request.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from linesync.client.aio import Client
 from .reference import Ask, Reference, Script, State
 from .search import Search, asking, profile
 
-TERMS = {
+MEMBERS = {
     "pair": {"a", "b"},
     "all": {"a", "b", "hub"},
     "tags": {"a#1", "a#2", "b#1"},
@@ -28,7 +29,7 @@ SIZES = st.sampled_from([0, 3, 40, 40, 700, 1500, 3000])
 
 
 class Give(NamedTuple):
-    """A request that gives ``size`` bytes, as the host itself or with a tag."""
+    """A request that gives ``size`` bytes, as the member ``host`` or ``host#tag``."""
 
     name: str
     tag: str
@@ -38,35 +39,37 @@ class Give(NamedTuple):
 class Exchanges(Reference):
     """Each member gets the data of all members.
 
-    If a member dies before its data has arrived, the exchange fails for all. Members that had not arrived get the error
-    once. A death after that has no effect. A member that cancels or times out withdraws its data.
+    If a member is lost before its data has arrived, the exchange fails for all. Members that had not arrived get the error
+    once. The loss of a member whose data has arrived has no effect. A member that cancels or times out withdraws its data.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.arrived: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
-        self.data: dict[str, dict[str, str]] = {
-            name: {} for name in TERMS
-        }  # the same, for members whose data has arrived
+        self.arrived: dict[str, dict[str, str]] = {name: {} for name in MEMBERS}
+        """For each exchange: member to arrival."""
+        self.data: dict[str, dict[str, str]] = {name: {} for name in MEMBERS}
+        """For each exchange: member to arrival, for the members whose data has arrived."""
         self.host: dict[str, str] = {}
         self.size: dict[str, int] = {}
         self.polls: set[str] = set()
-        self.dying: set[str] = set()  # arrivals whose clients die
-        self.died: dict[str, set[str]] = {
-            name: set() for name in TERMS
-        }  # members that have just died before they gave their data
-        self.dead: set[str] = set()
-        self.to_notify: dict[str, set[str]] = {name: set() for name in TERMS}  # members that get the error later
+        """The arrivals with timeout 0."""
+        self.killed: set[str] = set()
+        """The arrivals whose script was killed or whose host is lost."""
+        self.failed: dict[str, set[str]] = {name: set() for name in MEMBERS}
+        """For each exchange: the members that were just lost before they gave their data."""
+        self.lost_hosts: set[str] = set()
+        self.to_notify: dict[str, set[str]] = {name: set() for name in MEMBERS}
+        """For each exchange: the members that get the error of the last failure when they arrive."""
 
     def __deepcopy__(self, memo: Any) -> Exchanges:  # written by hand, because a search spends most of its time here
         other = Exchanges.__new__(Exchanges)
         for name, value in vars(self).items():
-            nested = name in ("arrived", "data", "died", "to_notify")
+            nested = name in ("arrived", "data", "failed", "to_notify")
             setattr(other, name, {key: copy(one) for key, one in value.items()} if nested else copy(value))
         return other
 
     def ask(self, arrival: str, host: str, what: Give) -> None:
-        member, members = f"{host}#{what.tag}" if what.tag else host, TERMS[what.name]
+        member, members = f"{host}#{what.tag}" if what.tag else host, MEMBERS[what.name]
         arrived, data = self.arrived[what.name], self.data[what.name]
         others = members - {member}
         if member not in members or member in arrived:
@@ -74,7 +77,7 @@ class Exchanges(Reference):
         elif member in self.to_notify[what.name]:
             self.to_notify[what.name].discard(member)
             self.answer_error(arrival, "MemberLost")
-        elif not arrived and not data and any(host_of(one) in self.dead for one in others):
+        elif not arrived and not data and any(host_of(one) in self.lost_hosts for one in others):
             self.answer_error(arrival, "MemberLost")
         elif arrival in self.polls and not others <= set(data):
             self.answer_error(arrival, "TimedOut")
@@ -96,8 +99,8 @@ class Exchanges(Reference):
         name, member = what
         arrived, data = self.arrived[name], self.data[name]
         data[member] = arrived[member]
-        if set(data) == TERMS[name]:
-            value = {one: sum_of(data_of(gave, self.size[gave])) for one, gave in data.items()}
+        if set(data) == MEMBERS[name]:
+            value = {one: sum_of(data_of(arrival, self.size[arrival])) for one, arrival in data.items()}
             for arrival in arrived.values():
                 self.answer_ok(arrival, value)
             self.forget(name)
@@ -110,40 +113,40 @@ class Exchanges(Reference):
         for name, arrived in self.arrived.items():
             for member in [member for member, one in arrived.items() if one == arrival]:
                 del arrived[member]
-                if arrival not in self.dying:
+                if arrival not in self.killed:
                     self.data[name].pop(member, None)
                 elif member not in self.data[name]:
-                    self.died[name].add(member)
+                    self.failed[name].add(member)
 
     def settle(self) -> None:
-        for name, died in self.died.items():
-            if died:
-                self.fail(name, died)
+        for name, members in self.failed.items():
+            if members:
+                self.fail(name, members)
 
-    def fail(self, name: str, died: set[str]) -> None:
+    def fail(self, name: str, informed: set[str]) -> None:
         for arrival in self.arrived[name].values():
             self.answer_error(arrival, "MemberLost")
-        self.to_notify[name] = TERMS[name] - set(self.arrived[name]) - died or self.to_notify[name]
+        self.to_notify[name] = MEMBERS[name] - set(self.arrived[name]) - informed or self.to_notify[name]
         self.forget(name)
 
     def forget(self, name: str) -> None:
-        self.arrived[name], self.data[name], self.died[name] = {}, {}, set()
+        self.arrived[name], self.data[name], self.failed[name] = {}, {}, set()
 
     def lost(self, host: str, cause: str) -> None:
         fatal = cause != "restarted"
-        self.dead |= {host} if fatal else set()
-        self.dying |= {arrival for arrival, its in self.host.items() if its == host}
+        self.lost_hosts |= {host} if fatal else set()
+        self.killed |= {arrival for arrival, its_host in self.host.items() if its_host == host}
         for name, arrived in self.arrived.items():
-            owing = {member for member in TERMS[name] if host_of(member) == host and member not in self.data[name]}
-            died = {member for member in owing if member in arrived or (fatal and (arrived or self.data[name]))}
-            if died:
-                self.fail(name, died)
+            no_data = {member for member in MEMBERS[name] if host_of(member) == host and member not in self.data[name]}
+            members = {member for member in no_data if member in arrived or (fatal and (arrived or self.data[name]))}
+            if members:
+                self.fail(name, members)
 
     def up(self, host: str) -> None:
-        self.dead.discard(host)
+        self.lost_hosts.discard(host)
 
     def patience(self, arrival: str) -> float:
-        return math.inf  # the data of a request with timeout 0 takes time, too
+        return math.inf  # a request with timeout 0 also waits until its own data has arrived
 
     def view(self) -> Any:
         shown = {name: (sorted(arrived), sorted(self.data[name])) for name, arrived in self.arrived.items()}
@@ -155,7 +158,7 @@ def host_of(member: str) -> str:
 
 
 def data_of(arrival: str, size: int) -> bytes:
-    """The data of an arrival, which contains its name."""
+    """The data of an arrival: its id, repeated."""
     return (f"{arrival}," * size)[:size].encode()
 
 
@@ -165,19 +168,19 @@ def sum_of(data: bytes) -> tuple[int, int]:
 
 
 class Channel(Script):
-    """The channel of one script for one arrival. The hub treats it as a client of its own."""
+    """The channel of one script for one arrival. The hub treats it as a separate client."""
 
     def __init__(self, ask: Ask, script: Script) -> None:
         super().__init__(script.host, script.client)
         self.ask = ask
         self.script = script
         self.name = ask.name
-        self.one = ask.attempts[-1]
-        self.given_up = False
+        self.attempt = ask.attempts[-1]
+        self.cancelled = False
 
     def over(self) -> bool:
-        """Whether it has got its answer, so that its end changes nothing."""
-        return self.one.seen and not self.one.local
+        """Whether the script has its answer, so that the end of the channel changes nothing."""
+        return self.attempt.seen and not self.attempt.local
 
 
 class ChannelState(State):
@@ -186,15 +189,15 @@ class ChannelState(State):
     reference: Exchanges
 
     def next(self, host: str) -> list[int]:
-        """Channels overtake each other, but a script's request arrives after the end of its earlier, cancelled ones."""
-        found, busy, ended = [], set(), set()
+        """Channels may overtake each other, but a request of a script arrives after its cancelled channels ended."""
+        positions, seen, ended = [], set(), set()
         for position, (kind, who, by) in enumerate(self.queue[host]):
             channel = by if kind == "ask" else who
-            if channel not in busy and channel.script not in ended:
-                found.append(position)
-            busy.add(channel)
+            if channel not in seen and channel.script not in ended:
+                positions.append(position)
+            seen.add(channel)
             ended |= set() if kind == "ask" else {channel.script}
-        return found
+        return positions
 
     def join(self, ask: Ask, script: Script, window: tuple[float, float]) -> None:
         if ask.timeout == 0:
@@ -203,13 +206,13 @@ class ChannelState(State):
         assert isinstance(script, Channel)
         if ask.timeout and ask.name in self.deadline:  # the time without a connection to the hub counts, too
             earliest, latest = self.deadline[ask.name]
-            self.deadline[ask.name] = min(earliest, script.one.since + ask.timeout), latest
+            self.deadline[ask.name] = min(earliest, script.attempt.since + ask.timeout), latest
 
-    def gone(self, script: Script, asks: list[Ask]) -> None:
+    def client_ended(self, script: Script, asks: list[Ask]) -> None:
         assert isinstance(script, Channel)
-        if not script.given_up:
-            self.reference.dying |= {ask.name for ask in asks if self.owner.get(ask.name) is script}
-        super().gone(script, asks)
+        if not script.cancelled:
+            self.reference.killed |= {ask.name for ask in asks if self.owner.get(ask.name) is script}
+        super().client_ended(script, asks)
 
 
 class ExchangeSearch(Search):
@@ -229,15 +232,15 @@ class ExchangeSearch(Search):
         """The time when each host was last lost."""
 
     async def request(self, client: Client, ask: Ask) -> Any:
-        got = await client.exchange(
+        received = await client.exchange(
             ask.what.name,
-            TERMS[ask.what.name],
+            MEMBERS[ask.what.name],
             data_of(ask.name, ask.what.size),
             member=f"{ask.host}#{ask.what.tag}" if ask.what.tag else "",
             timeout=ask.timeout,
             arrival=ask.name,
         )
-        return {member: sum_of(data) for member, data in got.items()}
+        return {member: sum_of(data) for member, data in received.items()}
 
     def view(self, status: dict[str, Any]) -> Any:
         return {
@@ -253,11 +256,11 @@ class ExchangeSearch(Search):
             super().record_sent(host, "ask", who, channel)
             return
         for channel in list(self.channels.values()):
-            if channel.script is (by or who) and (kind == "gone" or channel.ask is who):
-                channel.given_up = kind == "end"
+            if channel.script is (by or who) and (kind == "ended" or channel.ask is who):
+                channel.cancelled = kind == "cancelled"
                 del self.channels[channel.name, channel.script]
                 if not channel.over():
-                    super().record_sent(host, "gone", channel)
+                    super().record_sent(host, "ended", channel)
 
     def explain(self, window: tuple[float, float]) -> None:
         assert self.world is not None
@@ -265,14 +268,14 @@ class ExchangeSearch(Search):
         super().explain(window)
 
     def listen(self) -> None:
-        """Read the answers of the scripts. The only answer to some of them is that their channel has ended."""
+        """Read the answers of the scripts. Some attempts get no other answer than the end of their channel."""
         super().listen()
         for ask in self.asks.values():
             for one in ask.attempts:
-                elsewhere = one is not ask.attempts[-1]  # the arrival continues on a later channel
-                # The hub ends all channels of a lost host. The host learns that when its line is back.
+                moved = one is not ask.attempts[-1]  # the arrival continues on a later channel
+                # The hub ends all channels of a lost host. The host learns this when its line is connected again.
                 lost = self.reachable(ask.host) and one.since <= self.lost_at.get(ask.host, 0.0)
-                one.local = one.local or (one.answer == ("LinesyncFailed",) and (elsewhere or lost))
+                one.local = one.local or (one.answer == ("LinesyncFailed",) and (moved or lost))
 
     def patience(self, ask: Ask) -> float | None:
         return ask.timeout

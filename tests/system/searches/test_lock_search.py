@@ -1,4 +1,4 @@
-"""Compare locks with a reference, over lossy lines."""
+"""Compare locks with a reference model, over lossy lines."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class LockSearch(Search):
         """A script releases a lock with a token that some script got earlier.
 
         The script may be on a host that does not own the lock. A hub that starts again begins with token 1 here, so an old
-        token may equal that of the present owner.
+        token may equal the token of the current owner.
         """
         self.listen()
         taken = [ask for ask in self.asks.values() if ask.held is not None]
@@ -114,7 +114,7 @@ class LockSearch(Search):
             owner = self.scripts.get(("hub", 1))
             if owner is not None and owner.alive:
                 self.batch([("kill", owner), kill], moment)
-                self.batch([("come_back", "a")])
+                self.batch([("reconnect", "a")])
 
     async def request(self, client: Client, ask: Ask) -> Any:
         if isinstance(ask.what, Take):

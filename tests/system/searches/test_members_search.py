@@ -1,4 +1,4 @@
-"""Compare barriers by members with a reference, over lossy lines."""
+"""Compare barriers by members with a reference model, over lossy lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Terms(NamedTuple):
     rejoin: bool = False
 
 
-TERMS = {
+BARRIERS = {
     "pair": Terms({"a", "b"}, rejoin=True),
     "all": Terms({"a", "b", "hub"}),
     "tags": Terms({"a#1", "a#2", "b#1"}),
@@ -29,7 +29,7 @@ TERMS = {
 
 
 class Arrive(NamedTuple):
-    """An arrival or an abort, as the host itself or with a tag."""
+    """An arrival or an abort, as the member ``host`` or ``host#tag``."""
 
     name: str
     tag: str
@@ -42,29 +42,29 @@ class Barriers(Reference):
 
     def __init__(self) -> None:
         super().__init__()
-        self.arrived: dict[str, dict[str, str]] = {name: {} for name in TERMS}  # name to member to arrival
+        self.arrived: dict[str, dict[str, str]] = {name: {} for name in BARRIERS}  # by name: member to arrival
         self.host: dict[str, str] = {}
-        self.dead: set[str] = set()
-        self.restarted: dict[str, set[str]] = {name: set() for name in TERMS}  # members that are not waited for
-        self.failed: dict[str, tuple[str, set[str]]] = {}  # by name: why, and the members that still get the error
-        self.used = dict.fromkeys(TERMS, 0)
+        self.lost_hosts: set[str] = set()
+        self.restarted: dict[str, set[str]] = {name: set() for name in BARRIERS}  # members that are not waited for
+        self.failed: dict[str, tuple[str, set[str]]] = {}  # by name: the error, and the members that still get it
+        self.used = dict.fromkeys(BARRIERS, 0)
 
     def ask(self, arrival: str, host: str, what: Arrive) -> None:
         member = f"{host}#{what.tag}" if what.tag else host
-        terms, arrived = TERMS[what.name], self.arrived[what.name]
+        terms, arrived = BARRIERS[what.name], self.arrived[what.name]
         members = terms.members
         if member not in members or (member in arrived and not what.abort):
             self.answer_error(arrival, "Mismatch")
             return
         why, to_notify = self.failed.get(what.name, ("", set()))
-        late = why if member in to_notify else ""
+        error = why if member in to_notify else ""
         to_notify.discard(member)
-        if what.abort and not (late == "Aborted" and not arrived):
+        if what.abort and not (error == "Aborted" and not arrived):
             self.answer_error(arrival, "Aborted")
             self.fail(what.name, "Aborted", {member})
-        elif late:
-            self.answer_error(arrival, late)
-        elif not terms.tolerate and any(host_of(one) in self.dead for one in members - set(arrived) - {member}):
+        elif error:
+            self.answer_error(arrival, error)
+        elif not terms.tolerate and any(host_of(one) in self.lost_hosts for one in members - set(arrived) - {member}):
             self.answer_error(arrival, "MemberLost")
         else:
             arrived[member] = arrival
@@ -73,7 +73,7 @@ class Barriers(Reference):
 
     def fail(self, name: str, why: str, informed: set[str]) -> None:
         arrived = self.arrived[name]
-        to_notify = TERMS[name].members - set(arrived) - informed
+        to_notify = BARRIERS[name].members - set(arrived) - informed
         if to_notify:
             self.failed[name] = why, to_notify
         for arrival in arrived.values():
@@ -83,8 +83,8 @@ class Barriers(Reference):
 
     def lost(self, host: str, cause: str) -> None:
         if cause != "restarted":
-            self.dead.add(host)
-        for name, terms in TERMS.items():
+            self.lost_hosts.add(host)
+        for name, terms in BARRIERS.items():
             gone = {member for member in terms.members if host_of(member) == host}
             if cause == "restarted":
                 gone &= set() if terms.rejoin else set(self.arrived[name])
@@ -93,7 +93,7 @@ class Barriers(Reference):
                 self.fail(name, "MemberLost", gone)
 
     def up(self, host: str) -> None:
-        self.dead.discard(host)
+        self.lost_hosts.discard(host)
 
     def leave(self, arrival: str) -> None:
         for name, arrived in self.arrived.items():
@@ -102,9 +102,9 @@ class Barriers(Reference):
                 self.restarted[name].clear()
 
     def missing(self, name: str) -> list[str]:
-        terms = TERMS[name]
+        terms = BARRIERS[name]
         absent = sorted(terms.members - set(self.arrived[name]) - self.restarted[name])
-        return [member for member in absent if not (terms.tolerate and host_of(member) in self.dead)]
+        return [member for member in absent if not (terms.tolerate and host_of(member) in self.lost_hosts)]
 
     def patience(self, arrival: str) -> float:
         return any(arrival in arrived.values() and not self.missing(name) for name, arrived in self.arrived.items())
@@ -117,7 +117,7 @@ class Barriers(Reference):
         arrived = self.arrived[name]
         self.used[name] += 1
         self.failed.pop(name, None)
-        lost = tuple(sorted(TERMS[name].members - set(arrived)))
+        lost = tuple(sorted(BARRIERS[name].members - set(arrived)))
         for place, arrival in enumerate(arrived.values(), 1):
             self.answer_ok(arrival, (self.used[name], place, tuple(arrived), lost))
         arrived.clear()
@@ -141,8 +141,8 @@ class MemberSearch(Search):
     )
 
     async def request(self, client: Client, ask: Ask) -> Any:
-        terms = TERMS[ask.what.name]
-        got = await client.barrier(
+        terms = BARRIERS[ask.what.name]
+        released = await client.barrier(
             ask.what.name,
             members=terms.members,
             tolerate_loss=terms.tolerate,
@@ -152,7 +152,7 @@ class MemberSearch(Search):
             timeout=ask.timeout,
             arrival=ask.name,
         )
-        return got.generation, got.position, got.parties, got.lost
+        return released.generation, released.position, released.parties, released.lost
 
     def view(self, status: dict[str, Any]) -> Any:
         return {row["name"]: [who["name"] for who in row["arrived"]] for row in status["barriers"]}

@@ -1,4 +1,4 @@
-"""Compare messages with a reference, over lossy lines."""
+"""Compare messages with a reference model, over lossy lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Send(NamedTuple):
 
 
 class Receive(NamedTuple):
-    """A request for the messages from a number on, perhaps only those of others."""
+    """A request for the messages from a number on; with ``others``, only for the messages of other hosts."""
 
     first: int
     others: bool
@@ -37,7 +37,7 @@ class Messages(Reference):
         super().__init__()
         self.sent: list[tuple[str, str]] = []
         self.waiting: dict[str, tuple[str, Receive | Gather]] = {}
-        self.dead: set[str] = set()
+        self.lost_hosts: set[str] = set()
 
     def ask(self, arrival: str, host: str, what: Send | Receive | Gather) -> None:
         if isinstance(what, Send):
@@ -54,7 +54,7 @@ class Messages(Reference):
             last = {who: (number, who, text) for number, who, text in numbered if who in HOSTS and who != host}
             missing = set(HOSTS) - {host} - set(last)
             if isinstance(what, Gather):
-                if missing & self.dead:
+                if missing & self.lost_hosts:
                     self.answer_error(arrival, "MemberLost")
                 elif not missing:
                     self.answer_ok(arrival, sorted(last.values()))
@@ -70,15 +70,15 @@ class Messages(Reference):
 
     def lost(self, host: str, cause: str) -> None:
         if cause == "restarted":
-            return  # it may still send
-        self.dead.add(host)
+            return  # the host may still send
+        self.lost_hosts.add(host)
         for arrival, (waiter, what) in list(self.waiting.items()):
             if isinstance(what, Gather) and host not in (waiter, *(who for who, _ in self.sent)):
                 self.answer_error(arrival, "MemberLost")
                 self.leave(arrival)
 
     def up(self, host: str) -> None:
-        self.dead.discard(host)
+        self.lost_hosts.discard(host)
 
     def view(self) -> Any:
         return len(self.sent), sorted(host for host, _ in self.waiting.values())
@@ -97,10 +97,10 @@ class MessageSearch(Search):
         if isinstance(what, Send):
             return await client.send("t", what.text, arrival=ask.name)
         if isinstance(what, Gather):
-            got = await client.receive_all("t", timeout=ask.timeout, arrival=ask.name)
+            received = await client.receive_all("t", timeout=ask.timeout, arrival=ask.name)
         else:
-            got = await client.receive("t", what.first, others=what.others, timeout=ask.timeout, arrival=ask.name)
-        return [(one.number, one.sender, *one.items) for one in got]
+            received = await client.receive("t", what.first, others=what.others, timeout=ask.timeout, arrival=ask.name)
+        return [(one.number, one.sender, *one.items) for one in received]
 
     def patience(self, ask: Ask) -> float | None:
         return 10.0 if isinstance(ask.what, Send) else super().patience(ask)

@@ -1,4 +1,4 @@
-"""Compare semaphores, with units that are held, with a reference, over lossy lines."""
+"""Compare semaphores and held units with a reference model, over lossy lines."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SemaphoreSearch(Search):
         if self.reachable("a"):
             self.batch([("ask", "a", 0, (-1, hold), None)])
             self.batch([("ask", "hub", 0, (1, False), None), kill], moment)
-            self.batch([("come_back", "a")])
+            self.batch([("reconnect", "a")])
 
     async def request(self, client: Client, ask: Ask) -> Any:
         delta, hold = ask.what

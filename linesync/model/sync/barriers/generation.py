@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ....errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
 from ...decisions import Outcome, Released
-from ...kept.things import KeptBarrier
+from ...kept.objects import KeptBarrier
 from ...kept.waits import AtBarrier
 from ...participants import LOST, NAMES_SHOWN, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ...state.barrier import BarrierState
@@ -43,6 +43,7 @@ class Generation(Place):
         self._hosts = {host_of(member) for member in terms.members or ()}
         self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
         self._gone: dict[str, Cause] = {}
+        """The parties that left last, in order, each with the cause."""
         self._restarted: dict[str, str] = {}
         """The members whose loss is tolerated and whose host restarted after they had arrived, each with the reason."""
 
@@ -52,7 +53,7 @@ class Generation(Place):
     def everybody(self) -> list[Wait]:
         return [*self._parties, *self._later]
 
-    # -- present and absent parties -------------------------------------------------------------------------------------
+    # -- arrived and absent parties -------------------------------------------------------------------------------------
 
     def _absent(self) -> tuple[str, ...]:
         """The members that have not arrived, sorted."""
@@ -61,7 +62,7 @@ class Generation(Place):
         return self._absent_sorted
 
     def _lost(self, member: str) -> str | None:
-        """Why a member is lost; None if it is not."""
+        """Why a member is lost; None if it is not lost."""
         if member in self._restarted:
             return self._restarted[member]
         lost = self._home.hosts.lost(host_of(member))
@@ -87,9 +88,9 @@ class Generation(Place):
 
     def refuse(self, terms: Terms, member: str | None, *, aborts: bool) -> None:
         """Raise Mismatch for an arrival that does not fit this generation."""
-        there = self._listed()
+        arrived = self._listed()
         if terms != self.terms:
-            raise self.terms.mismatch(terms, self.title, there, len(self._parties))
+            raise self.terms.mismatch(terms, self.title, arrived, len(self._parties))
         if terms.members is not None and member not in terms.members:
             raise Mismatch(
                 f"{member} is not a member of {self.title}, which is {terms}; "
@@ -99,7 +100,7 @@ class Generation(Place):
         if member in self._members and not aborts:
             raise Mismatch(
                 f"member {member} is already waiting at {self.title}; end that wait first, or arrive as another member",
-                details={"count": self.terms.count, "member": member, "arrived": there},
+                details={"count": self.terms.count, "member": member, "arrived": arrived},
             )
 
     def refuse_lost(self, newcomer: str | None) -> None:
@@ -107,7 +108,7 @@ class Generation(Place):
         if self.terms.members is None or self.terms.tolerate or not self._any_lost():
             return
         lost = {member: why for member in self._absent() if (why := self._lost(member)) is not None}
-        lost.pop(newcomer or "", None)  # it has just arrived, so it is back
+        lost.pop(newcomer or "", None)  # the newcomer has just arrived, so its host is alive
         if lost:
             raise self._member_lost(lost)
 
@@ -126,12 +127,12 @@ class Generation(Place):
     def _member_lost(self, lost: dict[str, str], *, restarted: bool = False) -> MemberLost:
         parts = "; ".join(f"{member} is lost ({why})" for member, why in islice(lost.items(), NAMES_SHOWN))
         parts += f"; and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
-        there = names_in_words(self._listed(), len(self._parties))
+        arrived = names_in_words(self._listed(), len(self._parties))
         advice = "bring the host back and arrive again"
         if restarted:
             advice = "arrive again on all hosts, or let members restart (--rejoin)"
         return MemberLost(
-            f"{self.title} cannot be complete: {parts}; arrived: {there}; {advice}",
+            f"{self.title} cannot be complete: {parts}; arrived: {arrived}; {advice}",
             details={
                 "lost": dict(islice(lost.items(), ARRIVED_LISTED)),
                 "arrived": self._listed(),
@@ -142,7 +143,7 @@ class Generation(Place):
     def _incomplete(self, headline: str, poller: str | None = None) -> TimedOut:
         """The error for a timeout: who arrived (including a poller), how many or who are missing, who left and why."""
         arrived = self._listed() if poller is None else [*self._listed(), poller]
-        there = len(self._parties) + (poller is not None)
+        count = len(self._parties) + (poller is not None)
         details: dict[str, object] = {
             "count": self.terms.count,
             "generation": self._generation,
@@ -153,9 +154,9 @@ class Generation(Place):
             missing = f"no answer yet from {names_in_words(sorted(self.asked), len(self.asked))}"
             details |= {"missing": 0, "unheard": sorted(self.asked)}
         elif self.terms.members is None:
-            missing = f"{self.terms.count - there} missing"
+            missing = f"{self.terms.count - count} missing"
             missing += "".join(f"; {name} left ({cause})" for name, cause in self._gone.items())
-            details["missing"] = self.terms.count - there
+            details["missing"] = self.terms.count - count
         else:
             absent = self._absent()
             listed = (member for member in absent if member != poller)
@@ -164,14 +165,14 @@ class Generation(Place):
             missing = "missing: " + names_in_words(parts, len(absent) - (poller in absent))
             details["missing"] = reasons
         return TimedOut(
-            f"{headline}: {there} of {self.terms.count} arrived: {names_in_words(arrived, there)}; {missing}",
+            f"{headline}: {count} of {self.terms.count} arrived: {names_in_words(arrived, count)}; {missing}",
             details=details,
         )
 
     def _why_absent(self, member: str) -> str:
-        left = self._gone.get(member)
-        if left is not None:
-            return f"left: {left}"
+        cause = self._gone.get(member)
+        if cause is not None:
+            return f"left: {cause}"
         return self._lost(member) or self._home.hosts.word(host_of(member)) or "has not arrived"
 
     # -- arrivals, departures and releases ----------------------------------------------------------------------------------
@@ -196,15 +197,15 @@ class Generation(Place):
             self._all_parties.add(wait)
 
     def _changed(self) -> None:
-        """What is stored of the generation itself has changed."""
+        """The stored record of the generation itself has changed."""
         self._home.waits.journal.mark("barrier", self.key)
 
     def timed_out(self, wait: Wait) -> TimedOut:
         return self._incomplete(f"timed out after {seconds_in_words(wait.timeout or 0)} at {self.title}")
 
     def leave(self, wait: Wait, cause: Cause) -> None:
-        there = self._parties if wait in self._parties else self._later
-        member = there.pop(wait)
+        parties = self._parties if wait in self._parties else self._later
+        member = parties.pop(wait)
         self._all_parties.discard(wait)
         if member is not None:
             self._members.discard(member)
@@ -252,8 +253,8 @@ class Generation(Place):
         """
         everybody = self.everybody()
         absent = set(self._absent()) - notified
-        came = len(everybody) + len(notified - self._members)
-        others = self.terms.count - came if self.terms.members is None else 0
+        informed = len(everybody) + len(notified - self._members)
+        others = self.terms.count - informed if self.terms.members is None else 0
         if absent or others > 0:
             self._home.past.failed(self.key, Failure(self.terms, error, absent, max(others, 0), now))
         return self._home.waits.fail([(wait, error) for wait in everybody], cause, now)
@@ -265,8 +266,8 @@ class Generation(Place):
         return outcomes
 
     def _ready(self, now: float) -> bool:
-        """Whether the generation is complete and each host was heard from. Asks the silent hosts of a complete one, and
-        closes an empty one."""
+        """Whether the generation is complete and each host was heard from. Ask the silent hosts of a complete
+        generation, and close an empty generation."""
         while self._later and self._missing() > 0:
             wait = next(iter(self._later))
             self._parties[wait] = self._later.pop(wait)
@@ -280,7 +281,8 @@ class Generation(Place):
         return complete and not silent
 
     def _release(self, now: float) -> list[Outcome]:
-        """Release all parties. Arrivals that came while the generation was complete open the next one, or are late."""
+        """Release all parties. Arrivals while the generation was complete open the next one, or get the answer of an arrival
+        after the release."""
         home = self._home
         parties = tuple(wait.name for wait in self._parties)
         lost = tuple(member for member in self._absent() if self.terms.tolerate)
@@ -308,9 +310,9 @@ class Generation(Place):
             self._changed()
             return outcomes
         home.close(self)
-        late = [(wait, home.past.passed(self.key, self.title, self.terms, now)) for wait in self._later]
-        refused = [(wait, answer) for wait, answer in late if isinstance(answer, LinesyncError)]
-        for wait, answer in late:
+        answers = [(wait, home.past.passed(self.key, self.title, self.terms, now)) for wait in self._later]
+        refused = [(wait, answer) for wait, answer in answers if isinstance(answer, LinesyncError)]
+        for wait, answer in answers:
             if isinstance(answer, Released):
                 del self._later[wait]
                 outcomes.append(home.waits.grant(wait, answer, now))

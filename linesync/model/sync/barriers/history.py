@@ -1,4 +1,4 @@
-"""What is remembered of past generations, for the 10,000 names that were used most recently.
+"""The record of past generations, for the 10,000 names that were used most recently.
 
 1. The number of the last generation, so that no name repeats a number. A name that was forgotten continues above the
    highest number that was ever forgotten.
@@ -6,7 +6,7 @@
 3. A failure (an abort, a lost member), for the parties that had not arrived: each of them gets the error once, within ten
    minutes.
 
-Lingering releases and failures keep lists of members. Together these hold at most 200,000 names; the oldest go first.
+Lingering releases and failures keep lists of members. Together they have at most 200,000 names; the oldest lists go first.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from ....errors import LinesyncError, Mismatch
 from ...decisions import Released
 from ...journal import Journal
+from ...kept.objects import KeptFailure, KeptLingering, KeptMark, KeptPast
 from ...kept.rows import Rows, by_number
-from ...kept.things import KeptFailure, KeptLingering, KeptMark, KeptPast
 from ...kept.values import KeptError
 from ...participants import names_in_words, seconds_in_words
 from ..kept_results import RESULT_LIFE
@@ -74,7 +74,7 @@ class _Last:
     :ivar lingers: the terms of a release that lingers.
     :ivar parties: the first 32 parties.
     :ivar all_named: ``parties`` lists all parties.
-    :ivar came: how many parties arrived, including late ones.
+    :ivar came: the number of parties that arrived, including those after the release.
     :ivar number: grows in the order in which names were used last.
     :ivar weighed: grows in the order in which the lists of members were kept.
     """
@@ -92,7 +92,7 @@ class _Last:
     weighed: int = 0
 
     def members(self) -> int:
-        """How many members' names this record keeps."""
+        """The number of members' names in this record."""
         kept = [self.lingers, self.failure.terms if self.failure is not None else None]
         return sum(len(terms.members) for terms in kept if terms is not None and terms.members is not None)
 
@@ -101,7 +101,7 @@ class Past:
     """The history of all names, by namespace and name.
 
     :param journal: gets the changes.
-    :param kind: whose names they are: ``barrier`` or ``exchange``.
+    :param kind: the kind of the names: ``barrier`` or ``exchange``.
     """
 
     def __init__(self, journal: Journal, kind: str) -> None:
@@ -117,8 +117,8 @@ class Past:
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
         self._highest_forgotten = 0
         self._members: OrderedDict[tuple[str, str], int] = OrderedDict()
-        """How many members' names each record keeps, the oldest record first; without those that keep none."""
-        self._names = 0  # the sum of these
+        """The number of members' names in each record, the oldest record first; records without names are left out."""
+        self._names = 0  # the sum of these numbers
 
     def __len__(self) -> int:
         return len(self._last)
@@ -158,13 +158,13 @@ class Past:
         self._weigh(key, last)
 
     def used_up(self, key: tuple[str, str], title: str, now: float) -> Mismatch | None:
-        """The error for an arrival at a name that was for one use and is used up; None if it is not."""
+        """The error for an arrival at a name that was for one use and is used up; None if the name is not used up."""
         last = self._last.get(key)
         if last is None or not last.once:
             return None
-        there = names_in_words(last.parties, last.came)
+        arrived = names_in_words(last.parties, last.came)
         return Mismatch(
-            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago (arrived: {there}); "
+            f"{title} was for one use and was released {seconds_in_words(now - last.since)} ago (arrived: {arrived}); "
             "use another name, or run 'linesync reset' first",
             details={"generation": last.generation, "arrived": list(last.parties), "released": now - last.since},
         )
@@ -308,8 +308,8 @@ class Past:
     def _kept_notified(self, key: tuple[str, str, str]) -> KeptMark | None:
         namespace, name, member = key
         last = self._last.get((namespace, name))
-        there = last is not None and last.failure is not None and member in last.failure.notified
-        return KeptMark() if there else None
+        is_notified = last is not None and last.failure is not None and member in last.failure.notified
+        return KeptMark() if is_notified else None
 
     def _all_notified(self) -> list[tuple[str, str, str]]:
         return [(*key, member) for key, last in self._last.items() if last.failure for member in last.failure.notified]

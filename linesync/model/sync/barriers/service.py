@@ -5,15 +5,15 @@
    shows both.
 2. By count, each invocation is a party: three arrivals from one host are three parties, and an arrival *as* a member is
    that member. By members, each member arrives once. A second arrival of a member is refused while the first one's client
-   is alive. When that client is gone the place is free, so a member that died can come back.
+   is alive. When that client is gone the place is free, so a member that died can arrive again.
 3. The arrival that completes the barrier releases all parties in order of arrival, if each party's host was heard from in
    the last three seconds. The hub first asks the hosts that were not: each of them answers, or its lease ends. An arrival
    in the meantime waits for the next generation, or takes the place of a party that died.
-4. An arrival leaves the barrier when it times out, gives up or its client dies. The barrier remembers the cause, so that
+4. An arrival leaves the barrier when it times out, gives up or its client is gone. The barrier remembers the cause, so that
    the errors of the others can name it.
 5. By members, the loss of a member's host fails the generation for all parties immediately, and fails new arrivals until
-   the host is back. A host that restarts ends the arrivals of its members, and what they did before is gone: that is a
-   loss of the members that had arrived. A member that had not arrived may restart, since that is how a test waits for a
+   the host is back. A host that restarts ends the arrivals of its members, and their earlier work is lost: this counts
+   as a loss of the members that had arrived. A member that had not arrived may restart, since that is how a test waits for a
    reboot. With *rejoin*, a member that had arrived may restart too, and arrive again. With *tolerate*, lost members are not
    waited for. A member may abort the generation with a reason. A member that had not arrived at a failed generation gets
    the same error when it arrives, once, within ten minutes.
@@ -22,7 +22,7 @@
    one gets its number.
 
 A poll (timeout 0) that does not complete the barrier changes nothing. In an error, the arrival that gets it counts as
-arrived. :mod:`.history` keeps what must be remembered of past generations.
+arrived. :mod:`.history` keeps the facts about past generations that later arrivals need.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from collections.abc import Iterable
 from ....errors import Aborted, UsageError
 from ...decisions import ArrivalId, Outcome, Released
 from ...hosts.membership import Membership
+from ...kept.objects import KeptBarrier, KeptTerms
 from ...kept.rows import Rows, by_number
-from ...kept.things import KeptBarrier, KeptTerms
 from ...kept.waits import AtBarrier
 from ...participants import Cause, Client, check_member, check_name, check_timeout
 from ...state.barrier import BarrierState
@@ -117,11 +117,11 @@ class Barriers:
                 return [*outcomes, self.waits.refuse(arrival, client, error, now)]
             if failure is not None:
                 raise failure
-            late = self.past.passed(barrier.key, barrier.title, terms, now)
-            if isinstance(late, Released):
-                return [self.waits.answer(arrival, client, late, now)]
-            if late is not None:
-                raise late
+            earlier = self.past.passed(barrier.key, barrier.title, terms, now)
+            if isinstance(earlier, Released):
+                return [self.waits.answer(arrival, client, earlier, now)]
+            if earlier is not None:
+                raise earlier
             barrier.refuse_lost(member)
             patience = timeout
             if timeout == 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....errors import Mismatch, UsageError
 from ....numbers import read_seconds
 from ...hosts.members import fold
-from ...kept.things import KeptTerms
+from ...kept.objects import KeptTerms
 from ...participants import names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
@@ -89,7 +89,7 @@ class Terms:
             raise UsageError(f"the count is {self.count}, but {len(self.members)} members are named; omit the count")
 
     def kept(self) -> KeptTerms:
-        """What is stored of these terms."""
+        """The record of these terms for a store."""
         members = tuple(sorted(self.members)) if self.members is not None else None
         return KeptTerms(self.count, members, self.reuse.once, self.reuse.linger, self.tolerate, self.rejoin)
 

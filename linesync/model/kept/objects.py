@@ -1,4 +1,4 @@
-"""Hosts, namespaces and the named things of the services, as stored records."""
+"""Hosts, namespaces and the named objects of the services, as stored records."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class KeptHost(State):
     number: int
     """grows in the order in which hosts were first seen"""
     session: str
-    """the id of the session that speaks for it"""
+    """the id of its session with the hub"""
     boot: str
     """the id of its agent process"""
     line: str
     """the line to it, as the hub names it"""
     since: float
-    """when it came up or was lost"""
+    """when it became alive or was lost"""
     heard: float | None
-    """when it was last heard; ``null`` unless it is lost, because that would change with each frame"""
+    """when it was last heard; ``null`` while it is alive, because the time would change with each frame"""
     capabilities: tuple[str, ...]
-    """what it can do"""
+    """its capabilities"""
     published: dict[str, str]
     """the values that it publishes"""
     down: str | None
@@ -52,7 +52,7 @@ class KeptHost(State):
     lost: str | None
     """the cause of its loss; ``null`` while it is alive"""
     ended: bool
-    """whether its session is over"""
+    """whether its session has ended"""
     why: str
     """the reason for its loss"""
     system: str = ""
@@ -71,13 +71,13 @@ class KeptNamespace(State):
     client: str
     """the number of its connection on its host"""
     principal: Principal | None
-    """who it is; ``null`` if that is not known"""
+    """the principal of that client; ``null`` if it is not known"""
     pid: int
-    """the process that owns it; 0 if the client does"""
+    """the id of the process that owns it; 0 if the client owns it"""
     begin: str
     """when that process started"""
     command: str
-    """what the owner runs"""
+    """the command that the owner runs"""
     since: float
     """when it began"""
 
@@ -97,7 +97,7 @@ class KeptTime(State):
 
 
 class KeptSemaphore(State):
-    """A semaphore. The key is its namespace and name, as for all named things."""
+    """A semaphore. The key is its namespace and name, as for all named objects."""
 
     number: int
     """grows in the order in which semaphores came into use"""
@@ -122,7 +122,7 @@ class KeptTerms(State):
     """The terms of a barrier or of an exchange. They do not change while it is open."""
 
     count: int
-    """how many parties"""
+    """the number of parties"""
     members: tuple[str, ...] | None
     """the members, sorted; ``null`` for a barrier by count"""
     once: bool = False
@@ -141,9 +141,9 @@ class KeptBarrier(State):
     number: int
     """grows in the order in which generations were opened"""
     generation: int
-    """which use of the name it is"""
+    """the generation number"""
     gone: dict[str, str]
-    """who left last, in order: name to cause"""
+    """the parties that left last, in order: name to cause"""
     restarted: dict[str, str]
     """the members whose loss is tolerated and whose host restarted: member to reason"""
 
@@ -154,7 +154,7 @@ class KeptExchange(State):
     number: int
     """grows in the order in which generations were opened"""
     generation: int
-    """which use of the name it is"""
+    """the generation number"""
     until: float | None
     """when its data is forgotten; ``null`` while an arrival waits"""
 
@@ -186,7 +186,7 @@ class KeptPast(State):
     since: float
     """when it was released"""
     came: int
-    """how many arrived, including late ones"""
+    """the number of parties that arrived, including those after the release"""
     others: int
     """how many parties have not got the error of the last failure, by count"""
 
