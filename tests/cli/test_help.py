@@ -30,7 +30,7 @@ def test_help_is_complete_in_a_terminal_of_any_width(
     monkeypatch.setenv("COLUMNS", width)
     assert main(["links", "--help"]) == 0
     words = capsys.readouterr().out.split()
-    assert "--json" in words and words[-2:] == ["came", "back."]
+    assert "--json" in words and words[-2:] == ["line", "returned."]
 
 
 def test_the_form_of_a_text_decides_where_it_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
