@@ -305,7 +305,7 @@ async def store(
             await _send_all(stream, sending, file, shown, progress, sent_all)
         except (BrokenError, EndOfStream) as error:
             left = _left(shown, device)
-            if complete:
+            if complete and not device:
                 left = f"{shown} may have been replaced, so compare it before you copy it again"
             raise await _host_error(stream) or LinesyncFailed(
                 f"the copy was interrupted: {error.message}; {left}"

@@ -73,7 +73,7 @@ class Inside:
 
     def counted(self) -> dict[str, int]:
         """The number of tasks, descriptors, child processes, peers, channels and the objects of each class of linesync."""
-        codec._decode_again.cache_clear()
+        codec._decode_cached.cache_clear()
         gc.collect()
         assert self.agent is not None
         peers = [*self.hub._peers, *self.agent.entrance.peers, self.agent._uplink]

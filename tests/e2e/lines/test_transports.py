@@ -165,7 +165,7 @@ def _run_steps(script: Script) -> None:
         script.step(side, "--json", "run", host, "--", "sh", "-c", r"printf '\377'; echo e >&2; exit 3")
     script.step("hub", "run", "nobody", "--", "true")
     script.step("sut", "run", "nobody", "--", "true")
-    script.step("hub", "run", "sut,hub", "--", "sh", "-c", "exit 4")
+    script.step("hub", "run", "sut,hub", "--", "sh", "-c", '[ "$LINESYNC_HOST" = hub ] || exit 4')
     big = script.site.type("hub", "run", "sut", "--", sys.executable, "-c", "print('0123456789abcdef' * 1000)")
     script.note(f"long output: {big.code} {hashlib.sha256(big.out).hexdigest()}")
 
