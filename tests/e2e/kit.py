@@ -73,7 +73,13 @@ class Command:
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: Any = subprocess.DEVNULL) -> None:
         self.process = subprocess.Popen(
-            argv, env=dict(env), cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,  # see Daemon
         )
 
     def wait(self, seconds: float = 30.0, data: bytes | None = None) -> Done:
@@ -119,8 +125,16 @@ class Daemon:
         self.log_file = log
         self._begin = log.stat().st_size if log.exists() else 0
         with open(log, "ab") as file:
+            # A group of its own: if a command of 'lock' ends while a process of its group is stopped, and nobody controls the
+            # jobs of that group, as in CI, then the kernel sends SIGHUP to the whole group.
             self.process = subprocess.Popen(
-                argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                argv,
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                process_group=0,
             )
 
     @property
