@@ -106,8 +106,7 @@ def test_the_number_of_hanging_copies_is_limited_and_the_next_one_fails_with_the
         assert pair.type("hub", "cp", f"sut:{pair.folder}/other", str(pair.folder / "copied")).code == 0
         for copying in hung:
             copying.kill()
-        time.sleep(0.3)
-        assert threads(pair)[1] <= before[1] + 10
+        wait_for(lambda: threads(pair)[1] <= before[1] + 10, "the end of the idle threads of the other two copies")
         check_answers(pair, 0.3)
     wait_for(lambda: threads(pair)[1] <= before[1] + 2, "the end of the threads")
     assert pair.type("hub", "cp", source, str(pair.folder / "got")).code == 0
