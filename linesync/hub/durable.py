@@ -107,7 +107,7 @@ class Durable:
         """The current values of the rows that have changed."""
         return {
             (kind, key): None if row is None else _encode(row.as_json())
-            for kind, key, row in self.memory.take_changed()
+            for kind, key, row in self.memory.journal.take()
         }
 
     def _put(self, rows: dict[tuple[str, str], str | None], done: list[Callable[[], None]]) -> None:

@@ -4,8 +4,8 @@
    another link session after the hub has restarted, if the peer proves that it is the same one (docs/protocol.md, 8.6).
 2. A request that waits is *open* until its reply is decided. A reply is kept until it has arrived at the peer. So if the
    peer sends a request again, this hub has never handled that request.
-3. Each open request, each kept reply and each session is one row. A change marks its row. A store writes the marked rows
-   and the rows of the model in one commit, before the hub sends any reply (:mod:`linesync.hub.outbox`).
+3. Each open request, each kept reply and each session is one row. A change marks its row in the journal of the model. A store
+   writes all marked rows in one commit, before the hub sends any reply (:mod:`linesync.hub.outbox`).
 
 This module does not use lines, clocks or tasks. A session has no row until it has an open request, a kept reply, or a host.
 """
@@ -13,19 +13,16 @@ This module does not use lines, clocks or tasks. A session has no row until it h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..model.state.record import State
 from ..model.sync.services import SyncServices
 
-__all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory", "Row"]
+__all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory"]
 
 SESSION, OPEN, REPLY, SERIALS = "session", "request", "reply", "serials"
 """The kinds of rows. Their keys: the session's number, ``session/request id``, ``session/number of the reply``, empty."""
 _BLOCK = 1024  # session numbers that are reserved together
-
-Row = tuple[str, str]
-"""The kind and the key of a row."""
 
 
 class SessionRow(State):
@@ -101,20 +98,20 @@ class KeptSession:
 
     def opened(self, request: str, arrival: str) -> None:
         """A request waits from now on."""
-        self._memory.mark(OPEN, f"{self.serial}/{request}", new=request not in self.open)
+        self._memory.journal.mark(OPEN, f"{self.serial}/{request}", new=request not in self.open)
         self.open[request] = arrival
         self._known()
 
     def closed(self, request: str) -> None:
         """A request does not wait any more."""
         if self.open.pop(request, None) is not None:
-            self._memory.mark(OPEN, f"{self.serial}/{request}")
+            self._memory.journal.mark(OPEN, f"{self.serial}/{request}")
 
     def add_reply(self, request: str, text: str) -> int:
         """Keep a reply or a note; returns its number."""
         self.last_reply += 1
         self.replies[self.last_reply] = request, text
-        self._memory.mark(REPLY, f"{self.serial}/{self.last_reply}", new=True)
+        self._memory.journal.mark(REPLY, f"{self.serial}/{self.last_reply}", new=True)
         self._known()
         return self.last_reply
 
@@ -122,7 +119,7 @@ class KeptSession:
         """All replies up to this one have arrived."""
         for one in [one for one in self.replies if one <= number]:
             del self.replies[one]
-            self._memory.mark(REPLY, f"{self.serial}/{one}")
+            self._memory.journal.mark(REPLY, f"{self.serial}/{one}")
 
     def _known(self) -> None:
         if self.serial not in self._memory.sessions:
@@ -141,31 +138,34 @@ class Memory:
 
     def __init__(self, services: SyncServices) -> None:
         self.services = services
+        self.journal = services.journal
         self.sessions: dict[int, KeptSession] = {}  # bound: limits.SESSIONS, options
         """The sessions that have a row, by number."""
         self._serial = 0
         self._reserved = 0
-        self._marked: dict[Row, bool] = {}  # bound: call
-        """The rows that have changed; true if they are new."""
+        self.journal.source(SESSION, self._session_row, lambda: map(str, self.sessions))
+        self.journal.source(OPEN, self._open_row, lambda: self._keys(lambda session: session.open))
+        self.journal.source(REPLY, self._reply_row, lambda: self._keys(lambda session: session.replies))
+        self.journal.source(SERIALS, lambda _: SerialsRow(reserved=self._reserved), lambda: [""])
 
     def next_serial(self) -> int:
         """A session number that this hub has never used, not even before a restart."""
         self._serial += 1
         if self._serial > self._reserved:
             self._reserved = self._serial + _BLOCK
-            self.mark(SERIALS, "")
+            self.journal.mark(SERIALS, "")
         return self._serial
 
     def remember(self, session: KeptSession) -> None:
         """Give a session a row, or change it."""
-        self.mark(SESSION, str(session.serial), new=session.serial not in self.sessions)
+        self.journal.mark(SESSION, str(session.serial), new=session.serial not in self.sessions)
         self.sessions[session.serial] = session
 
     def forget(self, session: KeptSession) -> None:
         """A session has ended: remove its rows."""
         if self.sessions.pop(session.serial, None) is None:
             return
-        self.mark(SESSION, str(session.serial))
+        self.journal.mark(SESSION, str(session.serial))
         for request in list(session.open):
             session.closed(request)
         session.arrived(session.last_reply)
@@ -181,37 +181,27 @@ class Memory:
 
     # -- rows, for a store --------------------------------------------------------------------------------------------
 
-    def mark(self, kind: str, key: str, *, new: bool = False) -> None:
-        """Mark a row as changed.
+    def _keys(self, part: Callable[[KeptSession], Iterable[str | int]]) -> Iterator[str]:
+        """The keys of the rows of one kind, which belong to the sessions."""
+        return (f"{serial}/{rest}" for serial, session in self.sessions.items() for rest in part(session))
 
-        :param new: the row did not exist before.
-        """
-        self._marked.setdefault((kind, key), new)
-
-    def take_changed(self) -> list[tuple[str, str, State | None]]:
-        """The current values of all rows that have changed since the last call, here and in the model; None for a row that no
-        longer exists. A row that began and ended since the last call is left out."""
-        marked, self._marked = self._marked, {}
-        rows: list[tuple[str, str, State | None]] = []
-        for (kind, key), new in marked.items():
-            row = self.row(kind, key)
-            if row is not None or not new:
-                rows.append((kind, key, row))
-        return rows + self.services.journal.take()
-
-    def row(self, kind: str, key: str) -> State | None:
-        """The current value of a row; None if the row does not exist."""
-        if kind == SERIALS:
-            return SerialsRow(reserved=self._reserved)
+    def _find(self, key: str) -> tuple[KeptSession | None, str]:
+        """The session that a row belongs to, and the rest of the row's key."""
         serial, _, rest = key.partition("/")
-        session = self.sessions.get(int(serial))
-        if session is None:
-            return None
-        if kind == SESSION:
-            return session.state()
-        if kind == OPEN:
-            return OpenRow(arrival=session.open[rest]) if rest in session.open else None
-        reply = session.replies.get(int(rest))
+        return self.sessions.get(int(serial)), rest
+
+    def _session_row(self, key: str) -> SessionRow | None:
+        session, _ = self._find(key)
+        return session.state() if session is not None else None
+
+    def _open_row(self, key: str) -> OpenRow | None:
+        session, request = self._find(key)
+        arrival = session.open.get(request) if session is not None else None
+        return OpenRow(arrival=arrival) if arrival is not None else None
+
+    def _reply_row(self, key: str) -> ReplyRow | None:
+        session, number = self._find(key)
+        reply = session.replies.get(int(number)) if session is not None else None
         return ReplyRow(request=reply[0], text=reply[1]) if reply is not None else None
 
     def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -227,11 +217,10 @@ class Memory:
             if kind == SERIALS:
                 self._reserved = SerialsRow.from_json(value).reserved
                 continue
-            serial, _, rest = key.partition("/")
             if kind == SESSION:
-                self.sessions[int(serial)] = self._session(int(serial), SessionRow.from_json(value))
+                self.sessions[int(key)] = self._session(int(key), SessionRow.from_json(value))
                 continue
-            session = self.sessions.get(int(serial))
+            session, rest = self._find(key)
             if session is None:
                 raise ValueError(f"{kind} {key} belongs to a session that is missing")
             if kind == OPEN:
