@@ -5,16 +5,12 @@ The driver starts the calls (``start_work``): the asyncio driver in a thread, th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from ..errors import BrokenError, Hung
 
-if TYPE_CHECKING:
-    from .conversation import Conversation
-    from .streams import Owner, Stream
-
-__all__ = ["Behind", "Desk", "Done", "Work"]
+__all__ = ["Behind", "Desk", "Done", "Starter", "Work"]
 
 _HELD = 1 << 20
 
@@ -26,6 +22,13 @@ class Work(Protocol):
     def result(self) -> Any: ...
     def leave(self, after: Callable[[], object]) -> None:
         """Stop waiting for the call: ``after`` runs when it is over."""
+
+
+class Starter(Protocol):
+    """The part of a driver that a desk uses."""
+
+    def wait(self, key: Any, /) -> Awaitable[None]: ...
+    def start_work(self, key: Any, job: Callable[[], object], about: str, /, *, spool: bool) -> Work: ...
 
 
 class Done:
@@ -60,9 +63,9 @@ class Desk:
     :param spool: whether that is a temporary file of our own.
     """
 
-    def __init__(self, owner: Any, key: Stream | Conversation, about: str, *, spool: bool = False) -> None:
-        self._owner: Owner = owner
-        self._key: Any = key
+    def __init__(self, owner: Starter, key: object, about: str, *, spool: bool = False) -> None:
+        self._owner = owner
+        self._key = key
         self._about = about
         self._spool = spool
         self._work: Work | None = None

@@ -20,7 +20,6 @@ A poll (timeout 0) succeeds only if all other members have given their data. The
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from ...errors import LinesyncError, UsageError
 from ..decisions import ArrivalId, Failed, Outcome
@@ -33,24 +32,14 @@ from ..state.exchange import ExchangeState
 from ..timers import Timers
 from .barriers.history import Past
 from .barriers.terms import Terms
-from .exchange_generation import Generation
+from .exchange_generation import Generation, Hosts
 from .kept_results import RESULT_LIFE
 from .place import Place
 from .waits import Wait, Waits
 
-__all__ = ["EXCHANGE_BYTES", "Exchanges", "Hosts"]
+__all__ = ["EXCHANGE_BYTES", "Exchanges"]
 
 EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can set another limit
-
-
-class Hosts(Protocol):
-    """The questions of an exchange about hosts."""
-
-    def lost(self, host: str, /) -> tuple[Cause, str] | None:
-        """Why a host is lost, as a cause and as a clause; None while it is alive or if it was never seen."""
-
-    def word(self, host: str, /) -> str:
-        """The state of a host that is missing (``never seen``, ``quiet``); empty for a host that is well."""
 
 
 class Exchanges:

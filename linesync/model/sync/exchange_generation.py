@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, TimedOut, UsageError
 from ..decisions import Exchanged, Outcome
@@ -13,15 +13,12 @@ from ..kept.objects import KeptExchange, KeptGiven
 from ..kept.waits import AtExchange
 from ..participants import LOST, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ..state.exchange import ExchangeState
-from .barriers.history import Failure
+from .barriers.history import Failure, Past
 from .barriers.terms import Terms
 from .place import Acting, Edge, Place
-from .waits import Wait
+from .waits import Wait, Waits
 
-if TYPE_CHECKING:
-    from .exchange import Exchanges
-
-__all__ = ["Generation"]
+__all__ = ["Generation", "Home", "Hosts"]
 
 NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
 FOLDED_SHOWN = 400  # characters of a list of members in one error
@@ -29,12 +26,44 @@ _DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)
 """The causes with which the client died. With all other causes, it ended the arrival itself."""
 
 
+class Hosts(Protocol):
+    """The questions of an exchange about hosts."""
+
+    def lost(self, host: str, /) -> tuple[Cause, str] | None:
+        """Why a host is lost, as a cause and as a clause; None while it is alive or if it was never seen."""
+
+    def word(self, host: str, /) -> str:
+        """The state of a host that is missing (``never seen``, ``quiet``); empty for a host that is well."""
+
+
+class Home(Protocol):
+    """The exchanges among which a generation is.
+
+    :ivar limit: the most bytes that one member gives.
+    """
+
+    waits: Waits
+    hosts: Hosts
+    past: Past
+    limit: int
+
+    @property
+    def dropped(self) -> Callable[[int], None]:
+        """Called with the key of data that is no longer needed."""
+
+    def close(self, exchange: Generation) -> None:
+        """Forget a generation that has ended."""
+
+    def keep_data(self, exchange: Generation, now: float) -> None:
+        """Keep the data of a generation at which no arrival waits, for a time."""
+
+
 class Generation(Place):
     """One open generation of one name."""
 
     OWNED = True
 
-    def __init__(self, home: Exchanges, namespace: str, name: str, terms: Terms) -> None:
+    def __init__(self, home: Home, namespace: str, name: str, terms: Terms) -> None:
         super().__init__("exchange", namespace, name)
         self.terms = terms
         self.members = terms.members or frozenset()

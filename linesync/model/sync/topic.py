@@ -11,21 +11,18 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ...errors import TimedOut
 from ..decisions import Message, Messages, Outcome
 from ..kept.waits import AtTopic
 from ..participants import Cause, host_of, names_in_words, seconds_in_words
 from ..state.topic import GroupReader, Reader, TopicState
-from .gathering import ANSWER_ROOM, LISTED, Gathering, Last
+from .gathering import ANSWER_ROOM, LISTED, Gathering, Groups, Last
 from .place import Place
-from .waits import Wait
+from .waits import Wait, Waits
 
-if TYPE_CHECKING:
-    from .mailbox import Mailbox
-
-__all__ = ["Reading", "Topic"]
+__all__ = ["Home", "Reading", "Topic"]
 
 
 @dataclass(slots=True, eq=False)
@@ -42,10 +39,21 @@ class Reading:
     due: int = 0
 
 
+class Home(Protocol):
+    """The mailbox in which a topic is. ``gatherings`` are those of all topics, by number."""
+
+    waits: Waits
+    groups: Groups
+    gatherings: dict[int, Gathering]
+
+    def remove(self, topic: Topic) -> None:
+        """Forget a topic without messages and waits."""
+
+
 class Topic(Place):
     """One topic: its messages, and the waits for more."""
 
-    def __init__(self, home: Mailbox, namespace: str, name: str) -> None:
+    def __init__(self, home: Home, namespace: str, name: str) -> None:
         super().__init__("topic", namespace, name)
         self.messages: list[Message] = []
         self.room = 0

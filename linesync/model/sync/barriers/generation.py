@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ....errors import Aborted, LinesyncError, MemberLost, Mismatch, TimedOut
 from ...decisions import Outcome, Released
+from ...hosts.membership import Membership
 from ...kept.objects import KeptBarrier
 from ...kept.waits import AtBarrier
 from ...participants import LOST, NAMES_SHOWN, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
 from ...state.barrier import BarrierState
 from ..place import Acting, Edge, Place
-from ..waits import Wait
-from .history import Failure
+from ..waits import Wait, Waits
+from .history import Failure, Past
 from .terms import CYCLIC, Terms
 
-if TYPE_CHECKING:
-    from .service import Barriers
-
-__all__ = ["Generation"]
+__all__ = ["Generation", "Home"]
 
 GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
 ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
 PARTIES_SHOWN = 32  # a result lists more parties only on request: a thousand times a thousand names are a megabyte
 
 
+class Home(Protocol):
+    """The barriers among which a generation is."""
+
+    waits: Waits
+    hosts: Membership
+    past: Past
+
+    def close(self, barrier: Generation) -> None:
+        """Forget a generation that has ended."""
+
+    def ask(self, barrier: Generation, hosts: Iterable[str], now: float) -> None:
+        """Ask these hosts for a sign of life for this generation, and no other hosts."""
+
+
 class Generation(Place):
     """One open generation of one name."""
 
-    def __init__(self, home: Barriers, namespace: str, name: str, terms: Terms) -> None:
+    def __init__(self, home: Home, namespace: str, name: str, terms: Terms) -> None:
         super().__init__("barrier", namespace, name)
         self.terms = terms
         self.asked: set[str] = set()
