@@ -258,9 +258,8 @@ class State:
         for ask in asks:
             self.reference.leave(ask.name)
             self.reference.answer_error(ask.name, why)
-            if (
-                ask.name in self.confirmed and not ask.ok
-            ):  # the hub keeps no result of a hold, and no script knows the hold
+            if ask.name in self.confirmed and not ask.ok:
+                # The hub keeps no result of a hold, and no script knows the hold.
                 self.confirmed.discard(ask.name)
                 self.returned.add(ask.name)
                 del self.owner[ask.name], self.reference.answers[ask.name]
