@@ -252,6 +252,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "requests with the same arrival id that wait",
             "Further requests are refused. The earlier requests continue to wait.",
         ),
+        Bound("draining.DRAINS", number, "requests to drain the hub that wait", "Further requests are refused."),
         Bound(
             "kept_results.RESULTS_PER_HOST", number, "unconfirmed results of one host", "The oldest result is removed."
         ),

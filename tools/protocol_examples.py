@@ -452,6 +452,7 @@ def message_examples() -> str:
         protocol.Activity(),
         protocol.ClientGone(client="7"),
         protocol.Note(text="waiting for the hub"),
+        protocol.Drain(timeout=600.0),
         protocol.Lease(),
         protocol.Hosts(),
         protocol.Status(),

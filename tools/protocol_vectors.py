@@ -467,6 +467,8 @@ _MESSAGES = (
     "gather ready timeout=60 Role=client",
     "reset",
     "reset up flash ns=nightly",
+    "drain",
+    "drain timeout=0",
     "namespace @Ab3dE6gH",
     "namespace run17 pid=812 begin=48211 command=bash%20test.sh watched=1",
     "endnamespace run17",

@@ -166,6 +166,7 @@ class BlockingClient:
     namespaces = _blocking(Operations.namespaces)
     hosts = _blocking(Operations.hosts)
     status = _blocking(Operations.status)
+    drain = _blocking(Operations.drain)
     links = _blocking(Operations.links)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)

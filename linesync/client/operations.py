@@ -161,6 +161,19 @@ class Operations(ExchangeOperations, FileOperations):
         async with limit(self.peer, timeout, lambda after: _not_followed(after, timeout)):
             return await Following.begin(self.peer.open(protocol.encode(protocol.ChangesOpen())))
 
+    @checked()
+    async def drain(self, *, timeout: float | None = None) -> None:
+        """Drain the hub for an upgrade: it begins no new work, waits for the commands, copies and exchanges that run, and
+        stops. The next hub on the same state file continues all waits and holds. A hub without a state file waits for
+        their end.
+
+        The drain belongs to this call. If it ends early, the hub accepts work again.
+
+        :param timeout: seconds within which everything must have ended; 0 only stops a hub that has nothing to wait for.
+        :raises TimedOut: the hub still waits, and accepts work again. ``details["waits_for"]`` has what it waits for.
+        """
+        await self._wait(protocol.Drain(timeout=timeout), "", timeout)
+
     async def _json(self, message: Message, timeout: float | None) -> object:
         (text,) = await self._ask(message, timeout)
         return read_json(text)

@@ -22,6 +22,7 @@ from ..protocol import Message
 from ..protocol.ids import Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
+from .draining import Draining
 from .sessions import HubSession
 
 __all__ = ["HANDLERS", "Asked"]
@@ -32,6 +33,7 @@ class Hub(Protocol):
 
     report: Report
     owners: Owners
+    draining: Draining
     links: Callable[[], list[LinkState]]
     """Returns the rows of ``links``."""
 
@@ -93,6 +95,7 @@ def _confirm(hub: Hub, asked: Asked) -> None:
 def _withdraw(hub: Hub, asked: Asked) -> None:
     arrival, client = asked.named()
     hub.tell(hub.services.withdraw(arrival, client, asked.now))
+    hub.draining.end(asked.session, "the client withdrew the request", number=asked.message.request)
 
 
 def _give_back(hub: Hub, asked: Asked) -> str:
@@ -163,11 +166,16 @@ def _concurrent(hub: Hub, asked: Asked) -> None:
 
 
 def _client_gone(hub: Hub, asked: Asked) -> None:
+    hub.draining.end(asked.session, "its client is gone", script=asked.message.client)
     hub.tell(hub.services.client_gone(asked.session.client(asked.message.client), asked.now))
 
 
 def _continue(hub: Hub, asked: Asked) -> str:
     return hub.resume(asked.session, asked.message)
+
+
+def _drain(hub: Hub, asked: Asked) -> None:
+    hub.draining.begin(asked.session, asked.number, asked.message.timeout, str(asked.client.principal))
 
 
 def _register(hub: Hub, asked: Asked) -> str:
@@ -206,6 +214,7 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.ClientGone: _client_gone,
     protocol.Continue: _continue,
     protocol.Register: _register,
+    protocol.Drain: _drain,
     protocol.Lease: _lease,
     protocol.Hosts: _hosts,
     protocol.Status: _status,

@@ -96,6 +96,7 @@ class Hub(User):
             durable,
         )
         self._requests.on_replaced = self._replaced
+        self._draining = self._requests.draining
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
@@ -169,6 +170,35 @@ class Hub(User):
 
         :param keep: do not end the sessions, because the next hub continues them.
         """
+        self._entrance.close()
+        try:
+            if self.drained:
+                await self._hand_over()
+        finally:
+            await self._close(reason, keep)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the hub was drained. Its end then closes the store, too."""
+        return self._draining.over
+
+    def on_drained(self, stop: Callable[[], None]) -> None:
+        """Call this when the hub is drained and must be closed."""
+        self._draining.on_over = stop
+
+    async def _hand_over(self) -> None:
+        """Give up the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
+        self._requests.stop()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            await listener.aclose(leave=self._requests.holds)
+        if self._durable is not None:
+            await self._durable.close()
+        await self._draining.confirm()
+
+    async def _close(self, reason: str, keep: bool) -> None:
         leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
         if keep:
             self._requests.stop()
@@ -180,7 +210,6 @@ class Hub(User):
                 await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
             self._requests.end_all(reason)
             self._requests.stop()
-        self._entrance.close()
         for keeper in self._keepers:
             keeper.cancel()  # otherwise it would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
@@ -322,7 +351,7 @@ class Hub(User):
     def request(self, peer: Conversation, number: str, text: str) -> None:
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
-        if session is not None:
+        if session is not None and not self.drained:  # the next hub gets it
             self._requests.take(session, number, text)
 
     def holds_back(self, peer: Conversation) -> bool:
@@ -370,6 +399,7 @@ class Hub(User):
             return
         task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
+        self._draining.watch(task, operations.known_opening(stream.words))
         if is_command(operations.known_opening(stream.words), HUB):
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
@@ -379,6 +409,7 @@ class Hub(User):
         self._requests.check(session, "", opening)
         host = addressee(opening)
         if host:
+            self._draining.refuse()
             done = self._job(stream, host)
             return done() if session.host else session.jobs.run(host, done)  # an agent speaks for many scripts
         if isinstance(opening, ExchangeOpen):
@@ -441,6 +472,7 @@ class Hub(User):
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
         session = self._sessions.numbered(event.session)  # the host may have another session by now
         if session is not None:
+            self._draining.end(session, f"host {event.host} is lost")
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 

@@ -29,24 +29,27 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Callable[[], None]] = []  # bound: call
         self._due = False
+        self._closed = False
 
     def put(self, send: Callable[[], None]) -> None:
         """Send something after everything that has changed so far is stored. Messages leave in the order of their calls."""
         if self._commit is None:
             send()
             return
+        if self._closed:
+            return
         self._waiting.append(send)
         self.changed()
 
     def changed(self) -> None:
         """The state has changed: commit it soon."""
-        if self._commit is not None and not self._due:
+        if self._commit is not None and not self._due and not self._closed:
             self._due = True
             self._loop.call_soon(self._flush)
 
     async def stored(self) -> None:
         """Wait until everything that has changed so far is stored."""
-        if self._commit is None:
+        if self._commit is None or self._closed:
             return
         stored = asyncio.Event()
         self.put(stored.set)
@@ -54,7 +57,7 @@ class Outbox:
 
     def _flush(self) -> None:
         self._due = False
-        if self._commit is None:
+        if self._commit is None or self._closed:
             return
         waiting, self._waiting = self._waiting, []
 
@@ -65,5 +68,6 @@ class Outbox:
         self._commit(leave)
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Say and commit nothing more."""
+        self._closed = True
         self._waiting = []

@@ -28,6 +28,7 @@ from ..runtime.peer import Peer
 from ..store.state import NotStored
 from .changes import Changes
 from .dispatch import ARRIVALS, granted
+from .draining import Draining
 from .durable import Durable
 from .handlers import HANDLERS, Asked
 from .memory import Memory
@@ -98,11 +99,13 @@ class Requests:
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
         """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
+        self.draining = Draining(self.answer, self._ends_with_hub, report)
         self._asked: Asked | None = None
         """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._stopped = False
         self._ticked = self.now()
 
     def now(self) -> float:
@@ -121,6 +124,8 @@ class Requests:
             self.check(asked.session, asked.id.script, message)
             if type(message) in _NEED_ROOM:
                 self._check_room()
+            if operations.operation(message).work and type(message) not in ARRIVALS:
+                self.draining.refuse()
             keep = operations.changes(message)
             reply = self._do(asked)
             if reply is None and operations.operation(message).numbered:
@@ -237,14 +242,19 @@ class Requests:
         self.tell(outcomes)
         return None
 
-    def check_arrival(self, namespace: str, arrival: str, client: Client) -> None:
-        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended. A retry still gets its outcome.
+    def check_arrival(self, namespace: str, arrival: str, client: Client, *, runs: bool = False) -> None:
+        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended, or during a drain. A retry still
+        gets its outcome.
 
+        :param runs: it joins something that a drain waits for.
+        :raises LinesyncFailed: the hub is being drained.
         :raises NotStored: the hub's disk is full.
         :raises Aborted: the namespace has ended.
         """
         if not self._services.knows(arrival, client):
             self._check_room()
+            if not runs:
+                self.draining.refuse()
         self._services.check_namespace(namespace, arrival, client)
 
     def _check_room(self) -> None:
@@ -406,6 +416,8 @@ class Requests:
             session.peer.end_session(why)
         else:
             session.peer.abandon(why)  # it has not come back since the hub restarted
+            if session.peer.line is not None:
+                session.peer.line.close()  # its bytes belong to a link that is gone; a port opens it again
 
     def _reply(self, outcome: Granted | Failed) -> bool:
         """Send an outcome to all requests that wait for it; returns whether there were any."""
@@ -476,6 +488,7 @@ class Requests:
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
         """A session has ended: end everything that its host and its scripts wait for."""
         now = self.now()
+        self.draining.end(session, f"its client is gone ({why})")
         if session.host:
             if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
                 self._hear_of(session)  # the hub takes its holds back one lease after this
@@ -511,7 +524,22 @@ class Requests:
 
     def status(self, now: float) -> Status:
         """The state of the services, and their clients."""
-        return self._services.status(now, self._clients())
+        return self._services.status(now, self._clients()).but(drain=self.draining.in_words)
+
+    def _ends_with_hub(self) -> list[str]:
+        """The waits and holds that the next hub cannot continue, by their clients, and what cannot be stored now."""
+        why = "this hub stores no state" if self._durable is None else "its linesync cannot continue its session"
+        found = []
+        for client, count in self._services.waits_by_client().items():
+            id_ = Id.read(client.number)
+            session = self._sessions.numbered(id_.number)
+            exchange = id_.script.startswith("x")  # a drain waits for its channel
+            if not exchange and (session is None or not session.keeping):
+                things = "1 wait or hold" if count == 1 else f"{count} waits and holds"
+                found.append(f"{things} of {client.principal}, which would be lost ({why})")
+        if self._durable is not None and self._durable.refusal:
+            found.append("room on the disk")
+        return found
 
     def _clients(self) -> list[ClientState]:
         """Each agent, and each script that waits for something or holds something."""
@@ -569,6 +597,7 @@ class Requests:
 
     def _finish(self) -> None:
         """After each call of the services: pass on the changes, and set the timer."""
+        self.draining.changed()
         self.outbox.changed()
         noted, asked = self._services.take_noted(), self._asked
         self._asked = None
@@ -578,6 +607,8 @@ class Requests:
         self._set_timer()
 
     def _set_timer(self) -> None:
+        if self._stopped:
+            return
         when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
         if self._timer is not None:
             if self._timer_at <= when:
@@ -597,6 +628,8 @@ class Requests:
     def stop(self) -> None:
         self.owners.close()
         self.outbox.close()
+        self.draining.close()
+        self._stopped = True
         for session in self._sessions.all():
             if session.give_up is not None:
                 session.give_up.cancel()

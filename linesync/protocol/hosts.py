@@ -9,6 +9,7 @@ __all__ = [
     "ClientGone",
     "Concurrent",
     "Continue",
+    "Drain",
     "Note",
     "Register",
 ]
@@ -38,6 +39,14 @@ class Continue(Message):
     """The hub's nonce in the earlier session."""
     own: str
     """The sender's nonce in the earlier session."""
+
+
+class Drain(Message):
+    """Client to hub: begin no new work, wait for what runs, and stop for an upgrade. The reply comes when the hub has stopped.
+    The drain ends early with the client, or when the client withdraws the request."""
+
+    VERB = "drain"
+    timeout: float | None = None
 
 
 class ClientGone(Message):

@@ -71,6 +71,8 @@ class Operation(Record):
     """Whether its grant may be held until it is given back."""
     numbered: bool = False
     """Whether a note may also come with an id, as a request that is answered with ``ok``."""
+    work: bool = False
+    """Whether it begins new work, which a hub refuses while it is being drained."""
     effect: str = ""
     """The possible effect of a request or a channel that got no final answer, as a clause; empty if it changes nothing."""
 
@@ -83,6 +85,7 @@ def _request(
     *,
     waits: bool = False,
     holds: bool = False,
+    work: bool = False,
     receivers: tuple[str, ...] = (HUB,),
 ) -> Operation:
     return Operation(
@@ -94,6 +97,7 @@ def _request(
         permission=permission,
         waits=waits,
         holds=holds,
+        work=work,
         effect=effect,
     )
 
@@ -110,7 +114,14 @@ def _note(
 
 
 def _opening(
-    message: type[Message], answer: str, permission: str, receiver: str, lane: str = BULK, effect: str = ""
+    message: type[Message],
+    answer: str,
+    permission: str,
+    receiver: str,
+    lane: str = BULK,
+    effect: str = "",
+    *,
+    work: bool = False,
 ) -> Operation:
     return Operation(
         message=message,
@@ -120,6 +131,7 @@ def _opening(
         answer=answer,
         permission=permission,
         lane=lane,
+        work=work,
         effect=effect,
     )
 
@@ -145,18 +157,19 @@ OPERATIONS = (
         SYNC,
         "the barrier may have been released with this arrival",
         waits=True,
+        work=True,
     ),
-    _request(sync.Semaphore, "ok: value", SYNC, "the units may have been given", waits=True, holds=True),
-    _request(sync.Lock, "ok: token", SYNC, waits=True, holds=True),
+    _request(sync.Semaphore, "ok: value", SYNC, "the units may have been given", waits=True, holds=True, work=True),
+    _request(sync.Lock, "ok: token", SYNC, waits=True, holds=True, work=True),
     _request(sync.Unlock, "ok", SYNC, "the lock may have been given back"),
     _request(sync.GiveBack, "ok", SYNC, "what was held may have been given back"),
-    _request(sync.EventSet, "ok", SYNC, "the events may have been changed"),
-    _request(sync.EventWait, "ok: names ...", SYNC, waits=True),
-    _request(sync.Send, "ok: number", SYNC, "the message may have been sent"),
-    _request(sync.Receive, "ok: JSON, an array", SYNC, waits=True),
-    _request(sync.ReceiveAll, "ok: JSON, an array", SYNC, waits=True),
+    _request(sync.EventSet, "ok", SYNC, "the events may have been changed", work=True),
+    _request(sync.EventWait, "ok: names ...", SYNC, waits=True, work=True),
+    _request(sync.Send, "ok: number", SYNC, "the message may have been sent", work=True),
+    _request(sync.Receive, "ok: JSON, an array", SYNC, waits=True, work=True),
+    _request(sync.ReceiveAll, "ok: JSON, an array", SYNC, waits=True, work=True),
     _request(sync.Reset, "ok: forgotten failed", SYNC, "the names may have been reset"),
-    _request(sync.NamespaceBegin, "ok", SYNC, "the namespace may have begun"),
+    _request(sync.NamespaceBegin, "ok", SYNC, "the namespace may have begun", work=True),
     _request(sync.NamespaceEnd, "ok: forgotten failed", SYNC, "the namespace may have ended"),
     _opening(
         sync.ExchangeOpen,
@@ -164,6 +177,7 @@ OPERATIONS = (
         SYNC,
         HUB,
         effect="the other members may have got the data",
+        work=True,
     ),
     _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
     _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
@@ -176,14 +190,15 @@ OPERATIONS = (
     Operation(
         message=hosts.Activity, kind=REQUEST, senders=(HUB,), receivers=(AGENT,), answer="ok: commands clients ..."
     ),
+    _request(hosts.Drain, "ok", ADMIN, "the hub may have stopped", waits=True),
     Operation(message=look.Lease, kind=REQUEST, senders=(SCRIPT,), receivers=(HUB, AGENT), answer="ok: age lease=20"),
     _request(look.Hosts, "ok: JSON, an array", LOOK),
     _request(look.Status, "ok: JSON, an object", LOOK),
     _request(look.Namespaces, "ok: JSON, an array", LOOK),
     _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
-    _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST),
-    _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST),
-    _opening(jobs.FileWrite, "`got` if requested, `done`; or err", FILES, HOST),
+    _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST, work=True),
+    _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST, work=True),
+    _opening(jobs.FileWrite, "`got` if requested, `done`; or err", FILES, HOST, work=True),
     _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
     _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),

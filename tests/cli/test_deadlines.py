@@ -21,6 +21,7 @@ COMMANDS = {
     "wait-all": ["x"],
     "event": ["set", "x"],
     "reset": [],
+    "drain": [],
     "namespace": ["list"],
     "exchange": ["x", "--hosts", "a,b", "data"],
     "run": ["sut", "--", "true"],

@@ -18,6 +18,7 @@ MAY_HAVE_EFFECT = {
     "event up": "the events may have been changed",
     "send ready k=v": "the message may have been sent",
     "reset": "the names may have been reset",
+    "drain": "the hub may have stopped",
     "of-a-newer-client 1": "it may have taken effect",
 }
 """Requests that may have taken effect if no reply comes."""

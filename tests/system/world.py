@@ -242,6 +242,15 @@ class World:
             self._events.clear()
         self.hub = self.run(self._begin())
 
+    def replace_drained_hub(self) -> None:
+        """Close the hub, which was drained, and start a new one with its state."""
+        assert self.hub.drained
+        self.run(self.hub.aclose("the hub was drained", keep=self.disk is not None))
+        if self.disk is not None:
+            assert self.disk.idle
+            self.disk.kill()
+        self.hub = self.run(self._begin())
+
     @staticmethod
     async def _await_end(agent: Agent, running: asyncio.Task[None]) -> None:
         await asyncio.gather(running, agent.aclose(), return_exceptions=True)

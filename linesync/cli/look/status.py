@@ -54,6 +54,8 @@ def _show(status: Status) -> None:
     rows = _Rows(status)
     up = sum(host.state == "up" for host in status.hosts)
     print(f"{up} of {len(status.hosts)} hosts up: " + (_states(status.hosts) or "no host has registered"))
+    if status.drain:
+        print(f"the hub is being drained; it waits for {status.drain}")
     _table(("BARRIER", "ARRIVED", "OF", "WHO", "ABSENT"), map(rows.barrier, status.barriers))
     _table(("SEMAPHORE", "VALUE", "HELD", "WAITING"), map(rows.semaphore, status.semaphores))
     _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(rows.lock, status.locks))

@@ -128,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             durable = await _durable(args, fail)
         hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit, tokens=tokens, durable=durable)
+        hub.on_drained(stop.set)
         try:
             hub.runner.open()
             await open_socket(args, "hub", hub.add_listener)
@@ -141,8 +142,8 @@ def run(args: argparse.Namespace) -> int:
             await stop.wait()
             log("stopping")
         finally:
-            await hub.aclose(keep=bool(failed))
-            if durable is not None and not failed:
+            await hub.aclose(keep=bool(failed) or (hub.drained and durable is not None))
+            if durable is not None and not failed and not hub.drained:
                 await durable.close()
         if failed:
             raise failed[0]

@@ -64,3 +64,5 @@ class Status(State):
     with a timeout), ``results`` (kept until they are confirmed)"""
     clients: tuple[ClientState, ...]
     """the [agents and scripts](#clients)"""
+    drain: str = ""
+    """what a drain of the hub waits for; empty if the hub is not being drained"""

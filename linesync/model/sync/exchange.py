@@ -134,6 +134,10 @@ class Exchanges:
             return [Failed(arrival=arrival, client=client, error=error)]
         return self.waits.admit(arrival, client, now, join)
 
+    def is_open(self, namespace: str, name: str) -> bool:
+        """Whether an exchange with this name is not complete."""
+        return (namespace, name) in self._open
+
     def has_given(self, arrival: ArrivalId, client: Client) -> bool:
         """Whether the data of an open arrival is already here, because the arrival is a retry."""
         wait = self._wait(arrival, client)

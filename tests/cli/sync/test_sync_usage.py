@@ -154,6 +154,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["x", "--hosts", "hub", "--"], "there are no arguments after --"),
         (["", "--hosts", "hub", "data"], "invalid exchange name: expected 1 to 200 bytes"),
     ],
+    "drain": [(["x"], "unrecognized arguments: x"), (["--timeout", "-1"], "invalid time '-1'")],
     "status": [(["x"], "unrecognized arguments: x"), (["--", "x"], "unrecognized arguments: x")],
 }
 GOOD = {

@@ -7,10 +7,13 @@ of a hub that was never killed.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+
+from linesync.testing.faults import Faults
 
 from .reference import State
 from .search import MOMENTS, Search, profile
@@ -90,3 +93,37 @@ TestSemaphoreKills = SemaphoreKills.TestCase
 TestLockKills = LockKills.TestCase
 TestMessageKills = MessageKills.TestCase
 TestEventKills = EventKills.TestCase
+
+
+def test_a_line_works_again_after_its_host_was_lost_while_its_session_had_ended() -> None:
+    """A life that the search has found."""
+    draws = iter(
+        [
+            *[
+                ("give_back", 5),
+                ("give_back", 8),
+                ("ask", "hub", 1, (-1, False), None),
+                ("ask", "hub", 1, (3, False), 5.0),
+            ],
+            *[("give_back", 18), ("give_back", 10), ("give_back", 15), ("ask", "hub", 1, (-1, True), None)],
+            *[
+                ("ask", "a", 1, (-2, False), None),
+                ("give_back", 18),
+                ("give_back", 3),
+                ("ask", "a", 1, (-1, True), None),
+            ],
+            *[("give_back", 7), ("ask", "hub", 0, (-1, True), 5.0), ("ask", "b", 0, (2, False), None)],
+            ("ask", "a", 1, (-1, True), 0),
+        ]
+    )
+    data: Any = SimpleNamespace(draw=lambda strategy: next(draws))
+    life = SemaphoreKills()
+    life.begin(seed=14736, faults=Faults(ber=1e-4, drop=1e-4))
+    try:
+        for pause in (0.0, 0.03, 0.0):
+            life.two_requests(data=data, pause=pause)
+        life.the_hub_is_killed(data=data, count=3, moments=[0.055, 0.045], commits=None, late=True)
+        life.a_line_is_cut_for_some_time(data=data, host="b", seconds=19.0, vanish=True)
+        life.a_line_is_cut_for_some_time(data=data, host="a", seconds=19.0, vanish=False)
+    finally:
+        life.teardown()
