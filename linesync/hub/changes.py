@@ -35,20 +35,20 @@ class Changes:
             self.number += len(noted)
             return
         now = utc(time.time())
-        for one in noted:
+        for entry in noted:
             self.number += 1
-            client = one.client or asker
-            namespace, name = one.key
+            client = entry.client or asker
+            namespace, name = entry.key
             line = _line(
                 Change(
                     number=self.number,
                     time=now,
-                    kind=one.kind,
+                    kind=entry.kind,
                     namespace=namespace,
                     name=name,
-                    who=one.who,
-                    value=one.value,
-                    why=one.why[:_WHY],
+                    who=entry.who,
+                    value=entry.value,
+                    why=entry.why[:_WHY],
                     by=client.principal if client is not None else None,
                 )
             )

@@ -117,9 +117,9 @@ class KeptSession:
 
     def arrived(self, number: int) -> None:
         """All replies up to this one have arrived."""
-        for one in [one for one in self.replies if one <= number]:
-            del self.replies[one]
-            self._memory.journal.mark(REPLY, f"{self.serial}/{one}")
+        for arrived in [arrived for arrived in self.replies if arrived <= number]:
+            del self.replies[arrived]
+            self._memory.journal.mark(REPLY, f"{self.serial}/{arrived}")
 
     def _known(self) -> None:
         if self.serial not in self._memory.sessions:

@@ -78,12 +78,12 @@ class Ask:
     @property
     def held(self) -> Held | None:
         """The hold that a script got."""
-        return next((one.held for one in self.attempts if one.held is not None), None)
+        return next((attempt.held for attempt in self.attempts if attempt.held is not None), None)
 
     @property
     def ok(self) -> bool:
         """Whether a script knows that the arrival was granted. Then the hub has received the commit."""
-        return any(one.answer is not None and one.answer[0] == "ok" for one in self.attempts)
+        return any(attempt.answer is not None and attempt.answer[0] == "ok" for attempt in self.attempts)
 
 
 class GiveBack:
@@ -258,9 +258,8 @@ class State:
         for ask in asks:
             self.reference.leave(ask.name)
             self.reference.answer_error(ask.name, why)
-            if (
-                ask.name in self.confirmed and not ask.ok
-            ):  # the hub keeps no result of a hold, and no script knows the hold
+            if ask.name in self.confirmed and not ask.ok:
+                # The hub keeps no result of a hold, and no script knows the hold.
                 self.confirmed.discard(ask.name)
                 self.returned.add(ask.name)
                 del self.owner[ask.name], self.reference.answers[ask.name]

@@ -154,7 +154,7 @@ class Search(RuleBasedStateMachine):
     def retry(self, choice: int, number: int) -> None:
         """A script repeats an arrival that no script knows to be granted.
 
-        It replaces a script that is dead, or one that still waits and is killed now.
+        It replaces a script that is dead, or a script that still waits and is killed now.
         """
         self.listen()
         asks = [ask for ask in self.asks.values() if not ask.ok and self.can_retry(ask)]
@@ -162,12 +162,14 @@ class Search(RuleBasedStateMachine):
             ask = asks[choice % len(asks)]
             script = self.script(ask.host, number)
             self.listen()  # a new script takes time to connect
-            if script is not None and script not in [one.script for one in ask.attempts] and not ask.ok:
-                hanging = [one.script for one in ask.attempts if one.script.alive and not one.task.done()]
+            if script is not None and script not in [attempt.script for attempt in ask.attempts] and not ask.ok:
+                hanging = [
+                    attempt.script for attempt in ask.attempts if attempt.script.alive and not attempt.task.done()
+                ]
                 self.send_request(ask, script)
                 self.world.pass_time(0.0)
-                for one in hanging:
-                    self.kill(one)
+                for other_script in hanging:
+                    self.kill(other_script)
 
     def can_retry(self, ask: Ask) -> bool:
         """Whether the request names its arrival."""
@@ -175,39 +177,44 @@ class Search(RuleBasedStateMachine):
 
     def listen(self) -> None:
         for ask in self.asks.values():
-            for one in ask.attempts:
-                one.listen()
+            for attempt in ask.attempts:
+                attempt.listen()
 
     def pending(self) -> list[tuple[Ask, Attempt]]:
-        return [(ask, one) for ask in self.asks.values() for one in ask.attempts if not (one.task.done() or one.local)]
+        return [
+            (ask, attempt)
+            for ask in self.asks.values()
+            for attempt in ask.attempts
+            if not (attempt.task.done() or attempt.local)
+        ]
 
     def cancel(self, choice: int) -> None:
         pending = self.pending()
         if pending:
-            ask, one = pending[choice % len(pending)]
+            ask, attempt = pending[choice % len(pending)]
             self.world.note(f"{ask.name} is cancelled")
-            one.task.cancel()
-            one.local = True
-            self.record_sent(ask.host, "cancelled", ask, one.script)
+            attempt.task.cancel()
+            attempt.local = True
+            self.record_sent(ask.host, "cancelled", ask, attempt.script)
 
     def give_back(self, choice: int) -> None:
         """A script gives back a hold."""
         self.listen()
         holding = [
-            (ask, one)
+            (ask, attempt)
             for ask in self.asks.values()
-            for one in ask.attempts
-            if one.script.alive and one.held is not None
+            for attempt in ask.attempts
+            if attempt.script.alive and attempt.held is not None
         ]
         if holding:
-            ask, one = holding[choice % len(holding)]
+            ask, attempt = holding[choice % len(holding)]
             back = Ask(f"x{len(self.asks)}", ask.host, GiveBack(ask), None)
             self.asks[back.name] = back
-            known = ask.name in one.script.client.revoked
-            self.send_request(back, one.script)
+            known = ask.name in attempt.script.client.revoked
+            self.send_request(back, attempt.script)
             if known:  # the script knows that the hold is lost, and sends nothing to the hub
                 self.world.pass_time(0.0)
-                assert one.script.client.revoked == {} or back.attempts[0].task.done()
+                assert attempt.script.client.revoked == {} or back.attempts[0].task.done()
                 back.attempts[0].local = True
 
     def kill_script(self, choice: int) -> None:
@@ -224,8 +231,8 @@ class Search(RuleBasedStateMachine):
     def mark_dead(self, script: Script) -> None:
         """Ignore the answers to a dead script."""
         script.alive = False
-        for _, one in self.pending():
-            one.local = one.local or one.script is script
+        for _, attempt in self.pending():
+            attempt.local = attempt.local or attempt.script is script
 
     def kill_agent(self, host: str) -> None:
         if self.world.hosts[host].agent is not None:
@@ -248,9 +255,9 @@ class Search(RuleBasedStateMachine):
             if script.host == "hub":
                 self.mark_dead(script)
         for ask in self.asks.values():
-            for one in ask.attempts:
-                one.seen = one.seen or one.task.done()
-                one.local = one.local or not (one.seen or ask.name in waiting)
+            for attempt in ask.attempts:
+                attempt.seen = attempt.seen or attempt.task.done()
+                attempt.local = attempt.local or not (attempt.seen or ask.name in waiting)
         self.world.kill_hub()
         fresh = self.STATE(self.REFERENCE(), EVERYWHERE)
         for host in HOSTS:
@@ -302,21 +309,21 @@ class Search(RuleBasedStateMachine):
         self.explain((began, world.now))
 
     def explain(self, window: tuple[float, float]) -> None:
-        """Find the states that the hub may be in now. There must be one that explains all answers."""
+        """Find the states that the hub may be in now. At least one state must explain all answers."""
         self.listen()
         ended_sessions = self.world.take_ended_sessions()
         for ask in self.asks.values():
-            for one in ask.attempts:
-                if one.seen or one.local:
+            for attempt in ask.attempts:
+                if attempt.seen or attempt.local:
                     continue
-                if one.by_agent:
-                    one.local = True
-                    assert one.unsure or self.ended_by_agent(ask, one), (
+                if attempt.by_agent:
+                    attempt.local = True
+                    assert attempt.unsure or self.ended_by_agent(ask, attempt), (
                         f"{ask.name} was ended early\n{self.world.transcript()}"
                     )
-                    self.record_sent(ask.host, "cancelled", ask, one.script)
-                elif one.answer == ("LinesyncFailed",) and ask.host in ended_sessions:
-                    one.local = True
+                    self.record_sent(ask.host, "cancelled", ask, attempt.script)
+                elif attempt.answer == ("LinesyncFailed",) and ask.host in ended_sessions:
+                    attempt.local = True
         explaining = _Explaining(self, window, self.world.take_events(), ended_sessions)
         for state in self.states:
             explaining.explore(state, 0)
@@ -329,21 +336,20 @@ class Search(RuleBasedStateMachine):
         self.states = matching
         self.given_up = len(matching) > STATES
         for ask in self.asks.values():
-            for one in ask.attempts:
-                one.seen = one.seen or one.task.done()
-                dead = one.local and self.reachable(
-                    ask.host
-                )  # otherwise its agent cannot know yet that the hub has died
-                assert one.seen or not dead, (
+            for attempt in ask.attempts:
+                attempt.seen = attempt.seen or attempt.task.done()
+                # The agent of a host that is not reachable cannot know yet that the hub was killed.
+                dead = attempt.local and self.reachable(ask.host)
+                assert attempt.seen or not dead, (
                     f"{ask.name} waits although its script or agent is dead\n{self.world.transcript()}"
                 )
-                late = ask.timeout is not None and window[1] > one.since + 2 * ask.timeout + GRACE
-                assert one.seen or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
+                late = ask.timeout is not None and window[1] > attempt.since + 2 * ask.timeout + GRACE
+                assert attempt.seen or not late, f"{ask.name} has not ended\n{self.world.transcript()}"
 
-    def ended_by_agent(self, ask: Ask, one: Attempt) -> bool:
+    def ended_by_agent(self, ask: Ask, attempt: Attempt) -> bool:
         """Whether the agent has ended the request because the agent had no line. The agent notifies the hub later."""
         patience = self.patience(ask)
-        return ask.host != "hub" and patience is not None and self.world.now >= one.since + patience
+        return ask.host != "hub" and patience is not None and self.world.now >= attempt.since + patience
 
     def patience(self, ask: Ask) -> float | None:
         """The seconds after which an agent without a line ends a request; None if it does not end the request."""
@@ -354,9 +360,9 @@ class Search(RuleBasedStateMachine):
     def differs(self, states: list[State], view: Any) -> str:
         """The error message if no state explains the answers."""
 
-        def shown(one: Attempt) -> str:
-            marks = [] if one.script.alive else ["dead"]
-            return f"{' '.join([one.script.host, *marks, *(['local'] if one.local else [])])}: {one.answer}"
+        def shown(attempt: Attempt) -> str:
+            marks = [] if attempt.script.alive else ["dead"]
+            return f"{' '.join([attempt.script.host, *marks, *(['local'] if attempt.local else [])])}: {attempt.answer}"
 
         def queued(state: State) -> dict[str, list[Any]]:
             queues = state.queue.items()
@@ -364,7 +370,7 @@ class Search(RuleBasedStateMachine):
                 host: [(kind, getattr(who, "name", "")) for kind, who, _ in queue] for host, queue in queues if queue
             }
 
-        seen = {name: [shown(one) for one in ask.attempts] for name, ask in self.asks.items()}
+        seen = {name: [shown(attempt) for attempt in ask.attempts] for name, ask in self.asks.items()}
         lines = [f"no order of requests explains these answers: {seen}", f"the hub's view is {view}"]
         lines += [f"possible now: {state.reference.view()}, {state.reference.answers}" for state in states[:5]]
         lines += [
@@ -506,7 +512,7 @@ class _Explaining:
             self.explore(other, event)
         elif kind == "cancelled":
             for after in self._committed(other, [who]):
-                has_no_grant = by.alive and not who.ok and not any(one.unsure for one in who.attempts)
+                has_no_grant = by.alive and not who.ok and not any(attempt.unsure for attempt in who.attempts)
                 if who.name in after.confirmed and after.over(who) and has_no_grant:
                     after.queue[host].append(("return", who, by))
                 after.withdraw([who])
@@ -548,13 +554,13 @@ class _Explaining:
         """Whether the answer to an arrival differs from the answer that its script got."""
         expected = state.answer(ask)
         return ask.name not in state.returned and any(
-            one.answer != expected and (one.answer is not None or self._must_have_answer(one))
-            for one in ask.attempts
-            if not (one.local or one.seen)
+            attempt.answer != expected and (attempt.answer is not None or self._must_have_answer(attempt))
+            for attempt in ask.attempts
+            if not (attempt.local or attempt.seen)
         )
 
-    def _must_have_answer(self, one: Attempt) -> bool:
-        return one.script.alive and self._search.reachable(one.script.host)
+    def _must_have_answer(self, attempt: Attempt) -> bool:
+        return attempt.script.alive and self._search.reachable(attempt.script.host)
 
     def _finish(self, state: State) -> None:
         """Keep a state if all steps that had to happen have happened. Add its variants with further commits."""

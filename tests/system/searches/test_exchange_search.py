@@ -77,7 +77,7 @@ class Exchanges(Reference):
         elif member in self.to_notify[what.name]:
             self.to_notify[what.name].discard(member)
             self.answer_error(arrival, "MemberLost")
-        elif not arrived and not data and any(host_of(one) in self.lost_hosts for one in others):
+        elif not arrived and not data and any(host_of(other) in self.lost_hosts for other in others):
             self.answer_error(arrival, "MemberLost")
         elif arrival in self.polls and not others <= set(data):
             self.answer_error(arrival, "TimedOut")
@@ -100,7 +100,7 @@ class Exchanges(Reference):
         arrived, data = self.arrived[name], self.data[name]
         data[member] = arrived[member]
         if set(data) == MEMBERS[name]:
-            value = {one: sum_of(data_of(arrival, self.size[arrival])) for one, arrival in data.items()}
+            value = {giver: sum_of(data_of(arrival, self.size[arrival])) for giver, arrival in data.items()}
             for arrival in arrived.values():
                 self.answer_ok(arrival, value)
             self.forget(name)
@@ -271,11 +271,11 @@ class ExchangeSearch(Search):
         """Read the answers of the scripts. Some attempts get no other answer than the end of their channel."""
         super().listen()
         for ask in self.asks.values():
-            for one in ask.attempts:
-                moved = one is not ask.attempts[-1]  # the arrival continues on a later channel
+            for attempt in ask.attempts:
+                moved = attempt is not ask.attempts[-1]  # the arrival continues on a later channel
                 # The hub ends all channels of a lost host. The host learns this when its line is connected again.
-                lost = self.reachable(ask.host) and one.since <= self.lost_at.get(ask.host, 0.0)
-                one.local = one.local or (one.answer == ("LinesyncFailed",) and (moved or lost))
+                lost = self.reachable(ask.host) and attempt.since <= self.lost_at.get(ask.host, 0.0)
+                attempt.local = attempt.local or (attempt.answer == ("LinesyncFailed",) and (moved or lost))
 
     def patience(self, ask: Ask) -> float | None:
         return ask.timeout
