@@ -2,9 +2,9 @@
 
 1. A drain belongs to the requests for it. If all of them end early (at their deadline, or with their client), the hub accepts
    work again.
-2. The hub waits for the channels of commands, copies and exchanges, because these end with the hub.
-3. The next hub continues the waits and the holds of a session whose replies are stored. The hub waits for those of other
-   sessions, because they would be lost.
+2. The hub waits for the channels of commands and copies, because these end with the hub.
+3. The next hub continues the waits, the holds and the exchanges of a session whose replies are stored. The hub waits for those
+   of other sessions, because they would be lost.
 4. The reply is stored with the state, and sent after the file and the sockets are closed. So the next hub can start when it
    comes. If it is lost, the next hub sends it again. A request without a stored reply would drain the next hub, too.
 """

@@ -22,12 +22,11 @@ from ..limits import LEASE
 from ..model.sync.services import SyncServices
 from ..runtime.listening.reports import Report
 from ..store.state import NotStored, Row, State
-from .memory import OPEN, REPLY, SERIALS, SESSION, Memory
+from .memory import DATA, KINDS, Memory
 
 __all__ = ["Durable", "restore"]
 
 _RETRY_INTERVAL = 1.0  # seconds between attempts to store while the disk is full
-_SESSIONS = frozenset((SESSION, OPEN, REPLY, SERIALS))
 _COUNTED = ("host", "session", "wait", "semaphore", "lock", "barrier", "event", "message", "exchange", "namespace")
 """The kinds of rows that the hub counts in its log when it starts."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -111,7 +110,9 @@ class Durable:
         }
 
     def _put(self, rows: dict[tuple[str, str], str | None], done: list[Callable[[], None]]) -> None:
-        commit = _Commit(self.state.commit([(*row, value) for row, value in rows.items()]), rows, done)
+        removed = [int(key) for (kind, key), value in rows.items() if kind == DATA and value is None]
+        stored = self.state.commit([(*row, value) for row, value in rows.items()], remove=removed)
+        commit = _Commit(stored, rows, done)
         self._in_flight.append(commit)
         commit.future.add_done_callback(self._collect)
 
@@ -174,7 +175,7 @@ def restore(
     model_rows: list[Row] = []
     count: Counter[str] = Counter()
     for row in rows:
-        (session_rows if row[0] in _SESSIONS else model_rows).append(row)
+        (session_rows if row[0] in KINDS else model_rows).append(row)
         count[row[0]] += 1
     now = asyncio.get_running_loop().time() + state.offset
     services = SyncServices.restore(model_rows, 0.0, now, lease=lease, first_token=first_token)

@@ -97,7 +97,8 @@ class Hub(User):
         )
         self._requests.on_replaced = self._replaced
         self._draining = self._requests.draining
-        self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
+        state = durable.state if durable is not None else None
+        self._exchanging = Exchanging(self._requests, exchange_limit, self._report, state)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports: dict[Peer, str] = {}  # bound: options
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
@@ -117,6 +118,7 @@ class Hub(User):
         """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
+            self._exchanging.restore()
             self._requests.restore(self._peer)
 
     # -- lines --------------------------------------------------------------------------------------------------------
@@ -188,6 +190,7 @@ class Hub(User):
 
     async def _hand_over(self) -> None:
         """Give up the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
+        self._exchanging.suspend()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
         self._requests.stop()
@@ -395,11 +398,13 @@ class Hub(User):
     def channel(self, peer: Conversation, stream: Stream) -> None:
         assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
-        if session is None:
+        if session is None or self.drained:
             return
         task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
-        self._draining.watch(task, operations.known_opening(stream.words))
+        opening = operations.known_opening(stream.words)
+        if not (isinstance(opening, ExchangeOpen) and opening.arrival and session.keeping):  # the next hub continues it
+            self._draining.watch(task, opening)
         if is_command(operations.known_opening(stream.words), HUB):
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)

@@ -48,9 +48,12 @@ class Outbox:
             self._loop.call_soon(self._flush)
 
     async def stored(self) -> None:
-        """Wait until everything that has changed so far is stored."""
-        if self._commit is None or self._closed:
+        """Wait until everything that has changed so far is stored. Nothing is stored any more after :meth:`close`, so the wait
+        then ends only with its task."""
+        if self._commit is None:
             return
+        if self._closed:
+            await asyncio.get_running_loop().create_future()
         stored = asyncio.Event()
         self.put(stored.set)
         await stored.wait()

@@ -3,13 +3,15 @@
 1. A result stays until its client confirms it, for at most ten minutes, and only while it is one of the 1,000 youngest of
    its host. So a host that never confirms loses only its own results.
 2. All results have the same lifetime, so they expire in the order in which they were stored, and no heap is needed.
+3. The result of an exchange needs the data of the exchange. When the last result that needs it is forgotten, so is the data.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 
-from ..decisions import ArrivalId, Failed, Granted, Outcome
+from ..decisions import ArrivalId, Exchanged, Failed, Granted, Outcome
 from ..journal import Journal
 from ..kept.rows import Rows, by_number
 from ..kept.values import KeptError, kept_value, value_of
@@ -22,7 +24,10 @@ RESULTS_PER_HOST = 1000  # most unconfirmed results of one host
 
 
 class Results:
-    """Outcomes by host and arrival id, bounded in time and number. Times are monotonic seconds."""
+    """Outcomes by host and arrival id, bounded in time and number. Times are monotonic seconds.
+
+    :ivar unneeded: is called with the keys of the data of an exchange when no result needs them any more.
+    """
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal or Journal(on=False)
@@ -30,6 +35,9 @@ class Results:
         self._all: OrderedDict[tuple[str, ArrivalId], tuple[float, int, Outcome]] = OrderedDict()
         """For each result: the time until which it is kept, its sequence number, and the outcome."""
         self._hosts: dict[str, OrderedDict[ArrivalId, None]] = {}
+        self.unneeded: Callable[[tuple[int, ...]], None] = lambda keys: None
+        self._data: Counter[tuple[int, ...]] = Counter()
+        """How many results need the data with these keys."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -45,6 +53,8 @@ class Results:
         kept = self._hosts.setdefault(host, OrderedDict())
         kept[arrival] = None
         self._all[host, arrival] = (until, number, outcome)
+        if isinstance(outcome, Granted) and isinstance(outcome.value, Exchanged):
+            self._data[outcome.value.keys] += 1
         if len(kept) > RESULTS_PER_HOST:
             self.drop(host, next(iter(kept)))
 
@@ -63,7 +73,19 @@ class Results:
         del kept[arrival]
         if not kept:
             del self._hosts[host]
+        if isinstance(found[2], Granted) and isinstance(found[2].value, Exchanged):
+            self._no_longer_needs(found[2].value.keys)
         return found[2]
+
+    def _no_longer_needs(self, keys: tuple[int, ...]) -> None:
+        self._data[keys] -= 1
+        if not self._data[keys]:
+            del self._data[keys]
+            self.unneeded(keys)
+
+    def data(self) -> set[int]:
+        """The keys of the data that results need."""
+        return {key for keys in self._data for key in keys}
 
     def next_timer(self) -> float | None:
         """When the oldest result expires, or None."""

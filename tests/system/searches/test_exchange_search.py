@@ -286,7 +286,15 @@ class ExchangeSearch(Search):
         super().nothing_is_left()
         assert self.world is not None
         service = self.world.hub._exchanging
-        left = (service._channels, service._bundles, service.requests.on_outcome, self.world.status()["exchanges"])
+        left = (
+            service._channels,
+            service._bundles,
+            service._unopened,
+            service.requests.on_outcome,
+            service.requests.memory.data,
+            self.world.status()["exchanges"],
+            self.world.disk.blobs if self.world.disk is not None else {},
+        )
         assert not any(left), f"{left}\n{self.world.transcript()}"
         assert (len(service.blobs), service.blobs.used) == (0, 0), self.world.transcript()
 
