@@ -243,9 +243,7 @@ class State:
         """Whether it is unknown if the commit of a grant has reached the hub: the script has no answer yet."""
         answer = self.answer(ask)
         granted = ask.name in self.owner and answer is not None and answer[0] == "ok"
-        return (
-            granted and ask.name not in self.confirmed and self.reference.returns(ask.name) and not self.known(ask)
-        )
+        return granted and ask.name not in self.confirmed and self.reference.returns(ask.name) and not self.known(ask)
 
     def over(self, ask: Ask) -> bool:
         """Whether the answer to the arrival is final."""
