@@ -9,7 +9,8 @@ A service can need only services that come before it, because it would otherwise
 
 A service with a check has two places in the order: its own, and the gate ``NAME:healthy``, at which all hosts wait until its
 check has succeeded. The gate is directly before the first service that needs it healthy. Without one, it is at the end. So
-services in between start before it is healthy.
+services in between start before it is healthy. In the same way, ``NAME:completed`` is a gate at which all hosts wait for its
+``activate``, which otherwise runs together with the ``process`` of the next service.
 """
 
 from __future__ import annotations
@@ -18,28 +19,27 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import UsageError
 from ...frozen_record import Record
-from .services import HEALTHY, Declaration, check_declaration
+from .services import COMPLETED, HEALTHY, STARTED, Declaration, check_declaration
 
-__all__ = ["GATE", "Place", "in_order", "needing", "places"]
+__all__ = ["Place", "in_order", "needing", "places"]
 
-GATE = ":healthy"
 SPACING = 10  # between assigned ids, so that gates fit between two services
 
 
 class Place(Record):
-    """One place in the order: a service, or the gate of a service with a check."""
+    """One place in the order: a service, or a gate at which all hosts wait for a state of a service."""
 
     id: int
     """Places with lower ids come first."""
-    name: str
-    """The name of the service, or ``NAME:healthy`` for a gate."""
     declaration: Declaration
     """The service."""
+    gate: str = ""
+    """The state that the gate waits for, ``healthy`` or ``completed``; empty for the service itself."""
 
     @property
-    def gate(self) -> bool:
-        """Whether it is the gate of the service."""
-        return self.name.endswith(GATE)
+    def name(self) -> str:
+        """The name of the service, or ``NAME:healthy`` or ``NAME:completed``."""
+        return f"{self.declaration.name}:{self.gate}" if self.gate else self.declaration.name
 
 
 def in_order(declared: Iterable[Declaration]) -> list[Declaration]:
@@ -65,19 +65,24 @@ def places(ordered: Sequence[Declaration]) -> list[Place]:
     :raises UsageError: there is no free id for a gate.
     """
     found: list[Place] = []
-    waiting = {one.name: one for one in ordered if one.checked}
+    services = {one.name: one for one in ordered}
+    open_for = {one.name: [STARTED] for one in ordered}
+    """The states of each service that the next one need not wait for."""
     for one in ordered:
         assert one.id is not None
-        gates = [waiting.pop(other) for other, state in one.needs.items() if state == HEALTHY and other in waiting]
-        first = found[-1].id + 1 if found else 0
-        if one.id - len(gates) < first:
+        gates = [(services[other], state) for other, state in one.needs.items() if state not in open_for[other]]
+        if one.id - len(gates) <= (found[-1].id if found else -1):
+            gate = Place(0, *gates[-1])
             raise UsageError(
                 f"there is no free id between {found[-1].name} (id {found[-1].id}) and {one.name} (id {one.id}) for the gate"
-                f" {gates[-1].name}{GATE}; give {one.name} and all services after it higher ids"
+                f" {gate.name}; give {one.name} and all services after it higher ids"
             )
-        found += [Place(one.id - len(gates) + n, f"{gate.name}{GATE}", gate) for n, gate in enumerate(gates)]
-        found.append(Place(one.id, one.name, one))
-    return found + [Place(found[-1].id + n, f"{gate.name}{GATE}", gate) for n, gate in enumerate(waiting.values(), 1)]
+        for n, (service, state) in enumerate(gates):
+            found.append(Place(one.id - len(gates) + n, service, state))
+            open_for[service.name] += [COMPLETED, state]  # a check runs after activate
+        found.append(Place(one.id, one))
+    last = [one for one in ordered if one.checked and HEALTHY not in open_for[one.name]]
+    return found + [Place(found[-1].id + n, one, HEALTHY) for n, one in enumerate(last, 1)]
 
 
 def needing(ordered: Sequence[Declaration], name: str) -> list[Declaration]:

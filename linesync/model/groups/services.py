@@ -24,15 +24,15 @@ __all__ = [
     "check_service",
 ]
 
-STEPS: Final = ("init", "process", "check", "activate", "abort", "stop")
+STEPS: Final = ("init", "process", "activate", "check", "abort", "stop")
 """What a service can do, in the order in which it happens. An abort replaces what follows."""
 STARTED: Final = "started"
 """``process`` has ended well on every host that has the service."""
+COMPLETED: Final = "completed"
+"""The same, and then ``activate`` has ended well on every host that has the service."""
 HEALTHY: Final = "healthy"
 """The same, and then ``check`` has succeeded on every host that has the service."""
-COMPLETED: Final = "completed"
-"""``activate`` has ended well on every host that has the service."""
-STATES: Final = (STARTED, HEALTHY, COMPLETED)
+STATES: Final = (STARTED, COMPLETED, HEALTHY)
 
 ID_MAX = 1_000_000
 NAME_CHARS = 64  # also in every announcement on a slow line
@@ -54,7 +54,7 @@ class Declaration(Record):
     before: tuple[str, ...] = ()
     """The services that come after it."""
     needs: Mapping[str, str] = {}  # a default that nothing changes
-    """The services that it needs, each with the state that it waits for: started, healthy or completed."""
+    """The services that it needs, each with the state that it waits for: started, completed or healthy."""
     hosts: tuple[str, ...] = ()
     """The hosts that have it; empty for all members. On the others it is empty and takes part only in the barriers."""
     version: str = ""
@@ -62,7 +62,7 @@ class Declaration(Record):
     checked: bool = False
     """Whether it has a check, and so becomes healthy."""
     timeouts: Mapping[str, float] = {}
-    """Seconds for a step. ``check`` limits the time from the start until the first check that succeeds."""
+    """Seconds for a step. For ``check``: for all checks until one succeeds."""
     interval: float = INTERVAL
     """Seconds between the end of a check and the next one."""
     check_timeout: float = CHECK_TIMEOUT
@@ -103,7 +103,7 @@ def check_declaration(one: Declaration) -> None:
         raise _invalid(one, "version", one.version, f"at most {VERSION_CHARS} printable characters")
     for other, state in one.needs.items():
         if state not in STATES:
-            raise _invalid(one, f"needs.{other}", state, "started, healthy or completed")
+            raise _invalid(one, f"needs.{other}", state, "started, completed or healthy")
     for step, seconds in one.timeouts.items():
         if step not in STEPS:
             raise _invalid(one, "timeouts", step, f"the steps {', '.join(STEPS)}")

@@ -75,16 +75,19 @@ def test_a_gate_is_directly_before_the_first_service_that_needs_health_and_other
         Declaration("d", after=("c",), needs={"a": "healthy"}),
         Declaration("e", after=("d",), needs={"a": "healthy"}),
     ]
-    found = [(place.id, place.name, place.gate) for place in places(in_order(declared))]
-    assert found == [
-        (10, "a", False),
-        (20, "b", False),
-        (30, "c", False),
-        (39, "a:healthy", True),
-        (40, "d", False),
-        (50, "e", False),
-        (51, "b:healthy", True),
+    found = [(place.id, place.name) for place in places(in_order(declared))]
+    assert found == [(10, "a"), (20, "b"), (30, "c"), (39, "a:healthy"), (40, "d"), (50, "e"), (51, "b:healthy")]
+
+
+def test_a_service_that_must_be_completed_has_a_gate_unless_it_is_healthy_before() -> None:
+    declared = [
+        Declaration("a", id=10),
+        Declaration("b", id=20, checked=True, needs={"a": "completed"}),
+        Declaration("c", id=30, needs={"a": "completed", "b": "healthy"}),
+        Declaration("d", id=40, needs={"b": "completed"}),
     ]
+    found = [(place.id, place.name) for place in places(in_order(declared))]
+    assert found == [(10, "a"), (19, "a:completed"), (20, "b"), (29, "b:healthy"), (30, "c"), (40, "d")]
 
 
 def test_a_gate_needs_a_free_id() -> None:
@@ -121,7 +124,10 @@ def test_what_needs_a_service_through_others_is_found() -> None:
         ([Declaration("a b")], "invalid service name 'a b': expected 1 to 64 letters"),
         ([Declaration("")], "invalid service name ''"),
         ([Declaration("a", id=-1)], "invalid id -1 of the service a: expected 0 to 1000000"),
-        ([Declaration("a", needs={"b": "up"})], "invalid needs.b 'up' of the service a: expected started, healthy or"),
+        (
+            [Declaration("a", needs={"b": "up"})],
+            "invalid needs.b 'up' of the service a: expected started, completed or",
+        ),
         ([Declaration("a", timeouts={"go": 1})], "invalid timeouts 'go' of the service a: expected the steps init, "),
         ([Declaration("a", timeouts={"init": 0})], "invalid timeouts.init 0 of the service a: expected more than 0"),
         ([Declaration("a", interval=float("nan"))], "invalid interval nan of the service a"),
