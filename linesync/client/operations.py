@@ -24,6 +24,7 @@ from .states import read_each, read_json, read_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.state.hosts import HostState
+    from ..model.state.decision import Decision
     from ..model.state.namespace import NamespaceState
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
@@ -141,6 +142,23 @@ class Operations(ExchangeOperations, FileOperations):
         from ..model.state.namespace import NamespaceState
 
         return read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
+
+    @checked()
+    async def check_policy(
+        self, source: str, to: str, permission: str, *, user: int | None = None, timeout: float | None = None
+    ) -> Decision:
+        """Ask whether the policy of the hub allows an operation.
+
+        :param source: the host of the script that would do it; ``hub`` for a script on the controller.
+        :param to: the host that the operation works on.
+        :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
+        :param user: the user id of a script on the controller; None if it would connect over a network.
+        :raises UsageError: there is no such permission.
+        """
+        from ..model.state.decision import Decision
+
+        message = protocol.PolicyCheck(source, to, permission, user)
+        return read_state(Decision, await self._json(message, timeout))
 
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:

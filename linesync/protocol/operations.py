@@ -196,6 +196,7 @@ OPERATIONS = (
     _request(look.Hosts, "ok: JSON, an array", LOOK),
     _request(look.Status, "ok: JSON, an object", LOOK),
     _request(look.Namespaces, "ok: JSON, an array", LOOK),
+    _request(look.PolicyCheck, "ok: JSON, an object", LOOK),
     _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
     _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST, work=True),
     _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST, work=True),
