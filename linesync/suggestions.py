@@ -1,4 +1,4 @@
-"""What to do about a name that is unknown."""
+"""The advice in an error about an unknown name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["near"]
 
 
 def near(name: str, known: Iterable[str], listing: str) -> str:
-    """The known name that is most similar, as a question; or all known names if none is similar.
+    """The most similar name as a question, or the list of all names.
 
     :param listing: the words before the list, such as ``the keys are``.
     """

@@ -88,7 +88,9 @@ class Policy:
             return Decision(allowed=True, why="the operation needs no permission")
         for rule in sorted(self.rules, key=lambda rule: rule.allow):
             if rule.fits(principal, permission, to):
-                return Decision(allowed=rule.allow, why=f"the rule {rule} {'allows' if rule.allow else 'denies'} it", rule=str(rule))
+                return Decision(
+                    allowed=rule.allow, why=f"the rule {rule} {'allows' if rule.allow else 'denies'} it", rule=str(rule)
+                )
         if permission in _FOR_EVERYBODY:
             return Decision(allowed=True, why="everybody may do that unless a rule denies it")
         if principal.host == HUB and principal.uid in self.owners:

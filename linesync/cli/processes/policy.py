@@ -6,7 +6,7 @@ import argparse
 
 from ...errors import NotAllowed, UsageError
 from ...model.participants import HUB
-from ..common import connection, print_json
+from ..common import connection, print_json, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--user", metavar="USER", help="the user of a script on the controller, as a name or an id")
     parser.add_argument("--file", metavar="FILE", help="check this policy file instead of asking the hub")
+    timeout_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
