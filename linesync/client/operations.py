@@ -23,8 +23,8 @@ from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.state.hosts import HostState
     from ..model.state.decision import Decision
+    from ..model.state.hosts import HostState
     from ..model.state.namespace import NamespaceState
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
