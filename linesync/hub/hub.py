@@ -31,6 +31,7 @@ from ..runtime.relay import splice
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from .checks import Checks
 from .console import ConsoleLog, escaped
 from .durable import Durable
 from .exchange_service import Exchanging
@@ -82,6 +83,7 @@ class Hub(User):
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The commands that run on the hub itself for others."""
+        self._checks = Checks(self._report, policy)
         self._requests = Requests(
             self._sessions,
             lease,
@@ -92,7 +94,7 @@ class Hub(User):
             lambda: len(self._commands),
             self._host_changed,
             self._report,
-            policy,
+            self._checks,
             durable,
         )
         self._requests.on_replaced = self._replaced
@@ -406,7 +408,7 @@ class Hub(User):
 
     def _channel_work(self, session: HubSession, stream: Stream) -> Coroutine[Any, Any, None]:
         opening = operations.read_opening(stream.words)
-        self._requests.check(session, "", opening)
+        self._checks.check(session, "", opening)
         host = addressee(opening)
         if host:
             self._draining.refuse()
