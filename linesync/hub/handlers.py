@@ -37,9 +37,12 @@ class Hub(Protocol):
     report: Report
     owners: Owners
     draining: Draining
-    policy: Policy
     links: Callable[[], list[LinkState]]
     """Returns the rows of ``links``."""
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the hub."""
 
     @property
     def services(self) -> SyncServices: ...

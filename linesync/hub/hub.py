@@ -31,6 +31,7 @@ from ..runtime.relay import splice
 from ..runtime.streams import Stream
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from .audit import Audit
 from .checks import Checks
 from .console import ConsoleLog, escaped
 from .durable import Durable
@@ -57,7 +58,8 @@ class Hub(User):
     :param durable: stores the memory of the hub, and has the memory of an earlier process; sessions continue after a
         restart. By default, nothing is stored.
     :param exchange_limit: the most bytes that one member gives to an exchange.
-    :param policy: the rules of the hub; by default, everything is allowed.
+    :param policy: the rules of the hub; by default, there are only the defaults of :class:`Policy`.
+    :param audit: the audit log; by default, there is none.
     :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
     """
 
@@ -70,6 +72,7 @@ class Hub(User):
         tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
+        audit: Audit | None = None,
         durable: Durable | None = None,
     ) -> None:
         self._report = Reports(report)
@@ -83,7 +86,8 @@ class Hub(User):
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The commands that run on the hub itself for others."""
-        self._checks = Checks(self._report, policy)
+        self._audit = audit
+        self._checks = Checks(self._report, policy or Policy(), audit)
         self._requests = Requests(
             self._sessions,
             lease,
@@ -120,6 +124,13 @@ class Hub(User):
         if self._keeping:
             memory.restarted()
             self._requests.restore(self._peer)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use other rules from now on. Operations that were allowed before continue."""
+        self._checks.policy = policy
+        self._report(f"the policy has {len(policy.rules)} rules from now on")
+        if self._audit is not None:
+            self._audit.record(None, "policy", HUB, "changed", rules=[str(rule) for rule in policy.rules])
 
     # -- lines --------------------------------------------------------------------------------------------------------
 

@@ -14,10 +14,8 @@ from ..model.policy import Policy, Rule
 from ..protocol.operations import PERMISSIONS
 from ..suggestions import near
 
-__all__ = ["DEFAULT_POLICY", "owners", "read_policy"]
+__all__ = ["owners", "read_policy"]
 
-DEFAULT_POLICY = "/etc/linesync/policy.toml"
-"""The file of a hub without ``--policy``; a missing file has no rules."""
 _KEYS = ("from", "to", "do", "users")
 
 

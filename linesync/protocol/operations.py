@@ -12,8 +12,12 @@ from . import hosts, jobs, look, sync
 from .codec import Message, decode
 
 __all__ = [
+    "ADMIN",
     "AGENT",
     "BULK",
+    "CONSOLE",
+    "FILES",
+    "FORWARD",
     "HOST",
     "HUB",
     "INSIDE",
@@ -23,6 +27,7 @@ __all__ = [
     "PERMISSIONS",
     "PROMPT",
     "REQUEST",
+    "RUN",
     "SCRIPT",
     "Operation",
     "changes",
