@@ -16,9 +16,9 @@ from linesync.client.aio import Client
 from linesync.errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from linesync.hub.waiting import _REPEATS
 from linesync.jobs.serve import JOBS
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.testing.recorder import Recorder
 from linesync.wire.framing.frames import HELLO, Hello, encode
 from tests.system.world import World
