@@ -146,19 +146,19 @@ class Operations(ExchangeOperations, FileOperations):
 
     @checked()
     async def check_policy(
-        self, source: str, to: str, permission: str, *, user: int | None = None, timeout: float | None = None
+        self, from_host: str, to_host: str, permission: str, *, user: int | None = None, timeout: float | None = None
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
-        :param source: the host of the script that would do it; ``hub`` for a script on the controller.
-        :param to: the host that the operation works on.
+        :param from_host: the host of the script that would do it; ``hub`` for a script on the controller.
+        :param to_host: the host that the operation works on.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
         :param user: the user id of a script on the controller; None if it would connect over a network.
         :raises UsageError: there is no such permission.
         """
         from ..model.state.decision import Decision
 
-        message = protocol.PolicyCheck(source, to, permission, user)
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if user is None else user)
         return read_state(Decision, await self._json(message, timeout))
 
     @checked()

@@ -212,7 +212,7 @@ def _policy(hub: Hub, asked: Asked) -> str:
     if message.permission not in operations.PERMISSIONS:
         advice = near(message.permission, operations.PERMISSIONS, "the permissions are")
         raise UsageError(f"unknown permission {message.permission!r}; {advice}")
-    uid = message.user if message.source == HUB else None
+    uid = message.user if message.source == HUB and message.user >= 0 else None
     principal = Principal(line="", host=message.source, script="", uid=uid)
     return protocol.encode_ok(json.dumps(hub.policy.decide(principal, message.permission, message.to).as_json()))
 

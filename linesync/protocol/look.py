@@ -58,8 +58,8 @@ class PolicyCheck(Message):
     """The host that the operation works on."""
     permission: str
     """The permission that the operation needs."""
-    user: int | None = None
-    """The user id of a script on the controller."""
+    user: int = -1
+    """The user id of a script on the controller; -1 for none."""
 
 
 class ConsoleOpen(Message):
