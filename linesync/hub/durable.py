@@ -1,13 +1,13 @@
 """Stores the hub's memory: the hub commits each change to a store before it sends the replies that depend on the change.
 
-1. After each turn of the event loop, all marked rows go into one commit. The store uses group commit: commits that wait share
-   one fsync.
-2. If the disk is full, the model keeps the changes, and the rows wait here. The hub stores them together as soon as there is
-   free space, and sends the replies that depend on them after that. Until then :attr:`Durable.refusal` is the reason why the
-   hub accepts no new arrivals. Requests that already wait keep waiting. Later rows wait too, because they may depend on the
-   earlier ones.
+1. After each iteration of the event loop, one commit contains all marked rows. The store uses group commit: one fsync serves
+   all commits that wait.
+2. If the disk is full, the model keeps the changes, and the rows wait in :class:`Durable`. As soon as there is free space, the
+   hub stores all these rows together, and then sends the replies that depend on them. Until then the hub accepts no new
+   arrivals, for the reason in :attr:`Durable.refusal`. Requests that already wait continue to wait. Later rows also wait,
+   because they may depend on earlier rows.
 3. If a write or an fsync fails, it is not known which rows are stored. The hub then sends no more replies, and must end. The
-   next hub begins with the rows on the disk, and the sessions continue there.
+   next hub starts from the rows on the disk, and continues the sessions.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ __all__ = ["Durable", "restore"]
 _RETRY_INTERVAL = 1.0  # seconds between attempts to store while the disk is full
 _SESSIONS = frozenset((SESSION, OPEN, REPLY, SERIALS))
 _COUNTED = ("host", "session", "wait", "semaphore", "lock", "barrier", "event", "message", "exchange", "namespace")
-"""The kinds of rows that the hub counts in its log when it starts."""
+"""The kinds of rows whose numbers the hub logs when it starts."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Durable:
-    """Commits a memory to a state.
+    """Commits the changes of a memory to a state file.
 
+    :param state: the open state file.
     :param report: is called with each sentence for the log.
     """
 
@@ -45,11 +46,12 @@ class Durable:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._in_flight: deque[_Commit] = deque()  # bound: waits.WAITS
-        """The commits whose results have not been processed, in their order."""
+        """The commits whose results have not been processed, in the order of the commits."""
         self._unstored: dict[tuple[str, str], str | None] = {}  # bound: waits.WAITS
-        """While the disk is full: the rows of the failed commits, each row once. So they are at most the rows of the memory."""
+        """While the disk is full: the rows of the failed commits. Each row is here once, so there are never more rows than in
+        the memory."""
         self._failed_callbacks: list[Callable[[], None]] = []  # bound: waits.WAITS
-        """Callbacks of the failed commits; they run when `_unstored` is stored."""
+        """The callbacks of the failed commits; they run after `_unstored` is stored."""
         self._later_callbacks: list[Callable[[], None]] = []  # bound: waits.WAITS
         """Callbacks that were added while the disk was full; they run after the changes made since then are stored."""
         self._disk_full: NotStored | None = None
@@ -58,7 +60,7 @@ class Durable:
 
     @property
     def refusal(self) -> str:
-        """Why new arrivals are refused; empty if they are not."""
+        """The reason for which new arrivals are refused; empty if they are accepted."""
         return self._disk_full.message if self._disk_full is not None else ""
 
     @property
@@ -68,11 +70,11 @@ class Durable:
 
     @property
     def congested(self) -> bool:
-        """Whether so many bytes wait for the disk that peers must wait until :meth:`room` returns."""
+        """Whether too many bytes wait for the disk. Then peers must wait until :meth:`room` returns."""
         return self.state.full
 
     async def room(self) -> None:
-        """Wait until the commits are not congested."""
+        """Wait until :attr:`congested` is false."""
         await self.state.room()
 
     def commit(self, done: Callable[[], None]) -> None:
@@ -90,7 +92,7 @@ class Durable:
     async def close(self) -> None:
         """Store all changes, and close the state.
 
-        :raises StateFailed: something is not stored.
+        :raises StateFailed: a write or an fsync failed, so some changes are not stored.
         :raises NotStored: the disk is full, so the last changes are not stored.
         """
         self.commit(lambda: None)
@@ -116,10 +118,9 @@ class Durable:
         commit.future.add_done_callback(self._collect)
 
     def _collect(self, _: object = None) -> None:
-        """Process the results of the finished commits, in their order.
+        """Process the results of the finished commits, in the order of the commits.
 
-        Before each new commit, process the results of all finished commits, because the new commit must include the rows that
-        failed.
+        This runs before each new commit, because the new commit must include the rows of failed commits.
         """
         while self._in_flight and self._in_flight[0].future.done():
             commit = self._in_flight.popleft()
@@ -153,7 +154,7 @@ class Durable:
 
     def _try_again(self) -> None:
         self._again = None
-        if self._in_flight:  # if these commits fail, the next attempt must include their rows
+        if self._in_flight:  # wait for the results of these commits, because the next attempt must include failed rows
             self._again = self._loop.call_later(_RETRY_INTERVAL, self._try_again)
             return
         rows, self._unstored = {**self._unstored, **self._take()}, {}
@@ -164,7 +165,7 @@ class Durable:
 def restore(
     state: State, rows: Iterable[Row], report: Report, *, lease: float = LEASE, first_token: int = 1
 ) -> Durable:
-    """Make the memory of a hub from the rows of a state, and report how many rows of each kind it has.
+    """Make the memory of a hub from the rows of a state file, and log the number of rows of each kind.
 
     :param lease: the hub's lease in seconds.
     :param first_token: the smallest fencing token that the hub may give.
@@ -184,7 +185,7 @@ def restore(
     except (ValueError, RecursionError) as error:
         raise LinesyncFailed(
             f"cannot restore the sessions of the hub: {error}; restore a backup of the state, or start the hub with an empty"
-            " one"
+            " state"
         ) from None
     parts = [f"{count[kind]} {kind}{'s' if count[kind] > 1 else ''}" for kind in _COUNTED if count[kind]]
     if parts:

@@ -1,4 +1,4 @@
-"""The interfaces that a conversation uses: a time limit, and its owner. Also a request that waits for its reply."""
+"""The interfaces that a conversation uses, a timeout and its user; and the record of a request that waits for its reply."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Done = Callable[[str | LinesyncError], None]
 
 
 class Timeout(Protocol):
-    """Limits the time of a block, as :func:`asyncio.timeout` does: when the time is over, the block is cancelled, and then
-    TimeoutError is raised."""
+    """Limits the time of a block, as :func:`asyncio.timeout` does. When the time has passed, the block is cancelled and raises
+    TimeoutError."""
 
     def reschedule(self, when: float | None) -> None:
-        """Set another time, in seconds of :meth:`Conversation.now`; None for no limit."""
+        """Set another end time, in seconds of :meth:`Conversation.now`; None for no limit."""
 
     def expired(self) -> bool:
-        """Whether the time was over before the block had ended."""
+        """Whether the time had passed before the block ended."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
@@ -59,15 +59,16 @@ class Pending:
 class User:
     """The owner of a conversation, which the conversation notifies. Each method does nothing unless it is overridden.
 
-    - ``session_down``: ``restarted`` tells whether the peer began another session, usually because it restarted.
+    - ``session_down``: ``restarted`` is true if the peer began another session, usually because it restarted.
     - ``session_interrupted``: the hub has restarted. If the session continues, ``session_continued`` follows with the hub's
       reply, else ``session_down``.
     - ``request`` gets the id and the text of a request; the id of a note is ``-``.
     - ``holds_back`` returns whether the peer's requests should wait. The owner calls ``take_requests`` of the conversation
       when that may have changed. ``held_back`` gets a request that has to wait, when it arrives.
-    - ``sender`` returns which of the senders behind the peer sent a request. The senders take turns.
-    - ``requests_sent``: our own requests that waited for the peer's credit were sent.
-    - ``resume_asked`` may return the conversation that has the session.
+    - ``sender`` returns the name of the sender of a request, if the peer forwards requests of several senders. The senders
+      are served in turn.
+    - ``requests_sent``: the requests of this end that waited for credit of the peer were sent.
+    - ``resume_asked``: the peer wants to resume an earlier session. The method may return the conversation with that session.
     """
 
     def session_up(self, peer: Conversation, hello: Hello) -> None: ...
