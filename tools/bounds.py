@@ -252,7 +252,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("waits.WAITS_PER_HOST", number, "the same for the scripts of one host", "Further requests are refused."),
         Bound("waits.WAITS_PER_CLIENT", number, "the same for one script", "Further requests are refused."),
         Bound(
-            "requests._REPEATS",
+            "waiting._REPEATS",
             number,
             "requests with the same arrival id that wait",
             "Further requests are refused. The earlier requests continue to wait.",

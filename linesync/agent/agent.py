@@ -14,7 +14,6 @@ from ..jobs.process import Runner
 from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
 from ..protocol import Activity, ExchangeOpen, GoingDown, Lease, Links, Message, Register, Reply, Revoked, operations
 from ..protocol.ids import NOTE
-from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.listening.entrance import Entrance
 from ..runtime.listening.reports import Reports
@@ -22,6 +21,7 @@ from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
 from ..runtime.streams import Stream
+from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
 from ..workers import run_blocking
@@ -249,7 +249,7 @@ class Agent:
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
-    def from_script(self, peer: Conversation, stream: Stream) -> Coroutine[Any, Any, None]:
+    def from_script(self, peer: Peer, stream: Stream) -> Coroutine[Any, Any, None]:
         """The work for a channel that a script opens, to this host or through the hub.
 
         :raises LinesyncFailed: the channel needs a hub, and there is no connection to a hub.
@@ -309,50 +309,49 @@ class Agent:
         return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 
 
-class _Uplink(User):
+class _Uplink(User[Peer]):
     """Handles the events of the session with the hub."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         if hello.role == "c":
             self._agent.report("the other end of this line is an agent too; start 'linesync hub' there instead")
         self._agent.session_up()
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         self._agent.lease.stop()
         self._agent.relayed.down()
         self._agent.report(f"the session with the hub is over: {reason}", peer="the hub")
 
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+    def session_interrupted(self, peer: Peer, reason: str) -> None:
         self._agent.relayed.interrupted()
         self._agent.report(f"the session with the hub is interrupted: {reason}", peer="the hub")
 
-    def session_continued(self, peer: Conversation, reply: Reply) -> None:
+    def session_continued(self, peer: Peer, reply: Reply) -> None:
         self._agent.session_continued(reply)
 
-    def line_quiet(self, peer: Conversation, silent_for: float) -> None:
-        assert isinstance(peer, Peer)
+    def line_quiet(self, peer: Peer, silent_for: float) -> None:
         if peer.line is not None:  # keep_connected reports the loss of the line
             self._agent.report("the hub is silent; trying to reach it")
 
-    def line_back(self, peer: Conversation) -> None:
+    def line_back(self, peer: Peer) -> None:
         self._agent.report("the hub is back")
 
-    def rate(self, peer: Conversation, baud: int) -> None:
+    def rate(self, peer: Peer, baud: int) -> None:
         self._agent.report(f"the line is at {baud} baud now", peer="the hub")
 
-    def trouble(self, peer: Conversation, sentence: str) -> None:
+    def trouble(self, peer: Peer, sentence: str) -> None:
         self._agent.report(sentence, peer="the hub")
 
-    def requests_sent(self, peer: Conversation) -> None:
+    def requests_sent(self, peer: Peer) -> None:
         self._agent.relayed.take_held_back()
 
-    def channel(self, peer: Conversation, stream: Stream) -> None:
+    def channel(self, peer: Peer, stream: Stream) -> None:
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: Peer, number: str, text: str) -> None:
         try:
             message = operations.read(text, operations.AGENT, note=number == NOTE)
         except LinesyncError as error:
@@ -368,14 +367,13 @@ class _Uplink(User):
             peer.answer(number, protocol.encode_error(refusal))
 
 
-class _Scripts(User):
+class _Scripts(User[Peer]):
     """Handles the events of the scripts' connections."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
-        assert isinstance(peer, Peer)
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         entrance = self._agent.entrance
         entrance.greeted(peer)
         crowded = entrance.crowded(peer, lambda: entrance.peers, entrance.places)
@@ -385,30 +383,27 @@ class _Scripts(User):
             return
         self._agent.relayed.join(peer)
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
-        assert isinstance(peer, Peer)
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         self._agent.entrance.session_over(peer)
         script = self._agent.relayed.leave(peer)
         for task in list(script.tasks) if script is not None else ():
             task.cancel()
 
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
-        assert isinstance(peer, Peer)
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         self._agent.entrance.leave(peer)
         peer.abandon("the script is gone")
 
-    def trouble(self, peer: Conversation, sentence: str) -> None:
-        assert isinstance(peer, Peer)
+    def trouble(self, peer: Peer, sentence: str) -> None:
         where = peer.info.endpoint if peer.info is not None else "a connection"
         self._agent.report(f"{where}: {sentence}", peer=where)
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: Peer, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)
 
-    def holds_back(self, peer: Conversation) -> bool:
+    def holds_back(self, peer: Peer) -> bool:
         return self._agent.relayed.holds_back(peer)
 
-    def channel(self, peer: Conversation, stream: Stream) -> None:
+    def channel(self, peer: Peer, stream: Stream) -> None:
         task = self._agent.spawn_for(stream, answered(stream, lambda stream: self._agent.from_script(peer, stream)))
         script = self._agent.relayed.script(peer)
         if script is not None:

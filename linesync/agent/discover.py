@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ..errors import LinesyncError
-from ..runtime.conversation import User
 from ..runtime.peer import Peer
+from ..runtime.user import User
 from ..transports import connect
 
 __all__ = ["find_port", "serial_ports"]

@@ -9,9 +9,9 @@ from typing import Self
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed
 from ..protocol import Note
-from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..runtime.reconnect import bring_back
+from ..runtime.user import User
 from ..transports import connect as open_line
 from ..transports.fd_pair import not_answered
 from ..wire.framing.frames import Hello
@@ -23,7 +23,7 @@ __all__ = ["Client", "connect"]
 _GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
-class _Notices(User):
+class _Notices(User[Peer]):
     """Handles the events of the session, and stores the last notice."""
 
     def __init__(self, endpoint: str, *, concurrent: bool = True) -> None:
@@ -34,21 +34,20 @@ class _Notices(User):
         self._endpoint = endpoint
         self._concurrent = concurrent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         if self._concurrent:
             peer.note(protocol.encode(protocol.Concurrent()))
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         if self.operations is not None:
             self.operations.session_over(reason)
 
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
-        assert isinstance(peer, Peer)
+    def session_interrupted(self, peer: Peer, reason: str) -> None:
         self.last = f"waiting for the hub: {reason}"
         if self.returning is None or self.returning.done():
             self.returning = asyncio.ensure_future(bring_back(peer, self._endpoint, open_line))
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: Peer, number: str, text: str) -> None:
         if self.operations is not None and self.operations.heard_revoked(text):
             return
         try:
@@ -58,7 +57,7 @@ class _Notices(User):
         assert isinstance(note, Note)
         self.last = note.text
 
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         why = error.message if error is not None else "it was closed at the other end"
         if not peer.interrupt(f"the connection was lost ({why})"):
             peer.abandon(f"the connection was lost ({why})")

@@ -11,7 +11,7 @@ from .. import protocol
 from ..errors import LinesyncError
 from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
-from ..runtime.conversation import Conversation, User
+from ..runtime.user import User
 from .arguments import an_instance, checked
 from .deadlines import Deadline
 from .operations import Operations
@@ -80,22 +80,22 @@ def _documented(made: C, method: Callable[..., object]) -> C:
     return made
 
 
-class _Notices(User):
+class _Notices(User[BlockingPeer]):
     """Handles the events of the session, and reports notices."""
 
     def __init__(self, on_notice: Callable[[str], None] | None) -> None:
         self._on_notice = on_notice
         self.operations: Operations | None = None
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+    def session_down(self, peer: BlockingPeer, reason: str, restarted: bool) -> None:
         if self.operations is not None:
             self.operations.session_over(reason)
 
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+    def session_interrupted(self, peer: BlockingPeer, reason: str) -> None:
         if self._on_notice is not None:
             self._on_notice(f"waiting for the hub: {reason}")
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: BlockingPeer, number: str, text: str) -> None:
         if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
             return
         try:

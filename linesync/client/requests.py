@@ -6,7 +6,8 @@ from .. import protocol
 from ..errors import LinesyncError, NotSent, Unanswered
 from ..protocol import Message
 from ..protocol.operations import decode_request, never_sent, unanswered
-from ..runtime.conversation import Conversation, Pending
+from ..runtime.conversation import Conversation
+from ..runtime.pending import Pending
 from .deadlines import limit, silence
 
 TYPE_CHECKING = False

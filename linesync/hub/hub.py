@@ -19,7 +19,6 @@ from ..model.sync.exchange import EXCHANGE_BYTES
 from ..model.sync.services import SyncServices
 from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
-from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.lines.link_state import LinkState
 from ..runtime.lines.link_status import link_state
@@ -29,8 +28,10 @@ from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
 from ..runtime.streams import Stream
+from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from .checks import Checks
 from .console import ConsoleLog, escaped
 from .durable import Durable
 from .exchange_service import Exchanging
@@ -47,7 +48,7 @@ _KEEP_AGENT = 600.0  # seconds after which an agent's session without a line end
 _TO_END = 1.0  # seconds within which commands on the hub may end by themselves when the hub stops
 
 
-class Hub(User):
+class Hub(User[Peer]):
     """One hub.
 
     :param lease: seconds without a valid frame after which a host is lost.
@@ -82,6 +83,7 @@ class Hub(User):
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The tasks of the commands that run on the controller."""
+        self._checks = Checks(self._report, policy)
         self._requests = Requests(
             self._sessions,
             lease,
@@ -92,7 +94,7 @@ class Hub(User):
             lambda: len(self._commands),
             self._host_changed,
             self._report,
-            policy,
+            self._checks,
             durable,
         )
         self._requests.on_replaced = self._replaced
@@ -244,8 +246,7 @@ class Hub(User):
 
     # -- events of peers ----------------------------------------------------------------------------------------------
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
-        assert isinstance(peer, Peer)
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         session = self._sessions.begin(peer, self._label(peer))
         self._sessions.remember(peer)
         if peer not in self._ports:
@@ -291,8 +292,7 @@ class Hub(User):
             return peer.line is None and self._requests.absent(session.host) is not None
         return not session.tasks and not self._requests.services.keeps_for(session.client(""))
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
-        assert isinstance(peer, Peer)
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         session = self._sessions.end(peer)
         if session is None:
             return
@@ -301,8 +301,7 @@ class Hub(User):
             task.cancel(f"{session.host or 'the script'} is gone: {reason}")
         self._requests.session_over(session, Cause.RESTARTED if restarted else Cause.STOPPED, reason)
 
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
-        assert isinstance(peer, Peer)
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         session = self._sessions.of(peer)
         if session is None:
             self._entrance.leave(peer)
@@ -322,8 +321,7 @@ class Hub(User):
         self._entrance.leave(peer)
         peer.abandon(why)
 
-    def line_back(self, peer: Conversation) -> None:
-        assert isinstance(peer, Peer)
+    def line_back(self, peer: Peer) -> None:
         session = self._sessions.of(peer)
         if session is not None:
             if session.give_up is not None:
@@ -331,40 +329,35 @@ class Hub(User):
                 session.give_up = None
             self._requests.line_back(session)
 
-    def line_quiet(self, peer: Conversation, silent_for: float) -> None:
-        assert isinstance(peer, Peer)
+    def line_quiet(self, peer: Peer, silent_for: float) -> None:
         session = self._sessions.of(peer)
         if session is not None and session.host and peer.line is not None:
             self._report(f"{session.host} is silent on {session.line}; waiting for it", peer=session.host)
 
-    def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None:
+    def resume_asked(self, peer: Peer, hello: Hello) -> Peer | None:
         known = self._sessions.known(hello.peer, hello.nonce)
         if known is not None and known is not peer:
-            assert isinstance(peer, Peer)
             self._entrance.leave(peer)
         return known
 
-    def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None:
-        assert isinstance(peer, Peer)
+    def console_text(self, peer: Peer, data: bytes, noise: bool) -> None:
         label = self._ports.get(peer)
         if label is not None:
             self._log_of(label).add(escaped(data) if noise else data)
 
-    def trouble(self, peer: Conversation, sentence: str) -> None:
-        assert isinstance(peer, Peer)
+    def trouble(self, peer: Peer, sentence: str) -> None:
         where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
         self._report(f"{where}: {sentence}", peer=where)
 
-    def rate(self, peer: Conversation, baud: int) -> None:
+    def rate(self, peer: Peer, baud: int) -> None:
         self.trouble(peer, f"the line is at {baud} baud now")
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
-        assert isinstance(peer, Peer)
+    def request(self, peer: Peer, number: str, text: str) -> None:
         session = self._sessions.of(peer)
         if session is not None and not self.drained:  # otherwise the peer sends the request to the next hub
             self._requests.take(session, number, text)
 
-    def holds_back(self, peer: Conversation) -> bool:
+    def holds_back(self, peer: Peer) -> bool:
         """Whether requests must wait, because too many bytes wait for the disk."""
         if self._durable is None or not self._durable.congested:
             return False
@@ -388,12 +381,11 @@ class Hub(User):
                 return message.client if isinstance(message, ClientGone) else Id.read(named).script
         return script
 
-    def held_back(self, peer: Conversation, number: str, text: str) -> None:
+    def held_back(self, peer: Peer, number: str, text: str) -> None:
         """If a waiting note reports the end of a script, answer the waiting requests of that script.
 
         The requests of other scripts of the same agent then wait for a shorter time.
         """
-        assert isinstance(peer, Peer)
         session = self._sessions.of(peer)
         if session is None or not session.host:
             return
@@ -406,8 +398,7 @@ class Hub(User):
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
-    def channel(self, peer: Conversation, stream: Stream) -> None:
-        assert isinstance(peer, Peer)
+    def channel(self, peer: Peer, stream: Stream) -> None:
         session = self._sessions.of(peer)
         if session is None:
             return
@@ -420,7 +411,7 @@ class Hub(User):
 
     def _channel_work(self, session: HubSession, stream: Stream) -> Coroutine[Any, Any, None]:
         opening = operations.read_opening(stream.words)
-        self._requests.check(session, "", opening)
+        self._checks.check(session, "", opening)
         host = addressee(opening)
         if host:
             self._draining.refuse()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
@@ -11,22 +10,21 @@ from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
 from ..model.participants import HUB, Cause, Client
-from ..model.policy import Policy
 from ..model.state.hosts import HostState
-from ..model.state.status import ClientState, Status
-from ..model.sync import deadlock
+from ..model.state.status import Status
+from ..model.sync.deadlock import Activity
 from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
-from ..protocol import (
-    Message,
-    operations,
-)
+from ..protocol import operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
 from ..store.state import NotStored
+from .activity import Questions
 from .changes import Changes
+from .checks import Checks
+from .clients import client_states, ends_with_hub
 from .dispatch import ARRIVALS, granted
 from .draining import Draining
 from .durable import Durable
@@ -34,18 +32,15 @@ from .handlers import HANDLERS, Asked
 from .memory import Memory
 from .outbox import Outbox
 from .sessions import HubSession, Sessions
+from .ticks import Ticks
+from .waiting import Waiting
 
 __all__ = ["Requests"]
 
-_STALL = (
-    5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), messages of hosts may be unread
-)
-_TICK = 1.0
 _LAST = (
     1.0  # seconds after the lease when a session whose peer did not connect again ends; its host is lost before that
 )
 _RESTARTED = "the hub has restarted"
-_REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
 _ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
 
 
@@ -59,7 +54,7 @@ class Requests:
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
-    :param policy: the rules of the hub; by default, everything is allowed.
+    :param checks: the checks of the hub; by default, everything that the protocol allows is allowed.
     :param durable: stores the memory; by default, nothing is stored.
     """
 
@@ -74,43 +69,37 @@ class Requests:
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         report: Report,
-        policy: Policy | None = None,
+        checks: Checks | None = None,
         durable: Durable | None = None,
     ) -> None:
-        self.policy = policy or Policy()
+        self._checks = checks or Checks(report)
         self.report = report
         self._sessions = sessions
         self.memory = memory
         self._services = memory.services
         self.outbox = outbox
         self._durable = durable
-        self._offset = durable.offset if durable is not None else 0.0
         self.lease = lease
-        self._tick = min(_TICK, lease / 4)
+        self._ticks = Ticks(lease, durable.offset if durable is not None else 0.0, self._tick)
         self._boot = boot
         self.links = links
-        self._commands = commands
         self.owners = Owners(HUB, self._owner_gone)
         self._on_host = on_host
-        self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}  # bound: waits.WAITS, requests._REPEATS
-        """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
+        self._waiting = Waiting()
+        self._questions = Questions(sessions, commands, self._answered)
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
         """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
-        self.draining = Draining(self.answer, self._ends_with_hub, report)
+        self.draining = Draining(self.answer, lambda: ends_with_hub(self._services, sessions, durable), report)
         self._asked: Asked | None = None
         """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._stopped = False
-        self._ticked = self.now()
 
     def now(self) -> float:
-        """The time of the model: the time of the event loop, or one that continues when the hub or its machine restarts."""
-        return self._loop.time() + self._offset
+        """The time of the model."""
+        return self._ticks.now()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -121,7 +110,7 @@ class Requests:
         try:
             message = operations.read(text, operations.HUB, note=number == NOTE)
             asked = self._asked = Asked(session, number, Id.read(number), message, self.now())
-            self.check(asked.session, asked.id.script, message)
+            self._checks.check(asked.session, asked.id.script, message)
             if type(message) in _NEED_ROOM:
                 self._check_room()
             if operations.operation(message).work and type(message) not in ARRIVALS:
@@ -136,7 +125,7 @@ class Requests:
         except Exception as error:  # after an internal error, the client must still get an answer
             fault = LinesyncFailed(f"internal error of the hub ({error!r}); see its log, and report the error")
             reply = protocol.encode_error(fault)
-            self._forget(lambda asker, asked: asker is session and asked == number)
+            self._waiting.forget(lambda asker, asked: asker is session and asked == number)
             who = session.principal(number.partition(".")[2])
             self._loop.call_exception_handler({"message": f"the request {text!r} of {who} failed", "exception": error})
         if reply is not None and number != NOTE:
@@ -157,62 +146,6 @@ class Requests:
         else:
             self.outbox.put(lambda: session.peer.answer(number, text))
 
-    def check(self, session: HubSession, script: str, message: Message) -> None:
-        """Refuse a message that its sender may not send or has no permission for, and report that.
-
-        :param script: the number of the script behind an agent; empty for the peer itself.
-        :raises NotAllowed: with the reason.
-        :raises LinesyncFailed: the hub has no place for another script.
-        :raises UsageError: it names something of another client.
-        """
-        try:
-            if isinstance(message, protocol.Register) and not script:
-                self._check_register(session, message)
-            elif isinstance(message, protocol.Continue) and not script:
-                self._check_continue(session)
-            else:
-                self._check(session, script, message)
-        except LinesyncError as error:
-            self._refused(session, script, message, error)
-            raise
-
-    def _check(self, session: HubSession, script: str, message: Message) -> None:
-        if script and not session.host:
-            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
-        if session.refusal and not session.host:
-            raise LinesyncFailed(session.refusal)
-        operations.check_sender(message, session.sender(script))
-        _check_named(script, message)
-        if self.policy:
-            permission = operations.operation(message).permission
-            self.policy.check(session.principal(script), permission, message.VERB)
-        session.acted = True
-
-    def _check_register(self, session: HubSession, message: protocol.Register) -> None:
-        """A session registers one name, before anything else and only once."""
-        if session.host:
-            raise NotAllowed(
-                f"this session has registered the host {session.host} already; it cannot register {message.name} too, so"
-                " start another agent for that host"
-            )
-        if session.acted:
-            raise NotAllowed(
-                f"this session has made requests as a script, so it cannot register the host {message.name}; start an agent"
-                " for that host"
-            )
-
-    @staticmethod
-    def _check_continue(session: HubSession) -> None:
-        """Only the first request of a session continues another one."""
-        if session.host or session.acted:
-            raise NotAllowed("'continue' is not allowed here: it comes before all other requests of a session")
-
-    def _refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
-        """Report a message that was refused, with its sender."""
-        if not session.refusal:  # that was reported once for the session
-            sender = session.principal(script)
-            self.report(f"refused '{message.VERB}' from {sender}: {error.message}", peer=session.endpoint)
-
     def _do(self, asked: Asked) -> str | None:
         """Handle a message; returns the reply, or None if it comes later or never."""
         arrives = ARRIVALS.get(type(asked.message))
@@ -223,21 +156,11 @@ class Requests:
         arrival = session.arrival(number, str(asked.message.arrival))
         client = asked.client
         self.check_arrival(asked.message.ns, arrival, client)
-        key = client.host, arrival
-        waiting = self._waiting.setdefault(key, [])
-        if len(waiting) >= _REPEATS:
-            raise LinesyncFailed(
-                f"{_REPEATS} requests with the arrival id {arrival} wait already; wait for their outcome, or use another id"
-            )
-        waiting.append((session, number))
-        if session.keeping:
-            session.kept.opened(number, arrival)
+        self._waiting.add(session, number, client, arrival)
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
         except UsageError:
-            waiting.remove((session, number))
-            if not waiting:
-                del self._waiting[key]
+            self._waiting.remove(session, number, client, arrival)
             raise
         self.tell(outcomes)
         return None
@@ -281,7 +204,7 @@ class Requests:
                 system=message.system,
             )
         except LinesyncError as error:
-            self._refused(session, "", message, error)
+            self._checks.refused(session, "", message, error)
             raise
         earlier = self._sessions.name(session, message.name)
         self.tell(events)
@@ -304,9 +227,7 @@ class Requests:
         now = self.now()
         self._services.extend_all(now)
         for session in self._sessions.restore(peer):
-            for number, arrival in session.kept.open.items():
-                key = session.client("").host, arrival
-                self._waiting.setdefault(key, []).append((session, number))
+            self._waiting.restore(session)
             session.give_up = self._loop.call_later(
                 max(self.lease, limits.LEASE) + _LAST,
                 session.peer.abandon,
@@ -373,7 +294,7 @@ class Requests:
             elif not self._reply(event) and isinstance(event, Failed) and event.client.host in silent:
                 self._break_off(silent[event.client.host])
         for host in self._services.take_asked():
-            self._ask(host)
+            self._questions.ask(host)
 
     @property
     def services(self) -> SyncServices:
@@ -426,7 +347,7 @@ class Requests:
             listener(outcome)
         provisional = isinstance(outcome, Granted) and outcome.provisional
         text = protocol.encode_error(outcome.error) if isinstance(outcome, Failed) else granted(outcome)
-        waiting = self._waiting.pop((outcome.client.host, outcome.arrival), [])
+        waiting = self._waiting.take(outcome.client, outcome.arrival)
         for session, number in waiting:
             if not provisional and outcome.arrival == session.arrival(number, ""):
                 # A retry is only possible with an arrival id, so without one the result need not be kept.
@@ -434,54 +355,12 @@ class Requests:
             self.answer(session, number, text)
         return bool(waiting) or listener is not None
 
-    def _forget(self, gone: Callable[[HubSession, str], bool]) -> None:
-        """Forget the requests whose replies are no longer needed."""
-        for asked in self._waiting.values():
-            for session, number in asked:
-                if gone(session, number):
-                    session.kept.closed(number)
-        left = {key: [one for one in asked if not gone(*one)] for key, asked in self._waiting.items()}
-        self._waiting = {key: asked for key, asked in left.items() if asked}
-
-    # -- who is active where ------------------------------------------------------------------------------------------
-
-    def _ask(self, host: str) -> None:
-        """Ask a host whether it is alive, and which of its clients may act."""
-        if host == HUB:
-            scripts = [session for session in self._sessions.all() if not session.host]
-            activity = deadlock.Activity(
-                self._commands(),
-                frozenset(session.id for session in scripts if session.concurrent or not session.exchanges),
-                frozenset(session.id for session in scripts if session.concurrent),
-            )
-            # Later, because the code that asks has not finished.
-            self._loop.call_soon(self._answered, host, activity)
-            return
+    def _answered(self, host: str, activity: Activity) -> None:
+        """A host has answered who is active there."""
         session = self._sessions.host(host)
-        # A question that was not answered is not repeated: the session delivers it, so another one would only wait as well.
-        if session is not None and session.peer.up and not session.questioned:
-            session.questioned = True
-            session.peer.ask(
-                protocol.encode(protocol.Activity()), lambda reply: self._take_activity(session, host, reply)
-            )
-
-    def _take_activity(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
-        session.questioned = False
-        if isinstance(reply, LinesyncError):
-            return
-        try:
-            commands, *scripts = protocol.read_reply(reply)
-            numbers = [session.client(script.rstrip("*")).number for script in scripts]
-            concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
-            activity = deadlock.Activity(int(commands), frozenset(numbers), frozenset(concurrent))
-        except (LinesyncError, ValueError):
-            activity = deadlock.Activity(commands=1)  # an older agent: it is alive, and any client may be active there
-        self._hear_of(session)
-        self._answered(host, activity)
-
-    def _answered(self, host: str, activity: deadlock.Activity) -> None:
-        self.tell(self._services.answered(host, activity, self.now()))
-        self._finish()
+        if session is not None:
+            self._hear_of(session)
+        self.perform(lambda services, now: services.answered(host, activity, now))
 
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
@@ -495,7 +374,7 @@ class Requests:
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
-        self._forget(lambda asker, _: asker is session)
+        self._waiting.forget(lambda asker, _: asker is session)
         self._finish()
 
     def line_lost(self, session: HubSession, why: str) -> None:
@@ -510,7 +389,7 @@ class Requests:
     def grant_no_holds_for_a_lease(self) -> None:
         """Hosts may still have holds from an earlier hub that this hub does not know."""
         self._services.grant_no_holds_before(self.now() + self.lease)
-        self._set_timer()
+        self._ticks.set(self._services.next_timer())
 
     @property
     def holds(self) -> bool:
@@ -524,58 +403,21 @@ class Requests:
 
     def status(self, now: float) -> Status:
         """The state of the services, and their clients."""
-        return self._services.status(now, self._clients()).but(drain=self.draining.in_words)
-
-    def _ends_with_hub(self) -> list[str]:
-        """The waits and holds that the next hub cannot continue, by their clients, and what cannot be stored now."""
-        why = "this hub stores no state" if self._durable is None else "its linesync cannot continue its session"
-        found = []
-        for client, count in self._services.waits_by_client().items():
-            id_ = Id.read(client.number)
-            session = self._sessions.numbered(id_.number)
-            exchange = id_.script.startswith("x")  # a drain waits for its channel
-            if not exchange and (session is None or not session.keeping):
-                things = "1 wait or hold" if count == 1 else f"{count} waits and holds"
-                found.append(f"{things} of {client.principal}, which would be lost ({why})")
-        if self._durable is not None and self._durable.refusal:
-            found.append("room on the disk")
-        return found
-
-    def _clients(self) -> list[ClientState]:
-        """Each agent, and each script that waits for something or holds something."""
-        waits = self._services.waits_by_client()
-        found = []
-        for session in self._sessions.all():
-            scripts = [Id.read(client.number) for client in waits if client.host == (session.host or HUB)]
-            for script in ["", *(one.script for one in scripts if one.number == session.id and one.script)]:
-                client, principal = session.client(script), session.principal(script)
-                if not session.host and client not in waits:
-                    continue
-                found.append(
-                    ClientState(
-                        client=client.number,
-                        host=principal.host,
-                        script=principal.script,
-                        uid=principal.uid,
-                        line=principal.line,
-                        waits=waits.get(client, 0),
-                    )
-                )
-        return found
+        return self._services.status(now, client_states(self._services, self._sessions)).but(
+            drain=self.draining.in_words
+        )
 
     def absent(self, host: str) -> Cause | None:
         """Why a host cannot be reached; None while it is alive."""
         return self._services.absent(host)
 
-    def tick(self) -> None:
-        """Check all sessions and all deadlines; called each second and when a deadline is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self.now()
-        if now - self._ticked > self._tick + min(_STALL, self.lease / 4):
+    def _tick(self, now: float, late: bool) -> None:
+        """Check all sessions and all deadlines.
+
+        :param late: the hub did not run for a while, so it may not have read messages of hosts.
+        """
+        if late:
             self._services.extend_all(now)
-        self._ticked = now
         self._hear(now)
         self.tell(self._services.handle_timer(now))
         self._finish()
@@ -593,7 +435,7 @@ class Requests:
         link = session.peer.link
         if session.host and link is not None and link.heard_at > session.heard_at:
             session.heard_at = link.heard_at
-            self.tell(self._services.heard(session.host, session.id, link.heard_at + self._offset))
+            self.tell(self._services.heard(session.host, session.id, link.heard_at + self._ticks.offset))
 
     def _finish(self) -> None:
         """After each call of the services: pass on the changes, and set the timer."""
@@ -604,17 +446,7 @@ class Requests:
         if noted:
             client = asked.client if asked is not None else None
             self.outbox.put(lambda: self.changes.add(noted, client))
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._stopped:
-            return
-        when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
-        if self._timer is not None:
-            if self._timer_at <= when:
-                return  # a check that is too early costs less than a new timer with each request
-            self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(max(when - self._offset, self._loop.time()), self.tick), when
+        self._ticks.set(self._services.next_timer())
 
     def end_all(self, why: str) -> None:
         """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
@@ -629,31 +461,12 @@ class Requests:
         self.owners.close()
         self.outbox.close()
         self.draining.close()
-        self._stopped = True
+        self._ticks.stop()
         for session in self._sessions.all():
             if session.give_up is not None:
                 session.give_up.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 _NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
 """The requests that are refused while the disk is full, besides new arrivals. Other requests end
 something, so they wait for space on the disk."""
-_OF_THE_HUB = re.compile(r"[0-9]+/.*")
-"""The ids of arrivals that the hub names itself: the session, and the request."""
-
-
-def _check_named(script: str, message: Message) -> None:
-    """Refuse a message that names a request or an arrival of another client.
-
-    :param script: the number of the script behind an agent that sent it. An agent speaks for all of its scripts.
-    """
-    named = getattr(message, "arrival", "")
-    if named and _OF_THE_HUB.fullmatch(named):
-        raise UsageError(
-            f"invalid arrival id '{named}': ids of digits and a slash belong to the hub; choose another one"
-        )
-    request = getattr(message, "request", "")
-    if script and request and Id.read(request).script != script:
-        raise NotAllowed(f"request {request} belongs to another client; name a request of your own")

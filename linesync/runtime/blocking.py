@@ -18,9 +18,12 @@ from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from ..transports.fd_pair import FdPair, not_answered, open_fd_pair
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
-from .conversation import Conversation, Pending, Timeout, User
+from .conversation import Conversation
+from .driver import Timeout
 from .identity import local_end, token
+from .pending import Pending
 from .streams import Stream
+from .user import User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ class BlockingPeer(Conversation):
     :raises TimedOut: the connection was not made in this time.
     """
 
-    def __init__(self, user: User, endpoint: str, seconds: float | None = None) -> None:
+    def __init__(self, user: User[BlockingPeer], endpoint: str, seconds: float | None = None) -> None:
         super().__init__(user)
         self.timeouts: list[_Timeout] = []  # bound: fixed
         """The timeouts of the blocks that run now."""

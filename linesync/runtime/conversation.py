@@ -1,17 +1,17 @@
 """The conversation of two ends over a link, for any driver: requests and their replies, channels, notes.
 
-A driver (asyncio or a plain socket) moves bytes and time. It passes the link's events to :meth:`Conversation.handle`, and
-implements three methods: ``kick`` (there is something to send), ``wait`` (until something changes for a key) and ``wake``.
+A driver (asyncio or a plain socket) passes the link's events to :meth:`Conversation.handle`, and implements the methods of
+:class:`~linesync.runtime.driver.Driver`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable
 
 from .. import limits
-from ..errors import LinesyncError, LinesyncFailed, NotSent, Unanswered
+from ..errors import LinesyncError, LinesyncFailed
 from ..protocol import Continue, encode, read_reply
-from ..protocol.ids import NOTE, Id
+from ..protocol.ids import NOTE
 from ..wire.channels.mux import Mux
 from ..wire.events import (
     ChannelClosed,
@@ -37,24 +37,26 @@ from ..wire.events import (
 from ..wire.framing import hello_flags
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
+from .driver import Driver
+from .pending import Done, Pending, PendingRequests
 from .refusal import REFUSAL_MOST, read_refusal
 from .streams import MESSAGE, Item, Stream
-from .user import Done, Pending, Timeout, User
+from .user import User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
-    from .desk import Desk, Work
+    from .desk import Desk
     from .listening.fair_queue import FairQueue
 
-__all__ = ["Conversation", "Pending", "Timeout", "User"]
+__all__ = ["Conversation"]
 
 _STATIONS_MAX = 100  # the maximum number of other stations on the line that are reported
 _UNSENT_MAX = 1 << 20  # if more bytes of requests than this wait for a session to continue, no more are accepted
 
 
-class Conversation:
+class Conversation(Driver):
     """One end of a session, above the link."""
 
     listens = False
@@ -64,14 +66,13 @@ class Conversation:
     starts_over = False
     """Whether the requests go to a new session if the hub has stored nothing of the one that was interrupted."""
 
-    def __init__(self, user: User) -> None:
-        self.user = user
+    def __init__(self, user: User[Any]) -> None:
+        self.user = user  # the constructor of each driver accepts only an owner of its own class
         self.link: Link | None = None
         self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
-        self._pending: dict[str, Pending] = {}  # bound: waits.WAITS_PER_HOST
+        self._pending = PendingRequests(self.wake)
         self._untaken: FairQueue | None = None
         """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
-        self._next_request = 0
         self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS_MAX
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
         self._end_reason = ""  # why the last session ended
@@ -80,43 +81,8 @@ class Conversation:
         """Why the session is interrupted; empty if it is not. An interrupted session may continue."""
         self._kept_nonces: tuple[str, str] | None = None  # the hub's and ours, which identify the session at the hub
         self._continuing = ""  # the id of our request to continue the session
-        self._answered = False  # a reply has arrived in this session, so the hub has stored it
-        self._waiting_bytes = 0  # size of the requests that wait until the session continues
 
-    # -- methods of the driver ----------------------------------------------------------------------------------------
-
-    def kick(self) -> None:
-        """There is something to send."""
-        raise NotImplementedError
-
-    def wait(self, key: Stream | Pending | Self) -> Awaitable[None]:
-        """Wait until :meth:`wake` was called for this key."""
-        raise NotImplementedError
-
-    def wake(self, key: Stream | Pending | Self) -> None:
-        """Wake the tasks that wait for this key: something has changed."""
-        raise NotImplementedError
-
-    def now(self) -> float:
-        """The time in monotonic seconds."""
-        raise NotImplementedError
-
-    def timeout(self, seconds: float | None) -> Timeout:
-        """Limit the time of a block of a coroutine that this driver runs; None for no limit."""
-        raise NotImplementedError
-
-    def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
-        """Run a job that may block, at a place where it blocks nothing else. ``key`` is woken when the job has ended.
-
-        :param about: the path that the job uses.
-        :param spool: it uses a temporary file of our own.
-        """
-        raise NotImplementedError
-
-    def bytes_outside_frames(self, data: bytes) -> None:
-        """Bytes outside frames have arrived. A driver may use them to find out what is at the other end."""
-
-    def adopted_by(self, other: Conversation, hello: Hello) -> None:
+    def adopted_by(self, other: Self, hello: Hello) -> None:
         """Give the line to another conversation, which has the session that the hello asks to resume."""
         raise NotImplementedError
 
@@ -141,20 +107,13 @@ class Conversation:
         :raises LinesyncFailed: no session is established.
         """
         mux = None if self.interrupted else self._mux()
-        self._next_request += 1
-        number = str(Id(str(self._next_request), suffix))
-        pending = Pending(text, done)
-        self._pending[number] = pending
+        number, pending = self._pending.add(text, done, suffix)
         if mux is not None:
-            self._send_request(mux, number, pending)
+            self._pending.send(mux, number, pending)
+            self.kick()
         else:
-            self._waiting_bytes += len(text)
+            self._pending.unsent_bytes += len(text)
         return number, pending
-
-    def _send_request(self, mux: Mux, number: str, pending: Pending) -> None:
-        pending.sent = True
-        mux.send_message(0, f"{number} {pending.text}".encode("utf-8", "replace"))
-        self.kick()
 
     def tell(self, text: str) -> None:
         """Send a note that changes something at the hub. It is dropped if no session is established. A hub that keeps the
@@ -203,7 +162,7 @@ class Conversation:
     def congested(self) -> bool:
         """Whether much waits for the peer on channel 0, because it does not read or because the line is slow."""
         if self.interrupted:
-            return self._waiting_bytes > _UNSENT_MAX
+            return self._pending.unsent_bytes > _UNSENT_MAX
         mux = self._current_mux()
         return mux is not None and mux.full(0)
 
@@ -327,9 +286,8 @@ class Conversation:
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
                 if self._untaken is None:
-                    from .listening.fair_queue import (
-                        FairQueue,  # most peers never send requests faster than they read replies
-                    )
+                    # Most peers never send requests faster than they read replies.
+                    from .listening.fair_queue import FairQueue
 
                     self._untaken = FairQueue()
                 self._untaken.put(self.user.sender(number, text), (number, text, event.data))
@@ -340,22 +298,13 @@ class Conversation:
                 mux.consumed(0, event.data)  # after each batch of events, the driver returns the credit
             if not is_reply:
                 self.user.request(self, number, text)
-            elif number in self._pending:
-                self._answered = True
-                self._settle(self._pending.pop(number), text)
-            elif number == self._continuing:
+            elif not self._pending.take_reply(number, text) and number == self._continuing:
                 self._handle_continue_reply(text)
             return
         stream = self._streams.get(event.channel)
         if stream is not None:
             stream.put(Item(MESSAGE, event.data))
             self.wake(stream)
-
-    def _settle(self, pending: Pending, reply: str | LinesyncError) -> None:
-        pending.reply = reply
-        if pending.done is not None:
-            pending.done(reply)
-        self.wake(pending)
 
     def _channel_opened(self, event: ChannelOpened) -> None:
         stream = Stream(self, event.channel, event.lane, event.words.decode("utf-8", "replace"))
@@ -397,7 +346,7 @@ class Conversation:
     def _begin(self, hello: Hello) -> None:
         """A new session has begun."""
         self._session_mux = self._link_mux()
-        self._next_request, self._answered = 0, False
+        self._pending.begin_session()
         self._enter(hello)
 
     def _enter(self, hello: Hello) -> None:
@@ -422,9 +371,7 @@ class Conversation:
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
         self._stop(reason)
         self.interrupted, self._kept_nonces = "", None
-        pending, self._pending, self._waiting_bytes = self._pending, {}, 0
-        for request in pending.values():
-            self._settle(request, Unanswered(reason) if request.sent else NotSent(reason))
+        self._pending.fail(reason)
         self.user.session_down(self, reason, restarted)
         self.wake(self)
 
@@ -458,8 +405,7 @@ class Conversation:
     def _ask_to_continue(self) -> None:
         mux = self._current_mux()
         assert mux is not None and self._kept_nonces is not None
-        self._next_request += 1
-        self._continuing = str(self._next_request)
+        self._continuing = self._pending.next_number()
         text = encode(Continue(hub=self._kept_nonces[0], own=self._kept_nonces[1]))
         mux.send_message(0, f"{self._continuing} {text}".encode())
         self.kick()
@@ -473,27 +419,21 @@ class Conversation:
         try:
             reply = read_reply(text)
         except LinesyncError as error:
-            if self.starts_over and isinstance(error, LinesyncFailed) and not self._answered:
+            if self.starts_over and isinstance(error, LinesyncFailed) and not self._pending.answered:
                 # The hub stores a session before it does anything for it, so our requests had no effect.
                 self.interrupted = ""
                 self._enter(self.link.session.peer)
-                self._send_again(mux, ())
+                self._pending.send_again(mux, ())
+                self.kick()
                 return
             self._session_over(self.interrupted, restarted=True)
             self._begin(self.link.session.peer)
             return
         self.interrupted = ""
-        self._send_again(mux, reply[1:])
+        self._pending.send_again(mux, reply[1:])
+        self.kick()
         self.user.session_continued(self, reply)
         self.wake(self)
-
-    def _send_again(self, mux: Mux, known: Collection[str]) -> None:
-        """Send the requests without a reply, except those that the hub has."""
-        self._waiting_bytes = 0
-        known = set(known)
-        for number, pending in self._pending.items():
-            if number not in known:
-                self._send_request(mux, number, pending)
 
     def abandon(self, reason: str) -> None:
         """End the session at our end for good. Open requests and channels fail with this reason, and its data is freed."""
@@ -528,9 +468,6 @@ class Conversation:
     def _noise(self, event: Noise) -> None:
         self.bytes_outside_frames(event.data)
         self.user.console_text(self, event.data, True)
-
-    def set_rate(self, baud: int) -> None:
-        """Set the port to this baud rate, and notify the link. Only a driver of serial lines gets this call."""
 
     def _rate_wanted(self, event: RateWanted) -> None:
         self.set_rate(event.baud)

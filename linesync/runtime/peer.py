@@ -14,10 +14,12 @@ from ..wire.events import Event
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
 from ..wire.reliability.pacing import SLICE
-from .conversation import Conversation, Pending, User
+from .conversation import Conversation
 from .identity import BOOT, local_end, token
 from .lines.symptoms import Symptoms
+from .pending import Pending
 from .streams import Stream
+from .user import User
 
 if TYPE_CHECKING:
     from .desk import Work
@@ -76,7 +78,7 @@ class Peer(Conversation):
     :param boot: the boot id of this end; by default, the boot id of this process.
     """
 
-    def __init__(self, user: User, role: str, boot: str = BOOT) -> None:
+    def __init__(self, user: User[Peer], role: str, boot: str = BOOT) -> None:
         super().__init__(user)
         self.role = role
         self.listens = role == "l"
@@ -375,8 +377,7 @@ class Peer(Conversation):
             timer.cancel()
         self._line_timers.clear()
 
-    def adopted_by(self, other: Conversation, hello: Hello) -> None:
-        assert isinstance(other, Peer)
+    def adopted_by(self, other: Peer, hello: Hello) -> None:
         end, line = self._end, self.line
         if end is None or line is None:
             return

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from linesync.agent.discover import find_port
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.transports import connect
 from tests.real import pty_pair, require
 

@@ -14,11 +14,11 @@ from linesync import limits, protocol
 from linesync.client import aio
 from linesync.client.aio import Client
 from linesync.errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from linesync.hub.requests import _REPEATS
+from linesync.hub.waiting import _REPEATS
 from linesync.jobs.serve import JOBS
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.testing.recorder import Recorder
 from linesync.wire.framing.frames import HELLO, Hello, encode
 from tests.system.world import World
@@ -154,8 +154,7 @@ def start_waiting(world: World, client: Client) -> Any:
 @pytest.mark.parametrize("note", [True, False])
 def test_no_message_of_a_script_reaches_another_client(world: World, side: str, text: str, note: bool) -> None:
     victim = start_waiting(world, world.client(side))
-    (key,) = world.hub._requests._waiting
-    session, number = world.hub._requests._waiting[key][0]
+    ((key, ((session, number),)),) = world.hub._requests._waiting._asked.items()
     raw = RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
     for request, script in ((number, number.partition(".")[2] or session.id), ("x", f"{session.id}")):
         for sent in (text.format(request, script), text.format("x", script) + f" arrival={key[1]}"):
@@ -260,7 +259,7 @@ def test_an_agent_that_does_not_answer_is_not_asked_again(world: World) -> None:
     asked: list[str] = []
     with patch.object(type(agent), "activity", lambda self: asked.append("")):
         for _ in range(5):
-            world.hub._requests._ask("h1")
+            world.hub._requests._questions.ask("h1")
             world.pass_time(5.0)
     assert len(asked) == 1 and len(world.hub._sessions.host("h1").peer._pending) == 1  # type: ignore[union-attr]
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe
 from linesync.testing.virtual_loop import VirtualLoop
 
 
-class Opened(User):
+class Opened(User[Peer]):
     """Collects the channels that the other end opens."""
 
     def __init__(self) -> None:

@@ -12,13 +12,14 @@ import pytest
 from linesync.client import aio
 from linesync.errors import LinesyncError
 from linesync.protocol import escaping
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import MESSAGE, Stream
+from linesync.runtime.user import User
 from tests.system.world import World
 
 
-class Script(User):
+class Script(User[Peer]):
     """A connection to the hub or to a host's agent. The test writes every message.
 
     :ivar notes: the messages without a reply that this connection has received.

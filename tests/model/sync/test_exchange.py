@@ -30,7 +30,7 @@ class FakeHosts:
     def lost(self, host: str) -> tuple[Cause, str] | None:
         return self.dead.get(host)
 
-    def word(self, host: str) -> str:
+    def remark(self, host: str) -> str:
         return self.words.get(host, "")
 
 

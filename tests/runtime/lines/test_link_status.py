@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from linesync.errors import LinesyncFailed
-from linesync.runtime.conversation import User
 from linesync.runtime.identity import token
 from linesync.runtime.lines.link_state import LinkState
 from linesync.runtime.lines.link_status import link_state
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe, SerialWire
 
 from ..peers import Pair, pause, play

@@ -12,9 +12,10 @@ import signal
 import sys
 
 from linesync.errors import EndOfStream, LinesyncError
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.transports import listen
 
 __all__ = ["ECHOED"]
@@ -23,7 +24,7 @@ ECHOED = 1024  # the largest piece in bytes that the bare sink sends back
 _LIFE = 300  # seconds after which the process ends itself
 
 
-class _Sink(User):
+class _Sink(User[Peer]):
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 

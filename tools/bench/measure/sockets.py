@@ -18,8 +18,8 @@ from pathlib import Path
 
 import linesync
 from linesync.client.aio import Client
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.transports import connect
 from linesync.wire.framing.frames import Lane
 
