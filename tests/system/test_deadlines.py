@@ -115,7 +115,7 @@ def test_a_unit_granted_after_the_timeout_is_returned_when_the_line_is_back(make
     client = world.client("a")
     taking = take_and_cut(world, client, timeout=TIMEOUT)
     world.pass_time(TIMEOUT + ANSWER)
-    with pytest.raises(LinesyncFailed, match="what was granted may have been taken"):
+    with pytest.raises(LinesyncFailed, match="the grant may have been taken"):
         taking.result()
     world.hosts["a"].wire.plug()
     world.deliver()
