@@ -126,7 +126,7 @@ def test_a_unit_is_returned_if_the_call_is_cancelled_as_its_commit_is_answered(m
     world = two_hosts(make)
     client = world.client()
     world.run(client.semaphore("s", 1))
-    settle = client._peer._settle
+    settle = client._peer._pending._settle
     taking: list[asyncio.Task[Any]] = []
 
     def settled(pending: Any, reply: Any) -> None:
@@ -134,7 +134,7 @@ def test_a_unit_is_returned_if_the_call_is_cancelled_as_its_commit_is_answered(m
         if reply == "ok" and taking:
             taking.pop().cancel()  # the reply has arrived, but the task has not run yet
 
-    client._peer._settle = settled
+    client._peer._pending._settle = settled
     task = world.start(client.semaphore("s", -1))
     taking.append(task)
     world.pass_time(1.0)
