@@ -31,6 +31,7 @@ from ..runtime.streams import Stream
 from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from .audit import Audit
 from .checks import Checks
 from .console import ConsoleLog, escaped
 from .durable import Durable
@@ -56,7 +57,8 @@ class Hub(User[Peer]):
     :param boot: the boot id of this hub; by default, the boot id of the process.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
     :param exchange_limit: the most bytes that one member gives to an exchange.
-    :param policy: the rules of the hub; by default, every request is allowed.
+    :param policy: the rules of the hub; by default, the defaults of :class:`Policy`.
+    :param audit: the audit log; by default, there is none.
     :param durable: stores the memory of the hub, and contains the memory of an earlier process. Sessions then continue after
         a restart. By default, nothing is stored.
     """
@@ -70,6 +72,7 @@ class Hub(User[Peer]):
         tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
+        audit: Audit | None = None,
         durable: Durable | None = None,
     ) -> None:
         self._report = Reports(report)
@@ -83,7 +86,8 @@ class Hub(User[Peer]):
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The tasks of the commands that run on the controller."""
-        self._checks = Checks(self._report, policy)
+        self._audit = audit
+        self._checks = Checks(self._report, policy or Policy(), audit)
         self._requests = Requests(
             self._sessions,
             lease,
@@ -120,6 +124,13 @@ class Hub(User[Peer]):
         if self._keeping:
             memory.restarted()
             self._requests.restore(self._peer)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use other rules from now on. Operations that were allowed before continue."""
+        self._checks.policy = policy
+        self._report(f"the policy has {len(policy.rules)} rules from now on")
+        if self._audit is not None:
+            self._audit.record(None, "policy", HUB, "changed", rules=[str(rule) for rule in policy.rules])
 
     # -- lines --------------------------------------------------------------------------------------------------------
 

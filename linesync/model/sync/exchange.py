@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...errors import LinesyncError, UsageError
-from ..decisions import ArrivalId, Failed, Outcome
+from ..decisions import ArrivalId, Outcome
 from ..hosts.members import MEMBERS_MAX
 from ..kept.objects import KeptExchange, KeptGiven, KeptTerms
 from ..kept.rows import Rows, by_number
@@ -90,6 +90,7 @@ class Exchanges:
             member or timeout, or too much data), Mismatch (other members, not a member, or a member that is already
             waiting), MemberLost (a member's host), TimedOut (a poll before all other members gave their data),
             LinesyncFailed (too many waits).
+        :raises UsageError: the id belongs to a wait at something else.
         """
 
         def join() -> list[Outcome]:
@@ -117,13 +118,16 @@ class Exchanges:
             exchange.join(wait, polls=timeout == 0)
             return []
 
+        self.check_arrival(arrival, client)
+        return self.waits.admit(arrival, client, now, join)
+
+    def check_arrival(self, arrival: ArrivalId, client: Client) -> None:
+        """Raise UsageError if a wait at something else has this id. That wait continues."""
         known = self.waits.find(client.host, arrival)
         if known is not None and not isinstance(known.place, Generation):
-            error = UsageError(
+            raise UsageError(
                 f"the arrival id {arrival} is already in use at {known.place.title}; use a new id for each arrival"
             )
-            return [Failed(arrival=arrival, client=client, error=error)]
-        return self.waits.admit(arrival, client, now, join)
 
     def is_open(self, namespace: str, name: str) -> bool:
         """Whether an exchange with this name is not complete."""
