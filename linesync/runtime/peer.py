@@ -335,7 +335,7 @@ class Peer(Conversation):
         counters = self.link.counters if self.link is not None else None
         super()._session_over(reason, restarted=restarted)
         if counters is not None and counters.bytes_in + counters.bytes_out > _MUCH:
-            from .memory import return_soon  # with ctypes, which most agents never need
+            from .freed_memory import return_soon  # with ctypes, which most agents never need
 
             return_soon(self._loop)
 
