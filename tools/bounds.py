@@ -173,7 +173,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "Further frames are dropped. The peer sends them again.",
         ),
         Bound("limits.PIPE_FRAME", size, "one frame on a socket or pipe", "A longer frame counts as noise."),
-        Bound("session._POLLS", number, "numbers of polls", "The numbers begin again at 1."),
+        Bound("polls._POLLS", number, "numbers of polls", "The numbers begin again at 1."),
         Bound("session._REPLIES", number, "answers to probes of the line that wait", "The oldest answer is dropped."),
         Bound("hello_timer._ANSWERS", number, "answers to hellos that wait", "Further hellos get no answer."),
         Bound(

@@ -458,7 +458,7 @@ class Link:
             return True
         if session is None or line is None:
             return False
-        return session.poll_wanted if self._liveness.quiet else session.has_work(now, line.pacer)
+        return session.polls.wanted if self._liveness.quiet else session.has_work(now, line.pacer)
 
     def handle_timer(self, now: float) -> list[Event]:
         """Do everything that is due."""
