@@ -10,6 +10,7 @@ __all__ = [
     "END",
     "MESSAGE",
     "MESSAGE_PIECE",
+    "NUMBER_DIGITS",
     "OPEN",
     "OPEN_PIECE",
     "PIECE_OF",
@@ -41,3 +42,6 @@ COMPRESSED_TEXTS = b"MFOP"  # as MESSAGE, MESSAGE_PIECE, OPEN, OPEN_PIECE: the s
 RECALLED_TEXT = b"r"  # a message like an earlier one, on the channel whose number follows
 RECALLED_OPEN = b"R"  # an opening like an earlier one
 RECALLED = b"\x80"  # from this byte on: a message like an earlier one, on channel 0
+
+NUMBER_DIGITS = 6
+"""The digits of a channel's number. A session may last for months, and no number is used twice."""
