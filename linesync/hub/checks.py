@@ -1,4 +1,4 @@
-"""The checks of a message before the hub handles it: whether its sender may send it."""
+"""Checks whether the sender of a message may send it, before the hub handles the message."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .sessions import HubSession
 __all__ = ["Checks"]
 
 _OF_THE_HUB = re.compile(r"[0-9]+/.*")
-"""The ids of arrivals that the hub names itself: the session, and the request."""
+"""The form of the arrival ids that the hub makes: the number of the session, a slash, and the request id."""
 
 
 class Checks:
-    """Refuses messages, and reports that.
+    """Refuses messages, and logs the refusals.
 
     :param report: is called with each sentence for the log.
-    :param policy: the rules of the hub; by default, everything is allowed.
+    :param policy: the rules of the hub; by default, every message is allowed.
     """
 
     def __init__(self, report: Report, policy: Policy | None = None) -> None:
@@ -30,12 +30,12 @@ class Checks:
         self._report = report
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
-        """Refuse a message that its sender may not send or has no permission for, and report that.
+        """Refuse a message for which the sender has no permission, or which this kind of sender never sends. Log the refusal.
 
-        :param script: the number of the script behind an agent; empty for the peer itself.
-        :raises NotAllowed: with the reason.
+        :param script: the number of the script that sent the message through its agent; empty for the peer itself.
+        :raises NotAllowed: the message is not allowed; the error contains the reason.
         :raises LinesyncFailed: the hub has no place for another script.
-        :raises UsageError: it names something of another client.
+        :raises UsageError: the message names an arrival or a request of another client.
         """
         try:
             if isinstance(message, protocol.Register) and not script:
@@ -61,14 +61,14 @@ class Checks:
         session.acted = True
 
     def refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
-        """Report a message that was refused, with its sender."""
-        if not session.refusal:  # that was reported once for the session
+        """Log a refused message with its sender."""
+        if not session.refusal:  # such a refusal was logged once for the session
             sender = session.principal(script)
             self._report(f"refused '{message.VERB}' from {sender}: {error.message}", peer=session.endpoint)
 
 
 def _check_register(session: HubSession, message: protocol.Register) -> None:
-    """A session registers one name, before anything else and only once."""
+    """Refuse a registration that is not the first request of its session."""
     if session.host:
         raise NotAllowed(
             f"this session has registered the host {session.host} already; it cannot register {message.name} too, so"
@@ -82,7 +82,7 @@ def _check_register(session: HubSession, message: protocol.Register) -> None:
 
 
 def _check_continue(session: HubSession) -> None:
-    """Only the first request of a session continues another one."""
+    """Refuse a ``continue`` that is not the first request of its session."""
     if session.host or session.acted:
         raise NotAllowed("'continue' is not allowed here: it comes before all other requests of a session")
 
@@ -90,13 +90,14 @@ def _check_continue(session: HubSession) -> None:
 def _check_named(script: str, message: Message) -> None:
     """Refuse a message that names a request or an arrival of another client.
 
-    :param script: the number of the script behind an agent that sent it. An agent speaks for all of its scripts.
+    :param script: the number of the script that sent the message through its agent; empty for a message of the peer itself.
+        An agent may name the requests of all its scripts.
     """
     named = getattr(message, "arrival", "")
     if named and _OF_THE_HUB.fullmatch(named):
         raise UsageError(
-            f"invalid arrival id '{named}': ids of digits and a slash belong to the hub; choose another one"
+            f"invalid arrival id '{named}': ids of digits and a slash belong to the hub; choose another id"
         )
     request = getattr(message, "request", "")
     if script and request and Id.read(request).script != script:
-        raise NotAllowed(f"request {request} belongs to another client; name a request of your own")
+        raise NotAllowed(f"request {request} belongs to another client; name a request of this client")

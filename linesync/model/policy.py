@@ -1,4 +1,4 @@
-"""Who may do what: permissions, and rules that deny."""
+"""The policy of a hub: rules that allow or deny operations to principals."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Policy", "Rule"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; the first rule that matches decides.
+    """One rule of a policy. The first rule that matches a request decides.
 
-    :ivar allow: whether it allows or denies.
+    :ivar allow: whether the rule allows the operation; otherwise it denies the operation.
     :ivar permission: a permission of :mod:`linesync.protocol.operations`, or a pattern (``*``).
     :ivar host: the host name of the principal, or a pattern.
     :ivar uid: the user id of the principal; None matches every user.
@@ -27,7 +27,8 @@ class Rule:
     host: str = "*"
     uid: int | None = None
 
-    def fits(self, principal: Principal, permission: str) -> bool:
+    def matches(self, principal: Principal, permission: str) -> bool:
+        """Whether the rule is about this principal and this permission."""
         return (
             fnmatchcase(permission, self.permission)
             and fnmatchcase(principal.host, self.host)
@@ -45,17 +46,18 @@ class Policy:
         """Whether there are rules."""
         return bool(self._rules)
 
-    def check(self, principal: Principal, permission: str, what: str) -> None:
-        """Refuse an operation that the rules deny. An operation that needs no permission (an empty text) is always allowed.
+    def check(self, principal: Principal, permission: str, operation: str) -> None:
+        """Refuse an operation that the rules deny.
 
-        :param what: the operation, for the message.
-        :raises NotAllowed: a rule denies it.
+        :param permission: the permission that the operation needs; an empty text for an operation that is always allowed.
+        :param operation: the name of the operation, for the message.
+        :raises NotAllowed: a rule denies the operation.
         """
         if not permission:
             return
-        rule = next((rule for rule in self._rules if rule.fits(principal, permission)), None)
+        rule = next((rule for rule in self._rules if rule.matches(principal, permission)), None)
         if rule is not None and not rule.allow:
             raise NotAllowed(
-                f"'{what}' is not allowed for {principal}: it needs the permission '{permission}', which the hub's policy "
+                f"'{operation}' is not allowed for {principal}: it needs the permission '{permission}', which the hub's policy "
                 "denies; ask the person who runs the hub"
             )

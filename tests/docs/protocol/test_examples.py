@@ -312,7 +312,7 @@ def test_the_table_of_operations_has_every_message_and_an_example_of_each() -> N
 
 
 def test_the_table_of_the_handshake_agrees_with_the_code() -> None:
-    rows = _table("state", "what came", "next state", "what to do")
+    rows = _table("state", "input", "next state", "action")
     assert {(a, b): (c, d) for a, b, c, d in rows} == handshake.TRANSITIONS
     assert len(rows) == len(handshake.TRANSITIONS)
     for input_ in {input_ for _, input_ in handshake.TRANSITIONS}:
@@ -328,7 +328,7 @@ def test_the_table_of_channel_states_agrees_with_the_code() -> None:
 
 
 def test_the_table_of_rate_changes_agrees_with_the_code() -> None:
-    rows = _table("at", "what happens", "goes to", "and does")
+    rows = _table("state", "event", "next state", "action")
     assert {(a, b): (c, d) for a, b, c, d in rows} == states.TRANSITIONS
 
 

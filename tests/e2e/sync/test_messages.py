@@ -178,7 +178,7 @@ LATE = [
     (("lock", "late"), "hub has it (token"),
     (("exchange", "late", "--hosts", "c1,c3,x", "data"), "missing: c3 (has not arrived), x (never seen)"),
     (("event", "wait", "late"), "missing: late"),
-    (("event", "wait", "--any", "late", "later"), "missing: late, later; any of them would do"),
+    (("event", "wait", "--any", "late", "later"), "missing: late, later; any of them is enough"),
     (("wait", "late"), "no other sender has sent one"),
     (("wait-all", "late"), "(group 'g'): no host has sent; missing: c2 (has not sent)"),
 ]
