@@ -16,6 +16,7 @@ from pathlib import Path
 
 from linesync.model.state.barrier import BarrierState
 from linesync.model.state.change import KINDS, Change
+from linesync.model.state.decision import Decision
 from linesync.model.state.event import EventState
 from linesync.model.state.exchange import ExchangeState
 from linesync.model.state.hosts import HostState
@@ -50,7 +51,7 @@ RECORDS: dict[str, type[State]] = {
         SessionState,
         Change,
         Principal,
-        NamespaceState,
+        Decision,
     )
 }
 """The records that have a table."""

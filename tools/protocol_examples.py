@@ -458,6 +458,7 @@ def message_examples() -> str:
         protocol.Hosts(),
         protocol.Status(),
         protocol.Namespaces(),
+        protocol.PolicyCheck("sut", "hub", "run"),
         protocol.Links(),
         protocol.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True, tell=True),
         protocol.FileRead(to="sut", path="/etc/hostname"),

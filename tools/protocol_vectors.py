@@ -492,6 +492,7 @@ _MESSAGES = (
     "hosts",
     "status",
     "namespaces",
+    "policy hub sut run user=1000",
     "links",
     'run sut sh -c echo%201%202 cwd=/tmp env={"A":%20"b"} stdin=1 timeout=1.5',
     "run sut caf%E9 %. -x",

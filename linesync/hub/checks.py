@@ -1,4 +1,4 @@
-"""Checks whether the sender of a message may send it, before the hub handles the message."""
+"""Checks whether the sender of a message may send it, and whether the policy allows it, before the hub handles the message."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ import re
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from ..jobs.serve import addressee
+from ..model.participants import HUB
 from ..model.policy import Policy
+from ..model.state.principal import Principal
 from ..protocol import Message, operations
 from ..protocol.ids import Id
 from ..runtime.listening.reports import Report
+from .audit import Audit
 from .sessions import HubSession
 
 __all__ = ["Checks"]
 
 _OF_THE_HUB = re.compile(r"[0-9]+/.*")
 """The form of the arrival ids that the hub makes: the number of the session, a slash, and the request id."""
+_RECORDED = frozenset((operations.RUN, operations.FILES, operations.FORWARD, operations.CONSOLE, operations.ADMIN))
+"""The permissions whose operations are in the audit log."""
+_DETAILS = ("argv", "path")
+"""The fields of messages that the audit log repeats."""
 
 
 class Checks:
     """Refuses messages, and logs the refusals.
 
     :param report: is called with each sentence for the log.
-    :param policy: the rules of the hub; by default, every message is allowed.
+    :param policy: the rules of the hub.
+    :param audit: records each operation on a host.
     """
 
-    def __init__(self, report: Report, policy: Policy | None = None) -> None:
-        self.policy = policy or Policy()
+    def __init__(self, report: Report, policy: Policy, audit: Audit | None) -> None:
+        self.policy = policy
         self._report = report
+        self._audit = audit
 
     def check(self, session: HubSession, script: str, message: Message) -> None:
         """Refuse a message for which the sender has no permission, or which this kind of sender never sends. Log the refusal.
@@ -55,16 +65,38 @@ class Checks:
             raise LinesyncFailed(session.refusal)
         operations.check_sender(message, session.sender(script))
         _check_named(script, message)
-        if self.policy:
-            permission = operations.operation(message).permission
-            self.policy.check(session.principal(script), permission, message.VERB)
+        self._check_policy(session.principal(script), message)
         session.acted = True
+
+    def _check_policy(self, principal: Principal, message: Message) -> None:
+        permission, to = operations.operation(message).permission, _target(message)
+        recorded = self._audit is not None and permission in _RECORDED
+        try:
+            self.policy.check(principal, permission, to)
+        except NotAllowed as error:
+            if self._audit is not None and recorded:
+                self._audit.record(principal, message.VERB, to, "refused", **_details(message), why=error.message)
+            raise
+        if self._audit is not None and recorded:
+            self._audit.record(principal, message.VERB, to, "allowed", **_details(message))
 
     def refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
         """Log a refused message with its sender."""
         if not session.refusal:  # such a refusal was logged once for the session
             sender = session.principal(script)
             self._report(f"refused '{message.VERB}' from {sender}: {error.message}", peer=session.endpoint)
+
+
+def _target(message: Message) -> str:
+    """The host that a message works on; the hub if that is no host."""
+    if isinstance(message, protocol.ConsoleOpen | protocol.TraceOpen):
+        return message.host if "/" not in message.host else HUB  # a port belongs to the hub
+    return addressee(message) or HUB
+
+
+def _details(message: Message) -> dict[str, object]:
+    """The fields of a message that the audit log has, too."""
+    return {name: value for name in _DETAILS if (value := getattr(message, name, None)) is not None}
 
 
 def _check_register(session: HubSession, message: protocol.Register) -> None:

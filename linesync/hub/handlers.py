@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterable, Sized
 from typing import Any, Protocol
 
 from .. import protocol
-from ..errors import LinesyncFailed
+from ..errors import LinesyncFailed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Outcome
-from ..model.participants import Client, names_in_words
+from ..model.participants import HUB, Client, names_in_words
+from ..model.policy import Policy
 from ..model.state.hosts import HostState
+from ..model.state.principal import Principal
 from ..model.state.status import Status
 from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
-from ..protocol import Message
+from ..protocol import Message, operations
 from ..protocol.ids import Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
+from ..suggestions import near
 from .draining import Draining
 from .sessions import HubSession
 
@@ -36,6 +39,10 @@ class Hub(Protocol):
     draining: Draining
     links: Callable[[], list[LinkState]]
     """Returns the rows of ``links``."""
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the hub."""
 
     @property
     def services(self) -> SyncServices: ...
@@ -206,6 +213,16 @@ def _status(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps(hub.status(asked.now).as_json()))
 
 
+def _policy(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    if message.permission not in operations.PERMISSIONS:
+        advice = near(message.permission, operations.PERMISSIONS, "the permissions are")
+        raise UsageError(f"unknown permission {message.permission!r}; {advice}")
+    uid = message.user if message.source == HUB and message.user >= 0 else None
+    principal = Principal(line="", host=message.source, script="", uid=uid)
+    return protocol.encode_ok(json.dumps(hub.policy.decide(principal, message.permission, message.to).as_json()))
+
+
 def _links(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps([link.as_json() for link in hub.links()]))
 
@@ -230,5 +247,6 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.Lease: _lease,
     protocol.Hosts: _hosts,
     protocol.Status: _status,
+    protocol.PolicyCheck: _policy,
     protocol.Links: _links,
 }

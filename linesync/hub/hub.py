@@ -31,12 +31,14 @@ from ..runtime.streams import Stream
 from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from .audit import Audit
 from .checks import Checks
 from .console import ConsoleLog, escaped
 from .durable import Durable
 from .exchange_service import Exchanging
 from .memory import Memory
 from .outbox import Outbox
+from .ports import Ports
 from .requests import Requests
 from .sessions import HubSession, Sessions
 from .tokens import Tokens
@@ -56,7 +58,8 @@ class Hub(User[Peer]):
     :param boot: the boot id of this hub; by default, the boot id of the process.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
     :param exchange_limit: the most bytes that one member gives to an exchange.
-    :param policy: the rules of the hub; by default, every request is allowed.
+    :param policy: the rules of the hub; by default, the defaults of :class:`Policy`.
+    :param audit: the audit log; by default, there is none.
     :param durable: stores the memory of the hub, and contains the memory of an earlier process. Sessions then continue after
         a restart. By default, nothing is stored.
     """
@@ -70,6 +73,7 @@ class Hub(User[Peer]):
         tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
+        audit: Audit | None = None,
         durable: Durable | None = None,
     ) -> None:
         self._report = Reports(report)
@@ -83,7 +87,8 @@ class Hub(User[Peer]):
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The tasks of the commands that run on the controller."""
-        self._checks = Checks(self._report, policy)
+        self._audit = audit
+        self._checks = Checks(self._report, policy or Policy(), audit)
         self._requests = Requests(
             self._sessions,
             lease,
@@ -101,7 +106,7 @@ class Hub(User[Peer]):
         self._draining = self._requests.draining
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
-        self._ports: dict[Peer, str] = {}  # bound: options
+        self._ports = Ports()
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
         """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []  # bound: options
@@ -121,13 +126,19 @@ class Hub(User[Peer]):
             memory.restarted()
             self._requests.restore(self._peer)
 
+    def set_policy(self, policy: Policy) -> None:
+        """Use other rules from now on. Operations that were allowed before continue."""
+        self._checks.policy = policy
+        self._report(f"the policy has {len(policy.rules)} rules from now on")
+        if self._audit is not None:
+            self._audit.record(None, "policy", HUB, "changed", rules=[str(rule) for rule in policy.rules])
+
     # -- lines --------------------------------------------------------------------------------------------------------
 
     def add_port(self, endpoint: str) -> None:
         """Open a line and keep it open."""
-        peer = self._peer()
-        self._ports[peer] = endpoint
-        self._keepers.append(self._tasks.start(keep_connected(peer, endpoint, self._report)))
+        port = self._ports.add(endpoint, self._peer())
+        self._keepers.append(self._tasks.start(keep_connected(port.receiver, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Accept lines at an endpoint.
@@ -161,12 +172,13 @@ class Hub(User[Peer]):
     @property
     def _peers(self) -> set[Peer]:
         """The peers of all lines."""
-        return self._entrance.peers | self._ports.keys()
+        return self._entrance.peers | {port.peer for port in self._ports}
 
     def _label(self, peer: Peer) -> str:
         """The label of a line: its endpoint, with a number if the endpoint accepts several lines."""
-        if peer in self._ports:
-            return self._ports[peer]
+        endpoint = self._ports.endpoint(peer)
+        if endpoint is not None:
+            return endpoint
         return f"{peer.info.endpoint if peer.info else 'line'}#{next(self._accepted)}"
 
     def _log_of(self, label: str) -> ConsoleLog:
@@ -322,17 +334,20 @@ class Hub(User[Peer]):
 
     def resume_asked(self, peer: Peer, hello: Hello) -> Peer | None:
         known = self._sessions.known(hello.peer, hello.nonce)
-        if known is not None and known is not peer:
-            self._entrance.leave(peer)
+        session = self._sessions.of(known) if known is not None else None
+        if known is not None and session is not None and known is not peer:
+            session.move(self._label(peer))
+            self._entrance.replace(peer, known)
+            self._ports.swap(peer, known)
         return known
 
     def console_text(self, peer: Peer, data: bytes, noise: bool) -> None:
-        label = self._ports.get(peer)
+        label = self._ports.endpoint(peer)
         if label is not None:
             self._log_of(label).add(escaped(data) if noise else data)
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
+        where = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
         self._report(f"{where}: {sentence}", peer=where)
 
     def rate(self, peer: Peer, baud: int) -> None:
@@ -446,10 +461,11 @@ class Hub(User[Peer]):
         session = self._sessions.host(name)
         if session is not None:
             return session.line, session.peer
-        for peer, label in self._ports.items():
-            if label == name or label.partition(",")[0] == name:
-                return label, peer
-        known = ", ".join([*(s.host for s in self._sessions.all() if s.host), *self._ports.values()])
+        for port in self._ports:
+            if name in (port.endpoint, port.endpoint.partition(",")[0]):
+                return port.endpoint, port.peer
+        hosts = [session.host for session in self._sessions.all() if session.host]
+        known = ", ".join([*hosts, *(port.endpoint for port in self._ports)])
         raise UsageError(f"there is no host or port {name}; there are: {known or 'none'}")
 
     # -- hosts --------------------------------------------------------------------------------------------------------
@@ -478,6 +494,6 @@ class Hub(User[Peer]):
         found = []
         for peer in self._peers:
             session = self._sessions.of(peer)
-            label = session.line if session else self._ports.get(peer) or (peer.info.endpoint if peer.info else "")
+            label = session.line if session else self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "")
             found.append(link_state(peer, label, HUB, session.host if session else ""))
         return sorted(found, key=lambda link: (link.kind, link.line))

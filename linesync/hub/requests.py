@@ -10,6 +10,7 @@ from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
 from ..model.participants import HUB, Cause, Client
+from ..model.policy import Policy
 from ..model.state.hosts import HostState
 from ..model.state.status import Status
 from ..model.sync.deadlock import Activity
@@ -54,7 +55,7 @@ class Requests:
     :param commands: returns the number of commands that the hub itself runs for others.
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
-    :param checks: the checks of the hub; by default, everything that the protocol allows is allowed.
+    :param checks: the checks of the hub.
     :param durable: stores the memory; by default, nothing is stored.
     """
 
@@ -69,10 +70,10 @@ class Requests:
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         report: Report,
-        checks: Checks | None = None,
+        checks: Checks,
         durable: Durable | None = None,
     ) -> None:
-        self._checks = checks or Checks(report)
+        self._checks = checks
         self.report = report
         self._sessions = sessions
         self.memory = memory
@@ -96,6 +97,11 @@ class Requests:
         self._asked: Asked | None = None
         """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the hub."""
+        return self._checks.policy
 
     def now(self) -> float:
         """The time of the model."""

@@ -11,6 +11,7 @@ __all__ = [
     "Lease",
     "Links",
     "Namespaces",
+    "PolicyCheck",
     "Status",
     "TraceOpen",
 ]
@@ -45,6 +46,20 @@ class Namespaces(Message):
     """Client to hub: ask for the namespaces. Reply: JSON in one field."""
 
     VERB = "namespaces"
+
+
+class PolicyCheck(Message):
+    """Client to hub: would the hub's policy allow an operation? Reply: JSON in one field."""
+
+    VERB = "policy"
+    source: str
+    """The host of the principal; ``hub`` for a script on the controller."""
+    to: str
+    """The host that the operation works on."""
+    permission: str
+    """The permission that the operation needs."""
+    user: int = -1
+    """The user id of a script on the controller; -1 for none."""
 
 
 class ConsoleOpen(Message):

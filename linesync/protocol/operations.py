@@ -12,8 +12,12 @@ from . import hosts, jobs, look, sync
 from .codec import Message, decode
 
 __all__ = [
+    "ADMIN",
     "AGENT",
     "BULK",
+    "CONSOLE",
+    "FILES",
+    "FORWARD",
     "HOST",
     "HUB",
     "INSIDE",
@@ -23,6 +27,7 @@ __all__ = [
     "PERMISSIONS",
     "PROMPT",
     "REQUEST",
+    "RUN",
     "SCRIPT",
     "Operation",
     "changes",
@@ -197,6 +202,7 @@ OPERATIONS = (
     _request(look.Hosts, "ok: JSON, an array", LOOK),
     _request(look.Status, "ok: JSON, an object", LOOK),
     _request(look.Namespaces, "ok: JSON, an array", LOOK),
+    _request(look.PolicyCheck, "ok: JSON, an object", LOOK),
     _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
     _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST, work=True),
     _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST, work=True),

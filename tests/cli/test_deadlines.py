@@ -28,6 +28,7 @@ COMMANDS = {
     "cp": ["sut:/x", "x"],
     "hosts": [],
     "status": [],
+    "policy": ["check", "sut", "hub", "run"],
     "links": [],
     "console": ["sut"],
     "trace": ["sut"],

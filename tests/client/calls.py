@@ -41,6 +41,7 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "status": lambda client, timeout: client.status(timeout=timeout),
     "changes": lambda client, timeout: client.changes(timeout=timeout),
     "drain": lambda client, timeout: client.drain(timeout=timeout),
+    "check_policy": lambda client, timeout: client.check_policy("sut", "hub", "run", timeout=timeout),
     "links": lambda client, timeout: client.links(timeout=timeout),
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),

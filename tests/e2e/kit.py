@@ -181,6 +181,10 @@ class Site:
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
         self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "HOME"), str(folder))
         self.env["LINESYNC_STATE"] = ":memory:"  # each sync of a disk would take milliseconds
+        self.policy = folder / "policy.toml"
+        """The rules of a hub that starts later. They allow everything."""
+        self.policy.write_text('allow = [{do = ["*"]}]')
+        self.env["LINESYNC_POLICY"] = str(self.policy)
         self.daemons: list[Daemon] = []
         self._commands: list[Command] = []
 

@@ -227,8 +227,8 @@ def test_a_follower_on_a_host_whose_line_is_cut_gets_an_error_after_the_lease() 
 
 def test_following_needs_the_permission_to_look() -> None:
     with World(seed=9) as world:
-        world.hub._checks.policy = Policy([Rule(allow=False, permission="look")])
-        with pytest.raises(NotAllowed, match="'changes' is not allowed for script"):
+        world.hub.set_policy(Policy((Rule(allow=False, do=("look",)),)))
+        with pytest.raises(NotAllowed, match="may not look at the state of the hub, because the rule .* denies it"):
             world.run(world.client().changes())
         assert "refused 'changes' from script 1 on hub, line unix:/hub#1: " in world.transcript()
 

@@ -28,6 +28,9 @@ GOOD: dict[str, Any] = {
     "topic": "x",
     "items": "k=v",
     "host": "sut",
+    "from_host": "sut",
+    "to_host": "hub",
+    "permission": "run",
     "members": ["sut"],
     "delta": 0,
     "token": 1,
@@ -48,6 +51,10 @@ INVALID: dict[str, list[Any]] = {
     "namespace": NAMES,
     "role": ["\n"],
     "host": HOSTS,
+    "from_host": HOSTS,
+    "to_host": HOSTS,
+    "permission": ["\udc80"],
+    "user": [-1, 1 << 32],
     "member": ["a b", "a#b#c"],
     "members": [["a b"], "a[1-", "a,,b"],
     "arrival": ["\n", "é", "a" * 65],
@@ -82,6 +89,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "check": [1],
     "device": ["no"],
     "host": [["sut"], b"sut"],
+    "user": ["root", True],
     "on_output": ["text"],
 }
 """Values of a wrong type, in addition to an object, which every parameter refuses."""
