@@ -111,7 +111,9 @@ class Agent:
         :raises NotAllowed: the hub refuses this host's name.
         """
         self._endpoint = endpoint
-        line = self._line = asyncio.ensure_future(keep_connected(self._uplink, endpoint, self._report, once=once))
+        line = self._line = asyncio.ensure_future(
+            keep_connected(self._uplink.receiver, endpoint, self._report, once=once)
+        )
         try:
             await asyncio.wait({line, self._finished}, return_when=asyncio.FIRST_COMPLETED)
             for future in (line, self._finished):

@@ -38,6 +38,7 @@ from .durable import Durable
 from .exchange_service import Exchanging
 from .memory import Memory
 from .outbox import Outbox
+from .ports import Ports
 from .requests import Requests
 from .sessions import HubSession, Sessions
 from .tokens import Tokens
@@ -105,7 +106,7 @@ class Hub(User[Peer]):
         self._draining = self._requests.draining
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
-        self._ports: dict[Peer, str] = {}  # bound: options
+        self._ports = Ports()
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
         """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []  # bound: options
@@ -136,9 +137,8 @@ class Hub(User[Peer]):
 
     def add_port(self, endpoint: str) -> None:
         """Open a line and keep it open."""
-        peer = self._peer()
-        self._ports[peer] = endpoint
-        self._keepers.append(self._spawn(keep_connected(peer, endpoint, self._report)))
+        port = self._ports.add(endpoint, self._peer())
+        self._keepers.append(self._spawn(keep_connected(port.receiver, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Accept lines at an endpoint.
@@ -172,12 +172,13 @@ class Hub(User[Peer]):
     @property
     def _peers(self) -> set[Peer]:
         """The peers of all lines."""
-        return self._entrance.peers | self._ports.keys()
+        return self._entrance.peers | {port.peer for port in self._ports}
 
     def _label(self, peer: Peer) -> str:
         """The label of a line: its endpoint, with a number if the endpoint accepts several lines."""
-        if peer in self._ports:
-            return self._ports[peer]
+        endpoint = self._ports.endpoint(peer)
+        if endpoint is not None:
+            return endpoint
         return f"{peer.info.endpoint if peer.info else 'line'}#{next(self._accepted)}"
 
     def _log_of(self, label: str) -> ConsoleLog:
@@ -347,17 +348,20 @@ class Hub(User[Peer]):
 
     def resume_asked(self, peer: Peer, hello: Hello) -> Peer | None:
         known = self._sessions.known(hello.peer, hello.nonce)
-        if known is not None and known is not peer:
-            self._entrance.leave(peer)
+        session = self._sessions.of(known) if known is not None else None
+        if known is not None and session is not None and known is not peer:
+            session.move(self._label(peer))
+            self._entrance.replace(peer, known)
+            self._ports.swap(peer, known)
         return known
 
     def console_text(self, peer: Peer, data: bytes, noise: bool) -> None:
-        label = self._ports.get(peer)
+        label = self._ports.endpoint(peer)
         if label is not None:
             self._log_of(label).add(escaped(data) if noise else data)
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
+        where = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
         self._report(f"{where}: {sentence}", peer=where)
 
     def rate(self, peer: Peer, baud: int) -> None:
@@ -471,10 +475,11 @@ class Hub(User[Peer]):
         session = self._sessions.host(name)
         if session is not None:
             return session.line, session.peer
-        for peer, label in self._ports.items():
-            if label == name or label.partition(",")[0] == name:
-                return label, peer
-        known = ", ".join([*(s.host for s in self._sessions.all() if s.host), *self._ports.values()])
+        for port in self._ports:
+            if name in (port.endpoint, port.endpoint.partition(",")[0]):
+                return port.endpoint, port.peer
+        hosts = [session.host for session in self._sessions.all() if session.host]
+        known = ", ".join([*hosts, *(port.endpoint for port in self._ports)])
         raise UsageError(f"there is no host or port {name}; there are: {known or 'none'}")
 
     # -- hosts --------------------------------------------------------------------------------------------------------
@@ -503,6 +508,6 @@ class Hub(User[Peer]):
         found = []
         for peer in self._peers:
             session = self._sessions.of(peer)
-            label = session.line if session else self._ports.get(peer) or (peer.info.endpoint if peer.info else "")
+            label = session.line if session else self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "")
             found.append(link_state(peer, label, HUB, session.host if session else ""))
         return sorted(found, key=lambda link: (link.kind, link.line))

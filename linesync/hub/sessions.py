@@ -109,6 +109,11 @@ class HubSession:
         self.kept.changed()
         self._sent, self._mark = 0, None
 
+    def move(self, line: str) -> None:
+        """The session continues on the line with this label."""
+        self.kept.line = line
+        self.kept.changed()
+
     @property
     def endpoint(self) -> str:
         """The endpoint of the line. All lines that were accepted at one endpoint have the same endpoint."""

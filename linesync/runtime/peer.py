@@ -45,6 +45,9 @@ class LineEnd:
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.line: Line | None = None
+        self.lost_why: LinesyncError | None = None
+        """The error that ended the line, or None if the other end closed it."""
+        self._lost = asyncio.Event()
 
     def line_made(self, line: Line) -> None:
         self.line = line
@@ -68,6 +71,15 @@ class LineEnd:
     def line_lost(self, error: LinesyncError | None) -> None:
         self.line = None
         self.peer.detach(self, error)
+
+    def over(self, why: LinesyncError | None) -> None:
+        """The line was lost, and its peer has handled everything that came before."""
+        self.lost_why = why
+        self._lost.set()
+
+    async def lost(self) -> None:
+        """Wait until the line is lost. Then ``lost_why`` says why."""
+        await self._lost.wait()
 
 
 class Peer(Conversation):
@@ -222,8 +234,10 @@ class Peer(Conversation):
     def attach(self, end: LineEnd, line: Line) -> None:
         """Continue the session on this line."""
         old, self._end = self._end, end
-        if old is not None and old.line is not None and old is not end:
-            old.line.abort()
+        if old is not None and old is not end:
+            if old.line is not None:
+                old.line.abort()
+            old.over(None)
         self.line, self.info = line, line.info
         self._pipe = line.info.byte_rate is None
         self._paused = False
@@ -355,6 +369,7 @@ class Peer(Conversation):
 
     def detach(self, end: LineEnd, error: LinesyncError | None) -> None:
         if end is not self._end:
+            end.over(error)
             return
         if self._behind and not self._closing:
             self._ended = end, error  # the bytes that were received before are handled first
@@ -370,6 +385,7 @@ class Peer(Conversation):
         refused = "" if self.up else self.refused
         self.lost_why = LinesyncFailed(refused) if refused else error
         self._lost.set()
+        end.over(self.lost_why)
         self.user.line_lost(self, self.lost_why)
 
     def _stop_line_timers(self) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a peer connected: opens its line, and opens it again after a loss.
+"""Keeps an endpoint connected: opens its line, and opens it again after a loss.
 
 Examples of a loss: a USB adapter is unplugged, an ssh connection ends, a hub is restarted. The peer keeps its session and
 resumes it on the next line. A fault is reported once for each new reason, not for each attempt.
@@ -13,7 +13,7 @@ from .. import limits
 from ..errors import LinesyncError, UsageError
 from ..transports import connect
 from ..transports.interface import Line, LineReceiver
-from .peer import Peer
+from .peer import LineEnd, Peer
 
 __all__ = ["bring_back", "keep_connected"]
 
@@ -25,9 +25,12 @@ _STEADY = (
 )
 
 
-async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None], *, once: bool = False) -> None:
-    """Keep ``peer`` connected to ``endpoint`` until cancelled. After that, its line stays open for the goodbye.
+async def keep_connected(
+    receiver: Callable[[], LineEnd], endpoint: str, report: Callable[[str], None], *, once: bool = False
+) -> None:
+    """Keep ``endpoint`` connected until cancelled. Its line then stays open, so that its peer can say goodbye.
 
+    :param receiver: returns the receiver of each line.
     :param report: called with a sentence for the log when the line fails, and when it is open again.
     :param once: return when the line is lost.
     :raises UsageError: the endpoint is invalid.
@@ -35,9 +38,16 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
     """
     wait, reported = FIRST_WAIT, ""
     loop = asyncio.get_running_loop()
+    end: LineEnd | None = None
+
+    def open_end() -> LineEnd:
+        nonlocal end
+        end = receiver()
+        return end
+
     while True:
         try:
-            await connect(endpoint, peer.receiver)
+            await connect(endpoint, open_end)
         except UsageError:
             raise
         except LinesyncError as error:
@@ -51,12 +61,13 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
                 report(f"{endpoint} is open again")
                 reported = ""
             opened = loop.time()
-            await peer.lost()
+            assert end is not None
+            await end.lost()
             if once:
                 return
             if loop.time() - opened > _STEADY:
                 wait, reported = FIRST_WAIT, ""
-            why = f"{_LOST} {endpoint} is lost: {peer.lost_why or 'the other end closed it'}"
+            why = f"{_LOST} {endpoint} is lost: {end.lost_why or 'the other end closed it'}"
             if reported != why:
                 reported = why
                 report(f"{why} (opening it again)")

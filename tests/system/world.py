@@ -194,7 +194,7 @@ class World:
 
     def hub_peer(self, host: Host) -> Any:
         """The hub's peer on a host's line."""
-        return next(peer for peer, port in self.hub._ports.items() if port == f"{host.port}@hub")
+        return next(port.peer for port in self.hub._ports if port.endpoint == f"{host.port}@hub")
 
     def client(self, host: str = "hub") -> Client:
         """Start a script on a host or on the hub's machine. Returns its client."""

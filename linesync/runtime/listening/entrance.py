@@ -141,6 +141,14 @@ class Entrance:
         if peer in self.peers:
             self.enter(peer)
 
+    def replace(self, peer: Peer, known: Peer) -> None:
+        """A known peer takes over the line of another one, and its place if that was accepted."""
+        accepted = peer in self.peers
+        self.leave(peer)
+        self.leave(known)
+        if accepted:
+            self.peers.add(known)
+
     def leave(self, peer: Peer) -> None:
         """Remove a peer, whose line is closed."""
         self.peers.discard(peer)
