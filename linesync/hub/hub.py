@@ -347,8 +347,8 @@ class Hub(User[Peer]):
             self._log_of(label).add(escaped(data) if noise else data)
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
-        self._report(f"{where}: {sentence}", peer=where)
+        label = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
+        self._report(f"{label}: {sentence}", peer=label)
 
     def rate(self, peer: Peer, baud: int) -> None:
         self.trouble(peer, f"the line is at {baud} baud now")
