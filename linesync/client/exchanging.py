@@ -15,8 +15,9 @@ from ..jobs.paths import Source
 from ..protocol import ExchangeOpen, ExchangePart, FileEnd
 from ..protocol.ids import NOTE
 from ..protocol.operations import effect, given_up
-from ..runtime.conversation import Conversation, Timeout
+from ..runtime.conversation import Conversation
 from ..runtime.desk import Behind
+from ..runtime.driver import Timeout
 from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Item, Stream
 from .deadlines import GRACE, limit, remaining, silence

@@ -304,6 +304,7 @@ class _Channel:
         if opening.known and not requests.services.knows(self._arrival, self._client):
             raise LinesyncFailed(_no_longer_kept())
         members = unfold(opening.members)
+        exchanges.check_arrival(self._arrival, self._client)
         requests.check_arrival(
             opening.ns, self._arrival, self._client, runs=exchanges.is_open(opening.ns, opening.name)
         )

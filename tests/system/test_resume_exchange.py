@@ -162,7 +162,9 @@ def test_the_remaining_timeout_goes_on_while_the_hub_is_away(world: World) -> No
 
 
 @pytest.mark.parametrize("host", ["a", "hub"])
-def test_an_exchange_fails_if_the_hub_is_away_for_longer_than_the_lease_that_a_hold_needs(world: World, host: str) -> None:
+def test_an_exchange_fails_if_the_hub_is_away_for_longer_than_the_lease_that_a_hold_needs(
+    world: World, host: str
+) -> None:
     script = world.client(host)
     world.run(script.lock("flash"))  # so the agent counts the lease
     task = begin(world, script, b"data")

@@ -1,0 +1,1 @@
+"""Groups of hosts, and services that start on them in order."""
