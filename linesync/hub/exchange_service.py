@@ -239,6 +239,8 @@ class _Channel:
         """Writes the data; None before the client was asked for it."""
         self._received = 0
         self._given = False
+        self._sent = False
+        """Whether all data was sent to the client."""
         self._reading = ExitStack()
         """Keeps the data of all until it is sent."""
         self._ended: asyncio.Future[Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
@@ -272,6 +274,8 @@ class _Channel:
                     self._confirm()
         except asyncio.CancelledError as error:
             if not self._home.suspended:
+                if self._sent and self._stream.ended:  # the session ended directly after the confirmation
+                    self._confirm()
                 why = str(error.args[0]) if error.args and error.args[0] else "the hub was stopped"
                 self._client_left(why)
                 self._stream.reset(why)
@@ -387,7 +391,7 @@ class _Channel:
         except EndOfStream:
             why = None
         except LinesyncError as error:
-            why = error.message
+            why = None if self._stream.ended else error.message
         if not self._ended.done():
             self._client_left(why)
         return why
@@ -486,6 +490,7 @@ class _Channel:
                             await stream.send(1, chunk[-(position - had) :])
             stream.send_message(protocol.encode(FileEnd(sha256=bundle.sha256)))
             stream.end()
+            self._sent = True
         except LinesyncError as error:
             refuse(stream, error)  # the client gets the error if its channel still works
             return False

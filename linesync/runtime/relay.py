@@ -20,7 +20,7 @@ async def splice(
     """Copy items in both directions until both channels have ended.
 
     A reset of one channel resets the other channel. If this task is cancelled, it resets both channels with the reason of
-    the cancellation.
+    the cancellation. If both peers have ended their sides before, their ends are passed on instead.
 
     :param passes: called with each item that is copied from right to left.
     :param reason: makes the reason with which a channel is reset from the reason with which the other one was reset.
@@ -30,6 +30,10 @@ async def splice(
             group.create_task(_carry(left, right, None, reason))
             group.create_task(_carry(right, left, passes, reason))
     except asyncio.CancelledError as error:
+        if left.ended and right.ended:
+            left.end()
+            right.end()
+            raise
         why = str(error.args[0]) if error.args and error.args[0] else "the relay between the two hosts was stopped"
         left.reset(why)
         right.reset(why)
@@ -57,6 +61,9 @@ async def _carry(
     except EndOfStream:
         target.end()
     except LinesyncError as error:
+        if source.ended and target.ended:  # the session of the source ended directly after the end of the channel
+            target.end()
+            return
         why = reason(error.message)
         source.reset(why)
         target.reset(why)
