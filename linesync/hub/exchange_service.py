@@ -20,17 +20,16 @@ from typing import Any
 from .. import protocol
 from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
 from ..jobs.serve import refuse
-from ..limits import LEASE
 from ..model.decisions import Exchanged, Failed, Granted, Outcome
 from ..model.hosts.members import unfold
 from ..model.participants import HUB, Cause, Client
 from ..protocol import ExchangeOpen, ExchangePart, FileEnd
-from ..protocol.ids import Id
 from ..runtime.streams import Stream
 from ..store.blobs import Blob, Blobs
 from ..store.state import State
 from ..workers import SPOOL
 from .exchange_data import PIECE, Bundle, Writer, read, writer_of
+from .exchange_restart import Unopened
 from .memory import DataRow
 from .requests import Requests
 from .sessions import HubSession
@@ -40,7 +39,6 @@ __all__ = ["Exchanging"]
 _CHUNK = 1 << 16
 _KEPT = "the hub's temporary files"
 _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RESTARTED, Cause.STOPPED)}
-_NOT_OPENED = "it did not open the exchange again after the hub restarted"
 
 
 class Exchanging:
@@ -66,10 +64,8 @@ class Exchanging:
         )
         self._channels: dict[tuple[str, str], _Channel] = {}  # bound: waits.WAITS
         """(host, arrival) to the channel that serves it: the channel of the latest request."""
-        self._unopened: dict[tuple[str, str], tuple[Client, Blob | None]] = {}  # bound: waits.WAITS
-        """(host, arrival) to its client and the beginning of its data, for arrivals whose channel ended with the hub before."""
-        self._due: dict[str, asyncio.TimerHandle] = {}  # bound: limits.SESSIONS, options
-        """The sessions that have continued, each with the end of the time to open its channels again."""
+        self.unopened = Unopened(requests, self.blobs, report)
+        """The arrivals whose channels ended with an earlier hub."""
         self.suspended = False
         """Whether the next hub continues the exchanges, so that this one changes nothing more."""
         self._bundles: dict[tuple[int, ...], Bundle] = {}  # bound: waits.WAITS
@@ -77,57 +73,6 @@ class Exchanging:
         exchanges = requests.services.exchanges
         exchanges.limit = limit
         exchanges.dropped = self.blobs.drop
-        requests.on_continued = self._continued
-        requests.on_session_over = lambda session: self._end_unopened(session.id)
-
-    def restore(self) -> None:
-        """Find the data that an earlier hub has stored, and the arrivals that wait."""
-        services, now = self.requests.services, self.requests.now()
-        needed = services.exchanges.data()
-        begun: dict[tuple[str, str], Blob] = {}
-        for number, row in list(self._memory.data.items()):
-            key = row.host, row.arrival
-            if number in needed:
-                self.blobs.restore(number, row.size, complete=True)
-            elif services.exchanges.is_open_arrival(*key):
-                begun[key] = self.blobs.restore(number, row.size, complete=False)
-            else:
-                self._memory.drop_data(number)
-        for client in services.waits_by_client():
-            if Id.read(client.number).script.startswith("x"):
-                for arrival in services.arrivals_of(client):
-                    key = client.host, arrival
-                    self._unopened[key] = client, begun.get(key)
-                    self.requests.on_outcome[key] = lambda outcome: self._forget_unopened(
-                        (outcome.client.host, outcome.arrival)
-                    )
-        lost = needed - self._memory.data.keys()
-        self.requests.tell(services.exchanges.data_lost(lost, "an earlier version of the hub did not store it", now))
-
-    def _forget_unopened(self, key: tuple[str, str]) -> None:
-        """An arrival has ended before its channel was opened again."""
-        _, blob = self._unopened.pop(key)
-        del self.requests.on_outcome[key]
-        if blob is not None:
-            self.blobs.drop(blob.number)
-
-    def _continued(self, session: HubSession) -> None:
-        """A session has continued. Its peer now opens its channels again."""
-        time = max(self.requests.lease, LEASE)
-        self._due[session.id] = asyncio.get_running_loop().call_later(time, self._end_unopened, session.id)
-
-    def _end_unopened(self, session: str) -> None:
-        """The members of this session whose channels were not opened again are dead."""
-        timer = self._due.pop(session, None)
-        if timer is not None:
-            timer.cancel()
-        for client in {client for client, _ in self._unopened.values() if Id.read(client.number).number == session}:
-            self.report(f"{client.principal} is gone from an exchange: {_NOT_OPENED}")
-            self.requests.perform(
-                lambda services, now, client=client: services.client_gone(  # type: ignore[misc]
-                    client, now, Cause.CLIENT_GONE, _NOT_OPENED
-                )
-            )
 
     async def serve(self, session: HubSession, stream: Stream) -> None:
         """Serve a channel that was opened for an exchange, to its end.
@@ -154,8 +99,7 @@ class Exchanging:
 
     def close(self) -> None:
         """Stop the timers, and forget all data that is not stored. The channels have ended."""
-        for timer in self._due.values():
-            timer.cancel()
+        self.unopened.close()
         if not self._stores:
             self.blobs.close()
 
@@ -167,7 +111,7 @@ class Exchanging:
         :returns: the channel that was registered before, and the data that an earlier hub got from it.
         """
         earlier = self._channels.get(channel.key)
-        _, begun = self._unopened.pop(channel.key, (None, None))
+        begun = self.unopened.take(channel.key)
         self._channels[channel.key] = channel
         self.requests.on_outcome[channel.key] = channel.outcome
         return earlier, begun
@@ -402,7 +346,9 @@ class _Channel:
         self._received += len(data)
         try:
             if self._received > blob.size:
-                raise LinesyncFailed(f"the client sent more than the {blob.size:,} bytes that it announced")
+                raise LinesyncFailed(
+                    f"the hub received more than the {blob.size:,} bytes that were announced; exchange the data again"
+                )
             await writer.put(data)
             if self._received == blob.size:
                 await writer.flush()

@@ -125,7 +125,7 @@ class Hub(User[Peer]):
         """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
-            self._exchanging.restore()
+            self._exchanging.unopened.restore()
             self._requests.restore(self._peer)
 
     def set_policy(self, policy: Policy) -> None:

@@ -216,7 +216,7 @@ def test_a_member_that_gave_and_died_while_the_hub_was_away_counts(world: World)
     world.kill(client)
     assert world.run(world.client("b").exchange("keys", ["a", "b"], b"B")) == {"a": b"of a", "b": b"B"}
     world.pass_time(RESULT_LIFE + 60.0)
-    assert nothing_is_left(world) and not world.hub._exchanging._unopened
+    assert nothing_is_left(world) and not list(world.hub._exchanging.unopened)
 
 
 def test_a_member_that_had_not_given_and_died_while_the_hub_was_away_fails_the_exchange_after_a_lease(

@@ -323,7 +323,7 @@ class World:
         sessions = self.hub._requests._sessions
         if any(
             (session := sessions.numbered(Id.read(client.number).number)) is not None and session.peer.up
-            for client, _ in self.hub._exchanging._unopened.values()
+            for client in self.hub._exchanging.unopened
         ):
             return False
         return all(session.peer.up or session.host for session in sessions.all())

@@ -284,7 +284,7 @@ class ExchangeSearch(Search):
         left = (
             service._channels,
             service._bundles,
-            service._unopened,
+            list(service.unopened),
             service.requests.on_outcome,
             service.requests.memory.data,
             self.world.status()["exchanges"],
