@@ -17,7 +17,7 @@ pytestmark = pytest.mark.live
 
 
 class Honest:
-    """Passes every call on; each subclass does one thing wrong."""
+    """Forwards every call to the receiver. Each subclass breaks one rule."""
 
     def __init__(self, receiver: LineReceiver) -> None:
         self.receiver = receiver

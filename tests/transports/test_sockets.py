@@ -20,7 +20,7 @@ from tests.real import free_port
 
 
 def failure(endpoint: str, *, listening: bool = False, **options: str) -> LinesyncError:
-    """The error that opening the endpoint raises."""
+    """Return the error that is raised when the endpoint is opened."""
 
     async def attempt() -> None:
         if listening:
@@ -34,7 +34,7 @@ def failure(endpoint: str, *, listening: bool = False, **options: str) -> Linesy
     return caught.value
 
 
-def test_a_refused_connection_says_where_to_look() -> None:
+def test_the_error_of_a_refused_connection_suggests_a_check() -> None:
     for host in ("127.0.0.1", "localhost"):
         error = failure(f"tcp://{host}:{free_port()}")
         assert type(error) is LinesyncFailed

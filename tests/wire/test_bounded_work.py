@@ -1,6 +1,7 @@
 """The work for each byte is bounded, even for hostile or damaged bytes, and no call exceeds its limit of work.
 
-The tests count work: steps of the decoder, bytes that repairs check, and records. So they do not depend on the machine.
+The tests count work: steps of the decoder, bytes that repairs check, and records. Therefore they do not depend on the speed
+of the machine.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def test_damaged_frames_without_pause_exhaust_the_budget_and_frames_after_a_paus
 
 class _Pair(Pipes):
     def take(self, at: int, events: list[Event]) -> None:
-        """The events of the handshake do not matter."""
+        """Ignore the events of the handshake."""
 
 
 def _attacked() -> tuple[Pipes, int]:

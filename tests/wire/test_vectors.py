@@ -1,4 +1,4 @@
-"""Run each case of tests/vectors/*.json with our code, and with an endpoint that was written from docs/protocol.md alone."""
+"""Run each case of tests/vectors/*.json with linesync, and with an endpoint that was written from docs/protocol.md alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_each_file_has_a_generator_and_a_mention_in_the_readme() -> None:
     assert all(f"`{name}.json`" in readme for name in FILES)
 
 
-# -- our code ----------------------------------------------------------------------------------------------------------
+# -- linesync ----------------------------------------------------------------------------------------------------------
 
 
 def test_numbers_agree_with_the_vectors() -> None:

@@ -94,8 +94,8 @@ def test_the_remaining_time_of_a_wait_survives_a_restart_of_the_machine() -> Non
     after = restored(store.rows, shift=10.0 - 5020.0, now=10.0)  # 20 s later, on a clock that began again
     assert after.next_timer() == 10.0 + 0.5  # the search for deadlocks
     assert [wait.waiting for wait in after.status(10.0).locks[0].queue] == [20.0]
-    assert [type(one) for one in after._waits.handle_timer(49.75)] == []
-    assert [one.arrival for one in after._waits.handle_timer(50.0) if isinstance(one, Failed)] == ["2"]
+    assert [type(outcome) for outcome in after._waits.handle_timer(49.75)] == []
+    assert [outcome.arrival for outcome in after._waits.handle_timer(50.0) if isinstance(outcome, Failed)] == ["2"]
 
 
 def test_a_retry_after_a_restart_gets_the_grant_that_was_stored_and_no_second_one() -> None:
@@ -250,7 +250,7 @@ def spoiled(random: Random, value: Any) -> Any:
     if isinstance(value, dict) and value:
         name = random.choice(list(value))
         if random.random() < 0.2:
-            return {one: value[one] for one in value if one != name}
+            return {field: value[field] for field in value if field != name}
         return value | {name: spoiled(random, value[name])}
     if isinstance(value, list) and value and random.random() < 0.7:
         return [*value[:-1], spoiled(random, value[-1])]

@@ -43,7 +43,7 @@ class EventHarness:
         return self.events.wait(arrival, namespace, names, any_, who, now, timeout)
 
     def reset(self, *names: str) -> tuple[int, dict[str, LinesyncError]]:
-        """The number of events that were forgotten, and the errors of the waits that failed."""
+        """Return (the number of events that were forgotten, the errors of the waits that failed)."""
         forgotten, waits = self.events.reset("default", names or None, 0.0)
         return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
 
@@ -58,7 +58,7 @@ def harness() -> EventHarness:
 
 
 def granted_names(outcomes: list[Outcome]) -> dict[str, tuple[str, ...]]:
-    """The names that each arrival got; empty for a change."""
+    """Return the names that each arrival got; empty for a change."""
     values = granted(outcomes)
     assert all(isinstance(value, Names) for value in values.values())
     return {arrival: value.names for arrival, value in values.items() if isinstance(value, Names)}
@@ -86,13 +86,13 @@ def test_clearing_an_event_that_is_not_set_changes_nothing(harness: EventHarness
     assert len(harness.events) == 0
 
 
-def test_waiting_for_all_ends_with_the_last_one(harness: EventHarness) -> None:
+def test_a_wait_for_all_events_ends_with_the_last_event(harness: EventHarness) -> None:
     harness.wait("x", "c", "a", "b")
     assert list(granted_names(harness.set("a", "b"))) == ["fresh1"]
     assert granted_names(harness.set("c", arrival="s")) == {"s": (), "x": ("c", "a", "b")}
 
 
-def test_waiting_for_any_ends_with_the_first_and_names_all_that_are_set(harness: EventHarness) -> None:
+def test_a_wait_for_any_event_ends_with_the_first_and_names_all_that_are_set(harness: EventHarness) -> None:
     harness.wait("x", "a", "b", "c", any_=True)
     assert granted_names(harness.set("c", "a", arrival="s")) == {"s": (), "x": ("a", "c")}
     assert granted_names(harness.wait("y", "b", "c", any_=True)) == {"y": ("c",)}
