@@ -171,6 +171,8 @@ class BlockingClient:
     drain = _blocking(Operations.drain)
     links = _blocking(Operations.links)
     check_policy = _blocking(Operations.check_policy)
+    wait_host = _blocking(Operations.wait_host)
+    reboot_host = _blocking(Operations.reboot_host)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)
     exchange = _blocking(Operations.exchange)
