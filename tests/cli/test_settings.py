@@ -1,4 +1,4 @@
-"""``linesync.toml`` and the variables: an error says which setting is wrong and where to correct it."""
+"""``linesync.toml`` and the variables: an error names the wrong setting, and the file or variable to correct."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linesync.errors import UsageError
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty directory as the current one and as the home directory."""
+    """An empty directory, which is the current directory and the home directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("HUB", "TIMEOUT", "NAMESPACE", "INSECURE"):

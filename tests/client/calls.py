@@ -1,4 +1,4 @@
-"""One call of each operation that has a timeout, for both clients, and the error of each call if nothing answers."""
+"""One call of each operation that has a timeout, for both clients, and the error of each call if the hub does not answer."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ MAY_HAVE = frozenset(
         "unlock",
     }
 )
-"""The operations that may have had an effect although no answer came. They end with LinesyncFailed. All others certainly had
-no effect; they end with TimedOut."""
+"""The operations that may have had an effect although there was no answer. They end with LinesyncFailed. All other operations
+certainly had no effect, and end with TimedOut."""
 
 
 def with_timeout() -> set[str]:

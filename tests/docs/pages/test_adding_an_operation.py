@@ -20,7 +20,7 @@ from tests.e2e.kit import Site, site
 pytestmark = pytest.mark.live
 ROOT = Path(__file__).resolve().parents[3]
 _PIECE = re.compile(r"<!-- put into (\S+)(?: before `(.*?)`)? -->\n *```python\n(.*?)\n *```\n", re.DOTALL)
-_PLACES = 6  # the page has a numbered item for each place in the sources that changes
+_PLACES = 6  # the number of places in the sources that change; the page has a numbered item for each place
 _DENYING_HUB = """
 import sys
 from linesync.hub import hub

@@ -50,7 +50,7 @@ def _table(*head: str) -> list[list[str]]:
 
 
 def _bytes(text: str) -> bytes:
-    r"""Bytes as the page writes them: ``\xNN`` for a byte that cannot be printed; ``-`` alone for no bytes."""
+    r"""The bytes for a text of the page: ``\xNN`` for a byte that cannot be printed; ``-`` alone for no bytes."""
     return b"" if text == "-" else re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), text).encode("latin-1")
 
 
