@@ -233,6 +233,10 @@ def _argument(parameter: str, value: Any) -> str:
     return value  # type: ignore[no-any-return]
 
 
+def _user(parameter: str, value: Any) -> int | None:
+    return None if value is None else _integer(0, 0xFFFFFFFF)(parameter, value)
+
+
 def _argv(parameter: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError(
@@ -314,6 +318,10 @@ RULES: dict[str, Rule] = {
     "topic": name_of("topic"),
     "namespace": name_of("namespace"),
     "host": _host,
+    "from_host": _host,
+    "to_host": _host,
+    "permission": text,
+    "user": _user,
     "member": _accepted_by(check_member, optional=True),
     "members": _members,
     "arrival": _arrival,

@@ -170,6 +170,7 @@ class BlockingClient:
     status = _blocking(Operations.status)
     drain = _blocking(Operations.drain)
     links = _blocking(Operations.links)
+    check_policy = _blocking(Operations.check_policy)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)
     exchange = _blocking(Operations.exchange)

@@ -23,6 +23,7 @@ from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..model.state.decision import Decision
     from ..model.state.hosts import HostState
     from ..model.state.namespace import NamespaceState
     from ..model.state.status import Status
@@ -142,6 +143,23 @@ class Operations(ExchangeOperations, FileOperations):
         from ..model.state.namespace import NamespaceState
 
         return read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
+
+    @checked()
+    async def check_policy(
+        self, from_host: str, to_host: str, permission: str, *, user: int | None = None, timeout: float | None = None
+    ) -> Decision:
+        """Ask whether the policy of the hub allows an operation.
+
+        :param from_host: the host of the script that would do it; ``hub`` for a script on the controller.
+        :param to_host: the host that the operation works on.
+        :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
+        :param user: the user id of a script on the controller; None if it would connect over a network.
+        :raises UsageError: there is no such permission.
+        """
+        from ..model.state.decision import Decision
+
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if user is None else user)
+        return read_state(Decision, await self._json(message, timeout))
 
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:

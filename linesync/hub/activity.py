@@ -1,6 +1,6 @@
-"""The questions of the hub to its hosts: whether they are alive, and which of their clients may act.
+"""The requests ``activity`` of the hub: it asks a host whether it is alive, and which of its clients may act.
 
-The model needs the answers before it decides that clients wait for each other without end.
+The model needs the answers before it reports a deadlock.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["Questions"]
 
 
 class Questions:
-    """Asks hosts, and the hub itself, who is active there.
+    """Asks hosts which of their clients may act, and answers the same question for the controller.
 
-    :param commands: returns the number of commands that the hub itself runs for others.
+    :param commands: returns the number of commands that run on the controller.
     :param answered: is called with each host that has answered, and its answer.
     """
 
@@ -35,11 +35,11 @@ class Questions:
     def ask(self, host: str) -> None:
         """Ask a host whether it is alive, and which of its clients may act."""
         if host == HUB:
-            # Later, because the code that asks has not finished.
+            # Answer later, because the caller of this function has not finished.
             self._loop.call_soon(self._answered, host, self._of_the_hub())
             return
         session = self._sessions.host(host)
-        # A question that was not answered is not repeated: the session delivers it, so another one would only wait as well.
+        # Do not repeat an unanswered question, because the session delivers it as soon as the line works.
         if session is not None and session.peer.up and not session.questioned:
             session.questioned = True
             question = protocol.encode(protocol.Activity())
@@ -63,5 +63,5 @@ class Questions:
             concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
             activity = Activity(int(commands), frozenset(numbers), frozenset(concurrent))
         except (LinesyncError, ValueError):
-            activity = Activity(commands=1)  # an older agent: it is alive, and any client may be active there
+            activity = Activity(commands=1)  # an older agent: the host is alive, and any of its clients may act
         self._answered(host, activity)

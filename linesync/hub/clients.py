@@ -1,4 +1,4 @@
-"""What the hub reports about its clients: those that wait or hold something, and those that its end would harm."""
+"""Reports about the clients of the hub: the clients with waits or holds, and the clients that would lose them with the hub."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["client_states", "ends_with_hub"]
 
 
 def client_states(services: SyncServices, sessions: Sessions) -> list[ClientState]:
-    """Each agent, and each script that waits for something or holds something."""
+    """The states of all agents, and of all scripts with a wait or a hold."""
     waits = services.waits_by_client()
     found = []
     for session in sessions.all():
         scripts = [Id.read(client.number) for client in waits if client.host == (session.host or HUB)]
-        for script in ["", *(one.script for one in scripts if one.number == session.id and one.script)]:
+        for script in ["", *(id_.script for id_ in scripts if id_.number == session.id and id_.script)]:
             client, principal = session.client(script), session.principal(script)
             if not session.host and client not in waits:
                 continue
@@ -36,16 +36,19 @@ def client_states(services: SyncServices, sessions: Sessions) -> list[ClientStat
 
 
 def ends_with_hub(services: SyncServices, sessions: Sessions, durable: Durable | None) -> list[str]:
-    """The waits and holds that the next hub cannot continue, by their clients, and what cannot be stored now; as clauses."""
+    """The reasons why the end of this hub would lose waits or holds, as clauses.
+
+    There is a clause for each client whose waits and holds the next hub cannot continue, and a clause for a full disk.
+    """
     why = "this hub stores no state" if durable is None else "its linesync cannot continue its session"
     found = []
     for client, count in services.waits_by_client().items():
         id_ = Id.read(client.number)
         session = sessions.numbered(id_.number)
-        exchange = id_.script.startswith("x")  # a drain waits for its channel
+        exchange = id_.script.startswith("x")  # not listed here, because a drain waits for its channel
         if not exchange and (session is None or not session.keeping):
-            things = "1 wait or hold" if count == 1 else f"{count} waits and holds"
-            found.append(f"{things} of {client.principal}, which would be lost ({why})")
+            number = "1 wait or hold" if count == 1 else f"{count} waits and holds"
+            found.append(f"{number} of {client.principal}, which would be lost ({why})")
     if durable is not None and durable.refusal:
         found.append("room on the disk")
     return found

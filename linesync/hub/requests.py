@@ -1,4 +1,4 @@
-"""How the hub handles requests: the model decides, and its outcomes become replies."""
+"""Handles the requests of all sessions: passes them to the model, and sends the decisions of the model as replies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome, Revoked
 from ..model.participants import HUB, Cause, Client
+from ..model.policy import Policy
 from ..model.state.hosts import HostState
 from ..model.state.status import Status
 from ..model.sync.deadlock import Activity
@@ -37,24 +38,23 @@ from .waiting import Waiting
 
 __all__ = ["Requests"]
 
-_LAST = (
-    1.0  # seconds after the lease when a session whose peer did not connect again ends; its host is lost before that
-)
+_LAST = 1.0  # seconds from the end of a lease to the end of a restored session; the host of the session is lost before
 _RESTARTED = "the hub has restarted"
-_ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
+_ASK_AT = 0.45  # share of a lease without a frame after which the hub asks a host; needed if keepalives are too rare
 
 
 class Requests:
-    """The hub's requests and replies.
+    """Handles requests, and sends replies.
 
+    :param lease: the lease of the hosts in seconds.
     :param boot: the hub's boot id.
-    :param memory: the data that the hub keeps over a restart.
+    :param memory: the data that the hub keeps when it restarts.
     :param outbox: sends the messages of the hub.
     :param links: returns the state of each line.
-    :param commands: returns the number of commands that the hub itself runs for others.
+    :param commands: returns the number of commands that run on the controller.
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
-    :param checks: the checks of the hub; by default, everything that the protocol allows is allowed.
+    :param checks: the checks of the hub.
     :param durable: stores the memory; by default, nothing is stored.
     """
 
@@ -69,10 +69,10 @@ class Requests:
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         report: Report,
-        checks: Checks | None = None,
+        checks: Checks,
         durable: Durable | None = None,
     ) -> None:
-        self._checks = checks or Checks(report)
+        self._checks = checks
         self.report = report
         self._sessions = sessions
         self.memory = memory
@@ -88,14 +88,19 @@ class Requests:
         self._waiting = Waiting()
         self._questions = Questions(sessions, commands, self._answered)
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
-        """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
+        """For arrivals that are not requests: (host, arrival id) to the function that gets the outcome."""
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
-        """Called with the earlier session of a host that has begun another one."""
+        """Called with the old session of a host that has begun another session."""
         self.changes = Changes()
         self.draining = Draining(self.answer, lambda: ends_with_hub(self._services, sessions, durable), report)
         self._asked: Asked | None = None
         """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the hub."""
+        return self._checks.policy
 
     def now(self) -> float:
         """The time of the model."""
@@ -104,7 +109,7 @@ class Requests:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, session: HubSession, number: str, text: str) -> None:
-        """Handle a request or a note that has arrived."""
+        """Handle a request or a note of a session."""
         session.forget_arrived()
         keep = False
         try:
@@ -126,16 +131,19 @@ class Requests:
             fault = LinesyncFailed(f"internal error of the hub ({error!r}); see its log, and report the error")
             reply = protocol.encode_error(fault)
             self._waiting.forget(lambda asker, asked: asker is session and asked == number)
-            who = session.principal(number.partition(".")[2])
-            self._loop.call_exception_handler({"message": f"the request {text!r} of {who} failed", "exception": error})
+            sender = session.principal(number.partition(".")[2])
+            self._loop.call_exception_handler(
+                {"message": f"the request {text!r} of {sender} failed", "exception": error}
+            )
         if reply is not None and number != NOTE:
             self.answer(session, number, reply, keep=keep)
         self._finish()
 
     def answer(self, session: HubSession, number: str, text: str, *, keep: bool = True) -> None:
-        """Send a reply, or a note with the number of notes. All messages of the hub on channel 0 pass through here.
+        """Send a reply or a note. All messages of the hub on channel 0 pass through this method.
 
-        :param keep: the peer cannot ask again, so it gets this again if it continues the session.
+        :param number: the id of the request; ``-`` for a note.
+        :param keep: whether the hub keeps the message and sends it again if the peer continues the session.
         """
         session.kept.closed(number)
         if keep and session.keeping:
@@ -147,7 +155,7 @@ class Requests:
             self.outbox.put(lambda: session.peer.answer(number, text))
 
     def _do(self, asked: Asked) -> str | None:
-        """Handle a message; returns the reply, or None if it comes later or never."""
+        """Handle a message. Returns the reply, or None if the reply follows later or the message is a note."""
         arrives = ARRIVALS.get(type(asked.message))
         if arrives is None:
             return HANDLERS[type(asked.message)](self, asked)
@@ -166,10 +174,10 @@ class Requests:
         return None
 
     def check_arrival(self, namespace: str, arrival: str, client: Client, *, runs: bool = False) -> None:
-        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended, or during a drain. A retry still
-        gets its outcome.
+        """Refuse a new arrival if the hub cannot store it, if its namespace has ended, or during a drain. A retry of an
+        earlier arrival is accepted.
 
-        :param runs: it joins something that a drain waits for.
+        :param runs: whether the arrival belongs to work for whose end a drain waits. It is then accepted during a drain.
         :raises LinesyncFailed: the hub is being drained.
         :raises NotStored: the hub's disk is full.
         :raises Aborted: the namespace has ended.
@@ -185,7 +193,7 @@ class Requests:
             raise NotStored(self._durable.refusal)
 
     def register(self, session: HubSession, message: protocol.Register, now: float) -> str:
-        """Register a host; returns the reply."""
+        """Register a host. Returns the reply."""
         published = {}
         for item in message.published:
             key, equals, value = item.partition("=")
@@ -214,13 +222,13 @@ class Requests:
 
     @property
     def lease_option(self) -> str:
-        """The lease in seconds, as an option of a reply; empty if it is the usual one."""
+        """The lease in seconds, as an option of a reply; empty if it is the default lease."""
         return "" if self.lease == limits.LEASE else f"{self.lease:g}"
 
     # -- after a restart of the hub -----------------------------------------------------------------------------------
 
     def restore(self, peer: Callable[[], Peer]) -> None:
-        """Make the sessions that the hub remembers from an earlier life. Their peers have one lease to connect again.
+        """Restore the stored sessions after a restart of the hub. Their peers have one lease to connect again.
 
         :param peer: makes a peer without a line.
         """
@@ -239,8 +247,8 @@ class Requests:
         self._finish()
 
     def _end_forgotten(self, now: float) -> None:
-        """End everything that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and the
-        channels of exchanges."""
+        """End the clients that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and
+        the channels of exchanges."""
         clients = list(self._services.waits_by_client())
         for owner in self._services.namespaces.owners():
             if owner.pid and owner.host == HUB:
@@ -249,7 +257,7 @@ class Requests:
                 clients.append(owner.client)
         for client in clients:
             id_ = Id.read(client.number)
-            if id_.script.startswith("x"):  # an exchange, whose channel and data are gone
+            if id_.script.startswith("x"):  # an exchange, whose channel and data are lost
                 for arrival in self._services.arrivals_of(client):
                     self.tell(self._services.exchanges.cannot_keep(arrival, client, _RESTARTED, now))
             elif client.host == HUB and self._sessions.numbered(id_.number) is None:
@@ -260,11 +268,11 @@ class Requests:
         """Watch a process on this machine that owns a namespace."""
         try:
             self.owners.watch(owner.pid, owner.begin)
-        except LinesyncError:  # it has ended in the meantime
+        except LinesyncError:  # the process has ended in the meantime
             self._owner_gone(owner.pid, owner.begin)
 
     def resume(self, session: HubSession, message: protocol.Continue) -> str:
-        """Continue an earlier session; returns the reply."""
+        """Continue an earlier session in a new link session. Returns the reply."""
         old = self._sessions.named(message.hub, message.own)
         if old is None:
             raise LinesyncFailed("the hub does not know this session: it has ended; begin again")
@@ -280,7 +288,7 @@ class Requests:
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
     def tell(self, events: Iterable[Event | Outcome]) -> None:
-        """Send the decisions of the model to the clients that they concern."""
+        """Carry out decisions of the model, and send the outcomes to their clients."""
         silent: dict[str, HostLost] = {}
         for event in events:
             if isinstance(event, HostUp | HostLost):
@@ -307,7 +315,7 @@ class Requests:
         self._finish()
 
     def _owner_gone(self, pid: int, begin: str) -> None:
-        """A process on the hub's machine that may own namespaces has ended."""
+        """Handle the end of a process on the controller that may own namespaces."""
         self.perform(lambda services, now: services.owner_gone(HUB, pid, begin, now))
 
     def _revoke(self, event: Revoked) -> None:
@@ -318,15 +326,18 @@ class Requests:
             self.answer(session, NOTE, protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
-        """End the session of a lost host that had not confirmed a grant. The grant was returned, and another client may have
-        it now. So the reply with the grant must not reach the host when its line is back."""
+        """End the session of a lost host that had not confirmed a grant.
+
+        The grant was returned, and another client may have the unit or the lock now. The reply with the grant must therefore
+        not reach the host when its line returns.
+        """
         session = self._sessions.host(lost.host)
         if session is not None and session.id == lost.session:
-            # Later, after all outcomes of the loss were sent.
+            # End the session later, after all outcomes of the loss were sent.
             self._loop.call_soon(self._end_session, session, f"host {lost.host} was lost: {lost.why}")
 
     def _end_replaced(self, lost: HostLost) -> None:
-        """Another agent has the name of a host whose session was not continued since the hub restarted."""
+        """End a stored session that was not continued after a restart of the hub, because another agent has its host name."""
         session = self._sessions.numbered(lost.session)
         if session is not None and not session.peer.up:
             self._loop.call_soon(session.peer.abandon, lost.why)
@@ -336,12 +347,12 @@ class Requests:
         if session.peer.up:
             session.peer.end_session(why)
         else:
-            session.peer.abandon(why)  # it has not come back since the hub restarted
+            session.peer.abandon(why)  # the peer has not connected again since the hub restarted
             if session.peer.line is not None:
-                session.peer.line.close()  # its bytes belong to a link that is gone; a port opens it again
+                session.peer.line.close()  # a port opens the line again, with a new link
 
     def _reply(self, outcome: Granted | Failed) -> bool:
-        """Send an outcome to all requests that wait for it; returns whether there were any."""
+        """Send an outcome to all requests that wait for it. Returns whether there were such requests."""
         listener = self.on_outcome.get((outcome.client.host, outcome.arrival))
         if listener is not None:
             listener(outcome)
@@ -350,13 +361,13 @@ class Requests:
         waiting = self._waiting.take(outcome.client, outcome.arrival)
         for session, number in waiting:
             if not provisional and outcome.arrival == session.arrival(number, ""):
-                # A retry is only possible with an arrival id, so without one the result need not be kept.
+                # Without an arrival id, a retry is not possible, so the model does not need to keep the result.
                 self._services.confirm(outcome.arrival, outcome.client)
             self.answer(session, number, text)
         return bool(waiting) or listener is not None
 
     def _answered(self, host: str, activity: Activity) -> None:
-        """A host has answered who is active there."""
+        """Pass the answer of a host to the request ``activity`` to the model."""
         session = self._sessions.host(host)
         if session is not None:
             self._hear_of(session)
@@ -365,12 +376,12 @@ class Requests:
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
-        """A session has ended: end everything that its host and its scripts wait for."""
+        """Handle the end of a session: end the waits and holds of its host and its scripts."""
         now = self.now()
         self.draining.end(session, f"its client is gone ({why})")
         if session.host:
             if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
-                self._hear_of(session)  # the hub takes its holds back one lease after this
+                self._hear_of(session)  # the hub takes the holds of the host back one lease after this time
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
@@ -387,13 +398,13 @@ class Requests:
             self._finish()
 
     def grant_no_holds_for_a_lease(self) -> None:
-        """Hosts may still have holds from an earlier hub that this hub does not know."""
+        """Grant no locks and no held units for one lease, because hosts may still have holds from an earlier hub."""
         self._services.grant_no_holds_before(self.now() + self.lease)
         self._ticks.set(self._services.next_timer())
 
     @property
     def holds(self) -> bool:
-        """Whether anything is held."""
+        """Whether any client has a hold."""
         return self._services.holds
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
@@ -402,19 +413,19 @@ class Requests:
         return self._services.hosts(now)
 
     def status(self, now: float) -> Status:
-        """The state of the services, and their clients."""
+        """The state of all barriers, locks and so on, and of the clients."""
         return self._services.status(now, client_states(self._services, self._sessions)).but(
             drain=self.draining.in_words
         )
 
     def absent(self, host: str) -> Cause | None:
-        """Why a host cannot be reached; None while it is alive."""
+        """The reason why a host cannot be reached; None while it is alive."""
         return self._services.absent(host)
 
     def _tick(self, now: float, late: bool) -> None:
         """Check all sessions and all deadlines.
 
-        :param late: the hub did not run for a while, so it may not have read messages of hosts.
+        :param late: whether the hub did not run for some time, so that messages of hosts may be unread.
         """
         if late:
             self._services.extend_all(now)
@@ -438,7 +449,7 @@ class Requests:
             self.tell(self._services.heard(session.host, session.id, link.heard_at + self._ticks.offset))
 
     def _finish(self) -> None:
-        """After each call of the services: pass on the changes, and set the timer."""
+        """Publish the changes and set the timer. Every call of the services must be followed by this."""
         self.draining.changed()
         self.outbox.changed()
         noted, asked = self._services.take_noted(), self._asked
@@ -449,8 +460,8 @@ class Requests:
         self._ticks.set(self._services.next_timer())
 
     def end_all(self, why: str) -> None:
-        """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
-        gets its replies from the next hub process."""
+        """End all waits and holds of the sessions. The goodbye notifies the peers. A script that does not get the goodbye gets
+        its replies from the next hub process."""
         for session in self._sessions.all():
             if session.keeping and session.host:
                 self._sessions.end(session.peer)
@@ -468,5 +479,5 @@ class Requests:
 
 
 _NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
-"""The requests that are refused while the disk is full, besides new arrivals. Other requests end
-something, so they wait for space on the disk."""
+"""The requests that are refused while the disk is full, in addition to new arrivals. Other requests end waits or holds. They
+are accepted, and their replies wait for space on the disk."""

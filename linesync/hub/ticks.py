@@ -1,4 +1,4 @@
-"""The hub's clock: the time of the model, and the calls that the model and the leases need at certain times."""
+"""The hub's clock: the time of the model, and the timer that calls the model."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Callable
 
 __all__ = ["Ticks"]
 
-_STALL = (
-    5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), messages of hosts may be unread
-)
-_TICK = 1.0
+_STALL = 5.0  # a delay of the timer in seconds (or a quarter of the lease) after which messages of hosts may be unread
+_TICK = 1.0  # the most seconds between two calls
 
 
 class Ticks:
-    """Calls the hub each second, and when the next deadline of the model is due.
+    """Calls a function each second, and at the next deadline of the model.
 
-    :param lease: seconds; with a short lease, the hub is called four times a lease.
-    :param offset: the time of the model minus the time of the event loop.
-    :param work: is called with the time, and whether the hub was so late that messages of hosts may be unread. It calls
-        ``set``.
+    :param lease: the lease in seconds. With a lease of less than 4 s, the function is called four times in a lease.
+    :param offset: the time of the model minus the time of the event loop, in seconds.
+    :param work: is called with the time of the model, and with True if the call is so late that messages of hosts may be
+        unread. It must call :meth:`set`.
     """
 
     def __init__(self, lease: float, offset: float, work: Callable[[float, bool], None]) -> None:
@@ -34,11 +32,11 @@ class Ticks:
         self._last = self.now()
 
     def now(self) -> float:
-        """The time of the model: the time of the event loop, or one that continues when the hub or its machine restarts."""
+        """The time of the model in seconds. With a state file, it continues after a restart of the hub or its machine."""
         return self._loop.time() + self.offset
 
     def set(self, deadline: float | None) -> None:
-        """The next deadline of the model, or None."""
+        """Set the time of the next deadline of the model, or None if there is no deadline."""
         if self._stopped:
             return
         when = self._last + self._period
@@ -46,7 +44,7 @@ class Ticks:
             when = min(deadline, when)
         if self._timer is not None:
             if self._timer_at <= when:
-                return  # a call that is too early costs less than a new timer with each request
+                return  # an early call takes less time than a new timer for each request
             self._timer.cancel()
         self._timer, self._timer_at = self._loop.call_at(max(when - self.offset, self._loop.time()), self._tick), when
 

@@ -10,24 +10,24 @@ from .sessions import HubSession
 
 __all__ = ["Waiting"]
 
-_REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
+_REPEATS = 16  # the most requests that wait for the outcome of one arrival
 
 
 class Waiting:
-    """The requests that wait, by their arrival: the first request and its retries wait for one outcome."""
+    """The waiting requests, by arrival. The first request of an arrival and its retries wait for the same outcome."""
 
     def __init__(self) -> None:
         self._asked: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}  # bound: waits.WAITS, waiting._REPEATS
-        """(host, arrival) to the requests: their sessions and numbers."""
+        """For each (host, arrival id), the waiting requests: their sessions and request ids."""
 
     def __len__(self) -> int:
-        """The number of arrivals with requests that wait."""
+        """The number of arrivals with waiting requests."""
         return len(self._asked)
 
     def add(self, session: HubSession, number: str, client: Client, arrival: str) -> None:
-        """A request waits from now on. If its session can continue in another life of the hub, the hub keeps the request.
+        """Add a waiting request. If its session can continue after a restart of the hub, the hub stores the request.
 
-        :raises LinesyncFailed: too many requests repeat the arrival.
+        :raises LinesyncFailed: too many requests of the arrival wait.
         """
         asked = self._asked.setdefault((client.host, arrival), [])
         if len(asked) >= _REPEATS:
@@ -39,13 +39,13 @@ class Waiting:
             session.kept.opened(number, arrival)
 
     def restore(self, session: HubSession) -> None:
-        """The requests of a session from an earlier life of the hub wait again."""
+        """Add the stored requests of a session, after a restart of the hub."""
         host = session.client("").host
         for number, arrival in session.kept.open.items():
             self._asked.setdefault((host, arrival), []).append((session, number))
 
     def remove(self, session: HubSession, number: str, client: Client, arrival: str) -> None:
-        """The model did not accept a request, so it does not wait."""
+        """Remove a request that the model has not accepted."""
         key = client.host, arrival
         asked = self._asked[key]
         asked.remove((session, number))
@@ -53,14 +53,17 @@ class Waiting:
             del self._asked[key]
 
     def take(self, client: Client, arrival: str) -> list[tuple[HubSession, str]]:
-        """Remove the requests that wait for an outcome, because it is decided."""
+        """Remove and return the requests of an arrival, because its outcome is decided."""
         return self._asked.pop((client.host, arrival), [])
 
     def forget(self, gone: Callable[[HubSession, str], bool]) -> None:
-        """Forget the requests whose replies are no longer needed."""
+        """Remove the requests whose replies are no longer needed.
+
+        :param gone: returns whether the reply to a request is no longer needed.
+        """
         for asked in self._asked.values():
             for session, number in asked:
                 if gone(session, number):
                     session.kept.closed(number)
-        left = {key: [one for one in asked if not gone(*one)] for key, asked in self._asked.items()}
+        left = {key: [request for request in asked if not gone(*request)] for key, asked in self._asked.items()}
         self._asked = {key: asked for key, asked in left.items() if asked}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .. import protocol
-from ..errors import EndOfStream, LinesyncError, LinesyncFailed
+from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
 from ..protocol import FileRead, FileWrite, Message, Run, operations
 from ..runtime.streams import Stream
 
@@ -79,6 +79,8 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
     try:
         request = operations.read_opening(stream.words)
         if isinstance(request, Run):
+            if runner.refusal:
+                raise NotAllowed(runner.refusal)
             await jobs.run(runner.name, lambda: serve_run(stream, request, runner))
         elif isinstance(request, FileRead):
             await jobs.run(runner.name, lambda: serve_read(stream, request))

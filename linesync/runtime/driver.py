@@ -1,4 +1,4 @@
-"""The methods that a driver of conversations implements: it moves bytes and time, with asyncio or without."""
+"""The interface of a driver of conversations. A driver sends and receives bytes and runs timers, with or without asyncio."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Driver", "Timeout"]
 
 
 class Timeout(Protocol):
-    """Limits the time of a block, as :func:`asyncio.timeout` does: when the time is over, the block is cancelled, and then
-    TimeoutError is raised."""
+    """Limits the time of a block, as :func:`asyncio.timeout` does. When the time has passed, the block is cancelled and raises
+    TimeoutError."""
 
     def reschedule(self, when: float | None) -> None:
-        """Set another time, in seconds of :meth:`Driver.now`; None for no limit."""
+        """Set another end time, in seconds of :meth:`Driver.now`; None for no limit."""
 
     def expired(self) -> bool:
-        """Whether the time was over before the block had ended."""
+        """Whether the time had passed before the block ended."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
@@ -39,7 +39,7 @@ class Driver:
     """The driver of one conversation."""
 
     def kick(self) -> None:
-        """There is something to send."""
+        """Send the queued bytes soon."""
         raise NotImplementedError
 
     def wait(self, key: Stream | Pending | Self) -> Awaitable[None]:
@@ -47,11 +47,11 @@ class Driver:
         raise NotImplementedError
 
     def wake(self, key: Stream | Pending | Self) -> None:
-        """Wake the tasks that wait for this key: something has changed."""
+        """Wake the tasks that wait for this key. They check their conditions again."""
         raise NotImplementedError
 
     def now(self) -> float:
-        """The time in monotonic seconds."""
+        """The current time in monotonic seconds."""
         raise NotImplementedError
 
     def timeout(self, seconds: float | None) -> Timeout:
@@ -59,15 +59,15 @@ class Driver:
         raise NotImplementedError
 
     def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
-        """Run a job that may block, at a place where it blocks nothing else. ``key`` is woken when the job has ended.
+        """Start a job that may block, so that it does not block an event loop. The end of the job wakes ``key``.
 
         :param about: the path that the job uses.
-        :param spool: it uses a temporary file of our own.
+        :param spool: whether this path is a temporary file of linesync.
         """
         raise NotImplementedError
 
     def bytes_outside_frames(self, data: bytes) -> None:
-        """Bytes outside frames have arrived. A driver may use them to find out what is at the other end."""
+        """Handle bytes outside frames. A driver may use them to find out which program is at the other end."""
 
     def set_rate(self, baud: int) -> None:
         """Set the port to this baud rate, and notify the link. Only a driver of serial lines gets this call."""

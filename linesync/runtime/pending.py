@@ -1,4 +1,4 @@
-"""Our own requests that have no reply yet."""
+"""The requests of this end that have no reply yet."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ Done = Callable[[str | LinesyncError], None]
 
 
 class Pending:
-    """A request without a reply yet.
+    """A request that waits for its reply.
 
-    :ivar text: the request.
-    :ivar sent: whether it was sent; it is not sent while the session is interrupted.
+    :ivar text: the text of the request.
+    :ivar sent: whether the request was sent. It is not sent while the session is interrupted.
+    :ivar reply: the text of the reply or an error; None before.
+    :ivar done: is called with the reply, or None.
     """
 
     __slots__ = ("done", "reply", "sent", "text", "waiter")
@@ -31,7 +33,7 @@ class Pending:
 
 
 class PendingRequests:
-    """All requests of one end that have no reply yet, in their order.
+    """All requests of this end that have no reply yet, in the order in which they were made.
 
     :param wake: wakes the tasks that wait for the reply to a request.
     """
@@ -41,20 +43,20 @@ class PendingRequests:
         self._by_number: dict[str, Pending] = {}  # bound: waits.WAITS_PER_HOST
         self._last = 0
         self.unsent_bytes = 0
-        """The size of the requests that wait until the session continues."""
+        """The size in bytes of the requests that wait until the session continues."""
         self.answered = False
-        """Whether a reply has arrived in this session, so that the hub has stored the session."""
+        """Whether a reply has arrived in this session. The hub has then stored the session."""
 
     def __len__(self) -> int:
         return len(self._by_number)
 
     def next_number(self) -> str:
-        """A number that no other request of this session has."""
+        """A new number, different from the numbers of all other requests of this session."""
         self._last += 1
         return str(self._last)
 
     def add(self, text: str, done: Done | None, suffix: str) -> tuple[str, Pending]:
-        """Add a request; returns its id."""
+        """Add a request. Returns its id and its record."""
         number = str(Id(self.next_number(), suffix))
         pending = self._by_number[number] = Pending(text, done)
         return number, pending
@@ -65,7 +67,10 @@ class PendingRequests:
         mux.send_message(0, f"{number} {pending.text}".encode("utf-8", "replace"))
 
     def send_again(self, mux: Mux, known: Collection[str]) -> None:
-        """Send the requests without a reply, except those that the hub has."""
+        """Send the requests without a reply again.
+
+        :param known: the ids of requests that the hub has already received; they are not sent.
+        """
         self.unsent_bytes = 0
         known = set(known)
         for number, pending in self._by_number.items():
@@ -73,7 +78,7 @@ class PendingRequests:
                 self.send(mux, number, pending)
 
     def take_reply(self, number: str, text: str) -> bool:
-        """A reply has arrived. Returns False if it is not for one of these requests."""
+        """Handle a reply. Returns False if it does not belong to one of these requests."""
         pending = self._by_number.pop(number, None)
         if pending is None:
             return False
@@ -82,7 +87,7 @@ class PendingRequests:
         return True
 
     def fail(self, reason: str) -> None:
-        """The session is over, so no more replies arrive."""
+        """Fail all requests, because the session has ended and no more replies will arrive."""
         failed, self._by_number, self.unsent_bytes = self._by_number, {}, 0
         for pending in failed.values():
             self._settle(pending, Unanswered(reason) if pending.sent else NotSent(reason))
@@ -94,5 +99,5 @@ class PendingRequests:
         self._wake(pending)
 
     def begin_session(self) -> None:
-        """A new session has begun, with its own numbers."""
+        """Start to number the requests again, because a new session has begun."""
         self._last, self.answered = 0, False

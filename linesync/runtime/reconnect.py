@@ -1,7 +1,7 @@
-"""Keep an endpoint connected: open its line, and open it again after it was lost.
+"""Keeps an endpoint connected: opens its line, and opens it again after a loss.
 
-A USB adapter is removed and plugged in again, an ssh ends, a hub is restarted: the peer keeps its session and resumes it on
-the next line. A fault is reported once for each new reason, not for each attempt.
+Examples of a loss: a USB adapter is unplugged, an ssh connection ends, a hub is restarted. The peer keeps its session and
+resumes it on the next line. A fault is reported once for each new reason, not for each attempt.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from .peer import LineEnd, Peer
 __all__ = ["bring_back", "keep_connected"]
 
 _LOST = "the line"
-FIRST_WAIT = 0.2  # seconds before the line is opened again for the first time
-_LONGEST_WAIT = 2.0  # the maximum time between two attempts, in seconds
-_STEADY = 5.0  # seconds after which the loss of a line is reported again, even for the same reason
+FIRST_WAIT = 0.2  # seconds from the loss of a line to the first attempt to open it again
+_LONGEST_WAIT = 2.0  # the longest time between two attempts, in seconds
+_STEADY = (
+    5.0  # if a line was open for this time in seconds, its loss is reported even if the reason is the same as before
+)
 
 
 async def keep_connected(
@@ -28,8 +30,8 @@ async def keep_connected(
 ) -> None:
     """Keep ``endpoint`` connected until cancelled. Its line then stays open, so that its peer can say goodbye.
 
-    :param receiver: makes the receiver of each line.
-    :param report: called with a sentence for people when the line fails, and when it is open again.
+    :param receiver: returns the receiver of each line.
+    :param report: called with a sentence for the log when the line fails, and when it is open again.
     :param once: return when the line is lost.
     :raises UsageError: the endpoint is invalid.
     :raises LinesyncError: with ``once``, the line cannot be opened.

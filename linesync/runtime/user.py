@@ -1,4 +1,4 @@
-"""The interface that a conversation uses to notify its owner."""
+"""The interface with which a conversation notifies its owner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     P = "P"
 
-    class Generic:  # small commands do not import typing, which takes longer than the rest of their start
+    class Generic:  # replaces typing.Generic, because the import of typing would take most of the start-up time
         def __class_getitem__(cls, parameters: object) -> type:
             return cls
 
@@ -24,17 +24,18 @@ __all__ = ["User"]
 
 
 class User(Generic[P]):
-    """The owner of conversations of one class, which they notify. Each method does nothing unless it is overridden.
+    """The owner of conversations of one class. The conversations call these methods, which do nothing by default.
 
-    - ``session_down``: ``restarted`` tells whether the peer began another session, usually because it restarted.
+    - ``session_down``: ``restarted`` is true if the peer began another session, usually because it restarted.
     - ``session_interrupted``: the hub has restarted. If the session continues, ``session_continued`` follows with the hub's
       reply, else ``session_down``.
     - ``request`` gets the id and the text of a request; the id of a note is ``-``.
     - ``holds_back`` returns whether the peer's requests should wait. The owner calls ``take_requests`` of the conversation
       when that may have changed. ``held_back`` gets a request that has to wait, when it arrives.
-    - ``sender`` returns which of the senders behind the peer sent a request. The senders take turns.
-    - ``requests_sent``: our own requests that waited for the peer's credit were sent.
-    - ``resume_asked`` may return the conversation that has the session.
+    - ``sender`` returns the name of the sender of a request, if the peer forwards requests of several senders. The senders
+      are served in turn.
+    - ``requests_sent``: the requests of this end that waited for credit of the peer were sent.
+    - ``resume_asked``: the peer wants to resume an earlier session. The method may return the conversation with that session.
     """
 
     def session_up(self, peer: P, hello: Hello) -> None: ...

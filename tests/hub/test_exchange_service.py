@@ -42,7 +42,7 @@ def kept(world: World) -> int:
 
 
 def start_exchange(world: World, host: str, data: bytes, **options: Any) -> asyncio.Task[Any]:
-    """Let a script on ``host`` take part. It may fail without a failure of the world."""
+    """Let a script on ``host`` take part. If it fails, the world does not report an error."""
     task = world.start(world.client(host).exchange("keys", BOTH, data, **options))
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
     return task

@@ -37,8 +37,8 @@ def world() -> Iterator[World]:
 class Service:
     """A job of a host that keeps its channel open and does nothing.
 
-    :ivar streams: the host's ends of the channels that were opened to it.
-    :ivar ended: the reason with which each of its tasks was cancelled.
+    :ivar streams: the host's ends of the channels that were opened to this service.
+    :ivar ended: for each cancelled task of the service, the reason.
     """
 
     def __init__(self) -> None:

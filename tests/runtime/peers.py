@@ -53,7 +53,7 @@ class Pair:
 
 
 async def pause(seconds: float = 0.1) -> None:
-    """Let time pass; the default is enough for everything that was sent to arrive."""
+    """Let time pass. In the default time, all sent data arrives."""
     await asyncio.sleep(seconds)
 
 
@@ -67,10 +67,10 @@ async def stubborn(seconds: float) -> None:
 
 
 def play(work: Callable[[], Coroutine[Any, Any, None]], limit: float = 3600.0) -> None:
-    """Run a coroutine on virtual time.
+    """Run a coroutine on virtual time, and return its result.
 
-    :param limit: the most seconds of virtual time that it may take.
-    :raises AssertionError: it takes longer, or an error was reported to the loop's exception handler.
+    :param limit: the most seconds of virtual time that the coroutine may take.
+    :raises AssertionError: the coroutine takes longer, or an error was reported to the loop's exception handler.
     """
     loop = VirtualLoop()
     failures: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""A peer that has received more than it can handle in one time slice: order, other peers, and the end of the line.
+"""A peer that has received more bytes than it can handle in one time slice: order, other peers, and the end of the line.
 
 The tests shorten the slice to one record, because virtual time does not pass while a peer works.
 """

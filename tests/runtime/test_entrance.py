@@ -211,10 +211,10 @@ def test_one_process_user_or_address_cannot_take_all_places(
         owner = Owner(most=8)
 
         def enter(peer: str, uid: int | None) -> str:
-            one = Peer(owner, "l", token())
-            one.info = LineInfo(endpoint="unix:/s", kind=kind, peer=peer, uid=uid)
-            owner.entrance.enter(one)
-            return owner.entrance.crowded(one, lambda: owner.entrance.peers, owner.entrance.places)
+            entered = Peer(owner, "l", token())
+            entered.info = LineInfo(endpoint="unix:/s", kind=kind, peer=peer, uid=uid)
+            owner.entrance.enter(entered)
+            return owner.entrance.crowded(entered, lambda: owner.entrance.peers, owner.entrance.places)
 
         assert not any(enter(peer.format(n), uid) for n in range(others))
         assert f"no place for another connection of {who} ({others} of its {others} places" in enter(

@@ -1,4 +1,4 @@
-"""A peer that does not read its replies: the listener does not handle more of its requests, so its memory stays small."""
+"""If a peer does not read its replies, the listener does not handle more requests of the peer, so its memory stays small."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ EXAMPLES = """\
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="check", choices=("check",), help="what to do")
-    parser.add_argument("file", metavar="FILE", help="the declarations")
+    parser.add_argument("file", metavar="FILE", help="the file with the declarations of the services")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_file(path: str) -> ServicesFile:
-    """The declarations in a file.
+    """The declarations of the services in a file.
 
-    :raises LinesyncFailed: it cannot be read.
-    :raises UsageError: it is wrong.
+    :raises LinesyncFailed: the file cannot be read.
+    :raises UsageError: the declarations are wrong.
     """
     from ...model.groups.services_file import read_services
 

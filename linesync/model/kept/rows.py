@@ -75,7 +75,7 @@ class BadRow(LinesyncFailed):
         shown = key.replace("\t", " ")
         super().__init__(
             f"cannot restore the state of the hub: the stored {kind} {shown!a:.200} is not valid: {why}; restore a backup of"
-            " the state, or start the hub with an empty one",
+            " the state, or start the hub with an empty state",
             details={"kind": kind, "key": key},
         )
 

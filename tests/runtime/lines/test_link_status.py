@@ -14,7 +14,7 @@ from ..peers import Pair, pause, play
 
 
 class SerialPair:
-    """A caller on a serial line, and a listener that :meth:`answer` puts on its other end."""
+    """A caller on a serial line, and a listener that :meth:`answer` connects to the other end."""
 
     def __init__(self) -> None:
         self.wire = SerialWire("wire")

@@ -1,8 +1,8 @@
 """The second process of the socket benchmarks: ``python -m tools.bench.measure.sink linesync|bare PORT``.
 
-With ``linesync``, it accepts channels and discards the data that arrives on them. At the end of a channel, it sends a
-message with the number of items and bytes. With ``bare``, it is an asyncio protocol without linesync, which shows the limit
-of this machine and of asyncio: it sends small pieces back and discards large ones.
+With ``linesync``, it accepts channels and discards their data. At the end of a channel, it sends a message with the number of
+items and bytes. With ``bare``, it is an asyncio protocol without linesync, which shows the limit of this machine and of
+asyncio: it sends small pieces back and discards large pieces.
 """
 
 from __future__ import annotations
