@@ -84,6 +84,7 @@ class Hub(User[Peer]):
             memory = durable.memory
         else:
             memory = Memory(SyncServices(lease=lease, first_token=tokens.first if tokens is not None else 1))
+        memory.services.groups.hub = boot
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The tasks of the commands that run on the controller."""
@@ -347,8 +348,8 @@ class Hub(User[Peer]):
             self._log_of(label).add(escaped(data) if noise else data)
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
-        self._report(f"{where}: {sentence}", peer=where)
+        label = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
+        self._report(f"{label}: {sentence}", peer=label)
 
     def rate(self, peer: Peer, baud: int) -> None:
         self.trouble(peer, f"the line is at {baud} baud now")
