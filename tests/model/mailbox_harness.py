@@ -56,8 +56,8 @@ class MailboxHarness:
         return self.mailbox.host_lost(host, 1.0)
 
     def send(self, sender: str, *items: str, arrival: str = "", topic: str = "boot") -> list[Outcome]:
-        who = client(sender.partition("#")[0])
-        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, who, 0.0)
+        owner = client(sender.partition("#")[0])
+        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, owner, 0.0)
 
     def receive(
         self,
@@ -71,8 +71,8 @@ class MailboxHarness:
         timeout: float | None = None,
         topic: str = "boot",
     ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, who, now, timeout)
+        owner = client(reader.partition("#")[0])
+        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, owner, now, timeout)
 
     def gather(
         self,
@@ -84,8 +84,8 @@ class MailboxHarness:
         timeout: float | None = None,
         topic: str = "boot",
     ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive_all(arrival, "default", topic, reader, role, who, now, timeout)
+        owner = client(reader.partition("#")[0])
+        return self.mailbox.receive_all(arrival, "default", topic, reader, role, owner, now, timeout)
 
     def reset(self, *topics: str) -> tuple[int, dict[str, LinesyncError]]:
         """Return (the number of topics that were forgotten, the errors of the waits that failed)."""

@@ -239,7 +239,9 @@ def test_an_old_file_is_upgraded_when_a_hub_opens_it(
         assert check(str(old)).version == 2
 
 
-def test_a_new_file_has_the_tables_of_an_upgraded_one(path: Path, folder: Path, request: pytest.FixtureRequest) -> None:
+def test_a_new_file_has_the_tables_of_an_upgraded_file(
+    path: Path, folder: Path, request: pytest.FixtureRequest
+) -> None:
     def tables(place: Path) -> list[tuple[str]]:
         Database(str(place)).close()
         with state_care.reading(str(place)) as connection:

@@ -330,7 +330,7 @@ async def outcome(asked: Awaitable[object]) -> type | None:
 
 
 @pytest.mark.parametrize("at", STATEMENTS)
-def test_a_full_disk_fails_the_waiting_commits_and_not_later_ones(path: Path, at: str) -> None:
+def test_a_full_disk_fails_the_waiting_commits_and_not_later_commits(path: Path, at: str) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "1", "1")])
         fail(state, sqlite3.SQLITE_FULL, at)

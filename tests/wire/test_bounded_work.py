@@ -165,7 +165,7 @@ def test_a_payload_of_many_records_is_taken_in_parts(lane: Lane) -> None:
     assert calls >= 100 and parts.work == whole.work == 1001
 
 
-def test_long_texts_count_as_more_work_than_short_ones() -> None:
+def test_long_texts_count_as_more_work_than_short_texts() -> None:
     mux = _mux()
     payload = _message(b"x" * 200_000) * 3
     assert 0 < mux.receive_some(Lane.PROMPT, payload, 0, 5) < len(payload) // 2

@@ -511,7 +511,7 @@ def test_two_cycles_are_reported_separately(hub: SimulatedHub) -> None:
     )
 
 
-def test_of_two_cycles_only_the_one_that_cannot_end_is_reported(hub: SimulatedHub) -> None:
+def test_of_two_cycles_only_the_cycle_that_cannot_end_is_reported(hub: SimulatedHub) -> None:
     first_cycle = lock_crosswise(hub, "a", "b", "12")
     hub.concurrent["d"] = {"1"}
     lock_crosswise(hub, "c", "d", "34")

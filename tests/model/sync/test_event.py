@@ -39,8 +39,8 @@ class EventHarness:
         timeout: float | None = None,
         namespace: str = "default",
     ) -> list[Outcome]:
-        who = host if isinstance(host, Client) else client(host)
-        return self.events.wait(arrival, namespace, names, any_, who, now, timeout)
+        owner = host if isinstance(host, Client) else client(host)
+        return self.events.wait(arrival, namespace, names, any_, owner, now, timeout)
 
     def reset(self, *names: str) -> tuple[int, dict[str, LinesyncError]]:
         """Return (the number of events that were forgotten, the errors of the waits that failed)."""
@@ -113,7 +113,7 @@ def test_a_short_pulse_ends_waits_that_lack_only_this_event(harness: EventHarnes
     assert harness.wait("y", "a") == []
 
 
-def test_setting_twice_is_setting_once(harness: EventHarness) -> None:
+def test_setting_an_event_twice_has_no_further_effect(harness: EventHarness) -> None:
     harness.wait("x", "a", "b")
     harness.set("a", "a")
     assert list(granted_names(harness.set("a", arrival="s"))) == ["s"]
@@ -140,7 +140,7 @@ def test_a_retry_after_a_lost_reply_sets_nothing_again(harness: EventHarness) ->
     assert harness.wait("x", "a") == []
 
 
-def test_a_retry_of_a_wait_that_is_over_gets_the_same_result(harness: EventHarness) -> None:
+def test_a_retry_of_an_ended_wait_gets_the_same_result(harness: EventHarness) -> None:
     harness.wait("x", "a")
     harness.set("a")
     harness.clear("a")

@@ -55,7 +55,7 @@ def test_reading_an_unused_semaphore_leaves_nothing_behind(harness: SemaphoreHar
     assert len(harness.semaphores) == 0
 
 
-def test_giving_four_wakes_four_takers_of_one(harness: SemaphoreHarness) -> None:
+def test_four_given_units_serve_four_takers_of_one_unit(harness: SemaphoreHarness) -> None:
     for number in range(5):
         assert harness.change(f"t{number}", f"h{number}", -1) == []
     events = harness.change("g", "hub", 4)

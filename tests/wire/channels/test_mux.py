@@ -64,7 +64,7 @@ def _shuttle(a: Mux, b: Mux, rounds: int = 60) -> tuple[list[Event], list[Event]
 
 
 class MuxMachine(RuleBasedStateMachine):
-    """Each side receives on a channel what the other side sent, and unread data never exceeds the credit."""
+    """Each side receives the data that the other side sent on a channel, and unread data never exceeds the credit."""
 
     credit = _CREDIT
 

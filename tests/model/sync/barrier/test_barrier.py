@@ -35,8 +35,8 @@ class BarrierHarness:
         as_member: str | None = None,
         namespace: str = "default",
     ) -> list[Outcome]:
-        who = host if isinstance(host, Client) else client(host)
-        return self.barriers.arrive(arrival, namespace, name, Terms(count=count), who, now, timeout, as_member)
+        owner = host if isinstance(host, Client) else client(host)
+        return self.barriers.arrive(arrival, namespace, name, Terms(count=count), owner, now, timeout, as_member)
 
 
 @pytest.fixture

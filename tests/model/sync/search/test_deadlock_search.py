@@ -325,7 +325,7 @@ class Future:
         return not clients or bool(self.hub.commands[host] or others) or any(map(self.may_act, clients))
 
     def all_at(self, host: str, name: str) -> bool:
-        """Whether all clients of a host wait at this barrier, themselves or through a wait within what they hold."""
+        """Whether all clients of a host wait at this barrier, directly or through a wait within their holds."""
         for client in self.clients[host]:
             held = [wait for wait in self.before if wait.client == client and wait.held is Hold.BY_CLIENT]
             waits = self.open(client) or [inner for wait in held for inner in self.inner(wait)]
@@ -367,7 +367,7 @@ class Future:
                 if held.held is not None and self.may_give_back(held):
                     self.hub.give_back(held.arrival, f"{held.client.host}/{held.client.number}")
             taken = [wait for wait in self.services._waits.all() if wait.held is not None]
-            for wait in taken:  # what the arrivals that continued have taken since then
+            for wait in taken:  # the grants of the arrivals that have continued
                 if wait.arrival not in {held.arrival for held in self.before if held.held is not None}:
                     self.hub.give_back(wait.arrival, f"{wait.client.host}/{wait.client.number}")
             self.arrive()

@@ -159,7 +159,7 @@ class EventsSearch(RuleBasedStateMachine):
         for arrival, names, any_, _ in self.queue:
             for name in dict.fromkeys(names):
                 waiting.setdefault(name, []).append((self.asked[arrival][0].number, any_))
-        assert {row.name: [(who.client, who.any) for who in row.waiting] for row in rows} == waiting
+        assert {row.name: [(wait.client, wait.any) for wait in row.waiting] for row in rows} == waiting
         assert len(rows) == len(self.events)
 
     @invariant()
