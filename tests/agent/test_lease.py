@@ -111,9 +111,9 @@ async def test_the_lease_counts_from_the_time_at_which_something_begins_to_depen
     assert command.cancelled()
     setup.holds = True
     await asyncio.sleep(19.7)
-    assert [at for at, _ in setup.lost] == [120.4]
+    assert [lost_at for lost_at, _ in setup.lost] == [120.4]
     await asyncio.sleep(0.4)
-    assert [at for at, _ in setup.lost] == [120.4, 140.4]
+    assert [lost_at for lost_at, _ in setup.lost] == [120.4, 140.4]
 
 
 @on_virtual_time
@@ -137,7 +137,7 @@ def test_a_lease_that_makes_no_sense_is_as_long_as_usual(seconds: str) -> None:
     async def test() -> None:
         setup = LeaseWithFakeLine(seconds)
         await asyncio.sleep(20.1)
-        assert [at for at, _ in setup.lost[:1]] == [20.0]
+        assert [lost_at for lost_at, _ in setup.lost[:1]] == [20.0]
 
     play(test)
 
@@ -156,7 +156,7 @@ async def test_a_new_session_is_watched_once() -> None:
     setup = LeaseWithFakeLine("40")
     setup.lease.begin("")
     await asyncio.sleep(20.1)
-    assert [at for at, _ in setup.lost] == [20.0]
+    assert [lost_at for lost_at, _ in setup.lost] == [20.0]
 
 
 @on_virtual_time

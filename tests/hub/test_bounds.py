@@ -291,12 +291,12 @@ def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str,
             error
         )
         assert not any(stream.broken or stream.receive_nowait() for stream in running)
-        others = [second.peer.open(f"run {host} true"), first.peer.open(f"run {'h2' if host != 'h2' else 'h1'} true")]
+        allowed = [second.peer.open(f"run {host} true"), first.peer.open(f"run {'h2' if host != 'h2' else 'h1'} true")]
         running.pop().reset("enough")
         world.pass_time(2.0)
-        others.append(first.peer.open(f"run {host} true"))
+        allowed.append(first.peer.open(f"run {host} true"))
         world.pass_time(2.0)
-        assert not any(stream.broken or stream.receive_nowait() for stream in (*running, *others))
+        assert not any(stream.broken or stream.receive_nowait() for stream in (*running, *allowed))
         first.close()
         second.close()
         world.pass_time(2.0)

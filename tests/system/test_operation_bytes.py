@@ -43,24 +43,24 @@ class _Count:
 
 
 async def _arrive_last(client: Client, other: Client) -> None:
-    late = asyncio.create_task(other.barrier("up", 2))
+    wait = asyncio.create_task(other.barrier("up", 2))
     await asyncio.sleep(0.3)
     await client.barrier("up", 2)
-    await late
+    await wait
 
 
 async def _arrive_first(client: Client, other: Client) -> None:
-    early = asyncio.create_task(client.barrier("up", 2))
+    wait = asyncio.create_task(client.barrier("up", 2))
     await asyncio.sleep(0.3)
     await other.barrier("up", 2)
-    await early
+    await wait
 
 
 async def _wait_for_a_unit(client: Client, other: Client) -> None:
-    early = asyncio.create_task(client.semaphore("slots", -1))
+    wait = asyncio.create_task(client.semaphore("slots", -1))
     await asyncio.sleep(0.3)
     await other.semaphore("slots", 1)
-    await early
+    await wait
 
 
 OPERATIONS: dict[str, _Operation] = {

@@ -181,10 +181,10 @@ def notifications(events: Sequence[Event]) -> str:
             outcome = "revoked"
         else:
             continue
-        who = event.arrival.partition("~")[0]
+        script = event.arrival.partition("~")[0]
         names = notified.setdefault(outcome, [])
-        if who not in names:
-            names.append(who)
+        if script not in names:
+            names.append(script)
     return "; ".join(f"{', '.join(names)}: {outcome}" for outcome, names in notified.items())
 
 
