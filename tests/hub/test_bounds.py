@@ -158,7 +158,7 @@ def start_waiting(world: World, client: Client) -> Any:
 @pytest.mark.parametrize("note", [True, False])
 def test_no_message_of_a_script_reaches_another_client(world: World, side: str, text: str, note: bool) -> None:
     victim = start_waiting(world, world.client(side))
-    ((key, ((session, number),)),) = world.hub._requests._waiting._asked.items()
+    ((key, ((session, number),)),) = world.hub._requests._waiting._requests.items()
     raw = RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
     for request, script in ((number, number.partition(".")[2] or session.id), ("x", f"{session.id}")):
         for sent in (text.format(request, script), text.format("x", script) + f" arrival={key[1]}"):
