@@ -141,7 +141,9 @@ def _compare(report: Report, table: Table, work: Workload, baud: int, size: int)
             report.target(f"goodput at {baud}, {work.name}, {name}", reached, ">=", target)
     suffix = cells.get("resumes_after_s")
     if work.resumes is not None and isinstance(suffix, float):
-        report.target(f"{work.name} at {baud}: the file goes on after", suffix * 1000, "<=", work.resumes * 1000, "ms")
+        report.target(
+            f"{work.name} at {baud}: the file continues after", suffix * 1000, "<=", work.resumes * 1000, "ms"
+        )
 
 
 # -- one transfer ------------------------------------------------------------------------------------------------------

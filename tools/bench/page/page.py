@@ -138,7 +138,7 @@ def _targets(found: Kept) -> str:
         ]
         for target in sorted(targets, key=lambda target: target.met)
     ]
-    return head + _table(["what", "measured", "target", ""], rows)
+    return head + _table(["figure", "measured", "target", ""], rows)
 
 
 def _arguments(target: Mapping[str, Any]) -> dict[str, Any]:
