@@ -324,7 +324,7 @@ class BlockingPeer(Conversation):
         """
         now = self.now()
         if now >= self._reconnect_by:
-            reason = f"{self.interrupted}, and the hub did not come back"
+            reason = f"{self.interrupted}, and the hub did not answer again"
             self._shut()
             self.cannot_continue(reason)
             raise BrokenError(reason)

@@ -178,7 +178,7 @@ class Conversation(Driver):
     def _holds_back(self) -> bool:
         """Whether the requests of the peer must wait.
 
-        A listener lets them wait if the peer does not read its replies. A caller does not, because two ends that do so could
+        A listener delays them if the peer does not read its replies. A caller does not, because two ends that do so could
         wait for each other forever.
         """
         return (self.listens and self.congested) or self.user.holds_back(self)

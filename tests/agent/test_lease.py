@@ -183,8 +183,8 @@ async def test_a_hub_that_no_longer_hears_the_agent_is_lost_although_the_agent_s
     assert not lost, "the agent asks for acknowledgements"
     hub, agent = pair.listener.link, pair.caller.link
     assert isinstance(pair.pipe, Pipe) and hub is not None and agent is not None
-    pair.pipe.dead = True  # what the agent sends from now on is lost,
-    wake, pair.pipe._wake = pair.pipe._wake, lambda: None  # type: ignore[method-assign]  # and what the hub sends is late
+    pair.pipe.dead = True  # all further bytes of the agent are lost,
+    wake, pair.pipe._wake = pair.pipe._wake, lambda: None  # type: ignore[method-assign]  # and the bytes of the hub are delayed
     for _ in range(4):
         pair.listener.note("still here")
         await asyncio.sleep(1.0)

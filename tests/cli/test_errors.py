@@ -1,4 +1,4 @@
-"""An error is one sentence that says what happened and what to do, with the right exit code."""
+"""An error is one sentence that names the cause and the remedy, with the right exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hub enforces its policy for every operation that needs a permission, whatever a client or an agent sends."""
+"""The hub enforces its policy for every operation that needs a permission, for all messages of clients and agents."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_an_operation_takes_at_most_forty_bytes_each_way_and_its_commit_eighteen
             count.take()
             world.run(operate())
             costs.append(count.take())
-        # Sometimes a full acknowledgement is sent instead of a short one.
+        # Sometimes a full acknowledgement is sent instead of a short acknowledgement.
         assert sorted(out for out, _ in costs)[-2] <= 40 + commit, world.transcript()
         assert sorted(received for _, received in costs)[-2] <= 40 + commit, world.transcript()
         assert sum(map(sum, costs)) / len(costs) <= 75 + 2 * commit, costs

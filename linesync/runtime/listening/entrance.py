@@ -142,7 +142,7 @@ class Entrance:
             self.enter(peer)
 
     def replace(self, peer: Peer, known: Peer) -> None:
-        """A known peer takes over the line of another one, and its place if that was accepted."""
+        """Replace a peer by a known peer, which gets its line. If the line was accepted, it also gets its place."""
         accepted = peer in self.peers
         self.leave(peer)
         self.leave(known)

@@ -113,7 +113,7 @@ class LogLimit:
 
 def _left_out(window: _Window) -> str:
     lines = "1 similar line was" if window.left_out == 1 else f"{window.left_out} similar lines were"
-    return f"{lines} left out of the log; the last one: {window.last}"
+    return f"{lines} omitted from the log; the last line: {window.last}"
 
 
 class Reports:

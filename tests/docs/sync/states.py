@@ -148,7 +148,7 @@ def _actions(table: Table, event: str) -> tuple[Action, ...]:
 
 
 def _try_event(table: Table, state: str, path: Sequence[str], action: Action) -> tuple[str, str] | None:
-    """The state after an event, and who was notified of what; None if the event cannot happen."""
+    """The state after an event, and the notifications of the clients; None if the event cannot happen."""
     model = ModelSetup()
     for step in path:
         _actions(table, step)[0](model)

@@ -90,7 +90,7 @@ class Keep(Operation):
 
 
 class Unlock(Operation):
-    """A host has locks, and each command gives one back.
+    """A host has locks, and each command gives one lock back.
 
     After exit code 0, the lock is free. After a failure, it is still held. If the result is unknown, both are possible. A
     host that was lost or restarted has lost its locks; then a command may report that the host does not own the lock.
