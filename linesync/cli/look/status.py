@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState
 
-HELP = "show the hosts, and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
+HELP = (
+    "show the hosts, and the waiting clients and holders of barriers, semaphores, locks, exchanges, events and messages"
+)
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers
