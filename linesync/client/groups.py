@@ -178,6 +178,8 @@ class Group:
             if not cause:
                 self._error = self._error or error
             self._inbox.end(cause or error.message)
+        if self._asked is not None:  # this was the reply to an earlier request
+            self._requests.peer.wake(self._asked)
 
     # -- reports ------------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders
 PART_MAX = 32 << 10  # most characters of one part of a message
 MESSAGE_BYTES = 1 << 20  # most bytes of one message
 
-LEFT, EXCLUDED, TOO_SLOW, GROUP_STOPPED = "left", "excluded", "too slow", "the group was stopped"
+LEFT, GAVE_UP, EXCLUDED = "left", "gave up", "excluded"
+TOO_SLOW, GROUP_STOPPED = "too slow", "the group was stopped"
 
 
 class Group:
