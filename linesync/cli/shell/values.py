@@ -266,7 +266,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("policy", "USER"): _users,
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
-NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
+NOT_COMPLETED = ("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 
 
