@@ -68,7 +68,7 @@ class Known:
         The kind is the name of the list in ``status``, as in ``barriers``.
         """
         status = self._ask(lambda client: client.status())
-        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "groups")
         return [(kind, state.namespace, state.name) for kind in kinds for state in getattr(status, kind, ())]
 
     def namespaces(self) -> list[tuple[str, str]]:
@@ -241,6 +241,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "F": _files,
     "FILE": _files,
     "G": _unix_groups,
+    "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
     "HOW": _words("cyclic", "once", "linger="),
@@ -266,7 +267,10 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("policy", "USER"): _users,
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
-NOT_COMPLETED = ("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
+NOT_COMPLETED = (
+    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB"),
+    *("N", "NAME", "PID", "REASON", "S", "TAG", "TOKEN"),
+)
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 
 
