@@ -225,6 +225,6 @@ class Inbox:
             [
                 event
                 for event in self._events
-                if not (isinstance(event, Step) and event.kind in STEPS and event.service not in remaining)
+                if not (isinstance(event, Step) and event.kind in STEPS and event.service not in mine)
             ]
         )
