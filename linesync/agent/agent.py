@@ -382,8 +382,8 @@ class _Scripts(User[Peer]):
         peer.abandon("the script is gone")
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = peer.info.endpoint if peer.info is not None else "a connection"
-        self._agent.report(f"{where}: {sentence}", peer=where)
+        label = peer.info.endpoint if peer.info is not None else "a connection"
+        self._agent.report(f"{label}: {sentence}", peer=label)
 
     def request(self, peer: Peer, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)

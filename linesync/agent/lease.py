@@ -118,10 +118,10 @@ class HubLease:
 
     def _set_timer(self, now: float) -> None:
         link = self._uplink.link
-        when = now + self._seconds / _CHECKS
+        check_at = now + self._seconds / _CHECKS
         if link is not None and self._lease_end(link) > now:
-            when = min(when, self._lease_end(link))
-        self._timer = self._loop.call_at(when, self._check, when)
+            check_at = min(check_at, self._lease_end(link))
+        self._timer = self._loop.call_at(check_at, self._check, check_at)
 
     def _check(self, due: float) -> None:
         now, link = self._loop.time(), self._uplink.link

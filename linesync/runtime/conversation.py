@@ -178,7 +178,7 @@ class Conversation(Driver):
     def _holds_back(self) -> bool:
         """Whether the requests of the peer must wait.
 
-        A listener lets them wait if the peer does not read its replies. A caller does not, because two ends that do so could
+        A listener delays them if the peer does not read its replies. A caller does not, because two ends that do so could
         wait for each other forever.
         """
         return (self.listens and self.congested) or self.user.holds_back(self)
@@ -200,16 +200,16 @@ class Conversation(Driver):
         if failure is not None:
             raise failure
 
-    def drop_requests(self, which: Callable[[str], bool]) -> list[str]:
+    def drop_requests(self, selects: Callable[[str], bool]) -> list[str]:
         """Remove waiting requests without handling them. The caller must answer them.
 
-        :param which: returns whether to remove the request with an id.
+        :param selects: returns whether to remove the request with an id.
         :return: the ids of the removed requests.
         """
         mux = self._current_mux()
         if mux is None or self._untaken is None:
             return []
-        dropped = self._untaken.remove(lambda number: number != NOTE and which(number))
+        dropped = self._untaken.remove(lambda number: number != NOTE and selects(number))
         for _, _, data in dropped:
             mux.consumed(0, data)
         return [number for number, _, _ in dropped]
@@ -377,9 +377,9 @@ class Conversation(Driver):
         return self.link.mux if self.link is not None and self.link.session is not None else None
 
     def _restarted(self, event: Restarted) -> None:
-        same = event.old_boot == event.new_boot
-        reason = "the peer began a new session" if same else "the peer restarted"
-        if same or not self.interrupt(reason):
+        same_boot = event.old_boot == event.new_boot
+        reason = "the peer began a new session" if same_boot else "the peer restarted"
+        if same_boot or not self.interrupt(reason):
             self._session_over(reason, restarted=True)
 
     def _session_ended(self, event: SessionEnded) -> None:

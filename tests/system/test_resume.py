@@ -186,9 +186,9 @@ def test_an_exchange_fails_for_all_members_when_the_hub_is_killed_and_can_be_rep
         world.run(b.exchange("keys", members, b"B"))
     other = world.start(hub.exchange("other", ["hub", "b"], b"not for them"))
     world.pass_time(1.0)
-    again = [world.start(client.exchange("keys", members, data)) for client, data in ((b, b"B"), (a, b"new"))]
-    world.settle(lambda: all(task.done() for task in again))
-    assert [task.result() for task in again] == [{"a": b"new", "b": b"B"}] * 2
+    repeated = [world.start(client.exchange("keys", members, data)) for client, data in ((b, b"B"), (a, b"new"))]
+    world.settle(lambda: all(task.done() for task in repeated))
+    assert [task.result() for task in repeated] == [{"a": b"new", "b": b"B"}] * 2
     assert not other.done()
 
 
