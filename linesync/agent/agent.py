@@ -204,7 +204,7 @@ class Agent:
 
     def session_continued(self, reply: Reply) -> None:
         """The hub has restarted, and continues the session of this host."""
-        self.lease.begin(reply.options.get("lease", ""))
+        self.lease.continues(reply.options.get("lease", ""))
         self._report(f"{self.name} continues its session with the hub on {self._endpoint}")
         self.relayed.continued()
 

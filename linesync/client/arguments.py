@@ -369,6 +369,7 @@ RULES: dict[str, Rule] = {
     "any": flag,
     "others": flag,
     "keep": flag,
+    "clear_env": flag,
     "tolerate_loss": flag,
     "rejoin": flag,
     "all_parties": flag,

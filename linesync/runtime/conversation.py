@@ -416,7 +416,9 @@ class Conversation(Driver):
     def cannot_continue(self, reason: str) -> None:
         """Give up the continuation of the session, because the hub counts this end as lost. An interrupted session ends."""
         self._kept_nonces = None
-        if self.interrupted:
+        if self._continuing:  # the hub may continue it already, so it must be notified
+            self.end_session(reason)
+        elif self.interrupted:
             self._session_over(reason)
 
     def _ask_to_continue(self) -> None:
@@ -454,6 +456,16 @@ class Conversation(Driver):
         self.kick()
         self.user.session_continued(self, reply)
         self.wake(self)
+
+    def end_session(self, reason: str) -> None:
+        """End the session but keep the line, on which a new session may follow.
+
+        Data of the session that has not arrived is lost. The peer is notified as soon as it can be reached.
+        """
+        if self.link is not None and self.link.session is not None:
+            self.link.session.broken = reason
+            self.handle(self.link.handle_timer(self.now()))
+            self.kick()
 
     def abandon(self, reason: str) -> None:
         """End the session at this end permanently. Open requests and channels fail with this reason, and its data is freed."""

@@ -421,16 +421,6 @@ class Peer(Conversation):
             session.ask()
             self.kick()
 
-    def end_session(self, reason: str) -> None:
-        """End the session but keep the line, on which a new session may follow.
-
-        Data of the session that has not arrived is lost. The peer is notified as soon as it can be reached.
-        """
-        if self.link is not None and self.link.session is not None:
-            self.link.session.broken = reason
-            self._take(self.link.handle_timer(self.now()))
-            self.kick()
-
     def dismiss(self, reason: str) -> None:
         """Say goodbye if there is a session, and close the line. This does not wait, because the peer may not read."""
         line, link = self.line, self.link

@@ -160,6 +160,23 @@ async def test_a_new_session_is_watched_once() -> None:
 
 
 @on_virtual_time
+async def test_the_lease_goes_on_while_the_session_continues_with_another_process_of_the_hub() -> None:
+    setup = LeaseWithFakeLine()
+    for _ in range(15):
+        await asyncio.sleep(2.0)
+        setup.acknowledged()
+    await asyncio.sleep(1.5)
+    setup.link.acknowledged_at = float("-inf")  # the new process has acknowledged nothing yet
+    await asyncio.sleep(1.5)
+    assert not setup.lost
+    assert 3.0 <= float(setup.lease.answer().split()[1]) < 5.0
+    setup.lease.continues("")
+    await asyncio.sleep(20.0)
+    ((at, why),) = setup.lost
+    assert 48.0 < at <= 50.0 and "acknowledged nothing" in why
+
+
+@on_virtual_time
 async def test_after_this_machine_slept_the_agent_first_reads_what_the_hub_has_acknowledged() -> None:
     setup = LeaseWithFakeLine()
     assert isinstance(setup.loop, VirtualLoop)
