@@ -86,19 +86,23 @@ GroupEvent: TypeAlias = "View | Message | Step"
 class Inbox:
     """Converts the events of the hub to the events that the member gets. Pure.
 
-    1. The member gets each event once. A repeated event is dropped.
-    2. Steps that have not been delivered when their round is aborted are never delivered. The member gets ``abort`` exactly for
-       the services that got ``init`` and did not get ``activate``, in reverse order.
-    3. The parts of a message are joined. If the last part has not arrived before the next view, all parts are dropped.
+    1. Events come once: one that has come already is dropped.
+    2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` comes exactly for the
+       services that got ``init`` and did not get ``activate``, the last one first.
+    3. While a delivered step runs, the next step and what follows it wait. ``abort`` ends a running ``init`` or
+       ``process``.
+    4. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
 
-    :ivar last: the number of the last event that has arrived.
-    :ivar ring: the id of the view to which the next events belong.
+    :ivar last: the number of the last event that has come.
+    :ivar ring: the view of the events that come now.
+    :ivar running: the step that was delivered and has not been finished.
     :ivar ended: the cause for which the member was removed; None while it is a member.
     """
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.ring = NO_RING
+        self.running: Step | None = None
         self.ended: str | None = None
         self._void = last
         self._events: deque[GroupEvent] = deque()
@@ -132,7 +136,7 @@ class Inbox:
             left, missing = tuple(state.left.items()), tuple(state.missing.items())
             view = View(state.ring, state.members, state.joined, left, missing, state.why, state.short)
             self._events.append(view)
-        elif kind in ("message", "part", "state"):
+        elif kind in ("message", "first", "part", "last", "state"):
             self._message(event)
         elif kind == "abort":
             self._abort(event.data, event.number)
@@ -140,23 +144,28 @@ class Inbox:
             self._events.append(Step(kind, event.service, self.ring, event.number, event.data))
 
     def _message(self, event: GroupEventWords) -> None:
-        data = read_data(event.data)
-        if event.kind == "state":
-            self._events.append(Message(event.sender, data, self.ring, True))
-            return
-        parts = self._parts.setdefault(event.sender, [])
-        parts.append(data)
-        if event.kind == "message":
-            del self._parts[event.sender]
-            self._events.append(Message(event.sender, b"".join(parts), self.ring))
+        data, kind = read_data(event.data), event.kind
+        if kind in ("part", "last"):
+            parts = self._parts.setdefault(event.sender, [])
+            parts.append(data)
+            if kind == "last":
+                del self._parts[event.sender]
+                self._events.append(Message(event.sender, b"".join(parts), self.ring))
+        else:
+            self._parts.pop(event.sender, None)  # an earlier message without its last part
+            if kind == "first":
+                self._parts[event.sender] = [data]
+            else:
+                self._events.append(Message(event.sender, data, self.ring, kind == "state"))
 
     def _abort(self, why: str, number: int) -> None:
         """End the round: drop its steps that have not been delivered, and abort its services that have begun."""
         self._void = number
-        self._events = deque([event for event in self._events if not (isinstance(event, Step) and event.kind in STEPS)])
+        self._events = deque([one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS)])
+        if self.running is not None and self.running.kind in ("init", "process"):
+            self.running = None  # an abort follows; an activate goes on to its end
         self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
         self._begun.clear()
-        self.ring = NO_RING
 
     def end(self, why: str) -> None:
         """End the events, because the member was removed or the session with the hub has ended."""
@@ -166,16 +175,31 @@ class Inbox:
 
     def next(self) -> GroupEvent | None:
         """The next event, or None if there is none now."""
-        if not self._events:
+        if not self.ready:
             return None
         event = self._events.popleft()
         if isinstance(event, Step):
+            if event.kind in STEPS:
+                self.running = event
             if event.kind in ("init", "process"):
                 self._begun[event.service] = None
             elif event.kind == "activate":
                 self._begun.pop(event.service, None)
                 self._active.add(event.service)
         return event
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is an event to deliver now."""
+        if not self._events:
+            return False
+        head = self._events[0]
+        return self.running is None or not (isinstance(head, Step) and head.kind in STEPS)
+
+    def finish(self, step: Step) -> None:
+        """A step has ended."""
+        if self.running is not None and self.running.number == step.number:
+            self.running = None
 
     def to_stop(self, step: Step) -> bool:
         """Whether the service of a ``stop`` got ``activate`` before, so that it must be stopped."""
@@ -193,12 +217,14 @@ class Inbox:
         return step.kind in STEPS and step.number > self._void
 
     def skip(self, services: Iterable[int]) -> None:
-        """Drop the steps of all other services, because the member no longer has them."""
-        remaining = set(services)
+        """Forget the steps of all other services, which the member no longer has."""
+        mine = set(services)
+        if self.running is not None and self.running.service not in mine:
+            self.running = None
         self._events = deque(
             [
                 event
                 for event in self._events
-                if not (isinstance(event, Step) and event.kind in STEPS and event.service not in remaining)
+                if not (isinstance(event, Step) and event.kind in STEPS and event.service not in mine)
             ]
         )

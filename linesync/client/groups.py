@@ -9,7 +9,7 @@ from .. import protocol
 from ..errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..model.state.group import NO_RING, Announced, Ring
 from ..runtime.pending import Pending
-from .group_events import GROUP_STOPPED, LEFT, STEPS, Inbox, Message, Step, View
+from .group_events import GROUP_STOPPED, LEFT, Inbox, Message, Step, View
 from .requests import Requests, explained
 
 TYPE_CHECKING = False
@@ -40,7 +40,8 @@ class Group:
                     await group.done(event)
 
     One task at a time reads the events. Other tasks may send messages and report steps at the same time, so that a step can run
-    while the task waits for the next event, which may be ``abort``. After ``abort``, a report of the step does nothing.
+    while the task waits for the next event, which may be ``abort``. The next step comes after the report of this one. After
+    ``abort``, a report of the step does nothing.
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.
@@ -69,8 +70,10 @@ class Group:
         self._asked: Pending | None = None
         """The request for events that waits at the hub."""
         self._error: LinesyncError | None = None
-        self._running: Step | None = None
-        """A step that was delivered and not reported."""
+        self._lingered = False
+        """Whether the end of the running step was waited for."""
+        self._casting: Pending | None = None
+        """Stands for the message that is being sent; woken when it was sent."""
         self._unsent = 0
         """The number of a finished step that is reported together with a later step; 0 if there is none."""
         self._reported = Pending("", None)
@@ -118,16 +121,15 @@ class Group:
                 await self._receive()
 
     async def _receive(self) -> None:
-        """Wait until the request for events is answered."""
-        if self._asked is None and self._running is not None:
+        """Wait until there may be an event to deliver."""
+        inbox, peer = self._inbox, self._requests.peer
+        if self._asked is None and inbox.running is not None and not self._lingered:
             await self._linger()
-        if self._asked is None and self._inbox.ended is None:
+        if self._asked is None and inbox.ended is None and not inbox.ready:
             self._ask()
-        if self._asked is not None:
-            try:
-                await self._requests.peer.reply_to(self._asked)
-            except LinesyncError:
-                pass  # _take has handled it
+        asked = self._asked
+        while asked is not None and self._asked is asked and not inbox.ready:
+            await peer.wait(asked)
 
     def _deliver(self, event: GroupEvent) -> None:
         if isinstance(event, View):
@@ -135,9 +137,7 @@ class Group:
             self._ring = NO_RING if event.short else event.ring
         elif isinstance(event, Step) and event.kind == "abort":
             self._ring = NO_RING
-            self._running = None
-        elif isinstance(event, Step) and event.kind in STEPS:
-            self._running = event
+        self._lingered = False
 
     def _raise_end(self, why: str) -> None:
         if self._error is not None:
@@ -148,14 +148,15 @@ class Group:
             )
 
     async def _linger(self) -> None:
-        """Wait a short time for the end of the step, because one request can report it and ask for the next events."""
+        """A step runs: give it a moment, because a request with its report replaces one without."""
+        self._lingered = True
         peer = self._requests.peer
         try:
             async with peer.timeout(_LINGER):
-                while self._running is not None and self._asked is None:
+                while self._inbox.running is not None and self._asked is None:
                     await peer.wait(self._reported)
         except TimeoutError:
-            self._running = None
+            pass  # the request goes without the report
 
     def _ask(self, number: int = 0, result: str = "done", why: str = "") -> None:
         """Ask for the next events. This also reports a step, and replaces an earlier request."""
@@ -179,6 +180,8 @@ class Group:
             if not cause:
                 self._error = self._error or error
             self._inbox.end(cause or error.message)
+        if self._asked is not None:  # this was the reply to an earlier request
+            self._requests.peer.wake(self._asked)
 
     # -- reports ------------------------------------------------------------------------------------------------------
 
@@ -190,14 +193,16 @@ class Group:
         """
         if result not in ("done", "again", "failed") or (result == "again" and step.kind != "process"):
             raise UsageError(f"invalid result {result!r} of {step.kind}: expected done, failed, or again for process")
-        if self._running is not None and self._running.number <= step.number:
-            self._running = None
+        asked = self._asked
+        self._inbox.finish(step)
         if self._inbox.awaits(step) or (result != "done" and self._inbox.valid(step)):
             self._unsent = 0
             self._ask(step.number, result, text)
         elif self._inbox.valid(step):
             self._unsent = step.number
-        self._requests.peer.wake(self._reported)
+        for waits in (self._reported, asked):
+            if waits is not None:
+                self._requests.peer.wake(waits)
 
     async def ended(self, service: int, text: str = "") -> None:
         """Report that a service of this member has ended by itself. If it is a keystone, the group is stopped."""
@@ -226,13 +231,25 @@ class Group:
                 f"group '{self.name}' has no view yet; wait for the first view, and send the message again"
             )
         epoch = self.view.ring.epoch
+        while self._casting is not None:
+            await self._requests.peer.wait(self._casting)
+        mine = self._casting = Pending("", None)
+        try:
+            await self._cast(data, epoch, state=state)
+        finally:
+            self._casting = None
+            self._requests.peer.wake(mine)
+
+    async def _cast(self, data: bytes, epoch: int, *, state: bool) -> None:
+        """Send a message in parts, one after the other."""
         parts = [data[at : at + _PART] for at in range(0, len(data), _PART)] or [b""]
-        for number, part in enumerate(parts, 1):
+        for number, part in enumerate(parts):
             request = protocol.GroupCast(
                 member=self._number,
                 epoch=epoch,
                 data=protocol.data_word(part),
-                Part=number < len(parts),
+                Part=number > 0,
+                More=number + 1 < len(parts),
                 State=state,
             )
             await self._ask_hub(request)
@@ -242,8 +259,8 @@ class Group:
         that the member no longer has."""
         services = tuple(services)
         await self._ask_hub(protocol.GroupAnnounce(member=self._number, services=services_text(services)))
-        self._inbox.skip([service.id for service in services])
-        if self._unsent and self._running is None:
+        self._inbox.skip([one.id for one in services])
+        if self._unsent and self._inbox.running is None:
             self._ask(self._unsent)  # the later step may have been skipped
 
     async def leave(self) -> None:

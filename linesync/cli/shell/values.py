@@ -68,7 +68,7 @@ class HubNames:
         The kind is the name of the list in ``status``, as in ``barriers``.
         """
         status = self._ask(lambda client: client.status())
-        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "groups")
         return [(kind, state.namespace, state.name) for kind in kinds for state in getattr(status, kind, ())]
 
     def namespaces(self) -> list[tuple[str, str]]:
@@ -243,6 +243,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "F": _files,
     "FILE": _files,
     "G": _unix_groups,
+    "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
     "HOW": _words("cyclic", "once", "linger="),
@@ -270,7 +271,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
     *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
-    *("MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN"),
+    *("MIB", "N", "NAME", "PID", "REASON", "S", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 
