@@ -19,6 +19,7 @@ from ..protocol import (
     Commit,
     Concurrent,
     Confirm,
+    GroupJoin,
     Message,
     NamespaceBegin,
     Note,
@@ -84,8 +85,8 @@ class Script:
         self.has_hold = False
         """Whether the script has a hold, as far as the agent knows: a hold was granted, and no hold was lost since then."""
         self.hub_may_hold = False
-        """Whether the hub may still keep a namespace or a hold for this script. Then the agent notifies the hub when the script
-        ends. It stays True until the session with the hub ends, even when the agent counts the holds as lost."""
+        """Whether the hub may still keep a namespace, a member or a hold for this script. Then the agent notifies the hub when
+        the script ends. It stays True until the session with the hub ends, even when the agent counts the holds as lost."""
         self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
         """The script's request ids of the grants that are not committed yet."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
@@ -163,8 +164,8 @@ class Relayed:
         for request in [request for request in self._queue if request.script is script]:
             self._unqueue(request)
         self._held_back.pop(peer, None)
-        known = script.requests or script.uncommitted or script.hub_may_hold
-        if known:  # without a session, the hub does not know this script, and the note is dropped
+        hub_knows_script = script.requests or script.uncommitted or script.hub_may_hold
+        if hub_knows_script:  # without a session, the hub does not know this script, and the note is dropped
             self._uplink.tell(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
@@ -287,14 +288,14 @@ class Relayed:
         """The seconds after which the agent itself answers a request if there is no line, or None for no limit."""
         if message is None or not operation(message).waits:
             return _REPLY_TIME  # the hub would answer such a request immediately, or refuse it
-        timeout: float | None = message.timeout  # type: ignore[attr-defined]
+        timeout = _timeout(message)
         return None if timeout is None else timeout + GRACE
 
     def say_waiting(self, script: Script) -> None:
         """Notify a script that the hub cannot be reached now."""
-        where = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
+        label = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
         why = "no hub answers" if self._uplink.line is not None else "the line is down"
-        text = f"waiting for the hub: {why} on {where}"
+        text = f"waiting for the hub: {why} on {label}"
         script.peer.note(protocol.encode(Note(text=text)))
 
     def _send(self, request: _Request) -> None:
@@ -318,6 +319,8 @@ class Relayed:
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
             if is_hold(request.message):
                 request.script.has_hold = request.script.hub_may_hold = True
+            if isinstance(request.message, GroupJoin):
+                request.script.hub_may_hold = True
             if grant_goes_back(request.message):
                 request.script.uncommitted.add(request.script_id)
             began = request.message

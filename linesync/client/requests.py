@@ -12,9 +12,17 @@ from .deadlines import limit, silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .groups import Group
     from .validity import Validity
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "explained"]
+
+
+def explained(request: str, error: LinesyncError) -> LinesyncError:
+    """The error of a request: if the session ended before its reply, it names the possible effect."""
+    if isinstance(error, Unanswered):
+        return unanswered(request, error.why)
+    return never_sent(request, error.why) if isinstance(error, NotSent) else error
 
 
 class Requests:
@@ -33,11 +41,13 @@ class Requests:
         self.validities: dict[str, Validity] = {}
         """The holds of this connection: arrival id to the time until which the client certainly has the hold."""
         self._holding: set[str] = set()
+        self.groups: set[Group] = set()
+        """The groups of which this client is a member."""
 
     @property
     def holds(self) -> bool:
-        """Whether this client holds something that it must give back."""
-        return bool(self._holding)
+        """Whether this client has a hold or is a member of a group. Both end with its session."""
+        return bool(self._holding or self.groups)
 
     def heard_revoked(self, text: str) -> bool:
         """Handle a note of the hub that revokes a hold. Returns False if the text is another note."""
@@ -70,10 +80,8 @@ class Requests:
         """Wait for the reply to a request. If the session ends first, the error names the possible effect."""
         try:
             return protocol.read_reply(await self.peer.reply_to(pending))
-        except Unanswered as error:
-            raise unanswered(request, error.why) from None
-        except NotSent as error:
-            raise never_sent(request, error.why) from None
+        except (Unanswered, NotSent) as error:
+            raise explained(request, error) from None
 
     async def _wait(
         self,
@@ -98,8 +106,10 @@ class Requests:
         self, request: str, arrival: str, timeout: float | None, *, takes: bool, holds: bool = False
     ) -> protocol.Reply:
         """The same as :meth:`_wait`, with the text of the request."""
-        asked = request
-        async with limit(self.peer, timeout, lambda after: unanswered(asked, silence(after), deadline=timeout)):
+        unanswered_request = request
+        async with limit(
+            self.peer, timeout, lambda after: unanswered(unanswered_request, silence(after), deadline=timeout)
+        ):
             number, pending = self.peer.ask(request, (lambda _reply: self._holding.add(arrival)) if holds else None)
             try:
                 reply = await self._reply(request, pending)
@@ -113,8 +123,8 @@ class Requests:
 
                 self.validities[arrival] = Validity()  # before the commit, because its time counts from its creation
             if takes:
-                asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
-                await self._commit(asked, request, number, arrival)
+                unanswered_request = protocol.encode(protocol.Commit(request=number, arrival=arrival))
+                await self._commit(unanswered_request, request, number, arrival)
         if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back
             self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
         return reply
@@ -129,7 +139,7 @@ class Requests:
         except BaseException:  # cancelled, interrupted or timed out: return the units or the lock
             self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
-            if isinstance(taken, protocol.Semaphore) and not taken.Hold:
+            if isinstance(taken, protocol.Semaphore) and not taken.Hold and not arrival:
                 if pending.reply is None:
                     pending.done = lambda reply: self._return_units(taken, reply)
                 else:  # the reply arrived together with the cancellation
@@ -137,6 +147,7 @@ class Requests:
             raise
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
-        """Return units that were committed although the caller was cancelled. A withdrawal cannot return committed units."""
+        """Return units that were committed although the caller was cancelled. A withdrawal returns committed units only if
+        their request has an arrival id."""
         if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.asks:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))

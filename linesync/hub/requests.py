@@ -165,13 +165,14 @@ class Requests:
             return HANDLERS[type(asked.message)](self, asked)
         session, number = asked.session, asked.number
         self._hear_of(session)
-        arrival = session.arrival(number, str(asked.message.arrival))
+        arrival = session.arrival(number, str(getattr(asked.message, "arrival", "")))
         client = asked.client
-        self.check_arrival(asked.message.ns, arrival, client)
+        if operations.operation(asked.message).work:
+            self.check_arrival(asked.message.ns, arrival, client)
         self._waiting.add(session, number, client, arrival)
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
-        except UsageError:
+        except LinesyncError:
             self._waiting.remove(session, number, client, arrival)
             raise
         self.tell(outcomes)
@@ -258,6 +259,7 @@ class Requests:
                 self._watch(owner)
             elif not owner.pid:
                 clients.append(owner.client)
+        clients += self._services.groups.clients()
         for client in clients:
             if client.host == HUB and self._sessions.numbered(Id.read(client.number).number) is None:
                 self.tell(self._services.client_gone(client, now, Cause.CLIENT_GONE, _RESTARTED))

@@ -103,6 +103,17 @@ class Semaphores:
 
         return self._waits.admit(arrival, client, now, join)
 
+    def give_back(self, taken: AtSemaphore, client: Client, now: float) -> list[Outcome]:
+        """Return units that a client has taken, as many as the bound permits, and serve the takers."""
+        key = taken.namespace, taken.semaphore
+        semaphore = self._named.get(key) or _Semaphore(self, self._waits, *key)
+        units = min(taken.units, semaphore.room())
+        if units <= 0 or (key not in self._named and len(self._named) >= NAMES_MAX):
+            return []
+        semaphore.give(units, 0)
+        self._waits.note("semaphore changed", key, client.host, semaphore.value)
+        return semaphore.settle(now)
+
     def status(self, now: float) -> list[SemaphoreState]:
         """The state of each semaphore."""
         return [semaphore.state(now) for semaphore in self._named.values()]
@@ -220,10 +231,17 @@ class _Semaphore(Place):
                 details={"bound": bound, "wanted": wanted},
             )
 
+    def room(self, bound: int = 0) -> int:
+        """The number of units that can be added.
+
+        :param bound: the bound that the call sets; 0 for none.
+        """
+        return (bound or self._bound or UNITS_MAX) - self.value - self._lent_units
+
     def give(self, units: int, bound: int) -> None:
         """Add units. Call :meth:`settle` to serve the takers."""
         limit = bound or self._bound or UNITS_MAX
-        if self.value + self._lent_units + units > limit:
+        if units > self.room(bound):
             lent = f" and has lent {self._lent_units}" if self._lent_units else ""
             raise Mismatch(
                 f"{self.title} has {self.value} units{lent}, and {units} more would exceed its bound of {limit}; "
@@ -267,7 +285,7 @@ class _Semaphore(Place):
         self.value = -self._lent_units  # when these waits end, their lent units return and the value becomes 0
         self._bound = 0
         self._changed()
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return [*self._queue, *self._lent]
 
     def _short(self, headline: str, wanted: int, before: Wait | None) -> TimedOut:
@@ -306,7 +324,7 @@ class _Semaphore(Place):
         if wait in self._holders:
             return Hold.BY_CLIENT
         self._end_loan(wait)
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return Hold.FINAL
 
     def settle(self, now: float) -> list[Outcome]:
@@ -322,7 +340,7 @@ class _Semaphore(Place):
             self._changed()
             self._waits.note("semaphore changed", self.key, wait.name, self.value, client=wait.client)
             outcomes.append(self._waits.grant(wait, Level(value=self.value), now, provisional=True))
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return outcomes
 
     def _changed(self) -> None:
@@ -334,7 +352,7 @@ class _Semaphore(Place):
         self._lent_units -= units
         return units
 
-    def _vanish_if_empty(self) -> None:
+    def _remove_if_empty(self) -> None:
         if not (self.value or self._queue or self._lent or self._bound):
             self._home.remove(self)
 

@@ -23,7 +23,7 @@ _SIDES = ("c1", "hub")
 class DurableRound(Round):
     HUB = ("--state", "hub.db")
 
-    def _place(self, number: int) -> tuple[str, str]:
+    def _victim_and_side(self, number: int) -> tuple[str, str]:
         return "hub", _SIDES[number // 2 % len(_SIDES)]
 
     def _lost(self) -> Lost:
@@ -46,10 +46,10 @@ def test_nothing_is_lost_with_a_killed_hub(site: SerialSite, number: int, start_
     round = DurableRound(site, number, start_up)
     try:
         round.play()
-        decided = all(report.sure for report in round.decisions)
-        if decided and not round.operation.patience:
+        decided = all(report.succeeded for report in round.decisions)
+        if decided and not round.operation.timeout_options:
             for report in round.reports:
-                assert report.sure or "connect" in report.err, f"a command that had connected failed: {report}"
+                assert report.succeeded or "connect" in report.err, f"a command that had connected failed: {report}"
     except AssertionError as error:
         pytest.fail(f"{error}\n{round}")
     print(round.title, [report.code for report in round.reports], [report.code for report in round.decisions])

@@ -13,7 +13,8 @@ from collections.abc import Coroutine, Iterator
 from itertools import combinations
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import currently_in_test_context, settings
+from hypothesis import event as record_event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -435,6 +436,8 @@ class Search(RuleBasedStateMachine):
                     self.batch([("kill", script) for script in left])
             if not self.given_up:
                 self.nothing_is_left()
+            elif currently_in_test_context():
+                record_event("the life ended early")  # shown by --hypothesis-show-statistics
         finally:
             self.world.close()
 
@@ -455,6 +458,7 @@ def repeat(search: type[Search], *batches: Any, seed: int = 0, faults: Faults | 
     try:
         for batch in batches:
             life.batch(*batch)
+        assert not life.given_up, "the life ended early, because too many states are possible"
     finally:
         life.teardown()
 
@@ -520,15 +524,9 @@ class _Explaining:
         if kind == "ask":
             other.join(who, by, self._window)
             self.explore(other, event)
-        elif kind == "return":
-            other.reference.return_committed(who.name)
-            other.reference.settle()
-            self.explore(other, event)
         elif kind == "cancelled":
             for after in self._committed(other, [who]):
-                has_no_grant = by.alive and not after.known(who) and not any(attempt.unsure for attempt in who.attempts)
-                if who.name in after.confirmed and after.over(who) and has_no_grant:
-                    after.queue[host].append(("return", who, by))
+                after.take_back(who, by)
                 after.withdraw([who])
                 self.explore(after, event)
         else:
