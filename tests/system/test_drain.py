@@ -179,19 +179,19 @@ def test_a_drain_does_not_wait_for_an_exchange_that_the_next_hub_continues(world
     world.deliver()
 
 
-def test_a_drain_lets_an_exchange_end_that_no_other_hub_can_continue(forgetful: World) -> None:
+def test_a_drain_lets_an_exchange_end_that_no_other_hub_can_continue(hub_without_state: World) -> None:
     members = ["a", "hub"]
-    first = forgetful.start(forgetful.client("a").exchange("keys", members, b"1"))
-    forgetful.pass_time(1.0)
-    forgetful.start(forgetful.client().drain())
-    forgetful.pass_time(1.0)
-    assert drain_of(forgetful) == "the exchange 'keys'"
-    second = forgetful.start(forgetful.client().exchange("keys", members, b"2"))
-    forgetful.settle(lambda: forgetful.hub.drained)
+    first = hub_without_state.start(hub_without_state.client("a").exchange("keys", members, b"1"))
+    hub_without_state.pass_time(1.0)
+    hub_without_state.start(hub_without_state.client().drain())
+    hub_without_state.pass_time(1.0)
+    assert drain_of(hub_without_state) == "the exchange 'keys'"
+    second = hub_without_state.start(hub_without_state.client().exchange("keys", members, b"2"))
+    hub_without_state.settle(lambda: hub_without_state.hub.drained)
     for exchange in (first, second):
         assert exchange.result() == {"a": b"1", "hub": b"2"}
-    forgetful.replace_drained_hub()
-    forgetful.deliver()
+    hub_without_state.replace_drained_hub()
+    hub_without_state.deliver()
 
 
 @pytest.mark.parametrize("side", ["hub", "a"])

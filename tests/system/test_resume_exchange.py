@@ -174,7 +174,7 @@ def test_an_exchange_fails_if_the_hub_is_away_for_longer_than_the_lease_that_a_h
     world.settle(task.done)
     error = task.exception()
     assert isinstance(error, LinesyncError) and error.exit_code == 125 and "may have got the data" in error.message
-    expected = "the peer restarted" if host == "a" else "the hub did not come back"
+    expected = "the peer restarted" if host == "a" else "the hub did not answer again"
     assert expected in error.message and world.now - began < 50.0
 
 
