@@ -438,6 +438,16 @@ def message_examples() -> str:
         protocol.Send(topic="ready", items=("ip=10.0.0.7", "port=5001")),
         protocol.Receive(topic="ready", first=1, within="x8", Others=True),
         protocol.ReceiveAll(topic="ready", Role="client"),
+        protocol.GroupJoin(name="cluster", Terms='{"quorum":2}', Services='[{"id":1,"name":"disk"}]'),
+        protocol.GroupNext(member=7, after=17, done=17),
+        protocol.GroupNext(member=7, after=19, done=19, result="failed", text="no disk"),
+        protocol.GroupCast(member=7, epoch=12, data="thello"),
+        protocol.GroupAnnounce(member=7, services='[{"id":2,"name":"web","version":"1.4"}]'),
+        protocol.GroupMembers(name="cluster", count=3, timeout=60.0),
+        protocol.GroupRerun(name="cluster", service=2),
+        protocol.GroupStop(name="cluster"),
+        protocol.GroupShow(name="cluster"),
+        protocol.GroupLeave(name="cluster", tag="2"),
         protocol.Reset(names=("up", "flash")),
         protocol.NamespaceBegin(name="@Ab3dE6gH", pid=812, begin="48211", command="bash test.sh", watched=True),
         protocol.NamespaceEnd(name="@Ab3dE6gH"),
@@ -532,11 +542,11 @@ def stream_examples() -> str:
     own = frames.encode(frames.KEEP, b"", TO_HUB)
     printk = b"[ 1.5] usb 1-1\r\n"
     samples = (
-        ("text before, a line end made CR LF", b"login: " + poll[:-1] + b"\r\n"),
+        ("text before a frame, and the line changed the newline to CR LF", b"login: " + poll[:-1] + b"\r\n"),
         ("a kernel line inside a frame", bulk[:9] + printk + bulk[9:]),
         ("a control frame inside a bulk frame", bulk[:9] + poll + bulk[9:]),
-        ("our own frame comes back", own + poll),
-        ("a frame whose third byte from the end was hit, then a good one", poll[:-4] + b"?" + poll[-3:] + poll),
+        ("an echo of our own frame, then a frame of the peer", own + poll),
+        ("a frame whose fourth byte from the end is damaged, then a valid frame", poll[:-4] + b"?" + poll[-3:] + poll),
         ("a frame without its newline", poll[:-1] + poll),
     )
     rows = []

@@ -19,6 +19,7 @@ from ..protocol import (
     Commit,
     Concurrent,
     Confirm,
+    GroupJoin,
     Message,
     NamespaceBegin,
     Note,
@@ -84,8 +85,8 @@ class Script:
         self.has_hold = False
         """Whether the script has a hold, as far as the agent knows: a hold was granted, and no hold was lost since then."""
         self.hub_may_hold = False
-        """Whether the hub may still keep a namespace or a hold for this script. Then the agent notifies the hub when the script
-        ends. It stays True until the session with the hub ends, even when the agent counts the holds as lost."""
+        """Whether the hub may still keep a namespace, a member or a hold for this script. Then the agent notifies the hub when
+        the script ends. It stays True until the session with the hub ends, even when the agent counts the holds as lost."""
         self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
         """The script's request ids of the grants that are not committed yet."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
@@ -287,7 +288,7 @@ class Relayed:
         """The seconds after which the agent itself answers a request if there is no line, or None for no limit."""
         if message is None or not operation(message).waits:
             return _REPLY_TIME  # the hub would answer such a request immediately, or refuse it
-        timeout: float | None = message.timeout  # type: ignore[attr-defined]
+        timeout = _timeout(message)
         return None if timeout is None else timeout + GRACE
 
     def say_waiting(self, script: Script) -> None:
@@ -318,6 +319,8 @@ class Relayed:
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
             if is_hold(request.message):
                 request.script.has_hold = request.script.hub_may_hold = True
+            if isinstance(request.message, GroupJoin):
+                request.script.hub_may_hold = True
             if grant_goes_back(request.message):
                 request.script.uncommitted.add(request.script_id)
             began = request.message

@@ -19,6 +19,7 @@ from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
 from .files import FileOperations
+from .group_operations import GroupOperations
 from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
 
-__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+__all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
+REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
+"""The command that reboots a host in order."""
 
 OutputCallback = Callable[[int, bytes], None]
 """A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
@@ -117,7 +120,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations):
+class Operations(ExchangeOperations, FileOperations, GroupOperations):
     """All operations on one session."""
 
     # -- the state of the hub -----------------------------------------------------------------------------------------
@@ -251,7 +254,7 @@ class Operations(ExchangeOperations, FileOperations):
 
     # -- commands on a host -------------------------------------------------------------------------------------------
 
-    @checked(stdin=flag)
+    @checked(stdin=flag, user=text)
     def start(
         self,
         host: str,
@@ -262,6 +265,8 @@ class Operations(ExchangeOperations, FileOperations):
         stdin: bool = False,
         timeout: float | None = None,
         tell: bool = False,
+        user: str = "",
+        clear_env: bool = False,
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, and
         streams 1 and 2 are its stdout and stderr.
@@ -279,6 +284,9 @@ class Operations(ExchangeOperations, FileOperations):
         :param stdin: whether the command reads stream 0; otherwise its stdin is empty.
         :param timeout: seconds after which the host ends the command, or None.
         :param tell: whether the host reports the command's pid in a separate message after 0.05 s.
+        :param user: the user of the command, with the groups, the environment and the home directory of that user; empty for
+            the user of the agent.
+        :param clear_env: of the agent's environment, the command inherits only HOME, USER, LOGNAME, SHELL and PATH.
         """
         import json
 
@@ -290,6 +298,8 @@ class Operations(ExchangeOperations, FileOperations):
             stdin=stdin,
             timeout=timeout,
             tell=tell,
+            User=user,
+            Clear=clear_env,
         )
         return self.peer.open(protocol.encode(request))
 
@@ -334,7 +344,7 @@ class Operations(ExchangeOperations, FileOperations):
             elif item.stream in output:
                 output[item.stream] += item.data
 
-    @checked(stdin=optional_bytes)
+    @checked(stdin=optional_bytes, user=text)
     async def run(
         self,
         host: str,
@@ -346,6 +356,8 @@ class Operations(ExchangeOperations, FileOperations):
         timeout: float | None = None,
         check: bool = False,
         on_output: OutputCallback | None = None,
+        user: str = "",
+        clear_env: bool = False,
     ) -> CommandResult:
         """Run a command on a host and wait for its end. A nonzero exit status is not an error unless ``check`` is true.
         Raises the errors of :meth:`finish`.
@@ -367,10 +379,21 @@ class Operations(ExchangeOperations, FileOperations):
         :param timeout: seconds after which the host ends the command, or None.
         :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
+        :param user: as in :meth:`start`, also ``clear_env``.
         :raises CommandFailed: with ``check``: the command did not end with exit status 0. The error has the exit status
             and the output.
         """
-        stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
+        stream = self.start(
+            host,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin is not None,
+            timeout=timeout,
+            tell=True,
+            user=user,
+            clear_env=clear_env,
+        )
         if stdin is not None:
             if stdin:
                 stream.send_nowait(0, stdin)
@@ -379,6 +402,38 @@ class Operations(ExchangeOperations, FileOperations):
         if check and result.exit_code:
             raise _command_failed(host, argv[0], result)
         return result
+
+    # -- waiting for a host -------------------------------------------------------------------------------------------
+
+    @checked(boot_after=text)
+    async def wait_host(self, host: str, *, boot_after: str = "", timeout: float | None = None) -> HostState:
+        """Wait until a host is up.
+
+        :param boot_after: the beginning of the ``boot`` or ``system`` id of an earlier life of the host. The host must have
+            registered with other ids.
+        :returns: the state of the host.
+        :raises TimedOut: the host is not up after the timeout. The message has its last state.
+        """
+        from .hosts import wait_host
+
+        return await wait_host(self, host, boot_after, timeout)
+
+    @checked()
+    async def reboot_host(
+        self, host: str, argv: list[str] | tuple[str, ...] = REBOOT, *, timeout: float | None = None
+    ) -> HostState:
+        """Reboot a host, and wait until it is up in a new boot of its system.
+
+        :param argv: the command that reboots the host; by default, the way of its system.
+        :param timeout: seconds within which the host must be up again.
+        :returns: the state of the host after the reboot.
+        :raises CommandFailed: the command failed, so the host does not reboot.
+        :raises LinesyncFailed: the host is not up.
+        :raises TimedOut: the host is not up in time.
+        """
+        from .hosts import reboot_host
+
+        return await reboot_host(self, host, argv, timeout)
 
     # -- the bytes of a line ------------------------------------------------------------------------------------------
 

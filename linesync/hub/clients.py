@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ..model.participants import HUB
 from ..model.state.status import ClientState
 from ..model.sync.services import SyncServices
@@ -42,7 +44,9 @@ def ends_with_hub(services: SyncServices, sessions: Sessions, durable: Durable |
     """
     why = "this hub stores no state" if durable is None else "its linesync cannot continue its session"
     found = []
-    for client, count in services.waits_by_client().items():
+    ending = Counter(services.waits_by_client())
+    ending.update(services.groups.clients())
+    for client, count in ending.items():
         id_ = Id.read(client.number)
         session = sessions.numbered(id_.number)
         exchange = id_.script.startswith("x")  # not listed here, because a drain waits for its channel

@@ -161,13 +161,14 @@ class Requests:
             return HANDLERS[type(asked.message)](self, asked)
         session, number = asked.session, asked.number
         self._hear_of(session)
-        arrival = session.arrival(number, str(asked.message.arrival))
+        arrival = session.arrival(number, str(getattr(asked.message, "arrival", "")))
         client = asked.client
-        self.check_arrival(asked.message.ns, arrival, client)
+        if operations.operation(asked.message).work:
+            self.check_arrival(asked.message.ns, arrival, client)
         self._waiting.add(session, number, client, arrival)
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
-        except UsageError:
+        except LinesyncError:
             self._waiting.remove(session, number, client, arrival)
             raise
         self.tell(outcomes)
@@ -255,6 +256,7 @@ class Requests:
                 self._watch(owner)
             elif not owner.pid:
                 clients.append(owner.client)
+        clients += self._services.groups.clients()
         for client in clients:
             id_ = Id.read(client.number)
             if id_.script.startswith("x"):  # an exchange, whose channel and data are lost

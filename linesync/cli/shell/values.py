@@ -263,10 +263,13 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("policy", "FROM"): _hosts,
     ("policy", "TO"): _hosts,
     ("policy", "DO"): _permissions,
-    ("policy", "USER"): _users,
+    "USER": _users,
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
-NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
+NOT_COMPLETED = (
+    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
+    *("MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN"),
+)
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 
 

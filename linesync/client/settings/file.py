@@ -31,7 +31,8 @@ KEYS: dict[str, dict[str, str]] = {
         "audit": TEXT,
     }
     | _SOCKET,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG} | _SOCKET,
+    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG, "allow-users": TEXTS}
+    | _SOCKET,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,
     "lock": _WAIT,
