@@ -318,6 +318,40 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("blobs.BOUND", size, "data of all exchanges of a hub", "A further exchange is refused."),
         Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest goes to temporary files (TMPDIR)."),
     ),
+    "groups": (
+        Bound(
+            "service.GROUPS_MAX",
+            number,
+            "groups that are kept",
+            "The oldest group without members is forgotten. If all have members, a further group is refused.",
+        ),
+        Bound("service.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
+        Bound("service.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound(
+            "group.WINDOW",
+            size,
+            "messages of one member that not all members have received",
+            "The member waits before it can send another one.",
+        ),
+        Bound("group.ROOM_OF_LOG", size, "events of one group that not all members have received", "All senders wait."),
+        Bound(
+            "group.SLOW",
+            seconds,
+            "time that senders wait for a member that receives nothing",
+            "The member is removed from the group.",
+        ),
+        Bound("group.BEHIND_MAX", number, "events that one member has not received", "The member is removed."),
+        Bound("group.MESSAGE_BYTES", size, "one message of a group", "The message is refused."),
+        Bound("group.PART_MAX", size, "one part of a message on the line, and the state of a group", "It is refused."),
+        Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
+        Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
+        Bound(
+            "service.ENDED_MAX",
+            number,
+            "removed members that have not been notified",
+            "The oldest one gets an error without the cause.",
+        ),
+    ),
     "jobs": (
         Bound(
             "serve.JOBS",

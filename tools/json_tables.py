@@ -18,6 +18,14 @@ from linesync.model.state.barrier import BarrierState
 from linesync.model.state.change import KINDS, Change
 from linesync.model.state.event import EventState
 from linesync.model.state.exchange import ExchangeState
+from linesync.model.state.group import (
+    GroupMemberState,
+    GroupRoundState,
+    GroupServiceState,
+    GroupState,
+    RoundState,
+    Terms,
+)
 from linesync.model.state.hosts import HostState
 from linesync.model.state.lock import LockState
 from linesync.model.state.namespace import NamespaceState
@@ -43,6 +51,12 @@ RECORDS: dict[str, type[State]] = {
         ExchangeState,
         EventState,
         TopicState,
+        GroupState,
+        GroupMemberState,
+        GroupServiceState,
+        RoundState,
+        GroupRoundState,
+        Terms,
         ClientState,
         NamespaceState,
         LinkState,

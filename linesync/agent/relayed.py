@@ -19,6 +19,7 @@ from ..protocol import (
     Commit,
     Concurrent,
     Confirm,
+    GroupJoin,
     Message,
     NamespaceBegin,
     Note,
@@ -83,8 +84,8 @@ class Script:
         self.has_hold = False
         """Whether the script has a hold, as far as the agent knows: one was granted, and none was lost since then."""
         self.hub_may_hold = False
-        """Whether the hub may still keep a namespace or a hold of this script, so that the hub must be notified when the script
-        ends. It stays True when the agent counts the holds as lost, until the session with the hub ends."""
+        """Whether the hub may still keep a namespace, a member or a hold of this script, so that the hub must be notified when
+        the script ends. It stays True when the agent counts the holds as lost, until the session with the hub ends."""
         self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
         """The script's request ids of the grants that are returned unless they are committed."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
@@ -282,7 +283,7 @@ class Relayed:
         """Seconds after which the agent itself answers a request while there is no line; None for never."""
         if message is None or not operation(message).waits:
             return _REPLY_TIME  # the hub answers such a request immediately, or refuses it
-        timeout: float | None = message.timeout  # type: ignore[attr-defined]
+        timeout = _timeout(message)
         return None if timeout is None else timeout + GRACE
 
     def say_waiting(self, script: Script) -> None:
@@ -313,6 +314,8 @@ class Relayed:
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
             if is_hold(request.message):
                 request.script.has_hold = request.script.hub_may_hold = True
+            if isinstance(request.message, GroupJoin):
+                request.script.hub_may_hold = True
             if grant_goes_back(request.message):
                 request.script.uncommitted.add(request.script_id)
             began = request.message

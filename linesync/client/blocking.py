@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
     from ..model.state.change import Change
+    from .blocking_group import BlockingGroup
     from .changes import Following
 
     T = TypeVar("T")
@@ -174,12 +175,26 @@ class BlockingClient:
     get_file = _blocking(Operations.get_file)
     put_file = _blocking(Operations.put_file)
     pass_file = _blocking(Operations.pass_file)
+    join_group = _blocking(Operations.join_group)
+    leave_group = _blocking(Operations.leave_group)
+    wait_group = _blocking(Operations.wait_group)
+    rerun_group = _blocking(Operations.rerun_group)
+    stop_group = _blocking(Operations.stop_group)
+    group_state = _blocking(Operations.group_state)
     start = _direct(Operations.start)
     console = _direct(Operations.console)
     trace = _direct(Operations.trace)
     locked = _block(Operations.locked)
     holding = _block(Operations.holding)
     namespace = _block(Operations.namespace)
+
+    def group(self, name: str, **options: Any) -> BlockingGroup:
+        """Become a member of a group. Parameters and errors are those of
+        :meth:`linesync.client.operations.Operations.group`."""
+        from .blocking_group import BlockingGroup
+
+        timeout = options.get("timeout")
+        return BlockingGroup(self, self._run(self.operations.group(name, **options), timeout))
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

@@ -19,6 +19,7 @@ from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
 from .files import FileOperations
+from .group_operations import GroupOperations
 from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
@@ -115,7 +116,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations):
+class Operations(ExchangeOperations, FileOperations, GroupOperations):
     """All operations on one session."""
 
     # -- the state of the hub -----------------------------------------------------------------------------------------

@@ -11,9 +11,17 @@ from .deadlines import limit, silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .groups import Group
     from .validity import Validity
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "explained"]
+
+
+def explained(request: str, error: LinesyncError) -> LinesyncError:
+    """The error of a request: if the session ended before its reply, it names the possible effect."""
+    if isinstance(error, Unanswered):
+        return unanswered(request, error.why)
+    return never_sent(request, error.why) if isinstance(error, NotSent) else error
 
 
 class Requests:
@@ -32,11 +40,13 @@ class Requests:
         self.validities: dict[str, Validity] = {}
         """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
         self._holding: set[str] = set()
+        self.groups: set[Group] = set()
+        """The groups of which this client is a member."""
 
     @property
     def holds(self) -> bool:
-        """Whether this client holds something that it must give back."""
-        return bool(self._holding)
+        """Whether this client has something that ends with its session: a hold, or a place in a group."""
+        return bool(self._holding or self.groups)
 
     def heard_revoked(self, text: str) -> bool:
         """Handle a note of the hub that a hold was taken back. Return False if it is another note."""
@@ -69,10 +79,8 @@ class Requests:
         """Wait for the reply to a request. If the session ends first, the error names the possible effect."""
         try:
             return protocol.read_reply(await self.peer.reply_to(pending))
-        except Unanswered as error:
-            raise unanswered(request, error.why) from None
-        except NotSent as error:
-            raise never_sent(request, error.why) from None
+        except (Unanswered, NotSent) as error:
+            raise explained(request, error) from None
 
     async def _wait(
         self,

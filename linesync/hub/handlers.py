@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sized
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .. import protocol
-from ..errors import LinesyncFailed
+from ..errors import LinesyncFailed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Outcome
 from ..model.participants import Client, names_in_words
+from ..model.state.group import Announced, Terms
 from ..model.state.hosts import HostState
+from ..model.state.record import State
 from ..model.state.status import Status
 from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
@@ -26,6 +28,8 @@ from .draining import Draining
 from .sessions import HubSession
 
 __all__ = ["HANDLERS", "Asked"]
+
+S = TypeVar("S", bound=State)
 
 
 class Hub(Protocol):
@@ -160,6 +164,71 @@ def _namespaces(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps([one.as_json() for one in hub.services.namespace_states(asked.now)]))
 
 
+def _join(hub: Hub, asked: Asked) -> str:
+    message, client = asked.message, asked.client
+    member, outcomes = hub.services.groups.join(
+        message.ns,
+        message.name,
+        f"{client.host}#{message.tag}" if message.tag else client.host,
+        client,
+        _read_state(Terms, message.Terms or "{}"),
+        _services(message.Services),
+        asked.now,
+        passive=message.Passive,
+    )
+    hub.tell(outcomes)
+    return protocol.encode_ok(str(member.number), member.name, str(member.seen))
+
+
+def _services(text: str) -> list[Announced]:
+    """Read the services of a member; raises UsageError."""
+    try:
+        rows = json.loads(text or "[]")
+        return [Announced.from_json(row) for row in (rows if isinstance(rows, list) else [rows])]
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"invalid services of a member: {error}") from None
+
+
+def _read_state(kind: type[S], text: str) -> S:
+    """Read a state from a field with JSON; raises UsageError."""
+    try:
+        return kind.from_json(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"invalid {kind.__name__.lower()} of a group: {error}") from None
+
+
+def _leave(hub: Hub, asked: Asked) -> str:
+    message, client = asked.message, asked.client
+    member = f"{client.host}#{message.tag}" if message.tag else client.host
+    hub.tell(hub.services.groups.leave(message.ns, message.name, member, client, asked.now))
+    return protocol.encode_ok()
+
+
+def _announce(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    hub.tell(hub.services.groups.announce(message.member, asked.client, _services(message.services), asked.now))
+    return protocol.encode_ok()
+
+
+def _rerun(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    service = message.service if message.service >= 0 else None
+    hub.tell(hub.services.groups.rerun(message.ns, message.name, service, asked.now))
+    return protocol.encode_ok()
+
+
+def _stop_group(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    hub.tell(hub.services.groups.stop(message.ns, message.name, asked.now))
+    hub.report(f"{asked.client.principal} stopped group '{message.name}'", peer=asked.session.endpoint)
+    return protocol.encode_ok()
+
+
+def _group(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    return protocol.encode_ok(json.dumps(hub.services.groups.state(message.ns, message.name, asked.now).as_json()))
+
+
 def _concurrent(hub: Hub, asked: Asked) -> None:
     asked.session.kept.concurrent = not asked.session.host
     asked.session.kept.changed()
@@ -214,6 +283,12 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.NamespaceBegin: _begin_namespace,
     protocol.NamespaceEnd: _end_namespace,
     protocol.Namespaces: _namespaces,
+    protocol.GroupJoin: _join,
+    protocol.GroupLeave: _leave,
+    protocol.GroupAnnounce: _announce,
+    protocol.GroupRerun: _rerun,
+    protocol.GroupStop: _stop_group,
+    protocol.GroupShow: _group,
     protocol.OwnerGone: _owner_gone,
     protocol.Concurrent: _concurrent,
     protocol.ClientGone: _client_gone,

@@ -79,6 +79,7 @@ class Hub(User):
             memory = durable.memory
         else:
             memory = Memory(SyncServices(lease=lease, first_token=tokens.first if tokens is not None else 1))
+        memory.services.groups.hub = boot
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The commands that run on the hub itself for others."""

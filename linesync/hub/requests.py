@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
@@ -220,9 +221,10 @@ class Requests:
             return HANDLERS[type(asked.message)](self, asked)
         session, number = asked.session, asked.number
         self._hear_of(session)
-        arrival = session.arrival(number, str(asked.message.arrival))
+        arrival = session.arrival(number, str(getattr(asked.message, "arrival", "")))
         client = asked.client
-        self.check_arrival(asked.message.ns, arrival, client)
+        if operations.operation(asked.message).work:
+            self.check_arrival(asked.message.ns, arrival, client)
         key = client.host, arrival
         waiting = self._waiting.setdefault(key, [])
         if len(waiting) >= _REPEATS:
@@ -234,7 +236,7 @@ class Requests:
             session.kept.opened(number, arrival)
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
-        except UsageError:
+        except LinesyncError:
             waiting.remove((session, number))
             if not waiting:
                 del self._waiting[key]
@@ -326,6 +328,7 @@ class Requests:
                 self._watch(owner)
             elif not owner.pid:
                 clients.append(owner.client)
+        clients += self._services.groups.clients()
         for client in clients:
             id_ = Id.read(client.number)
             if id_.script.startswith("x"):  # an exchange, whose channel and data are gone
@@ -527,10 +530,12 @@ class Requests:
         return self._services.status(now, self._clients()).but(drain=self.draining.in_words)
 
     def _ends_with_hub(self) -> list[str]:
-        """The waits and holds that the next hub cannot continue, by their clients, and what cannot be stored now."""
+        """The waits, holds and members of groups that the next hub cannot continue, and what cannot be stored now."""
         why = "this hub stores no state" if self._durable is None else "its linesync cannot continue its session"
         found = []
-        for client, count in self._services.waits_by_client().items():
+        ending = Counter(self._services.waits_by_client())
+        ending.update(self._services.groups.clients())
+        for client, count in ending.items():
             id_ = Id.read(client.number)
             session = self._sessions.numbered(id_.number)
             exchange = id_.script.startswith("x")  # a drain waits for its channel

@@ -18,10 +18,12 @@ from .participants import Cause, Client
 
 __all__ = [
     "ArrivalId",
+    "Batch",
     "Event",
     "Exchanged",
     "Failed",
     "Granted",
+    "GroupEvent",
     "HostEvent",
     "HostLost",
     "HostUp",
@@ -140,7 +142,37 @@ class Messages:
     messages: tuple[Message, ...]
 
 
-Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages
+@dataclass(frozen=True, slots=True)
+class GroupEvent:
+    """One event of a group, for its members.
+
+    :ivar number: its place in the log of the group, from 1.
+    :ivar kind: one of the kinds of :mod:`linesync.model.groups.log`.
+    :ivar service: the service of a step; else -1.
+    :ivar sender: the member that sent a message; else empty.
+    :ivar data: the data of a message, the JSON of a view, or a text.
+    :ivar only: the numbers of the members that get it; None for all.
+    """
+
+    number: int
+    kind: str
+    service: int = -1
+    sender: str = ""
+    data: str = ""
+    only: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The next events of a group for one member. Such a result is not kept, because a member asks by number.
+
+    :ivar events: in the order of their numbers; none if a later request of the member replaced this one.
+    """
+
+    events: tuple[GroupEvent, ...]
+
+
+Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages | Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

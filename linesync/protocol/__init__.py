@@ -18,8 +18,9 @@ the operation. It also refuses an unknown verb.
 
 from __future__ import annotations
 
-from . import hosts, jobs, look, sync
+from . import groups, hosts, jobs, look, sync
 from .codec import Message, Reply, decode, encode, encode_error, encode_ok, read_error, read_reply, text_of
+from .groups import *  # noqa: F403
 from .hosts import *  # noqa: F403
 from .jobs import *  # noqa: F403
 from .look import *  # noqa: F403
@@ -36,6 +37,7 @@ __all__ = [
     "read_reply",
     "text_of",
 ]
+__all__ += groups.__all__
 __all__ += hosts.__all__
 __all__ += jobs.__all__
 __all__ += look.__all__

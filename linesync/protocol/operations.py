@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut
 from ..frozen_record import Record
-from . import hosts, jobs, look, sync
+from . import groups, hosts, jobs, look, sync
 from .codec import Message, decode
 
 __all__ = [
@@ -66,7 +66,7 @@ class Operation(Record):
     inside: tuple[type[Message], ...] = ()
     """For a message inside a channel: the openings of such channels."""
     waits: bool = False
-    """Whether it may wait for others; then it has its own ``timeout``."""
+    """Whether it may wait for others; then it has its own ``timeout``, or waits without a limit."""
     holds: bool = False
     """Whether its grant may be held until it is given back."""
     numbered: bool = False
@@ -181,6 +181,15 @@ OPERATIONS = (
         work=True,
     ),
     _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
+    _request(groups.GroupJoin, "ok: number member after", SYNC, "the member may have joined", work=True),
+    _request(groups.GroupLeave, "ok", SYNC, "the member may have left"),
+    _request(groups.GroupAnnounce, "ok", SYNC, "the services may have been replaced"),
+    _request(groups.GroupNext, "ok: number events ...", SYNC, "a report may have counted", waits=True),
+    _request(groups.GroupCast, "ok: number", SYNC, "the message may have been delivered", waits=True),
+    _request(groups.GroupMembers, "ok: members ...", SYNC, waits=True, work=True),
+    _request(groups.GroupRerun, "ok", SYNC, "another round may have begun", work=True),
+    _request(groups.GroupStop, "ok", SYNC, "the group may have been stopped"),
+    _request(groups.GroupShow, "ok: JSON, an object", LOOK),
     _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
     _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply", numbered=True),
     _note(sync.Revoked, (HUB, AGENT), (SCRIPT, AGENT)),

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ...errors import LinesyncError, LinesyncFailed
 from ..state.record import State
+from .groups import KeptEndedMember, KeptEntry, KeptGroup, KeptGroupMember
 from .objects import (
     KeptBarrier,
     KeptCounter,
@@ -59,6 +60,10 @@ KINDS: dict[str, type[State]] = {
     "topic": KeptTopic,
     "message": KeptMessageRow,
     "gathering": KeptGathering,
+    "group": KeptGroup,
+    "group member": KeptGroupMember,
+    "group entry": KeptEntry,
+    "group ended": KeptEndedMember,
 }
 """The record of each kind of row."""
 

@@ -6,7 +6,7 @@ import json
 from typing import TypeAlias
 
 from ...errors import LinesyncError, error_for
-from ..decisions import Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
+from ..decisions import Batch, Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
 from ..participants import Client
 from ..state.principal import Principal
 from ..state.record import State
@@ -137,6 +137,8 @@ def kept_value(value: Value) -> KeptValue:
             return KeptPosted(value.number)
         case Messages():
             return KeptMessages(tuple([KeptMessage(one.number, one.sender, one.items) for one in value.messages]))
+        case Batch():
+            raise AssertionError("a batch of events is not kept")
 
 
 def value_of(kept: KeptValue) -> Value:

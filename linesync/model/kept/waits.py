@@ -23,6 +23,7 @@ __all__ = [
     "AtEvents",
     "AtExchange",
     "AtGathering",
+    "AtGroup",
     "AtLock",
     "AtSemaphore",
     "AtTopic",
@@ -114,9 +115,20 @@ class AtGathering(State):
     """the number of the gathering"""
 
 
+class AtGroup(State):
+    """A wait for members of a group."""
+
+    namespace: str
+    """the namespace of the group"""
+    group: str
+    """the group"""
+    least: int
+    """the number of members waited for"""
+
+
 # Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
 # does not know this alias, so KeptWait repeats the list.
-At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
+At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup
 
 
 class KeptWait(State):
@@ -144,7 +156,7 @@ class KeptWait(State):
     """the value of its grant; ``null`` while it waits"""
     held: str | None
     """the holder of the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if the grant is not confirmed"""
-    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
+    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup
     """the object at which it waits, and the fields that depend on the kind of object"""
     lapses: float | None = None
     """when the hub takes the hold back because its host is lost; ``null`` if the host is not lost"""

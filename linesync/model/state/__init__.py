@@ -10,6 +10,7 @@
 ``exchange``            an open generation of an exchange
 ``event``               an event that is set or waited for
 ``topic``               an ID of messages
+``group``               a group, its views and its rounds
 ``namespace``           a namespace that has an owner or is in use
 ``change``              a change of the state
 ``principal``           the sender of a request

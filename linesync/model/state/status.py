@@ -5,6 +5,7 @@ from __future__ import annotations
 from .barrier import BarrierState
 from .event import EventState
 from .exchange import ExchangeState
+from .group import GroupState
 from .hosts import HostState
 from .lock import LockState
 from .record import State
@@ -66,3 +67,5 @@ class Status(State):
     """the [agents and scripts](#clients)"""
     drain: str = ""
     """what a drain of the hub waits for; empty if the hub is not being drained"""
+    groups: tuple[GroupState, ...] = ()
+    """the [groups](#groups)"""

@@ -25,11 +25,12 @@ from typing import Any
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed
 from ..decisions import ArrivalId, Event, HostEvent, HostLost, Noted, Outcome
+from ..groups.service import Groups
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..journal import Journal
 from ..kept.rows import Rows
-from ..kept.waits import At, AtBarrier, AtEvents, AtExchange, AtGathering, AtLock, AtSemaphore, AtTopic
+from ..kept.waits import At, AtBarrier, AtEvents, AtExchange, AtGathering, AtGroup, AtLock, AtSemaphore, AtTopic
 from ..participants import Cause, Client, cause_in_words, check_name
 from ..state.hosts import HostState
 from ..state.namespace import NamespaceState
@@ -69,6 +70,7 @@ class SyncServices:
         self.events = Events(self._waits)
         self.mailbox = Mailbox(self._waits, PublishedGroups(self._hosts))
         self._all = (self.barriers, self.semaphores, self.locks, self.exchanges, self.events, self.mailbox)
+        self.groups = Groups(self._waits)
         self.namespaces = Namespaces(self.journal)
 
     @classmethod
@@ -112,6 +114,7 @@ class SyncServices:
         self.namespaces.restore(rows)
         for service in self._all:
             service.restore(rows)
+        self.groups.restore(rows)
         places: dict[type[At], Callable[[Any], Place]] = {
             AtBarrier: self.barriers.place,
             AtSemaphore: self.semaphores.place,
@@ -120,6 +123,7 @@ class SyncServices:
             AtEvents: self.events.place,
             AtTopic: self.mailbox.place,
             AtGathering: self.mailbox.place,
+            AtGroup: self.groups.place,
         }
         self._waits.restore(rows, lambda at: places[type(at)](at))
         self.barriers.ask_again(rows.now)
@@ -177,8 +181,12 @@ class SyncServices:
             found, its = service.reset(namespace, names, now)
             forgotten += found
             waits += its
+        found, its, outcomes = self.groups.reset(namespace, names, now)
+        forgotten += found
+        waits += its
         waiting = [wait for wait in waits if wait.held is None]
-        return forgotten, waiting, self._waits.fail([(wait, error(wait)) for wait in waits], Cause.RESET, now)
+        outcomes += self._waits.fail([(wait, error(wait)) for wait in waits], Cause.RESET, now)
+        return forgotten, waiting, outcomes
 
     # -- namespaces with an owner ----------------------------------------------------------------------------------------
 
@@ -220,7 +228,7 @@ class SyncServices:
 
     def _things(self) -> Counter[str]:
         """How many barriers, semaphores ... each namespace has."""
-        return Counter(namespace for service in self._all for namespace, _ in service.names())
+        return Counter(namespace for service in (*self._all, self.groups) for namespace, _ in service.names())
 
     def _end_namespaces(self, names: list[str], by: str, why: str, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -241,6 +249,7 @@ class SyncServices:
         :param lease_end: the hub takes its holds back at this time, if that is later.
         """
         outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
+        outcomes += self.groups.client_gone(client, cause_in_words(cause, why), now)
         owned = self.namespaces.of_client(client)
         return outcomes + self._end_namespaces(
             owned, client.host, f"its owner, a script on {client.host}, has ended", now
@@ -323,6 +332,7 @@ class SyncServices:
             self._waits.next_timer(),
             self.exchanges.next_timer(),
             self._deadlocks.next_timer(),
+            self.groups.next_timer(),
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -332,6 +342,7 @@ class SyncServices:
         events += self._waits.handle_timer(now)
         self.exchanges.handle_timer(now)
         self._deadlocks.handle_timer(now)
+        events += self.groups.handle_timer(now)
         return events
 
     def waits_by_client(self) -> dict[Client, int]:
@@ -343,8 +354,8 @@ class SyncServices:
         return [wait.arrival for wait in self._waits.of_client(client)]
 
     def keeps_for(self, client: Client) -> bool:
-        """Whether a client waits for something, holds something, has not confirmed something, or owns a namespace."""
-        return bool(self._waits.of_client(client) or self.namespaces.of_client(client))
+        """Whether a client waits for something, has or holds something, owns a namespace, or is a member of a group."""
+        return bool(self._waits.of_client(client) or self.namespaces.of_client(client) or self.groups.has(client))
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
         """The state of each host, sorted by name."""
@@ -362,6 +373,7 @@ class SyncServices:
             topics=tuple(self.mailbox.status(now)),
             held=self._waits.sizes(),
             clients=tuple(clients),
+            groups=tuple(self.groups.status(now)),
         )
 
     def _spread(self, events: list[HostEvent], now: float) -> list[Event]:
@@ -375,6 +387,7 @@ class SyncServices:
                 spread += self.mailbox.host_lost(event.host, now)
                 lease_end = self._hosts.lease_end(event.host)
                 spread += self._waits.host_gone(event.host, now, event.cause, event.why, lease_end)
+                spread += self.groups.host_gone(event.host, cause_in_words(event.cause, event.why), now)
                 why = f"its owner's host {event.host} is lost: {cause_in_words(event.cause, event.why)}"
                 spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
                 spread += self.barriers.recount(now)

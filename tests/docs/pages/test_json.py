@@ -11,6 +11,7 @@ import pytest
 from linesync import errors
 from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, TopicMessage
+from linesync.model.state.group import Announced
 from linesync.model.state.record import State
 from tests.docs.pages.examples import ROOT
 from tests.docs.sync.figures import FigureSetup
@@ -18,7 +19,7 @@ from tests.system.world import World
 from tools.json_tables import RECORDS, differences, fields
 
 PAGE = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
-LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "clients")
+LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "clients", "groups")
 
 
 def section(title: str) -> str:
@@ -53,6 +54,7 @@ def status_and_links() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         setup.start(one.wait_events("passed"))
         setup.start(one.receive("ready", others=True))
         setup.start(one.receive_all("ready"))
+        setup.start(one.group("cluster", services=[Announced(1, "disk")]))
         links = [link.as_json() for link in setup.result(setup.start(two.links()))]
         return setup.result(setup.start(hub.status())).as_json(), links
 
