@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["OutputFailed", "Terminated", "read_stdin", "run_program", "write_output"]
+__all__ = ["FATAL", "OutputFailed", "Terminated", "read_stdin", "run_program", "write_output"]
 
 _NAMES = {0: "stdin", 1: "stdout", 2: "stderr"}
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 _INTERRUPTED = 130  # 128 + SIGINT
-_FATAL = (
+FATAL = (
     signal.SIGHUP,
     signal.SIGQUIT,
     signal.SIGALRM,
@@ -227,7 +227,7 @@ def _signals() -> Iterator[None]:
             ended = True
             raise Terminated(number)
 
-    ours = [number for number in _FATAL if signal.getsignal(number) is signal.SIG_DFL]
+    ours = [number for number in FATAL if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, handle)
     try:

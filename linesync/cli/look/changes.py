@@ -40,19 +40,29 @@ _LATEST = 5.0  # seconds after which it is drawn again without a change, because
 _RECENT = 5  # changes that are shown below the table
 
 
-def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, *, as_json: bool) -> int:
+def watch(
+    client: BlockingClient,
+    show: Callable[[Status], None],
+    deadline: Deadline,
+    *,
+    as_json: bool,
+    wanted: Callable[[Change], bool] = lambda change: True,
+) -> int:
     """Print each change as a line, until the hub ends the channel. On a terminal, print the state again after changes.
 
     :param show: prints the state.
+    :param wanted: whether to print a change.
     :raises TimedOut: the time is over.
     """
     if not as_json and sys.stdout.isatty():
-        return _redraw(client, show, deadline)
+        return _redraw(client, show, deadline, wanted)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         client.peer.watch(1, _reader_left)  # otherwise, only the next change would show that the reader has left
     with _following(client, deadline) as following:
         while True:
             while (change := following.next_nowait()) is not None:
+                if not wanted(change):
+                    continue
                 if as_json:
                     print_json(change.as_json())
                 else:
@@ -95,14 +105,17 @@ def in_words(change: Change) -> str:
     return f"{change.time} {change.kind}: {facts}{why}{by}"
 
 
-def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline) -> int:
+def _redraw(
+    client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, wanted: Callable[[Change], bool]
+) -> int:
     recent: deque[str] = deque(maxlen=_RECENT)
     drawn, changed = float("-inf"), True
     with _following(client, deadline) as following:
         while True:
             while (change := following.next_nowait()) is not None:
-                recent.append(in_words(change))
-                changed = True
+                if wanted(change):
+                    recent.append(in_words(change))
+                    changed = True
             since = time.monotonic() - drawn
             if since >= (_SOONEST if changed else _LATEST):
                 text = io.StringIO()

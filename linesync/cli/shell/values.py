@@ -65,7 +65,7 @@ class Known:
     def names(self) -> list[tuple[str, str, str]]:
         """The kind, the namespace and the name of each thing in use. The kinds are those of ``status``."""
         status = self._ask(lambda client: client.status())
-        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "groups")
         return [(kind, one.namespace, one.name) for kind in kinds for one in getattr(status, kind, ())]
 
     def namespaces(self) -> list[tuple[str, str]]:
@@ -186,6 +186,13 @@ def _namespaces_to_end(asked: Asked) -> Found:
     return Found([row for row in _namespaces(asked).words if row[1] and asked.arguments == ["end"]])
 
 
+def _file_or_group(asked: Asked) -> Found:
+    """A file for ``phases check`` and ``run``; the groups for its other actions."""
+    if asked.arguments[:1] in (["check"], ["run"]):
+        return Found(also="files")
+    return _named("groups")(asked)
+
+
 def _roles(asked: Asked) -> Found:
     return Found((role, "") for role in sorted({role for _, _, role in asked.known.hosts() if role}))
 
@@ -216,6 +223,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "ENDPOINT": _endpoint,
     "F": _files,
     "FILE": _files,
+    "FILE|GROUP": _file_or_group,
     "G": _unix_groups,
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
@@ -228,6 +236,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "SRC": _place,
     "...": _drop_in_arguments,
     "bash|zsh|fish": _words("bash", "zsh", "fish"),
+    "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
     "install|NAME": _drop_in,
     ("barrier", "NAME"): _named("barriers"),
     ("event", "NAME"): _named("events"),
@@ -238,7 +247,23 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("sem", "NAME"): _named("semaphores"),
 }
 """The completion of a value, by its metavar or by the command and its metavar."""
-NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
+NOT_COMPLETED = (
+    "C",
+    "COUNT",
+    "DATA",
+    "DELTA",
+    "DIR",
+    "K=V",
+    "MIB",
+    "N",
+    "NAME",
+    "PID",
+    "REASON",
+    "S",
+    "SERVICE",
+    "TAG",
+    "TOKEN",
+)
 """The other metavars: numbers, free text, and values that only another host knows."""
 
 

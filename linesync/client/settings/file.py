@@ -39,6 +39,7 @@ KEYS: dict[str, dict[str, str]] = {
     "event": _WAIT,
     "reset": _WAIT,
     "exchange": {"as": TEXT} | _WAIT,
+    "phases": _NAMESPACE,
     "lava": _WAIT,
     "dissem": _NAMESPACE,
     "beaker": _NAMESPACE,

@@ -2,9 +2,9 @@
 
 A ```console block contains commands after ``$ `` and their expected output. In the output, ``…`` stands for any text
 within a line, and a line that is only ``…`` stands for any number of lines. A ```python block is a file that a console
-block runs; its first line names the file. A ```sh block needs hardware, root or another machine. It is not run: the
-program only parses the lines that call linesync. The times, boot ids and byte counters of a page come from a real run;
-only their form is compared.
+block runs; its first line names the file. So is a ```toml block whose first line names a file. A ```sh block needs
+hardware, root or another machine. It is not run: the program only parses the lines that call linesync. The times, boot ids
+and byte counters of a page come from a real run; only their form is compared.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Example:
 def examples(page: str) -> Iterator[Example]:
     """The examples of a page that these tests run, in order."""
     for block in blocks(page):
-        if block.language == "python":
-            name = block.text.split("\n", 1)[0].removeprefix("# ")
+        name = block.text.split("\n", 1)[0].removeprefix("# ")
+        if block.language == "python" or (block.language == "toml" and name.endswith(".toml") and " " not in name):
             yield Example(f"cat > {shlex.quote(name)} <<'END OF EXAMPLE'\n{block.text}END OF EXAMPLE", "", block.line)
         if block.language == "console":
             yield from _commands(block)
