@@ -57,8 +57,10 @@ def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, option
 def _hide_constructor(
     app: Any, what: str, name: str, member: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str, str] | None:
-    """Clients and results are made by linesync, so how they are constructed is of no use to a reader."""
-    return ("", "") if what == "class" and name.startswith("linesync.client.") else None
+    """Clients and results are made by linesync, so how they are constructed is of no use to a reader. Programs construct
+    their services."""
+    made = name.startswith("linesync.client.") and not name.startswith("linesync.client.phases.")
+    return ("", "") if what == "class" and made else None
 
 
 def _plain_references(app: Any, doctree: nodes.document, docname: str) -> None:

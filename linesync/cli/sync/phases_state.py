@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...model.state.group import GroupMemberState, GroupState
     from ...model.state.status import Status
 
-__all__ = ["log", "rerun", "status", "stop"]
+__all__ = ["draw", "log", "print_rounds", "rerun", "status", "stop"]
 
 
 def status(args: argparse.Namespace) -> int:
@@ -22,18 +22,18 @@ def status(args: argparse.Namespace) -> int:
         if args.watch:
             from ..look.changes import watch
 
-            def draw(state: Status) -> None:
+            def show(state: Status) -> None:
                 _draw_if_there(state, args)
 
             def wanted(change: Change) -> bool:
                 return (change.namespace, change.name) == (args.namespace, args.target)
 
-            return watch(client, draw, args.deadline, as_json=args.json, wanted=wanted)
+            return watch(client, show, args.deadline, as_json=args.json, wanted=wanted)
         state = client.group_state(args.target, namespace=args.namespace, timeout=args.deadline.left)
     if args.json:
         print_json(state.as_json())
     else:
-        _draw(state)
+        draw(state)
     return 0
 
 
@@ -44,6 +44,12 @@ def log(args: argparse.Namespace) -> int:
     if args.json:
         print_json([one.as_json() for one in state.rounds])
         return 0
+    print_rounds(state)
+    return 0
+
+
+def print_rounds(state: GroupState) -> None:
+    """Print the last rounds of a group as a table."""
     names = _names(state)
     rows = [
         (
@@ -57,7 +63,6 @@ def log(args: argparse.Namespace) -> int:
         for one in state.rounds
     ]
     table(("BEGAN", "SECONDS", "RING", "MEMBERS", "SERVICES", "OUTCOME"), rows)
-    return 0
 
 
 def rerun(args: argparse.Namespace) -> int:
@@ -107,10 +112,11 @@ def _draw_if_there(state: Status, args: argparse.Namespace) -> None:
     if found is None:
         print(f"there is no group {args.target} now")
     else:
-        _draw(found)
+        draw(found)
 
 
-def _draw(state: GroupState) -> None:
+def draw(state: GroupState) -> None:
+    """Print the members by services."""
     print(_headline(state))
     for sentence in state.round.mixed:
         print(sentence)
