@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
-    env = _inherited() | dict(_pair(item) for item in args.env)
+    env = inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
         if len(hosts) > 1:
             check_available(hosts, client.hosts(timeout=args.deadline.left))
@@ -106,7 +106,7 @@ def check_available(hosts: Sequence[str], known: Sequence[HostState]) -> None:
         )
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """The variables that the remote command inherits: it belongs to the same run."""
     name = "LINESYNC_NAMESPACE"
     return {name: os.environ[name]} if name in os.environ else {}

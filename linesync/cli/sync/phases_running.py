@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...client.settings.places import find_hub
+from ...errors import TimedOut
 from ...program import FATAL, Terminated, write_output
 from ...timestamps import utc
 from ..asyncio_without_tls import asyncio
@@ -45,14 +46,26 @@ def run_services(args: argparse.Namespace, file: ServicesFile, hosts: Sequence[s
 
 async def _main(args: argparse.Namespace, file: ServicesFile, hosts: Sequence[str], signals: list[int]) -> None:
     from ...client.aio import connect
+    from ...client.deadlines import Deadline
 
+    deadline = Deadline(args.timeout)
     with _handled(signals):
         endpoint = find_hub() if args.hub is None else args.hub
-        async with await connect(endpoint, timeout=args.timeout) as client:
-            if hosts:
-                await _run_for_hosts(client, args, file, hosts)
-            else:
-                await _run_here(client, args, file, endpoint)
+        async with await connect(endpoint, timeout=deadline.to_connect) as client:
+            scope = asyncio.timeout(deadline.left)
+            try:
+                async with scope:
+                    if hosts:
+                        await _run_for_hosts(client, args, file, hosts)
+                    else:
+                        await _run_here(client, args, file, endpoint)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                raise TimedOut(
+                    f"the group {file.group} was not stopped within {args.timeout:g} s; its services here were stopped, and"
+                    " its members here have left it"
+                ) from None
 
 
 @contextlib.contextmanager
@@ -108,18 +121,19 @@ async def _run_for_hosts(client: Client, args: argparse.Namespace, file: Service
     """Run the services of hosts that have only an agent."""
     from ...client.phases.commands import remote_services
     from ...client.phases.hosts import HostPhases
+    from ..hosts.run import inherited
 
     shows = {host: _Show(as_json=args.json, host=host) for host in hosts}
 
     def make(host: str) -> Phases:
         show = shows[host]
         phases = _phases(client, args, file, show, tag=host, host=host)
-        for service in remote_services(file, client, host, show.output):
+        for service in remote_services(file, client, host, show.output, inherited()):
             phases.register(service)
         return phases
 
     try:
-        await HostPhases(client, hosts, make).run()
+        await HostPhases(client, hosts, make, lambda host, error: shows[host].say(error.message)).run()
     finally:
         for show in shows.values():
             show.flush()

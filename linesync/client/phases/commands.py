@@ -37,11 +37,16 @@ def local_services(file: ServicesFile, runner: Runner, output: OutputCallback) -
     return _services(file, command)
 
 
-def remote_services(file: ServicesFile, client: Client, host: str, output: OutputCallback) -> list[Service]:
-    """The services of a file, with commands that run on a host through its agent."""
+def remote_services(
+    file: ServicesFile, client: Client, host: str, output: OutputCallback, variables: Mapping[str, str]
+) -> list[Service]:
+    """The services of a file, with commands that run on a host through its agent.
+
+    :param variables: further variables of the commands.
+    """
 
     def command(service: str, step: str, argv: Sequence[str]) -> Step:
-        return _RemoteCommand(client, host, service, step, argv, output)
+        return _RemoteCommand(client, host, service, step, argv, output, variables)
 
     return _services(file, command)
 
@@ -164,11 +169,19 @@ class _RemoteCommand(_Command):
     """A command on a host, through its agent. The agent ends it if the connection is lost."""
 
     def __init__(
-        self, client: Client, host: str, service: str, step: str, argv: Sequence[str], output: OutputCallback
+        self,
+        client: Client,
+        host: str,
+        service: str,
+        step: str,
+        argv: Sequence[str],
+        output: OutputCallback,
+        variables: Mapping[str, str],
     ) -> None:
         super().__init__(service, step, argv, output)
         self._client = client
         self._host = host
+        self._variables = variables
 
     @property
     def waits_for(self) -> str:
@@ -178,7 +191,7 @@ class _RemoteCommand(_Command):
         return _as_hosts(round_)
 
     async def _call(self, env: Mapping[str, str]) -> CommandResult:
-        stream = self._client.start(self._host, self._argv, env=env, tell=True)
+        stream = self._client.start(self._host, self._argv, env={**self._variables, **env}, tell=True)
         running = Running(stream)
         try:
             return await self._until_ended(running)

@@ -19,35 +19,42 @@ class HostPhases:
 
     :param client: a connection to the hub.
     :param make: makes the :class:`Phases` of a host, with its name as the tag.
+    :param failed: called when the services of a host have ended with an error; those of the other hosts go on.
     """
 
-    def __init__(self, client: Client, hosts: Sequence[str], make: Callable[[str], Phases]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        hosts: Sequence[str],
+        make: Callable[[str], Phases],
+        failed: Callable[[str, LinesyncError], None],
+    ) -> None:
         self._client = client
         self._make = make
+        self._failed = failed
         self._up = {host: asyncio.Event() for host in hosts}
         self._down = {host: asyncio.Event() for host in hosts}
 
     async def run(self) -> None:
-        """Run until the group is stopped. Raises the errors of :meth:`Phases.run`."""
+        """Run until the group is stopped, or the services of all hosts have ended with an error. Raises the first error."""
         following = asyncio.create_task(self._follow())
-        members = [asyncio.create_task(self._serve(host)) for host in self._up]
+        members = {asyncio.create_task(self._serve(host)): host for host in self._up}
+        pending = {*members}
         try:
-            pending = {following, *members}
-            while any(member in pending for member in members):
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                if any(
-                    member in done for member in members
-                ):  # the group is stopped: hosts that are down have no services
-                    for member, host in zip(members, self._up, strict=True):
-                        if not self._up[host].is_set():
-                            member.cancel()
-                            pending.discard(member)
+            while pending:
+                done, _ = await asyncio.wait({following, *pending}, return_when=asyncio.FIRST_COMPLETED)
+                if following in done:
+                    following.result()
+                pending -= done
+                if any(task.exception() is None for task in done):  # the group is stopped
+                    pending = {task for task in pending if self._up[members[task]].is_set()}
         finally:
             for task in (following, *members):
                 task.cancel()
             await asyncio.wait({following, *members})
+        for task in members:
+            if not task.cancelled():
+                task.result()
 
     async def _serve(self, host: str) -> None:
         """Run the services of a host until the group is stopped; begin again each time the host comes up."""
@@ -59,6 +66,9 @@ class HostPhases:
                 await asyncio.wait({running, down}, return_when=asyncio.FIRST_COMPLETED)
                 if running.done():
                     return running.result()
+            except LinesyncError as error:
+                self._failed(host, error)
+                raise
             finally:
                 running.cancel()
                 down.cancel()

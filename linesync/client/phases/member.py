@@ -263,6 +263,8 @@ class Member:
 
     def _heard(self, message: Message) -> None:
         """A service of any member has failed: stop what needs it here, the last one first."""
+        if message.state:
+            return  # of an earlier view
         try:
             report = json.loads(message.data)
             failed, why = str(report["failed"]), str(report["why"])

@@ -67,6 +67,10 @@ def read_services(text: str, path: str) -> ServicesFile:
         found = _Table(path, f"service.{name}.", table, SERVICE)
         commands[name] = {step: found.values[step] for step in STEPS if step in found.values}
         declared.append(_declaration(name, found))
+        if declared[-1].keystone and not declared[-1].checked:
+            raise top.wrong(
+                f"service.{name}.keystone", True, "a check in the same table, which notices the end of the service"
+            )
     try:
         check_name("group", top.values.get("group", "services"))
         services = tuple(in_order(declared))

@@ -78,11 +78,13 @@ def test_every_signal_ends_the_commands_and_leaves_the_group(place: Site) -> Non
         place.until(lambda: group_state(place, name) is None, f"the end of the group after {name}")  # noqa: B023
 
 
-def test_a_wrong_file_and_a_missing_hub_are_one_sentence(place: Site) -> None:
+def test_a_wrong_file_a_missing_hub_and_a_timeout_are_one_sentence(place: Site) -> None:
     (place.folder / "wrong.toml").write_text("[service.a]\nzzz = 1\n")
     (place.folder / "good.toml").write_text("")
     wrong = place.type("a", "phases", "run", "wrong.toml")
     assert wrong.code == 2 and wrong.err.count("\n") == 1 and "unknown key 'service.a.zzz' in wrong.toml" in wrong.err
+    late = place.type("a", "phases", "run", "good.toml", "--timeout", "0.5")
+    assert late.code == 124 and "the group services was not stopped within 0.5 s" in late.err
     absent = place.type("nobody", "phases", "run", "good.toml")
     assert absent.code == 125 and absent.err.count("\n") == 1 and "there is no socket" in absent.err
 
