@@ -9,9 +9,9 @@ from typing import Self
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed
 from ..protocol import Note
-from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..runtime.reconnect import bring_back
+from ..runtime.user import User
 from ..transports import connect as open_line
 from ..transports.fd_pair import not_answered
 from ..wire.framing.frames import Hello
@@ -23,30 +23,31 @@ __all__ = ["Client", "connect"]
 _GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
-class _Notices(User):
+class _Notices(User[Peer]):
+    """Handles the events of the session, and stores the last notice."""
+
     def __init__(self, endpoint: str, *, concurrent: bool = True) -> None:
         self.last = ""
         self.operations: Operations | None = None
         self.returning: asyncio.Task[None] | None = None
-        """Connects again after the hub has restarted."""
+        """The task that connects again after the hub has restarted."""
         self._endpoint = endpoint
         self._concurrent = concurrent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         if self._concurrent:
             peer.note(protocol.encode(protocol.Concurrent()))
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         if self.operations is not None:
             self.operations.session_over(reason)
 
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
-        assert isinstance(peer, Peer)
+    def session_interrupted(self, peer: Peer, reason: str) -> None:
         self.last = f"waiting for the hub: {reason}"
         if self.returning is None or self.returning.done():
             self.returning = asyncio.ensure_future(bring_back(peer, self._endpoint, open_line))
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: Peer, number: str, text: str) -> None:
         if self.operations is not None and self.operations.heard_revoked(text):
             return
         try:
@@ -56,7 +57,7 @@ class _Notices(User):
         assert isinstance(note, Note)
         self.last = note.text
 
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         why = error.message if error is not None else "it was closed at the other end"
         if not peer.interrupt(f"the connection was lost ({why})"):
             peer.abandon(f"the connection was lost ({why})")
@@ -100,10 +101,11 @@ class Client(Operations):
 async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
-    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
+        answer.
     :raises UsageError: the endpoint is invalid.
     :raises TimedOut: no hub or agent answered within ``timeout``.
-    :raises LinesyncFailed: nothing listens there, or no hub or agent answered within 10 s.
+    :raises LinesyncFailed: no process listens at the endpoint, or no hub or agent answered within 10 s.
     """
     notices = _Notices(endpoint)
     peer = Peer(notices, "c")

@@ -11,7 +11,7 @@ from .. import protocol
 from ..errors import LinesyncError
 from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
-from ..runtime.conversation import Conversation, User
+from ..runtime.user import User
 from .arguments import an_instance, checked
 from .deadlines import Deadline
 from .operations import Operations
@@ -34,12 +34,12 @@ __all__ = ["BlockingClient", "connect_blocking"]
 def _blocking(
     method: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[BlockingClient, P], T]:
-    """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` to its end."""
+    """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` until it returns."""
 
     def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
         return self._run(method(self.operations, *args, **named), named.get("timeout"))
 
-    return _twin(run, method)
+    return _documented(run, method)
 
 
 def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concatenate[BlockingClient, P], T]:
@@ -49,7 +49,7 @@ def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concate
         self._begin_again()
         return method(self.operations, *args, **named)
 
-    return _twin(call, method)
+    return _documented(call, method)
 
 
 def _block(
@@ -71,30 +71,32 @@ def _block(
     def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> AbstractContextManager[T]:
         return run(self, method(self.operations, *args, **named))
 
-    return _twin(call, method)
+    return _documented(call, method)
 
 
-def _twin(twin: C, method: Callable[..., object]) -> C:
-    """Give a method the signature and the docstring of another one."""
-    wraps(method)(twin)
-    twin.__module__, twin.__qualname__ = __name__, f"BlockingClient.{method.__name__}"
-    return twin
+def _documented(made: C, method: Callable[..., object]) -> C:
+    """Copy the name, the signature and the docstring of ``method`` to ``made``, and return ``made``."""
+    wraps(method)(made)
+    made.__module__, made.__qualname__ = __name__, f"BlockingClient.{method.__name__}"
+    return made
 
 
-class _Notices(User):
+class _Notices(User[BlockingPeer]):
+    """Handles the events of the session, and reports notices."""
+
     def __init__(self, on_notice: Callable[[str], None] | None) -> None:
         self._on_notice = on_notice
         self.operations: Operations | None = None
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+    def session_down(self, peer: BlockingPeer, reason: str, restarted: bool) -> None:
         if self.operations is not None:
             self.operations.session_over(reason)
 
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+    def session_interrupted(self, peer: BlockingPeer, reason: str) -> None:
         if self._on_notice is not None:
             self._on_notice(f"waiting for the hub: {reason}")
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: BlockingPeer, number: str, text: str) -> None:
         if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
             return
         try:
@@ -132,7 +134,7 @@ class BlockingClient:
 
     @checked(work=an_instance(Coroutine, "a coroutine of the operations"))
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of :class:`Operations`, or one built from them."""
+        """Run a coroutine of :class:`Operations`, or a coroutine that awaits only such coroutines. Returns its result."""
         return self._run(work)
 
     def _run(self, work: Coroutine[Any, Any, T], timeout: Any = None) -> T:
@@ -169,6 +171,7 @@ class BlockingClient:
     status = _blocking(Operations.status)
     drain = _blocking(Operations.drain)
     links = _blocking(Operations.links)
+    check_policy = _blocking(Operations.check_policy)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)
     exchange = _blocking(Operations.exchange)
@@ -198,8 +201,8 @@ class BlockingClient:
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
-        """Follow the changes of the state: ``for change in client.changes()`` gets all changes after this call. See
-        :meth:`linesync.client.operations.Operations.changes`.
+        """Follow the changes of the state: ``for change in client.changes()`` gets all changes after this call. The
+        coroutine with this name, :meth:`linesync.client.operations.Operations.changes`, describes the parameters.
 
         The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to
         it is lost. To stop, leave the loop and close the iterator or the client.
@@ -232,9 +235,10 @@ def connect_blocking(
     """Connect to the hub or the agent that listens on ``endpoint``.
 
     :param on_notice: called with notices of the agent on this host, such as ``waiting for the hub ...``.
-    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
+        answer.
     :raises UsageError: the endpoint is invalid.
     :raises TimedOut: no hub or agent answered within ``timeout``.
-    :raises LinesyncFailed: nothing listens there, or no linesync hub or agent answered.
+    :raises LinesyncFailed: no process listens at the endpoint, or no hub or agent answered within 10 s.
     """
     return BlockingClient(endpoint, on_notice, timeout=timeout)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from .. import protocol
 from ..errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..model.state.group import NO_RING, Announced, Ring
-from ..runtime.conversation import Pending
+from ..runtime.pending import Pending
 from .group_events import GROUP_STOPPED, LEFT, STEPS, Inbox, Message, Step, View
 from .requests import Requests, explained
 

@@ -1,4 +1,4 @@
-"""Requests as calls of the model, and the grants of the model as text."""
+"""Converts requests to calls of the model, and grants of the model to replies."""
 
 from __future__ import annotations
 
@@ -191,13 +191,13 @@ ARRIVALS: dict[type[Message], Arrive] = {
     GroupCast: _cast,
     GroupMembers: _members_of,
 }
-"""The requests that end in an outcome of the model. Each function passes one to the model; it raises UsageError if a field of
-the request is invalid."""
+"""For each request that the model decides, the function that passes the request to the model and returns the outcomes. It
+raises UsageError if a field of the request is invalid."""
 
 
 @lru_cache(maxsize=8)
 def _members(text: str) -> frozenset[str]:
-    """The members of a folded list; cached because all members send the same list."""
+    """The members of a folded list. The results are cached, because all members send the same list."""
     return frozenset(unfold(text))
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from ...client.operations import Running
-from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ...errors import BrokenError, CannotExecute, EndOfStream, LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ...program import read_stdin, write_output
 from ..common import bytes_as_json, connection, print_json, seconds
 
@@ -181,7 +181,8 @@ class _Job:
     def _fail(self, error: LinesyncError) -> None:
         self._error = error
         # linesync's own failures exit with 2 or 124 to 127 (125 for a lost host); all other codes are the command's.
-        self.exit_code = error.exit_code if error.exit_code in (2, 124, 126, 127) else 125
+        code = CannotExecute.exit_code if isinstance(error, NotAllowed) else error.exit_code
+        self.exit_code = code if code in (2, 124, 126, 127) else 125
         self._end()
 
     def _end(self) -> None:

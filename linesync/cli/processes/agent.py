@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "capability",
         many=True,
         metavar="C",
-        help="declare something that this host can do; may be repeated",
+        help="declare a capability of this host (something that it can do); may be repeated",
     )
     option(
         parser,
@@ -53,10 +53,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K=V",
         help="publish a value that all hosts can see; may be repeated",
     )
+    option(parser, "agent", "no-run", flag=True, help="run no commands for other hosts")
     socket_options(parser, "agent")
 
 
 def _kernel_port() -> str | None:
+    """The endpoint in ``linesync.port=`` on the kernel's command line, or None."""
     try:
         with open(_KERNEL_CMDLINE, encoding="utf-8", errors="replace") as file:
             words = file.read().split()
@@ -67,6 +69,7 @@ def _kernel_port() -> str | None:
 
 
 async def _call(agent: Agent, name: str, port: str) -> None:
+    """Connect to the hub, and keep the connection until the coroutine is cancelled, or until stdio ends."""
     if port == "auto":
         from ...agent.discover import find_port
 
@@ -109,6 +112,11 @@ def run(args: argparse.Namespace) -> int:
             report=log,
             system=system,
         )
+        if args.no_run:
+            agent.runner.refusal = (
+                f"not allowed: {name} runs no commands for others, because its agent was started with --no-run; start it"
+                " without this option"
+            )
         try:
             agent.runner.open()
             await open_socket(args, name, agent.add_listener)

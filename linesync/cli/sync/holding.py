@@ -28,7 +28,7 @@ from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFai
 from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import NO_LIMIT, fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
-from ...runtime.conversation import Pending
+from ...runtime.pending import Pending
 from ...transports.endpoint import absolute
 from ..common import print_notice
 
@@ -239,7 +239,7 @@ class _Command:
             return
         me = os.getpid()
         ending = Ending(lambda: below(me, self._others), time.monotonic())
-        while not ending.look(time.monotonic()):
+        while not ending.check(time.monotonic()):
             time.sleep(_CHECK_INTERVAL)
 
     def end_now(self) -> None:

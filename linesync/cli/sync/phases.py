@@ -82,10 +82,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def read_file(path: str) -> ServicesFile:
-    """The declarations in a file.
+    """The declarations of the services in a file.
 
-    :raises LinesyncFailed: it cannot be read.
-    :raises UsageError: it is wrong.
+    :raises LinesyncFailed: the file cannot be read.
+    :raises UsageError: the declarations are wrong.
     """
     from ...model.groups.services_file import read_services
 

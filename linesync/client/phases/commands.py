@@ -151,7 +151,7 @@ class _LocalCommand(_Command):
             status = await process.wait()
         finally:
             try:
-                await process.ended()  # also what the command left behind, so that the pipes end
+                await process.end_and_wait()  # also what the command left behind, so that the pipes end
                 await asyncio.wait(readers, timeout=_LAST_OUTPUT)
             finally:
                 for reader in readers:

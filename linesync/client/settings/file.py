@@ -1,14 +1,14 @@
-"""Reads ``linesync.toml``, and refuses unknown keys and values of a wrong type, so that no setting is ignored silently."""
+"""Reads ``linesync.toml``. An unknown key, or a value of a wrong type, is an error, so that no setting is silently ignored."""
 
 from __future__ import annotations
 
 import tomllib
 
 from ...errors import UsageError
+from ...suggestions import near
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 __all__ = ["KEYS", "check_value", "read_settings"]
@@ -27,9 +27,11 @@ KEYS: dict[str, dict[str, str]] = {
         "state": TEXT,
         "lease": NUMBER,
         "exchange-limit": NUMBER,
+        "policy": TEXT,
+        "audit": TEXT,
     }
     | _SOCKET,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS} | _SOCKET,
+    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG} | _SOCKET,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,
     "lock": _WAIT,
@@ -46,14 +48,14 @@ KEYS: dict[str, dict[str, str]] = {
     "autotest": _NAMESPACE,
     "testground": _NAMESPACE,
 }
-"""The tables of the file, with the keys of each and their types. All keys may also be at the top of the file."""
+"""The tables of the file, and for each table its keys with their types. All keys may also be at the top of the file."""
 _ONLY_AT_THE_TOP = {"hub": TEXT}
 
 
 def read_settings(path: str) -> dict[str, Any]:
-    """The contents of the file.
+    """The contents of the settings file at this path.
 
-    :raises UsageError: it cannot be read, it is not TOML, or it has an unknown key or a value of a wrong type.
+    :raises UsageError: the file cannot be read, is not TOML, or has an unknown key or a value of a wrong type.
     """
     try:
         with open(path, "rb") as file:
@@ -67,11 +69,11 @@ def read_settings(path: str) -> dict[str, Any]:
             _check_top(path, name, value)
             continue
         if name not in KEYS:
-            raise UsageError(f"unknown table [{name}] in {path}; {_near(name, KEYS, 'the tables are')}")
+            raise UsageError(f"unknown table [{name}] in {path}; {near(name, KEYS, 'the tables are')}")
         for key, inner in value.items():
             if key not in KEYS[name]:
-                near = _near(key, KEYS[name], "its keys are")
-                raise UsageError(f"unknown key {key!r} in the table [{name}] of {path}; {near}")
+                found = near(key, KEYS[name], "its keys are")
+                raise UsageError(f"unknown key {key!r} in the table [{name}] of {path}; {found}")
             check_value(path, key, inner, name)
     return settings
 
@@ -80,15 +82,15 @@ def _check_top(path: str, key: str, value: Any) -> None:
     kinds = {keys[key] for keys in (*KEYS.values(), _ONLY_AT_THE_TOP) if key in keys}
     if not kinds:
         known = {*_ONLY_AT_THE_TOP, *(key for keys in KEYS.values() for key in keys)}
-        raise UsageError(f"unknown key {key!r} in {path}; {_near(key, known, 'the keys are')}")
+        raise UsageError(f"unknown key {key!r} in {path}; {near(key, known, 'the keys are')}")
     if not any(_fits(value, kind) for kind in kinds):
         raise _wrong_type(path, key, sorted(kinds)[-1])
 
 
 def check_value(path: str, key: str, value: Any, command: str) -> None:
-    """Check the value that a command reads.
+    """Check the type of a value that a command reads.
 
-    :raises UsageError: it has a wrong type.
+    :raises UsageError: the value has a wrong type.
     """
     kind = KEYS.get(command, _ONLY_AT_THE_TOP).get(key)
     if kind is not None and not _fits(value, kind):
@@ -107,12 +109,3 @@ def _fits(value: Any, kind: str) -> bool:
     if kind == TEXTS and isinstance(value, list):
         return all(isinstance(item, str) for item in value)
     return isinstance(value, str)
-
-
-def _near(name: str, known: Iterable[str], listing: str) -> str:
-    """What to do about an unknown name."""
-    from difflib import get_close_matches
-
-    known = sorted(known)
-    near = get_close_matches(name.lower().replace("_", "-"), known, 1)
-    return f"did you mean {near[0]}?" if near else f"{listing} {', '.join(known)}"

@@ -68,7 +68,7 @@ class MembersPlace(Place):
     def kept(self, wait: Wait) -> AtGroup:
         return AtGroup(*self.key, self._waits[wait])
 
-    def put_back(self, wait: Wait, at: AtGroup) -> None:
+    def restore_wait(self, wait: Wait, at: AtGroup) -> None:
         if len(self._home.member_names(self.key)) >= at.least:
             raise ValueError(f"a wait for {at.least} members of the {self.title} would have ended")
         self.enter(wait, at.least)

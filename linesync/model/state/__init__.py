@@ -1,8 +1,8 @@
-"""The state of each named thing as one small typed record. Commands show it, and ``--json`` prints it field by field.
+"""The state of each named object as one small typed record. Commands show it, and ``--json`` prints it field by field.
 
 ======================= ==================================================================
 ``record``              the base of all records, and their JSON form
-``status``              everything together, and the clients
+``status``              the complete state of a hub, with the clients
 ``hosts``               a host
 ``barrier``             an open generation of a barrier
 ``semaphore``           a semaphore

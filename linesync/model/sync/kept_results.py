@@ -1,8 +1,8 @@
-"""Results of ended arrivals, kept for a while so that a client whose reply was lost can safely ask again.
+"""The results of ended arrivals. They are kept so that a client whose reply was lost can safely repeat its request.
 
-1. A result stays until its client confirms it, for at most ten minutes, and only while it is one of the 1,000 youngest of
-   its host. So a host that never confirms loses only its own results.
-2. All results have the same lifetime, so they expire in the order in which they were stored, and no heap is needed.
+1. A result is kept until its client confirms it, but for at most ten minutes. Only the 1,000 newest results of each host are
+   kept. A host that never confirms therefore loses only its own results.
+2. All results have the same lifetime. They expire in the order in which they were stored, so no heap is needed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..kept.waits import KeptResult
 __all__ = ["Results"]
 
 RESULT_LIFE = 600.0  # seconds that an unconfirmed result is kept
-RESULTS_PER_HOST = 1000  # most unconfirmed results of one host
+RESULTS_PER_HOST = 1000  # the maximum number of unconfirmed results of one host
 
 
 class Results:
-    """Outcomes by host and arrival id, bounded in time and number. Times are monotonic seconds."""
+    """The outcomes of ended arrivals by host and arrival id, limited in time and number. Times are monotonic seconds."""
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal or Journal(on=False)
@@ -54,7 +54,7 @@ class Results:
         return found[2] if found else None
 
     def drop(self, host: str, arrival: ArrivalId) -> Outcome | None:
-        """Forget the outcome of an arrival and return it; None if there is none."""
+        """Forget and return the outcome of an arrival; None if none is kept."""
         found = self._all.pop((host, arrival), None)
         if found is None:
             return None
@@ -66,7 +66,7 @@ class Results:
         return found[2]
 
     def next_timer(self) -> float | None:
-        """When the oldest result expires, or None."""
+        """The time at which the oldest result expires, or None."""
         return next(iter(self._all.values()))[0] if self._all else None
 
     def handle_timer(self, now: float) -> None:
@@ -88,10 +88,10 @@ class Results:
     def restore(self, rows: Rows) -> None:
         """Restore the results.
 
-        :raises BadRow: a row does not fit.
+        :raises BadRow: a row is not valid.
         """
 
-        def put_back(parts: list[str], kept: KeptResult) -> None:
+        def restore_row(parts: list[str], kept: KeptResult) -> None:
             host, arrival = parts
             client = rows.clients.client(host, kept.client)
             outcome: Outcome
@@ -103,4 +103,4 @@ class Results:
                 raise ValueError("it needs either a value or an error")
             self._add(outcome, kept.until + rows.shift, self._journal.numbered(kept.number))
 
-        rows.each("result", KeptResult, put_back, by_number)
+        rows.each("result", KeptResult, restore_row, by_number)

@@ -65,7 +65,7 @@ def test_check_prints_json(path: Path, capsys: pytest.CaptureFixture[str]) -> No
         "on_failure": "stop",
         "quorum": 0,
     }
-    assert [(one["id"], one["name"], one["hosts"]) for one in found["services"]] == [
+    assert [(service["id"], service["name"], service["hosts"]) for service in found["services"]] == [
         (10, "server", ["sut1"]),
         (19, "server:healthy", ["sut1"]),
         (20, "client", ["sut2", "sut3"]),

@@ -26,7 +26,10 @@ from tools import command_pages
 
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
-EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/phases.md")
+EXECUTED = (
+    "README.md",
+    *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md"),
+)
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
     *(str(path.relative_to(ROOT)) for path in sorted(PAGES)),
@@ -63,6 +66,13 @@ def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
     rows = text_of("docs/phases.md").split("## Declarations")[1].split("## Steps")[0]
     named = {key for row in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE) for key in re.findall(r"`([\w-]+)`", row)}
     assert named == {*services_file.TOP, *services_file.SERVICE}
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_the_policy_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/policy.md", text_of("docs/policy.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("name", NAMES)

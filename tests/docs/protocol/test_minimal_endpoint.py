@@ -1,4 +1,4 @@
-"""minimal_endpoint.py, which was written from docs/protocol.md alone, works with a real hub."""
+"""minimal_endpoint.py, whose only source was docs/protocol.md, works with a real hub."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 from linesync.client.aio import Client
 
 from .reference import Ask, Reference
-from .search import KILLS, MOMENTS, Search, asking, profile
+from .search import KILLS, MOMENTS, Search, asking, profile, repeat
 
 
 class Semaphores(Reference):
@@ -99,3 +99,12 @@ class SemaphoreSearch(Search):
 
 SemaphoreSearch.TestCase.settings = profile()
 TestSemaphoreSearch = SemaphoreSearch.TestCase
+
+
+def test_a_hold_with_a_timeout_is_returned_if_its_agent_was_killed_before_its_script_knew_of_it() -> None:
+    repeat(
+        SemaphoreSearch,
+        ([("ask", "a", 0, (-1, True), 5.0), ("ask", "hub", 0, (-2, False), None)], 0.01),
+        ([("ask", "hub", 0, (1, False), None), ("kill_agent", "a")], 0.015),
+        ([("reconnect", "a")],),
+    )
