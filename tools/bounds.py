@@ -174,7 +174,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("limits.PIPE_FRAME", size, "one frame on a socket or pipe", "A longer frame counts as noise."),
         Bound(
-            "session._POLLS",
+            "polls._POLLS",
             number,
             "polls (requests for an acknowledgement) with different numbers",
             "The numbers begin again at 1.",

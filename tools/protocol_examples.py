@@ -542,11 +542,11 @@ def stream_examples() -> str:
     own = frames.encode(frames.KEEP, b"", TO_HUB)
     printk = b"[ 1.5] usb 1-1\r\n"
     samples = (
-        ("text before, a line end made CR LF", b"login: " + poll[:-1] + b"\r\n"),
+        ("text before a frame, and the line changed the newline to CR LF", b"login: " + poll[:-1] + b"\r\n"),
         ("a kernel line inside a frame", bulk[:9] + printk + bulk[9:]),
         ("a control frame inside a bulk frame", bulk[:9] + poll + bulk[9:]),
-        ("our own frame comes back", own + poll),
-        ("a frame whose third byte from the end was hit, then a good one", poll[:-4] + b"?" + poll[-3:] + poll),
+        ("an echo of our own frame, then a frame of the peer", own + poll),
+        ("a frame whose fourth byte from the end is damaged, then a valid frame", poll[:-4] + b"?" + poll[-3:] + poll),
         ("a frame without its newline", poll[:-1] + poll),
     )
     rows = []

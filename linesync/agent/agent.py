@@ -11,7 +11,7 @@ from typing import Any
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
-from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
+from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
 from ..protocol import Activity, ExchangeOpen, GoingDown, Lease, Links, Message, Register, Reply, Revoked, operations
 from ..protocol.ids import NOTE
 from ..runtime.identity import BOOT
@@ -83,7 +83,7 @@ class Agent:
         self._listener: Listener | None = None
         self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
         """Accepts the connections of scripts."""
-        self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
+        self._tasks = Tasks("the agent", self._report)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
         """The tasks of the commands that run on this host."""
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -159,7 +159,7 @@ class Agent:
             await self._listener.aclose()
         farewell += [asyncio.ensure_future(peer.aclose(reason)) for peer in list(self.entrance.peers)]
         await asyncio.sleep(0)  # lets the tasks send the goodbyes
-        await stop(self._tasks, _TO_END, reason)
+        await self._tasks.stop(_TO_END, reason)
         await self.runner.aclose()
         await asyncio.gather(*farewell, return_exceptions=True)
         if not self._finished.done():
@@ -177,26 +177,12 @@ class Agent:
         self.entrance.leave(peer)
         peer.dismiss(reason)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._commands.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, LinesyncError):
-            self._report(str(error))
-        elif error is not None:
-            task.get_loop().call_exception_handler({"message": "a task of the agent failed", "exception": error})
-
     def spawn_for(self, stream: Stream, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start the task for a channel that ends at this agent or passes through it."""
-        task = self.spawn(work)
+        task = self._tasks.start(work)
         if is_command(operations.known_opening(stream.words), self.name):
             self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
         return task
 
     def activity(self) -> str:
@@ -214,7 +200,7 @@ class Agent:
 
     def session_up(self) -> None:
         self.relayed.registered = False
-        self.spawn(self._register_host())
+        self._tasks.start(self._register_host())
 
     def session_continued(self, reply: Reply) -> None:
         """The hub has restarted, and continues the session of this host."""

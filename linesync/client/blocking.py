@@ -7,13 +7,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from functools import wraps
 from types import TracebackType
 
-from .. import protocol
-from ..errors import LinesyncError
-from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
-from ..runtime.user import User
 from .arguments import an_instance, checked
 from .deadlines import Deadline
+from .notices import Notices
 from .operations import Operations
 
 TYPE_CHECKING = False
@@ -81,30 +78,16 @@ def _documented(made: C, method: Callable[..., object]) -> C:
     return made
 
 
-class _Notices(User[BlockingPeer]):
+class _Notices(Notices[BlockingPeer]):
     """Handles the events of the session, and reports notices."""
 
     def __init__(self, on_notice: Callable[[str], None] | None) -> None:
+        super().__init__()
         self._on_notice = on_notice
-        self.operations: Operations | None = None
 
-    def session_down(self, peer: BlockingPeer, reason: str, restarted: bool) -> None:
-        if self.operations is not None:
-            self.operations.session_over(reason)
-
-    def session_interrupted(self, peer: BlockingPeer, reason: str) -> None:
+    def notice(self, text: str) -> None:
         if self._on_notice is not None:
-            self._on_notice(f"waiting for the hub: {reason}")
-
-    def request(self, peer: BlockingPeer, number: str, text: str) -> None:
-        if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
-            return
-        try:
-            note = protocol.decode(text, Note)
-        except LinesyncError:
-            return
-        assert isinstance(note, Note)
-        self._on_notice(note.text)
+            self._on_notice(text)
 
 
 class BlockingClient:
@@ -172,6 +155,8 @@ class BlockingClient:
     drain = _blocking(Operations.drain)
     links = _blocking(Operations.links)
     check_policy = _blocking(Operations.check_policy)
+    wait_host = _blocking(Operations.wait_host)
+    reboot_host = _blocking(Operations.reboot_host)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)
     exchange = _blocking(Operations.exchange)

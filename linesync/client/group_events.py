@@ -89,16 +89,20 @@ class Inbox:
     1. Events come once: one that has come already is dropped.
     2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` comes exactly for the
        services that got ``init`` and did not get ``activate``, the last one first.
-    3. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
+    3. While a delivered step runs, the next step and what follows it wait. ``abort`` ends a running ``init`` or
+       ``process``.
+    4. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
 
     :ivar last: the number of the last event that has come.
     :ivar ring: the view of the events that come now.
+    :ivar running: the step that was delivered and has not been finished.
     :ivar ended: the cause for which the member was removed; None while it is a member.
     """
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.ring = NO_RING
+        self.running: Step | None = None
         self.ended: str | None = None
         self._void = last
         self._events: deque[GroupEvent] = deque()
@@ -154,9 +158,10 @@ class Inbox:
         """The round is over: drop its steps that have not been delivered, and abort what has begun."""
         self._void = number
         self._events = deque([one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS)])
+        if self.running is not None and self.running.kind in ("init", "process"):
+            self.running = None  # an abort follows; an activate goes on to its end
         self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
         self._begun.clear()
-        self.ring = NO_RING
 
     def end(self, why: str) -> None:
         """The member was removed, or the session with the hub has ended."""
@@ -166,16 +171,31 @@ class Inbox:
 
     def next(self) -> GroupEvent | None:
         """The next event, or None if there is none now."""
-        if not self._events:
+        if not self.ready:
             return None
         event = self._events.popleft()
         if isinstance(event, Step):
+            if event.kind in STEPS:
+                self.running = event
             if event.kind in ("init", "process"):
                 self._begun[event.service] = None
             elif event.kind == "activate":
                 self._begun.pop(event.service, None)
                 self._active.add(event.service)
         return event
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is an event to deliver now."""
+        if not self._events:
+            return False
+        head = self._events[0]
+        return self.running is None or not (isinstance(head, Step) and head.kind in STEPS)
+
+    def finish(self, step: Step) -> None:
+        """A step has ended."""
+        if self.running is not None and self.running.number == step.number:
+            self.running = None
 
     def to_stop(self, step: Step) -> bool:
         """Whether a ``stop`` has something to stop: the service got ``activate`` before."""
@@ -195,6 +215,8 @@ class Inbox:
     def skip(self, services: Iterable[int]) -> None:
         """Forget the steps of all other services, which the member no longer has."""
         mine = set(services)
+        if self.running is not None and self.running.service not in mine:
+            self.running = None
         self._events = deque(
             [
                 one

@@ -73,7 +73,7 @@ class GroupOperations(SyncOperations):
         request = protocol.GroupJoin(
             name=name, ns=namespace, tag=tag, Terms=terms, Services=services_text(tuple(services))
         )
-        number, member, after = await self._ask(request, timeout)
+        number, member, after = await self._wait(request, "", timeout)
         group = Group(self, self._ask, name, namespace, int(number), member, int(after))
         self.groups.add(group)
         return group
@@ -95,7 +95,7 @@ class GroupOperations(SyncOperations):
         :raises Mismatch: the member is in the group already, or the group has other terms.
         """
         request = protocol.GroupJoin(name=name, ns=namespace, tag=tag, Terms=_terms(quorum=quorum), Passive=True)
-        _, member, _ = await self._ask(request, timeout)
+        _, member, _ = await self._wait(request, "", timeout)
         return member
 
     @checked(name=name_of("group"), tag=_tag)

@@ -9,7 +9,7 @@ from .. import protocol
 from ..errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..model.state.group import NO_RING, Announced, Ring
 from ..runtime.pending import Pending
-from .group_events import GROUP_STOPPED, LEFT, STEPS, Inbox, Message, Step, View
+from .group_events import GROUP_STOPPED, LEFT, Inbox, Message, Step, View
 from .requests import Requests, explained
 
 TYPE_CHECKING = False
@@ -40,7 +40,8 @@ class Group:
                     await group.done(event)
 
     One task at a time reads the events. Other tasks may send messages and report steps at the same time, so that a step can run
-    while the task waits for the next event, which may be ``abort``. After ``abort``, a report of the step does nothing.
+    while the task waits for the next event, which may be ``abort``. The next step comes after the report of this one. After
+    ``abort``, a report of the step does nothing.
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.
@@ -69,8 +70,8 @@ class Group:
         self._asked: Pending | None = None
         """The request for events that waits at the hub."""
         self._error: LinesyncError | None = None
-        self._running: Step | None = None
-        """A step that was delivered and not reported."""
+        self._lingered = False
+        """Whether the end of the running step was waited for."""
         self._unsent = 0
         """The number of a finished step whose report goes with that of a later step; 0 if there is none."""
         self._reported = Pending("", None)
@@ -118,16 +119,15 @@ class Group:
                 await self._receive()
 
     async def _receive(self) -> None:
-        """Wait until the request for events is answered."""
-        if self._asked is None and self._running is not None:
+        """Wait until there may be an event to deliver."""
+        inbox, peer = self._inbox, self._requests.peer
+        if self._asked is None and inbox.running is not None and not self._lingered:
             await self._linger()
-        if self._asked is None and self._inbox.ended is None:
+        if self._asked is None and inbox.ended is None and not inbox.ready:
             self._ask()
-        if self._asked is not None:
-            try:
-                await self._requests.peer.reply_to(self._asked)
-            except LinesyncError:
-                pass  # _take has handled it
+        asked = self._asked
+        while asked is not None and self._asked is asked and not inbox.ready:
+            await peer.wait(asked)
 
     def _deliver(self, event: GroupEvent) -> None:
         if isinstance(event, View):
@@ -135,9 +135,7 @@ class Group:
             self._ring = NO_RING if event.short else event.ring
         elif isinstance(event, Step) and event.kind == "abort":
             self._ring = NO_RING
-            self._running = None
-        elif isinstance(event, Step) and event.kind in STEPS:
-            self._running = event
+        self._lingered = False
 
     def _raise_end(self, why: str) -> None:
         if self._error is not None:
@@ -149,13 +147,14 @@ class Group:
 
     async def _linger(self) -> None:
         """A step runs: give it a moment, because a request with its report replaces one without."""
+        self._lingered = True
         peer = self._requests.peer
         try:
             async with peer.timeout(_LINGER):
-                while self._running is not None and self._asked is None:
+                while self._inbox.running is not None and self._asked is None:
                     await peer.wait(self._reported)
         except TimeoutError:
-            self._running = None
+            pass  # the request goes without the report
 
     def _ask(self, number: int = 0, result: str = "done", why: str = "") -> None:
         """Ask for the next events. This also reports a step, and replaces an earlier request."""
@@ -179,6 +178,8 @@ class Group:
             if not cause:
                 self._error = self._error or error
             self._inbox.end(cause or error.message)
+        if self._asked is not None:  # this was the reply to an earlier request
+            self._requests.peer.wake(self._asked)
 
     # -- reports ------------------------------------------------------------------------------------------------------
 
@@ -190,14 +191,16 @@ class Group:
         """
         if result not in ("done", "again", "failed") or (result == "again" and step.kind != "process"):
             raise UsageError(f"invalid result {result!r} of {step.kind}: expected done, failed, or again for process")
-        if self._running is not None and self._running.number <= step.number:
-            self._running = None
+        asked = self._asked
+        self._inbox.finish(step)
         if self._inbox.awaits(step) or (result != "done" and self._inbox.valid(step)):
             self._unsent = 0
             self._ask(step.number, result, text)
         elif self._inbox.valid(step):
             self._unsent = step.number
-        self._requests.peer.wake(self._reported)
+        for waits in (self._reported, asked):
+            if waits is not None:
+                self._requests.peer.wake(waits)
 
     async def ended(self, service: int, text: str = "") -> None:
         """Report that a service of this member has ended by itself. If it is a keystone, the group is stopped."""
@@ -242,7 +245,7 @@ class Group:
         services = tuple(services)
         await self._ask_hub(protocol.GroupAnnounce(member=self._number, services=services_text(services)))
         self._inbox.skip([one.id for one in services])
-        if self._unsent and self._running is None:
+        if self._unsent and self._inbox.running is None:
             self._ask(self._unsent)  # the later step may have been skipped
 
     async def leave(self) -> None:

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
 
-__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+__all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
+REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
+"""The command that reboots a host in order."""
 
 OutputCallback = Callable[[int, bytes], None]
 """A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
@@ -380,6 +382,38 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         if check and result.exit_code:
             raise _command_failed(host, argv[0], result)
         return result
+
+    # -- waiting for a host -------------------------------------------------------------------------------------------
+
+    @checked(boot_after=text)
+    async def wait_host(self, host: str, *, boot_after: str = "", timeout: float | None = None) -> HostState:
+        """Wait until a host is up.
+
+        :param boot_after: the beginning of the ``boot`` or ``system`` id of an earlier life of the host. The host must have
+            registered with other ids.
+        :returns: the state of the host.
+        :raises TimedOut: the host is not up after the timeout. The message has its last state.
+        """
+        from .hosts import wait_host
+
+        return await wait_host(self, host, boot_after, timeout)
+
+    @checked()
+    async def reboot_host(
+        self, host: str, argv: list[str] | tuple[str, ...] = REBOOT, *, timeout: float | None = None
+    ) -> HostState:
+        """Reboot a host, and wait until it is up in a new boot of its system.
+
+        :param argv: the command that reboots the host; by default, the way of its system.
+        :param timeout: seconds within which the host must be up again.
+        :returns: the state of the host after the reboot.
+        :raises CommandFailed: the command failed, so the host does not reboot.
+        :raises LinesyncFailed: the host is not up.
+        :raises TimedOut: the host is not up in time.
+        """
+        from .hosts import reboot_host
+
+        return await reboot_host(self, host, argv, timeout)
 
     # -- the bytes of a line ------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class Requests:
         except BaseException:  # cancelled, interrupted or timed out: return the units or the lock
             self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
-            if isinstance(taken, protocol.Semaphore) and not taken.Hold:
+            if isinstance(taken, protocol.Semaphore) and not taken.Hold and not arrival:
                 if pending.reply is None:
                     pending.done = lambda reply: self._return_units(taken, reply)
                 else:  # the reply arrived together with the cancellation
@@ -145,6 +145,7 @@ class Requests:
             raise
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
-        """Return units that were committed although the caller was cancelled. A withdrawal cannot return committed units."""
+        """Return units that were committed although the caller was cancelled. A withdrawal returns committed units only if
+        their request has an arrival id."""
         if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.asks:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))

@@ -1,9 +1,10 @@
-"""The audit log of a hub: one JSON line for each operation that works on a host, whether it was allowed or refused.
+"""The audit log of a hub: one JSON line for each operation on a host, whether it was allowed or refused.
 
-1. A thread writes, so that a slow disk delays nobody. It opens the file for each batch of lines, so that a program such as
-   logrotate may rename the file at any time.
-2. If the disk is so slow that too many lines wait, later lines are dropped. The next line that is written has their number.
-3. If the file cannot be written, the hub reports that once, and continues. The lines of that batch are lost.
+1. A thread writes the lines, so that a slow disk does not delay the hub. It opens the file for each batch of lines, so that
+   a program such as logrotate may rename the file at any time.
+2. If too many lines wait for a slow disk, further lines are dropped. The next written line contains the number of dropped
+   lines.
+3. If the file cannot be written, the hub reports that once, and continues. The lines of the batch are lost.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from ..timestamps import utc
 
 __all__ = ["Audit"]
 
-_LINES = 10_000  # the most lines that wait for the disk
-_BATCH = 256  # the most lines of one write
-_TO_END = 5.0  # the longest time to wait for the last lines, in seconds
+_LINES = 10_000  # the maximum number of lines that wait for the disk
+_BATCH = 256  # the maximum number of lines in one write
+_CLOSE_TIME = 5.0  # the longest wait for the last lines when the log is closed, in seconds
 _MODE = 0o600
 
 
 class Audit:
-    """Appends lines to the file.
+    """Appends lines to the audit log.
 
-    :param path: the file, which is created with mode 600 if it is missing.
+    :param path: the file of the log. It is created with mode 600 if it does not exist.
     :param report: is called with a sentence for the hub's log.
     """
 
@@ -50,7 +51,7 @@ class Audit:
 
         :param principal: the sender of the operation; None for the hub itself.
         :param operation: the name of the operation.
-        :param to: the host that it works on.
+        :param to: the host on which the operation works.
         :param result: ``allowed``, ``refused``, or a sentence.
         :param more: further fields.
         """
@@ -67,10 +68,10 @@ class Audit:
             self._dropped = 0
 
     async def close(self) -> None:
-        """Wait until all lines are written, but not forever."""
+        """Wait until all lines are written, but not longer than ``_CLOSE_TIME``."""
         with suppress(Full):
             self._queue.put_nowait(None)
-            deadline = self._loop.time() + _TO_END
+            deadline = self._loop.time() + _CLOSE_TIME
             while self._thread.is_alive() and self._loop.time() < deadline:
                 await asyncio.sleep(0.01)
 
@@ -98,8 +99,8 @@ class Audit:
             if not self._failing:
                 self._failing = True
                 self._say(
-                    f"cannot write the audit log {self.path}: {error.strerror}; operations are not recorded until that is"
-                    " repaired"
+                    f"cannot write the audit log {self.path}: {error.strerror}; operations are not recorded until the file"
+                    " can be written"
                 )
         else:
             if self._failing:

@@ -109,6 +109,7 @@ def _confirm(hub: Hub, asked: Asked) -> None:
 def _withdraw(hub: Hub, asked: Asked) -> None:
     arrival, client = asked.named()
     hub.tell(hub.services.withdraw(arrival, client, asked.now))
+    hub.tell(hub.services.groups.withdraw(arrival, client, asked.now))
     hub.draining.end(asked.session, "the client withdrew the request", number=asked.message.request)
 
 
@@ -185,6 +186,7 @@ def _join(hub: Hub, asked: Asked) -> str:
         _services(message.Services),
         asked.now,
         passive=message.Passive,
+        arrival=asked.session.arrival(asked.number, ""),
     )
     hub.tell(outcomes)
     return protocol.encode_ok(str(member.number), member.name, str(member.seen))

@@ -11,7 +11,7 @@ from typing import Any
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
-from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
+from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
@@ -113,14 +113,14 @@ class Hub(User[Peer]):
         self._listeners: list[Listener] = []  # bound: options
         self._room: asyncio.Task[None] | None = None
         """The task that waits until the store accepts more commits."""
-        self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
+        self._tasks = Tasks("the hub", self._report)
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
         """The commands and copies on the controller, with their limit."""
         if tokens is not None:
-            self._keepers.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
+            self._keepers.append(self._tasks.start(tokens.keep(self._requests.services.locks, self._report)))
         self._knows_holds = self._keeping and memory.used
         """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
@@ -139,7 +139,7 @@ class Hub(User[Peer]):
     def add_port(self, endpoint: str) -> None:
         """Open a line and keep it open."""
         port = self._ports.add(endpoint, self._peer())
-        self._keepers.append(self._spawn(keep_connected(port.receiver, endpoint, self._report)))
+        self._keepers.append(self._tasks.start(keep_connected(port.receiver, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
         """Accept lines at an endpoint.
@@ -237,25 +237,11 @@ class Hub(User[Peer]):
             await listener.aclose(leave=leave)
         farewell |= {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in self._peers - farewell.keys()}
         await asyncio.sleep(0)  # lets the tasks send the goodbyes
-        await stop(self._tasks, _TO_END, reason)
+        await self._tasks.stop(_TO_END, reason)
         await self.runner.aclose()
         self._exchanging.close()
         await asyncio.gather(*farewell.values(), return_exceptions=True)
         self._report.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, LinesyncError):
-            self._report(str(error))
-        elif error is not None:
-            task.get_loop().call_exception_handler({"message": "a task of the hub failed", "exception": error})
 
     # -- events of peers ----------------------------------------------------------------------------------------------
 
@@ -362,8 +348,8 @@ class Hub(User[Peer]):
             self._log_of(label).add(escaped(data) if noise else data)
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
-        self._report(f"{where}: {sentence}", peer=where)
+        label = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
+        self._report(f"{label}: {sentence}", peer=label)
 
     def rate(self, peer: Peer, baud: int) -> None:
         self.trouble(peer, f"the line is at {baud} baud now")
@@ -378,7 +364,7 @@ class Hub(User[Peer]):
         if self._durable is None or not self._durable.congested:
             return False
         if self._room is None or self._room.done():
-            self._room = self._spawn(self._take_when_stored(self._durable))
+            self._room = self._tasks.start(self._take_when_stored(self._durable))
         return True
 
     async def _take_when_stored(self, durable: Durable) -> None:
@@ -418,7 +404,7 @@ class Hub(User[Peer]):
         session = self._sessions.of(peer)
         if session is None:
             return
-        task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
+        task = self._tasks.start(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
         self._draining.watch(task, operations.known_opening(stream.words))
         if is_command(operations.known_opening(stream.words), HUB):

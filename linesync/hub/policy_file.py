@@ -20,15 +20,15 @@ _KEYS = ("from", "to", "do", "users")
 
 
 def owners() -> frozenset[int]:
-    """The user ids that may do everything at the hub's socket: root and the user of this process."""
+    """The user ids that have all permissions at the hub's socket: root and the user of this process."""
     return frozenset((0, os.geteuid()))
 
 
 def read_policy(path: str, *, required: bool) -> Policy:
-    """Read the rules. This may block, because it asks the system for users and groups.
+    """Read the rules of the file. The call may block, because it asks the system for users and groups.
 
     :param required: whether the file must exist.
-    :raises UsageError: the file cannot be read, or something in it is not valid.
+    :raises UsageError: the file cannot be read or is invalid.
     """
     try:
         with open(path, "rb") as file:
@@ -60,25 +60,25 @@ def read_policy(path: str, *, required: bool) -> Policy:
 class _Reader:
     """Reads one rule.
 
-    :param where: the place of the rule in the file, for errors.
+    :param rule_name: names the rule in errors, such as "rule 2 of 'allow'".
     """
 
-    def __init__(self, path: str, where: str, allow: bool) -> None:
+    def __init__(self, path: str, rule_name: str, allow: bool) -> None:
         self._path = path
-        self._where = where
+        self._rule_name = rule_name
         self._allow = allow
 
     def rule(self, table: dict[str, Any]) -> Rule:
         for key in table:
             if key not in _KEYS:
                 raise UsageError(
-                    f"unknown key {key!r} in {self._where} of {self._path}; {near(key, _KEYS, 'the keys are')}"
+                    f"unknown key {key!r} in {self._rule_name} of {self._path}; {near(key, _KEYS, 'the keys are')}"
                 )
         do = self._list(table, "do")
         for permission in do:
             if permission not in (*PERMISSIONS, "*"):
                 advice = near(str(permission), PERMISSIONS, "the permissions are")
-                raise UsageError(f"unknown permission {permission!r} in {self._where} of {self._path}; {advice}")
+                raise UsageError(f"unknown permission {permission!r} in {self._rule_name} of {self._path}; {advice}")
         users = self._users(self._list(table, "users")) if "users" in table else None
         shown = [f"{key} = {_toml(table[key])}" for key in _KEYS if key in table]
         return Rule(
@@ -105,7 +105,7 @@ class _Reader:
 
     def _invalid(self, key: str, expected: str, example: str) -> UsageError:
         return UsageError(
-            f"invalid value of the key {key!r} in {self._where} of {self._path}: expected {expected}, as in {key} = {example}"
+            f"invalid value of the key {key!r} in {self._rule_name} of {self._path}: expected {expected}, as in {key} = {example}"
         )
 
     def _users(self, names: Iterable[Any]) -> frozenset[int]:
@@ -128,9 +128,9 @@ class _Reader:
                 return {pwd.getpwnam(name).pw_uid}
             group = grp.getgrnam(name[1:])
         except (KeyError, ValueError):
-            what = f"group {name[1:]!r}" if name.startswith("@") else f"user {name!r}"
+            entry = f"group {name[1:]!r}" if name.startswith("@") else f"user {name!r}"
             raise UsageError(
-                f"unknown {what} in {self._where} of {self._path}; create it on this machine, or correct the rule"
+                f"unknown {entry} in {self._rule_name} of {self._path}; create it on this machine, or correct the rule"
             ) from None
         members = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group.gr_gid}
         for member in group.gr_mem:
@@ -142,7 +142,7 @@ class _Reader:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML has it."""
+    """A value of a rule in the syntax of TOML."""
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value)

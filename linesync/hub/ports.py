@@ -1,9 +1,9 @@
-"""The ports of a hub, and the peer that has the line of each port.
+"""The ports of a hub, and the peer object of each port.
 
 A session may continue on another line: an adapter is moved to another port, or an agent calls over TCP while its serial line
-is broken. The peer of the session then takes over the line, and the place of the peer that had the line. In exchange, that
-peer gets the port that the session had before. So the peer of a port never has a line that belongs elsewhere, and the port
-can open its own line again.
+is broken. The peer object of the session then gets the new line and its port. In exchange, the earlier peer object of the
+new line gets the earlier port of the session. So each port has a peer object without the line of another port, and can open
+its own line again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Port", "Ports"]
 
 
 class Port:
-    """A port: its endpoint, and its peer at present."""
+    """A port: its endpoint and its current peer."""
 
     def __init__(self, endpoint: str, peer: Peer) -> None:
         self.endpoint = endpoint
@@ -48,10 +48,10 @@ class Ports:
         port = self._ports.get(peer)
         return port.endpoint if port is not None else None
 
-    def swap(self, one: Peer, other: Peer) -> None:
-        """The two peers change places. Each of them may be the peer of a port, or of an accepted line."""
-        ports = self._ports.pop(one, None), self._ports.pop(other, None)
-        for port, peer in zip(ports, (other, one), strict=True):
+    def swap(self, first: Peer, second: Peer) -> None:
+        """Exchange the ports of two peers. A peer of an accepted line has no port."""
+        ports = self._ports.pop(first, None), self._ports.pop(second, None)
+        for port, peer in zip(ports, (second, first), strict=True):
             if port is not None:
                 port.peer = peer
                 self._ports[peer] = port

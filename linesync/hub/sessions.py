@@ -110,7 +110,7 @@ class HubSession:
         self._sent, self._mark = 0, None
 
     def move(self, line: str) -> None:
-        """The session continues on the line with this label."""
+        """Continue the session on the line with this label."""
         self.kept.line = line
         self.kept.changed()
 

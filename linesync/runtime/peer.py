@@ -358,7 +358,8 @@ class Peer(Conversation):
         counters = self.link.counters if self.link is not None else None
         super()._session_over(reason, restarted=restarted)
         if counters is not None and counters.bytes_in + counters.bytes_out > _MUCH:
-            from .memory import return_soon  # imported late, because it imports ctypes, which most agents never need
+            # Imported late, because it imports ctypes, which most agents never need.
+            from .freed_memory import return_soon
 
             return_soon(self._loop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ..errors import LinesyncError, NotSent, Unanswered
+from ..protocol import operations
 from ..protocol.ids import Id
 from ..wire.channels.mux import Mux
 
@@ -45,7 +46,8 @@ class PendingRequests:
         self.unsent_bytes = 0
         """The size in bytes of the requests that wait until the session continues."""
         self.answered = False
-        """Whether a reply has arrived in this session. The hub has then stored the session."""
+        """Whether a reply to a request that may change something has arrived in this session. The hub has then stored the
+        session."""
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -82,7 +84,7 @@ class PendingRequests:
         pending = self._by_number.pop(number, None)
         if pending is None:
             return False
-        self.answered = True
+        self.answered = self.answered or _changes(pending.text)
         self._settle(pending, text)
         return True
 
@@ -101,3 +103,8 @@ class PendingRequests:
     def begin_session(self) -> None:
         """Start to number the requests again, because a new session has begun."""
         self._last, self.answered = 0, False
+
+
+def _changes(text: str) -> bool:
+    request = operations.decode_request(text)
+    return request is None or operations.changes(request)

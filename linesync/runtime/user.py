@@ -20,7 +20,7 @@ else:
             return cls
 
 
-__all__ = ["User"]
+__all__ = ["P", "User"]
 
 
 class User(Generic[P]):

@@ -286,7 +286,7 @@ def test_an_agent_that_stops_ends_its_session_before_its_jobs_have_ended(world: 
     if bulk:
         may_fail(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(bulk))))
     job = world.start(stubborn(8.0))
-    agent._tasks.add(job)
+    agent._tasks._running.add(job)
     world.pass_time(0.5)
     stopping = world.start(agent.aclose())
     world.pass_time(0.2)

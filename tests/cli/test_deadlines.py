@@ -28,6 +28,7 @@ COMMANDS = {
     "run": ["sut", "--", "true"],
     "cp": ["sut:/x", "x"],
     "hosts": [],
+    "host": ["wait", "sut"],
     "status": [],
     "policy": ["check", "sut", "hub", "run"],
     "links": [],

@@ -42,6 +42,8 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "changes": lambda client, timeout: client.changes(timeout=timeout),
     "drain": lambda client, timeout: client.drain(timeout=timeout),
     "check_policy": lambda client, timeout: client.check_policy("sut", "hub", "run", timeout=timeout),
+    "wait_host": lambda client, timeout: client.wait_host("b", boot_after="never", timeout=timeout),
+    "reboot_host": lambda client, timeout: client.reboot_host("b", ["true"], timeout=timeout),
     "links": lambda client, timeout: client.links(timeout=timeout),
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),

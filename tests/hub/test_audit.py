@@ -68,7 +68,8 @@ def test_a_file_that_cannot_be_written_is_reported_once(tmp_path: Path) -> None:
             audit.record(SCRIPT, "run", "sut", "allowed")
             await asyncio.sleep(0.05)
         assert log == [
-            f"cannot write the audit log {path}: No such file or directory; operations are not recorded until that is repaired"
+            f"cannot write the audit log {path}: No such file or directory;"
+            " operations are not recorded until the file can be written"
         ]
         path.parent.mkdir()
         audit.record(SCRIPT, "run", "sut", "allowed")

@@ -343,7 +343,7 @@ def test_a_hub_that_stops_sends_the_reason_to_all_waiting_clients(world: World, 
 
 def test_a_hub_that_stops_notifies_its_peers_before_its_jobs_have_ended(world: World) -> None:
     job = world.start(stubborn(8.0))
-    world.hub._tasks.add(job)
+    world.hub._tasks._running.add(job)
     waiting = world.start(world.client("a").barrier("go", 2))
     busy = world.start(world.client("b").exchange("keys", ["b"], world.random.randbytes(20_000)))
     busy.add_done_callback(lambda task: task.exception())

@@ -61,6 +61,7 @@ INVALID: dict[str, list[Any]] = {
     "within": ["\n"],
     "reuse": ["sometimes", "linger=0"],
     "abort": ["\udc80"],
+    "boot_after": ["\udc80"],
     "items": [{"a=b": "c"}, {"": "c"}, "\udc80"],
     "count": [-1],
     "delta": [10**18, -(10**18)],

@@ -19,14 +19,14 @@ EXAMPLES = """\
   linesync policy check hub sut files --user alice
       may alice copy files to sut from the controller?
   linesync policy check sut build1 run --file new-policy.toml
-      ask a file that no hub uses yet
+      check a policy file before a hub uses it
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="check", choices=("check",), help="what to do")
-    parser.add_argument("source", metavar="FROM", help="the host whose script does it; 'hub' is the controller")
-    parser.add_argument("to", metavar="TO", help="the host that the operation works on; 'hub' is the controller")
+    parser.add_argument("action", metavar="check", choices=("check",), help="the action: check")
+    parser.add_argument("source", metavar="FROM", help="the host of the script; 'hub' is the controller")
+    parser.add_argument("to", metavar="TO", help="the host on which the operation works; 'hub' is the controller")
     parser.add_argument(
         "permission", metavar="DO", help="the permission: sync, look, run, files, forward, console or admin"
     )

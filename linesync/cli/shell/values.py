@@ -276,8 +276,24 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
-    *("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG"),
-    "TOKEN",
+    *(
+        "BOOT",
+        "C",
+        "COMMAND",
+        "COUNT",
+        "DATA",
+        "DELTA",
+        "DIR",
+        "K=V",
+        "MIB",
+        "N",
+        "NAME",
+        "PID",
+        "REASON",
+        "S",
+        "SERVICE",
+    ),
+    *("TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 

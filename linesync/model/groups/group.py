@@ -23,7 +23,7 @@ from ..journal import Journal
 from ..kept.groups import KeptGroup
 from ..participants import names_in_words
 from ..state.group import NO_RING, GroupMemberState, GroupState, Ring, Terms, ViewState
-from .log import END, FAILED, MESSAGE, PART, STATE, STOPPED, VIEW, Log
+from .log import ABORT, END, FAILED, MESSAGE, PART, STATE, STOPPED, VIEW, Log
 from .member import Member
 from .round import NONE, STOPPING, Round
 
@@ -37,7 +37,8 @@ ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders
 PART_MAX = 32 << 10  # most characters of one part of a message
 MESSAGE_BYTES = 1 << 20  # most bytes of one message
 
-LEFT, EXCLUDED, TOO_SLOW, GROUP_STOPPED = "left", "excluded", "too slow", "the group was stopped"
+LEFT, GAVE_UP, EXCLUDED = "left", "gave up", "excluded"
+TOO_SLOW, GROUP_STOPPED = "too slow", "the group was stopped"
 
 
 class Group:
@@ -150,7 +151,7 @@ class Group:
             error = Aborted(f"{member.name} is no longer a member of {self.title}: {cause}; join again")
             outcomes.append(Failed(arrival=member.cast, client=member.client, error=error))
         if member.poll:
-            last = [one for one in self.log.read(member.sent, member.number) if one.kind in (FAILED, STOPPED)]
+            last = [one for one in self.log.read(member.sent, member.number) if one.kind in (ABORT, FAILED, STOPPED)]
             events = (*last, GroupEvent(self.log.last, END, data=cause))
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=events)))
         self.removed.append((member, "" if member.poll or member.passive else cause))

@@ -15,7 +15,7 @@ from ..decisions import GroupEvent
 from ..journal import Journal
 from ..kept.groups import KeptEntry
 
-__all__ = ["MESSAGES", "STEPS", "Log"]
+__all__ = ["KINDS", "MESSAGES", "STEPS", "Log"]
 
 INIT, PROCESS, ACTIVATE, STOP = "init", "process", "activate", "stop"
 STEPS = (INIT, PROCESS, ACTIVATE, STOP)
@@ -32,6 +32,7 @@ VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
     "stopped",
     "end",
 )
+KINDS = frozenset((*STEPS, *MESSAGES, VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END))
 BATCH_BYTES = 24 << 10  # bytes of one batch, unless its first event is larger
 BATCH_EVENTS = 256  # most events of one batch
 ENTRY_ROOM = 64  # bytes counted for an entry besides its data

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..kept.groups import KeptGroupMember, KeptStep
 from ..participants import Client
 from ..state.group import Announced
-from .log import ACTIVATE, STOP
+from .log import ACTIVATE, STEPS, STOP
 
 __all__ = ["Member", "Step"]
 
@@ -34,6 +34,7 @@ class Member:
     :ivar number: grows in the order in which members joined.
     :ivar name: ``host`` or ``host#tag``.
     :ivar client: the client that joined.
+    :ivar arrival: the id of the request with which it joined.
     :ivar passive: its host owns it, so it gets no events.
     :ivar services: the services that it announced, by id.
     :ivar since: when it joined.
@@ -51,6 +52,7 @@ class Member:
     number: int
     name: str
     client: Client
+    arrival: str
     passive: bool
     services: dict[int, Announced]
     since: float
@@ -101,6 +103,7 @@ class Member:
             client.host,
             client.number,
             client.principal,
+            self.arrival,
             self.passive,
             tuple(self.services.values()),
             self.since,
@@ -117,10 +120,15 @@ class Member:
 
     @classmethod
     def restore(cls, number: int, kept: KeptGroupMember, client: Client, shift: float) -> Member:
+        """Make a member from its record; raises ValueError."""
+        services = {one.id for one in kept.services}
+        if not all(step.service in services and step.kind in STEPS for step in kept.steps):
+            raise ValueError("it has a step of a service that it has not announced")
         return cls(
             number,
             kept.member,
             client,
+            kept.arrival,
             kept.passive,
             {one.id: one for one in kept.services},
             kept.since + shift,

@@ -32,6 +32,7 @@ __all__ = ["Round", "merge"]
 NONE, STOPPING = "none", "stopping"
 RUNNING = (INIT, PROCESS, ACTIVATE)
 """The states in which a round has begun and is not over."""
+STATES = (NONE, *RUNNING, COMPLETED, FAILED, STOPPING, STOPPED)
 PAST_MAX = 20  # earlier rounds of a group that are kept
 BACKOFF_MAX = 60.0  # seconds: the longest delay before a retry
 
@@ -337,6 +338,10 @@ class Round:
         )
 
     def restore(self, kept: KeptRound, past: Iterable[KeptPastRound], shift: float) -> None:
+        """Continue a stored round; raises ValueError."""
+        most = len(kept.services) - (kept.state == PROCESS)
+        if kept.state not in STATES or not 0 <= kept.at <= most:
+            raise ValueError(f"its round has the state {kept.state!r:.20} at service {kept.at} of {len(kept.services)}")
         self.state, self.services, self.at = kept.state, kept.services, kept.at
         self.ran, self.since, self.began = set(kept.ran), kept.since + shift, kept.began + shift
         self.failed = (kept.failed_member, kept.failed_service)

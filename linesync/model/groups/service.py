@@ -25,7 +25,8 @@ from ..state.group import Announced, GroupState, Ring, Terms
 from ..sync.place import Place
 from ..sync.waits import Wait, Waits
 from ..timers import Timers
-from .group import LEFT, Group
+from .group import GAVE_UP, LEFT, Group
+from .log import KINDS
 from .member import Member
 from .members_wait import MembersPlace
 from .round import BACKOFF_MAX
@@ -82,12 +83,14 @@ class Groups:
         now: float,
         *,
         passive: bool = False,
+        arrival: ArrivalId = "",
     ) -> tuple[Member, list[Outcome]]:
         """A client joins a group.
 
         :param member: its name: the client's host, perhaps with a tag.
         :param terms: the terms of the group, if this is its first member; else they must be the same.
         :param passive: its host is the member, even after the client has ended. It gets no events.
+        :param arrival: the id of the request, for :meth:`withdraw`.
         :raises UsageError: an invalid name, term or service.
         :raises Mismatch: the member is there already, or the group has other terms.
         :raises LinesyncFailed: there are too many groups or members, or the group is being stopped.
@@ -103,9 +106,8 @@ class Groups:
             )
         if len(group.members) >= MEMBERS_MAX:
             raise LinesyncFailed(f"{group.title} has {MEMBERS_MAX} members, which is the limit; let some leave first")
-        found = Member(
-            self.waits.journal.number(), member, client, passive, {one.id: one for one in services}, now, 0, 0
-        )
+        by_id = {one.id: one for one in services}
+        found = Member(self.waits.journal.number(), member, client, arrival, passive, by_id, now, 0, 0)
         group.join(found, terms, now)
         self._keep(group)
         self._add(group, found)
@@ -124,6 +126,12 @@ class Groups:
         if found.client.host != client.host:
             raise NotAllowed(f"{member} cannot be removed from {group.title} by {client.host}: only its own host can")
         return self._remove([(group, found)], LEFT, now)
+
+    def withdraw(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+        """A client gave up its request to join, because it got no reply: it is no member."""
+        owned = self._of_host.get(client.host, {}) if arrival else {}
+        found = [(group, group.members[number]) for number, group in owned.items()]
+        return self._remove([one for one in found if one[1].arrival == arrival], GAVE_UP, now)
 
     def announce(self, member: int, client: Client, services: Iterable[Announced], now: float) -> list[Outcome]:
         """A member replaces its services. The new ones take part from the next round on."""
@@ -486,9 +494,10 @@ class Groups:
 
         def entry(key: list[str], kept: KeptEntry) -> None:
             namespace, name, number = key
-            self._groups[namespace, name].log.put(
-                GroupEvent(int(number), kept.kind, kept.service, kept.sender, kept.data, kept.only)
-            )
+            log = self._groups[namespace, name].log
+            if kept.kind not in KINDS or not 0 < int(number) <= log.last:
+                raise ValueError("its kind is not known, or its group has fewer events")
+            log.put(GroupEvent(int(number), kept.kind, kept.service, kept.sender, kept.data, kept.only))
 
         def ended(key: list[str], kept: KeptEndedMember) -> None:
             self._ended[int(key[0])] = kept

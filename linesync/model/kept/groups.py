@@ -31,6 +31,8 @@ class KeptGroupMember(State):
     """the number of its client's connection on its host"""
     principal: Principal | None
     """the principal of that client; ``null`` if it is not known"""
+    arrival: str
+    """the id of the request with which it joined"""
     passive: bool
     """whether its host owns it, so that it gets no events"""
     services: tuple[Announced, ...]

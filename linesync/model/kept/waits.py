@@ -175,3 +175,5 @@ class KeptResult(State):
     """the result; ``null`` for a failure"""
     error: KeptError | None
     """the failure; ``null`` for a success"""
+    taken: AtSemaphore | None = None
+    """the units that it has taken, which return if its client gives it up; ``null`` if there are none"""

@@ -103,6 +103,17 @@ class Semaphores:
 
         return self._waits.admit(arrival, client, now, join)
 
+    def give_back(self, taken: AtSemaphore, client: Client, now: float) -> list[Outcome]:
+        """Return units that a client has taken, as many as the bound permits, and serve the takers."""
+        key = taken.namespace, taken.semaphore
+        semaphore = self._named.get(key) or _Semaphore(self, self._waits, *key)
+        units = min(taken.units, semaphore.room())
+        if units <= 0 or (key not in self._named and len(self._named) >= NAMES_MAX):
+            return []
+        semaphore.give(units, 0)
+        self._waits.note("semaphore changed", key, client.host, semaphore.value)
+        return semaphore.settle(now)
+
     def status(self, now: float) -> list[SemaphoreState]:
         """The state of each semaphore."""
         return [semaphore.state(now) for semaphore in self._named.values()]
@@ -220,10 +231,17 @@ class _Semaphore(Place):
                 details={"bound": bound, "wanted": wanted},
             )
 
+    def room(self, bound: int = 0) -> int:
+        """The number of units that can be added.
+
+        :param bound: the bound that the call sets; 0 for none.
+        """
+        return (bound or self._bound or UNITS_MAX) - self.value - self._lent_units
+
     def give(self, units: int, bound: int) -> None:
         """Add units. Call :meth:`settle` to serve the takers."""
         limit = bound or self._bound or UNITS_MAX
-        if self.value + self._lent_units + units > limit:
+        if units > self.room(bound):
             lent = f" and has lent {self._lent_units}" if self._lent_units else ""
             raise Mismatch(
                 f"{self.title} has {self.value} units{lent}, and {units} more would exceed its bound of {limit}; "

@@ -140,7 +140,10 @@ class SyncServices:
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
         """End an arrival because its client gives up or gives back its hold. Return the outcomes: its failure or its
-        earlier outcome, and the outcomes of waits that are served."""
+        earlier outcome, and the outcomes of waits that are served. Units that the arrival has taken are returned."""
+        taken = self._waits.take_back(arrival, client, now)
+        if taken is not None:
+            return self.semaphores.give_back(taken, client, now)
         return self._waits.withdraw(arrival, client, now, cause)
 
     def give_back(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:

@@ -33,7 +33,7 @@ from ..journal import Journal
 from ..kept.objects import KeptTime
 from ..kept.rows import Rows, by_key
 from ..kept.values import value_of
-from ..kept.waits import At, KeptWait
+from ..kept.waits import At, AtSemaphore, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
 from ..state.status import Remembered
 from ..timers import Timers
@@ -97,9 +97,9 @@ class Waits:
         if wait is not None:
             self._adopt(wait, client)
             return [wait.granted] if wait.granted else []
-        result = self._results.get(client.host, arrival)
+        result = self._results.adopt(arrival, client)
         if result is not None:
-            return [replace(result, client=client)]
+            return [result]
         try:
             outcomes = join()
             wait = self._live.get((client.host, arrival))
@@ -252,9 +252,11 @@ class Waits:
         """
         wait = self._live.get((client.host, arrival))
         if wait is not None and wait.granted is not None:
+            at = wait.place.kept(wait)
             self.confirm(arrival, client)
             if wait.held is None:
-                self._keep(replace(wait.granted, provisional=False), now)
+                taken = at if isinstance(at, AtSemaphore) else None
+                self._results.put(replace(wait.granted, provisional=False), now, taken)
             return
         ended = self._results.get(client.host, arrival)
         if isinstance(ended, Failed):
@@ -271,6 +273,18 @@ class Waits:
             return self._end_for([wait], cause, "", now)
         result = self._results.get(client.host, arrival)
         return [replace(result, client=client)] if result else []
+
+    def take_back(self, arrival: ArrivalId, client: Client, now: float) -> AtSemaphore | None:
+        """Undo a committed take that its client gives up before it confirms it.
+
+        :returns: the units that the caller must return to their semaphore; None if there is no such take.
+        """
+        taken = self._results.take_back(arrival, client)
+        if taken is not None:
+            cause = str(Cause.GAVE_UP)
+            why = f"semaphore '{taken.semaphore}': the units were returned ({cause}); arrive again, with a new id"
+            self.refuse(arrival, client, LinesyncFailed(why, details={"cause": cause}), now)
+        return taken
 
     def client_gone(
         self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS

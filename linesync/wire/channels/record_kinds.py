@@ -10,6 +10,7 @@ __all__ = [
     "END",
     "MESSAGE",
     "MESSAGE_PIECE",
+    "NUMBER_DIGITS",
     "OPEN",
     "OPEN_PIECE",
     "PIECE_OF",
@@ -41,3 +42,6 @@ COMPRESSED_TEXTS = b"MFOP"  # compressed MESSAGE, MESSAGE_PIECE, OPEN and OPEN_P
 RECALLED_TEXT = b"r"  # a message with the shape of an earlier message, on the channel whose number follows
 RECALLED_OPEN = b"R"  # an opening with the shape of an earlier opening
 RECALLED = b"\x80"  # this byte and larger bytes: a message with the shape of an earlier message, on channel 0
+
+NUMBER_DIGITS = 6
+"""The number of digits of a channel's number. A session may last for months, and no number is used twice."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ... import limits
 from ..framing import frames
 from ..framing.frames import Lane
 from ..framing.payload import encode_base64
@@ -84,6 +85,32 @@ class Scheduler:
     def has_greeting(self) -> bool:
         """Whether a hello or a goodbye waits to be sent."""
         return bool(self._hello_timer.hellos) or self.bye is not None or self.parting is not None
+
+    def has_work(self, line: LineState | None, session: Session | None, half_sent: bool, now: float) -> bool:
+        """Something waits to be sent as soon as the line accepts it.
+
+        :param half_sent: the transmit queue has a frame of which the line has accepted only a part.
+        """
+        autobaud = line.autobaud if line is not None else None
+        if autobaud is not None:
+            if session is not None and autobaud.has_frame:
+                return True
+            if autobaud.silent:
+                return half_sent or self.parting is not None
+        if half_sent or self.has_greeting:
+            return True
+        if session is None or line is None:
+            return False
+        return session.polls.wanted if self._liveness.quiet else session.has_work(now, line.pacer)
+
+    def only_prompt_data(self, line: LineState, session: Session, half_sent: bool, now: float) -> bool:
+        """On a pipe, only prompt data can be due. Then :meth:`take_prompt_data` does the work of the transmit queue at a
+        third of the cost. Small operations are nearly all that the sockets of a hub carry."""
+        if line.pacer.rate is not None or self._liveness.quiet or self.trace is not None:
+            return False
+        if half_sent or self.has_greeting:
+            return False
+        return now < self._liveness.spoke_at + limits.KEEPALIVE_PIPE and not line.shared and session.prompt_alone(now)
 
     def prepare(self, line: LineState, session: Session | None, now: float) -> None:
         """Set the line and the session for the next calls of :meth:`next_control` and :meth:`next_bulk`."""

@@ -59,7 +59,7 @@ def test_every_stored_table_is_on_the_page() -> None:
 
 @pytest.mark.live  # it starts a program
 def test_an_unknown_part_in_the_page_is_an_error() -> None:
-    with pytest.raises(KeyError, match="does not make"):
+    with pytest.raises(KeyError, match="does not generate"):
         filled("<!-- made: nonsense -->\n<!-- end -->", sample())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from linesync.agent.agent import Agent
 from linesync.hub.hub import Hub
+from linesync.model.policy import Policy, Rule
 from linesync.protocol import codec
 from linesync.runtime.identity import token
 from linesync.runtime.listening import reports
@@ -39,7 +40,7 @@ class Inside:
         self.host = f"sut{os.getpid()}"
         self.folder = folder
         self.log: list[str] = []
-        self.hub = Hub(lease=LEASE, report=self.log.append)
+        self.hub = Hub(lease=LEASE, report=self.log.append, policy=Policy((Rule(allow=True),)))
         self._line = line
         self.agent: Agent | None = None
         self._running: asyncio.Task[None] | None = None

@@ -193,7 +193,7 @@ def test_a_member_that_fails_may_be_excluded() -> None:
     b = play.join("b", 1, act=False)
     b.results = {("init", 1): [("failed", "")]}
     play.settle()
-    assert b.inbox.ended == "excluded" and b.steps[-2:] == steps("f x1")
+    assert b.inbox.ended == "excluded" and b.steps[-2:] == steps("x1 f")
     assert a.view is not None and a.view.left == (("b", "excluded"),) and round_of(a)[-1] == DONE
 
 

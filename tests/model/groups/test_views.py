@@ -154,6 +154,18 @@ def test_a_wait_for_members_ends_when_there_are_enough() -> None:
     assert isinstance(failed.error, TimedOut) and "2 of 3 members: a, b" in failed.error.message
 
 
+def test_a_join_whose_client_gave_up_is_undone() -> None:
+    play = Play()
+    stays = play.join("a")
+    joined = play.join("b", arrival="3/1", act=False)
+    play.tell(play.groups.withdraw("3/2", joined.client, play.now))
+    assert play.groups.member_names((NS, "net")) == ("a", "b")
+    play.restart_hub()
+    play.tell(play.groups.withdraw("3/1", joined.client, play.now))
+    play.settle()
+    assert stays.view is not None and stays.view.left == (("b", "gave up"),)
+
+
 def test_a_reset_removes_all_members() -> None:
     play = Play()
     actor = play.join("a", 1)

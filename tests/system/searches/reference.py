@@ -148,11 +148,9 @@ class Reference:
     def confirm(self, arrival: str) -> None:
         """The hub has received the commit of a grant."""
 
-    def return_committed(self, arrival: str) -> None:
-        """A call was cancelled during its commit, so its committed grant is given back.
-
-        Operations whose grants stay with the hub do nothing here.
-        """
+    def take_back(self, arrival: str) -> bool:
+        """A client withdraws an arrival that it has committed. Returns whether its grant is returned."""
+        return False
 
     def lost(self, host: str, cause: str) -> None:
         """A host is lost. Its own arrivals leave after this call."""
@@ -203,8 +201,7 @@ class State:
         """Arrivals that a script knows to be granted, and whose grant was returned after that."""
         self.queue: dict[str, list[tuple[str, Any, Any]]] = {host: [] for host in hosts}
         """The messages of each host that the hub has not received: ("ask", Ask, Script) for a request,
-        ("cancelled", Ask, Script) for the withdrawal of an arrival, ("ended", Script, None) for the end of a script, and
-        ("return", Ask, Script) for a committed grant of a cancelled call."""
+        ("cancelled", Ask, Script) for the withdrawal of an arrival, and ("ended", Script, None) for the end of a script."""
 
     def copy(self) -> State:
         other = State.__new__(type(self))
@@ -305,6 +302,13 @@ class State:
                 if not self.over(ask):
                     self.returned.add(ask.name)
         self.end(asks, "LinesyncFailed")
+
+    def take_back(self, ask: Ask, script: Script) -> None:
+        """A client withdraws an arrival that it has committed, before it knows that."""
+        mine = self.owner.get(ask.name) is script and not self.known(ask)
+        if mine and self.over(ask) and self.reference.take_back(ask.name):
+            self.reference.answer_error(ask.name, "LinesyncFailed")
+            self.reference.settle()
 
     def client_ended(self, script: Script, asks: list[Ask]) -> None:
         """A client has ended."""

@@ -520,15 +520,9 @@ class _Explaining:
         if kind == "ask":
             other.join(who, by, self._window)
             self.explore(other, event)
-        elif kind == "return":
-            other.reference.return_committed(who.name)
-            other.reference.settle()
-            self.explore(other, event)
         elif kind == "cancelled":
             for after in self._committed(other, [who]):
-                has_no_grant = by.alive and not after.known(who) and not any(attempt.unsure for attempt in who.attempts)
-                if who.name in after.confirmed and after.over(who) and has_no_grant:
-                    after.queue[host].append(("return", who, by))
+                after.take_back(who, by)
                 after.withdraw([who])
                 self.explore(after, event)
         else:
