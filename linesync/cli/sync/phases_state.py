@@ -127,6 +127,10 @@ def draw(state: GroupState) -> None:
     if rows:
         print()
         table(("MEMBER", *names.values()), rows)
+    for member in state.members:
+        for one in member.services:
+            if one.state == "ended":
+                print(f"{one.name} on {member.name} ended: {one.why}")
 
 
 def _headline(state: GroupState) -> str:

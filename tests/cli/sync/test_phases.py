@@ -118,7 +118,7 @@ def test_wrong_usage_is_one_sentence(
 def state(**fields: object) -> GroupState:
     """A group in which ``a`` processes the server and ``b`` waits."""
     ring = Ring(7, "hub")
-    a = (GroupServiceState(1, "net", "", "active", None), GroupServiceState(2, "web", "", "process", 12.3))
+    a = (GroupServiceState(1, "net", "", "ended", None, "no link"), GroupServiceState(2, "web", "", "process", 12.3))
     b = (GroupServiceState(1, "net", "2", "active", None), GroupServiceState(3, "log", "", "waiting", None))
     members = (
         GroupMemberState("a", "1.1", 60.0, 0, False, a),
@@ -149,8 +149,9 @@ def test_the_status_names_what_runs_and_what_it_waits_for(capsys: pytest.Capture
         "c left: lost",
         "",
         "MEMBER  net     web          log",
-        "a       active  process 12s  -",
+        "a       ended   process 12s  -",
         "b       active  -            waiting",
+        "net on a ended: no link",
     ]
 
 

@@ -173,6 +173,11 @@ def test_a_failed_server_stops_the_clients_that_need_it_on_other_hosts(scene: Sc
     scene.until_completed()
     scene.failing.add(("a", "check server"))
     scene.world.settle(lambda: len(scene.ran("stop client")) == 2)
+    scene.world.pass_time(1)
+    state = scene.world.run(scene.clients["a"].group_state("g"))
+    ended = {(one.name, service.name): service.why for one in state.members for service in one.services if service.why}
+    assert ended.keys() == {("a", "server"), ("b", "client"), ("c", "client")}
+    assert ended["b", "client"].startswith("stopped, because it needs server, which failed on a: ")
     assert scene.ran("stop network") == []
     assert any("which failed on a" in text for host, text in scene.said if host == "b")
 
@@ -239,4 +244,12 @@ def test_a_hub_that_stores_its_state_continues_the_round_and_no_step_runs_again(
             "process client": 2,
             "activate client": 2,
         }
+        scene.failing.add(("a", "check server"))
+        world.settle(lambda: len(scene.ran("stop client")) == 2)
+        world.pass_time(1)
+        before = world.run(scene.clients["a"].group_state("g")).members
+        world.kill_hub()
+        after = world.run(scene.clients["a"].group_state("g")).members
+        assert [one.services for one in after] == [one.services for one in before]
+        assert [service.state for one in after for service in one.services].count("ended") == 3
         scene.end()
