@@ -136,7 +136,7 @@ class Inbox:
             left, missing = tuple(state.left.items()), tuple(state.missing.items())
             view = View(state.ring, state.members, state.joined, left, missing, state.why, state.short)
             self._events.append(view)
-        elif kind in ("message", "part", "state"):
+        elif kind in ("message", "first", "part", "last", "state"):
             self._message(event)
         elif kind == "abort":
             self._abort(event.data, event.number)
@@ -144,15 +144,19 @@ class Inbox:
             self._events.append(Step(kind, event.service, self.ring, event.number, event.data))
 
     def _message(self, event: GroupEventWords) -> None:
-        data = read_data(event.data)
-        if event.kind == "state":
-            self._events.append(Message(event.sender, data, self.ring, True))
-            return
-        parts = self._parts.setdefault(event.sender, [])
-        parts.append(data)
-        if event.kind == "message":
-            del self._parts[event.sender]
-            self._events.append(Message(event.sender, b"".join(parts), self.ring))
+        data, kind = read_data(event.data), event.kind
+        if kind in ("part", "last"):
+            parts = self._parts.setdefault(event.sender, [])
+            parts.append(data)
+            if kind == "last":
+                del self._parts[event.sender]
+                self._events.append(Message(event.sender, b"".join(parts), self.ring))
+        else:
+            self._parts.pop(event.sender, None)  # an earlier message without its last part
+            if kind == "first":
+                self._parts[event.sender] = [data]
+            else:
+                self._events.append(Message(event.sender, data, self.ring, kind == "state"))
 
     def _abort(self, why: str, number: int) -> None:
         """The round is over: drop its steps that have not been delivered, and abort what has begun."""

@@ -72,6 +72,8 @@ class Group:
         self._error: LinesyncError | None = None
         self._lingered = False
         """Whether the end of the running step was waited for."""
+        self._casting: Pending | None = None
+        """Stands for the message that is being sent; woken when it was sent."""
         self._unsent = 0
         """The number of a finished step whose report goes with that of a later step; 0 if there is none."""
         self._reported = Pending("", None)
@@ -229,13 +231,25 @@ class Group:
                 f"group '{self.name}' has no view yet; wait for the first view, and send the message again"
             )
         epoch = self.view.ring.epoch
+        while self._casting is not None:
+            await self._requests.peer.wait(self._casting)
+        mine = self._casting = Pending("", None)
+        try:
+            await self._cast(data, epoch, state=state)
+        finally:
+            self._casting = None
+            self._requests.peer.wake(mine)
+
+    async def _cast(self, data: bytes, epoch: int, *, state: bool) -> None:
+        """Send a message in parts, one after the other."""
         parts = [data[at : at + _PART] for at in range(0, len(data), _PART)] or [b""]
-        for number, part in enumerate(parts, 1):
+        for number, part in enumerate(parts):
             request = protocol.GroupCast(
                 member=self._number,
                 epoch=epoch,
                 data=protocol.data_word(part),
-                Part=number < len(parts),
+                Part=number > 0,
+                More=number + 1 < len(parts),
                 State=state,
             )
             await self._ask_hub(request)

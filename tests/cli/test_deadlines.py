@@ -24,6 +24,7 @@ COMMANDS = {
     "drain": [],
     "namespace": ["list"],
     "phases": ["status", "x"],
+    "group": ["join", "x"],
     "exchange": ["x", "--hosts", "a,b", "data"],
     "run": ["sut", "--", "true"],
     "cp": ["sut:/x", "x"],

@@ -210,6 +210,8 @@ class World:
         if isinstance(line, MemoryLine):
             line.die()
         client._peer.abandon("this script was killed")
+        if client._notices.returning is not None:
+            client._notices.returning.cancel()
 
     def kill_agent(self, name: str) -> None:
         """Kill an agent. Its line becomes silent, and its scripts lose their connections."""

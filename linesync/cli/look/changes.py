@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     from ...model.state.change import Change
     from ...model.state.status import Status
 
-__all__ = ["in_words", "watch"]
+__all__ = ["following", "in_words", "watch"]
 
 _NUMBERS = {
     "barrier": "generation",
     "exchange": "generation",
     "lock": "token",
     "message": "number",
+    "round": "epoch",
     "semaphore": "value",
+    "service": "service",
+    "view": "epoch",
 }
 """The meaning of a change's value, by the first word of the change's kind."""
 _SOONEST = 0.5  # least seconds between two drawings of the tables
@@ -59,9 +62,9 @@ def watch(
         return _redraw(client, show, deadline, wanted)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         client.peer.watch(1, _reader_left)  # otherwise, only the next change would show that the reader has left
-    with _following(client, deadline) as following:
+    with following(client, deadline) as followed:
         while True:
-            while (change := following.next_nowait()) is not None:
+            while (change := followed.next_nowait()) is not None:
                 if not wanted(change):
                     continue
                 if as_json:
@@ -75,7 +78,7 @@ def watch(
 
 
 @contextlib.contextmanager
-def _following(client: BlockingClient, deadline: Deadline) -> Iterator[Following]:
+def following(client: BlockingClient, deadline: Deadline) -> Iterator[Following]:
     """Follow the changes during a block, which also ends when the hub ends the channel."""
     following: Following = client.run_coroutine(client.operations.changes(timeout=deadline.left))
     try:
@@ -114,9 +117,9 @@ def _redraw(
 ) -> int:
     recent: deque[str] = deque(maxlen=_RECENT)
     drawn, changed = float("-inf"), True
-    with _following(client, deadline) as following:
+    with following(client, deadline) as followed:
         while True:
-            while (change := following.next_nowait()) is not None:
+            while (change := followed.next_nowait()) is not None:
                 if wanted(change):
                     recent.append(in_words(change))
                     changed = True

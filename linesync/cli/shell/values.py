@@ -249,6 +249,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "FILE": _files,
     "FILE|GROUP": _file_or_group,
     "G": _unix_groups,
+    "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
     "HOW": _words("cyclic", "once", "linger="),
@@ -276,24 +277,8 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
-    *(
-        "BOOT",
-        "C",
-        "COMMAND",
-        "COUNT",
-        "DATA",
-        "DELTA",
-        "DIR",
-        "K=V",
-        "MIB",
-        "N",
-        "NAME",
-        "PID",
-        "REASON",
-        "S",
-        "SERVICE",
-    ),
-    *("TAG", "TOKEN"),
+    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB"),
+    *("N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 

@@ -120,8 +120,8 @@ def draw(state: GroupState) -> None:
     print(_headline(state))
     for sentence in state.round.mixed:
         print(sentence)
-    for member, cause in state.missing.items():
-        print(f"{member} left: {cause}")
+    for gone, cause in state.missing.items():
+        print(f"{gone} left: {cause}")
     names = _names(state)
     rows = [(member.name, *_cells(member, list(names))) for member in state.members]
     if rows:

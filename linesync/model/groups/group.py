@@ -23,7 +23,7 @@ from ..journal import Journal
 from ..kept.groups import KeptGroup
 from ..participants import names_in_words
 from ..state.group import NO_RING, GroupMemberState, GroupState, Ring, Terms, ViewState
-from .log import ABORT, END, FAILED, MESSAGE, PART, STATE, STOPPED, VIEW, Log
+from .log import ABORT, END, FAILED, FIRST, LAST, MESSAGE, PART, STATE, STOPPED, VIEW, Log
 from .member import Member
 from .round import NONE, STOPPING, Round
 
@@ -228,24 +228,39 @@ class Group:
     # -- messages ----------------------------------------------------------------------------------------------------------
 
     def cast(
-        self, arrival: str, member: Member, epoch: int, data: str, size: int, *, part: bool, state: bool, now: float
+        self,
+        arrival: str,
+        member: Member,
+        epoch: int,
+        data: str,
+        size: int,
+        *,
+        part: bool,
+        more: bool,
+        state: bool,
+        now: float,
     ) -> list[Outcome]:
         """Order a message, or a part of one. The sender's reply waits while not all members have received enough.
 
         :param epoch: the view that the sender saw.
         :param size: the bytes of the data, which ``data`` has in the form for the line.
-        :param part: other parts of the message follow.
+        :param part: it belongs to the parts that came before.
+        :param more: other parts of the message follow.
         :param state: it replaces the state of the group.
         :raises Aborted: the view has ended.
         :raises LinesyncFailed: the group is short, or an earlier message of the member has not been answered.
         """
         self._refuse(member, epoch)
-        if len(data) > PART_MAX or member.partial + size > MESSAGE_BYTES or (state and (part or member.partial)):
+        if part and not member.partial:
+            raise UsageError(f"the part of a message to {self.title} belongs to no message; send the first part first")
+        size += member.partial if part else 0
+        if len(data) > PART_MAX or size > MESSAGE_BYTES or (state and (part or more)):
             raise UsageError(
                 f"the message to {self.title} is too large: it may have 1 MiB, and the state of a group {PART_MAX >> 10} KiB"
             )
-        number = self.log.append(PART if part else MESSAGE, sender=member.name, data=data)
-        member.partial = member.partial + size if part else 0
+        kind = (PART if more else LAST) if part else (FIRST if more else MESSAGE)
+        number = self.log.append(kind, sender=member.name, data=data)
+        member.partial = size if more else 0
         if state:
             self.data, self.data_sender = data, member.name
         self.touch(member)

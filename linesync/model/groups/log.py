@@ -20,9 +20,9 @@ __all__ = ["KINDS", "MESSAGES", "STEPS", "Log"]
 INIT, PROCESS, ACTIVATE, STOP = "init", "process", "activate", "stop"
 STEPS = (INIT, PROCESS, ACTIVATE, STOP)
 """The kinds of entries that ask a member to run a step of a service."""
-PART, MESSAGE = "part", "message"
-MESSAGES = (PART, MESSAGE)
-"""The kinds of entries with data of a sender: a part of a message, and a message or its last part."""
+MESSAGE, FIRST, PART, LAST = "message", "first", "part", "last"
+MESSAGES = (MESSAGE, FIRST, PART, LAST)
+"""The kinds of entries with data of a sender: a message, and the first, a further and the last part of one."""
 VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
     "view",
     "state",

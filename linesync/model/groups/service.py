@@ -182,11 +182,12 @@ class Groups:
         now: float,
         *,
         part: bool = False,
+        more: bool = False,
         state: bool = False,
     ) -> list[Outcome]:
         """A member sends a message, or a part of one; parameters and errors are those of :meth:`Group.cast`."""
         group, found = self._member(member, client)
-        outcomes = group.cast(arrival, found, epoch, data, size, part=part, state=state, now=now)
+        outcomes = group.cast(arrival, found, epoch, data, size, part=part, more=more, state=state, now=now)
         return outcomes + self._settle([group], now)
 
     # -- requests of others --------------------------------------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, UsageError
 from linesync.model.groups.group import BEHIND_MAX, PART_MAX, SLOW, WINDOW
 
-from .play import Play
+from .play import Actor, Play
 
 
-def messages(actor: object) -> list[object]:
-    return [one for one in actor.log if one[0] == "message"]  # type: ignore[attr-defined]
+def messages(actor: Actor) -> list[tuple[Any, ...]]:
+    return [one for one in actor.log if one[0] == "message"]
 
 
 def test_all_members_get_views_and_messages_in_one_order() -> None:
@@ -75,15 +77,21 @@ def test_a_newcomer_gets_the_state_of_the_group_before_its_first_message() -> No
 def test_the_parts_of_a_message_are_one_message_and_are_dropped_without_the_last_one() -> None:
     play = Play()
     a, b = play.join("a"), play.join("b")
-    a.cast("1", part=True)
+    a.cast("1", more=True)
     b.cast("between")
-    a.cast("2")
-    a.cast("lost", part=True)
+    a.cast("+", part=True, more=True)
+    a.cast("2", part=True)
+    with pytest.raises(UsageError, match="belongs to no message"):
+        a.cast("more", part=True)
+    a.cast("given up", more=True)
+    a.cast("whole")
+    a.cast("lost", more=True)
     play.settle()
     c = play.join("c")
     a.cast("3")
     play.settle()
-    assert messages(b) == [("message", "b", b"between"), ("message", "a", b"12"), ("message", "a", b"3")]
+    texts = [one[2] for one in messages(b)]
+    assert texts == [b"between", b"1+2", b"whole", b"3"]
     assert messages(c) == [("message", "a", b"3")]
 
 
@@ -92,19 +100,19 @@ def test_a_message_that_is_too_large_is_refused_and_changes_nothing() -> None:
     a = play.join("a")
     with pytest.raises(UsageError, match="too large"):
         a.cast("x" * PART_MAX)
-    for _ in range(32):
-        a.cast("x" * (PART_MAX - 1), part=True)
+    for number in range(32):
+        a.cast("x" * (PART_MAX - 1), part=number > 0, more=True)
         play.settle()
     with pytest.raises(UsageError, match="too large"):
-        a.cast("y" * 100)
+        a.cast("y" * 100, part=True)
     with pytest.raises(UsageError, match="too large"):
-        a.cast("y", state=True)
+        a.cast("y", state=True, more=True)
 
 
-def fill(play: Play, actor: object) -> int:
+def fill(play: Play, actor: Actor) -> int:
     """Send messages until a reply does not come; return how many were answered."""
     count = 0
-    while actor.cast("x" * 10_000):  # type: ignore[attr-defined]
+    while actor.cast("x" * 10_000):
         count += 1
         assert count < 100
     play.posted.clear()
