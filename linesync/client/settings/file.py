@@ -43,6 +43,7 @@ KEYS: dict[str, dict[str, str]] = {
     "group": _WAIT,
     "reset": _WAIT,
     "exchange": {"as": TEXT} | _WAIT,
+    "phases": _NAMESPACE,
     "lava": _WAIT,
     "dissem": _NAMESPACE,
     "beaker": _NAMESPACE,
