@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
-    env = _inherited() | dict(pair for item in args.env if (pair := _pair(item)) is not None)
+    env = inherited() | dict(pair for item in args.env if (pair := _pair(item)) is not None)
     with connection(args) as client:
         if args.wait is not None:
             _wait_for(client, hosts, args.wait)
@@ -138,7 +138,7 @@ def check_available(hosts: Sequence[str], known: Sequence[HostState]) -> None:
         )
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """The variables that the remote command inherits: it belongs to the same run."""
     name = "LINESYNC_NAMESPACE"
     return {name: os.environ[name]} if name in os.environ else {}

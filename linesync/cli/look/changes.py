@@ -43,20 +43,30 @@ _LATEST = 5.0  # seconds after which the tables are drawn again without a change
 _RECENT = 5  # the number of changes that are shown below the tables
 
 
-def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, *, as_json: bool) -> int:
+def watch(
+    client: BlockingClient,
+    show: Callable[[Status], None],
+    deadline: Deadline,
+    *,
+    as_json: bool,
+    wanted: Callable[[Change], bool] = lambda change: True,
+) -> int:
     """Print each change as a line, until the hub ends the channel. On a terminal, print the state again after changes.
 
     :param show: prints the state.
+    :param wanted: whether to print a change.
     :return: exit code 0.
     :raises TimedOut: the deadline has passed.
     """
     if not as_json and sys.stdout.isatty():
-        return _redraw(client, show, deadline)
+        return _redraw(client, show, deadline, wanted)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         client.peer.watch(1, _reader_left)  # otherwise, only the next change would show that the reader has left
     with following(client, deadline) as followed:
         while True:
             while (change := followed.next_nowait()) is not None:
+                if not wanted(change):
+                    continue
                 if as_json:
                     print_json(change.as_json())
                 else:
@@ -102,14 +112,17 @@ def in_words(change: Change) -> str:
     return f"{change.time} {change.kind}: {facts}{why}{author}"
 
 
-def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline) -> int:
+def _redraw(
+    client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, wanted: Callable[[Change], bool]
+) -> int:
     recent: deque[str] = deque(maxlen=_RECENT)
     drawn, changed = float("-inf"), True
     with following(client, deadline) as followed:
         while True:
             while (change := followed.next_nowait()) is not None:
-                recent.append(in_words(change))
-                changed = True
+                if wanted(change):
+                    recent.append(in_words(change))
+                    changed = True
             elapsed = time.monotonic() - drawn
             if elapsed >= (_SOONEST if changed else _LATEST):
                 text = io.StringIO()

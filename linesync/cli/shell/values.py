@@ -200,6 +200,13 @@ def _namespaces_to_end(query: Query) -> Found:
     return Found([row for row in _namespaces(query).words if row[1] and query.arguments == ["end"]])
 
 
+def _file_or_group(query: Query) -> Found:
+    """Complete a file for ``phases check`` and ``run``, and a group for its other actions."""
+    if query.arguments[:1] in (["check"], ["run"]):
+        return Found(also="files")
+    return _named("groups")(query)
+
+
 def _roles(query: Query) -> Found:
     return Found((role, "") for role in sorted({role for _, _, role in query.hub_names.hosts() if role}))
 
@@ -242,6 +249,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "ENDPOINT": _endpoint,
     "F": _files,
     "FILE": _files,
+    "FILE|GROUP": _file_or_group,
     "G": _unix_groups,
     "GROUP": _named("groups"),
     "HOST": _lines,
@@ -255,6 +263,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "SRC": _place,
     "...": _drop_in_arguments,
     "bash|zsh|fish": _words("bash", "zsh", "fish"),
+    "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
     "install|NAME": _drop_in,
     ("barrier", "NAME"): _named("barriers"),
     ("event", "NAME"): _named("events"),
@@ -271,7 +280,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
     *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
-    *("MIB", "N", "NAME", "PID", "REASON", "S", "TAG", "TOKEN"),
+    *("MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 

@@ -32,6 +32,7 @@ __all__ = ["Group"]
 WINDOW = 256 << 10  # bytes of one sender's messages that not all members have received; above that, the sender waits
 SLOW = 30.0  # seconds that senders wait for a member that receives nothing
 BEHIND_MAX = 2000  # most events that a member may be behind
+WHY_CHARS = 1000  # characters of the reason why a service has ended
 MISSING_MAX = 100  # members that have left and are named
 ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
 PART_MAX = 32 << 10  # most characters of one part of a message
@@ -316,6 +317,8 @@ class Group:
             if service is not None and number in member.active:
                 why = f"service {number} '{service.name}' has ended" + (f": {text}" if text else "")
                 self.note("service ended", member.name, why, number)
+                member.ended[number] = text[:WHY_CHARS]
+                self.touch(member)
                 if service.keystone:
                     self.stop(now)
             return []

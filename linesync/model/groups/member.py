@@ -47,6 +47,7 @@ class Member:
     :ivar cast: the arrival id of its message whose reply waits for room; empty if there is none.
     :ivar cast_number: the number of that message.
     :ivar partial: the bytes of the parts of a message whose last part has not come.
+    :ivar ended: the services that have ended by themselves since their last step, each with the reason.
     """
 
     number: int
@@ -65,18 +66,21 @@ class Member:
     cast: str = ""
     cast_number: int = 0
     partial: int = 0
+    ended: dict[int, str] = field(default_factory=dict)
 
     def announce(self, services: Iterable[Announced]) -> None:
         """Replace the services. Steps of services that have disappeared are skipped."""
         self.services = {one.id: one for one in services}
         self.steps = [step for step in self.steps if step.service in self.services]
         self.active &= self.services.keys()
+        self.ended = {service: why for service, why in self.ended.items() if service in self.services}
 
     def owe(self, step: Step, now: float) -> None:
         """It was asked to run a step."""
         if not self.steps:
             self.began = now
         self.steps.append(step)
+        self.ended.pop(step.service, None)
         if step.kind == ACTIVATE:
             self.active.add(step.service)
 
@@ -116,6 +120,7 @@ class Member:
             self.cast,
             self.cast_number,
             self.partial,
+            {str(service): why for service, why in self.ended.items()},
         )
 
     @classmethod
@@ -141,4 +146,5 @@ class Member:
             kept.cast,
             kept.cast_number,
             kept.partial,
+            {int(service): why for service, why in kept.ended.items()},
         )

@@ -305,10 +305,13 @@ class Round:
         for service, one in sorted(member.services.items()):
             state = steps.get(service) or self._service_state(member, service)
             seconds = now - member.began if service in steps else None
-            states.append(GroupServiceState(service, one.name, one.version, state, seconds))
+            why = self.why if state == FAILED else member.ended.get(service, "")
+            states.append(GroupServiceState(service, one.name, one.version, state, seconds, why))
         return tuple(states)
 
     def _service_state(self, member: Member, service: int) -> str:
+        if service in member.ended:
+            return "ended"
         if service not in self.services:
             return "active" if service in member.active else "waiting"
         place = self.services.index(service)

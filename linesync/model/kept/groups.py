@@ -57,6 +57,8 @@ class KeptGroupMember(State):
     """the number of that message"""
     partial: int
     """the bytes of the parts of a message whose last part has not come"""
+    ended: dict[str, str] = {}  # noqa: RUF012 (a record is never changed)
+    """the services that have ended by themselves: id to reason"""
 
 
 class KeptEntry(State):

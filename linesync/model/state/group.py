@@ -100,9 +100,12 @@ class GroupServiceState(State):
     version: str
     """its version"""
     state: str
-    """``waiting``, ``init``, ``process``, ``done``, ``activate``, ``active``, ``aborted``, ``failed``, ``stop`` or ``stopped``"""
+    """``waiting``, ``init``, ``process``, ``done``, ``activate``, ``active``, ``aborted``, ``failed``, ``ended`` (by itself),
+    ``stop`` or ``stopped``"""
     seconds: float | None
     """seconds since the present step began; ``null`` if no step runs"""
+    why: str = ""
+    """why it has failed or ended; else empty"""
 
 
 class GroupMemberState(State):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from linesync.client.aio import Client
 
 from .reference import Ask, Attempt, Reference, Script, State
-from .search import Search, asking, profile
+from .search import Search, asking, profile, repeat
 
 MEMBERS = {
     "pair": {"a", "b"},
@@ -296,3 +296,12 @@ class ExchangeSearch(Search):
 
 ExchangeSearch.TestCase.settings = profile()
 TestExchangeSearch = ExchangeSearch.TestCase
+
+
+def test_an_agent_that_has_not_reached_the_hub_answers_a_poll_itself() -> None:
+    repeat(
+        ExchangeSearch,
+        ([("kill_agent", "b"), ("cut_line", "b", True)],),
+        ([("reconnect", "b")],),
+        ([("ask", "b", 1, Give("pair", "", 0), 0)],),
+    )
