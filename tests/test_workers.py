@@ -68,7 +68,7 @@ def test_a_call_that_waited_too_long_fails_and_names_the_oldest_call(hanging: Ha
     assert workers.submit(Call(lambda: 8, "/mnt/nfs/next")).result(5) == 8
 
 
-def test_the_cleanup_of_a_left_call_runs_when_the_call_returns(hanging: Hanging) -> None:
+def test_the_cleanup_of_a_call_that_its_owner_has_left_runs_when_the_call_returns(hanging: Hanging) -> None:
     workers, cleaned = Workers(), threading.Event()
     call = Call(hanging, "/mnt/x")
     workers.submit(call)

@@ -42,11 +42,11 @@ COMMANDS = {
     "run": "run a command on one or more hosts",
     "cp": "copy a file to or from a host",
     "hosts": "list the hosts that the hub knows",
-    "status": "show who waits for what",
+    "status": "show the waiting clients and the holders of each name",
     "links": "show each line with its state and traffic",
     "console": "show the console log of a host's line",
     "trace": "show the frames on a host's line as they pass",
-    "compat": "run or install drop-in commands for tests of other tools",
+    "compat": "run or install commands that replace commands of other tools",
     "completion": "print a shell's completion script",
 }
 _FOLDERS = {

@@ -29,23 +29,23 @@ class View(Record):
     members: tuple[str, ...]
     """The members, the oldest first."""
     joined: tuple[str, ...]
-    """The members that were not in the view before."""
+    """The members that were not in the previous view."""
     left: tuple[tuple[str, str], ...]
-    """The members of the view before that are not in this one, each with the cause."""
+    """The members of the previous view that are not in this view, each with the cause."""
     missing: tuple[tuple[str, str], ...]
-    """If the group is short: the last members that left, each with the cause."""
+    """If the group is short: the members that left last, each with the cause."""
     why: str = ""
     """``retry`` or ``rerun`` if no member joined or left."""
     short: bool = False
-    """Whether there are fewer members than the quorum, so that nothing is delivered."""
+    """Whether there are fewer members than the quorum, so that no messages are delivered and no services run."""
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """The members that come from the view before."""
+        """The members that were also in the previous view."""
         return tuple([name for name in self.members if name not in self.joined])
 
     def index(self, member: str) -> int:
-        """The place of a member in the view, from 0.
+        """The position of a member in the view, from 0.
 
         :raises ValueError: it is not in the view.
         """
@@ -62,7 +62,7 @@ class Message(Record):
     ring: Ring
     """The view in which it was sent and delivered."""
     state: bool = False
-    """Whether it is the state of the group, which the hub sends to a newcomer. It may be from an earlier view."""
+    """Whether it is the state of the group, which the hub sends to a new member. It may be from an earlier view."""
 
 
 class Step(Record):
@@ -75,7 +75,7 @@ class Step(Record):
     ring: Ring
     """The view of the round."""
     number: int
-    """Its number in the log of the group."""
+    """Its number in the sequence of the group's events."""
     text: str = ""
     """For ``completed``, the services with different versions; for ``failed`` and ``abort``, the reason."""
 
@@ -84,7 +84,7 @@ GroupEvent: TypeAlias = "View | Message | Step"
 
 
 class Inbox:
-    """Turns the events of the hub into those of the member. It has no clock and no line.
+    """Converts the events of the hub to the events that the member gets. Pure.
 
     1. Events come once: one that has come already is dropped.
     2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` comes exactly for the
@@ -159,7 +159,7 @@ class Inbox:
                 self._events.append(Message(event.sender, data, self.ring, kind == "state"))
 
     def _abort(self, why: str, number: int) -> None:
-        """The round is over: drop its steps that have not been delivered, and abort what has begun."""
+        """End the round: drop its steps that have not been delivered, and abort its services that have begun."""
         self._void = number
         self._events = deque([one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS)])
         if self.running is not None and self.running.kind in ("init", "process"):
@@ -168,7 +168,7 @@ class Inbox:
         self._begun.clear()
 
     def end(self, why: str) -> None:
-        """The member was removed, or the session with the hub has ended."""
+        """End the events, because the member was removed or the session with the hub has ended."""
         if self.ended is None:
             self.ended = why
             self._abort(why, self.last)
@@ -202,18 +202,18 @@ class Inbox:
             self.running = None
 
     def to_stop(self, step: Step) -> bool:
-        """Whether a ``stop`` has something to stop: the service got ``activate`` before."""
+        """Whether the service of a ``stop`` got ``activate`` before, so that it must be stopped."""
         stops = step.service in self._active
         self._active.discard(step.service)
         return stops
 
     def awaits(self, step: Step) -> bool:
-        """Whether the hub waits for a report of a step: its round goes on, and no later step has come with it."""
-        later = any(isinstance(one, Step) and one.kind in STEPS for one in self._events)
-        return step.kind in STEPS and step.number > self._void and not later
+        """Whether the hub waits for the report of a step: its round continues, and no later step has arrived together with it."""
+        later_step = any(isinstance(event, Step) and event.kind in STEPS for event in self._events)
+        return step.kind in STEPS and step.number > self._void and not later_step
 
     def valid(self, step: Step) -> bool:
-        """Whether the round of a step goes on."""
+        """Whether the round of a step continues."""
         return step.kind in STEPS and step.number > self._void
 
     def skip(self, services: Iterable[int]) -> None:
@@ -223,8 +223,8 @@ class Inbox:
             self.running = None
         self._events = deque(
             [
-                one
-                for one in self._events
-                if not (isinstance(one, Step) and one.kind in STEPS and one.service not in mine)
+                event
+                for event in self._events
+                if not (isinstance(event, Step) and event.kind in STEPS and event.service not in mine)
             ]
         )

@@ -20,7 +20,7 @@ __all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "
 
 MESSAGE_MAX = 1 << 20  # bytes of one message
 _PART = 24000  # bytes of one part of a message; as base64, it is less than the hub's limit of a part
-_LINGER = 0.02  # seconds that a member that runs a step waits for its end, before it asks for events without a report
+_LINGER = 0.02  # seconds for which a member waits for the end of its step, before it asks for events without a report
 
 
 class Group:
@@ -45,7 +45,7 @@ class Group:
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.
-    :ivar view: the view that was delivered last; None before the first one.
+    :ivar view: the view that was delivered last; None before the first view.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Group:
         self._casting: Pending | None = None
         """Stands for the message that is being sent; woken when it was sent."""
         self._unsent = 0
-        """The number of a finished step whose report goes with that of a later step; 0 if there is none."""
+        """The number of a finished step that is reported together with a later step; 0 if there is none."""
         self._reported = Pending("", None)
         """Woken when a step is reported."""
 
     @property
     def ring(self) -> Ring:
-        """The id of the view; ``NO_RING`` before the first one, from an abort to the next view, and while the group is short."""
+        """The id of the view; ``NO_RING`` before the first view, from an abort to the next view, and while the group is short."""
         return self._ring
 
     # -- events -------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class Group:
         self._asked = pending
 
     def _take(self, request: str, pending: Pending, reply: str | LinesyncError) -> None:
-        """A reply has come. This runs before a task that waits for it, and also if none waits."""
+        """Handle a reply. This runs before the task that waits for the reply, and also if no task waits."""
         if self._asked is pending:
             self._asked = None
         try:
@@ -188,8 +188,8 @@ class Group:
     async def done(self, step: Step, result: str = "done", text: str = "") -> None:
         """Report the end of a step. This does not wait for the hub. It does nothing if the round of the step is over.
 
-        :param result: ``done``, ``failed``, or ``again``: the step is ``process``, and the hub asks for it again.
-        :param text: why it failed.
+        :param result: ``done``, ``failed``, or ``again`` (only for ``process``: the hub requests another run).
+        :param text: the reason for a failure.
         """
         if result not in ("done", "again", "failed") or (result == "again" and step.kind != "process"):
             raise UsageError(f"invalid result {result!r} of {step.kind}: expected done, failed, or again for process")
@@ -215,7 +215,7 @@ class Group:
         """Send a message of at most 1 MiB to all members, including this one. Wait until the hub has put it in order, and while
         other members have not received the earlier messages of this member.
 
-        :param state: the message, of at most 16 KiB, also replaces the state that newcomers get first.
+        :param state: the message, of at most 16 KiB, also replaces the state that new members get first.
         :raises Aborted: the view has ended before the hub has put the message in order. No member gets it.
         :raises LinesyncFailed: the group has no view now, or it is short. No member gets the message.
         """
@@ -255,7 +255,8 @@ class Group:
             await self._ask_hub(request)
 
     async def announce(self, services: Iterable[Announced]) -> None:
-        """Replace the services of this member. New ones take part from the next round; the present round skips the others."""
+        """Replace the services of this member. New services take part from the next round. The current round skips services
+        that the member no longer has."""
         services = tuple(services)
         await self._ask_hub(protocol.GroupAnnounce(member=self._number, services=services_text(services)))
         self._inbox.skip([one.id for one in services])
@@ -271,11 +272,11 @@ class Group:
 
 
 def services_text(services: tuple[Announced, ...]) -> str:
-    """The services as JSON, without the fields that are the default."""
+    """The services as JSON, without the fields that have their default values."""
     rows = []
-    for one in services:
-        if not isinstance(one, Announced):
-            raise TypeError(f"invalid service {one!r:.50}: expected an Announced, not {type(one).__name__}")
-        row = one.as_json()
+    for service in services:
+        if not isinstance(service, Announced):
+            raise TypeError(f"invalid service {service!r:.50}: expected an Announced, not {type(service).__name__}")
+        row = service.as_json()
         rows.append({name: row[name] for name, (_, default) in Announced.FIELDS.items() if row[name] != default})
     return json.dumps(rows, separators=(",", ":")) if rows else ""

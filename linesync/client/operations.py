@@ -254,7 +254,7 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
     # -- commands on a host -------------------------------------------------------------------------------------------
 
-    @checked(stdin=flag)
+    @checked(stdin=flag, user=text)
     def start(
         self,
         host: str,
@@ -265,6 +265,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         stdin: bool = False,
         timeout: float | None = None,
         tell: bool = False,
+        user: str = "",
+        clear_env: bool = False,
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, and
         streams 1 and 2 are its stdout and stderr.
@@ -282,6 +284,9 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param stdin: whether the command reads stream 0; otherwise its stdin is empty.
         :param timeout: seconds after which the host ends the command, or None.
         :param tell: whether the host reports the command's pid in a separate message after 0.05 s.
+        :param user: the user of the command, with the groups, the environment and the home directory of that user; empty for
+            the user of the agent.
+        :param clear_env: of the agent's environment, the command inherits only HOME, USER, LOGNAME, SHELL and PATH.
         """
         import json
 
@@ -293,6 +298,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             stdin=stdin,
             timeout=timeout,
             tell=tell,
+            User=user,
+            Clear=clear_env,
         )
         return self.peer.open(protocol.encode(request))
 
@@ -337,7 +344,7 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             elif item.stream in output:
                 output[item.stream] += item.data
 
-    @checked(stdin=optional_bytes)
+    @checked(stdin=optional_bytes, user=text)
     async def run(
         self,
         host: str,
@@ -349,6 +356,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         timeout: float | None = None,
         check: bool = False,
         on_output: OutputCallback | None = None,
+        user: str = "",
+        clear_env: bool = False,
     ) -> CommandResult:
         """Run a command on a host and wait for its end. A nonzero exit status is not an error unless ``check`` is true.
         Raises the errors of :meth:`finish`.
@@ -370,10 +379,21 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param timeout: seconds after which the host ends the command, or None.
         :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
+        :param user: as in :meth:`start`, also ``clear_env``.
         :raises CommandFailed: with ``check``: the command did not end with exit status 0. The error has the exit status
             and the output.
         """
-        stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
+        stream = self.start(
+            host,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin is not None,
+            timeout=timeout,
+            tell=True,
+            user=user,
+            clear_env=clear_env,
+        )
         if stdin is not None:
             if stdin:
                 stream.send_nowait(0, stdin)

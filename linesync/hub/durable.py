@@ -53,7 +53,7 @@ class Durable:
         """The running commit."""
         self._disk_full: NotStored | None = None
         """The error of the last failed commit while the disk is full, or None."""
-        self._again: asyncio.TimerHandle | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
 
     @property
     def refusal(self) -> str:
@@ -89,8 +89,8 @@ class Durable:
         await self._idle()
         self._begin()  # if the disk was full, try again
         await self._idle()
-        if self._again is not None:
-            self._again.cancel()
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
         await self.state.close()
         if self._disk_full is not None:
             raise self._disk_full
@@ -137,7 +137,7 @@ class Durable:
             self._report(
                 f"the disk of {error.path} is full; the hub refuses requests that change its state until there is free space"
             )
-        self._again = self._loop.call_later(_RETRY_INTERVAL, self._begin)
+        self._retry_timer = self._loop.call_later(_RETRY_INTERVAL, self._begin)
 
 
 def restore(

@@ -258,14 +258,14 @@ class Hub(User[Peer]):
         If all places for scripts are taken, the session may only register a host.
         """
         places, entered = self._entrance.places, self._entrance.peers
-        most = places - int(places * limits.AGENTS_ONLY)
-        crowded = self._entrance.crowded(session.peer, lambda: self._sessions.scripts_among(entered), most)
-        full = len(entered) > most and len(self._sessions.scripts_among(entered)) > most
+        script_places = places - int(places * limits.AGENTS_ONLY)
+        crowded = self._entrance.crowded(session.peer, lambda: self._sessions.scripts_among(entered), script_places)
+        full = len(entered) > script_places and len(self._sessions.scripts_among(entered)) > script_places
         if not (crowded or full) or self._entrance.make_room():
             return
         session.refusal = crowded or (
-            f"the hub has no place for another script ({most} of {most} are taken, and {places - most} are reserved for"
-            " agents); end some scripts, or try again later"
+            f"the hub has no place for another script ({script_places} of {script_places} are taken, and"
+            f" {places - script_places} are reserved for agents); end some scripts, or try again later"
         )
         self._report(session.refusal, peer=session.endpoint, burst=1)
         session.give_up = asyncio.get_running_loop().call_later(limits.HANDSHAKE, self._turn_away, session)
@@ -394,9 +394,9 @@ class Hub(User[Peer]):
         with suppress(LinesyncError):  # a malformed request or note is refused when it is handled
             note = operations.read(text, operations.HUB, note=number == NOTE)
             if isinstance(note, ClientGone):
-                gone = protocol.encode_error(LinesyncFailed("the script is gone"))
+                ended_scripts = protocol.encode_error(LinesyncFailed("the script is gone"))
                 for dropped in peer.drop_requests(lambda number: Id.read(number).script == note.client):
-                    self._requests.answer(session, dropped, gone)
+                    self._requests.answer(session, dropped, ended_scripts)
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
@@ -474,9 +474,9 @@ class Hub(User[Peer]):
     def _host_changed(self, event: HostUp | HostLost) -> None:
         if isinstance(event, HostUp):
             session = self._sessions.host(event.host)
-            where = f" on {session.line}" if session is not None else ""
+            line = f" on {session.line}" if session is not None else ""
             again = f" ({event.again})" if event.again else ""
-            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}{again}", peer=event.host)
+            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{line}{again}", peer=event.host)
             return
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
         session = self._sessions.numbered(event.session)  # by number, because the host may have another session now

@@ -81,6 +81,7 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
         if isinstance(request, Run):
             if runner.refusal:
                 raise NotAllowed(runner.refusal)
+            runner.check_user(request.User)
             await jobs.run(runner.name, lambda: serve_run(stream, request, runner))
         elif isinstance(request, FileRead):
             await jobs.run(runner.name, lambda: serve_read(stream, request))

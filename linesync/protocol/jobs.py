@@ -32,6 +32,10 @@ class Run(Message):
     """Seconds after which the host ends the command."""
     tell: bool = False
     """Whether the host reports the process id (Started)."""
+    User: str = ""
+    """Run the command as this user, with the groups, the environment and the home directory of the user."""
+    Clear: bool = False
+    """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
 
 
 class Started(Message):

@@ -83,7 +83,7 @@ async def bring_back(
     :param open_line: opens a line, as :func:`linesync.transports.connect` does.
     """
     loop = asyncio.get_running_loop()
-    timer = loop.call_later(limits.LEASE, peer.cannot_continue, f"{peer.interrupted}, and the hub did not come back")
+    timer = loop.call_later(limits.LEASE, peer.cannot_continue, f"{peer.interrupted}, and the hub did not answer again")
     try:
         while peer.interrupted:
             await asyncio.sleep(FIRST_WAIT)

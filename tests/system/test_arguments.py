@@ -167,18 +167,18 @@ def test_the_error_for_one_text_instead_of_a_list_says_what_to_write() -> None:
 
 
 def test_both_clients_have_the_same_methods_with_the_same_signatures_and_docstrings() -> None:
-    own = {"close", "run_coroutine"}
+    only_blocking = {"close", "run_coroutine"}
     public = {
         name: method
         for name, method in inspect.getmembers(BlockingClient, inspect.isfunction)
-        if not name.startswith("_") and name not in own
+        if not name.startswith("_") and name not in only_blocking
     }
     assert public.keys() == methods().keys()
     for name, method in methods().items():
-        ours, theirs = inspect.signature(public[name]), inspect.signature(method)
-        assert ours.parameters == theirs.parameters
-        if name != "changes":  # one client returns an iterator, the other an asynchronous one
-            assert ours == theirs and public[name].__doc__ == method.__doc__
+        asyncio_signature, blocking_signature = inspect.signature(public[name]), inspect.signature(method)
+        assert asyncio_signature.parameters == blocking_signature.parameters
+        if name != "changes":  # one client returns an iterator, the other client an asynchronous iterator
+            assert asyncio_signature == blocking_signature and public[name].__doc__ == method.__doc__
     shown = pydoc.plain(pydoc.render_doc(BlockingClient.run))
     assert "run(self, host: 'str', argv: " in shown and "P.args" not in shown and ":param argv:" in shown
 

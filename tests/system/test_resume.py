@@ -42,6 +42,21 @@ def test_a_lock_stays_with_its_holder_when_the_hub_is_killed(world: World, host:
     assert waiter.result().value > held.value
 
 
+def test_an_agent_whose_lease_ends_while_it_asks_to_continue_registers_again(world: World) -> None:
+    waiting = world.start(world.client("a").barrier("boot", 2))
+    world.pass_time(1.0)
+    agent = world.hosts["a"].agent
+    assert agent is not None
+    world.kill_hub()
+    world.settle(lambda: bool(agent._uplink._continuing))
+    world.pass_time(0.015)  # the hub has the request
+    agent._uplink.cannot_continue("the hub acknowledged nothing for 20 s")
+    world.deliver()
+    assert isinstance(waiting.exception(), LinesyncError)
+    assert world.status()["barriers"] == []
+    assert world.run(world.client("a").semaphore("units", 1), limit=2.0) == 1
+
+
 def test_a_barrier_is_released_by_a_party_that_arrives_after_the_restart(world: World) -> None:
     first = world.start(world.client("a").barrier("boot", 2, timeout=100.0))
     world.pass_time(1.0)
@@ -171,9 +186,9 @@ def test_an_exchange_fails_for_all_members_when_the_hub_is_killed_and_can_be_rep
         world.run(b.exchange("keys", members, b"B"))
     other = world.start(hub.exchange("other", ["hub", "b"], b"not for them"))
     world.pass_time(1.0)
-    again = [world.start(client.exchange("keys", members, data)) for client, data in ((b, b"B"), (a, b"new"))]
-    world.settle(lambda: all(task.done() for task in again))
-    assert [task.result() for task in again] == [{"a": b"new", "b": b"B"}] * 2
+    repeated = [world.start(client.exchange("keys", members, data)) for client, data in ((b, b"B"), (a, b"new"))]
+    world.settle(lambda: all(task.done() for task in repeated))
+    assert [task.result() for task in repeated] == [{"a": b"new", "b": b"B"}] * 2
     assert not other.done()
 
 

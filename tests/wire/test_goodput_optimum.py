@@ -25,7 +25,7 @@ LEARNING, MEASURED = 12.0, 40.0  # seconds
 
 
 def arrival_probability(size: int, ber: float, *, repaired: bool) -> float:
-    """The probability that a frame of this size need not be sent again."""
+    """Return the probability that a frame of this size need not be sent again."""
     bits = 8 * size
     whole = exp(bits * log1p(-ber))
     return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if repaired else whole

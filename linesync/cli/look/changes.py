@@ -98,8 +98,8 @@ def in_words(change: Change) -> str:
         parts.append(f"{number} {change.value}".strip())
     facts = ", ".join(part for part in parts if part)
     why = f"; {change.why}" if change.why else ""
-    by = f"; by {change.by}" if change.by is not None else ""
-    return f"{change.time} {change.kind}: {facts}{why}{by}"
+    author = f"; by {change.by}" if change.by is not None else ""
+    return f"{change.time} {change.kind}: {facts}{why}{author}"
 
 
 def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline) -> int:
@@ -110,8 +110,8 @@ def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: De
             while (change := followed.next_nowait()) is not None:
                 recent.append(in_words(change))
                 changed = True
-            since = time.monotonic() - drawn
-            if since >= (_SOONEST if changed else _LATEST):
+            elapsed = time.monotonic() - drawn
+            if elapsed >= (_SOONEST if changed else _LATEST):
                 text = io.StringIO()
                 with contextlib.redirect_stdout(text):
                     show(client.status(timeout=deadline.left))
@@ -119,7 +119,7 @@ def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: De
                 drawn, changed = time.monotonic(), False
                 continue
             deadline.check("the state")
-            wait = (_SOONEST if changed else _LATEST) - since
+            wait = (_SOONEST if changed else _LATEST) - elapsed
             client.peer.turn(wait if deadline.left is None else min(wait, deadline.left))
     return 0
 
@@ -128,10 +128,10 @@ def _draw(lines: list[str]) -> None:
     """Replace the contents of the terminal. Lines that do not fit are cut, so that the terminal does not scroll."""
     size = shutil.get_terminal_size()
     if len(lines) >= size.lines:
-        kept = max(size.lines - 2, 0)
+        visible_rows = max(size.lines - 2, 0)
         lines = [
-            *lines[:kept],
-            f"... {len(lines) - kept} more lines; enlarge the terminal, or use 'linesync status'",
+            *lines[:visible_rows],
+            f"... {len(lines) - visible_rows} more lines; enlarge the terminal, or use 'linesync status'",
         ]
     shown = "".join(f"{line[: max(size.columns - 1, 1)]}\x1b[K\n" for line in lines)
     sys.stdout.write(f"\x1b[H{shown}\x1b[J")

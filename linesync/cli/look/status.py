@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState | GroupState
 
-HELP = "show the hosts, and who waits for what: barriers, semaphores, locks, exchanges, events, messages, groups"
+HELP = "show the hosts, and the waiting clients and holders of barriers, semaphores, locks, exchanges, events, messages and groups"
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers

@@ -20,7 +20,7 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="check", choices=("check",), help="what to do")
+    parser.add_argument("action", metavar="check", choices=("check",), help="the action")
     parser.add_argument("file", metavar="FILE", help="the file with the declarations of the services")
 
 

@@ -47,7 +47,7 @@ class Terms(State):
     activate: str = "after"
     """``after`` or ``before`` the barrier of the service"""
     on_failure: str = "retry"
-    """what follows a failed step: ``retry``, ``exclude`` (the member) or ``stop``"""
+    """the reaction to a failed step: ``retry``, ``exclude`` (the member) or ``stop``"""
     retries: int = 5
     """the most further rounds after failed ones"""
     backoff: float = 1.0

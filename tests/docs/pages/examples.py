@@ -88,15 +88,15 @@ def examples(page: str) -> Iterator[Example]:
 
 
 def _commands(block: Block) -> Iterator[Example]:
-    command, expected, at = "", "", block.line
+    command, expected, line_number = "", "", block.line
     for number, line in enumerate(block.text.splitlines(keepends=True), block.line):
         if not line.startswith("$ "):
             expected += line
             continue
         if command:
-            yield Example(command, expected, at)
-        command, expected, at = line[2:].rstrip("\n"), "", number
-    yield Example(command, expected, at)
+            yield Example(command, expected, line_number)
+        command, expected, line_number = line[2:].rstrip("\n"), "", number
+    yield Example(command, expected, line_number)
 
 
 def normalised(text: str) -> str:

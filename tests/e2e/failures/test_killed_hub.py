@@ -47,10 +47,10 @@ def test_nothing_is_lost_with_a_killed_hub(site: SerialSite, number: int, start_
     round = DurableRound(site, number, start_up)
     try:
         round.play()
-        decided = all(report.sure for report in round.decisions)
-        if decided and not round.operation.patience and not isinstance(round.operation, Exchange):
+        decided = all(report.succeeded for report in round.decisions)
+        if decided and not round.operation.timeout_options and not isinstance(round.operation, Exchange):
             for report in round.reports:
-                assert report.sure or "connect" in report.err, f"a command that had connected failed: {report}"
+                assert report.succeeded or "connect" in report.err, f"a command that had connected failed: {report}"
     except AssertionError as error:
         pytest.fail(f"{error}\n{round}")
     print(round.title, [report.code for report in round.reports], [report.code for report in round.decisions])

@@ -72,18 +72,18 @@ class Round:
         self.bytes = traffic or math.inf
         self.delay = start_up * (10.0 if traffic else self.random.uniform(0.7, 3.0))
         self.cut = self.random.uniform(0.1, 1.0)
-        patience = ""
+        timeout_options = ""
         if lap and self.random.random() < 0.3:
             self.cut = _LEASE + 1.0
         if lap and self.random.random() < 0.3:
-            patience = f"{self.random.uniform(2.0, 10.0) * start_up:.2f}"
-        self.operation = kind(site, f"n{number}", side, ("--timeout", patience) if patience else ())
+            timeout_options = f"{self.random.uniform(2.0, 10.0) * start_up:.2f}"
+        self.operation = kind(site, f"n{number}", side, ("--timeout", timeout_options) if timeout_options else ())
         self.reports: list[Report] = []
         self.decisions: list[Report] = []
         self._before = {daemon.log_file: daemon.log_file.stat().st_size for daemon in site.daemons}
         delay = f"{self.bytes:.0f} bytes" if traffic else f"{self.delay:.2f} s"
         self.title = f"n{number}: {kind.__name__} on {side}, {self.victim} lost after {delay}"
-        self.title += f", timeout {patience} s" if patience else ""
+        self.title += f", timeout {timeout_options} s" if timeout_options else ""
         self.title += f", line cut for {self.cut:.1f} s" if self.victim == "line" else ""
 
     def _place(self, number: int) -> tuple[str, str]:
@@ -93,8 +93,8 @@ class Round:
     def __str__(self) -> str:
         ends = "\n".join(f"  {report}" for report in self.reports)
         decided = "\n".join(f"  {report}" for report in self.decisions)
-        again = f"run it again: LINESYNC_SEED={SEED} LINESYNC_ROUNDS={ROUNDS} pytest tests/e2e -k ledger"
-        return f"{self.title}\ncommands:\n{ends}\ndeciders:\n{decided}\n{self._logs()}\n{again}"
+        advice = f"run it again: LINESYNC_SEED={SEED} LINESYNC_ROUNDS={ROUNDS} pytest tests/e2e -k ledger"
+        return f"{self.title}\ncommands:\n{ends}\ndeciders:\n{decided}\n{self._logs()}\n{advice}"
 
     def _logs(self) -> str:
         """The log lines of the hub and the agent since the start of the round."""

@@ -1,4 +1,4 @@
-"""The limits of what a session keeps: unread records and openings."""
+"""The limits of a session for unread records and openings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Receiver:
         return [event.channel for event in self.events if isinstance(event, ChannelClosed)]
 
     def unread(self) -> int:
-        """The bytes that all open channels keep for their user."""
+        """Return the number of bytes that all open channels keep for their user."""
         over = set(self.closed())
         return sum(len(e.data) for e in self.events if isinstance(e, ChannelData) and e.channel not in over)
 
@@ -85,7 +85,7 @@ def test_openings_of_all_open_channels_together_are_bounded() -> None:
     while receiver.mux.next_payload(Lane.BULK, 1000):
         pass
     receiver.take(record(b"o", 2000, words))
-    assert isinstance(receiver.events[-1], ChannelOpened), "a channel that is over still counts"
+    assert isinstance(receiver.events[-1], ChannelOpened), "a closed channel still counts"
 
 
 def test_a_peer_that_does_not_read_refusals_cannot_open_more_and_more_channels(monkeypatch: pytest.MonkeyPatch) -> None:

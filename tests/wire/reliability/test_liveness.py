@@ -1,4 +1,4 @@
-"""When an end may speak, when it polls, and when its line becomes quiet."""
+"""The times when an end may send, polls its peer and reports a quiet line."""
 
 from __future__ import annotations
 
