@@ -51,7 +51,7 @@ class Spec:
     :param env: the whole environment.
     :param cwd: the working directory; empty for ours.
     :param streams: the descriptors for its stdin, stdout and stderr; empty for ours.
-    :param group: the process group that it joins; 0 for a new session.
+    :param shared: it stays in our session and process group, which we leave; otherwise it gets a session of its own.
     :param until: the time of :func:`boottime` at which all of its processes must have ended; infinity for no such time.
     :param patience: seconds from SIGTERM to SIGKILL at that time.
     """
@@ -63,7 +63,7 @@ class Spec:
         *,
         cwd: bytes = b"",
         streams: Sequence[int] = (),
-        group: int = 0,
+        shared: bool = False,
         until: float = NO_LIMIT,
         patience: float = PATIENCE,
     ) -> None:
@@ -71,7 +71,7 @@ class Spec:
         self.env = env
         self.cwd = cwd
         self.streams = streams
-        self.group = group
+        self.shared = shared
         self.until = until
         self.patience = patience
 
@@ -110,22 +110,20 @@ def fork_supervisor(
     :returns: the supervisor's pid, and our end of its socket.
     """
     ours, theirs = socket.socketpair()
-    group = os.getpgrp()
     pid = os.fork()
     if pid:
         theirs.close()
         return pid, ours
     try:
-        os.setpgid(0, 0)  # signals to the foreground process group are for the command only
         for number in map(int, os.listdir("/proc/self/fd")):
             if number > 2 and number != theirs.fileno() and number not in keep:
                 try:
                     os.close(number)
                 except OSError:
                     pass  # the descriptor of listdir itself
+        ignore_signals()  # until the command runs, we are in its process group
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        ignore_signals()
-        supervise(lambda: (theirs, Spec(argv, env, group=group, until=until, patience=patience)))
+        supervise(lambda: (theirs, Spec(argv, env, shared=True, until=until, patience=patience)))
     finally:
         os._exit(1)
 
@@ -223,6 +221,11 @@ class _Supervisor:
                 self._pid = _spawn(spec)
                 self._has_children = True
                 self._report(b"p", self._pid)
+            if spec.shared:
+                # Signals to the process group are for the command only. We must leave the session too: when a process ends
+                # whose parent is in another group of the same session, and a process of its own group is stopped, the
+                # kernel sends SIGHUP to the group, unless a shell controls it (kill_orphaned_pgrp() in Linux).
+                os.setsid()
         except OSError as error:
             self._report(letter, error.errno or 0)
         for number in spec.streams:
@@ -273,7 +276,7 @@ class _Supervisor:
         if not self._pid:
             return  # another process may have this pid by now
         try:
-            if self._spec.group:
+            if self._spec.shared:
                 os.kill(self._pid, number)
             else:
                 os.killpg(self._pid, number)
@@ -298,7 +301,6 @@ def _spawn(spec: Spec) -> int:
     :returns: the command's pid.
     :raises OSError: it cannot be executed.
     """
-    group_options: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
     name = spec.argv[0]
     folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]
     failed: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -311,7 +313,7 @@ def _spawn(spec: Spec) -> int:
                 file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(spec.streams)],
                 setsigmask=(),
                 setsigdef=_defaults,
-                **group_options,  # type: ignore[arg-type]
+                setsid=not spec.shared,
             )
         except (FileNotFoundError, NotADirectoryError):
             continue

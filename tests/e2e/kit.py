@@ -125,8 +125,7 @@ class Daemon:
         self.log_file = log
         self._begin = log.stat().st_size if log.exists() else 0
         with open(log, "ab") as file:
-            # A group of its own: if a command of 'lock' ends while a process of its group is stopped, and nobody controls the
-            # jobs of that group, as in CI, then the kernel sends SIGHUP to the whole group.
+            # A group of its own, so that a signal to the group of the tests does not reach it.
             self.process = subprocess.Popen(
                 argv,
                 env=dict(env),
